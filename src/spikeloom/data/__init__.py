@@ -1,0 +1,1 @@
+"""Recordings become SpikeData: the data type, its files, and simulated recordings."""

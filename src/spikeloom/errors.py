@@ -1,0 +1,17 @@
+"""Errors a user can cause: each is one full sentence saying what was wrong, the value seen and what to do."""
+
+
+class SpikeloomError(Exception):
+    """Base of every error caused by an input; the command line prints it and exits with status 2."""
+
+
+class DataError(SpikeloomError, ValueError):
+    """A recording, an array or a file that cannot be used as it is."""
+
+
+class ConfigError(SpikeloomError, ValueError):
+    """A configuration value that does not exist or cannot hold."""
+
+
+class RunError(SpikeloomError, RuntimeError):
+    """A run folder that is missing, incomplete or in the way."""

@@ -1,0 +1,1 @@
+"""How real generated spikes are: numpy in, plain results out; imports no model."""

@@ -1,0 +1,1 @@
+"""One file per system, each on the same protocol."""

@@ -1,0 +1,1 @@
+"""Distributions over latent sequences and how to sample from them."""
