@@ -1,0 +1,141 @@
+"""The LDNS autoencoder: spikes to smooth, time-aligned latents and back to rates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from spikeloom.batch import Batch
+from spikeloom.errors import ConfigError
+from spikeloom.nets.blocks import GroupedLinear, Mask, Norm, SSMBlock, groups_for
+from spikeloom.nets.ssm import KERNELS
+from spikeloom.observation import Poisson
+
+Latents = Float[Tensor, "trial time latent"]
+Rates = Float[Tensor, "trial time neuron"]
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Size and regularisation of the autoencoder."""
+
+    latents: int = 8
+    """Number of latent channels."""
+    channels: int = 64
+    """Width of the blocks."""
+    encoder_blocks: int = 3
+    """State-space blocks from spikes to latents."""
+    decoder_blocks: int = 0
+    """State-space blocks from latents to rates; 0 makes every rate a function of the latents of its own bin."""
+    kernel: str = "s4d"
+    """State-space kernel: s4d (diagonal) or s4 (diagonal plus low rank, as published)."""
+    state: int = 32
+    """Complex states of a channel, conjugates included."""
+    bidirectional: bool = True
+    """Whether a latent may depend on later spikes."""
+    norm: str = "per_bin"
+    """Normalisation in the blocks: per_bin or over_time (as published; sees the whole trial, so is never causal)."""
+    coordinated_dropout: float = 0.2
+    """Share of counts hidden from the encoder in training; only hidden counts enter the likelihood."""
+    l2_penalty: float = 0.01
+    """Weight of the squared latents."""
+    smoothness_penalty: float = 0.01
+    """Weight of the squared differences between latents at nearby bins."""
+    smoothness_lags: int = 5
+    """Lags in bins at which latents are compared; lag i weighs 1 / (1 + i)."""
+
+    def __post_init__(self) -> None:
+        if self.kernel not in KERNELS:
+            raise ConfigError(f"autoencoder.kernel is '{self.kernel}', but must be one of {', '.join(KERNELS)}.")
+        if self.norm not in Norm.KINDS:
+            raise ConfigError(f"autoencoder.norm is '{self.norm}', but must be one of {', '.join(Norm.KINDS)}.")
+        if not 0 < self.coordinated_dropout < 1:
+            raise ConfigError(
+                f"autoencoder.coordinated_dropout is {self.coordinated_dropout}, but the likelihood is that of the "
+                "hidden counts, so it must lie between 0 and 1."
+            )
+        if min(self.latents, self.channels) < 1 or self.state < 2 or self.state % 2:
+            raise ConfigError(
+                f"autoencoder has {self.latents} latents, {self.channels} channels and {self.state} states; "
+                "the first two must be positive and the states a positive even number."
+            )
+
+
+class Autoencoder(nn.Module):
+    """Deterministic autoencoder of spike counts (LDNS, Kapoor et al. 2024, Section 3.1).
+
+    Each latent reads its own group of channels and feeds its own group, so without decoder blocks a rate is a sum of
+    one smooth function per latent: ``u[n] = b[n] + sum_c W[n, c] GELU(a[c] z[g(c)] + e[c])``, ``rate = softplus(u)``.
+
+    Args:
+        n_neurons: Number of neurons.
+        mean_counts: (neuron,) mean count per bin, with which the output starts; LDNS starts at softplus(0).
+        config: Sizes and penalties.
+    """
+
+    def __init__(self, n_neurons: int, config: AutoencoderConfig, mean_counts: Float[Tensor, "neuron"] | None = None):
+        super().__init__()
+        self.config = config
+        c, d = config.channels, config.latents
+        groups = groups_for(d, c)
+
+        def block() -> SSMBlock:
+            return SSMBlock(c, config.norm, config.kernel, config.state, config.bidirectional)
+
+        self.read_in = nn.Linear(n_neurons, c)
+        self.encoder = nn.ModuleList(block() for _ in range(config.encoder_blocks))
+        self.to_latents = GroupedLinear(c, d, groups)
+        self.from_latents = GroupedLinear(d, c, groups)
+        self.decoder = nn.ModuleList(block() for _ in range(config.decoder_blocks))
+        self.read_out = nn.Linear(c, n_neurons)
+        self.observation = Poisson()
+        if mean_counts is not None:  # inverse of the softplus
+            self.read_out.bias.data.copy_(torch.log(torch.expm1(mean_counts.clamp(min=1e-4))))
+
+    def encode(self, counts: Float[Tensor, "trial time neuron"], mask: Mask | None = None) -> Latents:
+        """Latents of spike counts."""
+        h = self.read_in(counts).float()
+        for block in self.encoder:
+            h = block(h, mask)
+        return self.to_latents(h).float()
+
+    def decode(self, latents: Latents, mask: Mask | None = None) -> Rates:
+        """Rates (expected counts per bin) of latents."""
+        h = self.from_latents(latents)
+        for block in self.decoder:
+            h = block(h.float(), mask)
+        # Half precision would round the rates by up to 0.4 %.
+        with torch.autocast(latents.device.type, enabled=False):
+            return F.softplus(self.read_out(F.gelu(h.float())))
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
+        """Poisson loss of the hidden counts plus the latent penalties, per (trial, bin, neuron) (LDNS, Eq. 4)."""
+        assert batch.counts is not None
+        hidden_share = self.config.coordinated_dropout
+        counts = batch.counts.float()
+        mask = batch.mask
+        draws = torch.rand(counts.shape, generator=generator, device=counts.device)
+        kept = (draws >= hidden_share).float()
+        latents = self.encode(counts * kept / (1 - hidden_share), mask)
+        hidden = 1 - kept if mask is None else (1 - kept) * mask
+        nll = (hidden * self.observation.nll(batch.counts, self.decode(latents, mask))).sum()
+        n_entries = counts.numel() if mask is None else mask.sum() * counts.shape[-1]
+        return (nll + self.latent_penalty(latents, batch.lengths if batch.ragged else None)) / n_entries
+
+    def latent_penalty(self, latents: Latents, lengths: Int[Tensor, "trial"] | None = None) -> Float[Tensor, ""]:
+        """Summed squared latents and squared differences at the first lags, over valid bins."""
+        n_bins = latents.shape[1]
+        valid = None if lengths is None else torch.arange(n_bins, device=latents.device) < lengths[:, None]
+
+        def summed(squares: Tensor, lag: int) -> Tensor:
+            return squares.sum() if valid is None else (squares.sum(-1) * valid[:, lag:]).sum()
+
+        penalty = self.config.l2_penalty * summed(latents.square(), 0)
+        for lag in range(1, min(self.config.smoothness_lags, n_bins - 1) + 1):
+            difference = latents[:, lag:] - latents[:, :-lag]
+            penalty = penalty + self.config.smoothness_penalty / (1 + lag) * summed(difference.square(), lag)
+        return penalty

@@ -1,0 +1,75 @@
+"""The denoiser of latent diffusion: state-space blocks modulated by the diffusion step."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from spikeloom.nets.blocks import GroupedLinear, Mask, ModulatedSSMBlock, groups_for
+from spikeloom.nets.embedding import sinusoids
+
+STEP_FREQUENCIES = 256
+
+
+class Denoiser(nn.Module):
+    """Predict the noise in a noisy sequence (or what stands for it) at any length (LDNS, Kapoor et al. 2024, App. A).
+
+    With ``patch`` > 1, that many neighbouring bins are one token: smooth latents lose nothing, time mixing becomes
+    ``patch`` times shorter, and a network of the same cost can be wider.
+
+    Args:
+        size: Width of a bin of the sequence.
+        channels: Width inside; the step is embedded in a quarter of it.
+        blocks: Number of blocks.
+        norm: Kind of normalisation, see ``Norm``.
+        kernel: Kind of state-space kernel, see ``SSM``.
+        state: State size of the kernel.
+        patch: Bins in a token.
+        output_scale: Factor on the initial output layer.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        channels: int = 64,
+        blocks: int = 4,
+        norm: str = "per_bin",
+        kernel: str = "s4d",
+        state: int = 32,
+        patch: int = 1,
+        output_scale: float = 1.0,
+    ):
+        super().__init__()
+        self.patch = patch
+        token = size * patch
+        groups = groups_for(token, channels) if patch == 1 else 1
+        self.project_in = GroupedLinear(token, channels, groups)
+        self.project_out = GroupedLinear(channels, token, groups)
+        self.project_out.weight.data *= output_scale
+        self.project_out.bias.data *= output_scale
+        embedding = channels // 4
+        self.embed_step = nn.Sequential(
+            nn.Linear(STEP_FREQUENCIES, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
+        self.blocks = nn.ModuleList(ModulatedSSMBlock(channels, embedding, norm, kernel, state) for _ in range(blocks))
+
+    def forward(
+        self, x: Float[Tensor, "batch time size"], step: Float[Tensor, "batch"], mask: Mask | None = None
+    ) -> Float[Tensor, "batch time size"]:
+        """Denoise at diffusion step ``step`` (0 .. 999, fractions allowed); padded bins influence no valid bin."""
+        if mask is not None:
+            x = x * mask
+        n_bins, size = x.shape[1:]
+        tokens, token_mask = x, mask
+        if self.patch > 1:
+            missing = -n_bins % self.patch
+            tokens = F.pad(x, (0, 0, 0, missing)).unflatten(1, (-1, self.patch)).flatten(2)
+            if mask is not None:  # a token is valid when its first bin is: valid bins come first
+                token_mask = F.pad(mask, (0, 0, 0, missing))[:, :: self.patch]
+        embedding = self.embed_step(sinusoids(step, STEP_FREQUENCIES))
+        h = self.project_in(tokens).float()
+        for block in self.blocks:
+            h = block(h, embedding, token_mask)
+        out = self.project_out(h).float()
+        return out.unflatten(2, (self.patch, size)).flatten(1, 2)[:, :n_bins] if self.patch > 1 else out

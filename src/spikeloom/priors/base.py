@@ -1,0 +1,72 @@
+"""What every prior over latent sequences has in common."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from spikeloom.batch import Batch, mask_of
+
+Latents = Float[Tensor, "trial time latent"]
+
+BANDS = 3
+"""Thirds of the frequency axis in which spectra of latents are compared."""
+
+
+class LatentPrior(nn.Module):
+    """A distribution over latent sequences of any length.
+
+    The scale of the latents and the spectrum a sample should have are buffers, so saved weights are whole. A prior
+    works on z-scored latents; ``sample`` returns them in the units of the autoencoder.
+
+    Subclasses define ``draw`` and, if they are trained by gradient, ``loss``.
+
+    Args:
+        size: Number of latent channels.
+    """
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("std", torch.ones(size))
+        self.register_buffer("band_power", torch.ones(BANDS))
+
+    def prepare(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> None:
+        """Take scale and spectrum from the latents of the training trials."""
+        mask = mask_of(lengths, latents.shape[1])
+        valid = latents[mask[..., 0]]
+        self.mean.copy_(valid.mean(0))
+        self.std.copy_(valid.std(0).clamp(min=1e-6))
+        self.band_power.copy_(band_power(self.normalised(latents, lengths), lengths))
+
+    def normalised(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> Latents:
+        """Z-scored latents; zero in the padding."""
+        return (latents - self.mean) / self.std * mask_of(lengths, latents.shape[1])
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
+        """Training loss on a batch whose latents are z-scored already."""
+        raise TypeError(f"a {type(self).__name__} is not trained by gradient.")
+
+    def draw(
+        self, lengths: Int[Tensor, "trial"], n_bins: int, generator: torch.Generator, **options: object
+    ) -> Latents:
+        """Z-scored latents of trials of the given lengths, padded to ``n_bins``."""
+        raise NotImplementedError  # every prior defines it
+
+    def sample(self, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: object) -> Latents:
+        """Latents of new trials of the given lengths, in the units of the autoencoder; zero in the padding."""
+        n_bins = int(lengths.max())
+        mask = mask_of(lengths, n_bins)
+        return (self.draw(lengths, n_bins, generator, **options) * self.std + self.mean) * mask
+
+    def spectrum_ratio(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor, "band"]:
+        """Power of sampled over training latents in the low, middle and high third of frequencies; 1 is right."""
+        return band_power(self.normalised(latents, lengths), lengths) / self.band_power
+
+
+def band_power(latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor, "band"]:
+    """Mean power of zero-padded sequences in equal bands of frequency, per valid bin."""
+    power = torch.fft.rfft(latents, dim=1).abs().square().sum(dim=(0, 2)) / lengths.sum() / latents.shape[2]
+    thirds = torch.tensor_split(power, BANDS)
+    return torch.stack([third.mean() if len(third) else power.mean() for third in thirds])

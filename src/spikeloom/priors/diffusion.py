@@ -1,0 +1,157 @@
+"""Latent diffusion: a denoiser learns to undo noise of every size, and samples by undoing all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from spikeloom.batch import Batch, mask_of
+from spikeloom.errors import ConfigError
+from spikeloom.nets.blocks import Norm
+from spikeloom.nets.denoiser import Denoiser
+from spikeloom.nets.ssm import KERNELS
+from spikeloom.priors.base import Latents, LatentPrior
+from spikeloom.priors.samplers import SAMPLERS, TRAINING_STEPS, Grid, NoiseSchedule
+
+PREDICTIONS = ("noise", "velocity")
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """Size of the denoiser, what it learns to predict, and how it samples."""
+
+    channels: int = 128
+    """Width of the denoiser."""
+    blocks: int = 4
+    """State-space blocks of the denoiser."""
+    kernel: str = "s4d"
+    """State-space kernel: s4d (diagonal) or s4 (diagonal plus low rank, as published)."""
+    state: int = 32
+    """Complex states of a channel, conjugates included."""
+    norm: str = "per_bin"
+    """Normalisation in the blocks: per_bin or over_time (as published; blind to the mean of a trial)."""
+    patch: int = 4
+    """Neighbouring bins that form one token; 1 as published."""
+    prediction: str = "velocity"
+    """What the network predicts: velocity (Salimans and Ho 2022) or noise (as published)."""
+    huber: float | None = None
+    """Where the loss turns from squared to absolute error; squared everywhere when not set."""
+    clamp: float | None = None
+    """Largest absolute z-scored latent shown to the denoiser; no limit when not set."""
+    output_scale: float = 1.0
+    """Factor on the initial output layer."""
+    sampler: str = "dpm_solver"
+    """Sampler: dpm_solver, ddim or ddpm."""
+    sampling_steps: int = 16
+    """Network passes per sample."""
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("kernel", self.kernel, tuple(KERNELS)),
+            ("norm", self.norm, Norm.KINDS),
+            ("prediction", self.prediction, PREDICTIONS),
+            ("sampler", self.sampler, tuple(SAMPLERS)),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"prior.{name} is '{value}', but must be one of {', '.join(allowed)}.")
+        if not 1 <= self.sampling_steps <= TRAINING_STEPS:
+            raise ConfigError(
+                f"prior.sampling_steps is {self.sampling_steps}, but must lie between 1 and {TRAINING_STEPS}."
+            )
+        if min(self.channels // 4, self.blocks, self.patch) < 1:
+            raise ConfigError(
+                f"prior has {self.channels} channels, {self.blocks} blocks and patches of {self.patch} bins; "
+                "it needs at least 4 channels, 1 block and patches of 1 bin."
+            )
+
+
+class DiffusionPrior(LatentPrior):
+    """Denoising diffusion over latent sequences (LDNS, Kapoor et al. 2024, Section 3.2).
+
+    Args:
+        size: Number of latent channels.
+        config: Network, loss and sampler.
+    """
+
+    def __init__(self, size: int, config: DiffusionConfig):
+        super().__init__(size)
+        self.config = config
+        self.schedule = NoiseSchedule()
+        self.network = Denoiser(
+            size,
+            config.channels,
+            config.blocks,
+            config.norm,
+            config.kernel,
+            config.state,
+            config.patch,
+            config.output_scale,
+        )
+        signal_squared = self.schedule.signal_squared
+        self.register_buffer("signal", signal_squared.sqrt().float(), persistent=False)
+        self.register_buffer("noise", (1 - signal_squared).sqrt().float(), persistent=False)
+
+    def normalised(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> Latents:
+        """Z-scored latents, clamped if the configuration says so; zero in the padding."""
+        z = super().normalised(latents, lengths)
+        return z if self.config.clamp is None else z.clamp(-self.config.clamp, self.config.clamp)
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
+        """Error of the prediction at a random step for every trial, over valid bins."""
+        z = batch.latents
+        assert z is not None
+        step = torch.randint(TRAINING_STEPS, (len(z),), generator=generator, device=z.device)
+        eps = torch.randn(z.shape, generator=generator, device=z.device)
+        signal, noise = self.signal[step, None, None], self.noise[step, None, None]
+        predicted = self.network(signal * z + noise * eps, step.float(), batch.mask)
+        target = eps if self.config.prediction == "noise" else signal * eps - noise * z
+        if self.config.huber is None:
+            error = F.mse_loss(predicted, target, reduction="none")
+        else:
+            error = F.smooth_l1_loss(predicted, target, reduction="none", beta=self.config.huber)
+        mask = batch.mask
+        return error.mean() if mask is None else (error * mask).sum() / (mask.sum() * z.shape[-1])
+
+    def denoise(self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None = None) -> Latents:
+        """Expected clean latents given noisy ones at a (fractional) diffusion step."""
+        mask = None if lengths is None else mask_of(lengths, x.shape[1])
+        predicted = self.network(x, torch.full((len(x),), step, device=x.device), mask)
+        signal, noise = self._scales(step)
+        if self.config.prediction == "noise":
+            x0 = (x - noise * predicted) / signal
+        else:
+            x0 = signal * x - noise * predicted
+        return x0 if mask is None else x0 * mask
+
+    def draw(
+        self,
+        lengths: Int[Tensor, "trial"],
+        n_bins: int,
+        generator: torch.Generator,
+        steps: int | None = None,
+        sampler: str | None = None,
+    ) -> Latents:
+        """Z-scored latents, from noise, by the configured sampler or the one asked for."""
+        steps = steps or self.config.sampling_steps
+        sampler = sampler or self.config.sampler
+        if sampler not in SAMPLERS:
+            raise ConfigError(f"the sampler '{sampler}' does not exist; choose one of {', '.join(SAMPLERS)}.")
+        if not 1 <= steps <= TRAINING_STEPS:
+            raise ConfigError(f"{steps} sampling steps were asked for; choose between 1 and {TRAINING_STEPS}.")
+        grids = {"ddpm": Grid.uniform_in_step}
+        grid = grids.get(sampler, Grid.uniform_in_log_snr)(self.schedule, steps)
+        ragged = lengths if int(lengths.min()) < n_bins else None
+        x = torch.randn((len(lengths), n_bins, len(self.mean)), generator=generator, device=self.mean.device)
+        z = SAMPLERS[sampler](lambda x, step: self.denoise(x, step, ragged), x, grid, generator)
+        return z if self.config.clamp is None else z.clamp(-self.config.clamp, self.config.clamp)
+
+    def _scales(self, step: float) -> tuple[float, float]:
+        """Signal and noise scale at a fractional step, interpolated in log-SNR."""
+        table = self.schedule.log_ratio()
+        low = min(int(step), TRAINING_STEPS - 2)
+        log_ratio = torch.lerp(table[low], table[low + 1], torch.tensor(step - low, dtype=torch.float64))
+        return float(torch.sigmoid(2 * log_ratio).sqrt()), float(torch.sigmoid(-2 * log_ratio).sqrt())

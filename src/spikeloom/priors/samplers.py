@@ -1,0 +1,139 @@
+"""From noise to data with a trained denoiser: each sampler is one function of the same signature.
+
+A sampler gets ``denoise(x, step) -> x0``, the expected clean data given noisy data at a diffusion step, so it works
+with any parametrisation and any network. It starts from unit Gaussian noise and ends in data. Noise and signal scales
+at fractional steps come from a ``NoiseSchedule``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Noisy = Float[Tensor, "batch ..."]
+Denoise = Callable[[Tensor, float], Tensor]
+
+TRAINING_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """The variance-preserving process of LDNS: 1000 steps, beta linear from 1e-4 to 0.02 (Ho et al. 2020).
+
+    At step k a datum is ``signal(k) x0 + noise(k) eps`` with signal^2 + noise^2 = 1.
+
+    Example:
+        >>> schedule = NoiseSchedule()
+        >>> round(float(schedule.signal_squared[-1]), 7)  # almost nothing is left of the data
+        4.04e-05
+    """
+
+    first_beta: float = 1e-4
+    last_beta: float = 0.02
+
+    @property
+    def signal_squared(self) -> Float[Tensor, "step"]:
+        """Share of the variance that is signal (alpha-bar) at steps 0 .. 999, in double precision."""
+        beta = torch.linspace(self.first_beta, self.last_beta, TRAINING_STEPS, dtype=torch.float64)
+        return torch.cumprod(1 - beta, dim=0)
+
+    def log_ratio(self) -> Float[Tensor, "step"]:
+        """lambda = log(signal / noise), half the log-SNR, falling with the step."""
+        signal_squared = self.signal_squared
+        return 0.5 * (signal_squared.log() - (1 - signal_squared).log())
+
+    def step_at(self, log_ratio: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+        """Fractional step with the given lambda."""
+        table = self.log_ratio().flip(0)
+        right = torch.searchsorted(table, log_ratio.clamp(table[0], table[-1])).clamp(1, len(table) - 1)
+        low, high = table[right - 1], table[right]
+        position = right - 1 + (log_ratio.clamp(table[0], table[-1]) - low) / (high - low)
+        return len(table) - 1 - position
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The steps a sampler visits, from noise to data, with signal and noise scale at each; a jump to the data follows."""
+
+    step: list[float]
+    signal: list[float]
+    noise: list[float]
+
+    @classmethod
+    def uniform_in_log_snr(
+        cls, schedule: NoiseSchedule, steps: int, noise_to_signal: tuple[float, float] = (0.03, 40.0)
+    ) -> Grid:
+        """Equal steps in log-SNR between two ratios of noise to signal.
+
+        The last jump replaces a sample by its expectation and so loses variance below the smaller ratio; the larger
+        one must drown the data.
+        """
+        low, high = noise_to_signal
+        log_ratio = -torch.linspace(math.log(high), math.log(low), steps, dtype=torch.float64)
+        table = schedule.log_ratio()
+        return cls._at(schedule.step_at(log_ratio), log_ratio.clamp(table[-1], table[0]))
+
+    @classmethod
+    def uniform_in_step(cls, schedule: NoiseSchedule, steps: int) -> Grid:
+        """Whole training steps, evenly strided, the first at full noise; all 1000 are ancestral DDPM."""
+        index = torch.linspace(TRAINING_STEPS - 1, 0, steps).round().long()
+        return cls._at(index.double(), schedule.log_ratio()[index])
+
+    @classmethod
+    def _at(cls, step: Tensor, log_ratio: Tensor) -> Grid:
+        signal = torch.sigmoid(2 * log_ratio).sqrt()
+        noise = torch.sigmoid(-2 * log_ratio).sqrt()
+        return cls(step.tolist(), signal.tolist(), noise.tolist())
+
+
+def ddpm(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Generator) -> Noisy:
+    """Ancestral sampling (Ho et al. 2020, Algorithm 2), on any subset of the steps."""
+    for i, step in enumerate(grid.step):
+        x0 = denoise(x, step)
+        if i + 1 == len(grid.step):
+            return x0
+        # Posterior of the next, less noisy state given this one and the data.
+        alpha = (grid.signal[i] / grid.signal[i + 1]) ** 2
+        noise, next_noise = grid.noise[i] ** 2, grid.noise[i + 1] ** 2
+        mean = grid.signal[i + 1] * (1 - alpha) / noise * x0 + alpha**0.5 * next_noise / noise * x
+        fresh = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        x = mean + math.sqrt((1 - alpha) * next_noise / noise) * fresh
+    return x
+
+
+def ddim(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Generator) -> Noisy:
+    """Deterministic sampling, first order (Song, Meng, Ermon 2020, Eq. 12 with sigma = 0); draws nothing."""
+    for i, step in enumerate(grid.step):
+        x0 = denoise(x, step)
+        if i + 1 == len(grid.step):
+            return x0
+        ratio = grid.noise[i + 1] / grid.noise[i]
+        x = ratio * x + (grid.signal[i + 1] - ratio * grid.signal[i]) * x0
+    return x
+
+
+def dpm_solver(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Generator) -> Noisy:
+    """DPM-Solver++(2M), deterministic, second order (Lu et al. 2022, Algorithm 2); draws nothing.
+
+    The first step and the last jump, whose step is infinite in log-SNR, are of first order.
+    """
+    before: Tensor | None = None
+    h_before = 0.0
+    for i, step in enumerate(grid.step):
+        x0 = denoise(x, step)
+        if i + 1 == len(grid.step):
+            return x0
+        ratio = grid.noise[i + 1] / grid.noise[i]
+        h = math.log(grid.signal[i + 1] / grid.signal[i]) - math.log(ratio)
+        slope = x0 if before is None else x0 + (x0 - before) * (h / (2 * h_before))
+        x = ratio * x + grid.signal[i + 1] * -math.expm1(-h) * slope
+        before, h_before = x0, h
+    return x
+
+
+SAMPLERS = {"dpm_solver": dpm_solver, "ddim": ddim, "ddpm": ddpm}
