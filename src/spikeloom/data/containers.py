@@ -1,0 +1,227 @@
+"""Named arrays in npz, HDF5 and MATLAB files: opened without running anything in them, written all or nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.io
+import scipy.sparse
+
+from spikeloom.errors import DataError
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array in a file: its shape and type are known before it is read.
+
+    Attributes:
+        shape: Shape of the array.
+        dtype: Type of the array; object for what cannot be loaded safely.
+        read: Reads the array.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[], np.ndarray]
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the array holds booleans, integers or floats."""
+        return self.dtype.kind in "buif"
+
+    def __str__(self) -> str:
+        return f"{self.dtype if self.dtype.kind not in 'OSUT' else 'text or objects'} {self.shape}"
+
+
+@contextmanager
+def reading_file(path: Path) -> Iterator[None]:
+    """Turn what libraries raise on a damaged file into one sentence."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (OSError, EOFError, KeyError, ValueError, TypeError, struct.error, zlib.error, zipfile.BadZipFile) as error:
+        if isinstance(error, PermissionError):
+            raise DataError(f"{path} cannot be read: permission denied; check its rights.") from None
+        if isinstance(error, ValueError) and "allow_pickle" in str(error):
+            raise DataError(OBJECTS) from None
+        detail = " ".join(str(error).split())[:120].rstrip(".")
+        raise DataError(f"the file is truncated or damaged ({detail}); copy or download it again.") from None
+
+
+OBJECTS = (
+    "object arrays (pickles) are not accepted, because loading one can run code; "
+    "save a padded integer array together with the length of each trial."
+)
+
+
+def check_readable(path: Path) -> None:
+    """Raise a DataError unless the path is a file with something in it."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name a file.")
+    if not path.exists():
+        raise DataError(f"there is no file {path}; check the path.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty (0 bytes); copy or download it again.")
+
+
+def open_npz(path: Path) -> dict[str, Stored]:
+    """The arrays of an npz file; only their headers are read until an array is asked for."""
+    with reading_file(path), zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if name.endswith(".npy")]
+        headers = {name: _npy_header(archive, name) for name in members}
+    return {
+        name[: -len(".npy")]: Stored(shape, dtype, lambda name=name: _read_npy(path, name))
+        for name, (shape, dtype) in headers.items()
+    }
+
+
+def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    with archive.open(name) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    return shape, dtype
+
+
+def _read_npy(path: Path, name: str) -> np.ndarray:
+    with reading_file(path), zipfile.ZipFile(path) as archive, archive.open(name) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def open_hdf5(path: Path, matlab: bool = False) -> dict[str, Stored]:
+    """The data sets of an HDF5 file by their full names, or the variables of a MATLAB 7.3 file."""
+    found: dict[str, Stored] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("#") and item.dtype.kind != "V":
+            text = h5py.check_string_dtype(item.dtype) is not None
+            shape = item.shape[::-1] if matlab else item.shape  # MATLAB stores columns first
+            dtype = np.dtype("U1") if text or _matlab_class(item) == "char" else item.dtype
+            found[name] = Stored(shape, dtype, lambda: _read_hdf5(path, name, matlab))
+
+    with reading_file(path), h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return _as_vectors(found) if matlab else found
+
+
+def _matlab_class(item: h5py.Dataset) -> str:
+    name = item.attrs.get("MATLAB_class", b"")
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _read_hdf5(path: Path, name: str, matlab: bool) -> np.ndarray:
+    with reading_file(path), h5py.File(path, "r") as file:
+        item = file[name]
+        if h5py.check_string_dtype(item.dtype) is not None:
+            return np.asarray(item.asstr()[...], dtype=np.str_)
+        if not matlab:
+            return item[...]
+        if item.dtype == h5py.ref_dtype:  # a cell array; one of words is a column of text
+            cells = [file[reference] for reference in item[...].T.ravel()]
+            if not all(_matlab_class(cell) == "char" for cell in cells):
+                raise DataError(OBJECTS)
+            return np.array([_matlab_text(cell) for cell in cells], dtype=np.str_)
+        return np.array(_matlab_text(item)) if _matlab_class(item) == "char" else item[...].T
+
+
+def _matlab_text(item: h5py.Dataset) -> str:
+    # MATLAB marks an empty text by storing its shape instead of its characters.
+    return "" if item.attrs.get("MATLAB_empty", 0) else "".join(map(chr, item[...].T.ravel()))
+
+
+def open_matlab(path: Path) -> dict[str, Stored]:
+    """The variables of a MATLAB file of any version; fields of a structure are named ``structure/field``."""
+    if h5py.is_hdf5(path):
+        return open_hdf5(path, matlab=True)
+    # Version 5 files are read whole: scipy runs nothing in them, and leaves objects and functions opaque.
+    try:
+        with reading_file(path):
+            variables = scipy.io.loadmat(path, struct_as_record=False, chars_as_strings=True)
+    except NotImplementedError:
+        raise DataError("the file is truncated or damaged; copy or download it again.") from None
+    found: dict[str, Stored] = {}
+
+    def add(name: str, value: Any) -> None:
+        if scipy.sparse.issparse(value):
+            value = value.toarray()
+        if not isinstance(value, np.ndarray):
+            return
+        if value.dtype == object and value.size == 1 and hasattr(value.flat[0], "_fieldnames"):
+            for field in value.flat[0]._fieldnames:
+                add(f"{name}/{field}", getattr(value.flat[0], field))
+            return
+        cells = [np.ravel(cell) for cell in value.flat] if value.dtype == object else []
+        if cells and all(cell.dtype.kind == "U" and cell.size <= 1 for cell in cells):
+            value = np.array([cell[0] if cell.size else "" for cell in cells], dtype=np.str_)
+        found[name] = Stored(value.shape, value.dtype, lambda: value)
+
+    for name, value in variables.items():
+        if not name.startswith("__"):
+            add(name, value)
+    return _as_vectors(found)
+
+
+def _as_vectors(found: dict[str, Stored]) -> dict[str, Stored]:
+    """MATLAB has no vectors and no scalars, only matrices: drop axes of one element from them."""
+
+    def squeezed(stored: Stored) -> Stored:
+        shape = tuple(n for n in stored.shape if n != 1) if len(stored.shape) == 2 else stored.shape
+        return Stored(shape, stored.dtype, lambda: _checked(stored.read()).reshape(shape))
+
+    return {name: squeezed(stored) for name, stored in found.items()}
+
+
+def _checked(values: np.ndarray) -> np.ndarray:
+    if values.dtype == object:
+        raise DataError(OBJECTS)
+    return values
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays to a compressed npz file."""
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # numpy's own keyword is never a name of ours
+
+
+def write_hdf5(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays to an HDF5 file, compressed; text as UTF-8."""
+    with h5py.File(path, "w") as file:
+        for name, values in arrays.items():
+            options: dict[str, Any] = {"compression": "gzip", "shuffle": True} if values.size > 1 else {}
+            if values.dtype.kind == "U":
+                values, options = values.astype(object), options | {"dtype": h5py.string_dtype()}
+            file.create_dataset(name, data=values, **options)
+
+
+@contextmanager
+def all_or_nothing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside the wanted one, and rename it when everything has been written.
+
+    Raises:
+        DataError: If the file cannot be written; nothing is left behind and an older file stays as it was.
+    """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name a file to write.")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        full = error.errno == errno.ENOSPC or "No space left" in str(error)
+        reason = "no space is left on the device" if full else (error.strerror or str(error).splitlines()[0])
+        raise DataError(f"{path} could not be written: {reason}; free some space or choose another place.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
