@@ -1,0 +1,324 @@
+"""Statistics of one set of spike trains: intervals, population counts, correlations, variability.
+
+Every function takes integer counts of shape (trial, time, neuron) and the number of valid bins of each trial, and
+pools valid bins only. Where sums over trials suffice they are returned per block of consecutive trials, so that the
+caller can resample blocks without going back to the spikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, UInt
+
+Counts = UInt[np.ndarray, "trial time neuron"]
+Lengths = Int[np.ndarray, "trial"]
+
+CHUNK_ELEMENTS = 2**20
+"""Elements converted to float at a time: small enough for the cache, large enough for the matrix products."""
+
+MIN_TRIALS_PER_CELL = 5
+"""Condition x time cells with fewer trials say too little about trial-to-trial variability."""
+
+
+class Moments(NamedTuple):
+    """Sums, per block, from which means, covariances and correlations follow.
+
+    Attributes:
+        n: (block,) number of pooled samples.
+        total: (block, neuron) sum of the values.
+        cross: (block, neuron, neuron) sum of the outer products.
+    """
+
+    n: np.ndarray
+    total: np.ndarray
+    cross: np.ndarray
+
+
+# -- intervals -------------------------------------------------------------------------------------------------------
+
+
+def interspike_intervals(
+    counts: Counts, lengths: Lengths, bin_s: float
+) -> tuple[Float[np.ndarray, "interval"], Int[np.ndarray, "interval"]]:
+    """Intervals between successive spikes of a neuron within a trial.
+
+    The j-th of c spikes of a bin is put at the fraction j / (c + 1) of the bin (LDNS, Kapoor et al. 2024, evaluation
+    code), so bins with several spikes yield intervals shorter than a bin.
+
+    Args:
+        counts: Spike counts.
+        lengths: Valid bins of each trial.
+        bin_s: Bin width in seconds.
+
+    Returns:
+        All intervals in seconds, ordered by neuron and trial, and the neuron each belongs to.
+
+    Example:
+        >>> import numpy as np
+        >>> counts = np.array([[[1], [0], [2]]], dtype=np.uint8)
+        >>> interspike_intervals(counts, np.array([3]), bin_s=0.6)[0].round(3).tolist()
+        [1.1, 0.2]
+    """
+    intervals, row = intervals_in_bins(zero_padding(counts, lengths))
+    return intervals * bin_s, row // len(counts)
+
+
+def intervals_in_bins(counts: Counts) -> tuple[Float[np.ndarray, "interval"], Int[np.ndarray, "interval"]]:
+    """Intervals in units of bins, and the row (neuron * n_trials + trial) of each; padding must hold zeros."""
+    n_bins = counts.shape[1]
+    flat = neuron_major(counts).ravel()
+    position = np.flatnonzero(flat)
+    count = flat[position]
+    if len(count) and count.max() > 1:
+        count = count.astype(np.int64)
+        ends = np.cumsum(count)
+        position = np.repeat(position, count)
+        rank = np.arange(1, len(position) + 1) - np.repeat(ends - count, count)
+        gap = np.diff(position) + np.diff(rank / (np.repeat(count, count) + 1))
+    else:
+        gap = np.diff(position).astype(np.float64)
+    row = position // n_bins
+    same = row[1:] == row[:-1]
+    return gap[same], row[1:][same]
+
+
+def neuron_major(counts: Counts) -> UInt[np.ndarray, "neuron trial time"]:
+    """Copy of the counts with the bins of a spike train next to each other."""
+    n_trials, n_bins, n_neurons = counts.shape
+    out = np.empty((n_neurons, n_trials, n_bins), dtype=counts.dtype)
+    step = max(1, CHUNK_ELEMENTS // (2 * n_bins * n_neurons))
+    for start in range(0, n_trials, step):  # a whole-array transpose misses the cache at every element
+        out[:, start : start + step] = counts[start : start + step].transpose(2, 0, 1)
+    return out
+
+
+def interval_moments(
+    intervals: Float[np.ndarray, "interval"], neuron: Int[np.ndarray, "interval"], n_neurons: int
+) -> tuple[Int[np.ndarray, "neuron"], Float[np.ndarray, "neuron"], Float[np.ndarray, "neuron"]]:
+    """Number, mean and standard deviation (ddof 0) of each neuron's intervals; NaN where there is none."""
+    number = np.bincount(neuron, minlength=n_neurons)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.bincount(neuron, intervals, n_neurons) / number
+        variance = np.bincount(neuron, (intervals - mean[neuron]) ** 2, n_neurons) / number
+    return number, mean, np.sqrt(variance)
+
+
+# -- population counts and rates -------------------------------------------------------------------------------------
+
+
+def mean_rates_hz(counts: Counts, lengths: Lengths, bin_s: float) -> Float[np.ndarray, "neuron"]:
+    """Mean rate of each neuron over valid bins, in Hz."""
+    return zero_padding(counts, lengths).sum(axis=(0, 1), dtype=np.int64) / (lengths.sum() * bin_s)
+
+
+def population_counts(counts: Counts, lengths: Lengths) -> Int[np.ndarray, "bin"]:
+    """Spikes of all neurons together in every valid bin, trial after trial."""
+    return population_count_matrix(counts)[valid_mask(lengths, counts.shape[1])]
+
+
+def population_count_matrix(counts: Counts) -> Int[np.ndarray, "trial time"]:
+    """Spikes of all neurons together in every bin, (trial, time)."""
+    ones = np.ones(counts.shape[2], dtype=np.float32)
+    parts = [chunk @ ones for _, chunk in float_chunks(counts)]
+    return np.concatenate(parts).astype(np.int64)
+
+
+# -- second moments --------------------------------------------------------------------------------------------------
+
+
+def second_moments(
+    values: np.ndarray,
+    lengths: Lengths,
+    starts: Int[np.ndarray, "block"] | None = None,
+    transform: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Moments:
+    """Sums and summed outer products over valid bins, per block of consecutive trials.
+
+    Products are taken in single precision over pieces so small that counts stay exact (below 2^24), and added up in
+    double precision.
+
+    Args:
+        values: (trial, time, neuron) counts, or real numbers; padding must hold zeros.
+        lengths: Valid bins of each trial.
+        starts: First trial of each block; one block of all trials when not given.
+        transform: Applied to each (trial, time, neuron) piece before the products, for example a smoother.
+    """
+    n_trials, n_bins, n_neurons = values.shape
+    starts = np.zeros(1, dtype=np.int64) if starts is None else starts
+    edges = np.append(starts, n_trials)
+    total = np.zeros((len(starts), n_neurons))
+    cross = np.zeros((len(starts), n_neurons, n_neurons))
+    largest = float(values.max(initial=0)) if values.dtype.kind == "u" else 1.0
+    exact_bins = int(2**24 / max(largest, 1.0) ** 2)
+    padded = bool((lengths < n_bins).any())
+    for block, (first, last) in enumerate(pairwise(edges)):
+        for start, chunk in float_chunks(values[first:last], exact_bins):
+            if transform is not None:
+                chunk = transform(chunk)
+                if padded:
+                    chunk *= valid_mask(lengths[first + start : first + start + len(chunk)], n_bins)[..., None]
+            rows = chunk.reshape(-1, n_neurons)
+            total[block] += rows.sum(axis=0, dtype=np.float64)
+            cross[block] += rows.T @ rows
+    return Moments(np.add.reduceat(lengths, starts).astype(np.float64), total, cross)
+
+
+def covariance(n: float, total: Float[np.ndarray, "neuron"], cross: np.ndarray) -> Float[np.ndarray, "neuron neuron"]:
+    """Covariance (ddof 1) from the sums of one set."""
+    return (cross - np.outer(total, total / n)) / max(n - 1, 1)
+
+
+def correlation(covariances: Float[np.ndarray, "neuron neuron"]) -> Float[np.ndarray, "neuron neuron"]:
+    """Correlations from covariances; NaN for a neuron that never varies."""
+    variance = np.diag(covariances)
+    scale = np.where(variance > 1e-12 * max(variance.max(initial=0), 1e-300), variance, np.nan) ** -0.5
+    return covariances * scale * scale[:, None]
+
+
+def correlation_matrix(counts: Counts, lengths: Lengths) -> Float[np.ndarray, "neuron neuron"]:
+    """Pearson correlations of the neurons' counts over all valid bins; NaN for silent neurons."""
+    n, total, cross = second_moments(zero_padding(counts, lengths), lengths)
+    return correlation(covariance(n[0], total[0], cross[0]))
+
+
+# -- trial-to-trial variability --------------------------------------------------------------------------------------
+
+
+class Residuals(NamedTuple):
+    """Window counts around the mean of their condition x window cell.
+
+    Attributes:
+        values: (trial, window, neuron) count minus cell mean; zero where the cell is too small or not recorded.
+        mean: (trial, window, neuron) mean of the cell, zero likewise.
+        cell_size: (trial, window) number of trials of the cell, zero where it is left out.
+    """
+
+    values: np.ndarray
+    mean: np.ndarray
+    cell_size: np.ndarray
+
+
+def window_counts(counts: Counts, lengths: Lengths, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Counts in consecutive windows of a number of bins from trial start, and how many are complete in each trial."""
+    n_trials, n_bins, n_neurons = counts.shape
+    n_windows = n_bins // bins
+    if bins == 1:
+        return counts, lengths
+    if n_windows == 0:
+        return np.zeros((n_trials, 0, n_neurons), np.float32), np.zeros(n_trials, np.int64)
+    grouped = counts[:, : n_windows * bins].reshape(n_trials * n_windows, bins, n_neurons)
+    ones = np.ones(bins, dtype=np.float32)
+    windows = np.concatenate([ones @ chunk for _, chunk in float_chunks(grouped)])
+    return windows.reshape(n_trials, n_windows, n_neurons), lengths // bins
+
+
+def cell_residuals(
+    counts: Counts, lengths: Lengths, condition: Int[np.ndarray, "trial"], bin_s: float, window_s: float = 0.1
+) -> Residuals:
+    """Counts in windows of 100 ms minus the mean over the trials of the same condition.
+
+    Cells of fewer than five trials are left out. What remains is trial-to-trial variability: "noise" in the sense of
+    noise correlations.
+    """
+    windows, complete = window_counts(counts, lengths, max(1, round(window_s / bin_s)))
+    n_trials, n_windows, n_neurons = windows.shape
+    valid = valid_mask(complete, n_windows)
+    values = windows.astype(np.float32)
+    values *= valid[..., None]
+    one_hot = (condition == np.unique(condition)[:, None]).astype(np.float32)
+    size = one_hot @ valid
+    kept = size >= MIN_TRIALS_PER_CELL
+    mean = (one_hot @ values.reshape(n_trials, -1)).reshape(-1, n_windows, n_neurons)
+    mean *= np.where(kept, 1 / np.maximum(size, 1), 0).astype(np.float32)[..., None]
+    code = one_hot.argmax(axis=0)
+    use = valid & kept[code]
+    mean = mean[code] * use[..., None]
+    return Residuals((values - mean) * use[..., None], mean, np.where(use, size[code], 0))
+
+
+def fano_sums(
+    residuals: Residuals, starts: Int[np.ndarray, "block"]
+) -> tuple[Float[np.ndarray, "block neuron"], Float[np.ndarray, "block neuron"]]:
+    """Numerator and denominator of the Fano factor, per block: variances (ddof 1) and means weighted by cell size."""
+    size = residuals.cell_size
+    weight = np.divide(size, size - 1, out=np.zeros_like(size, dtype=np.float32), where=size > 1)
+    squares = np.einsum("bwn,bwn,bw->bn", residuals.values, residuals.values, weight)
+    means = residuals.mean.sum(axis=1)
+    return (
+        np.add.reduceat(squares.astype(np.float64), starts, axis=0),
+        np.add.reduceat(means.astype(np.float64), starts, axis=0),
+    )
+
+
+def fano_factors(
+    counts: Counts, lengths: Lengths, bin_s: float, condition: Int[np.ndarray, "trial"] | None = None
+) -> Float[np.ndarray, "neuron"]:
+    """Fano factor of each neuron: variance over mean of 100 ms counts across trials of a condition.
+
+    Cells condition x window are pooled, weighted by their number of trials; NaN for silent neurons.
+    """
+    condition = np.zeros(len(counts), np.int64) if condition is None else condition
+    residuals = cell_residuals(zero_padding(counts, lengths), lengths, condition, bin_s)
+    variance, mean = fano_sums(residuals, np.zeros(1, np.int64))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return variance[0] / mean[0]
+
+
+def noise_correlation_matrix(
+    counts: Counts, lengths: Lengths, bin_s: float, condition: Int[np.ndarray, "trial"] | None = None
+) -> Float[np.ndarray, "neuron neuron"]:
+    """Correlations of 100 ms counts around the mean of their condition and window, pooled over cells."""
+    condition = np.zeros(len(counts), np.int64) if condition is None else condition
+    values = cell_residuals(zero_padding(counts, lengths), lengths, condition, bin_s).values
+    _, _, cross = second_moments(values, np.full(len(values), values.shape[1]))
+    return correlation(cross[0])
+
+
+def psth_sums(
+    counts: Counts,
+    lengths: Lengths,
+    condition: Int[np.ndarray, "trial"],
+    n_conditions: int,
+    weights: Float[np.ndarray, "trial"] | None = None,
+) -> tuple[Float[np.ndarray, "condition time neuron"], Float[np.ndarray, "condition time"]]:
+    """Summed counts, and number of valid trials, of every condition and bin; trials may be weighted."""
+    n_trials, n_bins, n_neurons = counts.shape
+    weights = np.ones(n_trials) if weights is None else weights
+    valid = valid_mask(lengths, n_bins)
+    summed = np.zeros((n_conditions, n_bins, n_neurons))
+    number = np.zeros((n_conditions, n_bins))
+    for code in range(n_conditions):
+        trials = np.flatnonzero((condition == code) & (weights > 0))
+        number[code] = weights[trials] @ valid[trials]
+        for start, chunk in float_chunks(counts[trials]):
+            summed[code] += np.tensordot(weights[trials[start : start + len(chunk)]].astype(np.float32), chunk, 1)
+    return summed, number
+
+
+# -- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def valid_mask(lengths: Lengths, n_bins: int) -> np.ndarray:
+    """(trial, time) true where the bin was recorded."""
+    return np.arange(n_bins) < lengths[:, None]
+
+
+def zero_padding(counts: Counts, lengths: Lengths) -> Counts:
+    """The counts with zeros after the valid bins; the array itself where nothing is padded."""
+    if int(lengths.min(initial=counts.shape[1])) >= counts.shape[1]:
+        return counts
+    return np.where(valid_mask(lengths, counts.shape[1])[..., None], counts, counts.dtype.type(0))
+
+
+def float_chunks(values: np.ndarray, most_bins: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Pieces of whole trials in single precision, with the index of their first trial."""
+    n_trials, n_bins, n_neurons = values.shape
+    step = max(1, CHUNK_ELEMENTS // max(n_bins * n_neurons, 1))
+    if most_bins is not None:
+        step = max(1, min(step, most_bins // max(n_bins, 1)))
+    for start in range(0, n_trials, step):
+        yield start, values[start : start + step].astype(np.float32)
