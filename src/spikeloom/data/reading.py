@@ -43,7 +43,7 @@ class Reading:
     """
 
     bin_s: float | None = None
-    """Width of a bin in seconds. Arrays: a multiple of the stored width sums bins. NWB: any width, 0.005 if not given."""
+    """Width of a bin in seconds: for arrays a multiple of the stored width, for NWB any (0.005 if not given)."""
     counts: str | None = None
     """Name of the array of spike counts (arrays only)."""
     lengths: str | None = None
