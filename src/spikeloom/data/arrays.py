@@ -31,8 +31,10 @@ def from_arrays(stored: Mapping[str, Stored], reading: Reading, origin: Mapping[
     array with a usual name is taken. Everything else is taken by shape: (trial,) arrays and short (trial, dim) arrays
     become columns of the trials table, (neuron,) arrays columns of the neurons table, and float (trial, time, dim)
     arrays signals. A signal with one value more than there are bins was taken at the borders of the bins: neighbours
-    are averaged to give the values at their centres. Counts of shape (time, neuron) are one trial, or one trial for
-    each run of equal values of the segment, so that nothing ever crosses a border.
+    are averaged to give the values at their centres, and where one of them is missing the other is taken.
+
+    Counts of shape (time, neuron) are one trial, or one trial for each run of equal values of the segment, so that
+    nothing ever crosses a border.
 
     Args:
         stored: The arrays of a file.
@@ -289,7 +291,10 @@ class _Arrays:
                 continue
             values = self._read(key).astype(np.float32)
             if values.shape[1] == n_bins + 1:
-                values = (values[:, 1:] + values[:, :-1]) / 2
+                left, right = values[:, :-1], values[:, 1:]
+                centre = (left + right) / 2
+                # At the first and last border the value is often unknown: then the other border stands for the bin.
+                values = np.where(np.isnan(centre), np.where(np.isnan(left), right, left), centre)
                 self.notes.append(f"'{key}' has a value at each border of a bin; neighbours are averaged")
             signals[key] = values
         return signals

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import secrets
 import struct
 import zipfile
 import zlib
@@ -19,6 +17,7 @@ import numpy as np
 import scipy.io
 import scipy.sparse
 
+from spikeloom.atomic import atomic
 from spikeloom.errors import DataError
 
 
@@ -214,14 +213,10 @@ def all_or_nothing(path: Path) -> Iterator[Path]:
     """
     if path.is_dir():
         raise DataError(f"{path} is a folder; name a file to write.")
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
+        with atomic(path) as temporary:
+            yield temporary
     except OSError as error:
         full = error.errno == errno.ENOSPC or "No space left" in str(error)
         reason = "no space is left on the device" if full else (error.strerror or str(error).splitlines()[0])
         raise DataError(f"{path} could not be written: {reason}; free some space or choose another place.") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -5,8 +5,10 @@ The file is read with h5py, without pynwb: that needs no schema, starts at once 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -52,9 +54,11 @@ def read_nwb(path: Path, reading: Reading) -> SpikeData:
     With ``reading.align`` every trial is cut around an event, from ``before_s`` before to ``after_s`` after it, and
     bins are counted from the event itself. Otherwise trials are taken whole, with the lengths they have. Without a
     trials table, or with ``reading.continuous``, every stretch of observed time is one trial, to be cut by
-    ``window_s``. Bins that were not observed (``obs_intervals``) are never zeros: whole trials end where observation
-    ends, and trials that do not begin in it, or whose window leaves it, are dropped and noted in the provenance, as
-    are trials without an event.
+    ``window_s``. A file written by ``write_nwb`` is read in its own bins unless others are asked for.
+
+    Bins that were not observed (``obs_intervals``) are never zeros: whole trials end where observation ends, and trials
+    that do not begin in it, or whose window leaves it, are dropped and noted in the provenance, as are trials without
+    an event.
 
     A spike on the border of two bins belongs to the later one. Signals are interpolated linearly at bin centres, or
     averaged over each bin when they are sampled faster; where they were not sampled they are NaN.
@@ -67,10 +71,11 @@ def read_nwb(path: Path, reading: Reading) -> SpikeData:
         DataError: If there are no units, if trials are impossible, or if nothing is left.
     """
     notes: list[str] = []
-    bin_s = reading.bin_s or DEFAULT_BIN_S
-    if reading.bin_s is None:
-        notes.append(f"bins are {DEFAULT_BIN_S:g} s wide, as bin_s was not given")
     with reading_file(path), h5py.File(path, "r") as file:
+        written_bin_s, provenance = _written_by_us(file)
+        bin_s = reading.bin_s or written_bin_s or DEFAULT_BIN_S
+        if reading.bin_s is None and written_bin_s is None:
+            notes.append(f"bins are {DEFAULT_BIN_S:g} s wide, as bin_s was not given")
         spikes = _spike_times(file)
         neurons = _table(file["units"], len(spikes), notes, skip=("spike_times", "obs_intervals"))
         observed = _observed(file["units"], len(spikes))
@@ -96,7 +101,7 @@ def read_nwb(path: Path, reading: Reading) -> SpikeData:
         trials=spans.trials,
         neurons=neurons,
         splits=named_splits(spans.trials),
-        provenance={"file": path.name, "format": "nwb"},
+        provenance={**provenance, "file": path.name, "format": "nwb"},
     )
     return refine(data, reading, notes)
 
@@ -135,6 +140,15 @@ def bin_spikes(
     for neuron, (place, count) in enumerate(found):
         counts[place, neuron] = count
     return counts.reshape(len(start_s), n_time, len(spikes))
+
+
+def _written_by_us(file: h5py.File) -> tuple[float | None, dict[str, Any]]:
+    """The width of a bin and the provenance of a recording that ``write_nwb`` wrote; nothing for any other file."""
+    try:
+        said = json.loads(file["general/notes"].asstr()[()])
+        return (float(said["bin_s"]), dict(said["provenance"])) if "spikeloom_nwb" in said else (None, {})
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None, {}
 
 
 # -- units and tables --------------------------------------------------------------------------------------------
