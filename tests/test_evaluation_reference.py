@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spikeloom.evaluation.metrics import heldout_metrics, interval_neurons
+from spikeloom.evaluation.published import describe, ldns_metrics, published_statistics
 from spikeloom.evaluation.summary import Frame, Trials, summarise
 
 SETS = ("pmd_plan", "bci_baseline", "s1_windows", "hc_windows")
@@ -98,4 +99,16 @@ def test_heldout_metrics_reproduce_measured_values(recordings, name):
     }
     expected = column(HELDOUT, name)
     wrong = {k: (values[k], e) for k, e in expected.items() if not np.isclose(values[k], e, rtol=1e-4, equal_nan=True)}
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_published_metrics_reproduce_measured_values(recordings, name):
+    trials, bin_s = load(recordings, name)
+    index = np.arange(len(trials.counts))
+    model, data = (published_statistics(trials.take(index[index % 2 == half])) for half in (0, 1))
+    largest = int(max(model.population.max(), data.population.max()))
+    values = ldns_metrics(describe(model, None, bin_s), describe(data, None, bin_s), largest)
+    expected = column(LDNS, name)
+    wrong = {k: (values[k], e) for k, e in expected.items() if not np.isclose(values[k], e, rtol=1e-4)}
     assert not wrong

@@ -1,0 +1,172 @@
+"""Cheap generators that every model must beat, and a memoriser that no score alone can catch.
+
+Each control draws trials that stand in for given held-out trials ("slots"): same number, conditions and lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int, UInt
+from scipy.ndimage import gaussian_filter1d
+
+from spikeloom.evaluation.dynamics import gaussian_smooth
+from spikeloom.evaluation.spike_statistics import CHUNK_ELEMENTS, psth_sums, valid_mask
+from spikeloom.evaluation.summary import Trials
+
+MEANINGS = {
+    "homogeneous": "Poisson with each neuron's mean rate; score 1 by definition",
+    "psth": "Poisson with the average response to the condition",
+    "shuffled": "every neuron from another training trial: right single neurons, no shared variability",
+    "replay": "rates of a training trial with fresh Poisson noise: a memoriser",
+    "verbatim": "training trials themselves: at the floor everywhere, and caught as copies",
+    "ae": "Poisson draws from the reconstructed rates of the held-out trials",
+}
+
+SAFE_RATE = 60.0
+"""Expected counts above which single precision cannot hold the probability of no spike; a slower draw is used."""
+
+
+def poisson_counts(
+    rates: Callable[[int, int], np.ndarray], shape: tuple[int, int, int], rng: np.random.Generator
+) -> UInt[np.ndarray, "trial time neuron"]:
+    """Draw Poisson counts by inverting the distribution, several times faster than one call a bin.
+
+    Args:
+        rates: Gives the expected counts per bin of trials first..last, any shape that broadcasts to theirs.
+        shape: Trials, bins and neurons to draw.
+        rng: Source of randomness.
+    """
+    n_trials, n_bins, n_neurons = shape
+    out = np.empty(shape, dtype=np.uint16)
+    step = max(1, CHUNK_ELEMENTS // (n_bins * n_neurons))
+    for first in range(0, n_trials, step):
+        last = min(first + step, n_trials)
+        rate = np.maximum(rates(first, last), 0).astype(np.float32, copy=False)
+        rate = np.broadcast_to(rate, (last - first, n_bins, n_neurons))
+        out[first:last] = rng.poisson(rate) if rate.max() > SAFE_RATE else _inverted(rate, rng)
+    return out.astype(np.uint8) if out.max() < 256 else out
+
+
+def _inverted(rate: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    uniform = rng.random(rate.shape, dtype=np.float32)
+    none = np.exp(-rate)
+    count = np.zeros(rate.shape, dtype=np.uint16)
+    left = np.flatnonzero(uniform >= none)  # few bins have a spike, fewer have two
+    uniform, rate, mass = uniform.ravel()[left], rate.ravel()[left], none.ravel()[left]
+    cumulative, k = mass.copy(), 0
+    while len(left):
+        k += 1
+        count.ravel()[left] = k
+        mass = mass * rate / k
+        cumulative = cumulative + mass
+        more = (uniform >= cumulative) & ((mass > 1e-9) | (k < rate))
+        left, uniform, rate, mass, cumulative = left[more], uniform[more], rate[more], mass[more], cumulative[more]
+    return count
+
+
+@dataclass(frozen=True, eq=False)
+class Controls:
+    """Cheap generators fitted to the training trials.
+
+    Attributes:
+        train: Training trials; their condition codes group them.
+        bin_s: Bin width in seconds.
+        n_conditions: Number of condition codes.
+        train_rates: (trial, time, neuron) expected counts of the training trials under an autoencoder, if at hand.
+        test_rates: The same of the held-out trials, in the order of the slots.
+    """
+
+    train: Trials
+    bin_s: float
+    n_conditions: int
+    train_rates: Float[np.ndarray, "trial time neuron"] | None = None
+    test_rates: Float[np.ndarray, "slot time neuron"] | None = None
+
+    def draw(self, name: str, slots: Trials, rng: np.random.Generator) -> Trials:
+        """One set of trials of the named control, one for each slot."""
+        return getattr(self, name)(slots, rng)
+
+    def homogeneous(self, slots: Trials, rng: np.random.Generator) -> Trials:
+        """Poisson with each neuron's mean rate over the training trials."""
+        return self._poisson(lambda first, last: self._mean, slots, rng)
+
+    def psth(self, slots: Trials, rng: np.random.Generator) -> Trials:
+        """Poisson with the training PSTH of the trial's condition, smoothed with a Gaussian of 20 ms."""
+        return self._poisson(lambda first, last: self._psth[slots.condition[first:last]], slots, rng)
+
+    def shuffled(self, slots: Trials, rng: np.random.Generator) -> Trials:
+        """For every neuron separately a random training trial of the same condition."""
+        n_neurons = self.train.counts.shape[2]
+        donors = np.stack([self._donors(slots, rng) for _ in range(n_neurons)], axis=1)
+        longest = self.train.lengths[donors].min(axis=1)
+        time = np.arange(self.train.counts.shape[1])[:, None]
+        counts = self.train.counts[donors[:, None, :], time, np.arange(n_neurons)]
+        return _cut(counts, np.minimum(slots.lengths, longest), slots)
+
+    def replay(self, slots: Trials, rng: np.random.Generator) -> Trials:
+        """Poisson with the rates of a training trial of the same condition: the memoriser with fresh noise.
+
+        The rates are an autoencoder's where one is at hand, otherwise half the trial's own counts, smoothed with a
+        Gaussian of 50 ms, and half the PSTH.
+        """
+        donors = self._donors(slots, rng)
+        sd_bins = max(0.05 / self.bin_s, 0.5)
+
+        def rates(first: int, last: int) -> np.ndarray:
+            chosen = donors[first:last]
+            if self.train_rates is not None:
+                return self.train_rates[chosen]
+            valid = valid_mask(self.train.lengths[chosen], self.train.counts.shape[1])[..., None]
+            smooth = gaussian_smooth(self.train.counts[chosen], sd_bins)
+            smooth /= np.maximum(gaussian_smooth(valid, sd_bins), 0.1)
+            return 0.5 * smooth + 0.5 * self._psth[self.train.condition[chosen]]
+
+        drawn = self._poisson(rates, slots, rng)
+        return _cut(drawn.counts, np.minimum(slots.lengths, self.train.lengths[donors]), slots)
+
+    def verbatim(self, slots: Trials, rng: np.random.Generator) -> Trials:
+        """Random training trials of the same condition, with replacement and at their own length."""
+        drawn = self.train.take(self._donors(slots._replace(lengths=np.zeros_like(slots.lengths)), rng))
+        return drawn._replace(condition=slots.condition)
+
+    def ae(self, slots: Trials, rng: np.random.Generator) -> Trials:
+        """Poisson with the reconstructed rates of the held-out trials themselves: what a latent model can reach."""
+        return self._poisson(lambda first, last: self.test_rates[first:last], slots, rng)
+
+    @cached_property
+    def _mean(self) -> np.ndarray:
+        return (self.train.counts.sum(axis=(0, 1), dtype=np.int64) / self.train.lengths.sum()).astype(np.float32)
+
+    @cached_property
+    def _psth(self) -> np.ndarray:
+        summed, number = psth_sums(*self.train, self.n_conditions)
+        rate = np.where(number[..., None] > 0, summed / np.maximum(number, 1)[..., None], self._mean)
+        return gaussian_filter1d(rate, max(0.02 / self.bin_s, 0.5), axis=1, mode="nearest").astype(np.float32)
+
+    def _donors(self, slots: Trials, rng: np.random.Generator) -> Int[np.ndarray, "slot"]:
+        """A random training trial for each slot: of the same condition if there is one, at least as long if possible."""
+        n_slots = len(slots.lengths)
+        out = np.empty(n_slots, dtype=np.int64)
+        for code in np.unique(slots.condition):
+            at = np.flatnonzero(slots.condition == code)
+            own = np.flatnonzero(self.train.condition == code)
+            own = own if len(own) else np.arange(len(self.train.lengths))
+            own = own[np.argsort(-self.train.lengths[own], kind="stable")]
+            long_enough = np.searchsorted(-self.train.lengths[own], -slots.lengths[at], side="right")
+            eligible = np.where(long_enough > 0, long_enough, 1)  # the longest one when none is long enough
+            out[at] = own[(rng.random(len(at)) * eligible).astype(np.int64)]
+        return out
+
+    def _poisson(self, rates: Callable[[int, int], np.ndarray], slots: Trials, rng: np.random.Generator) -> Trials:
+        shape = (len(slots.lengths), *self.train.counts.shape[1:])
+        return _cut(poisson_counts(rates, shape, rng), slots.lengths, slots)
+
+
+def _cut(counts: np.ndarray, lengths: np.ndarray, slots: Trials) -> Trials:
+    if (lengths < counts.shape[1]).any():
+        counts = np.where(valid_mask(lengths, counts.shape[1])[..., None], counts, counts.dtype.type(0))
+    return Trials(counts, lengths, slots.condition)
