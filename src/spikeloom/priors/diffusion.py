@@ -14,7 +14,7 @@ from spikeloom.errors import ConfigError
 from spikeloom.nets.blocks import Norm
 from spikeloom.nets.denoiser import Denoiser
 from spikeloom.nets.ssm import KERNELS
-from spikeloom.priors.base import Latents, LatentPrior
+from spikeloom.priors.base import LatentPrior, Latents
 from spikeloom.priors.samplers import SAMPLERS, TRAINING_STEPS, Grid, NoiseSchedule
 
 PREDICTIONS = ("noise", "velocity")

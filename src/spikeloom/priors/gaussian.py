@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spikeloom.batch import mask_of
-from spikeloom.priors.base import Latents, LatentPrior
+from spikeloom.priors.base import LatentPrior, Latents
 
 
 class GaussianPrior(LatentPrior):

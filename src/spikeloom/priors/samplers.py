@@ -43,7 +43,7 @@ class NoiseSchedule:
         return torch.cumprod(1 - beta, dim=0)
 
     def log_ratio(self) -> Float[Tensor, "step"]:
-        """lambda = log(signal / noise), half the log-SNR, falling with the step."""
+        """Logarithm of signal over noise, half the log-SNR, falling with the step."""
         signal_squared = self.signal_squared
         return 0.5 * (signal_squared.log() - (1 - signal_squared).log())
 
@@ -58,7 +58,7 @@ class NoiseSchedule:
 
 @dataclass(frozen=True)
 class Grid:
-    """The steps a sampler visits, from noise to data, with signal and noise scale at each; a jump to the data follows."""
+    """The steps a sampler visits, from noise to data, with both scales at each; a jump to the data follows."""
 
     step: list[float]
     signal: list[float]

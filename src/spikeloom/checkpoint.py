@@ -1,0 +1,104 @@
+"""The state of an unfinished training, as one safetensors file: tensors and a line of JSON, never a pickle."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from spikeloom.atomic import atomic
+from spikeloom.errors import RunError
+
+
+@dataclass
+class Best:
+    """The weights of the lowest validation loss so far."""
+
+    weights: list[Tensor]
+    value: float = math.inf
+    unimproved: int = 0
+
+    def consider(self, value: float, parameters: list[nn.Parameter]) -> None:
+        """Keep the present weights if they are the best."""
+        self.unimproved += 1
+        if value < self.value:
+            self.value, self.unimproved = value, 0
+            with torch.no_grad():
+                torch._foreach_copy_(self.weights, [p.detach() for p in parameters])
+
+
+@dataclass
+class Checkpoint:
+    """How far a training has come: stages done, and step and elapsed seconds in the present one."""
+
+    done: list[str]
+    stage: str = ""
+    step: int = 0
+    seconds: float = 0.0
+    best_value: float = math.inf
+    unimproved: int = 0
+    tensors: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def save(
+        self,
+        path: Path,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | None = None,
+        averaged: list[Tensor] | None = None,
+        best: Best | None = None,
+    ) -> None:
+        """Write everything needed to go on exactly here; the file before stays until the new one is whole."""
+        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+        if optimizer is not None:
+            for i, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{i}.{name}": value for name, value in state.items()}
+        tensors |= {f"averaged.{i}": value for i, value in enumerate(averaged or [])}
+        if best is not None:
+            tensors |= {f"best.{i}": value for i, value in enumerate(best.weights)}
+            self.best_value, self.unimproved = best.value, best.unimproved
+        facts = {k: v for k, v in asdict(self).items() if k != "tensors"}
+        with atomic(path) as temporary:
+            whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+            save_file(whole, temporary, metadata={"facts": json.dumps(facts)})
+
+    @classmethod
+    def load(cls, path: Path, model: nn.Module) -> Checkpoint:
+        """Read a checkpoint and put its weights into the model.
+
+        Raises:
+            RunError: If the file is damaged or was written for another model.
+        """
+        try:
+            with safe_open(path, "pt") as file:
+                facts = json.loads(file.metadata()["facts"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            weights = {name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")}
+            model.load_state_dict(weights)
+            return cls(**facts, tensors=tensors)
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise RunError(
+                f"{path} does not continue this model ({reason}); resume with the configuration and data of the run."
+            ) from error
+
+    def restore(
+        self, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer, averaged: list[Tensor], best: Best
+    ) -> None:
+        """Put back the state of the optimiser and the kept weights; the model has its weights already."""
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, value in self.tensors.items():
+            if name.startswith("optimizer."):
+                _, i, key = name.split(".")
+                states.setdefault(int(i), {})[key] = value
+        optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+        for i in range(len(parameters)):
+            if averaged:
+                averaged[i].copy_(self.tensors[f"averaged.{i}"])
+            best.weights[i].copy_(self.tensors[f"best.{i}"])
+        best.value, best.unimproved = self.best_value, self.unimproved

@@ -1,0 +1,138 @@
+"""Configurations: frozen dataclasses built from plain mappings; a key that does not exist is an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spikeloom.errors import ConfigError
+
+
+def from_mapping(kind: type, content: Mapping[str, Any], where: str = "the configuration") -> Any:
+    """An instance of a configuration class from nested plain values; what is not named keeps its default.
+
+    Args:
+        kind: A dataclass whose fields are plain values or dataclasses.
+        content: Names and values.
+        where: Where the values come from, for error messages.
+
+    Raises:
+        ConfigError: If a key does not exist or a value does not fit.
+    """
+    from jsonargparse import ArgumentError
+
+    check_keys(kind, content, where)
+    try:
+        parser = _parser(kind)
+        return kind(**vars(parser.instantiate_classes(parser.parse_object(dict(content)))))
+    except (ArgumentError, TypeError) as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, ConfigError):
+                raise cause from None
+            cause = cause.__cause__ or cause.__context__
+        raise ConfigError(f"{where} does not hold: {' '.join(str(error).split())}") from error
+
+
+def check_keys(kind: type, content: Mapping[str, Any], where: str, prefix: str = "") -> None:
+    """Refuse keys that are not fields, naming the nearest that is.
+
+    Raises:
+        ConfigError: At the first unknown key.
+    """
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{where} has {content!r} at {prefix.rstrip('.') or 'the top'}, where names with values belong.")
+    hints = typing.get_type_hints(kind)
+    known = {f.name: hints[f.name] for f in dataclasses.fields(kind)}
+    for key, value in content.items():
+        if key not in known:
+            everywhere = [prefix + name for name in known]
+            near = difflib.get_close_matches(prefix + str(key), everywhere, n=1, cutoff=0.0)
+            raise ConfigError(f"{where} has the unknown key '{prefix}{key}'; did you mean '{near[0]}'?")
+        if dataclasses.is_dataclass(known[key]):
+            check_keys(typing.cast(type, known[key]), value, where, f"{prefix}{key}.")
+
+
+def presets() -> dict[str, Path]:
+    """Shipped presets by name."""
+    folder = resources.files("spikeloom") / "presets"
+    return {Path(str(p)).stem: Path(str(p)) for p in sorted(folder.iterdir(), key=str) if str(p).endswith(".yaml")}
+
+
+def read_preset(preset: str | Path) -> dict[str, Any]:
+    """The content of a preset, given by its name or as a YAML file; its key "model" names the model.
+
+    Raises:
+        ConfigError: If there is no such preset or the file cannot be read.
+    """
+    shipped = presets()
+    path = shipped.get(str(preset), Path(preset))
+    if not path.is_file():
+        near = difflib.get_close_matches(str(preset), shipped, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise ConfigError(f"there is no preset or file '{preset}'; {hint}presets: {', '.join(shipped)}.")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("model"), str):
+        raise ConfigError(f"{path} does not say which model it configures; add a line such as 'model: ldns'.")
+    return content
+
+
+def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings, the second over the first.
+
+    Example:
+        >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}})
+        {'a': {'b': 1, 'c': 3}}
+    """
+    result = dict(base)
+    for key, value in change.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def dotted(assignments: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mapping from dotted names.
+
+    Example:
+        >>> dotted({"prior.blocks": 2, "prior.patch": 1})
+        {'prior': {'blocks': 2, 'patch': 1}}
+    """
+    result: dict[str, Any] = {}
+    for name, value in assignments.items():
+        *path, last = name.split(".")
+        place = result
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return result
+
+
+def options(kind: type, prefix: str = "") -> Iterator[str]:
+    """Dotted names of all plain fields of a configuration class."""
+    hints = typing.get_type_hints(kind)
+    for f in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(hints[f.name]):
+            yield from options(typing.cast(type, hints[f.name]), f"{prefix}{f.name}.")
+        else:
+            yield prefix + f.name
+
+
+@cache
+def _parser(kind: type):
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind)
+    return parser

@@ -1,0 +1,288 @@
+"""The protocol every model follows: fit, encode, rates, sample, save, load, citation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from spikeloom.atomic import atomic
+from spikeloom.batch import Batch
+from spikeloom.config import from_mapping
+from spikeloom.data.sources import with_default_splits
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError, RunError
+from spikeloom.run import Run
+from spikeloom.training import Engine, Stage, fit
+
+SAMPLE_CHUNK = 128
+"""Trials drawn together. Every chunk has its own seed, so a sample does not depend on how the work was divided."""
+ENCODE_CHUNK = 128
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a model has to know of the recording it is made for.
+
+    Attributes:
+        bin_s: Width of a bin in seconds.
+        lengths: (trial,) valid bins of the training trials, which new trials imitate.
+        mean_counts: (neuron,) mean count per bin in the training trials.
+        neurons: Table of the neurons, carried over to samples.
+    """
+
+    bin_s: float
+    lengths: Int[np.ndarray, "trial"]
+    mean_counts: Float[np.ndarray, "neuron"]
+    neurons: pd.DataFrame
+
+    @classmethod
+    def of(cls, data: SpikeData) -> Recording:
+        """The facts about a recording's training trials."""
+        train = data.split("train")
+        mean = train.counts.sum(axis=(0, 1), dtype=np.int64) / train.lengths.sum()
+        return cls(data.bin_s, train.lengths, mean.astype(np.float32), data.neurons)
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons."""
+        return len(self.mean_counts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "bin_s": self.bin_s,
+            "lengths": self.lengths.tolist(),
+            "mean_counts": [float(v) for v in self.mean_counts],
+            "neurons": json.loads(self.neurons.to_json(orient="split")),
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Recording:
+        """Inverse of ``to_json``."""
+        table = content["neurons"]
+        neurons = pd.DataFrame(table["data"], columns=table["columns"], index=range(len(content["mean_counts"])))
+        return cls(
+            float(content["bin_s"]),
+            np.array(content["lengths"], dtype=np.int64),
+            np.array(content["mean_counts"], dtype=np.float32),
+            neurons,
+        )
+
+
+class GenerativeModel(nn.Module):
+    """A trainable generator of recordings.
+
+    A model is made for a recording (its neurons and bins) from a configuration, then fitted. Subclasses define
+    ``stages``, ``_infer`` and ``_generate``; everything a user calls is here, once.
+
+    Args:
+        config: The model's configuration.
+        recording: What it is made for.
+        seed: Seed of the initial weights.
+    """
+
+    name: ClassVar[str]
+    """Name in configurations and run folders."""
+    Config: ClassVar[type]
+    """Class of the configuration."""
+    reference: ClassVar[str]
+    """The publication to cite."""
+
+    def __init__(self, config: Any, recording: Recording, seed: int = 0):
+        super().__init__()
+        self.config, self.recording = config, recording
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._build()
+
+    def _build(self) -> None:
+        """Make the modules."""
+        raise NotImplementedError
+
+    def stages(self, data: SpikeData) -> Iterator[Stage]:
+        """What is trained, in order; each stage is asked for when the ones before are done."""
+        raise NotImplementedError
+
+    def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Latents (or codes) and rates of recorded trials."""
+        raise NotImplementedError
+
+    def _generate(
+        self, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents (or codes), rates and counts of new trials of the given lengths."""
+        raise NotImplementedError
+
+    # -- what users call -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def make(cls, data: SpikeData, config: Any | None = None, seed: int = 0) -> Self:
+        """A new, untrained model for a recording; with the default configuration where none is given."""
+        return cls(config or cls.Config(), Recording.of(with_default_splits(data)), seed)
+
+    def fit(self, data: SpikeData, run: Run | None = None, engine: Engine | None = None, seed: int = 0) -> Self:
+        """Train on the split "train" and choose weights by the split "val"; splits are made if there are none.
+
+        Args:
+            data: Recording of the neurons this model was made for.
+            run: Folder to write to; nothing is written without.
+            engine: Devices and precision.
+            seed: Seed of everything drawn in training.
+        """
+        data = with_default_splits(data)
+        self._check(data)
+        fit(self, data, run, engine, seed)
+        return self
+
+    @torch.no_grad()
+    def encode(self, data: SpikeData) -> Float[np.ndarray, "trial ..."]:
+        """Latents (trial, time, latent), or codes (trial, dim), of recorded trials."""
+        return self._inferred(data)[0]
+
+    @torch.no_grad()
+    def rates(self, data: SpikeData) -> Float[np.ndarray, "trial time neuron"]:
+        """Rates of recorded trials, in expected counts per bin."""
+        return self._inferred(data)[1]
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        length: int | None = None,
+        lengths: Int[np.ndarray, "trial"] | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> SpikeData:
+        """Generate new trials.
+
+        Args:
+            n: Number of trials.
+            length: Bins of every trial, whatever the length of the training trials; lengths are drawn from those of
+                the training trials when not given.
+            lengths: Bins of each trial.
+            seed: The same seed gives the same trials on the same machine, and the first trials of a larger sample
+                are those of a smaller one of the same lengths.
+            options: Options of the model's prior, for example ``steps`` and ``sampler`` for diffusion.
+
+        Returns:
+            Counts, with the rates and latents they came from.
+
+        Raises:
+            DataError: If no trial, or a trial of no bins, is asked for.
+        """
+        lengths = self._lengths(n, length, lengths, seed)
+        self.eval()
+        device = next(self.parameters()).device
+        n_bins = int(lengths.max())
+        latents, rates, counts = [], [], []
+        for chunk, start in enumerate(range(0, n, SAMPLE_CHUNK)):
+            generator = torch.Generator(device).manual_seed(_chunk_seed(seed, chunk))
+            part = torch.as_tensor(lengths[start : start + SAMPLE_CHUNK], device=device)
+            # A full chunk is drawn even for the last trials, so that they do not depend on how many are asked for.
+            drawn = self._generate(part, generator, **options)
+            for values, store in zip(drawn, (latents, rates, counts)):
+                values = values.cpu().numpy()
+                padded = values if values.ndim < 3 else np.pad(values, ((0, 0), (0, n_bins - values.shape[1]), (0, 0)))
+                store.append(padded)
+        codes = np.concatenate(latents)
+        return SpikeData(
+            np.concatenate(counts),
+            bin_s=self.recording.bin_s,
+            lengths=lengths,
+            neurons=self.recording.neurons,
+            rates=np.concatenate(rates),
+            latents=codes if codes.ndim == 3 else None,
+            provenance={"generated_by": self.name, "seed": seed, **{k: v for k, v in options.items() if v is not None}},
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write configuration, recording facts and weights; plain text and tensors only."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        run = Run(folder)
+        run.write_yaml("config.yaml", {"model": self.name, **asdict(self.config)})
+        known = run.read_json("data.json") if (folder / "data.json").is_file() else {}
+        run.write_json("data.json", {**known, "recording": self.recording.to_json()})
+        with atomic(folder / "weights.safetensors") as temporary:
+            save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, temporary)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a model that was saved.
+
+        Raises:
+            RunError: If the folder does not hold a model of this kind.
+        """
+        run = Run.open(folder)
+        content = run.read_yaml("config.yaml")
+        kind = content.pop("model", None)
+        if kind != cls.name:
+            raise RunError(f"{folder} holds a model of kind '{kind}', not '{cls.name}'; load it with spikeloom.load.")
+        path = run.folder / "weights.safetensors"
+        if not path.is_file():
+            raise RunError(f"{folder} has no weights yet: its training was cut; continue it with `fit ... --resume`.")
+        try:
+            recording = Recording.from_json(run.read_json("data.json")["recording"])
+            model = cls(from_mapping(cls.Config, content, where="config.yaml"), recording)
+            model.load_state_dict(load_file(path))
+        except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+            if isinstance(error, RunError):
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise RunError(f"{folder} does not hold a whole model ({reason}); copy the run folder again.") from error
+        return model.eval()
+
+    @classmethod
+    def citation(cls) -> str:
+        """The publication this model comes from."""
+        return cls.reference
+
+    # -- helpers -------------------------------------------------------------------------------------------------
+
+    def _inferred(self, data: SpikeData) -> tuple[np.ndarray, np.ndarray]:
+        self._check(data)
+        self.eval()
+        batch = Batch.of(data)
+        device = next(self.parameters()).device
+        parts = [
+            self._infer(batch[start : start + ENCODE_CHUNK].to(device)) for start in range(0, len(batch), ENCODE_CHUNK)
+        ]
+        latents, rates = (torch.cat(values).cpu().numpy() for values in zip(*parts))
+        return latents, rates
+
+    def _check(self, data: SpikeData) -> None:
+        if data.n_neurons != self.recording.n_neurons:
+            raise DataError(
+                f"the recording has {data.n_neurons} neurons, but the model was made for {self.recording.n_neurons}; "
+                "use the recording it was made for, or fit a new model."
+            )
+        if not np.isclose(data.bin_s, self.recording.bin_s):
+            raise DataError(
+                f"the recording has bins of {data.bin_s:g} s, but the model was made for {self.recording.bin_s:g} s; "
+                "read it with that bin width."
+            )
+
+    def _lengths(self, n: int, length: int | None, lengths: np.ndarray | None, seed: int) -> np.ndarray:
+        if n < 1:
+            raise DataError(f"{n} trials were asked for; ask for at least one.")
+        if lengths is None and length is None:
+            return np.random.default_rng([seed, 0x1E46]).choice(self.recording.lengths, n)
+        lengths = np.full(n, length) if lengths is None else np.asarray(lengths)
+        if len(lengths) != n or lengths.min() < 1:
+            raise DataError(f"{n} trials need {n} lengths of at least one bin; {len(lengths)} were given.")
+        return lengths.astype(np.int64)
+
+
+def _chunk_seed(seed: int, chunk: int) -> int:
+    return int(np.random.SeedSequence([seed, chunk]).generate_state(1, np.uint64)[0] >> np.uint64(1))

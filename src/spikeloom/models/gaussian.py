@@ -1,0 +1,31 @@
+"""The baseline a learned prior has to beat: the LDNS autoencoder with a Gaussian process for each latent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from spikeloom.models.autoencoder import AutoencoderConfig
+from spikeloom.models.latent import LatentModel
+from spikeloom.priors.gaussian import GaussianPrior
+from spikeloom.training import StageConfig
+
+
+@dataclass(frozen=True)
+class GaussianConfig:
+    """Configuration of the Gaussian baseline."""
+
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    """Spikes to latents and back."""
+    autoencoder_training: StageConfig = field(default_factory=lambda: StageConfig(steps=800, clip=2.0))
+    """Optimisation of the autoencoder."""
+
+
+class GaussianLatents(LatentModel):
+    """The autoencoder of LDNS with a stationary Gaussian prior per latent, learned in closed form."""
+
+    name = "gaussian"
+    Config = GaussianConfig
+    reference = "The autoencoder is that of LDNS: Kapoor J et al. (2024). arXiv:2407.08751"
+
+    def _make_prior(self) -> GaussianPrior:
+        return GaussianPrior(self.config.autoencoder.latents, lags=int(self.recording.lengths.max()) - 1)

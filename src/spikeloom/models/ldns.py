@@ -1,0 +1,42 @@
+"""LDNS: latent diffusion for neural spiking data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from spikeloom.models.autoencoder import AutoencoderConfig
+from spikeloom.models.latent import LatentModel
+from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
+from spikeloom.training import StageConfig
+
+
+@dataclass(frozen=True)
+class LDNSConfig:
+    """Configuration of LDNS."""
+
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    """Spikes to latents and back."""
+    prior: DiffusionConfig = field(default_factory=DiffusionConfig)
+    """Diffusion over latents."""
+    autoencoder_training: StageConfig = field(default_factory=lambda: StageConfig(steps=800, clip=2.0))
+    """Optimisation of the autoencoder."""
+    prior_training: StageConfig = field(default_factory=lambda: StageConfig(steps=3000, ema=0.998))
+    """Optimisation of the prior."""
+
+
+class LDNS(LatentModel):
+    """Latent diffusion for neural spiking data (Kapoor et al., NeurIPS 2024, arXiv 2407.08751).
+
+    An autoencoder turns spikes into smooth, time-aligned latents; a diffusion model learns the distribution of those
+    latents; new latents are decoded to rates and rates drawn as counts.
+    """
+
+    name = "ldns"
+    Config = LDNSConfig
+    reference = (
+        "Kapoor J, Schulz A, Vetter J, Pei F, Gao R, Macke JH (2024). Latent diffusion for neural spiking data. "
+        "Advances in Neural Information Processing Systems 37. arXiv:2407.08751"
+    )
+
+    def _make_prior(self) -> DiffusionPrior:
+        return DiffusionPrior(self.config.autoencoder.latents, self.config.prior)

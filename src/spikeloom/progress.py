@@ -1,0 +1,61 @@
+"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+LINE_EVERY_S = 15.0
+"""Seconds between two lines where there is no terminal."""
+
+
+class Progress:
+    """Show how far a loop has come, on standard error.
+
+    Args:
+        name: What is being done.
+        total: Number of steps.
+        visible: Say nothing when false.
+    """
+
+    def __init__(self, name: str, total: int, visible: bool = True):
+        self.name, self.total, self.visible = name, total, visible
+        self._note = ""
+        self._bar = None
+
+    def __enter__(self) -> Progress:
+        self._started = self._spoke = time.monotonic()
+        if self.visible and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                TextColumn("{task.description:>12}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=Console(stderr=True),
+            )
+            self._task = self._bar.add_task(self.name, total=self.total, note="")
+            self._bar.start()
+        return self
+
+    def at(self, step: int, note: str = "") -> None:
+        """Tell that ``step`` steps are done; a note stays until the next one."""
+        self._note = note or self._note
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, note=self._note)
+        elif self.visible and (step == self.total or time.monotonic() - self._spoke > LINE_EVERY_S):
+            self._spoke = time.monotonic()
+            elapsed = self._spoke - self._started
+            print(f"{self.name}: {step}/{self.total} in {elapsed:.0f} s  {self._note}".rstrip(), file=sys.stderr)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,145 @@
+"""The run folder: everything needed to reload, resume and sample a model again, and nothing that can execute.
+
+config.yaml          model and complete configuration
+environment.json     versions, device, seed, command
+data.json            what the model was trained on: source, how it was read, splits, hash
+metrics.csv          training and validation loss over time
+weights.safetensors  the model
+resume/              the state of an unfinished training
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from spikeloom.atomic import atomic
+from spikeloom.errors import RunError
+
+METRICS = ("stage", "step", "seconds", "learning_rate", "loss", "validation_loss")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder that holds one trained (or half-trained) model."""
+
+    folder: Path
+
+    @classmethod
+    def create(cls, folder: str | Path) -> Run:
+        """A run in a new folder.
+
+        Raises:
+            RunError: If the folder holds something already.
+        """
+        folder = Path(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(
+                f"{folder} exists and is not an empty folder; choose another --out, or add --resume to continue a run."
+            )
+        (folder / "resume").mkdir(parents=True, exist_ok=True)
+        return cls(folder)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """An existing run.
+
+        Raises:
+            RunError: If there is no run in the folder.
+        """
+        folder = Path(folder)
+        if not (folder / "config.yaml").is_file():
+            raise RunError(f"{folder} is not a run folder (it has no config.yaml); train one with `spikeloom fit`.")
+        return cls(folder)
+
+    @property
+    def checkpoint(self) -> Path:
+        """State of an unfinished training."""
+        return self.folder / "resume" / "state.safetensors"
+
+    @property
+    def finished(self) -> bool:
+        """Whether training has ended and the weights are final."""
+        return (self.folder / "weights.safetensors").is_file() and not self.checkpoint.exists()
+
+    def write_yaml(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a YAML file, all of it or nothing."""
+        with atomic(self.folder / name) as temporary:
+            temporary.write_text(yaml.safe_dump(dict(content), sort_keys=False))
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file, all of it or nothing."""
+        with atomic(self.folder / name) as temporary:
+            temporary.write_text(json.dumps(content, indent=1, default=str) + "\n")
+
+    def read_yaml(self, name: str) -> dict[str, Any]:
+        """Read a YAML file of the folder; plain values only."""
+        return self._read(name, yaml.safe_load)
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read a JSON file of the folder."""
+        return self._read(name, json.loads)
+
+    def _read(self, name: str, parse: Callable[[str], Any]) -> dict[str, Any]:
+        path = self.folder / name
+        try:
+            content = parse(path.read_text())
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise RunError(f"{path} cannot be read ({reason}); is {self.folder} a complete run folder?") from error
+        if not isinstance(content, dict):
+            raise RunError(f"{path} holds no names with values; is {self.folder} a complete run folder?")
+        return content
+
+    # -- metrics -------------------------------------------------------------------------------------------------
+
+    def log(self, **values: Any) -> None:
+        """Append a line to the metrics."""
+        path = self.folder / "metrics.csv"
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, METRICS)
+            if new:
+                writer.writeheader()
+            writer.writerow(values)
+
+    def metrics(self) -> pd.DataFrame:
+        """All logged metrics."""
+        path = self.folder / "metrics.csv"
+        return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(METRICS))
+
+    def forget_metrics_after(self, stages_done: list[str], stage: str, step: int) -> None:
+        """Drop lines later than a checkpoint, which a resumed training will write again."""
+        table = self.metrics()
+        kept = table[table.stage.isin(stages_done) | ((table.stage == stage) & (table.step <= step))]
+        with atomic(self.folder / "metrics.csv") as temporary:
+            kept.to_csv(temporary, index=False)
+
+
+def environment(seed: int, device: str, precision: str) -> dict[str, Any]:
+    """What a result depends on beside configuration and data: versions, machine, seed, command."""
+    packages = ("spikeloom", "torch", "lightning-fabric", "numpy", "scipy", "pandas", "h5py", "safetensors")
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "packages": {name: metadata.version(name) for name in packages},
+    }

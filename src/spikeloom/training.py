@@ -1,0 +1,320 @@
+"""The one training loop: takes the stages of a model in turn and runs them on Lightning Fabric.
+
+A stage is a name, a module with a ``loss``, and the batches it learns from. Everything random in a step is drawn from
+a generator seeded with (seed, stage, step, rank), so a training that was cut and resumed ends in the very weights it
+would have had.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from spikeloom.batch import Batch
+from spikeloom.checkpoint import Best, Checkpoint
+from spikeloom.errors import ConfigError, RunError
+from spikeloom.progress import Progress
+from spikeloom.run import Run
+
+if TYPE_CHECKING:
+    from spikeloom.data.spikedata import SpikeData
+
+CHECKPOINT_EVERY_S = 60.0
+"""Seconds of training that a killed run can lose, up to the next validation."""
+VALIDATION_SEED = 7
+"""Validation draws the same noise every time, so that its loss moves only when the weights do."""
+VALIDATION_TRIALS = 512
+VALIDATION_BATCH = 128
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """How the parameters of one stage are optimised (AdamW, linear warm-up, half cosine)."""
+
+    steps: int = 1000
+    """Number of optimiser steps."""
+    batch_size: int = 64
+    """Trials in a step, over all devices together; all trials where there are fewer."""
+    learning_rate: float = 2e-3
+    """Peak learning rate."""
+    warmup_steps: int = 50
+    """Steps over which the learning rate rises from zero."""
+    horizon: float = 1.05
+    """The cosine would reach zero after this many times the number of steps."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: float = 0.0
+    """Largest decay of the moving average of the weights, which is what is kept; 0 keeps the weights themselves."""
+    validate_every: int = 100
+    """Steps between two looks at the validation trials."""
+    keep_best: bool = True
+    """Keep the weights of the best validation loss rather than the last."""
+    patience: int | None = None
+    """Stop after this many validations without improvement; never when not set."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least 1.")
+        if not (self.learning_rate > 0 and self.clip > 0 and 0 <= self.ema < 1 and self.horizon >= 1):
+            raise ConfigError(
+                f"learning_rate {self.learning_rate} and clip {self.clip} must be positive, ema {self.ema} must lie in "
+                f"[0, 1) and horizon {self.horizon} must be at least 1."
+            )
+
+    def learning_rate_at(self, step: int) -> float:
+        """Learning rate of a step, counted from 0.
+
+        Example:
+            >>> config = StageConfig(steps=1400, learning_rate=1e-3, warmup_steps=70, horizon=1.3)
+            >>> round(config.learning_rate_at(1400) / 1e-3, 3)  # the end of the Lorenz autoencoder of LDNS
+            0.136
+        """
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        span = self.horizon * self.steps - self.warmup_steps
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - self.warmup_steps) / span)))
+
+
+@dataclass
+class Stage:
+    """One part of training a model.
+
+    Attributes:
+        name: Name of the stage in metrics and configuration.
+        module: What is trained; has ``loss(batch, generator)``, a scalar to be differentiated.
+        train: Trials to learn from.
+        validation: Trials that choose the best weights.
+        config: How to optimise.
+    """
+
+    name: str
+    module: nn.Module
+    train: Batch
+    validation: Batch
+    config: StageConfig
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where training runs; everything is passed straight to Lightning Fabric."""
+
+    device: str = "auto"
+    """Accelerator: auto, cpu, cuda or mps."""
+    devices: int = 1
+    """Processes (devices) on each machine."""
+    num_nodes: int = 1
+    """Machines."""
+    strategy: str = "auto"
+    """Fabric strategy; ddp when there are several processes."""
+    precision: str = "auto"
+    """Fabric precision, for example 32-true or bf16-mixed; auto takes bf16-mixed where a GPU has it, else 32-true."""
+    seed: int = 0
+    """Seed of initial weights and of everything drawn in training."""
+
+    def fabric(self) -> Fabric:
+        """A launched Fabric."""
+        precision = self.precision
+        if precision == "auto":
+            on_gpu = self.device in ("auto", "cuda", "gpu") and torch.cuda.is_available()
+            precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+        strategy = "ddp" if self.strategy == "auto" and self.devices * self.num_nodes > 1 else self.strategy
+        try:
+            fabric = Fabric(
+                accelerator=self.device,
+                devices=self.devices,
+                num_nodes=self.num_nodes,
+                strategy=strategy,
+                precision=precision,  # type: ignore[arg-type]
+            )
+        except (ValueError, RuntimeError, ImportError) as error:  # Fabric refuses what the machine does not have
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"training cannot run with {self}: {reason}") from error
+        fabric.launch()
+        return fabric
+
+
+def fit(
+    model: Any, data: SpikeData, run: Run | None = None, engine: Engine | Fabric | None = None, seed: int = 0
+) -> None:
+    """Train a model in place, stage by stage.
+
+    Args:
+        model: A module with ``stages``.
+        data: Recording with splits "train" and "val".
+        run: Folder for metrics, checkpoints and the trained model; a checkpoint in it is resumed. Nothing is written
+            without.
+        engine: Devices and precision, or a launched Fabric.
+        seed: Seed of everything drawn in training.
+
+    Raises:
+        RunError: If the checkpoint belongs to another model, or the loss is no longer a number.
+    """
+    fabric = engine if isinstance(engine, Fabric) else (engine or Engine()).fabric()
+    model.to(fabric.device)
+    writing = run if fabric.is_global_zero else None
+    resumed = Checkpoint.load(run.checkpoint, model) if run is not None and run.checkpoint.exists() else None
+    done = list(resumed.done) if resumed else []
+    if writing is not None and resumed is not None:
+        writing.forget_metrics_after(done, resumed.stage, resumed.step)
+    for index, stage in enumerate(model.stages(data)):
+        if stage.name in done:
+            continue
+        progress = resumed if resumed is not None and resumed.stage == stage.name else None
+        _train(_Training(fabric, model, stage, index, writing, done, seed), progress)
+        done.append(stage.name)
+    model.eval()
+    if writing is not None:
+        model.save(writing.folder)
+        writing.checkpoint.unlink(missing_ok=True)
+    fabric.barrier()
+
+
+@dataclass
+class _Training:
+    """One stage on its way."""
+
+    fabric: Fabric
+    model: nn.Module
+    stage: Stage
+    index: int
+    run: Run | None
+    done: list[str]
+    seed: int
+
+
+def _train(job: _Training, resumed: Checkpoint | None) -> None:
+    fabric, stage, config = job.fabric, job.stage, job.stage.config
+    train = stage.train.to(fabric.device)
+    validation = stage.validation[:VALIDATION_TRIALS].to(fabric.device)
+    batch_size = min(config.batch_size, len(train))
+    parameters = [p for p in stage.module.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    averaged = [p.detach().clone() for p in parameters] if config.ema else []
+    best = Best([p.detach().clone() for p in parameters])
+    first_step, seconds = 0, 0.0
+    if resumed is not None:
+        first_step, seconds = resumed.step, resumed.seconds
+        resumed.restore(parameters, optimizer, averaged, best)
+    module, wrapped = fabric.setup(stage.module, optimizer)
+    module.mark_forward_method("loss")
+    generator = torch.Generator(fabric.device)
+    started = saved = time.perf_counter()
+    losses: list[Tensor] = []
+    stage.module.train()
+
+    with Progress(stage.name, config.steps, visible=fabric.is_global_zero) as progress:
+        for step in range(first_step, config.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate_at(step)
+            chosen = _trials(job.seed, job.index, step, batch_size, len(train))
+            mine = torch.from_numpy(chosen[fabric.global_rank :: fabric.world_size]).to(fabric.device)
+            generator.manual_seed(_mix(job.seed, job.index, step, fabric.global_rank))
+            loss = module.loss(train[mine], generator)
+            fabric.backward(loss)
+            fabric.clip_gradients(module, wrapped, max_norm=config.clip, error_if_nonfinite=False)
+            wrapped.step()
+            wrapped.zero_grad()
+            if averaged:
+                # A short memory at first, so that the untrained weights are soon forgotten.
+                decay = min(config.ema, 1 - (1 + step) ** (-2 / 3))
+                torch._foreach_lerp_(averaged, [p.detach() for p in parameters], 1 - decay)
+            losses.append(loss.detach())
+            if (step + 1) % config.validate_every and step + 1 < config.steps:
+                progress.at(step + 1)
+                continue
+
+            mean_loss = float(torch.stack(losses).mean())
+            losses.clear()
+            if not math.isfinite(mean_loss):
+                raise RunError(
+                    f"the loss of stage '{stage.name}' is {mean_loss} at step {step + 1}; "
+                    "lower its learning_rate, or train in 32-true precision."
+                )
+            with _swapped(parameters, averaged):
+                value = _validate(stage.module, validation, generator)
+                best.consider(value, parameters)
+            progress.at(step + 1, f"loss {mean_loss:.5f}, validation {value:.5f}")
+            now = time.perf_counter()
+            if job.run is not None:
+                job.run.log(
+                    stage=stage.name,
+                    step=step + 1,
+                    seconds=round(seconds + now - started, 2),
+                    learning_rate=optimizer.param_groups[0]["lr"],
+                    loss=mean_loss,
+                    validation_loss=value,
+                )
+                if now - saved > CHECKPOINT_EVERY_S:
+                    state = Checkpoint(job.done, stage.name, step + 1, seconds + now - started)
+                    state.save(job.run.checkpoint, job.model, optimizer, averaged, best)
+                    saved = now
+            if config.patience is not None and best.unimproved >= config.patience:
+                break
+
+    final = best.weights if config.keep_best else averaged
+    if final:
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, final)
+    stage.module.eval()
+    if job.run is not None:
+        Checkpoint([*job.done, stage.name]).save(job.run.checkpoint, job.model)
+
+
+@torch.no_grad()
+def _validate(module: nn.Module, validation: Batch, generator: torch.Generator) -> float:
+    """Mean loss over the validation trials, on the same draws every time."""
+    module.eval()
+    generator.manual_seed(VALIDATION_SEED)
+    total = 0.0
+    for start in range(0, len(validation), VALIDATION_BATCH):
+        part = validation[start : start + VALIDATION_BATCH]
+        total += float(module.loss(part, generator)) * len(part)
+    module.train()
+    return total / len(validation)
+
+
+@contextmanager
+def _swapped(parameters: list[nn.Parameter], other: list[Tensor]) -> Iterator[None]:
+    """The module with other weights, for as long as the block lasts; nothing changes when there are none."""
+    if not other:
+        yield
+        return
+    own = [p.detach().clone() for p in parameters]
+    with torch.no_grad():
+        torch._foreach_copy_(parameters, other)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, own)
+
+
+def _trials(seed: int, stage: int, step: int, batch_size: int, n_trials: int) -> np.ndarray:
+    """Trials of a step: slices of one endless row of shuffled passes over the data."""
+    first = step * batch_size
+    passes = range(first // n_trials, (first + batch_size - 1) // n_trials + 1)
+    row = np.concatenate([_shuffled(seed, stage, number, n_trials) for number in passes])
+    start = first - passes[0] * n_trials
+    return row[start : start + batch_size]
+
+
+@lru_cache(maxsize=4)
+def _shuffled(seed: int, stage: int, number: int, n_trials: int) -> np.ndarray:
+    return np.random.default_rng([seed, stage, number]).permutation(n_trials)
+
+
+def _mix(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
