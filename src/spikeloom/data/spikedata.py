@@ -37,6 +37,9 @@ class Signal:
     unit: str = ""
     columns: tuple[str, ...] = ()
 
+    # The types of the fields are what __post_init__ leaves; anything that it can convert may be passed.
+    __no_type_check__ = True
+
     def __post_init__(self) -> None:
         values = np.asarray(self.values, dtype=np.float32)
         if values.ndim == 2:
@@ -96,6 +99,8 @@ class SpikeData:
     rates: Float[np.ndarray, "trial time neuron"] | None = None
     latents: Float[np.ndarray, "trial time latent"] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    __no_type_check__ = True  # as in Signal
 
     def __post_init__(self) -> None:
         counts = as_counts(self.counts)
