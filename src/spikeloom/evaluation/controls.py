@@ -148,7 +148,7 @@ class Controls:
         return gaussian_filter1d(rate, max(0.02 / self.bin_s, 0.5), axis=1, mode="nearest").astype(np.float32)
 
     def _donors(self, slots: Trials, rng: np.random.Generator) -> Int[np.ndarray, "slot"]:
-        """A random training trial for each slot: of the same condition if there is one, at least as long if possible."""
+        """A random training trial for each slot: of its condition if there is one, at least as long if possible."""
         n_slots = len(slots.lengths)
         out = np.empty(n_slots, dtype=np.int64)
         for code in np.unique(slots.condition):

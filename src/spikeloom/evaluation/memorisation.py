@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from spikeloom.evaluation.dynamics import gaussian_smooth
-from spikeloom.evaluation.spike_statistics import float_chunks
+from spikeloom.evaluation.spike_statistics import float_chunks, valid_mask
 from spikeloom.evaluation.summary import Trials
 
 WIDTHS_S = (0.05, 0.1)
@@ -119,7 +119,10 @@ def memorisation(generated: Trials, train: Trials, test: Trials, bin_s: float, s
         step = max(1, int(sd_bins / 2))  # so much smoother than its sampling that nothing is lost
         size = len(real.counts) * -(-real.counts.shape[1] // step) * real.counts.shape[2]
         most = max(200, int(MOST_PRODUCTS / size))
-        queries = [generated.take(_some(len(generated.counts), most, rng)), test.take(_some(len(test.counts), most, rng))]
+        queries = [
+            generated.take(_some(len(generated.counts), most, rng)),
+            test.take(_some(len(test.counts), most, rng)),
+        ]
         n_examined = min(n_examined, len(queries[0].counts))
         squared = _squared_distances(queries, real, sd_bins, step)
         if within:
@@ -134,8 +137,7 @@ def memorisation(generated: Trials, train: Trials, test: Trials, bin_s: float, s
 
     duplicates, baseline = (_duplicates(t, train) for t in (generated, test))
     reasons = [
-        f"{t.copy_share:.0%} more neighbours among training trials than chance allows (se {t.se:.0%}, "
-        f"smoothing {t.width_s * 1e3:g} ms)"
+        f"copied share about {min(t.copy_share, 1):.2f} (se {t.se:.2f}) at a smoothing of {t.width_s * 1e3:g} ms"
         for t in tests
         if t.significant
     ]
@@ -162,24 +164,34 @@ def _some(n: int, most: int, rng: np.random.Generator) -> np.ndarray:
     return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
 
 
-def _embed(counts: np.ndarray, sd_bins: float, step: int) -> Float[np.ndarray, "trial feature"]:
-    parts = [np.sqrt(gaussian_smooth(chunk, sd_bins, step)) for _, chunk in float_chunks(counts)]
-    return np.concatenate(parts).reshape(len(counts), -1)
+def _embed(counts: np.ndarray, sd_bins: float, step: int) -> Float[np.ndarray, "trial time neuron"]:
+    return np.concatenate([np.sqrt(gaussian_smooth(chunk, sd_bins, step)) for _, chunk in float_chunks(counts)])
 
 
 def _squared_distances(queries: list[Trials], real: Trials, sd_bins: float, step: int) -> list[np.ndarray]:
-    """Squared distances of each set of queries to all real trials, without ever embedding all of these at once."""
+    """Squared distances of each set of queries to all real trials, over the valid bins of the query.
+
+    Without that restriction a trial would be far from any trial of another length, and a copy that was cut short
+    would go unseen. Never embeds all real trials at once.
+    """
+    n_bins = -(-real.counts.shape[1] // step)
+    n_neurons = real.counts.shape[2]
     embedded = [_embed(q.counts, sd_bins, step) for q in queries]
     centre = embedded[1].mean(axis=0)  # keeps the cancellation of large squares small
-    for each in embedded:
+    extent = [-(-q.lengths // step) for q in queries]
+    for each, length in zip(embedded, extent):
         each -= centre
-    norms = [np.einsum("bd,bd->b", each, each) for each in embedded]
-    out = [np.empty((len(each), len(real.counts)), dtype=np.float32) for each in embedded]
+        each *= valid_mask(length, n_bins)[..., None]
+    flat = [each.reshape(len(each), -1) for each in embedded]
+    norms = [np.einsum("bd,bd->b", each, each) for each in flat]
+    out = [np.empty((len(each), len(real.counts)), dtype=np.float32) for each in flat]
     for start in range(0, len(real.counts), 256):
         part = _embed(real.counts[start : start + 256], sd_bins, step) - centre
-        part_norms = np.einsum("bd,bd->b", part, part)
-        for each, norm, distance in zip(embedded, norms, out):
-            distance[:, start : start + 256] = norm[:, None] + part_norms - 2 * each @ part.T
+        running = np.cumsum(np.einsum("btn,btn->bt", part, part, dtype=np.float64), axis=1)
+        part = part.reshape(-1, n_bins * n_neurons)
+        for each, norm, length, distance in zip(flat, norms, extent, out):
+            norms_within = running[:, length - 1].T
+            distance[:, start : start + 256] = norm[:, None] + norms_within - 2 * each @ part.T
     return out
 
 

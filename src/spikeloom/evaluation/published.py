@@ -24,7 +24,7 @@ LDNS_METRICS = (
 
 CAUTION = (
     "Protocol ldns compares with the training trials themselves: a program that returns them scores as well as a "
-    "perfect generator. Use it to stand beside published tables only; protocol heldout says whether a generator is good."
+    "perfect generator. Use it to stand beside published tables only; protocol heldout tells if a generator is good."
 )
 
 N_FOLDS = 5
@@ -181,7 +181,9 @@ def ldns_train_row(
     return {metric.key: np.array([row[metric.key] for row in rows]) for metric in LDNS_METRICS}
 
 
-def perfect_corr_floor(n_generated: int, n_real: int, mean_bins: float, n_neurons: int, resampled: bool = True) -> float:
+def perfect_corr_floor(
+    n_generated: int, n_real: int, mean_bins: float, n_neurons: int, resampled: bool = True
+) -> float:
     """What ``rmse_corr`` a perfect generator of weakly correlated counts scores, in closed form."""
     variance = ((2 if resampled else 1) / n_generated + 1 / n_real) / mean_bins
     return float(np.sqrt(variance * (n_neurons - 1) / (2 * n_neurons)))

@@ -1,0 +1,287 @@
+"""Judge generated spike data: `compare` takes any program's samples and says how real they are, and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import ConfigError, DataError
+from spikeloom.evaluation import published
+from spikeloom.evaluation.controls import Controls
+from spikeloom.evaluation.heldout import default_draws, heldout_draws
+from spikeloom.evaluation.memorisation import Memorisation, memorisation
+from spikeloom.evaluation.metrics import HELDOUT_METRICS
+from spikeloom.evaluation.pairing import Pairing, pair
+from spikeloom.evaluation.results import Comparison, MetricResult, metric_result
+
+Progress = Callable[[int, int], None]
+
+
+def compare(
+    real: SpikeData,
+    generated: SpikeData,
+    protocol: Literal["heldout", "ldns"] = "heldout",
+    *,
+    seed: int = 0,
+    n_draws: int | None = None,
+    n_floor: int | None = None,
+    bootstrap: int = published.N_FOLDS,
+    aligned: bool | None = None,
+    reconstruction_rates: Float[np.ndarray, "trial time neuron"] | None = None,
+    draw: Literal["poisson"] | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Compare generated with real spike data, metric by metric, beside a noise floor and cheap controls.
+
+    Args:
+        real: Recording with the splits "train" (what the generator learned from) and "test" (what it never saw); the
+            default split is made where there are none.
+        generated: Samples of any program: same neurons, same order, same bin width.
+        protocol: "heldout" judges against unseen trials; "ldns" repeats the published computation against training
+            trials, for comparison with published tables.
+        seed: Fixes every draw.
+        n_draws: Draws of generated trials and of each control (heldout). Ten, or three for sets above ten million
+            bins x neurons, which hardly scatter.
+        n_floor: Draws of training trials for the floor (heldout). Twenty, or eight for such sets.
+        bootstrap: Resamplings of the generated trials (ldns); zero scores them once, not comparable with print.
+        aligned: Whether a bin means the same time in every trial, so that average responses exist. When not given:
+            true for trials with a condition, false for windows cut from longer stretches.
+        reconstruction_rates: An autoencoder's rates of all real trials, in expected counts per bin; adds the control
+            "ae" and sharpens "replay".
+        draw: "poisson" draws counts from the generated rates first, for programs that return rates.
+        progress: Called with the number of sets done and to do.
+
+    Raises:
+        DataError: If the two cannot be compared.
+        ConfigError: If the protocol does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> real = SpikeData(rng.poisson(0.5, (60, 30, 6)), bin_s=0.02).assign_splits({"train": 0.7, "test": 0.3})
+        >>> fake = SpikeData(rng.poisson(0.5, (18, 30, 6)), bin_s=0.02)
+        >>> result = compare(real, fake, n_floor=3, n_draws=2)
+        >>> result.metrics["rate_rmse"].unit, result.memorisation.alarm
+        ('Hz', False)
+    """
+    if protocol not in ("heldout", "ldns"):
+        raise ConfigError(f"there is no protocol '{protocol}'; choose heldout or ldns.")
+    for name, value, least in (("n_draws", n_draws, 1), ("n_floor", n_floor, 2), ("bootstrap", bootstrap, 0)):
+        if value is not None and value < least:
+            raise ConfigError(f"{name} is {value}, but must be at least {least}.")
+    warnings: list[str] = []
+    rng = np.random.default_rng(seed)
+    if draw == "poisson":
+        generated = _drawn(generated, rng)
+        warnings.append("generated counts were drawn from the generated rates, Poisson.")
+    if "train" not in real.splits or "test" not in real.splits:
+        real = real.assign_splits()
+        if "split_seed" not in generated.provenance:
+            warnings.append(
+                "the real data brought no splits: the default split was used, and it cannot be known whether the "
+                "generator was trained on the trials it is now compared with."
+            )
+    if reconstruction_rates is not None and reconstruction_rates.shape != real.counts.shape:
+        raise DataError(
+            f"reconstruction_rates have shape {reconstruction_rates.shape}, but the real counts {real.counts.shape}; "
+            "pass the rates of every real trial."
+        )
+    if aligned is None:
+        aligned = "condition" in real.trials and "source_bin" not in real.trials
+    for name, data in (("real", real), ("generated", generated)):
+        rate = data.counts.sum(dtype=np.int64) / (data.lengths.sum() * data.bin_s * data.n_neurons)
+        if not 0.01 <= rate <= 300:
+            warnings.append(f"the mean rate of the {name} data is {rate:.3g} Hz: is the bin width right?")
+
+    if protocol == "heldout":
+        return _compare_heldout(
+            real, generated, rng, seed, n_draws, n_floor, aligned, reconstruction_rates, warnings, progress
+        )
+    return _compare_ldns(real, generated, rng, seed, bootstrap, warnings, progress)
+
+
+def _compare_heldout(
+    real: SpikeData,
+    generated: SpikeData,
+    rng: np.random.Generator,
+    seed: int,
+    n_draws: int | None,
+    n_floor: int | None,
+    aligned: bool,
+    rates: np.ndarray | None,
+    warnings: list[str],
+    progress: Progress | None,
+) -> Comparison:
+    pairing = pair(real, generated, rng)
+    warnings += pairing.warnings
+    usual = default_draws(pairing.test.counts.size)
+    n_draws, n_floor = n_draws or usual[0], n_floor or usual[1]
+    parts = None
+    if rates is not None:
+        n_bins = pairing.test.counts.shape[1]
+        parts = rates[pairing.train_index, :n_bins], rates[pairing.test_index, :n_bins]
+    draws = heldout_draws(pairing, real.bin_s, aligned, n_draws, n_floor, rng, parts, progress)
+    if len(pairing.train.lengths) < 2 * len(pairing.test.lengths):
+        warnings.append(
+            "there are fewer than twice as many training as held-out trials: floor draws share trials, so floor_sd "
+            "is too small."
+        )
+    defects = next(v for k, v in draws.excluded.items() if "more than 20" in k)
+    if defects:
+        warnings.append(f"neurons {defects} never fire in the generated data but do in the real data.")
+    values = draws.values
+    results = {}
+    for metric in HELDOUT_METRICS:
+        controls = {name: rows[metric.key] for name, rows in values.items() if name not in ("generated", "floor")}
+        results[metric.key] = metric_result(
+            metric,
+            values["generated"][metric.key],
+            draws.se.get(metric.key, float("nan")),
+            values["floor"][metric.key],
+            controls,
+            draws.sizes[metric.key],
+            _why_missing(metric.key, pairing, aligned),
+        )
+    details = {
+        "excluded_neurons": draws.excluded,
+        "draws": {name: len(rows["rate_rmse"]) for name, rows in values.items()},
+        "population_cell_width": draws.frame.cell_width,
+        "largest_population_count": draws.frame.largest,
+        "aligned": aligned,
+        "matched_by_condition": pairing.conditional,
+    }
+    return _comparison("heldout", real, generated, pairing, results, details, len(pairing.test.lengths), seed, warnings)
+
+
+def _compare_ldns(
+    real: SpikeData,
+    generated: SpikeData,
+    rng: np.random.Generator,
+    seed: int,
+    bootstrap: int,
+    warnings: list[str],
+    progress: Progress | None,
+) -> Comparison:
+    # The published reference are the training trials: they take the place of the held-out ones.
+    pairing = pair(real, generated, rng, test_split="train")
+    warnings += pairing.warnings
+    bin_s = real.bin_s
+    data = published.published_statistics(pairing.test)
+    model = published.published_statistics(pairing.draw_generated(rng))
+    n_trials, _, n_neurons = pairing.test.counts.shape
+    folds = published.draw_folds(n_trials, bootstrap, rng)
+    reference_folds = folds or published.draw_folds(n_trials, published.N_FOLDS, rng)
+    largest = int(max(data.population.max(), model.population.max()))
+    value = published.ldns_folds(model, data, bin_s, folds, largest)
+    floor = published.ldns_train_row(data, bin_s, reference_folds, rng)
+    poisson = Controls(pairing.test, bin_s, pairing.n_conditions).homogeneous(pairing.test, rng)
+    poisson = published.published_statistics(poisson)
+    control = published.ldns_folds(poisson, data, bin_s, folds, int(max(largest, poisson.population.max())))
+    results = {}
+    for metric in published.LDNS_METRICS:
+        missing = "no neuron or count to compare"
+        result = metric_result(
+            metric,
+            value[metric.key],
+            float(value[metric.key].std()),
+            floor[metric.key],
+            {"homogeneous": control[metric.key]},
+            n_trials,
+            missing,
+        )
+        if np.isinf(result.value):
+            result = replace(result, note="the model produces population counts far outside the data")
+        if not folds:
+            result = replace(result, note="not resampled: not comparable with published values")
+        results[metric.key] = result
+    perfect = published.perfect_corr_floor(
+        n_trials, n_trials, float(pairing.test.lengths.mean()), n_neurons, resampled=bool(folds)
+    )
+    n_pairs = max(n_neurons * (n_neurons - 1) / 2, 1)
+    # A root mean square over so many pairs scatters by 1 / sqrt(2 n).
+    if results["rmse_corr"].value < perfect * (1 - 3 / np.sqrt(2 * n_pairs)):
+        warnings.append(
+            f"rmse_corr is {results['rmse_corr'].value:.3g}, below the {perfect:.3g} of a perfect generator: the "
+            "samples contain training trials, or there is a bug."
+        )
+    warnings.append(published.CAUTION)
+    if progress is not None:
+        progress(1, 1)
+    details = {"bootstrap": bootstrap, "largest_population_count": largest, "perfect_rmse_corr": perfect}
+    # Copies are found among training trials with the help of unseen ones.
+    unseen = pair(real, generated, np.random.default_rng(seed))
+    return _comparison("ldns", real, generated, unseen, results, details, n_trials, seed, warnings)
+
+
+def _comparison(
+    protocol: str,
+    real: SpikeData,
+    generated: SpikeData,
+    pairing: Pairing,
+    results: dict[str, MetricResult],
+    details: dict[str, Any],
+    n_real: int,
+    seed: int,
+    warnings: list[str],
+) -> Comparison:
+    for result in results.values():
+        if result.suspicious:
+            warnings.append(
+                f"{result.key} is better than real data against real data: look for held-out trials among the samples, "
+                "or for a bug."
+            )
+    copies = (
+        memorisation(pairing.pool, pairing.train, pairing.test, real.bin_s, seed)
+        if pairing.conditional
+        else _blind(pairing, real.bin_s, seed)
+    )
+    try:
+        package = version("spikeloom")
+    except PackageNotFoundError:
+        package = "unknown"
+    details |= {
+        "sizes": {
+            "train": len(pairing.train.lengths),
+            "test": len(pairing.test.lengths),
+            "generated": generated.n_trials,
+        },
+        "splits": {name: len(index) for name, index in real.splits.items()},
+        "bin_s": real.bin_s,
+        "seed": seed,
+        "version": package,
+    }
+    return Comparison(protocol, n_real, generated.n_trials, results, copies, tuple(warnings), details)
+
+
+def _blind(pairing: Pairing, bin_s: float, seed: int) -> Memorisation:
+    return memorisation(
+        *(pairing.for_metrics(t) for t in (pairing.pool, pairing.train, pairing.test)), bin_s=bin_s, seed=seed
+    )
+
+
+def _drawn(generated: SpikeData, rng: np.random.Generator) -> SpikeData:
+    if generated.rates is None:
+        raise DataError("draw is 'poisson', but the generated data carry no rates to draw from; leave draw out.")
+    return replace(generated, counts=rng.poisson(np.maximum(generated.rates, 0)))
+
+
+def _why_missing(key: str, pairing: Pairing, aligned: bool) -> str:
+    if key == "psth_err" and not aligned:
+        return "trials are not aligned in time"
+    if key == "psd_db":
+        return "needs trials of equal length, of at least two bins, on both sides"
+    if key.startswith("isi"):
+        return "fewer than 5 neurons have 50 intervals in both sets"
+    if key.startswith(("noise", "fano", "psth")):
+        return "no condition and window has 5 trials and a varying count in both sets"
+    if key.startswith("corr"):
+        return "fewer than two neurons vary in both sets"
+    if key == "c2st_auc":
+        return "fewer than 5 trials on a side"
+    return "nothing to compare: too few bins, trials or spikes"

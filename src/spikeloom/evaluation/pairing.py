@@ -1,0 +1,238 @@
+"""Bring real and generated trials into a form in which they may be compared: same conditions, numbers and lengths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError
+from spikeloom.evaluation.spike_statistics import valid_mask
+from spikeloom.evaluation.summary import Trials
+
+
+@dataclass(frozen=True, eq=False)
+class Pairing:
+    """Real and generated trials made comparable.
+
+    Attributes:
+        train: Training trials; condition codes group them.
+        test: The held-out trials that are used, in random order, with the lengths both sides can have.
+        pool: All generated trials, under the same condition codes.
+        test_index: Place of each held-out trial in the real recording.
+        train_index: The same of the training trials.
+        n_conditions: Number of condition codes.
+        conditional: Whether generated trials are matched to held-out ones by condition.
+        warnings: What a reader must know about how the sets were matched.
+    """
+
+    train: Trials
+    test: Trials
+    pool: Trials
+    test_index: np.ndarray
+    train_index: np.ndarray
+    n_conditions: int
+    conditional: bool
+    warnings: tuple[str, ...]
+
+    def for_metrics(self, trials: Trials) -> Trials:
+        """The trials as the metrics see them: one condition when generated trials carry none."""
+        return trials if self.conditional else trials._replace(condition=np.zeros_like(trials.condition))
+
+    def draw_generated(self, rng: np.random.Generator) -> Trials:
+        """One generated trial for each held-out one: of its condition, and cut to its length."""
+        out = np.empty(len(self.test.lengths), dtype=np.int64)
+        for slots, members in self._strata(self.pool.condition):
+            members = rng.permutation(members)
+            out[slots] = members[_assign(self.pool.lengths[members], self.test.lengths[slots])]
+        drawn = self.pool.take(out)
+        return _cut(drawn, self.test.lengths)._replace(condition=self.test.condition)
+
+    def draw_train(self, rng: np.random.Generator) -> Trials:
+        """As many training trials as held-out ones, in the same proportions of conditions, without replacement."""
+        groups = self.train.condition
+        if not np.isin(self.test.condition, groups).all():
+            return self.train.take(rng.permutation(len(groups))[: len(self.test.lengths)])
+        chosen = [
+            rng.permutation(np.flatnonzero(groups == code))[: (self.test.condition == code).sum()]
+            for code in np.unique(self.test.condition)
+        ]
+        return self.train.take(np.concatenate(chosen))
+
+    def _strata(self, pool_condition: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        if not self.conditional:
+            return [(np.arange(len(self.test.lengths)), np.arange(len(pool_condition)))]
+        codes = np.unique(self.test.condition)
+        return [(np.flatnonzero(self.test.condition == c), np.flatnonzero(pool_condition == c)) for c in codes]
+
+
+def check_comparable(real: SpikeData, generated: SpikeData) -> None:
+    """Refuse sets that differ in what must never be aligned silently.
+
+    Raises:
+        DataError: If numbers of neurons, bin widths or neuron names differ.
+    """
+    if real.n_neurons != generated.n_neurons:
+        raise DataError(
+            f"the real data have {real.n_neurons} neurons but the generated data {generated.n_neurons}; compare sets "
+            "of the same neurons in the same order."
+        )
+    if not np.isclose(real.bin_s, generated.bin_s, rtol=1e-4):
+        raise DataError(
+            f"the real data have bins of {real.bin_s * 1e3:g} ms but the generated data of {generated.bin_s * 1e3:g} "
+            "ms; bring both to the same bin width."
+        )
+    for column in ("id", "name"):
+        if column in real.neurons and column in generated.neurons:
+            ours, theirs = (d.neurons[column].astype(str).to_numpy() for d in (real, generated))
+            if (ours != theirs).any():
+                place = int(np.flatnonzero(ours != theirs)[0])
+                raise DataError(
+                    f"neuron {place} is '{ours[place]}' in the real data but '{theirs[place]}' in the generated data; "
+                    "bring the neurons into the same order."
+                )
+
+
+def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_split: str = "test") -> Pairing:
+    """Match generated trials to the real ones of a split.
+
+    Args:
+        real: Recording with the splits "train" and ``test_split``.
+        generated: Generated trials of the same neurons and bin width.
+        rng: Chooses the held-out trials where not all can be used, and their order.
+        test_split: The split generated trials are compared with.
+
+    Raises:
+        DataError: If the sets are not comparable, or a split is missing or empty.
+    """
+    check_comparable(real, generated)
+    for name in ("train", test_split):
+        if name not in real.splits or len(real.splits[name]) == 0:
+            known = ", ".join(real.splits) or "none"
+            raise DataError(f"the real data have no trials in the split '{name}' (splits: {known}).")
+    warnings: list[str] = []
+    train_index = np.asarray(real.splits["train"])
+    test_index = rng.permutation(np.asarray(real.splits[test_split]))
+    group, own, conditional = _condition_codes(real, generated, test_index, warnings)
+
+    keep = _balanced(group, train_index, test_index, own if conditional else None, generated.n_trials)
+    if len(keep) < len(test_index):
+        warnings.append(
+            f"{len(keep)} of the {len(test_index)} held-out trials are compared, because there are not more training "
+            "or generated trials for them."
+        )
+    test_index = test_index[keep]
+    if len(test_index) == 0:
+        raise DataError(
+            "no held-out trial has a generated trial of its condition; generate for the conditions of the held-out "
+            "trials, or leave the condition column out of the generated data."
+        )
+    test = Trials(real.counts[test_index], real.lengths[test_index], group[test_index])
+    train = Trials(real.counts[train_index], real.lengths[train_index], group[train_index])
+    pool = Trials(generated.counts, generated.lengths, own)
+    paired = Pairing(train, test, pool, test_index, train_index, int(group.max()) + 1, conditional, ())
+
+    lengths = test.lengths.copy()
+    for slots, members in paired._strata(own):
+        lengths[slots] = _feasible(pool.lengths[members], lengths[slots])
+    if (lengths < test.lengths).any():
+        warnings.append(
+            f"generated trials are shorter than held-out ones ({pool.lengths.min()}-{pool.lengths.max()} against "
+            f"{test.lengths.min()}-{test.lengths.max()} bins): {(lengths < test.lengths).sum()} held-out trials were "
+            "cut to the length of their counterpart."
+        )
+    longest = int(lengths.max())
+    if int(pool.lengths.max()) > longest:
+        warnings.append(
+            f"generated trials longer than their held-out counterpart were cut to its length (at most {longest} bins)."
+        )
+    return Pairing(
+        _crop(_cut(train, np.minimum(train.lengths, longest)), longest),
+        _crop(_cut(test, lengths), longest),
+        _crop(_cut(pool, np.minimum(pool.lengths, longest)), longest),
+        test_index,
+        train_index,
+        paired.n_conditions,
+        conditional,
+        tuple(warnings),
+    )
+
+
+def _condition_codes(
+    real: SpikeData, generated: SpikeData, test_index: np.ndarray, warnings: list[str]
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Condition codes of real and generated trials, and whether the two can be matched by them."""
+    none = np.zeros(real.n_trials, np.int64), np.zeros(generated.n_trials, np.int64), False
+    if "condition" not in real.trials:
+        return none
+    labels = _labels(real.trials["condition"])
+    if len(np.unique(labels)) > real.n_trials / 2:
+        warnings.append("conditions were ignored: nearly every real trial has its own.")
+        return none
+    if "condition" not in generated.trials:
+        warnings.append("generated trials carry no condition: both sides are treated as one condition.")
+        return pd.factorize(labels)[0], none[1], False
+    codes = pd.factorize(np.concatenate([labels, _labels(generated.trials["condition"])]))[0]
+    group, own = codes[: real.n_trials], codes[real.n_trials :]
+    if not np.isin(group[test_index], own).any():
+        warnings.append("generated and held-out trials have no condition in common: both are treated as one condition.")
+        return group, none[1], False
+    return group, own, True
+
+
+def _labels(column: pd.Series) -> np.ndarray:
+    """Conditions as text, so that 45, 45.0 and "45" from different files are the same condition."""
+    number = pd.to_numeric(column, errors="coerce")
+    return np.where(number.notna(), number.astype(float).map("{:.9g}".format), column.astype(str)).astype(str)
+
+
+def _balanced(
+    group: np.ndarray, train_index: np.ndarray, test_index: np.ndarray, own: np.ndarray | None, n_generated: int
+) -> np.ndarray:
+    """Places in ``test_index`` of the held-out trials for which both other sets have enough trials."""
+    code = group[test_index]
+    room = np.full(group.max() + 1, len(test_index))
+    if np.isin(code, group[train_index]).all():
+        room = np.minimum(room, np.bincount(group[train_index], minlength=len(room)))
+    if own is not None:
+        room = np.minimum(room, np.bincount(own, minlength=len(room))[: len(room)])
+    order = np.argsort(code, kind="stable")
+    rank = np.empty(len(code), np.int64)
+    rank[order] = np.arange(len(code)) - np.searchsorted(code[order], code[order])
+    keep = np.flatnonzero(rank < room[code])
+    return keep[: min(len(train_index), n_generated)]
+
+
+def _feasible(pool: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    """Slot lengths, shortened as little as needed for the pool to have a long enough trial for every slot."""
+    out = slots.copy()
+    order = np.argsort(-slots, kind="stable")
+    out[order] = np.minimum(slots[order], np.sort(pool)[::-1][: len(slots)])
+    return out
+
+
+def _assign(pool: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    """For each slot a different trial of the (shuffled) pool, at least as long and as little longer as possible."""
+    if pool.min() == pool.max() or pool.min() >= slots.max():
+        return np.arange(len(slots))
+    out = np.empty(len(slots), np.int64)
+    left = list(np.argsort(pool, kind="stable"))
+    lengths = list(pool[left])
+    for slot in np.argsort(-slots, kind="stable"):
+        place = int(np.searchsorted(lengths, slots[slot]))
+        out[slot] = left.pop(place)
+        lengths.pop(place)
+    return out
+
+
+def _cut(trials: Trials, lengths: np.ndarray) -> Trials:
+    if (lengths >= trials.lengths).all():
+        return trials._replace(lengths=np.minimum(lengths, trials.lengths))
+    mask = valid_mask(lengths, trials.counts.shape[1])[..., None]
+    return trials._replace(counts=np.where(mask, trials.counts, trials.counts.dtype.type(0)), lengths=lengths)
+
+
+def _crop(trials: Trials, n_bins: int) -> Trials:
+    return trials._replace(counts=np.ascontiguousarray(trials.counts[:, :n_bins]))
