@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from recordings import recordings
 
+from recordings import recordings
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
 

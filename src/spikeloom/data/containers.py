@@ -44,6 +44,20 @@ class Stored:
         return f"{self.dtype if self.dtype.kind not in 'OSUT' else 'text or objects'} {self.shape}"
 
 
+_DAMAGE = (
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    TypeError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    scipy.io.matlab.MatReadError,
+)
+
+
 @contextmanager
 def reading_file(path: Path) -> Iterator[None]:
     """Turn what libraries raise on a damaged file into one sentence."""
@@ -51,7 +65,7 @@ def reading_file(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (OSError, EOFError, KeyError, ValueError, TypeError, struct.error, zlib.error, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         if isinstance(error, PermissionError):
             raise DataError(f"{path} cannot be read: permission denied; check its rights.") from None
         if isinstance(error, ValueError) and "allow_pickle" in str(error):
@@ -61,7 +75,7 @@ def reading_file(path: Path) -> Iterator[None]:
 
 
 OBJECTS = (
-    "object arrays (pickles) are not accepted, because loading one can run code; "
+    "object arrays (pickles, cells) are not accepted, because loading one can run code; "
     "save a padded integer array together with the length of each trial."
 )
 
@@ -106,9 +120,10 @@ def open_hdf5(path: Path, matlab: bool = False) -> dict[str, Stored]:
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and not name.startswith("#") and item.dtype.kind != "V":
-            text = h5py.check_string_dtype(item.dtype) is not None
+            text = h5py.check_string_dtype(item.dtype) is not None or _matlab_class(item) == "char"
+            text = text or (item.dtype == h5py.ref_dtype and all(_matlab_class(c) == "char" for c in _cells(item)))
             shape = item.shape[::-1] if matlab else item.shape  # MATLAB stores columns first
-            dtype = np.dtype("U1") if text or _matlab_class(item) == "char" else item.dtype
+            dtype = np.dtype("U1") if text else item.dtype
             found[name] = Stored(shape, dtype, lambda: _read_hdf5(path, name, matlab))
 
     with reading_file(path), h5py.File(path, "r") as file:
@@ -129,11 +144,15 @@ def _read_hdf5(path: Path, name: str, matlab: bool) -> np.ndarray:
         if not matlab:
             return item[...]
         if item.dtype == h5py.ref_dtype:  # a cell array; one of words is a column of text
-            cells = [file[reference] for reference in item[...].T.ravel()]
+            cells = _cells(item)
             if not all(_matlab_class(cell) == "char" for cell in cells):
                 raise DataError(OBJECTS)
             return np.array([_matlab_text(cell) for cell in cells], dtype=np.str_)
         return np.array(_matlab_text(item)) if _matlab_class(item) == "char" else item[...].T
+
+
+def _cells(item: h5py.Dataset) -> list[h5py.Dataset]:
+    return [item.file[reference] for reference in item[...].T.ravel()]
 
 
 def _matlab_text(item: h5py.Dataset) -> str:
@@ -146,11 +165,8 @@ def open_matlab(path: Path) -> dict[str, Stored]:
     if h5py.is_hdf5(path):
         return open_hdf5(path, matlab=True)
     # Version 5 files are read whole: scipy runs nothing in them, and leaves objects and functions opaque.
-    try:
-        with reading_file(path):
-            variables = scipy.io.loadmat(path, struct_as_record=False, chars_as_strings=True)
-    except NotImplementedError:
-        raise DataError("the file is truncated or damaged; copy or download it again.") from None
+    with reading_file(path):
+        variables = scipy.io.loadmat(path, struct_as_record=False, chars_as_strings=True)
     found: dict[str, Stored] = {}
 
     def add(name: str, value: Any) -> None:

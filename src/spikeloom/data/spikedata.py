@@ -122,7 +122,8 @@ class SpikeData:
             return values if valid.all() else np.where(valid[..., None], values, np.float32(0))
 
         if not valid.all():
-            counts = np.where(valid[..., None], counts, counts.dtype.type(0))
+            # The integer type is that of the valid counts: what stood in the padding must not show.
+            counts = as_counts(np.where(valid[..., None], counts, counts.dtype.type(0)))
         signals = {
             name: Signal(padded(f"signal '{name}'", s.values), s.unit, s.columns) for name, s in self.signals.items()
         }
