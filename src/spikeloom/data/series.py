@@ -163,6 +163,8 @@ def _interpolate(series: Series, at: np.ndarray, interval: float) -> np.ndarray:
     width = times[after] - times[before]
     share = np.clip((at - times[before]) / np.where(width > 0, width, 1.0), 0.0, 1.0)
     gap = (width > GAP * interval) | (at < times[0]) | (at > times[-1])
+    # On a sample, up to the noise of the clock, the value is that sample's, whatever its neighbours are.
+    share = np.where(abs(share - np.round(share)) < 1e-6, np.round(share), share)
     # In a gap and beyond the ends the nearest sample stands for one sampling interval, as it does in a sampled trial.
     share = np.where(gap, np.round(share), share)
     far = gap & (np.minimum(abs(at - times[before]), abs(at - times[after])) > interval * 1.001)

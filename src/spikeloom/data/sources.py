@@ -58,7 +58,7 @@ def load_source(source: str | Path, reading: Reading = Reading()) -> SpikeData: 
 
 
 def content_hash(data: SpikeData) -> str:
-    """SHA-256 of what a recording says of spikes: counts, lengths and the width of a bin.
+    """SHA-256 of what a recording says of spikes: valid counts, lengths and the width of a bin.
 
     Example:
         >>> ones = SpikeData(np.ones((2, 3, 4), int), bin_s=0.01)
@@ -66,10 +66,10 @@ def content_hash(data: SpikeData) -> str:
         True
     """
     digest = hashlib.sha256()
-    digest.update(f"{data.counts.shape} {data.counts.dtype.name} {data.bin_s!r}".encode())
+    digest.update(f"{data.n_trials} {data.n_neurons} {data.counts.dtype.name} {data.bin_s!r}".encode())
     digest.update(np.ascontiguousarray(data.lengths, dtype="<i8").tobytes())
-    for trial in data.counts:
-        digest.update(np.ascontiguousarray(trial, dtype=trial.dtype.newbyteorder("<")).tobytes())
+    for trial, length in zip(data.counts, data.lengths):
+        digest.update(np.ascontiguousarray(trial[:length], dtype=trial.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
 
 
