@@ -1,3 +1,45 @@
-"""Learn how a recorded neural population fires, generate new recordings from it, and measure how real they are."""
+"""Learn how a recorded neural population fires, generate new recordings from it, and measure how real they are.
+
+The public names are imported when they are first used, so that ``import spikeloom`` costs nothing:
+
+* data: ``SpikeData``, ``Signal``, ``Reading``, ``load`` (a file, a named data set or a run folder), ``save``, ``lorenz``;
+* models: ``LDNS``, ``LDNSConfig``, ``GaussianLatents``, ``GaussianConfig``, ``load_model``, ``Engine``, ``Run``;
+* evaluation: ``compare``, ``write_report``.
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "SpikeData": "data.spikedata",
+    "Signal": "data.spikedata",
+    "Reading": "data.reading",
+    "load": "data.sources:load_source",
+    "save": "data.files",
+    "lorenz": "data.lorenz",
+    "LDNS": "models.ldns",
+    "LDNSConfig": "models.ldns",
+    "GaussianLatents": "models.gaussian",
+    "GaussianConfig": "models.gaussian",
+    "load_model": "models",
+    "Engine": "training",
+    "Run": "run",
+    "compare": "evaluation.compare",
+    "write_report": "report.page",
+    "SpikeloomError": "errors",
+}
+
+__all__ = sorted(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'spikeloom' has no attribute '{name}'")
+    module, _, attribute = _PUBLIC[name].partition(":")
+    return getattr(import_module(f"spikeloom.{module}"), attribute or name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -49,7 +49,9 @@ def check_keys(kind: type, content: Mapping[str, Any], where: str, prefix: str =
         ConfigError: At the first unknown key.
     """
     if not isinstance(content, Mapping):
-        raise ConfigError(f"{where} has {content!r} at {prefix.rstrip('.') or 'the top'}, where names with values belong.")
+        raise ConfigError(
+            f"{where} has {content!r} at {prefix.rstrip('.') or 'the top'}, where names with values belong."
+        )
     hints = typing.get_type_hints(kind)
     known = {f.name: hints[f.name] for f in dataclasses.fields(kind)}
     for key, value in content.items():
@@ -102,31 +104,16 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
-def dotted(assignments: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mapping from dotted names.
-
-    Example:
-        >>> dotted({"prior.blocks": 2, "prior.patch": 1})
-        {'prior': {'blocks': 2, 'patch': 1}}
-    """
+def flattened(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Values of a configuration by dotted name."""
     result: dict[str, Any] = {}
-    for name, value in assignments.items():
-        *path, last = name.split(".")
-        place = result
-        for part in path:
-            place = place.setdefault(part, {})
-        place[last] = value
-    return result
-
-
-def options(kind: type, prefix: str = "") -> Iterator[str]:
-    """Dotted names of all plain fields of a configuration class."""
-    hints = typing.get_type_hints(kind)
-    for f in dataclasses.fields(kind):
-        if dataclasses.is_dataclass(hints[f.name]):
-            yield from options(typing.cast(type, hints[f.name]), f"{prefix}{f.name}.")
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            result |= flattened(value, f"{prefix}{f.name}.")
         else:
-            yield prefix + f.name
+            result[prefix + f.name] = value
+    return result
 
 
 @cache

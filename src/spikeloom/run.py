@@ -44,13 +44,18 @@ class Run:
         Raises:
             RunError: If the folder holds something already.
         """
+        cls.refuse_occupied(folder)
+        (Path(folder) / "resume").mkdir(parents=True, exist_ok=True)
+        return cls(Path(folder))
+
+    @staticmethod
+    def refuse_occupied(folder: str | Path) -> None:
+        """Raise a RunError if the folder holds something already."""
         folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(
                 f"{folder} exists and is not an empty folder; choose another --out, or add --resume to continue a run."
             )
-        (folder / "resume").mkdir(parents=True, exist_ok=True)
-        return cls(folder)
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:

@@ -145,15 +145,30 @@ class GenerativeModel(nn.Module):
         fit(self, data, run, engine, seed)
         return self
 
-    @torch.no_grad()
     def encode(self, data: SpikeData) -> Float[np.ndarray, "trial ..."]:
         """Latents (trial, time, latent), or codes (trial, dim), of recorded trials."""
-        return self._inferred(data)[0]
+        return self.infer(data)[0]
 
-    @torch.no_grad()
     def rates(self, data: SpikeData) -> Float[np.ndarray, "trial time neuron"]:
         """Rates of recorded trials, in expected counts per bin."""
-        return self._inferred(data)[1]
+        return self.infer(data)[1]
+
+    @torch.no_grad()
+    def infer(self, data: SpikeData) -> tuple[Float[np.ndarray, "trial ..."], Float[np.ndarray, "trial time neuron"]]:
+        """What ``encode`` and ``rates`` return, in one pass.
+
+        Raises:
+            DataError: If the recording has other neurons or bins than the model was made for.
+        """
+        self._check(data)
+        self.eval()
+        batch = Batch.of(data)
+        device = next(self.parameters()).device
+        parts = [
+            self._infer(batch[start : start + ENCODE_CHUNK].to(device)) for start in range(0, len(batch), ENCODE_CHUNK)
+        ]
+        latents, rates = (torch.cat(values).cpu().numpy() for values in zip(*parts))
+        return latents, rates
 
     @torch.no_grad()
     def sample(
@@ -249,17 +264,6 @@ class GenerativeModel(nn.Module):
         return cls.reference
 
     # -- helpers -------------------------------------------------------------------------------------------------
-
-    def _inferred(self, data: SpikeData) -> tuple[np.ndarray, np.ndarray]:
-        self._check(data)
-        self.eval()
-        batch = Batch.of(data)
-        device = next(self.parameters()).device
-        parts = [
-            self._infer(batch[start : start + ENCODE_CHUNK].to(device)) for start in range(0, len(batch), ENCODE_CHUNK)
-        ]
-        latents, rates = (torch.cat(values).cpu().numpy() for values in zip(*parts))
-        return latents, rates
 
     def _check(self, data: SpikeData) -> None:
         if data.n_neurons != self.recording.n_neurons:

@@ -45,9 +45,7 @@ class LatentModel(GenerativeModel):
         assert train.latents is not None
         self.prior.prepare(train.latents, train.lengths)
         if any(True for _ in self.prior.parameters()):
-            yield Stage(
-                "prior", self.prior, self._scaled(train), self._scaled(validation), self.config.prior_training
-            )
+            yield Stage("prior", self.prior, self._scaled(train), self._scaled(validation), self.config.prior_training)
 
     def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
         assert batch.counts is not None

@@ -179,7 +179,7 @@ class SSM(nn.Module):
             lags = self.lags(length)
             self._cache = (key, _spectrum(lags) if method == "fft" else _toeplitz_matrix(lags, x.dtype))
         if method == "toeplitz":
-            return torch.bmm(self._cache[1], x.permute(2, 1, 0)).permute(2, 1, 0)
+            return torch.bmm(self._cache[1], x.permute(2, 1, 0)).permute(2, 1, 0).contiguous()
         return _by_spectrum(x, self._cache[1])
 
     def __getstate__(self) -> dict:
@@ -205,7 +205,7 @@ def _by_spectrum(x: Tensor, spectrum: Tensor) -> Tensor:
     length = x.shape[1]
     series = x.transpose(1, 2).to(torch.promote_types(x.dtype, torch.float32)).contiguous()
     filtered = torch.fft.irfft(torch.fft.rfft(series, n=2 * length) * spectrum, n=2 * length)
-    return filtered[..., :length].transpose(1, 2).to(x.dtype)
+    return filtered[..., :length].transpose(1, 2).to(x.dtype).contiguous()
 
 
 def _toeplitz_matrix(lags: Tensor, dtype: torch.dtype) -> Tensor:
@@ -222,14 +222,14 @@ class _Toeplitz(torch.autograd.Function):
         matrix = _toeplitz_matrix(lags, x.dtype)
         by_channel = x.permute(2, 1, 0).contiguous()
         ctx.save_for_backward(by_channel, matrix)
-        return torch.bmm(matrix, by_channel).permute(2, 1, 0)
+        return torch.bmm(matrix, by_channel).permute(2, 1, 0).contiguous()
 
     @staticmethod
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         by_channel, matrix = ctx.saved_tensors
         channels, length, _ = by_channel.shape
         gradient = gradients[0].permute(2, 1, 0).contiguous()
-        of_x = torch.bmm(matrix.transpose(1, 2), gradient).permute(2, 1, 0)
+        of_x = torch.bmm(matrix.transpose(1, 2), gradient).permute(2, 1, 0).contiguous()
         products = torch.bmm(gradient, by_channel.flip(1).transpose(1, 2))
         # Reading rows of 2L as rows of 2L - 1 shifts each row by one more: the diagonals become columns.
         skewed = F.pad(products, (0, length)).view(channels, -1)[:, : length * (2 * length - 1)]

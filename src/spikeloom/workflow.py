@@ -1,0 +1,219 @@
+"""The steps from a source to a report, shared by commands and scripts; each reads a run folder or what came before."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikeloom.config import from_mapping, merged, read_preset
+from spikeloom.data.files import save
+from spikeloom.data.reading import Reading
+from spikeloom.data.sources import DATASETS, content_hash, load_source, with_default_splits
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import ConfigError
+from spikeloom.models import load_model, model_class
+from spikeloom.run import Run, environment
+from spikeloom.training import Engine, StageConfig, fit
+
+if TYPE_CHECKING:
+    from spikeloom.evaluation.results import Comparison
+    from spikeloom.models.base import GenerativeModel
+
+GENERATED_PER_TEST_TRIAL = 2
+"""A report generates this many trials for every held-out one, so that several sets can be drawn from them."""
+
+
+def preset_config(preset: str | Path, changes: dict[str, Any] | None = None, max_steps: int | None = None) -> Any:
+    """The configuration of a preset, with some values changed.
+
+    Args:
+        preset: Name of a shipped preset, or a YAML file.
+        changes: Nested mapping of values that replace the preset's.
+        max_steps: Upper limit of the steps of every stage.
+
+    Raises:
+        ConfigError: If the preset does not exist, or a key or value does not fit.
+    """
+    content = read_preset(preset)
+    kind = model_class(content.pop("model")).Config
+    config = from_mapping(kind, merged(content, changes or {}), f"preset '{preset}'")
+    if max_steps is None:
+        return config
+    if max_steps < 1:
+        raise ConfigError(f"max_steps is {max_steps}, but must be at least 1.")
+    limited = {
+        f.name: dataclasses.replace(stage, steps=min(stage.steps, max_steps))
+        for f in dataclasses.fields(config)
+        if isinstance(stage := getattr(config, f.name), StageConfig)
+    }
+    return dataclasses.replace(config, **limited)
+
+
+def start_run(
+    source: str,
+    preset: str | Path,
+    out: str | Path,
+    reading: Reading | None = None,
+    engine: Engine | None = None,
+    config: Any | None = None,
+) -> GenerativeModel:
+    """Load a recording, train a model on it and leave everything in a new run folder.
+
+    Nothing is written before recording, configuration and devices have proved usable.
+
+    Args:
+        source: File or name of a data set.
+        preset: Name of a shipped preset, or a YAML file; says which model is trained.
+        out: Folder to make.
+        reading: How to understand the source.
+        engine: Devices, precision, seed.
+        config: Configuration to use instead of the preset's.
+
+    Raises:
+        SpikeloomError: If the recording, the configuration, the devices or the folder cannot be used.
+    """
+    reading, engine = reading or Reading(), engine or Engine()
+    kind = model_class(read_preset(preset)["model"])
+    config = config or preset_config(preset)
+    Run.refuse_occupied(out)
+    data = with_default_splits(load_source(source, reading))
+    model = kind.make(data, config, engine.seed)
+    fabric = engine.fabric()
+    run = Run(Path(out))
+    if fabric.is_global_zero:
+        run = Run.create(out)
+        run.write_yaml("config.yaml", {"model": model.name, **dataclasses.asdict(config)})
+        facts = environment(
+            engine.seed, f"{fabric.world_size} x {fabric.device.type}", fabric.strategy.precision.precision
+        )
+        run.write_json("environment.json", facts | {"preset": str(preset), "engine": dataclasses.asdict(engine)})
+        run.write_json("data.json", _data_record(source, reading, data))
+    fabric.barrier()
+    fit(model, data, run, fabric, engine.seed)
+    return model
+
+
+def resume_run(folder: str | Path) -> GenerativeModel:
+    """Continue a training that was cut, with its own configuration, recording and seed; it ends in the same weights.
+
+    A finished run is returned as it is.
+
+    Raises:
+        RunError: If the folder is not a run.
+    """
+    run = Run.open(folder)
+    if run.finished:
+        return load_model(folder)
+    content = run.read_yaml("config.yaml")
+    kind = model_class(str(content.pop("model", None)))
+    config = from_mapping(kind.Config, content, str(run.folder / "config.yaml"))
+    engine = from_mapping(Engine, run.read_json("environment.json").get("engine", {}), "environment.json")
+    data = load_source(run.folder)
+    model = kind.make(data, config, engine.seed)
+    fit(model, data, run, engine.fabric(), engine.seed)
+    return model
+
+
+def held_out(data: SpikeData) -> SpikeData:
+    """The split "test" of a recording, or all of it where it has none."""
+    return data.split("test") if "test" in data.splits else data
+
+
+def sample_like(model: GenerativeModel, like: SpikeData, n: int | None = None, **options: Any) -> SpikeData:
+    """Generate trials of the lengths of another recording's, repeated as often as needed.
+
+    Args:
+        model: A trained model.
+        like: Recording to imitate.
+        n: Number of trials; as many as there are when not given.
+        options: Passed to ``model.sample``.
+    """
+    n = like.n_trials if n is None else n
+    return model.sample(n, lengths=np.resize(like.lengths, max(n, 0)), **options)
+
+
+def inferred(model: GenerativeModel, data: SpikeData) -> SpikeData:
+    """A recording with the latents and rates that a model infers from its spikes."""
+    latents, rates = model.infer(data)
+    return dataclasses.replace(data, latents=latents if latents.ndim == 3 else None, rates=rates)
+
+
+def report_run(
+    folder: str | Path, out: str | Path | None = None, generated: SpikeData | None = None, seed: int = 0
+) -> tuple[Path, Comparison]:
+    """Judge a trained run against its held-out trials and write the report.
+
+    Args:
+        folder: A trained run.
+        out: File to write; ``report.html`` in the run folder when not given.
+        generated: Samples to judge; drawn when not given.
+        seed: Seed of samples and of the comparison.
+
+    Returns:
+        The file and the comparison in it.
+    """
+    from spikeloom.evaluation.compare import compare
+    from spikeloom.report.page import write_report
+
+    run = Run.open(folder)
+    model = load_model(folder)
+    data = load_source(run.folder)
+    test = held_out(data)
+    if generated is None:
+        generated = sample_like(model, test, GENERATED_PER_TEST_TRIAL * test.n_trials, seed=seed)
+    comparison = compare(data, generated, seed=seed, reconstruction_rates=model.infer(data)[1])
+    facts = run.read_json("environment.json")
+    record = run.read_json("data.json")
+    page = write_report(
+        Path(out) if out else run.folder / "report.html",
+        real=data,
+        generated=generated,
+        comparison=comparison.to_dict(),
+        encoded=inferred(model, test),
+        metrics=run.metrics(),
+        environment=facts,
+        configuration=run.read_yaml("config.yaml"),
+        commands=[str(facts.get("command", "")), f"spikeloom report {run.folder}"],
+        title=f"{model.name.upper()} on {Path(str(record.get('source'))).name}",
+    )
+    return page, comparison
+
+
+def demo(out: str | Path, engine: Engine | None = None) -> tuple[Path, Comparison]:
+    """Simulate, fit, sample, compare and report: a whole turn on the Lorenz recording, in minutes on two cores.
+
+    Leaves ``run/``, ``generated.npz``, ``scores.json`` and ``report.html`` in the folder.
+
+    Raises:
+        RunError: If the folder holds something already.
+    """
+    out = Path(out)
+    Run.refuse_occupied(out)
+    model = start_run("lorenz", "ldns-small", out / "run", engine=engine)
+    test = held_out(load_source(out / "run"))
+    generated = sample_like(model, test, GENERATED_PER_TEST_TRIAL * test.n_trials)
+    save(generated, out / "generated.npz")
+    page, comparison = report_run(out / "run", out / "report.html", generated)
+    write_scores(comparison, out / "scores.json")
+    return page, comparison
+
+
+def write_scores(comparison: Comparison, path: str | Path) -> None:
+    """Write a comparison as strict JSON, all of it or nothing."""
+    path = Path(path)
+    Run(path.parent).write_json(path.name, comparison.to_dict())
+
+
+def _data_record(source: str, reading: Reading, data: SpikeData) -> dict[str, Any]:
+    place = source if source in DATASETS else str(Path(source).resolve())
+    return {
+        "source": place,
+        "reading": reading.to_dict(),
+        "hash": content_hash(data),
+        "splits": {name: indices.tolist() for name, indices in data.splits.items()},
+        "summary": json.loads(json.dumps(data.summary(), default=str)),
+    }
