@@ -461,6 +461,7 @@ def test_a_run_brings_its_recording_and_splits(tmp_path: Path) -> None:
         ({"hash": "0" * 64}, "not the one that the run"),
         ({"source": "gone.npz"}, "cannot be loaded"),
         ({"source": "."}, "names the folder"),
+        ({"source": None}, "fitted to one in memory"),
         ({"source": 3}, "damaged"),
         ({"reading": {"evil": 1}}, "no reading option 'evil'"),
         ({"splits": {"train": ["x"]}}, "damaged"),

@@ -73,7 +73,11 @@ class _Arrays:
             signals = self._trial_signals(n_trials, n_bins)
             counts = self._checked_counts(name, counts, lengths)
             kept = self._kept(trials, lengths, n_bins)
-            counts, lengths, trials = counts[kept], lengths[kept], trials[kept].reset_index(drop=True)
+            counts, lengths, trials = (
+                counts[kept],
+                lengths[kept],
+                trials.iloc[np.flatnonzero(kept)].reset_index(drop=True),
+            )
             signals = {k: v[kept] for k, v in signals.items()}
             used = int(lengths.max())  # bins that no trial fills are of no use
             counts, signals = counts[:, :used], {k: v[:, :used] for k, v in signals.items()}
@@ -220,7 +224,8 @@ class _Arrays:
                 raise DataError(f"'{name}' is {self.stored[name]}, but lengths are {n_trials} numbers, one a trial.")
             # A trial without bins may still be excluded by `where`; lengths are checked after that.
             return lengths
-        if counts.dtype.kind == "f" and (empty := np.isnan(counts).all(axis=2)).any():
+        empty = np.asarray(np.isnan(counts).all(axis=2)) if counts.dtype.kind == "f" else np.zeros((1, 1), dtype=bool)
+        if empty.any():
             lengths = n_bins - np.argmin(empty[:, ::-1], axis=1)
             self.notes.append("lengths end where all later counts of a trial are NaN")
             return np.where(empty.all(axis=1), 0, lengths)
@@ -269,7 +274,7 @@ class _Arrays:
             elif len(stored.shape) == 2 and 1 <= stored.shape[1] <= MOST_PARTS:
                 values = self._read(key)
                 columns |= {f"{key}_{i}": _column(values[:, i]) for i in range(values.shape[1])}
-        for key in (*(self.reading.columns or ()), self.reading.condition):
+        for key in [*(self.reading.columns or ()), *filter(None, [self.reading.condition])]:
             if key in self.stored and key not in self.taken:
                 raise DataError(f"'{key}' is {self.stored[key]}, but a trial column needs {n_trials} entries.")
         likely = [k for k in columns if k.endswith("_condition")]

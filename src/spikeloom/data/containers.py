@@ -20,6 +20,9 @@ import scipy.sparse
 from spikeloom.atomic import atomic
 from spikeloom.errors import DataError
 
+Hdf5 = Any
+"""An open HDF5 file, group or data set: what h5py declares is too wide for a static check."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -118,7 +121,7 @@ def open_hdf5(path: Path, matlab: bool = False) -> dict[str, Stored]:
     """The data sets of an HDF5 file by their full names, or the variables of a MATLAB 7.3 file."""
     found: dict[str, Stored] = {}
 
-    def visit(name: str, item: Any) -> None:
+    def visit(name: str, item: Hdf5) -> None:
         if isinstance(item, h5py.Dataset) and not name.startswith("#") and item.dtype.kind != "V":
             text = h5py.check_string_dtype(item.dtype) is not None or _matlab_class(item) == "char"
             text = text or (item.dtype == h5py.ref_dtype and all(_matlab_class(c) == "char" for c in _cells(item)))
@@ -131,14 +134,14 @@ def open_hdf5(path: Path, matlab: bool = False) -> dict[str, Stored]:
     return _as_vectors(found) if matlab else found
 
 
-def _matlab_class(item: h5py.Dataset) -> str:
+def _matlab_class(item: Hdf5) -> str:
     name = item.attrs.get("MATLAB_class", b"")
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def _read_hdf5(path: Path, name: str, matlab: bool) -> np.ndarray:
     with reading_file(path), h5py.File(path, "r") as file:
-        item = file[name]
+        item: Hdf5 = file[name]
         if h5py.check_string_dtype(item.dtype) is not None:
             return np.asarray(item.asstr()[...], dtype=np.str_)
         if not matlab:
@@ -151,11 +154,11 @@ def _read_hdf5(path: Path, name: str, matlab: bool) -> np.ndarray:
         return np.array(_matlab_text(item)) if _matlab_class(item) == "char" else item[...].T
 
 
-def _cells(item: h5py.Dataset) -> list[h5py.Dataset]:
+def _cells(item: Hdf5) -> list[Hdf5]:
     return [item.file[reference] for reference in item[...].T.ravel()]
 
 
-def _matlab_text(item: h5py.Dataset) -> str:
+def _matlab_text(item: Hdf5) -> str:
     # MATLAB marks an empty text by storing its shape instead of its characters.
     return "" if item.attrs.get("MATLAB_empty", 0) else "".join(map(chr, item[...].T.ravel()))
 

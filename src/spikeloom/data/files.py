@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +28,9 @@ from spikeloom.errors import DataError
 
 LAYOUT = 1
 """Version of the layout; a file with a higher one was written by a newer spikeloom."""
+
+_NULLABLE = {f"{kind}{bits}" for kind in ("Int", "UInt", "Float") for bits in (8, 16, 32, 64)} | {"boolean"}
+"""The types of columns with missing numbers."""
 
 _READ = {".npz": open_npz, ".h5": open_hdf5, ".hdf5": open_hdf5, ".mat": open_matlab}
 _WRITE = {".npz": write_npz, ".h5": write_hdf5, ".hdf5": write_hdf5}
@@ -132,7 +135,7 @@ def _pack(data: SpikeData) -> dict[str, np.ndarray]:
         about[part] = []
         for name in table:
             key = f"{part}/{_key(str(name))}"
-            arrays[key], kept = _pack_column(table[name], f"{part} column '{name}'")
+            arrays[key], kept = _pack_column(pd.Series(table[name]), f"{part} column '{name}'")
             about[part].append({"name": str(name), "key": key, **kept})
     arrays["about"] = np.array(json.dumps(about, default=_plain))
     return arrays
@@ -147,35 +150,34 @@ def _unpack(stored: Mapping[str, Stored]) -> SpikeData:
     if int(read("spikeloom_layout")) > LAYOUT:
         raise DataError("the file was written by a newer spikeloom; update spikeloom to read it.")
     try:
-        about = json.loads(str(read("about")))
-        signals = {
-            name: Signal(read(kept["key"]), kept["unit"], tuple(kept["columns"]))
-            for name, kept in about["signals"].items()
-        }
-        splits = {name: read(key) for name, key in about["splits"].items()}
-        tables = {part: [(c["name"], _unpack_column(read(c["key"]), c)) for c in about[part]] for part in _TABLES}
-        provenance = dict(about["provenance"])
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        about, counts = json.loads(str(read("about"))), read("counts")
+        return SpikeData(
+            counts=counts,
+            bin_s=float(read("bin_s")),
+            lengths=read("lengths"),
+            signals={
+                name: Signal(read(kept["key"]), kept["unit"], tuple(kept["columns"]))
+                for name, kept in about["signals"].items()
+            },
+            trials=_unpack_table(about["trials"], counts.shape[0], read),
+            neurons=_unpack_table(about["neurons"], counts.shape[-1], read),
+            splits={name: read(key) for name, key in about["splits"].items()},
+            rates=read("rates") if "rates" in stored else None,
+            latents=read("latents") if "latents" in stored else None,
+            provenance=dict(about["provenance"]),
+        )
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise DataError(f"the entry 'about' is damaged ({error}); write the file again with `save`.") from None
-    counts = read("counts")
-    rows = dict(zip(_TABLES, (counts.shape[0], counts.shape[-1])))
-    frames = {part: pd.DataFrame(dict(columns), index=range(rows[part])) for part, columns in tables.items()}
-    return SpikeData(
-        counts=counts,
-        bin_s=float(read("bin_s")),
-        lengths=read("lengths"),
-        signals=signals,
-        trials=frames["trials"],
-        neurons=frames["neurons"],
-        splits=splits,
-        rates=read("rates") if "rates" in stored else None,
-        latents=read("latents") if "latents" in stored else None,
-        provenance=provenance,
-    )
 
 
-_TABLES = ("trials", "neurons")
-_NULLABLE = {f"{kind}{bits}" for kind in ("Int", "UInt", "Float") for bits in (8, 16, 32, 64)} | {"boolean"}
+def _unpack_table(columns: list[Any], n_rows: int, read: Callable[[str], np.ndarray]) -> pd.DataFrame:
+    table = {kept["name"]: _unpack_column(read(kept["key"]), kept) for kept in columns}
+    wrong = [name for name, column in table.items() if len(column) != n_rows]
+    if wrong:
+        raise DataError(f"the column '{wrong[0]}' has {len(table[wrong[0]])} rows instead of {n_rows}; write it again.")
+    return pd.DataFrame(table, index=range(n_rows))
 
 
 def _pack_column(column: pd.Series, what: str) -> tuple[np.ndarray, dict[str, Any]]:
@@ -185,7 +187,9 @@ def _pack_column(column: pd.Series, what: str) -> tuple[np.ndarray, dict[str, An
     missing = column.isna().to_numpy()
     kept = {"missing": np.flatnonzero(missing).tolist()}
     if str(column.dtype) in _NULLABLE:
-        values = column.fillna(False if str(column.dtype) == "boolean" else 0).to_numpy(column.dtype.numpy_dtype)
+        values = column.fillna(False if str(column.dtype) == "boolean" else 0).to_numpy(
+            np.dtype(str(column.dtype).lower().replace("boolean", "bool"))
+        )
         return values, kept | {"dtype": str(column.dtype)}
     values = column.astype(object)[~missing]
     if not all(isinstance(v, str) for v in values):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from spikeloom.data.containers import reading_file
+from spikeloom.data.containers import Hdf5, reading_file
 from spikeloom.data.reading import Reading, named_splits, refine, whole_bins
 from spikeloom.data.series import behaviour, resampled
 from spikeloom.data.spikedata import SpikeData
@@ -45,7 +45,9 @@ class Spans:
 
     def keep(self, kept: np.ndarray) -> Spans:
         """Those of a mask."""
-        return Spans(self.start_s[kept], self.n_bins[kept], self.trials[kept].reset_index(drop=True))
+        return Spans(
+            self.start_s[kept], self.n_bins[kept], self.trials.iloc[np.flatnonzero(kept)].reset_index(drop=True)
+        )
 
 
 def read_nwb(path: Path, reading: Reading) -> SpikeData:
@@ -71,7 +73,8 @@ def read_nwb(path: Path, reading: Reading) -> SpikeData:
         DataError: If there are no units, if trials are impossible, or if nothing is left.
     """
     notes: list[str] = []
-    with reading_file(path), h5py.File(path, "r") as file:
+    with reading_file(path), h5py.File(path, "r") as opened:
+        file: Hdf5 = opened
         written_bin_s, provenance = _written_by_us(file)
         bin_s = reading.bin_s or written_bin_s or DEFAULT_BIN_S
         if reading.bin_s is None and written_bin_s is None:
@@ -142,7 +145,7 @@ def bin_spikes(
     return counts.reshape(len(start_s), n_time, len(spikes))
 
 
-def _written_by_us(file: h5py.File) -> tuple[float | None, dict[str, Any]]:
+def _written_by_us(file: Hdf5) -> tuple[float | None, dict[str, Any]]:
     """The width of a bin and the provenance of a recording that ``write_nwb`` wrote; nothing for any other file."""
     try:
         said = json.loads(file["general/notes"].asstr()[()])
@@ -154,7 +157,7 @@ def _written_by_us(file: h5py.File) -> tuple[float | None, dict[str, Any]]:
 # -- units and tables --------------------------------------------------------------------------------------------
 
 
-def _spike_times(file: h5py.File) -> list[np.ndarray]:
+def _spike_times(file: Hdf5) -> list[np.ndarray]:
     if "units" not in file or "spike_times" not in file["units"] or "spike_times_index" not in file["units"]:
         raise DataError(
             "there are no spike times: the file has no units table with 'spike_times'; sort the recording first, "
@@ -173,7 +176,7 @@ def _spike_times(file: h5py.File) -> list[np.ndarray]:
     return [np.sort(part) for part in np.split(times, ends[:-1])]
 
 
-def _ends(units: h5py.Group, name: str, n_values: int) -> Int[np.ndarray, "unit"]:
+def _ends(units: Hdf5, name: str, n_values: int) -> Int[np.ndarray, "unit"]:
     # Index arrays are stored in the smallest type that holds them; arithmetic on a uint8 would wrap around.
     ends = units[f"{name}_index"][...].astype(np.int64)
     if (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] > n_values):
@@ -181,7 +184,7 @@ def _ends(units: h5py.Group, name: str, n_values: int) -> Int[np.ndarray, "unit"
     return ends
 
 
-def _observed(units: h5py.Group, n_units: int) -> Float[np.ndarray, "interval 2"] | None:
+def _observed(units: Hdf5, n_units: int) -> Float[np.ndarray, "interval 2"] | None:
     """The intervals in which every unit was observed, or None if the file does not say."""
     if "obs_intervals" not in units or "obs_intervals_index" not in units:
         return None
@@ -222,7 +225,7 @@ def _interval_of(intervals: np.ndarray, times: np.ndarray) -> np.ndarray:
     return (place >= 0) & (times < intervals[np.maximum(place, 0), 1])
 
 
-def _trials(file: h5py.File, notes: list[str]) -> pd.DataFrame | None:
+def _trials(file: Hdf5, notes: list[str]) -> pd.DataFrame | None:
     group = file.get("intervals/trials")
     if group is None or "start_time" not in group or "stop_time" not in group or len(group["start_time"]) == 0:
         return None
@@ -238,7 +241,7 @@ def _trials(file: h5py.File, notes: list[str]) -> pd.DataFrame | None:
     return trials
 
 
-def _table(group: h5py.Group, n_rows: int, notes: list[str], skip: tuple[str, ...]) -> pd.DataFrame:
+def _table(group: Hdf5, n_rows: int, notes: list[str], skip: tuple[str, ...]) -> pd.DataFrame:
     """The columns of a table with one value a row, or a few; ragged ones and references are left out."""
     order = [_text(name) for name in group.attrs.get("colnames", [])]
     names = [k for k in ["id", *order, *group] if k in group]
@@ -253,7 +256,7 @@ def _table(group: h5py.Group, n_rows: int, notes: list[str], skip: tuple[str, ..
         if f"{name}_index" in group or item.shape[:1] != (n_rows,) or not (text or number):
             left_out.append(name)
             continue
-        values = item.asstr(errors="replace")[...] if text else item[...]
+        values = np.asarray(item.asstr(errors="replace")[...] if text else item[...])
         if values.ndim == 1:
             columns[name] = values
         elif values.ndim == 2 and 1 <= values.shape[1] <= 8:
@@ -336,7 +339,8 @@ def _drop(spans: Spans, kept: np.ndarray, why: str, notes: list[str]) -> Spans:
     dropped = np.flatnonzero(~kept)
     if not kept.any():
         raise DataError(f"no trial is left: all {len(kept)} {why}; check the trials table and the window.")
-    which = ", ".join(str(spans.trials.get("id", pd.Series(range(len(kept)))).iloc[i]) for i in dropped[:5])
+    ids = spans.trials["id"].to_numpy() if "id" in spans.trials else np.arange(len(kept))
+    which = ", ".join(str(ids[i]) for i in dropped[:5])
     more = ", ..." if len(dropped) > 5 else ""
     notes.append(f"{len(dropped)} of {len(kept)} trials were dropped because they {why} (id {which}{more})")
     return spans.keep(kept)

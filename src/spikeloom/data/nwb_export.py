@@ -45,7 +45,7 @@ def write_nwb(data: SpikeData, path: Path) -> None:
     about = json.dumps({"spikeloom_nwb": 1, "bin_s": data.bin_s, "provenance": dict(data.provenance)}, default=_plain)
     generated = any(data.provenance.get(key) for key in GENERATED)
     what = "SYNTHETIC data drawn from a model, not recorded from an animal." if generated else "Binned spike counts."
-    file = NWBFile(
+    file: Any = NWBFile(  # pynwb builds its classes at run time, out of sight of a static check
         session_description=(
             f"{what} {data.n_trials} trials laid one after another with gaps of {GAP_S:g} s; the spikes of each "
             f"{data.bin_s:g} s bin are spread evenly in it. The session start time is arbitrary. Written by spikeloom."
@@ -69,8 +69,8 @@ def write_nwb(data: SpikeData, path: Path) -> None:
         for name, (values, unit, description) in known.items():
             if values is not None:
                 module.add(_series(name, Signal(values, unit), data.valid, times, description))
-    with NWBHDF5IO(path, "w") as io:
-        io.write(file)
+    with NWBHDF5IO(path=str(path), mode="w") as io:
+        io.write(container=file)
 
 
 def _units(data: SpikeData, start: np.ndarray, stop: np.ndarray) -> Units:
@@ -150,7 +150,7 @@ def _series(name: str, signal: Signal, valid: np.ndarray, times: np.ndarray, des
 
 
 def _packed(values: np.ndarray) -> Any:
-    return H5DataIO(values, compression="gzip") if values.size > 1 else values
+    return H5DataIO(data=values, compression="gzip") if values.size > 1 else values
 
 
 def _plain_name(name: str) -> str:

@@ -307,7 +307,7 @@ def _column(table: pd.DataFrame, name: str, what: str) -> pd.Series:
     if name not in table:
         known = ", ".join(map(str, table)) or "none"
         raise DataError(f"there is no {what} column '{name}' (columns: {known}); name one of these.")
-    return table[name]
+    return pd.Series(table[name])
 
 
 def _neuron_mask(table: pd.DataFrame, text: str) -> np.ndarray:
@@ -340,4 +340,4 @@ def _chosen_columns(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         if name not in table and name not in stems.values():
             raise DataError(f"there is no trial column '{name}' (columns: {', '.join(map(str, table)) or 'none'}).")
     always = {"condition", "split", "source_trial", "source_bin"}
-    return table[[c for c in table if c in names or stems[c] in names or c in always]]
+    return table.loc[:, [c in names or stems[c] in names or c in always for c in table]]

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int
 
+from spikeloom.data.containers import Hdf5
 from spikeloom.data.spikedata import Signal
 from spikeloom.errors import DataError
 
@@ -34,10 +35,10 @@ class Series:
     columns: tuple[str, ...]
 
 
-def _all_series(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
+def _all_series(file: Hdf5) -> Iterator[tuple[str, Hdf5]]:
     """Every series in the behaviour module, and in any container in it; those are named container_series."""
 
-    def walk(group: h5py.Group, prefix: str) -> Iterator[tuple[str, h5py.Group]]:
+    def walk(group: Hdf5, prefix: str) -> Iterator[tuple[str, Hdf5]]:
         for name, item in group.items():
             if isinstance(item, h5py.Group):
                 if _is_series(item):
@@ -49,11 +50,11 @@ def _all_series(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
         yield from walk(file["processing/behavior"], "")
 
 
-def _is_series(item: h5py.Group | h5py.Dataset) -> bool:
+def _is_series(item: Hdf5) -> bool:
     return isinstance(item, h5py.Group) and "data" in item and ("timestamps" in item or "starting_time" in item)
 
 
-def behaviour(file: h5py.File, names: Sequence[str] | None, notes: list[str]) -> dict[str, Series]:
+def behaviour(file: Hdf5, names: Sequence[str] | None, notes: list[str]) -> dict[str, Series]:
     """The series in ``processing/behavior``.
 
     A series in a container is named ``container_series``, and may be asked for by ``series`` alone. A series
@@ -92,7 +93,7 @@ def behaviour(file: h5py.File, names: Sequence[str] | None, notes: list[str]) ->
     return chosen
 
 
-def _read(group: h5py.Group) -> Series:
+def _read(group: Hdf5) -> Series:
     data = group["data"]
     factor, offset = float(data.attrs.get("conversion", 1.0)), float(data.attrs.get("offset", 0.0))
     values = data[...].astype(np.float64).reshape(len(data), -1) * factor + offset

@@ -127,10 +127,17 @@ def _load_run(folder: Path, reading: Reading) -> SpikeData:
         )
     try:
         said: Any = json.loads(record.read_text(encoding="utf-8"))
+        if said.get("source") is None:
+            raise DataError(
+                f"the run {folder} does not say which recording it was fitted to, as it was fitted to one in memory; "
+                "name the recording itself."
+            )
         source, options, splits, known = said["source"], said["reading"], said["splits"], said["hash"]
         settled = {str(k): np.array(v, dtype=np.int64) for k, v in splits.items()}
         if not (isinstance(source, str) and isinstance(options, dict)):
             raise TypeError("source must be text and reading a mapping")
+    except DataError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DataError(f"{record} is damaged ({error}); fit the run again.") from None
     path = Path(source)
