@@ -1,0 +1,33 @@
+# `make demo` and `make test` each do everything on a fresh machine: environment, install, run.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT ?= demo
+
+.PHONY: demo test lint types check clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $(READY)
+
+demo: $(READY)  ## simulate, fit, sample, compare, report (OUT=folder)
+	$(BIN)/spikeloom demo --out $(OUT)
+
+test: $(READY)  ## the whole suite
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/pyright
+
+check: lint types test
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info
