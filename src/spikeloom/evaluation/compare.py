@@ -189,7 +189,7 @@ def _compare_ldns(
         result = metric_result(
             metric,
             value[metric.key],
-            float(value[metric.key].std()),
+            float(value[metric.key].std()) if np.isfinite(value[metric.key]).all() else float("nan"),
             floor[metric.key],
             {"homogeneous": control[metric.key]},
             n_trials,

@@ -120,8 +120,8 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
     keep = _balanced(group, train_index, test_index, own if conditional else None, generated.n_trials)
     if len(keep) < len(test_index):
         warnings.append(
-            f"{len(keep)} of the {len(test_index)} held-out trials are compared, because there are not more training "
-            "or generated trials for them."
+            f"{len(keep)} of the {len(test_index)} real trials of the split '{test_split}' are compared, because there are "
+            "not more generated or training trials for them."
         )
     test_index = test_index[keep]
     if len(test_index) == 0:
@@ -139,14 +139,14 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
         lengths[slots] = _feasible(pool.lengths[members], lengths[slots])
     if (lengths < test.lengths).any():
         warnings.append(
-            f"generated trials are shorter than held-out ones ({pool.lengths.min()}-{pool.lengths.max()} against "
-            f"{test.lengths.min()}-{test.lengths.max()} bins): {(lengths < test.lengths).sum()} held-out trials were "
+            f"generated trials are shorter than real ones ({pool.lengths.min()}-{pool.lengths.max()} against "
+            f"{test.lengths.min()}-{test.lengths.max()} bins): {(lengths < test.lengths).sum()} real trials were "
             "cut to the length of their counterpart."
         )
     longest = int(lengths.max())
     if int(pool.lengths.max()) > longest:
         warnings.append(
-            f"generated trials longer than their held-out counterpart were cut to its length (at most {longest} bins)."
+            f"generated trials longer than their real counterpart were cut to its length (at most {longest} bins)."
         )
     return Pairing(
         _crop(_cut(train, np.minimum(train.lengths, longest)), longest),

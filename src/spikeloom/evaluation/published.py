@@ -131,7 +131,7 @@ def count_kl(model: Float[np.ndarray, "count"], data: Float[np.ndarray, "count2"
     q_model, q_data = (count_density(h, max_count) for h in (model, data))
     if np.isnan(q_model).any() or np.isnan(q_data).any():
         return NAN
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         return float(np.nansum(q_model * np.log(q_model / q_data)))
 
 

@@ -138,8 +138,8 @@ def second_moments(
 ) -> Moments:
     """Sums and summed outer products over valid bins, per block of consecutive trials.
 
-    Products are taken in single precision over pieces so small that counts stay exact (below 2^24), and added up in
-    double precision.
+    Products are taken in single precision over pieces so small that counts stay exact (below 2^24), in double
+    precision where counts are too large for that, and added up in double precision.
 
     Args:
         values: (trial, time, neuron) counts, or real numbers; padding must hold zeros.
@@ -154,9 +154,10 @@ def second_moments(
     cross = np.zeros((len(starts), n_neurons, n_neurons))
     largest = float(values.max(initial=0)) if values.dtype.kind == "u" else 1.0
     exact_bins = int(2**24 / max(largest, 1.0) ** 2)
+    dtype = np.float32 if exact_bins >= n_bins else np.float64
     padded = bool((lengths < n_bins).any())
     for block, (first, last) in enumerate(pairwise(edges)):
-        for start, chunk in float_chunks(values[first:last], exact_bins):
+        for start, chunk in float_chunks(values[first:last], exact_bins, dtype):
             if transform is not None:
                 chunk = transform(chunk)
                 if padded:
@@ -314,11 +315,13 @@ def zero_padding(counts: Counts, lengths: Lengths) -> Counts:
     return np.where(valid_mask(lengths, counts.shape[1])[..., None], counts, counts.dtype.type(0))
 
 
-def float_chunks(values: np.ndarray, most_bins: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    """Pieces of whole trials in single precision, with the index of their first trial."""
+def float_chunks(
+    values: np.ndarray, most_bins: int | None = None, dtype: type = np.float32
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Pieces of whole trials as real numbers, with the index of their first trial."""
     n_trials, n_bins, n_neurons = values.shape
     step = max(1, CHUNK_ELEMENTS // max(n_bins * n_neurons, 1))
     if most_bins is not None:
         step = max(1, min(step, most_bins // max(n_bins, 1)))
     for start in range(0, n_trials, step):
-        yield start, values[start : start + step].astype(np.float32)
+        yield start, values[start : start + step].astype(dtype)
