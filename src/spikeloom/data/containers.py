@@ -53,7 +53,9 @@ _DAMAGE = (
     KeyError,
     ValueError,
     TypeError,
-    NotImplementedError,
+    IndexError,
+    OverflowError,
+    RuntimeError,  # among them HDF5's own, and NotImplementedError for an impossible MATLAB version
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
@@ -68,6 +70,8 @@ def reading_file(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except MemoryError:
+        raise DataError("there is not enough memory to read the file, or it is damaged; read fewer arrays.") from None
     except _DAMAGE as error:
         if isinstance(error, PermissionError):
             raise DataError(f"{path} cannot be read: permission denied; check its rights.") from None
