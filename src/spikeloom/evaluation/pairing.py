@@ -120,8 +120,8 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
     keep = _balanced(group, train_index, test_index, own if conditional else None, generated.n_trials)
     if len(keep) < len(test_index):
         warnings.append(
-            f"{len(keep)} of the {len(test_index)} real trials of the split '{test_split}' are compared, because there are "
-            "not more generated or training trials for them."
+            f"{len(keep)} of the {len(test_index)} real trials of the split '{test_split}' are compared: there are no "
+            "more generated or training trials for them."
         )
     test_index = test_index[keep]
     if len(test_index) == 0:
@@ -135,7 +135,8 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
     paired = Pairing(train, test, pool, test_index, train_index, int(group.max()) + 1, conditional, ())
 
     lengths = test.lengths.copy()
-    for slots, members in paired._strata(own):
+    strata = paired._strata(own)
+    for slots, members in strata:
         lengths[slots] = _feasible(pool.lengths[members], lengths[slots])
     if (lengths < test.lengths).any():
         warnings.append(
@@ -144,7 +145,11 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
             "cut to the length of their counterpart."
         )
     longest = int(lengths.max())
-    if int(pool.lengths.max()) > longest:
+    spare = [
+        pool.lengths[members[_assign(pool.lengths[members], lengths[slots])]] > lengths[slots]
+        for slots, members in strata
+    ]
+    if any(each.any() for each in spare):
         warnings.append(
             f"generated trials longer than their real counterpart were cut to its length (at most {longest} bins)."
         )

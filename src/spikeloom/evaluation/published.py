@@ -116,6 +116,8 @@ def count_density(histogram: Float[np.ndarray, "count"], max_count: int) -> Floa
     count = np.flatnonzero(histogram)
     number = histogram[count]
     n = number.sum()
+    if n == 0:
+        return np.full(max_count + 1, NAN)
     mean = (number @ count) / n
     sd = np.sqrt((number @ (count - mean) ** 2) / max(n - 1, 1))
     if sd == 0:

@@ -170,7 +170,7 @@ def second_moments(
 
 def covariance(n: float, total: Float[np.ndarray, "neuron"], cross: np.ndarray) -> Float[np.ndarray, "neuron neuron"]:
     """Covariance (ddof 1) from the sums of one set."""
-    return (cross - np.outer(total, total / n)) / max(n - 1, 1)
+    return (cross - np.outer(total, total / max(n, 1))) / max(n - 1, 1)
 
 
 def correlation(covariances: Float[np.ndarray, "neuron neuron"]) -> Float[np.ndarray, "neuron neuron"]:
@@ -233,7 +233,7 @@ def cell_residuals(
     one_hot = (condition == np.unique(condition)[:, None]).astype(np.float32)
     size = one_hot @ valid
     kept = size >= MIN_TRIALS_PER_CELL
-    mean = (one_hot @ values.reshape(n_trials, -1)).reshape(-1, n_windows, n_neurons)
+    mean = (one_hot @ values.reshape(n_trials, n_windows * n_neurons)).reshape(len(one_hot), n_windows, n_neurons)
     mean *= np.where(kept, 1 / np.maximum(size, 1), 0).astype(np.float32)[..., None]
     code = one_hot.argmax(axis=0)
     use = valid & kept[code]

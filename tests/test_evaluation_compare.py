@@ -1,0 +1,247 @@
+"""The harness: score, floor, controls, verdict and record, on simulated recordings."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.evaluation.compare import compare
+from spikeloom.evaluation.controls import Controls, poisson_counts
+from spikeloom.evaluation.heldout import default_draws
+from spikeloom.evaluation.metrics import HELDOUT_METRICS, heldout_metrics
+from spikeloom.evaluation.summary import Frame, Trials, summarise
+
+BIN_S = 0.02
+N_BINS, N_NEURONS = 50, 20
+
+
+class Process:
+    """A population with conditions, shared gain, smooth rates and overdispersion: what real data are made of."""
+
+    def __init__(self, seed=0):
+        rng = np.random.default_rng(seed)
+        self.prototypes = np.cumsum(rng.normal(0, 0.2, (3, N_BINS, 3)), axis=1)
+        self.mixing = rng.normal(0, 0.5, (3, N_NEURONS))
+        self.base = rng.normal(-1.6, 0.5, N_NEURONS)
+
+    def draw(self, rng, n_trials):
+        condition = np.arange(n_trials) % 3
+        own = np.cumsum(rng.normal(0, 0.15, (n_trials, N_BINS, 3)), axis=1) + 0.6 * rng.standard_normal(
+            (n_trials, 1, 3)
+        )
+        rate = np.exp((self.prototypes[condition] + own) @ self.mixing + self.base)
+        return rng.poisson(np.minimum(rate, 4)).astype(np.uint8), condition
+
+    def data(self, rng, n_trials, **kwargs):
+        counts, condition = self.draw(rng, n_trials)
+        return SpikeData(counts, BIN_S, trials=pd.DataFrame({"condition": condition}), **kwargs)
+
+
+@pytest.fixture(scope="module")
+def real():
+    splits = {"train": np.arange(360), "test": np.arange(360, 480)}
+    return Process().data(np.random.default_rng(1), 480, splits=splits)
+
+
+@pytest.fixture(scope="module")
+def perfect(real):
+    return compare(real, Process().data(np.random.default_rng(2), 360), n_draws=3, n_floor=10)
+
+
+def homogeneous(real, rng):
+    mean = real.split("train").counts.mean(axis=(0, 1))
+    return SpikeData(rng.poisson(mean, real.counts.shape).astype(np.uint8), BIN_S, trials=real.trials)
+
+
+def test_a_perfect_generator_scores_zero(perfect):
+    assert set(perfect.metrics) == {m.key for m in HELDOUT_METRICS}
+    scores = {k: r.score for k, r in perfect.metrics.items() if np.isfinite(r.score)}
+    assert len(scores) >= 15
+    assert np.median(np.abs(list(scores.values()))) < 0.1
+    assert sum(r.at_floor for r in perfect.metrics.values()) >= 17
+    assert not any(r.suspicious for r in perfect.metrics.values())
+    assert not perfect.memorisation.alarm
+    assert "at the floor" in perfect.verdict
+
+
+def test_constant_rate_poisson_scores_one(real):
+    result = compare(real, homogeneous(real, np.random.default_rng(3)), n_draws=3, n_floor=10)
+    scores = np.array([r.score for r in result.metrics.values() if np.isfinite(r.score)])
+    assert np.abs(scores - 1).max() < 0.35
+    assert np.abs(np.median(scores) - 1) < 0.05
+    assert "off the floor" in result.verdict
+
+
+def test_controls_order_as_they_must(perfect):
+    for key in ("corr_rmse", "isi_w1", "acf_rmse"):
+        controls = perfect.metrics[key].controls
+        assert controls["verbatim"] < controls["replay"] < controls["homogeneous"]
+        assert controls["psth"] < controls["homogeneous"]
+    shuffled = perfect.metrics["fano_rmse"]
+    assert shuffled.controls["shuffled"] == pytest.approx(shuffled.floor, rel=0.5)
+    assert perfect.metrics["noise_corr_slope"].controls["shuffled"] == pytest.approx(0, abs=0.1)
+
+
+def test_a_memoriser_is_caught_though_its_scores_are_perfect(real):
+    train = real.split("train")
+    result = compare(real, train.select(trials=np.arange(200)), n_draws=2, n_floor=5)
+    assert result.memorisation.alarm
+    assert result.memorisation.copy_share > 0.9
+    assert "Copying of training trials detected" in result.verdict
+
+
+def test_leaked_test_trials_raise_an_alarm(real):
+    result = compare(real, real.split("test"), n_draws=2, n_floor=10)
+    assert result.metrics["corr_rmse"].value == 0
+    assert result.metrics["corr_rmse"].suspicious
+    assert any("corr_rmse is better than real data" in w for w in result.warnings)
+
+
+def test_reconstruction_rates_add_the_ceiling_of_the_autoencoder(real):
+    rates = np.broadcast_to(real.counts.mean(axis=1, keepdims=True), real.counts.shape).astype(np.float32)
+    result = compare(
+        real, homogeneous(real, np.random.default_rng(4)), n_draws=1, n_floor=3, reconstruction_rates=rates
+    )
+    controls = result.metrics["noise_corr_rmse"].controls
+    assert controls["ae"] < controls["homogeneous"]
+
+
+def test_record_is_strict_json_with_the_promised_keys(perfect):
+    record = json.loads(json.dumps(perfect.to_dict(), allow_nan=False))
+    assert {"protocol", "n_real", "n_generated", "metrics", "memorisation", "verdict"} <= set(record)
+    assert (record["protocol"], record["n_real"], record["n_generated"]) == ("heldout", 120, 360)
+    for row in record["metrics"].values():
+        assert {"value", "se", "floor", "floor_sd", "control", "score", "unit"} <= set(row)
+    assert {"copy_share", "se", "nn_ratio", "alarm"} <= set(record["memorisation"])
+    assert record["details"]["draws"]["generated"] == 3
+    assert all(m.key in perfect.table() for m in HELDOUT_METRICS)
+
+
+def test_same_seed_same_result_and_other_seed_other_floor(real):
+    generated = Process().data(np.random.default_rng(5), 120)
+    first, again, other = (compare(real, generated, n_draws=1, n_floor=3, seed=s).to_dict() for s in (0, 0, 1))
+    assert first == again
+    assert first["metrics"]["corr_rmse"]["floor"] != other["metrics"]["corr_rmse"]["floor"]
+    assert first["metrics"]["corr_rmse"]["value"] == pytest.approx(other["metrics"]["corr_rmse"]["value"])
+
+
+def test_standard_error_matches_the_scatter_of_fresh_sets(real):
+    process, rng = Process(), np.random.default_rng(6)
+    result = compare(real, process.data(rng, 120), n_draws=1, n_floor=3)
+    splits = {"train": np.arange(2), "test": np.arange(2, 122)}
+    frame = Frame.from_real(*(as_trials(real.split(n)) for n in ("train", "test")), BIN_S, 3, True)
+    repeats = [
+        heldout_metrics(
+            *(summarise(as_trials(process.data(rng, 122, splits=splits).split("test")), frame) for _ in "gh")
+        )
+        for _ in range(20)
+    ]
+    for key in ("rate_rmse", "corr_slope", "noise_corr_slope", "fano_rmse", "isi_w1", "acf_rmse", "count_w1"):
+        scatter = np.std([r[key] for r in repeats])
+        assert 0.4 * scatter < result.metrics[key].se < 2.5 * scatter, key
+
+
+def as_trials(data):
+    return Trials(data.counts, data.lengths, data.trials["condition"].to_numpy())
+
+
+def test_draws_shrink_for_large_sets():
+    assert default_draws(216 * 140 * 182) == (10, 20)
+    assert default_draws(1000 * 256 * 128) == (3, 8)
+
+
+# -- symmetries and monotonicity -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pair_of_sets():
+    process = Process()
+    rng = np.random.default_rng(7)
+    sets = [Trials(c, np.full(len(c), N_BINS), k) for c, k in (process.draw(rng, 150), process.draw(rng, 150))]
+    return (*sets, Frame.from_real(sets[1], sets[1], BIN_S, 3, True))
+
+
+def values(generated, held_out, frame):
+    return heldout_metrics(summarise(generated, frame), summarise(held_out, frame))
+
+
+def test_permutations(pair_of_sets):
+    g, h, frame = pair_of_sets
+    rng = np.random.default_rng(0)
+    base = values(g, h, frame)
+    assert values(g.take(rng.permutation(150)), h, frame) == pytest.approx(base, rel=1e-5, nan_ok=True)
+    order = rng.permutation(N_NEURONS)
+    both = values(g._replace(counts=g.counts[:, :, order]), h._replace(counts=h.counts[:, :, order]), frame)
+    assert both == pytest.approx(base, rel=1e-4, nan_ok=True)
+    one = values(g._replace(counts=g.counts[:, :, order]), h, frame)
+    for key in ("rate_rmse", "corr_rmse", "isi_w1", "psth_err"):
+        assert one[key] > 1.5 * base[key]
+
+
+def test_padding_changes_nothing(pair_of_sets):
+    g, h, frame = pair_of_sets
+    base = values(g, h, frame)
+    padded = values(*(t._replace(counts=np.pad(t.counts, ((0, 0), (0, 13), (0, 0)))) for t in (g, h)), frame)
+    base["psd_db"] = np.nan  # a spectrum needs trials as long as the array
+    assert padded == pytest.approx(base, rel=1e-4, nan_ok=True)
+
+
+def spoil(counts, how, rng):
+    if how == "added":
+        return counts + rng.poisson(0.1, counts.shape).astype(np.uint8)
+    if how == "thinned":
+        return rng.binomial(counts, 0.7).astype(np.uint8)
+    if how == "blurred":
+        moved = np.zeros_like(counts)
+        for shift in (-6, -3, 0, 3, 6):
+            moved += np.roll(rng.binomial(counts, 0.2).astype(np.uint8), shift, axis=1)
+        return moved
+    return np.stack([counts[rng.permutation(len(counts)), :, n] for n in range(counts.shape[2])], axis=2)
+
+
+@pytest.mark.parametrize(
+    ("how", "keys"),
+    [
+        ("added", ("rate_rmse", "count_js", "count_w1", "isi_mean_rmse", "isi_w1")),
+        ("thinned", ("rate_rmse", "count_js", "count_w1", "isi_mean_rmse", "isi_w1")),
+        ("blurred", ("acf_rmse", "psd_db", "psth_err")),
+        ("shuffled", ("corr_rmse", "noise_corr_rmse", "dim_logratio", "count_js", "psd_db")),
+    ],
+)
+def test_damage_is_seen_by_the_metrics_made_for_it(pair_of_sets, how, keys):
+    g, h, frame = pair_of_sets
+    base = values(g, h, frame)
+    worse = values(g._replace(counts=spoil(g.counts, how, np.random.default_rng(0))), h, frame)
+    assert {k for k in keys if not worse[k] > base[k]} == set()
+
+
+# -- controls --------------------------------------------------------------------------------------------------------
+
+
+def test_fast_poisson_draws_follow_the_distribution():
+    rng = np.random.default_rng(0)
+    rate = np.array([0.0, 0.05, 0.7, 6.0, 30.0], dtype=np.float32)
+    drawn = poisson_counts(lambda first, last: rate, (400, 100, 5), rng)
+    flat = drawn.reshape(-1, 5).astype(float)
+    np.testing.assert_allclose(flat.mean(axis=0), rate, atol=4 * np.sqrt(rate.max() / 40000))
+    np.testing.assert_allclose(flat.var(axis=0)[1:] / rate[1:], 1, atol=0.05)
+    assert (flat[:, 1] == 1).mean() == pytest.approx(0.05 * np.exp(-0.05), rel=0.1)
+    assert poisson_counts(lambda first, last: np.full(5, 100.0), (20, 50, 5), rng).mean() == pytest.approx(
+        100, rel=0.01
+    )
+
+
+def test_controls_keep_conditions_and_lengths():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(10, 41, 60)
+    counts = rng.poisson(0.5, (60, 40, 6)).astype(np.uint8)
+    counts[np.arange(40) >= lengths[:, None]] = 0
+    train = Trials(counts, lengths, np.arange(60) % 3)
+    slots = train.take(np.arange(10, 25))
+    for name in ("homogeneous", "psth", "shuffled", "replay"):
+        drawn = Controls(train, BIN_S, 3).draw(name, slots, rng)
+        assert (drawn.lengths == slots.lengths).all()
+        assert (drawn.condition == slots.condition).all()
+        assert not drawn.counts[np.arange(40) >= drawn.lengths[:, None]].any()
