@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from spikeloom.evaluation.controls import Controls
+from spikeloom.evaluation.memorisation import memorisation
 from spikeloom.evaluation.metrics import heldout_metrics, interval_neurons
 from spikeloom.evaluation.published import describe, ldns_metrics, published_statistics
 from spikeloom.evaluation.summary import Frame, Trials, summarise
@@ -112,3 +114,64 @@ def test_published_metrics_reproduce_measured_values(recordings, name):
     expected = column(LDNS, name)
     wrong = {k: (values[k], e) for k, e in expected.items() if not np.isclose(values[k], e, rtol=1e-4)}
     assert not wrong
+
+
+SCATTER = """
+pmd_plan     count_js         8.4e-4 3e-4 6.3e-3 2.2e-3 1.1e-3 2.2e-3
+pmd_plan     corr_rmse        .0240 .0003 .0282 .0254 .0259 .0252
+pmd_plan     isi_w1           .0084 .0005 .0179 .0115 .0093 .0112
+pmd_plan     noise_corr_slope .35 .04 .00 -.01 .35 .06
+pmd_plan     psth_err         .54 .02 1.28 .62 .62 .63
+pmd_plan     dim_logratio     .054 .04 .80 .18 .04 .27
+bci_baseline count_js         2.4e-3 5e-4 .240 .0146 2.9e-3 .0126
+bci_baseline corr_rmse        .0288 .0007 .148 .067 .031 .069
+bci_baseline noise_corr_slope .85 .04 .00 .00 .86 .12
+bci_baseline fano_rmse        .063 .004 .23 .24 .071 .29
+bci_baseline psth_err         .34 .01 1.21 .43 .39 .42
+s1_windows   count_js         8.4e-4 2e-4 .0242 .0223 9.7e-4 9.7e-3
+s1_windows   corr_rmse        .0181 .0004 .0545 .0540 .0197 .0433
+s1_windows   isi_w1           .0066 .0005 .0365 .0356 .0073 .0183
+s1_windows   acf_rmse         .026 .001 .121 .121 .028 .084
+s1_windows   psd_db           .36 .06 2.4 2.0 .37 1.2
+hc_windows   count_js         2.4e-4 6e-5 9.0e-3 8.9e-3 3.4e-4 5.2e-3
+hc_windows   corr_rmse        .0130 .0003 .0297 .0297 .0143 .0257
+hc_windows   isi_w1           .017 .001 .159 .160 .019 .069
+hc_windows   fano_rmse        .24 .03 1.08 1.08 .26 .80
+"""
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_floor_and_controls_agree_with_measured_ones(recordings, name):
+    trials, bin_s = load(recordings, name)
+    train, test, _ = heldout_split(trials)
+    n_conditions = int(trials.condition.max()) + 1
+    frame = Frame.from_real(train, test, bin_s, n_conditions, name in ALIGNED)
+    real, controls, rng = summarise(test, frame), Controls(train, bin_s, n_conditions), np.random.default_rng(0)
+
+    def floor():
+        groups = [np.flatnonzero(train.condition == c) for c in range(n_conditions)]
+        sizes = np.bincount(test.condition, minlength=n_conditions)
+        return train.take(np.concatenate([rng.permutation(g)[:n] for g, n in zip(groups, sizes)]))
+
+    sources = ("floor", "homogeneous", "psth", "verbatim", "replay")
+    draws = {s: [floor() if s == "floor" else controls.draw(s, test, rng) for _ in range(3)] for s in sources}
+    values = {s: [heldout_metrics(summarise(t, frame), real, i) for i, t in enumerate(d)] for s, d in draws.items()}
+    for line in SCATTER.strip().splitlines():
+        which, key, *numbers = line.split()
+        if which == name:
+            floor_sd, expected = float(numbers[1]), [float(numbers[i]) for i in (0, 2, 3, 4, 5)]
+            for source, number in zip(sources, expected):
+                found = np.mean([v[key] for v in values[source]])
+                assert found == pytest.approx(number, abs=4 * floor_sd + 0.1 * abs(number)), (key, source)
+    auc = {s: np.mean([v["c2st_auc"] for v in rows]) for s, rows in values.items()}
+    assert max(auc["floor"], auc["verbatim"]) < 0.62
+    assert min(auc["homogeneous"], auc["psth"], auc["replay"]) > 0.8
+
+    copies = {s: memorisation(draws[s][0], train, test, bin_s) for s in sources[1:]}
+    assert {s for s, result in copies.items() if result.alarm} == {"verbatim", "replay"}
+    assert copies["replay"].copy_share > 0.7
+    drawn = rng.permutation(len(train.counts))
+    fresh, rest = drawn[: len(test.counts)], drawn[len(test.counts) :]
+    unseen = memorisation(train.take(fresh), train.take(rest), test, bin_s)
+    assert not unseen.alarm
+    assert unseen.nn_ratio == pytest.approx(1, abs=0.04)

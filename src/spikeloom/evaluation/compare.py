@@ -15,7 +15,7 @@ from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation import published
 from spikeloom.evaluation.controls import Controls
 from spikeloom.evaluation.heldout import default_draws, heldout_draws
-from spikeloom.evaluation.memorisation import Memorisation, memorisation
+from spikeloom.evaluation.memorisation import memorisation
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.pairing import Pairing, pair
 from spikeloom.evaluation.results import Comparison, MetricResult, metric_result
@@ -236,11 +236,8 @@ def _comparison(
                 f"{result.key} is better than real data against real data: look for held-out trials among the samples, "
                 "or for a bug."
             )
-    copies = (
-        memorisation(pairing.pool, pairing.train, pairing.test, real.bin_s, seed)
-        if pairing.conditional
-        else _blind(pairing, real.bin_s, seed)
-    )
+    sets = (pairing.for_metrics(trials) for trials in (pairing.pool, pairing.train, pairing.test))
+    copies = memorisation(*sets, bin_s=real.bin_s, seed=seed)
     try:
         package = version("spikeloom")
     except PackageNotFoundError:
@@ -257,12 +254,6 @@ def _comparison(
         "version": package,
     }
     return Comparison(protocol, n_real, generated.n_trials, results, copies, tuple(warnings), details)
-
-
-def _blind(pairing: Pairing, bin_s: float, seed: int) -> Memorisation:
-    return memorisation(
-        *(pairing.for_metrics(t) for t in (pairing.pool, pairing.train, pairing.test)), bin_s=bin_s, seed=seed
-    )
 
 
 def _drawn(generated: SpikeData, rng: np.random.Generator) -> SpikeData:
