@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from spikeloom.data.spikedata import SpikeData
@@ -25,7 +25,7 @@ class Batch:
 
     lengths: Int[Tensor, "trial"]
     ragged: bool
-    counts: Int[Tensor, "trial time neuron"] | None = None
+    counts: Integer[Tensor, "trial time neuron"] | None = None
     latents: Float[Tensor, "trial time latent"] | None = None
 
     @classmethod

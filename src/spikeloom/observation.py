@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-Counts = Int[Tensor, "trial time neuron"]
+Counts = Integer[Tensor, "trial time neuron"]
 Rates = Float[Tensor, "trial time neuron"]
 
 EPSILON = 1e-8

@@ -64,7 +64,7 @@ def lorenz(
         rates=rates,
         latents=latents.astype(np.float32),
         neurons=pd.DataFrame({"loading_x": loading[:, 0], "loading_y": loading[:, 1], "loading_z": loading[:, 2]}),
-        provenance={"source": "lorenz", "seed": seed},
+        provenance={"source": "lorenz", "seed": seed, "simulated": True},
     )
     return data.assign_splits(seed=seed) if n_trials >= 3 else data
 

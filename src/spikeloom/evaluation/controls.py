@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt
 from scipy.ndimage import gaussian_filter1d
 
+from spikeloom.errors import ConfigError
 from spikeloom.evaluation.dynamics import gaussian_smooth
 from spikeloom.evaluation.spike_statistics import CHUNK_ELEMENTS, psth_sums, valid_mask
 from spikeloom.evaluation.summary import Trials
@@ -135,7 +136,10 @@ class Controls:
 
     def ae(self, slots: Trials, rng: np.random.Generator) -> Trials:
         """Poisson with the reconstructed rates of the held-out trials themselves: what a latent model can reach."""
-        return self._poisson(lambda first, last: self.test_rates[first:last], slots, rng)
+        rates = self.test_rates
+        if rates is None:
+            raise ConfigError("the control 'ae' needs the reconstructed rates of the held-out trials; pass test_rates.")
+        return self._poisson(lambda first, last: rates[first:last], slots, rng)
 
     @cached_property
     def _mean(self) -> np.ndarray:

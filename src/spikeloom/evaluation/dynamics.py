@@ -135,7 +135,7 @@ def latent_spectrum_ratio(
         return dict.fromkeys(BANDS, float("nan"))
     mean = real[:, :n_bins].mean(axis=(0, 1), dtype=np.float64)
     scale = real[:, :n_bins].std(axis=(0, 1), dtype=np.float64)
-    window = get_window("hann", n_bins)[:, None]
+    window = np.asarray(get_window("hann", n_bins))[:, None]
 
     def power(latents: np.ndarray) -> np.ndarray:
         standard = (latents[:, :n_bins] - mean) / np.where(scale > 0, scale, np.inf)

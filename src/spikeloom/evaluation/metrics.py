@@ -266,7 +266,8 @@ def classifier_scores(
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
     label = np.repeat([1, 0], [len(generated), len(real)])
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    scores = cross_val_predict(model, np.vstack([generated, real]), label, cv=folds, method="decision_function")
+    features = np.vstack([generated, real])
+    scores = np.asarray(cross_val_predict(model, features, label, cv=folds, method="decision_function"))
     return scores[: len(generated)], scores[len(generated) :]
 
 

@@ -172,14 +172,14 @@ def _condition_codes(
     none = np.zeros(real.n_trials, np.int64), np.zeros(generated.n_trials, np.int64), False
     if "condition" not in real.trials:
         return none
-    labels = _labels(real.trials["condition"])
+    labels = _labels(real.trials)
     if len(np.unique(labels)) > real.n_trials / 2:
         warnings.append("conditions were ignored: nearly every real trial has its own.")
         return none
     if "condition" not in generated.trials:
         warnings.append("generated trials carry no condition: both sides are treated as one condition.")
         return pd.factorize(labels)[0], none[1], False
-    codes = pd.factorize(np.concatenate([labels, _labels(generated.trials["condition"])]))[0]
+    codes = pd.factorize(np.concatenate([labels, _labels(generated.trials)]))[0]
     group, own = codes[: real.n_trials], codes[real.n_trials :]
     if not np.isin(group[test_index], own).any():
         warnings.append("generated and held-out trials have no condition in common: both are treated as one condition.")
@@ -187,10 +187,12 @@ def _condition_codes(
     return group, own, True
 
 
-def _labels(column: pd.Series) -> np.ndarray:
+def _labels(trials: pd.DataFrame) -> np.ndarray:
     """Conditions as text, so that 45, 45.0 and "45" from different files are the same condition."""
-    number = pd.to_numeric(column, errors="coerce")
-    return np.where(number.notna(), number.astype(float).map("{:.9g}".format), column.astype(str)).astype(str)
+    column = pd.Series(trials["condition"])
+    number = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=float)
+    text = column.astype(str).to_numpy(dtype=str)
+    return np.array([t if np.isnan(x) else f"{x:.9g}" for x, t in zip(number, text)])
 
 
 def _balanced(

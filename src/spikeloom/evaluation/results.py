@@ -128,7 +128,7 @@ class Comparison:
     def table(self) -> str:
         """The result as text for a terminal."""
         head = ("metric", "value ± 1.96 se", "floor ± sd", "control", "replay", "score", "unit", "reading")
-        rows = [head]
+        rows: list[tuple[str, ...]] = [head]
         for r in self.metrics.values():
             rows.append(
                 (

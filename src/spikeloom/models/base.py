@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -127,11 +127,13 @@ class GenerativeModel(nn.Module):
     # -- what users call -----------------------------------------------------------------------------------------
 
     @classmethod
-    def make(cls, data: SpikeData, config: Any | None = None, seed: int = 0) -> Self:
+    def make(cls, data: SpikeData, config: Any | None = None, seed: int = 0) -> GenerativeModel:
         """A new, untrained model for a recording; with the default configuration where none is given."""
         return cls(config or cls.Config(), Recording.of(with_default_splits(data)), seed)
 
-    def fit(self, data: SpikeData, run: Run | None = None, engine: Engine | None = None, seed: int = 0) -> Self:
+    def fit(
+        self, data: SpikeData, run: Run | None = None, engine: Engine | None = None, seed: int = 0
+    ) -> GenerativeModel:
         """Train on the split "train" and choose weights by the split "val"; splits are made if there are none.
 
         Args:
@@ -233,7 +235,7 @@ class GenerativeModel(nn.Module):
             save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, temporary)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path) -> GenerativeModel:
         """Read a model that was saved.
 
         Raises:

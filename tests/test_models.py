@@ -1,0 +1,255 @@
+"""The contract: one suite that every model passes."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from toys import OneStage, OneStageConfig, TwoStage, TwoStageConfig
+
+from spikeloom.data.sources import with_default_splits
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import ConfigError, DataError, RunError
+from spikeloom.models import load_model
+from spikeloom.models.autoencoder import AutoencoderConfig
+from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
+from spikeloom.models.ldns import LDNS, LDNSConfig
+from spikeloom.priors.diffusion import DiffusionConfig
+from spikeloom.training import StageConfig
+
+FEW = StageConfig(steps=2, batch_size=8, validate_every=1)
+SMALL_AUTOENCODER = AutoencoderConfig(latents=3, channels=12, encoder_blocks=1, state=4)
+SMALL_DENOISER = DiffusionConfig(channels=8, blocks=1, state=4, sampling_steps=3)
+SMALL_LDNS = LDNSConfig(SMALL_AUTOENCODER, SMALL_DENOISER, FEW, dataclasses.replace(FEW, ema=0.99))
+PUBLISHED_LDNS = LDNSConfig(
+    dataclasses.replace(SMALL_AUTOENCODER, kernel="s4", norm="over_time"),
+    dataclasses.replace(
+        SMALL_DENOISER, kernel="s4", norm="over_time", patch=1, prediction="noise", huber=0.04, clamp=5.0
+    ),
+    FEW,
+    FEW,
+)
+
+MODELS = {
+    "ldns": (LDNS, SMALL_LDNS),
+    "ldns-published": (LDNS, PUBLISHED_LDNS),
+    "gaussian": (GaussianLatents, GaussianConfig(SMALL_AUTOENCODER, FEW)),
+    "toy-two-stage": (TwoStage, TwoStageConfig(autoencoder_training=FEW)),
+    "toy-one-stage": (OneStage, OneStageConfig(training=FEW)),
+}
+
+
+def recording(ragged: bool = False, n_trials: int = 20, n_bins: int = 22, n_neurons: int = 5) -> SpikeData:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(9, n_bins + 1, n_trials) if ragged else None
+    neurons = pd.DataFrame({"area": ["M1"] * n_neurons})
+    data = SpikeData(rng.poisson(0.4, (n_trials, n_bins, n_neurons)), bin_s=0.02, lengths=lengths, neurons=neurons)
+    return with_default_splits(data)
+
+
+@pytest.fixture(params=list(MODELS))
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(params=[False, True], ids=["equal", "ragged"])
+def data(request):
+    return recording(ragged=request.param)
+
+
+@pytest.mark.filterwarnings("ignore:the power of the sampled latents")
+class TestContract:
+    def test_training_moves_the_weights_and_leaves_evaluation_mode(self, kind, data):
+        cls, config = MODELS[kind]
+        model = cls.make(data, config)
+        before = {k: v.clone() for k, v in model.state_dict().items()}
+        assert model.fit(data) is model
+        assert not model.training
+        assert any(not torch.equal(v, before[k]) for k, v in model.state_dict().items())
+        assert all(torch.isfinite(v).all() for v in model.state_dict().values())
+
+    def test_encode_and_rates_have_the_shapes_of_the_recording(self, kind, data):
+        cls, config = MODELS[kind]
+        model = cls.make(data, config).fit(data)
+        latents, rates = model.encode(data), model.rates(data)
+        assert latents.shape[:2] == data.counts.shape[:2]
+        assert rates.shape == data.counts.shape
+        assert (rates[data.valid] > 0).all()
+        assert (rates[~data.valid] == 0).all()
+
+    def test_samples_are_recordings_of_the_same_neurons(self, kind, data):
+        cls, config = MODELS[kind]
+        sample = cls.make(data, config).fit(data).sample(6, seed=1)
+        assert isinstance(sample, SpikeData)
+        assert sample.n_trials == 6
+        assert sample.bin_s == data.bin_s
+        assert set(sample.lengths) <= set(data.split("train").lengths)
+        pd.testing.assert_frame_equal(sample.neurons, data.neurons)
+        assert sample.rates is not None
+        assert sample.latents is not None
+        assert sample.provenance["generated_by"] == cls.name
+
+    def test_samples_of_any_length(self, kind, data):
+        cls, config = MODELS[kind]
+        model = cls.make(data, config).fit(data)
+        for length in (1, 7, 3 * data.n_bins):
+            sample = model.sample(2, length=length)
+            assert sample.counts.shape == (2, length, data.n_neurons)
+        lengths = np.array([4, 30, 11])
+        np.testing.assert_array_equal(model.sample(3, lengths=lengths).lengths, lengths)
+
+    def test_the_seed_decides_the_sample(self, kind, data):
+        cls, config = MODELS[kind]
+        model = cls.make(data, config).fit(data)
+        first, again, other = (model.sample(4, length=40, seed=s) for s in (5, 5, 6))
+        np.testing.assert_array_equal(first.counts, again.counts)
+        np.testing.assert_array_equal(first.rates, again.rates)
+        assert not np.array_equal(first.rates, other.rates) or not np.array_equal(first.counts, other.counts)
+
+    def test_training_repeats(self, kind, data):
+        cls, config = MODELS[kind]
+        a, b = (cls.make(data, config, seed=3).fit(data, seed=3) for _ in range(2))
+        assert all(torch.equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
+
+    def test_a_saved_model_samples_the_same(self, kind, data, tmp_path):
+        cls, config = MODELS[kind]
+        model = cls.make(data, config).fit(data)
+        model.save(tmp_path)
+        loaded = cls.load(tmp_path)
+        a, b = model.sample(3, seed=2), loaded.sample(3, seed=2)
+        np.testing.assert_array_equal(a.counts, b.counts)
+        np.testing.assert_array_equal(a.rates, b.rates)
+        np.testing.assert_array_equal(model.rates(data), loaded.rates(data))
+        assert loaded.config == config
+
+    def test_other_neurons_or_bins_are_refused(self, kind, data):
+        cls, config = MODELS[kind]
+        model = cls.make(data, config)
+        with pytest.raises(DataError, match="4 neurons, but the model was made for 5"):
+            model.encode(data.select(neurons=[0, 1, 2, 3]))
+        with pytest.raises(DataError, match=r"bins of 0\.01 s, but the model was made for 0\.02 s"):
+            model.rates(dataclasses.replace(data, bin_s=0.01))
+        with pytest.raises(DataError, match="at least one"):
+            model.sample(0)
+        with pytest.raises(DataError, match="at least one bin"):
+            model.sample(2, length=0)
+
+    def test_it_can_be_cited(self, kind):
+        assert MODELS[kind][0].citation()
+
+
+def test_load_model_finds_the_kind(tmp_path):
+    data = recording()
+    GaussianLatents.make(data, GaussianConfig(SMALL_AUTOENCODER, FEW)).fit(data).save(tmp_path)
+    assert isinstance(load_model(tmp_path), GaussianLatents)
+    with pytest.raises(RunError, match="kind 'gaussian', not 'ldns'"):
+        LDNS.load(tmp_path)
+
+
+class TestStrangersFolder:
+    """A run folder from somebody else can be wrong in any way, and can execute nothing."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        LDNS.make(recording(), SMALL_LDNS).save(tmp_path)
+        return tmp_path
+
+    def test_yaml_that_would_build_objects_is_refused(self, folder, tmp_path):
+        victim = tmp_path / "executed"
+        (folder / "config.yaml").write_text(f"model: !!python/object/apply:os.mkdir ['{victim}']\n")
+        with pytest.raises(RunError, match="cannot be read"):
+            load_model(folder)
+        assert not victim.exists()
+
+    def test_pickled_weights_are_refused(self, folder):
+        torch.save({"x": torch.zeros(1)}, folder / "weights.safetensors")
+        with pytest.raises(RunError, match="does not hold a whole model"):
+            load_model(folder)
+
+    def test_an_unknown_key_is_named(self, folder):
+        content = yaml.safe_load((folder / "config.yaml").read_text())
+        content["autoencoder"]["smoothnes_lags"] = 3
+        (folder / "config.yaml").write_text(yaml.safe_dump(content))
+        with pytest.raises(
+            ConfigError, match=r"'autoencoder.smoothnes_lags'; did you mean 'autoencoder.smoothness_lags'"
+        ):
+            load_model(folder)
+
+    def test_a_missing_part_is_named(self, folder):
+        (folder / "weights.safetensors").unlink()
+        with pytest.raises(RunError, match="no weights yet"):
+            load_model(folder)
+        (folder / "data.json").unlink()
+        (folder / "weights.safetensors").write_bytes(b"x")
+        with pytest.raises(RunError, match=r"data\.json cannot be read"):
+            load_model(folder)
+        (folder / "config.yaml").unlink()
+        with pytest.raises(RunError, match="not a run folder"):
+            load_model(folder)
+
+    def test_a_model_that_does_not_exist(self, folder):
+        (folder / "config.yaml").write_text("model: os.system\n")
+        with pytest.raises(ConfigError, match=r"no model 'os\.system'"):
+            load_model(folder)
+
+
+def test_sample_does_not_depend_on_how_many_are_asked_for(monkeypatch):
+    """Chunks have seeds of their own: the trials of the first chunks of a larger sample are those of a smaller one."""
+    import spikeloom.models.base as base
+
+    monkeypatch.setattr(base, "SAMPLE_CHUNK", 4)
+    data = recording()
+    model = TwoStage.make(data, TwoStageConfig(autoencoder_training=FEW)).fit(data)
+    np.testing.assert_array_equal(model.sample(4, length=9).counts, model.sample(12, length=9).counts[:4])
+
+
+@pytest.mark.parametrize("norm", ["per_bin", "over_time"])
+@pytest.mark.parametrize("kernel", ["s4", "s4d"])
+def test_padding_influences_nothing(norm, kernel):
+    """More padding, or anything written into it, changes neither latents, rates nor losses."""
+    from spikeloom.batch import Batch
+    from spikeloom.models.autoencoder import Autoencoder
+    from spikeloom.priors.diffusion import DiffusionPrior
+
+    torch.manual_seed(0)
+    lengths = torch.tensor([9, 5, 7])
+    counts = torch.poisson(torch.full((3, 9, 5), 0.6)).to(torch.uint8)
+    longer = torch.randint(0, 9, (3, 15, 5), dtype=torch.uint8)
+    for b, length in enumerate(lengths):
+        longer[b, :length] = counts[b, :length]
+    a, b = Batch(lengths, True, counts=counts), Batch(lengths, True, counts=longer)
+    config = dataclasses.replace(SMALL_AUTOENCODER, kernel=kernel, norm=norm, decoder_blocks=1)
+    autoencoder = Autoencoder(5, config).eval()
+    with torch.no_grad():
+        latents = [autoencoder.encode(x.counts.float(), x.mask) for x in (a, b)]
+        rates = [autoencoder.decode(z, x.mask) for z, x in zip(latents, (a, b), strict=True)]
+        for i, length in enumerate(lengths):
+            torch.testing.assert_close(latents[0][i, :length], latents[1][i, :length], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(rates[0][i, :length], rates[1][i, :length], rtol=1e-4, atol=1e-5)
+        prior = DiffusionPrior(3, dataclasses.replace(SMALL_DENOISER, kernel=kernel, norm=norm)).eval()
+        for parameter in prior.parameters():  # gates start at zero, where the blocks do nothing
+            parameter += 0.1 * torch.randn_like(parameter)
+        noisy = torch.randn(3, 9, 3)
+        padded = torch.cat([noisy, torch.randn(3, 6, 3)], 1)
+        for i, length in enumerate(lengths):
+            padded[i, length:] = 7.0
+        out = [prior.denoise(x, 300.0, lengths) for x in (noisy, padded)]
+        for i, length in enumerate(lengths):
+            torch.testing.assert_close(out[0][i, :length], out[1][i, :length], rtol=1e-4, atol=1e-5)
+
+
+def test_causal_encoder_is_causal_and_the_published_norm_leaks():
+    from spikeloom.models.autoencoder import Autoencoder
+
+    torch.manual_seed(0)
+    counts = torch.poisson(torch.full((2, 30, 5), 0.6))
+    changed = counts.clone()
+    changed[:, 20:] += 2
+    for norm, leaks in (("per_bin", False), ("over_time", True)):
+        config = dataclasses.replace(SMALL_AUTOENCODER, bidirectional=False, norm=norm)
+        encoder = Autoencoder(5, config).eval()
+        with torch.no_grad():
+            difference = (encoder.encode(counts) - encoder.encode(changed))[:, :20].abs().max()
+        assert bool(difference > 1e-3) is leaks
