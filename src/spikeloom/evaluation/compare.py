@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation import published
-from spikeloom.evaluation.controls import Controls
+from spikeloom.evaluation.controls import Controls, Reconstruction
 from spikeloom.evaluation.heldout import default_draws, heldout_draws
 from spikeloom.evaluation.memorisation import memorisation
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
@@ -81,11 +82,11 @@ def compare(
         generated = _drawn(generated, rng)
         warnings.append("generated counts were drawn from the generated rates, Poisson.")
     if "train" not in real.splits or "test" not in real.splits:
-        real = real.assign_splits()
+        real = with_default_splits(real)
         if "split_seed" not in generated.provenance:
             warnings.append(
-                "the real data brought no splits: the default split was used, and it cannot be known whether the "
-                "generator was trained on the trials it is now compared with."
+                "the real data brought no split into train and test: the default one was made, and it cannot be known "
+                "whether the generator was trained on the trials it is now compared with."
             )
     if reconstruction_rates is not None and reconstruction_rates.shape != real.counts.shape:
         raise DataError(
@@ -122,11 +123,8 @@ def _compare_heldout(
     warnings += pairing.warnings
     usual = default_draws(pairing.test.counts.size)
     n_draws, n_floor = n_draws or usual[0], n_floor or usual[1]
-    parts = None
-    if rates is not None:
-        n_bins = pairing.test.counts.shape[1]
-        parts = rates[pairing.train_index, :n_bins], rates[pairing.test_index, :n_bins]
-    draws = heldout_draws(pairing, real.bin_s, aligned, n_draws, n_floor, rng, parts, progress)
+    inferred = None if rates is None else Reconstruction(rates, pairing.train_index, pairing.test_index)
+    draws = heldout_draws(pairing, real.bin_s, aligned, n_draws, n_floor, rng, inferred, progress)
     if len(pairing.train.lengths) < 2 * len(pairing.test.lengths):
         warnings.append(
             "there are fewer than twice as many training as held-out trials: floor draws share trials, so floor_sd "

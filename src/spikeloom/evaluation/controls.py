@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, UInt
+from jaxtyping import Int, UInt
 from scipy.ndimage import gaussian_filter1d
 
 from spikeloom.errors import ConfigError
@@ -69,6 +70,28 @@ def _inverted(rate: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return count
 
 
+class Reconstruction(NamedTuple):
+    """Rates that an autoencoder infers from real trials.
+
+    Attributes:
+        rates: (trial, time, neuron) expected counts per bin of all real trials.
+        train_index: Place of each training trial among them.
+        test_index: Place of each held-out trial, in the order of the slots.
+    """
+
+    rates: np.ndarray
+    train_index: np.ndarray
+    test_index: np.ndarray
+
+    def of_train(self, trials: np.ndarray | slice) -> np.ndarray:
+        """Rates of some training trials."""
+        return self.rates[self.train_index[trials]]
+
+    def of_test(self, trials: np.ndarray | slice) -> np.ndarray:
+        """Rates of some held-out trials."""
+        return self.rates[self.test_index[trials]]
+
+
 @dataclass(frozen=True, eq=False)
 class Controls:
     """Cheap generators fitted to the training trials.
@@ -77,15 +100,13 @@ class Controls:
         train: Training trials; their condition codes group them.
         bin_s: Bin width in seconds.
         n_conditions: Number of condition codes.
-        train_rates: (trial, time, neuron) expected counts of the training trials under an autoencoder, if at hand.
-        test_rates: The same of the held-out trials, in the order of the slots.
+        reconstruction: An autoencoder's rates, if at hand.
     """
 
     train: Trials
     bin_s: float
     n_conditions: int
-    train_rates: Float[np.ndarray, "trial time neuron"] | None = None
-    test_rates: Float[np.ndarray, "slot time neuron"] | None = None
+    reconstruction: Reconstruction | None = None
 
     def draw(self, name: str, slots: Trials, rng: np.random.Generator) -> Trials:
         """One set of trials of the named control, one for each slot."""
@@ -119,8 +140,8 @@ class Controls:
 
         def rates(first: int, last: int) -> np.ndarray:
             chosen = donors[first:last]
-            if self.train_rates is not None:
-                return self.train_rates[chosen]
+            if self.reconstruction is not None:
+                return self.reconstruction.of_train(chosen)[:, : self.train.counts.shape[1]]
             valid = valid_mask(self.train.lengths[chosen], self.train.counts.shape[1])[..., None]
             smooth = gaussian_smooth(self.train.counts[chosen], sd_bins)
             smooth /= np.maximum(gaussian_smooth(valid, sd_bins), 0.1)
@@ -136,10 +157,11 @@ class Controls:
 
     def ae(self, slots: Trials, rng: np.random.Generator) -> Trials:
         """Poisson with the reconstructed rates of the held-out trials themselves: what a latent model can reach."""
-        rates = self.test_rates
+        rates = self.reconstruction
         if rates is None:
-            raise ConfigError("the control 'ae' needs the reconstructed rates of the held-out trials; pass test_rates.")
-        return self._poisson(lambda first, last: rates[first:last], slots, rng)
+            raise ConfigError("the control 'ae' needs the rates of an autoencoder; pass a reconstruction.")
+        n_bins = self.train.counts.shape[1]
+        return self._poisson(lambda first, last: rates.of_test(slice(first, last))[:, :n_bins], slots, rng)
 
     @cached_property
     def _mean(self) -> np.ndarray:

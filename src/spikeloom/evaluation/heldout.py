@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spikeloom.evaluation import metrics as m
-from spikeloom.evaluation.controls import Controls
+from spikeloom.evaluation.controls import Controls, Reconstruction
 from spikeloom.evaluation.pairing import Pairing
 from spikeloom.evaluation.spike_statistics import correlation, covariance
 from spikeloom.evaluation.summary import Frame, Summary, Trials, summarise
@@ -57,7 +57,7 @@ def heldout_draws(
     n_draws: int,
     n_floor: int,
     rng: np.random.Generator,
-    rates: tuple[np.ndarray, np.ndarray] | None = None,
+    reconstruction: Reconstruction | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Draws:
     """Compute every metric for generated draws, floor draws and controls against the same held-out trials.
@@ -69,7 +69,7 @@ def heldout_draws(
         n_draws: Draws of generated trials and of each control.
         n_floor: Draws of training trials.
         rng: Source of all randomness.
-        rates: Reconstructed rates of the training and the held-out trials, if at hand.
+        reconstruction: Rates an autoencoder infers from the real trials, if at hand.
         progress: Called with the number of sets done and to do.
     """
     test = pairing.for_metrics(pairing.test)
@@ -81,9 +81,9 @@ def heldout_draws(
     # When every generated trial is used there is only one such set, in whatever order.
     n_sets = 1 if len(pairing.pool.lengths) <= len(test.lengths) else n_draws
 
-    controls = Controls(pairing.train, bin_s, pairing.n_conditions, *(rates or (None, None)))
+    controls = Controls(pairing.train, bin_s, pairing.n_conditions, reconstruction)
     names = ["homogeneous", *(["psth"] if aligned else []), "shuffled", "replay", "verbatim"]
-    names += ["ae"] if rates is not None else []
+    names += ["ae"] if reconstruction is not None else []
     plan: list[tuple[str, Callable[[], Trials]]] = [("generated", lambda: pairing.draw_generated(rng))] * n_sets
     plan += [("floor", lambda: pairing.draw_train(rng))] * n_floor
     for name in names:

@@ -150,8 +150,6 @@ class Comparison:
             "",
             f"copies: share {_short(m.copy_share)} ± {_short(m.se)}, nn_ratio {_short(m.nn_ratio)}, "
             f"{m.duplicates} exact duplicates{'  ALARM' if m.alarm else ''}",
-            "",
-            self.verdict,
         ]
         return "\n".join(lines)
 
