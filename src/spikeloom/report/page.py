@@ -1,0 +1,263 @@
+"""The report: one HTML page that holds everything, figures included, and needs no network."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+
+from spikeloom.atomic import atomic
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.report import glossary
+from spikeloom.report.panels import panels
+from spikeloom.report.style import rate_unit, time_unit
+
+SCALE = -0.15, 1.25
+"""Scores at the two ends of the bars in the table; what lies beyond is drawn at the end."""
+
+
+def write_report(
+    path: str | Path,
+    *,
+    real: SpikeData,
+    generated: SpikeData,
+    comparison: Mapping[str, Any],
+    encoded: SpikeData | None = None,
+    metrics: pd.DataFrame | None = None,
+    environment: Mapping[str, Any] | None = None,
+    configuration: Mapping[str, Any] | None = None,
+    commands: Sequence[str] = (),
+    title: str = "How real are the generated spikes?",
+) -> Path:
+    """Write the report of a comparison as one self-contained HTML page, all of it or nothing.
+
+    Args:
+        path: Where to write.
+        real: Recording with the splits "train" and "test"; the default split is made where there are none.
+        generated: Generated trials of the same neurons.
+        comparison: ``Comparison.to_dict()`` of the two.
+        encoded: Held-out trials with the latents a model inferred; shown beside the latents of the generated trials.
+        metrics: Training metrics of a run, ``Run.metrics()``.
+        environment: Versions, seed and device of a run, its ``environment.json``.
+        configuration: Configuration of a run, its ``config.yaml``.
+        commands: Commands that repeat everything shown.
+        title: Heading of the page.
+
+    Returns:
+        The path written.
+
+    Raises:
+        DataError: If real and generated data cannot be compared.
+    """
+    if "train" not in real.splits or "test" not in real.splits:
+        real = real.assign_splits()
+    content = template().render(
+        title=title,
+        headline=headline(comparison),
+        memorisation=copying(comparison.get("memorisation") or {}),
+        warnings=[f"{w[:1].upper()}{w[1:]}" for w in comparison.get("warnings") or ()],
+        groups=table(comparison, real.bin_s),
+        levels=glossary.LEVELS,
+        panels=panels(real, generated, comparison, encoded, metrics),
+        sizes=sizes(real, generated),
+        provenance=[("real data", plain(real.provenance)), ("generated data", plain(generated.provenance))],
+        environment=flat(environment or {}),
+        configuration=plain(configuration or {}),
+        commands=list(commands),
+        protocol=comparison.get("protocol", ""),
+        n_real=comparison.get("n_real"),
+        seed=(comparison.get("details") or {}).get("seed"),
+        version=(comparison.get("details") or {}).get("version"),
+    )
+    path = Path(path)
+    with atomic(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    return path
+
+
+def template() -> jinja2.Template:
+    """The page without its content; everything filled in is escaped."""
+    source = resources.files("spikeloom.report").joinpath("template.html").read_text(encoding="utf-8")
+    return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+
+
+# -- the verdict -----------------------------------------------------------------------------------------------------
+
+
+def headline(comparison: Mapping[str, Any]) -> dict[str, Any]:
+    """The verdict in one line, a second line, and how many metrics stand at each level."""
+    read = {key: (row, *glossary.reading(row)) for key, row in comparison["metrics"].items()}
+    usable = {key: each for key, each in read.items() if each[1] != "blank"}
+    counts = Counter(level for _, level, _ in usable.values())
+    n, fine, poor = len(usable), counts["floor"], counts["none"]
+    if (comparison.get("memorisation") or {}).get("alarm"):
+        first = "The generated trials copy the training data."
+    elif n == 0:
+        first = "Nothing could be judged: no metric tells real data from constant-rate Poisson neurons here."
+    elif counts["alarm"]:
+        first = "Too good to be true: better than real data against real data."
+    elif fine == n:
+        first = f"On all {n} measures the generated spikes cannot be told from real ones."
+    elif poor > n / 2:
+        first = f"On {poor} of {n} measures no better than independent Poisson neurons."
+    else:
+        first = f"On {fine} of {n} measures the generated spikes cannot be told from real ones."
+    off = [(key, row) for key, (row, level, _) in usable.items() if level not in ("floor", "alarm")]
+    off.sort(key=lambda each: -abs(glossary.number(each[1].get("score")) or 0))
+    furthest = [f"{glossary.explained(key, row).name} ({float(row['score']):.2f})" for key, row in off[:4]]
+    suspicious = [glossary.explained(key, row).name for key, (row, level, _) in usable.items() if level == "alarm"]
+    scores = [s for s in (glossary.number(row.get("score")) for row, *_ in usable.values()) if s is not None]
+    return {
+        "first": first,
+        "furthest": ", ".join(furthest),
+        "suspicious": ", ".join(suspicious),
+        "counts": [(level, words, counts[level]) for level, words in glossary.LEVELS.items() if counts[level]],
+        "n": n,
+        "fine": fine,
+        "unusable": len(read) - n,
+        "median": f"{statistics.median(scores):.2f}" if scores else "n/a",
+    }
+
+
+def copying(memorisation: Mapping[str, Any]) -> dict[str, Any]:
+    """The test for copies of training trials, in words."""
+    share, se = (glossary.number(memorisation.get(name)) for name in ("copy_share", "se"))
+    detectable = glossary.number(memorisation.get("detectable_share"))
+    sentences = []
+    if share is None:
+        short = "not tested"
+        sentences.append("Whether training trials were copied could not be tested.")
+    else:
+        alarm = bool(memorisation.get("alarm"))
+        if detectable is None and se is not None:
+            detectable = 3 * se
+        within = f" ± {1.96 * se:.2f}" if se is not None else ""
+        short = "found" if alarm else "none detected"
+        sentences.append(
+            f"The share of generated trials that copy a training trial, with or without fresh noise, is estimated at "
+            f"{share:.2f}{within} (0: training trials are no nearer than unseen ones, 1: every trial is a copy)."
+        )
+        if alarm and memorisation.get("reasons"):
+            sentences.append(f"Alarm: {'; '.join(memorisation['reasons'])}.")
+        elif not alarm and detectable is not None:
+            sentences.append(f"A share above {max(detectable, 0.1):.2f} would have been noticed.")
+    ratio = glossary.number(memorisation.get("nn_ratio"))
+    if ratio is not None:
+        sentences.append(
+            f"Generated trials lie {ratio:.2f} times as far from their nearest training trial as unseen real trials do."
+        )
+        if ratio < 0.9:
+            sentences.append("Below 0.9 they vary too little, or are blurred copies.")
+    if memorisation.get("duplicates") is not None:
+        sentences.append(f"Exact duplicates of a training trial: {memorisation['duplicates']}.")
+    return {"short": short, "alarm": bool(memorisation.get("alarm")), "text": " ".join(sentences)}
+
+
+# -- the table -------------------------------------------------------------------------------------------------------
+
+
+def table(comparison: Mapping[str, Any], bin_s: float) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the score table under their headings."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for key, row in comparison["metrics"].items():
+        words = glossary.explained(key, row)
+        level, reading = glossary.reading(row)
+        unit, factor = glossary.scaled_unit(words.unit, [row.get(name) for name in ("value", "control")], bin_s)
+
+        def written(name: str, times: float = 1.0, row: Mapping[str, Any] = row, factor: float = factor) -> str:
+            return glossary.digits(glossary.scaled(row.get(name), times * factor))
+
+        score = glossary.number(row.get("score"))
+        groups.setdefault(words.group, []).append(
+            {
+                "key": key,
+                "name": words.name,
+                "meaning": words.meaning,
+                "unit": unit,
+                "value": written("value"),
+                "error": "" if glossary.number(row.get("se")) is None else written("se", 1.96),
+                "floor": written("floor"),
+                "floor_sd": "" if glossary.number(row.get("floor_sd")) is None else written("floor_sd"),
+                "control": written("control"),
+                "score": "–" if score is None else f"{score:.2f}",
+                "level": level,
+                "reading": reading,
+                "bar": None if score is None else bar(row, score),
+            }
+        )
+    order = list(dict.fromkeys(words.group for words in glossary.METRICS.values()))
+    return dict(sorted(groups.items(), key=lambda g: order.index(g[0]) if g[0] in order else len(order)))
+
+
+def bar(row: Mapping[str, Any], score: float) -> dict[str, float | bool]:
+    """Places, in percent of the bar's width, of the floor, the control, the score and its 95 % interval."""
+
+    def place(value: float) -> float:
+        return round(100 * (min(max(value, SCALE[0]), SCALE[1]) - SCALE[0]) / (SCALE[1] - SCALE[0]), 2)
+
+    floor, control, se = (glossary.number(row.get(name)) for name in ("floor", "control", "se"))
+    span = abs(control - floor) if control is not None and floor is not None else 0.0
+    half = 1.96 * se / span if se is not None and span > 0 else 0.0
+    low, high = place(score - half), place(score + half)
+    start, end = sorted((place(0), place(score)))
+    return {
+        "zero": place(0),
+        "one": place(1),
+        "start": start,
+        "width": round(end - start, 2),
+        "dot": place(score),
+        "low": low,
+        "error": round(high - low, 2),
+        "beyond": not SCALE[0] <= score <= SCALE[1],
+    }
+
+
+# -- what was run ----------------------------------------------------------------------------------------------------
+
+
+def sizes(real: SpikeData, generated: SpikeData) -> list[tuple[str, str, str]]:
+    """What both sides consist of, row by row."""
+    both = [data.summary() for data in (real, generated)]
+    bin_s = real.bin_s
+
+    def bins(summary: Mapping[str, Any]) -> str:
+        low, high = summary["bins"]
+        width = "" if bin_s == 1.0 else f" of {bin_s * 1e3:g} ms"
+        return (f"{low}" if low == high else f"{low} to {high}") + width
+
+    rows = [("trials", *(f"{s['trials']:,}" for s in both))]
+    splits = ", ".join(f"{name} {n:,}" for name, n in both[0]["splits"].items())
+    rows.append(("splits", splits, "–"))
+    rows.append(("bins of a trial", *(bins(s) for s in both)))
+    rows.append(("neurons", *(str(s["neurons"]) for s in both)))
+    rows.append(("duration", *(f"{s['duration_s']:,.4g} {time_unit(bin_s)}" for s in both)))
+    rows.append(("spikes", *(f"{s['spikes']:,}" for s in both)))
+    rows.append(("mean rate", *(f"{s['rate_hz']['mean']:.3g} {rate_unit(bin_s)}" for s in both)))
+    rows.append(("silent neurons", *(str(len(s["silent_neurons"])) for s in both)))
+    return rows  # type: ignore[return-value]
+
+
+def plain(content: Mapping[str, Any]) -> str:
+    """Nested values as YAML, the way a person reads them; empty for nothing."""
+    if not content:
+        return ""
+    return yaml.safe_dump(json.loads(json.dumps(dict(content), default=str)), sort_keys=False, allow_unicode=True)
+
+
+def flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested values as one list of names and texts."""
+    rows: list[tuple[str, str]] = []
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            rows += flat(value, f"{name}: ")
+        else:
+            rows.append((f"{prefix}{name}", str(value)))
+    return rows
