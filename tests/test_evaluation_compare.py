@@ -245,3 +245,11 @@ def test_controls_keep_conditions_and_lengths():
         assert (drawn.lengths == slots.lengths).all()
         assert (drawn.condition == slots.condition).all()
         assert not drawn.counts[np.arange(40) >= drawn.lengths[:, None]].any()
+
+
+def test_floor_of_independent_neurons_has_a_closed_form():
+    counts = np.random.default_rng(0).poisson(0.4, (400, 60, 30))
+    splits = {"train": np.arange(300), "test": np.arange(300, 400)}
+    real = SpikeData(counts, BIN_S, splits=splits)
+    result = compare(real, SpikeData(counts[:100], BIN_S), n_draws=1, n_floor=5)
+    assert result.metrics["corr_rmse"].floor == pytest.approx(np.sqrt(2 / 100 / 60), rel=0.1)

@@ -3,10 +3,13 @@
 import json
 import warnings
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
+from spikeloom.cli import main
+from spikeloom.data.files import save
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.compare import compare
@@ -192,3 +195,33 @@ def test_wrong_arguments_are_named(real):
     empty = make(0, splits={"train": np.arange(60), "test": np.arange(0)})
     with pytest.raises(DataError, match="no trials in the split 'test'"):
         compare(empty, make(1))
+
+
+def test_a_missing_test_split_is_the_one_that_fit_leaves_out():
+    result = compare(make(0, splits={"train": np.arange(50)}), make(1), **FAST)
+    assert result.details["splits"]["train"] < 50
+    assert any("cannot be known" in w for w in result.warnings)
+
+
+@pytest.mark.parametrize("ending", ["npz", "h5"])
+def test_samples_of_another_program_are_judged_from_the_command_line(tmp_path, capsys, real, ending):
+    counts = make(1).counts
+    if ending == "npz":
+        np.savez(tmp_path / "fake.npz", counts=counts, bin_s=BIN_S)
+    else:
+        with h5py.File(tmp_path / "fake.h5", "w") as file:
+            file["counts"], file["bin_s"] = counts, BIN_S
+    save(real, tmp_path / "real.npz")
+    names = [str(tmp_path / n) for n in ("real.npz", f"fake.{ending}", "scores.json")]
+    assert main(["compare", *names[:2], "--json", names[2]]) == 0
+    printed = capsys.readouterr().out
+    assert "corr_rmse" in printed
+    assert "No copying detected" in printed
+    record = json.loads((tmp_path / "scores.json").read_text())
+    assert record["n_generated"] == 60
+    assert set(record["metrics"]["psd_db"]) >= {"value", "se", "floor", "floor_sd", "control", "score", "unit"}
+
+    save(make(1, n_neurons=3), tmp_path / "other.npz")
+    assert main(["compare", names[0], str(tmp_path / "other.npz"), "--json", str(tmp_path / "none.json")]) == 2
+    assert "8 neurons but the generated data 3" in capsys.readouterr().err
+    assert not (tmp_path / "none.json").exists()
