@@ -29,23 +29,29 @@ class GaussianPrior(LatentPrior):
         """Take scale, spectrum and autocovariance from the latents of the training trials."""
         super().prepare(latents, lengths)
         z = self.normalised(latents, lengths)
-        power = torch.fft.rfft(z, n=2 * z.shape[1], dim=1).abs().square().sum(0)
-        # Divided by the same number at every lag ("biased"): only so is the spectrum never negative.
-        covariance = torch.fft.irfft(power, dim=0)[: len(self.autocovariance)] / lengths.sum()
+        n_bins = z.shape[1]
+        power = torch.fft.rfft(z, n=2 * n_bins, dim=1).abs().square().sum(0)
+        lags = torch.arange(n_bins, device=z.device)
+        pairs = (lengths[:, None] - lags).clamp(min=0).sum(0)
+        covariance = torch.fft.irfft(power, dim=0)[:n_bins] / pairs.clamp(min=1)[:, None]
         self.autocovariance.zero_()
-        self.autocovariance[: len(covariance)] = covariance
+        kept = min(n_bins, len(self.autocovariance))
+        self.autocovariance[:kept] = covariance[:kept]
 
     def draw(
         self, lengths: Int[Tensor, "trial"], n_bins: int, generator: torch.Generator, **options: object
     ) -> Float[Tensor, "trial {n_bins} latent"]:
-        """Exact draws at any length, by a circle long enough that its ends do not meet (circulant embedding)."""
+        """Draws at any length, by a circle long enough that its ends do not meet (circulant embedding)."""
         lags, size = len(self.autocovariance) - 1, self.autocovariance.shape[1]
         circle = n_bins + lags
         wrapped = self.autocovariance.new_zeros(max(circle, 2 * lags + 1), size)
         wrapped[: lags + 1] = self.autocovariance
         if lags:
             wrapped[-lags:] = self.autocovariance[1:].flip(0)
-        gain = torch.fft.rfft(wrapped, dim=0).real.clamp(min=0).sqrt()
+        # The estimate at long lags is uncertain and may ask for a negative power; the total stays the variance.
+        spectrum = torch.fft.rfft(wrapped, dim=0).real
+        positive = spectrum.clamp(min=0)
+        gain = (positive * spectrum.sum(0) / positive.sum(0).clamp(min=1e-12)).clamp(min=0).sqrt()
         white = torch.randn(
             (len(lengths), len(wrapped), size), generator=generator, device=lengths.device, dtype=gain.dtype
         )
