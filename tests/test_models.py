@@ -26,7 +26,14 @@ SMALL_LDNS = LDNSConfig(SMALL_AUTOENCODER, SMALL_DENOISER, FEW, dataclasses.repl
 PUBLISHED_LDNS = LDNSConfig(
     dataclasses.replace(SMALL_AUTOENCODER, kernel="s4", norm="over_time"),
     dataclasses.replace(
-        SMALL_DENOISER, kernel="s4", norm="over_time", patch=1, prediction="noise", huber=0.04, clamp=5.0
+        SMALL_DENOISER,
+        kernel="s4",
+        norm="over_time",
+        patch=1,
+        prediction="noise",
+        training_noise="step",
+        huber=0.04,
+        clamp=5.0,
     ),
     FEW,
     FEW,

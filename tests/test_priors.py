@@ -14,6 +14,7 @@ from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
 from spikeloom.priors.gaussian import GaussianPrior
 
 TINY = DiffusionConfig(channels=16, blocks=1, state=4, patch=1)
+PUBLISHED = dataclasses.replace(TINY, prediction="noise", training_noise="step")
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -131,7 +132,7 @@ def test_denoise_inverts_the_parametrisation(prediction, monkeypatch):
 
 
 def test_loss_of_padded_trials_counts_valid_bins_only():
-    prior = DiffusionPrior(2, TINY)
+    prior = DiffusionPrior(2, PUBLISHED)
     z = torch.randn(4, 12, 2)
     lengths = torch.tensor([12, 5, 7, 3])
     z = z * (torch.arange(12) < lengths[:, None])[..., None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,12 @@ from spikeloom.priors.base import LatentPrior, Latents
 from spikeloom.priors.samplers import SAMPLERS, TRAINING_STEPS, Grid, NoiseSchedule
 
 PREDICTIONS = ("noise", "velocity")
+TRAINING_NOISE = ("log_snr", "step")
+NOISE_TO_SIGNAL = (0.03, 40.0)
+"""Range of noise-to-signal ratios that sampling passes through.
+
+Below the first, unit-variance latents are clean; the last drowns them.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class DiffusionConfig:
     """Neighbouring bins that form one token; 1 as published."""
     prediction: str = "velocity"
     """What the network predicts: velocity (Salimans and Ho 2022) or noise (as published)."""
+    training_noise: str = "log_snr"
+    """Noise levels shown in training: log_snr (even in log-SNR over the sampler's range) or step (as published)."""
     huber: float | None = None
     """Where the loss turns from squared to absolute error; squared everywhere when not set."""
     clamp: float | None = None
@@ -54,6 +63,7 @@ class DiffusionConfig:
             ("kernel", self.kernel, tuple(KERNELS)),
             ("norm", self.norm, Norm.KINDS),
             ("prediction", self.prediction, PREDICTIONS),
+            ("training_noise", self.training_noise, TRAINING_NOISE),
             ("sampler", self.sampler, tuple(SAMPLERS)),
         ):
             if value not in allowed:
@@ -104,10 +114,10 @@ class DiffusionPrior(LatentPrior):
         """Error of the prediction at a random step for every trial, over valid bins."""
         z = batch.latents
         assert z is not None
-        step = torch.randint(TRAINING_STEPS, (len(z),), generator=generator, device=z.device)
+        step, signal, noise = self._training_levels(len(z), generator)
         eps = torch.randn(z.shape, generator=generator, device=z.device)
-        signal, noise = self.signal[step, None, None], self.noise[step, None, None]
-        predicted = self.network(signal * z + noise * eps, step.float(), batch.mask)
+        signal, noise = signal[:, None, None], noise[:, None, None]
+        predicted = self.network(signal * z + noise * eps, step, batch.mask)
         target = eps if self.config.prediction == "noise" else signal * eps - noise * z
         if self.config.huber is None:
             error = F.mse_loss(predicted, target, reduction="none")
@@ -115,6 +125,20 @@ class DiffusionPrior(LatentPrior):
             error = F.smooth_l1_loss(predicted, target, reduction="none", beta=self.config.huber)
         mask = batch.mask
         return error.mean() if mask is None else (error * mask).sum() / (mask.sum() * z.shape[-1])
+
+    def _training_levels(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Diffusion step, signal scale and noise scale for each trial of a batch."""
+        device = self.mean.device
+        if self.config.training_noise == "step":
+            step = torch.randint(TRAINING_STEPS, (n,), generator=generator, device=device)
+            return step.float(), self.signal[step], self.noise[step]
+        # Uniform, spread evenly over the batch: every batch sees every level of noise.
+        offset = torch.rand(1, generator=generator, device=device)
+        uniform = (torch.arange(n, device=device) / n + offset) % 1
+        low, high = (-math.log(ratio) for ratio in reversed(NOISE_TO_SIGNAL))
+        log_ratio = (low + (high - low) * uniform).double()
+        step = self.schedule.step_at(log_ratio.cpu()).to(device)
+        return step.float(), torch.sigmoid(2 * log_ratio).sqrt().float(), torch.sigmoid(-2 * log_ratio).sqrt().float()
 
     def denoise(self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None = None) -> Latents:
         """Expected clean latents given noisy ones at a (fractional) diffusion step."""
@@ -142,8 +166,10 @@ class DiffusionPrior(LatentPrior):
             raise ConfigError(f"the sampler '{sampler}' does not exist; choose one of {', '.join(SAMPLERS)}.")
         if not 1 <= steps <= TRAINING_STEPS:
             raise ConfigError(f"{steps} sampling steps were asked for; choose between 1 and {TRAINING_STEPS}.")
-        grids = {"ddpm": Grid.uniform_in_step}
-        grid = grids.get(sampler, Grid.uniform_in_log_snr)(self.schedule, steps)
+        if sampler == "ddpm":
+            grid = Grid.uniform_in_step(self.schedule, steps)
+        else:
+            grid = Grid.uniform_in_log_snr(self.schedule, steps, NOISE_TO_SIGNAL)
         ragged = lengths if int(lengths.min()) < n_bins else None
         x = torch.randn((len(lengths), n_bins, len(self.mean)), generator=generator, device=self.mean.device)
         z = SAMPLERS[sampler](lambda x, step: self.denoise(x, step, ragged), x, grid, generator)

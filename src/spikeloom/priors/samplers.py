@@ -65,9 +65,7 @@ class Grid:
     noise: list[float]
 
     @classmethod
-    def uniform_in_log_snr(
-        cls, schedule: NoiseSchedule, steps: int, noise_to_signal: tuple[float, float] = (0.03, 40.0)
-    ) -> Grid:
+    def uniform_in_log_snr(cls, schedule: NoiseSchedule, steps: int, noise_to_signal: tuple[float, float]) -> Grid:
         """Equal steps in log-SNR between two ratios of noise to signal.
 
         The last jump replaces a sample by its expectation and so loses variance below the smaller ratio; the larger

@@ -1,0 +1,32 @@
+"""What every benchmark here shares: the time of a call, and the machine's matrix rate measured in the same run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import torch
+
+
+def seconds(call: Callable[[], object], repeats: int = 7, warm_up: int = 2) -> float:
+    """Shortest of several calls, after a warm-up: what the machine can do when nothing disturbs it."""
+    for _ in range(warm_up):
+        call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def machine() -> str:
+    """One line about what was measured on."""
+    return f"torch {torch.__version__}, {torch.get_num_threads()} threads, {os.cpu_count()} cores"
+
+
+def table(header: list[str], rows: list[list[object]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
