@@ -194,12 +194,12 @@ class Residuals(NamedTuple):
 
     Attributes:
         values: (trial, window, neuron) count minus cell mean; zero where the cell is too small or not recorded.
-        mean: (trial, window, neuron) mean of the cell, zero likewise.
+        mean_sum: (trial, neuron) cell means, added up over the windows of the trial that are used.
         cell_size: (trial, window) number of trials of the cell, zero where it is left out.
     """
 
     values: np.ndarray
-    mean: np.ndarray
+    mean_sum: np.ndarray
     cell_size: np.ndarray
 
 
@@ -228,17 +228,25 @@ def cell_residuals(
     windows, complete = window_counts(counts, lengths, max(1, round(window_s / bin_s)))
     n_trials, n_windows, n_neurons = windows.shape
     valid = valid_mask(complete, n_windows)
-    values = windows.astype(np.float32)
-    values *= valid[..., None]
-    one_hot = (condition == np.unique(condition)[:, None]).astype(np.float32)
-    size = one_hot @ valid
-    kept = size >= MIN_TRIALS_PER_CELL
-    mean = (one_hot @ values.reshape(n_trials, n_windows * n_neurons)).reshape(len(one_hot), n_windows, n_neurons)
-    mean *= np.where(kept, 1 / np.maximum(size, 1), 0).astype(np.float32)[..., None]
-    code = one_hot.argmax(axis=0)
-    use = valid & kept[code]
-    mean = mean[code] * use[..., None]
-    return Residuals((values - mean) * use[..., None], mean, np.where(use, size[code], 0))
+    values = windows.astype(np.float32, copy=windows.dtype != np.float32)
+    if not valid.all():
+        values *= valid[..., None]
+    cell_size = np.zeros((n_trials, n_windows))
+    mean_sum = np.zeros((n_trials, n_neurons))
+    codes = np.unique(condition)
+    for code in codes:
+        trials = np.flatnonzero(condition == code) if len(codes) > 1 else slice(None)
+        part = values[trials]
+        size = valid[trials].sum(axis=0)
+        kept = size >= MIN_TRIALS_PER_CELL
+        mean = part.sum(axis=0) * np.where(kept, 1 / np.maximum(size, 1), 0).astype(np.float32)[:, None]
+        use = valid[trials] & kept
+        part -= mean
+        part *= use[..., None]
+        values[trials] = part
+        cell_size[trials] = use * size
+        mean_sum[trials] = use @ mean
+    return Residuals(values, mean_sum, cell_size)
 
 
 def fano_sums(
@@ -246,12 +254,11 @@ def fano_sums(
 ) -> tuple[Float[np.ndarray, "block neuron"], Float[np.ndarray, "block neuron"]]:
     """Numerator and denominator of the Fano factor, per block: variances (ddof 1) and means weighted by cell size."""
     size = residuals.cell_size
-    weight = np.divide(size, size - 1, out=np.zeros_like(size, dtype=np.float32), where=size > 1)
+    weight = np.divide(size, size - 1, out=np.zeros_like(size), where=size > 1)
     squares = np.einsum("bwn,bwn,bw->bn", residuals.values, residuals.values, weight)
-    means = residuals.mean.sum(axis=1)
     return (
         np.add.reduceat(squares.astype(np.float64), starts, axis=0),
-        np.add.reduceat(means.astype(np.float64), starts, axis=0),
+        np.add.reduceat(residuals.mean_sum, starts, axis=0),
     )
 
 
