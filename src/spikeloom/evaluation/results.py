@@ -202,7 +202,7 @@ def metric_result(
     top, bottom = max(value, clip) - max(base, clip), control - max(base, clip)
     score, note = float("nan"), ""
     if np.isnan(value):
-        note = missing
+        se, note = float("nan"), missing
     elif np.isinf(value):
         note = "infinite"
     elif not np.isfinite(bottom) or abs(bottom) < 3 * floor_sd or bottom == 0:
