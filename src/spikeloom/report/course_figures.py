@@ -22,6 +22,7 @@ from spikeloom.report.style import (
     REAL,
     frequency_unit,
     label_figure,
+    legend_above,
     log_axis,
     named_sets,
     new_figure,
@@ -71,21 +72,21 @@ def psth(
     for row, neuron in enumerate(neurons):
         axes[row, 0].set_ylabel(f"neuron {neuron + 1}")
         axes[row, 0].set_ylim(0, None)
-    axes[0, -1].legend(loc="best")
+    legend_above(figure, axes[0, 0])
     label_figure(figure, x=f"time ({time_unit(real.bin_s)})")
     label_figure(figure, y=f"rate ({rate_unit(real.bin_s)})")
     return figure
 
 
 def _responses(data: SpikeData, labels: np.ndarray, shown: list[str]) -> Float[np.ndarray, "condition time neuron"]:
-    """Smoothed mean rate of each condition; NaN where fewer than two trials are that long."""
+    """Smoothed mean rate of each condition; NaN where too few trials are that long."""
     code = np.full(data.n_trials, -1)
     for number, condition in enumerate(shown):
         code[labels == condition] = number
     summed, number = ss.psth_sums(data.counts, data.lengths, code, len(shown))
     rates = summed / np.maximum(number, 1)[..., None] / data.bin_s
     for each, trials in zip(rates, number):
-        stop = int((trials >= 2).sum()) or int((trials >= 1).sum())
+        stop = int((trials >= min(ss.MIN_TRIALS_PER_CELL, trials[0])).sum())
         each[:stop] = gaussian_filter1d(each[:stop], max(0.025 / data.bin_s, 0.5), axis=0, mode="nearest")
         each[stop:] = np.nan
     return rates
@@ -194,7 +195,7 @@ def training_curves(metrics: pd.DataFrame) -> Figure:
     stages = list(pd.unique(logged["stage"]))
     if not stages:
         raise DataError("no training loss was logged.")
-    figure = new_figure(11 if len(stages) > 1 else 5.4, 3.0)
+    figure = new_figure(11, 3.0)
     axes = figure.subplots(1, len(stages), squeeze=False)[0]
     for each, stage in zip(axes, stages):
         rows = logged[logged["stage"] == stage]

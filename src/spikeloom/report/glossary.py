@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -174,9 +175,23 @@ def digits(value: Any) -> str:
     if finite is None:
         return "infinite" if str(value) in ("inf", "-inf") else "n/a"
     if finite == 0 or abs(finite) >= 1e5 or abs(finite) < 1e-5:
-        return f"{finite:.3g}"
-    text = f"{finite:#.3g}"
-    return f"{finite:.0f}" if "e" in text or text.endswith(".") else text
+        return f"{finite:.3g}".replace("-", "−")
+    decimals = max(0, 2 - math.floor(math.log10(abs(finite))))
+    return f"{finite:.{decimals}f}".replace("-", "−")
+
+
+def with_error(value: Any, error: Any) -> tuple[str, str]:
+    """A value and its error, with as many decimals as the error makes sensible; no error text where there is none.
+
+    Example:
+        >>> with_error(0.23612, 0.1084), with_error(0.98513, 0.00314), with_error(3.0, None)
+        (('0.24', '0.11'), ('0.9851', '0.0031'), ('3.00', ''))
+    """
+    finite, spread = number(value), number(error)
+    if finite is None or spread is None or not 1e-6 < spread < 1e4:
+        return digits(value), ""
+    decimals = min(max(0, 1 - math.floor(math.log10(spread))), 6)
+    return f"{finite:.{decimals}f}".replace("-", "−"), f"{spread:.{decimals}f}"
 
 
 def scaled_unit(unit: str, values: list[Any], bin_s: float) -> tuple[str, float]:

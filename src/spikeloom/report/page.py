@@ -20,7 +20,7 @@ from spikeloom.report import glossary
 from spikeloom.report.panels import panels
 from spikeloom.report.style import rate_unit, time_unit
 
-SCALE = -0.15, 1.25
+SCALE = -0.25, 1.25
 """Scores at the two ends of the bars in the table; what lies beyond is drawn at the end."""
 
 
@@ -105,14 +105,14 @@ def headline(comparison: Mapping[str, Any]) -> dict[str, Any]:
     elif counts["alarm"]:
         first = "Too good to be true: better than real data against real data."
     elif fine == n:
-        first = f"On all {n} measures the generated spikes cannot be told from real ones."
+        first = f"On all {n} usable measures the generated spikes cannot be told from real ones."
     elif poor > n / 2:
-        first = f"On {poor} of {n} measures no better than independent Poisson neurons."
+        first = f"On {poor} of {n} usable measures no better than independent Poisson neurons."
     else:
-        first = f"On {fine} of {n} measures the generated spikes cannot be told from real ones."
+        first = f"On {fine} of {n} usable measures the generated spikes cannot be told from real ones."
     off = [(key, row) for key, (row, level, _) in usable.items() if level not in ("floor", "alarm")]
     off.sort(key=lambda each: -abs(glossary.number(each[1].get("score")) or 0))
-    furthest = [f"{glossary.explained(key, row).name} ({float(row['score']):.2f})" for key, row in off[:4]]
+    furthest = [f"{glossary.explained(key, row).name} ({two_decimals(float(row['score']))})" for key, row in off[:4]]
     suspicious = [glossary.explained(key, row).name for key, (row, level, _) in usable.items() if level == "alarm"]
     scores = [s for s in (glossary.number(row.get("score")) for row, *_ in usable.values()) if s is not None]
     return {
@@ -123,7 +123,7 @@ def headline(comparison: Mapping[str, Any]) -> dict[str, Any]:
         "n": n,
         "fine": fine,
         "unusable": len(read) - n,
-        "median": f"{statistics.median(scores):.2f}" if scores else "n/a",
+        "median": two_decimals(statistics.median(scores)) if scores else "n/a",
     }
 
 
@@ -143,7 +143,7 @@ def copying(memorisation: Mapping[str, Any]) -> dict[str, Any]:
         short = "found" if alarm else "none detected"
         sentences.append(
             f"The share of generated trials that copy a training trial, with or without fresh noise, is estimated at "
-            f"{share:.2f}{within} (0: training trials are no nearer than unseen ones, 1: every trial is a copy)."
+            f"{two_decimals(share)}{within} (0: training trials are no nearer than unseen ones, 1: all are copies)."
         )
         if alarm and memorisation.get("reasons"):
             sentences.append(f"Alarm: {'; '.join(memorisation['reasons'])}.")
@@ -172,9 +172,9 @@ def table(comparison: Mapping[str, Any], bin_s: float) -> dict[str, list[dict[st
         level, reading = glossary.reading(row)
         unit, factor = glossary.scaled_unit(words.unit, [row.get(name) for name in ("value", "control")], bin_s)
 
-        def written(name: str, times: float = 1.0, row: Mapping[str, Any] = row, factor: float = factor) -> str:
-            return glossary.digits(glossary.scaled(row.get(name), times * factor))
-
+        value, se, floor, floor_sd, control = (
+            glossary.scaled(row.get(name), factor) for name in ("value", "se", "floor", "floor_sd", "control")
+        )
         score = glossary.number(row.get("score"))
         groups.setdefault(words.group, []).append(
             {
@@ -182,12 +182,10 @@ def table(comparison: Mapping[str, Any], bin_s: float) -> dict[str, list[dict[st
                 "name": words.name,
                 "meaning": words.meaning,
                 "unit": unit,
-                "value": written("value"),
-                "error": "" if glossary.number(row.get("se")) is None else written("se", 1.96),
-                "floor": written("floor"),
-                "floor_sd": "" if glossary.number(row.get("floor_sd")) is None else written("floor_sd"),
-                "control": written("control"),
-                "score": "–" if score is None else f"{score:.2f}",
+                "value": glossary.with_error(value, glossary.scaled(se, 1.96)),
+                "floor": glossary.with_error(floor, floor_sd),
+                "control": glossary.digits(control),
+                "score": "" if score is None else two_decimals(score),
                 "level": level,
                 "reading": reading,
                 "bar": None if score is None else bar(row, score),
@@ -218,6 +216,11 @@ def bar(row: Mapping[str, Any], score: float) -> dict[str, float | bool]:
         "error": round(high - low, 2),
         "beyond": not SCALE[0] <= score <= SCALE[1],
     }
+
+
+def two_decimals(score: float) -> str:
+    """A score as it is printed: no minus before zero, and a minus sign before the rest."""
+    return f"{round(score, 2) + 0.0:.2f}".replace("-", "−")
 
 
 # -- what was run ----------------------------------------------------------------------------------------------------

@@ -96,7 +96,6 @@ def panels(
             "The orange law should follow the dark one, also in the rare large counts of the tail.",
             seen("count_js", "kl_div_psc"),
             lambda: figures.population_counts(*three),
-            wide=False,
         ),
         draw(
             "Rates and variability",
@@ -113,13 +112,6 @@ def panels(
             wide=False,
         ),
         draw(
-            "Autocorrelation",
-            "How long activity outlasts itself: line, mean over neurons; band, the middle half of the neurons.",
-            seen("acf_rmse"),
-            lambda: figures.autocorrelation(*three),
-            wide=False,
-        ),
-        draw(
             "Pairwise correlations",
             "Is the matrix symmetric, and is the orange cloud as narrow, and as steep, as the grey one?",
             seen("corr_rmse", "corr_slope", "rmse_corr"),
@@ -133,17 +125,17 @@ def panels(
             lambda: figures.isi_histograms(*three),
         ),
         draw(
+            "Autocorrelation",
+            "How long activity outlasts itself: line, mean over neurons; band, the middle half of the neurons.",
+            seen("acf_rmse"),
+            lambda: figures.autocorrelation(*three),
+            wide=False,
+        ),
+        draw(
             "Power spectrum of the population count",
             "Rhythms are peaks that both curves should share; the flat end is spiking noise. Bands: 95 % intervals.",
             seen("psd_db"),
             lambda: figures.power_spectrum(*three),
-            wide=False,
-        ),
-        draw(
-            "Training",
-            "The validation curve should have levelled off; a later rise means learning by heart.",
-            training_seen(metrics),
-            lambda: figures.training_curves(metrics if metrics is not None else pd.DataFrame(columns=LOGGED)),
             wide=False,
         ),
         draw(
@@ -157,6 +149,12 @@ def panels(
             "Generated paths should move through the same region at the same pace; excess fast power is jitter.",
             latents_seen(encoded, generated),
             lambda: figures.latents(encoded if encoded is not None else held_out, generated),
+        ),
+        draw(
+            "Training",
+            "The validation curve should have levelled off; a later rise means learning by heart.",
+            training_seen(metrics),
+            lambda: figures.training_curves(metrics if metrics is not None else pd.DataFrame(columns=LOGGED)),
         ),
     ]
 

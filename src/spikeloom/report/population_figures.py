@@ -21,6 +21,7 @@ from spikeloom.report.style import (
     MUTED,
     frequency_unit,
     label_figure,
+    legend_above,
     log_axis,
     named_sets,
     new_figure,
@@ -53,18 +54,19 @@ def population_counts(real: SpikeData, generated: SpikeData, floor: SpikeData | 
     width = max(1, round(float(pooled.std()) / 4))
     last = max(int(counts.max()) for _, counts, *_ in sets) // width + 1
     edges = np.arange(last + 1) * width - 0.5
-    figure = new_figure(5.4, 3.4)
+    figure = new_figure(11, 3.2)
     axes = figure.subplots(1, 2)
     for name, counts, colour, line in sets:
         share = np.bincount(counts // width, minlength=last) / (len(counts) * width)
         for each in axes:
-            each.stairs(share, edges, color=colour, linewidth=line, label=name)
+            shown = share if each is axes[0] else np.where(share > 0, share, np.nan)
+            each.stairs(shown, edges, color=colour, linewidth=line, label=name, baseline=None)
     reach = max(float(np.quantile(counts, 0.995)) for _, counts, *_ in sets)
     axes[0].set(xlim=(-0.5, max(reach, 1) + width), ylim=(0, None), ylabel="probability")
     axes[1].set(yscale="log", xlim=(-0.5, edges[-1]))
     axes[0].set_title("bulk")
     axes[1].set_title("tail (log scale)")
-    axes[0].legend(loc="upper right")
+    legend_above(figure, axes[0])
     label_figure(figure, x="spikes of the population in a bin")
     return figure
 
@@ -142,13 +144,13 @@ def autocorrelation(real: SpikeData, generated: SpikeData, floor: SpikeData | No
         real: Real trials.
         generated: Generated trials.
         floor: Other real trials.
-        n_lags: Longest lag in bins; shorter where trials are.
+        n_lags: Longest lag in bins; half the median trial where that is shorter.
 
     Raises:
         DataError: If no trial has two bins.
     """
     sets = named_sets(real, generated, floor)
-    n_lags = min([n_lags, *(int(d.lengths.max()) - 1 for _, d, *_ in sets)])
+    n_lags = min([n_lags, *(int(np.median(d.lengths)) // 2 for _, d, *_ in sets)])
     if n_lags < 1:
         raise DataError("trials of a single bin have no autocorrelation.")
     figure = new_figure(5.4, 3.2)
@@ -166,7 +168,7 @@ def autocorrelation(real: SpikeData, generated: SpikeData, floor: SpikeData | No
             axes.fill_between(lags, *quarters, color=colour, alpha=0.13, linewidth=0)
     axes.axhline(0, color="#adb5bd", linewidth=0.8, zorder=0)
     axes.set(xlabel=f"lag ({time_unit(real.bin_s)})", ylabel="autocorrelation", xlim=(0, lags[-1] * 1.02))
-    axes.legend(loc="upper right")
+    legend_above(figure, axes)
     return figure
 
 
@@ -189,21 +191,27 @@ def power_spectrum(real: SpikeData, generated: SpikeData, floor: SpikeData | Non
     if n_bins < MIN_SPECTRUM_BINS:
         raise DataError(f"trials of {n_bins} bins are too short for a spectrum ({MIN_SPECTRUM_BINS} are needed).")
     frequencies = np.fft.rfftfreq(n_bins, real.bin_s)[1:]
+    # High frequencies are pooled, so that points are evenly spaced on the logarithmic axis.
+    starts = np.unique(np.geomspace(1, len(frequencies), 80).round().astype(int)) - 1
+    centres = np.add.reduceat(frequencies, starts) / np.diff(starts, append=len(frequencies))
     density = 2 * real.bin_s / (get_window("hann", n_bins) ** 2).sum()
     figure = new_figure(5.4, 3.2)
     axes = figure.subplots()
     seen = []
     for name, data, colour, width in sets:
         long = data.lengths >= n_bins
-        power = density * population_periodograms(ss.population_count_matrix(data.counts[long, :n_bins]))
+        periodograms = population_periodograms(ss.population_count_matrix(data.counts[long, :n_bins]))
+        power = density * np.add.reduceat(periodograms, starts, axis=1) / np.diff(starts, append=len(frequencies))
         mean = power.mean(axis=0)
         if not (mean > 0).any():
             continue
         seen.append(mean[mean > 0])
-        axes.plot(frequencies, mean, color=colour, linewidth=width, label=name)
+        axes.plot(centres, mean, color=colour, linewidth=width, label=name)
         if data is not floor and len(power) > 1:
             half = 1.96 * power.std(axis=0, ddof=1) / np.sqrt(len(power))
-            axes.fill_between(frequencies, np.maximum(mean - half, mean / 10), mean + half, color=colour, alpha=0.15)
+            axes.fill_between(
+                centres, np.maximum(mean - half, mean / 10), mean + half, color=colour, alpha=0.15, linewidth=0
+            )
     if not seen:
         raise DataError("the population counts never vary within a trial, so there is no spectrum.")
     axes.set(xscale="log", yscale="log", xlabel=f"frequency ({frequency_unit(real.bin_s)})")
@@ -211,5 +219,5 @@ def power_spectrum(real: SpikeData, generated: SpikeData, floor: SpikeData | Non
     log_axis(axes.xaxis, float(frequencies[0]), float(frequencies[-1]))
     low, high = min(s.min() for s in seen), max(s.max() for s in seen)
     log_axis(axes.yaxis, float(low), float(high))
-    axes.legend(loc="best")
+    legend_above(figure, axes)
     return figure

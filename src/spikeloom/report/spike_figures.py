@@ -22,6 +22,7 @@ from spikeloom.report.style import (
     REAL,
     REAL_MAP,
     label_figure,
+    legend_above,
     log_axis,
     named_sets,
     new_figure,
@@ -64,9 +65,11 @@ def rasters(real: SpikeData, generated: SpikeData, trials: Sequence[int] = (0, 1
     figure = new_figure(11, 0.5 + 2.3 * len(shown))
     axes = figure.subplots(2 * len(shown), 2, sharex=True, squeeze=False, height_ratios=[3.4, 1] * len(shown))
     chosen = [(real, REAL, REAL_MAP, "real"), (generated, GENERATED, GENERATED_MAP, "generated")]
+    step = 1 if max(real.n_bins, generated.n_bins) <= MANY_BINS else -(-max(real.n_bins, generated.n_bins) // 250)
     pieces = [[data.counts[t, : data.lengths[t]] for t in shown] for data, *_ in chosen]
     brightest = max(1.0, float(np.quantile(np.concatenate(pieces[0]), 0.995)))
-    most = max(int(piece.sum(axis=1).max()) for column in pieces for piece in column)
+    totals = [[_grouped(piece, step) for piece in column] for column in pieces]
+    most = max(int(total.max()) for column in totals for total in column)
     n_bins = max(len(piece) for column in pieces for piece in column)
     for column, (data, colour, colours, name) in enumerate(chosen):
         for row, counts in enumerate(pieces[column]):
@@ -76,16 +79,21 @@ def rasters(real: SpikeData, generated: SpikeData, trials: Sequence[int] = (0, 1
             if "condition" in data.trials:
                 label += f" (condition {data.trials['condition'].iloc[shown[row]]})"
             top.set_title(label, color=colour)
-            edges = np.arange(len(counts) + 1) * data.bin_s
-            bottom.stairs(counts.sum(axis=1), edges, fill=True, color=colour, alpha=0.85, linewidth=0)
+            edges = np.minimum(np.arange(len(totals[column][row]) + 1) * step, len(counts)) * data.bin_s
+            bottom.stairs(totals[column][row], edges, fill=True, color=colour, alpha=0.85, linewidth=0)
             bottom.set(ylim=(0, max(most, 1) * 1.05), xlim=(0, n_bins * data.bin_s))
             if column == 0:
                 top.set_ylabel("neuron")
-                bottom.set_ylabel("spikes\nper bin")
+                bottom.set_ylabel("spikes\nper bin" if step == 1 else f"spikes /\n{step * data.bin_s * 1e3:g} ms")
             if row == len(shown) - 1:
                 bottom.set_xlabel(f"time ({time_unit(data.bin_s)})")
     figure.align_ylabels(axes[:, 0])
     return figure
+
+
+def _grouped(counts: np.ndarray, step: int) -> np.ndarray:
+    """Spikes of the population in groups of so many bins."""
+    return np.add.reduceat(counts.sum(axis=1, dtype=np.int64), np.arange(0, len(counts), step))
 
 
 def neuron_order(real: SpikeData) -> Int[np.ndarray, "neuron"]:
@@ -127,7 +135,7 @@ def rate_scatter(real: SpikeData, generated: SpikeData, floor: SpikeData | None 
     sets = named_sets(real, generated, floor)
     rates = [ss.mean_rates_hz(d.counts, d.lengths, d.bin_s) for _, d, *_ in sets]
     fano = [ss.fano_factors(d.counts, d.lengths, d.bin_s, _conditions(d)) for _, d, *_ in sets]
-    figure = new_figure(5.4, 3.1)
+    figure = new_figure(5.4, 3.2)
     axes = figure.subplots(1, 2)
     _against_real(axes[0], rates, f"mean rate ({rate_unit(real.bin_s)})")
     _against_real(axes[1], fano, "Fano factor")
@@ -155,7 +163,7 @@ def isi_scatter(real: SpikeData, generated: SpikeData, floor: SpikeData | None =
     kept = number >= (MIN_INTERVALS if (number >= MIN_INTERVALS).sum() >= 5 else 2)
     if not kept.any():
         raise DataError("no neuron has two intervals between spikes on every side.")
-    figure = new_figure(5.4, 3.1)
+    figure = new_figure(5.4, 3.2)
     axes = figure.subplots(1, 2)
     unit = time_unit(real.bin_s)
     _against_real(axes[0], [m[1][kept] for m in moments], f"ISI mean ({unit})")
@@ -200,14 +208,17 @@ def isi_histograms(
         own = [values[which == neuron] for values, which in intervals]
         reach = float(np.quantile(own[-2], 0.99)) if len(own[-2]) else real.bin_s
         # Whole bins, so that no histogram cell holds more possible intervals than its neighbour.
-        width = max(1, round(reach / real.bin_s / 40)) * real.bin_s
+        cells = min(max(min(map(len, own)) // 12, 8), 40)
+        width = max(1, round(reach / real.bin_s / cells)) * real.bin_s
         edges = np.arange(0, reach + 2 * width, width)
         for (name, _, colour, line), values in zip(sets, own):
             share = np.histogram(values, edges)[0] / max(len(values), 1)
-            each.stairs(share, edges, color=colour, linewidth=line, label=name)
+            each.stairs(
+                np.where(share > 0, share, np.nan), edges, color=colour, linewidth=line, label=name, baseline=None
+            )
         each.set(xlim=(0, edges[-1]), yscale="log")
         each.set_title(f"neuron {neuron + 1}: {rates[neuron]:.3g} {frequency}")
-    axes[0, -1].legend(loc="upper right")
+    legend_above(figure, axes[0, 0])
     label_figure(figure, x=f"interval between spikes ({unit})")
     label_figure(figure, y="share of intervals (log scale)")
     return figure
@@ -229,14 +240,14 @@ def _against_real(axes: Axes, values: list[np.ndarray], label: str) -> None:
         limits = low - gap, high + gap
     axes.plot(limits, limits, color=MUTED, linewidth=0.9, zorder=0)
     remarks = []
-    for y, colour, size, name in [(generated, GENERATED, 16, "generated")] + [(f, FLOOR, 13, "real") for f in floor]:
+    for y, colour, size, name in [(generated, GENERATED, 16, "generated")] + [
+        (f, FLOOR, 13, "other real") for f in floor
+    ]:
         both = np.isfinite(real) & np.isfinite(y)
         order = 2 if colour == GENERATED else 1
         axes.scatter(real[both], y[both], s=size, color=colour, alpha=0.8, linewidths=0, zorder=order)
         remarks.append((f"{name} r = {pearson(real[both], y[both])}", colour if colour == GENERATED else MUTED))
-    axes.set(xlim=limits, ylim=limits, xlabel="held-out real", ylabel="generated (grey: other real)")
-    if not floor:
-        axes.set_ylabel("generated")
+    axes.set(xlim=limits, ylim=limits, xlabel="held-out real", ylabel="generated")
     axes.set_title(label)
     axes.set_box_aspect(1)
     note(axes, remarks)

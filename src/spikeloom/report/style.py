@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from typing import Literal
 
 import matplotlib as mpl
@@ -13,6 +14,7 @@ from matplotlib.axis import Axis
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from PIL import Image
 
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.pairing import check_comparable
@@ -63,6 +65,10 @@ STYLE = {
     "path.simplify_threshold": 0.3,
 }
 
+COORDINATES = re.compile(r' (?:d|x|y)="[^"]*"')
+DECIMALS = re.compile(r"(\.\d\d)\d+")
+"""An SVG of a figure is half digits that no screen can show."""
+
 styled = mpl.rc_context(STYLE)
 """Decorator: run a plotting function in the style of the report."""
 
@@ -85,8 +91,12 @@ def data_uri(figure: Figure, kind: Literal["svg", "png"]) -> str:
     file = io.BytesIO()
     if kind == "svg":
         figure.savefig(file, format="svg", metadata={"Date": None})
-        return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
-    figure.savefig(file, format="png", dpi=200, pil_kwargs={"optimize": True})
+        content = COORDINATES.sub(lambda found: DECIMALS.sub(r"\1", found[0]), file.getvalue().decode()).encode()
+        return "data:image/svg+xml;base64," + base64.b64encode(content).decode()
+    figure.savefig(file, format="png", dpi=200, pil_kwargs={"compress_level": 1})
+    image = Image.open(file).convert("RGB").quantize(256, dither=Image.Dither.NONE)  # a third of the size
+    file = io.BytesIO()
+    image.save(file, format="png")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
@@ -128,20 +138,28 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def note(axes: Axes, lines: list[tuple[str, str]], x: float = 0.04, y: float = 0.97, align: str = "left") -> None:
+def note(axes: Axes, lines: list[tuple[str, str]]) -> None:
     """Short coloured remarks inside the axes, one below the other, from the top."""
     for i, (text, colour) in enumerate(lines):
         axes.annotate(
             text,
-            (x, y),
+            (0.04, 0.97),
             xycoords="axes fraction",
             xytext=(0, -12.5 * i),
             textcoords="offset points",
             color=colour,
             fontsize=9.5,
-            ha=align,
+            ha="left",
             va="top",
+            bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.5},
         )
+
+
+def legend_above(figure: Figure, axes: Axes) -> None:
+    """One legend for the whole figure, above everything, where it can hide nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), columnspacing=1.6, borderpad=0)
 
 
 # -- the sets of a figure --------------------------------------------------------------------------------------------
