@@ -8,10 +8,10 @@ Forward and backward of one state-space layer by either way; `chosen` is what `n
 from __future__ import annotations
 
 import torch
-from timing import machine, seconds, table
 
 from spikeloom.nets import ssm
 from spikeloom.nets.ssm import SSM
+from timing import machine, seconds, table
 
 SHAPES = [(8, 64, 128), (8, 256, 64), (64, 64, 128), (64, 140, 64), (64, 256, 64), (256, 140, 64), (512, 256, 64)]
 

@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 import torch
-from timing import machine, table
 
 from spikeloom.data.sources import load_source
 from spikeloom.evaluation.compare import compare
@@ -23,6 +22,7 @@ from spikeloom.models import load_model
 from spikeloom.nets.ssm import SSM
 from spikeloom.training import Engine
 from spikeloom.workflow import preset_config, start_run
+from timing import machine, table
 
 SHOWN = ("count_kl", "corr_rmse", "isi_mean_rmse", "isi_std_rmse", "acf_rmse", "psd_db")
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 
 import torch
-from timing import machine, seconds, table
 from torch import nn
 
 from spikeloom.batch import Batch
 from spikeloom.models.autoencoder import Autoencoder, AutoencoderConfig
 from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
+from timing import machine, seconds, table
 
 BINS, NEURONS, LATENTS, BATCH = 256, 128, 8, 64
 
