@@ -19,6 +19,7 @@ from spikeloom.report.style import (
     FLOOR,
     GENERATED,
     MIN_SPECTRUM_BINS,
+    MUTED,
     REAL,
     frequency_unit,
     label_figure,
@@ -60,9 +61,10 @@ def psth(
     if neurons is None:
         spread = np.nanvar(responses[-2], axis=(0, 1)) / np.maximum(np.nanmean(responses[-2], axis=(0, 1)), 1e-9)
         neurons = np.argsort(-np.nan_to_num(spread), kind="stable")[:3].tolist()
-    figure = new_figure(11, 0.6 + 1.7 * len(neurons))
+    figure = new_figure(11.0, 0.6 + 1.7 * len(neurons))
     axes = figure.subplots(len(neurons), len(shown), sharex=True, sharey="row", squeeze=False)
     for (name, data, colour, width), rates in zip(sets, responses):
+        rates = rates[:, np.isfinite(rates).any(axis=(0, 2))]
         time = (np.arange(rates.shape[1]) + 0.5) * data.bin_s
         for row, neuron in enumerate(neurons):
             for column in range(len(shown)):
@@ -85,9 +87,12 @@ def _responses(data: SpikeData, labels: np.ndarray, shown: list[str]) -> Float[n
         code[labels == condition] = number
     summed, number = ss.psth_sums(data.counts, data.lengths, code, len(shown))
     rates = summed / np.maximum(number, 1)[..., None] / data.bin_s
+    sd_bins = max(0.025 / data.bin_s, 0.5)
     for each, trials in zip(rates, number):
         stop = int((trials >= min(ss.MIN_TRIALS_PER_CELL, trials[0])).sum())
-        each[:stop] = gaussian_filter1d(each[:stop], max(0.025 / data.bin_s, 0.5), axis=0, mode="nearest")
+        # Near the ends the kernel is cut and renormalised: a spike in the last bin must not count many times.
+        weight = gaussian_filter1d(np.ones(stop), sd_bins, mode="constant")[:, None]
+        each[:stop] = gaussian_filter1d(each[:stop], sd_bins, axis=0, mode="constant") / weight
         each[stop:] = np.nan
     return rates
 
@@ -119,7 +124,7 @@ def latents(encoded: SpikeData, generated: SpikeData, n_channels: int = 4, n_tri
     points = encoded.latents[encoded.valid].astype(np.float64)
     variance = points.var(axis=0)
     channels = np.argsort(-variance, kind="stable")[:n_channels]
-    figure = new_figure(11, 1.1 * len(channels) + 4.0)
+    figure = new_figure(11.0, 1.1 * len(channels) + 4.0)
     upper, lower = figure.subfigures(2, 1, height_ratios=[1.1 * len(channels) + 0.5, 3.4])
     traces = upper.subplots(len(channels), 2, sharex=True, sharey="row", squeeze=False)
     for column, (data, colour, name) in enumerate(sides):
@@ -159,8 +164,9 @@ def _latent_spectrum(axes: Axes, sides: list[tuple[SpikeData, str, str]], mean: 
     """Mean spectrum over latents, each in units of its standard deviation in the encoded data."""
     axes.set_title("power spectrum of the latents")
     n_bins = min(int(np.median(data.lengths)) for data, *_ in sides)
-    if n_bins < MIN_SPECTRUM_BINS:
-        axes.text(0.5, 0.5, "trials too short", ha="center", transform=axes.transAxes, color=MUTED)
+    if n_bins < MIN_SPECTRUM_BINS or not (scale > 0).any():
+        reason = "trials too short" if n_bins < MIN_SPECTRUM_BINS else "latents never vary"
+        axes.text(0.5, 0.5, reason, ha="center", transform=axes.transAxes, color=MUTED)
         return
     bin_s = sides[0][0].bin_s
     frequencies = np.fft.rfftfreq(n_bins, bin_s)[1:]
@@ -191,11 +197,12 @@ def training_curves(metrics: pd.DataFrame) -> Figure:
     Raises:
         DataError: If nothing was logged.
     """
-    logged = metrics[metrics[["loss", "validation_loss"]].notna().any(axis=1)]
+    logged = metrics.replace([np.inf, -np.inf], np.nan)
+    logged = logged[logged[["loss", "validation_loss"]].notna().any(axis=1)]
     stages = list(pd.unique(logged["stage"]))
     if not stages:
         raise DataError("no training loss was logged.")
-    figure = new_figure(11, 3.0)
+    figure = new_figure(11.0, 3.0)
     axes = figure.subplots(1, len(stages), squeeze=False)[0]
     for each, stage in zip(axes, stages):
         rows = logged[logged["stage"] == stage]
@@ -206,12 +213,15 @@ def training_curves(metrics: pd.DataFrame) -> Figure:
         if len(validation):
             best = validation.loc[validation["validation_loss"].idxmin()]
             each.plot(best["step"], best["validation_loss"], "o", color=GENERATED, markersize=6, label="best")
-        values = pd.concat([loss["loss"], validation["validation_loss"]])
-        settled = values.iloc[len(values) // 10 :]
-        if values.min() > 0 and settled.max() / settled.min() > 5:
-            each.set_yscale("log")
-            log_axis(each.yaxis, float(values.min()), float(values.max()))
         each.set_title(str(stage))
         each.set(xlabel="step", ylabel="loss")
-        each.legend(loc="upper right")
+        # Single lucky batches would squeeze everything else together.
+        low = float(np.nanmin([loss["loss"].quantile(0.02), validation["validation_loss"].min()]))
+        top = each.get_ylim()[1]
+        if low > 0 and top / low > 5:
+            each.set(yscale="log", ylim=(0.85 * low, top * 1.1))
+            log_axis(each.yaxis, low, top)
+        else:
+            each.set_ylim(low - 0.06 * (top - low), top)
+    legend_above(figure, max(axes, key=lambda each: len(each.get_lines())))
     return figure

@@ -117,6 +117,7 @@ def headline(comparison: Mapping[str, Any]) -> dict[str, Any]:
     scores = [s for s in (glossary.number(row.get("score")) for row, *_ in usable.values()) if s is not None]
     return {
         "first": first,
+        "copies": (comparison.get("memorisation") or {}).get("alarm", False),
         "furthest": ", ".join(furthest),
         "suspicious": ", ".join(suspicious),
         "counts": [(level, words, counts[level]) for level, words in glossary.LEVELS.items() if counts[level]],
@@ -184,10 +185,10 @@ def table(comparison: Mapping[str, Any], bin_s: float) -> dict[str, list[dict[st
                 "unit": unit,
                 "value": glossary.with_error(value, glossary.scaled(se, 1.96)),
                 "floor": glossary.with_error(floor, floor_sd),
-                "control": glossary.digits(control),
+                "control": glossary.with_error(control, floor_sd)[0],
                 "score": "" if score is None else two_decimals(score),
                 "level": level,
-                "reading": reading,
+                "reading": reading.replace("constant-rate ", ""),
                 "bar": None if score is None else bar(row, score),
             }
         )
@@ -205,10 +206,10 @@ def bar(row: Mapping[str, Any], score: float) -> dict[str, float | bool]:
     span = abs(control - floor) if control is not None and floor is not None else 0.0
     half = 1.96 * se / span if se is not None and span > 0 else 0.0
     low, high = place(score - half), place(score + half)
-    start, end = sorted((place(0), place(score)))
+    start, end = sorted((place(0.0), place(score)))
     return {
-        "zero": place(0),
-        "one": place(1),
+        "zero": place(0.0),
+        "one": place(1.0),
         "start": start,
         "width": round(end - start, 2),
         "dot": place(score),

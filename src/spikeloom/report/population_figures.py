@@ -54,7 +54,7 @@ def population_counts(real: SpikeData, generated: SpikeData, floor: SpikeData | 
     width = max(1, round(float(pooled.std()) / 4))
     last = max(int(counts.max()) for _, counts, *_ in sets) // width + 1
     edges = np.arange(last + 1) * width - 0.5
-    figure = new_figure(11, 3.2)
+    figure = new_figure(11.0, 3.2)
     axes = figure.subplots(1, 2)
     for name, counts, colour, line in sets:
         share = np.bincount(counts // width, minlength=last) / (len(counts) * width)
@@ -93,7 +93,7 @@ def correlation_scatter(real: SpikeData, generated: SpikeData, floor: SpikeData 
     finite = below & np.all([np.isfinite(m) for m in matrices], axis=0)
     if not finite.any():
         raise DataError("fewer than two neurons vary on every side, so there are no pairs to correlate.")
-    figure = new_figure(11, 3.6)
+    figure = new_figure(11.0, 3.6)
     axes = figure.subplots(1, len(sets))
     order = np.argsort(np.linalg.eigh(np.nan_to_num(ours))[1][:, -1], kind="stable")
     both = np.where(below, ours[np.ix_(order, order)], theirs[np.ix_(order, order)])

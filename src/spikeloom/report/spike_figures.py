@@ -62,7 +62,7 @@ def rasters(real: SpikeData, generated: SpikeData, trials: Sequence[int] = (0, 1
     if not shown:
         raise DataError(f"none of the trials {list(trials)} exists on both sides; choose others.")
     order = neuron_order(real)
-    figure = new_figure(11, 0.5 + 2.3 * len(shown))
+    figure = new_figure(11.0, 0.5 + 2.3 * len(shown))
     axes = figure.subplots(2 * len(shown), 2, sharex=True, squeeze=False, height_ratios=[3.4, 1] * len(shown))
     chosen = [(real, REAL, REAL_MAP, "real"), (generated, GENERATED, GENERATED_MAP, "generated")]
     step = 1 if max(real.n_bins, generated.n_bins) <= MANY_BINS else -(-max(real.n_bins, generated.n_bins) // 250)
@@ -197,7 +197,7 @@ def isi_histograms(
         raise DataError("no neuron has two intervals between spikes on every side.")
     rates = ss.mean_rates_hz(real.counts, real.lengths, real.bin_s)
     rows = -(-len(neurons) // 3)
-    figure = new_figure(11, 0.5 + 2.0 * rows)
+    figure = new_figure(11.0, 0.5 + 2.0 * rows)
     axes = figure.subplots(rows, min(3, len(neurons)), squeeze=False)
     unit, frequency = time_unit(real.bin_s), rate_unit(real.bin_s)
     for place, each in enumerate(axes.flat):

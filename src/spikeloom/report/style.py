@@ -94,7 +94,9 @@ def data_uri(figure: Figure, kind: Literal["svg", "png"]) -> str:
         content = COORDINATES.sub(lambda found: DECIMALS.sub(r"\1", found[0]), file.getvalue().decode()).encode()
         return "data:image/svg+xml;base64," + base64.b64encode(content).decode()
     figure.savefig(file, format="png", dpi=200, pil_kwargs={"compress_level": 1})
-    image = Image.open(file).convert("RGB").quantize(256, dither=Image.Dither.NONE)  # a third of the size
+    image = (
+        Image.open(file).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    )  # a third of the size
     file = io.BytesIO()
     image.save(file, format="png")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,318 @@
+"""The report is one page that a person can trust: it draws what there is, says what is missing, and hides nothing."""
+
+import io
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError
+from spikeloom.evaluation.compare import compare
+from spikeloom.evaluation.metrics import HELDOUT_METRICS
+from spikeloom.evaluation.published import LDNS_METRICS
+from spikeloom.report import figures, glossary, panels
+from spikeloom.report.page import bar, copying, headline, table, write_report
+from spikeloom.report.style import data_uri
+
+SPIKE_FIGURES = (
+    figures.rasters,
+    figures.population_counts,
+    figures.rate_scatter,
+    figures.isi_scatter,
+    figures.isi_histograms,
+    figures.correlation_scatter,
+    figures.autocorrelation,
+    figures.power_spectrum,
+    figures.psth,
+)
+
+
+def recording(n_trials=40, n_bins=30, n_neurons=6, seed=0, bin_s=0.02, rate=0.3, **parts) -> SpikeData:
+    rng = np.random.default_rng(seed)
+    common = rng.gamma(2.0, 0.5, (n_trials, n_bins, 1))
+    return SpikeData(rng.poisson(rate * common, (n_trials, n_bins, n_neurons)), bin_s=bin_s, **parts)
+
+
+def conditions(n_trials: int) -> pd.DataFrame:
+    return pd.DataFrame({"condition": np.arange(n_trials) % 2})
+
+
+def comparison(**rows) -> dict:
+    metrics = {
+        "count_js": {
+            "value": 0.02, "se": 0.002, "floor": 0.01, "floor_sd": 0.001, "control": 0.2, "score": 0.0526,
+            "unit": "nats", "reading": "close to the floor",
+        },
+        "psth_err": {
+            "value": None, "se": None, "floor": None, "floor_sd": None, "control": None, "score": None, "unit": "",
+            "note": "trials are not aligned in time", "reading": "n/a: trials are not aligned in time",
+        },
+    }  # fmt: skip
+    return {
+        "protocol": "heldout",
+        "n_real": 8,
+        "n_generated": 40,
+        "metrics": metrics | rows,
+        "memorisation": {"copy_share": 0.02, "se": 0.05, "nn_ratio": 1.01, "alarm": False},
+        "verdict": "",
+        "warnings": ["the split is small <b>"],
+    }
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> str:
+    latents = np.random.default_rng(0).normal(size=(40, 30, 3)).cumsum(axis=1)
+    real = recording(trials=conditions(40), provenance={"source": "a <file>.npz"}).assign_splits()
+    generated = recording(seed=1, trials=conditions(40), latents=latents)
+    encoded = replace(real.split("test"), latents=latents[: len(real.splits["test"])])
+    metrics = pd.DataFrame(
+        {
+            "stage": ["autoencoder"] * 4 + ["prior"] * 4,
+            "step": [1, 2, 3, 4] * 2,
+            "loss": [9.0, 2.0, np.nan, 1.0, 5, 4, 3, np.nan],
+            "validation_loss": [np.nan, 2.1, np.nan, 1.2, np.nan, np.nan, np.nan, 3.3],
+        }
+    )
+    path = write_report(
+        tmp_path_factory.mktemp("report") / "new" / "report.html",
+        real=real,
+        generated=generated,
+        comparison=compare(real, generated, n_draws=1, n_floor=2).to_dict(),
+        encoded=encoded,
+        metrics=metrics,
+        environment={"seed": 3, "packages": {"numpy": "2.1.0"}},
+        configuration={"model": "ldns", "sizes": (1, 2)},
+        commands=["spikeloom fit data.npz --out run", "spikeloom report run"],
+        title="A title & more",
+    )
+    assert [each.name for each in path.parent.iterdir()] == ["report.html"]
+    return path.read_text(encoding="utf-8")
+
+
+def test_page_holds_everything_and_loads_nothing(page):
+    assert page.count("<img src=") == 11
+    assert all(uri.startswith("data:image/") for uri in re.findall(r'<img src="([^"]*)"', page))
+    assert not re.search(r"(?:https?:)?//[a-z]", re.sub(r"data:image/[^\"]*", "", page))
+    assert "<script" not in page
+    assert "<link" not in page
+    assert len(page) < 1_500_000
+
+
+def test_page_says_what_was_run_and_escapes_it(page):
+    for text in (
+        "A title &amp; more",
+        "spikeloom fit data.npz --out run",
+        "a &lt;file&gt;.npz",
+        "model: ldns",
+        "packages: numpy",
+        "2.1.0",
+        "Average responses to conditions",
+        "autoencoder: best validation loss 1.2 at step 4",
+        "Power, generated over encoded",
+    ):
+        assert text in page
+    for metric in HELDOUT_METRICS:
+        assert metric.key in page
+    assert "nan" not in re.sub(r"data:image/[^\"]*", "", page).lower().replace("provenance", "")
+
+
+def test_page_without_anything_optional(tmp_path):
+    real = recording(n_bins=2, n_neurons=1)
+    path = write_report(tmp_path / "r.html", real=real, generated=recording(8, 2, 1, seed=1), comparison=comparison())
+    text = path.read_text()
+    assert "Not shown" in text
+    for reason in (
+        "there are no pairs to correlate",
+        "too short for a spectrum",
+        "no condition",
+        "need latents on both sides",
+        "no training loss was logged",
+    ):
+        assert reason in text
+    assert "n/a: trials are not aligned in time" in text
+    assert "The split is small &lt;b&gt;" in text
+
+
+def test_a_report_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(DataError, match="neurons"):
+        write_report(tmp_path / "r.html", real=recording(), generated=recording(n_neurons=5), comparison=comparison())
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_metric_is_explained_in_its_own_unit():
+    known = {metric.key: metric.unit for metric in (*HELDOUT_METRICS, *LDNS_METRICS)}
+    assert {key: words.unit for key, words in glossary.METRICS.items()} == known
+
+
+def test_every_reading_of_a_comparison_has_a_level():
+    result = compare(recording(n_trials=60).assign_splits(), recording(seed=5, rate=0.8), n_draws=1, n_floor=2)
+    for row in result.to_dict()["metrics"].values():
+        level, words = glossary.reading(row)
+        assert words == row["reading"]
+        assert level != "blank" or row["score"] is None
+
+
+@pytest.mark.parametrize(
+    ("score", "level"), [(0.05, "close"), (0.3, "near"), (0.7, "far"), (1.2, "none"), (None, "blank"), ("inf", "blank")]
+)
+def test_scores_are_read_without_the_words_of_a_comparison(score, level):
+    row = {"value": 0.5, "floor": 0.1, "floor_sd": 0.001, "se": 0.001, "control": 1, "score": score}
+    assert glossary.reading(row)[0] == level
+    assert glossary.reading(row | {"se": 1.0})[0] == ("floor" if level != "blank" else "blank")
+
+
+def test_headline_names_copies_first_then_what_is_furthest():
+    rows = {"acf_rmse": {"value": 1, "score": 0.7, "reading": "nearer control than floor"}}
+    verdict = headline(comparison(**rows))
+    assert verdict["first"] == "On 0 of 2 usable measures the generated spikes cannot be told from real ones."
+    assert verdict["furthest"] == "autocorrelation (0.70), law of population counts (0.05)"
+    alarm = comparison() | {"memorisation": {"copy_share": 1.0, "se": 0.1, "alarm": True, "reasons": ["copies"]}}
+    assert headline(alarm)["first"] == "The generated trials copy the training data."
+    assert "Alarm: copies." in copying(alarm["memorisation"])["text"]
+    assert copying({})["short"] == "not tested"
+
+
+def test_times_are_in_milliseconds_or_in_bins_where_a_bin_has_no_width():
+    rows = {"isi_w1": {"value": 0.0123, "se": 0.001, "floor": 0.01, "floor_sd": 0.0004, "control": 0.2, "score": 0.01}}
+    (row,) = table(comparison(**rows), bin_s=0.005)["Single neurons"]
+    assert (row["unit"], row["value"], row["floor"]) == ("ms", ("12.3", "2.0"), ("10.00", "0.40"))
+    assert table(comparison(**rows), bin_s=1.0)["Single neurons"][0]["unit"] == "bins"
+
+
+def test_bars_end_at_the_scale():
+    row = {"floor": 0.0, "control": 1.0, "se": 0.1}
+    assert bar(row, 0.0)["dot"] == bar(row, 0.0)["zero"]
+    assert bar(row, 50.0)["dot"] == 100
+    assert bar(row, -50.0)["dot"] == 0
+
+
+# -- figures ---------------------------------------------------------------------------------------------------------
+
+
+def labels(figure: Figure) -> set[str]:
+    texts = {figure.get_supxlabel(), figure.get_supylabel()}
+    for axes in figure.axes:
+        texts |= {axes.get_xlabel(), axes.get_ylabel(), axes.get_title(loc="left")}
+    return texts
+
+
+def curves(figure: Figure) -> list[np.ndarray]:
+    """Everything that was drawn from data."""
+    found = []
+    for axes in figure.axes:
+        found += [line.get_xydata() for line in axes.get_lines()]
+        found += [patch.get_data().values for patch in axes.patches if hasattr(patch, "get_data")]
+        found += [np.asarray(image.get_array()) for image in axes.images]
+        found += [np.ma.filled(points.get_offsets()) for points in axes.collections]
+    return found
+
+
+@pytest.mark.parametrize("draw", SPIKE_FIGURES, ids=lambda f: f.__name__)
+def test_padding_is_never_drawn(draw):
+    lengths = np.random.default_rng(0).integers(12, 31, 40)
+    lengths[0] = 30
+    sets = [recording(seed=s, lengths=lengths, trials=conditions(40)) for s in range(2)]
+    padded = [SpikeData(np.pad(d.counts, ((0, 0), (0, 9), (0, 0))), d.bin_s, lengths, trials=d.trials) for d in sets]
+    for ours, theirs in zip(curves(draw(*sets)), curves(draw(*padded)), strict=True):
+        kept = ours.shape if ours.ndim < 2 else (min(len(ours), len(theirs)), ours.shape[1])
+        np.testing.assert_allclose(ours[: kept[0]], theirs[: kept[0]])
+        assert np.isnan(theirs[kept[0] :].astype(float)).all()
+
+
+ODD = {
+    "one neuron": {"n_neurons": 1},
+    "two bins": {"n_bins": 2},
+    "one bin": {"n_bins": 1},
+    "one trial": {"n_trials": 1},
+    "silent": {"rate": 0.0},
+    "fine bins": {"n_bins": 700, "bin_s": 0.001, "rate": 0.02, "n_trials": 6},
+    "bins without width": {"bin_s": 1.0},
+    "many neurons": {"n_neurons": 70, "n_trials": 8},
+}
+REFUSED = {"one neuron": 1, "two bins": 1, "one bin": 4, "silent": 4}
+"""How many of the figures cannot be drawn."""
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_odd_recordings_are_drawn_or_refused_in_a_sentence(odd):
+    real, generated, floor = (recording(**ODD[odd], seed=s) for s in range(3))
+    real, generated, floor = (replace(d, trials=conditions(d.n_trials)) for d in (real, generated, floor))
+    refused = 0
+    for draw in SPIKE_FIGURES:
+        try:
+            figure = draw(real, generated) if draw is figures.rasters else draw(real, generated, floor)
+        except DataError:
+            refused += 1
+            continue
+        figure.set_layout_engine("none")
+        figure.savefig(io.BytesIO(), dpi=20)
+    assert refused == REFUSED.get(odd, 0)
+    assert any("bins" in text for text in labels(figures.rasters(real, generated))) == (odd == "bins without width")
+
+
+def test_silent_neurons_and_real_against_itself():
+    counts = np.array(recording(n_trials=60).counts)
+    counts[..., 2] = 0
+    real = SpikeData(counts, bin_s=0.02)
+    for draw in (figures.rate_scatter, figures.isi_scatter):
+        figure = draw(real, real)
+        assert all("r = 1.00" in axes.texts[0].get_text() for axes in figure.axes)
+    scatter = figures.isi_scatter(real, real).axes[0].collections[0].get_offsets()
+    assert len(scatter) == 5
+
+
+def test_laws_are_probabilities():
+    figure = figures.population_counts(recording(), recording(seed=1, rate=3.0), recording(seed=2))
+    for stairs in figure.axes[0].patches:
+        values, edges, _ = stairs.get_data()
+        assert (values * np.diff(edges)).sum() == pytest.approx(1.0)
+
+
+def test_spectrum_of_independent_spikes_is_flat_at_their_variance():
+    rng = np.random.default_rng(0)
+    real = SpikeData(rng.poisson(0.4, (400, 64, 5)), bin_s=0.01)
+    line = figures.power_spectrum(real, real).axes[0].get_lines()[0].get_ydata()
+    np.testing.assert_allclose(line[2:], 2 * 0.01 * 2.0, rtol=0.25)  # one-sided: twice bin width times variance
+
+
+def test_condition_averages_do_not_count_a_spike_at_the_edge_many_times():
+    counts = np.zeros((10, 200, 2), int)
+    counts[:, -1, 0] = 1
+    data = SpikeData(counts, bin_s=0.001, trials=pd.DataFrame({"condition": ["a"] * 10}))
+    line = figures.psth(data, data, neurons=[0]).axes[0].get_lines()[0].get_ydata()
+    assert line.max() < 2.2 * 1000 / (25 * np.sqrt(2 * np.pi))
+
+
+def test_latents_of_different_models_are_refused():
+    few, many = (recording(latents=np.ones((40, 30, n))) for n in (2, 3))
+    with pytest.raises(DataError, match="2 latents in the encoded but 3"):
+        figures.latents(few, many)
+    assert isinstance(figures.latents(few, few), Figure)
+    one = recording(latents=np.random.default_rng(0).normal(size=(40, 30, 1)))
+    assert data_uri(figures.latents(one, one), "svg").startswith("data:image/svg+xml;base64,")
+
+
+def test_drawn_trials_match_in_number_condition_and_length():
+    lengths = np.random.default_rng(0).integers(10, 31, 60)
+    real = recording(n_trials=60, lengths=lengths, trials=conditions(60)).assign_splits({"train": 0.6, "test": 0.4})
+    three = panels.matched(real, recording(n_trials=50, seed=1, trials=conditions(50)))
+    held_out, generated, floor = three
+    assert {d.n_trials for d in three} == {len(real.splits["test"])}
+    np.testing.assert_array_equal(held_out.lengths, generated.lengths)
+    np.testing.assert_array_equal(held_out.trials["condition"], generated.trials["condition"])
+    assert held_out.trials["condition"].value_counts().equals(floor.trials["condition"].value_counts())
+
+
+def test_figures_leave_the_style_of_the_reader_alone():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    data_uri(figures.population_counts(recording(), recording(seed=1)), "svg")
+    assert dict(mpl.rcParams) == before
