@@ -13,11 +13,11 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from spikeloom.atomic import atomic
 from spikeloom.batch import Batch
+from spikeloom.checkpoint import write_tensors
 from spikeloom.config import from_mapping
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
@@ -64,7 +64,7 @@ class Recording:
             "bin_s": self.bin_s,
             "lengths": self.lengths.tolist(),
             "mean_counts": [float(v) for v in self.mean_counts],
-            "neurons": json.loads(self.neurons.to_json(orient="split")),
+            "neurons": json.loads(str(self.neurons.to_json(orient="split"))),
         }
 
     @classmethod
@@ -231,8 +231,7 @@ class GenerativeModel(nn.Module):
         run.write_yaml("config.yaml", {"model": self.name, **asdict(self.config)})
         known = run.read_json("data.json") if (folder / "data.json").is_file() else {}
         run.write_json("data.json", {**known, "recording": self.recording.to_json()})
-        with atomic(folder / "weights.safetensors") as temporary:
-            save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, temporary)
+        write_tensors(folder / "weights.safetensors", self.state_dict())
 
     @classmethod
     def load(cls, folder: str | Path) -> GenerativeModel:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from spikeloom.batch import Batch
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import SpikeloomWarning
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.observation import Poisson
@@ -82,6 +83,7 @@ class LatentModel(GenerativeModel):
             warnings.warn(
                 f"the power of the sampled latents is {shown} times that of the training latents (low, middle, high "
                 f"frequencies; {low} to {high} is sound): train the prior longer, or take more sampling steps.",
+                SpikeloomWarning,
                 stacklevel=2,
             )
         return replace(data, provenance={**data.provenance, "spectrum_ratio": [round(r, 4) for r in ratio.tolist()]})

@@ -26,6 +26,10 @@ class LatentPrior(nn.Module):
         size: Number of latent channels.
     """
 
+    mean: Tensor
+    std: Tensor
+    band_power: Tensor
+
     def __init__(self, size: int):
         super().__init__()
         self.register_buffer("mean", torch.zeros(size))

@@ -87,6 +87,9 @@ class DiffusionPrior(LatentPrior):
         config: Network, loss and sampler.
     """
 
+    signal: Tensor
+    noise: Tensor
+
     def __init__(self, size: int, config: DiffusionConfig):
         super().__init__(size)
         self.config = config

@@ -21,6 +21,8 @@ class GaussianPrior(LatentPrior):
         lags: Lags in bins over which the autocovariance is kept; it is zero beyond.
     """
 
+    autocovariance: Tensor
+
     def __init__(self, size: int, lags: int):
         super().__init__(size)
         self.register_buffer("autocovariance", torch.zeros(lags + 1, size))
