@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,6 +15,24 @@ from torch import Tensor, nn
 
 from spikeloom.atomic import atomic
 from spikeloom.errors import RunError
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write named tensors as a safetensors file, all of it or nothing.
+
+    Raises:
+        RunError: If the file cannot be written; what the run held before is still there.
+    """
+    try:
+        with atomic(path) as temporary:
+            whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+            save_file(whole, temporary, metadata=dict(metadata or {}))
+    except (OSError, SafetensorError) as error:
+        full = "No space left" in str(error)
+        reason = "no space is left on the device" if full else " ".join(str(error).split())
+        raise RunError(
+            f"{path} could not be written: {reason}; make room, then continue with `spikeloom fit ... --resume`."
+        ) from error
 
 
 @dataclass
@@ -62,10 +81,8 @@ class Checkpoint:
         if best is not None:
             tensors |= {f"best.{i}": value for i, value in enumerate(best.weights)}
             self.best_value, self.unimproved = best.value, best.unimproved
-        facts = {k: v for k, v in asdict(self).items() if k != "tensors"}
-        with atomic(path) as temporary:
-            whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-            save_file(whole, temporary, metadata={"facts": json.dumps(facts)})
+        facts = {k: v for k, v in vars(self).items() if k != "tensors"}
+        write_tensors(path, tensors, {"facts": json.dumps(facts)})
 
     @classmethod
     def load(cls, path: Path, model: nn.Module) -> Checkpoint:

@@ -6,7 +6,6 @@ Heavy packages are imported by the verb that needs them, so that ``spikeloom --h
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikeloom import __version__
-from spikeloom.errors import ConfigError, SpikeloomError
+from spikeloom.errors import ConfigError, SpikeloomError, SpikeloomWarning
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from spikeloom.data.reading import Reading
     from spikeloom.data.spikedata import SpikeData
     from spikeloom.models.base import GenerativeModel
+    from spikeloom.workflow import Recorded
 
 SOURCE = "file (.npz .h5 .mat .nwb), name of a data set (lorenz), or run folder"
 
@@ -40,27 +40,11 @@ def _describe_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 
 def _describe(options: Namespace) -> None:
+    from spikeloom.data.description import description
+    from spikeloom.run import strict_json
+
     data = _load(options)
-    summary = data.summary()
-    if options.json:
-        print(json.dumps(summary, indent=1, default=str))
-        return
-    print(data)
-    for name, value in summary.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{k}: {_shown(v)}" for k, v in value.items())
-        print(f"  {name:16} {_shown(value)}")
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, dict):
-        return " ".join(f"{k} {_shown(v)}" for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        text = ", ".join(map(_shown, value[:12])) + (f", ... ({len(value)})" if len(value) > 12 else "")
-        return text or "none"
-    return str(value) if value not in ("", None) else "none"
+    print(strict_json(data.summary()) if options.json else description(data))
 
 
 # -- fit ---------------------------------------------------------------------------------------------------------
@@ -71,7 +55,10 @@ def _fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     from spikeloom.training import Engine
     from spikeloom.workflow import preset_config
 
-    preset = _value_of("--model", argv) or "ldns"
+    # The options are those of the preset's model, with the preset's values; of a resumed run, with the run's values.
+    recorded = _recorded(argv)
+    preset = recorded.model if recorded else _value_of("--model", argv) or "ldns"
+    config = recorded.config if recorded else preset_config(preset)
     parser.add_argument("source", type=str, help=SOURCE)
     parser.add_argument("--model", type=str, default=preset, help="preset: its name, or a YAML file")
     parser.add_argument("--out", type=Path, required=True, help="run folder to make")
@@ -79,40 +66,61 @@ def _fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("--max_steps", type=int, help="upper limit of the steps of every stage")
     _reading_options(parser)
     parser.add_class_arguments(Engine)
-    config = preset_config(preset)
     parser.add_class_arguments(type(config))
     parser.set_defaults(flattened(config))
+    if recorded:
+        parser.set_defaults(flattened(recorded.engine) | recorded.reading.to_dict())
 
 
 def _fit(options: Namespace) -> None:
+    from spikeloom.config import from_mapping
+    from spikeloom.run import Run
     from spikeloom.training import Engine
-    from spikeloom.workflow import preset_config, resume_run, start_run
+    from spikeloom.workflow import Recorded, limited, preset_config, resume_run, start_run
 
-    if options.resume:
-        resume_run(options.out)
+    recorded = Recorded.of(Run.open(options.out)) if options.resume else None
+    kind = type(recorded.config if recorded else preset_config(options.model))
+    values = {name: _plain(options[name]) for name in _fields(kind)}
+    config = limited(from_mapping(kind, values), options.max_steps)
+    engine = Engine(**{name: options[name] for name in _fields(Engine)})
+    reading = _reading(options)
+    if recorded:
+        recorded.refuse_change(
+            Run(options.out), model=options.model, source=options.source, reading=reading, config=config, engine=engine
+        )
+        resume_run(options.out, engine)
     else:
-        changes = {f: options[f].as_dict() for f in _fields(type(preset_config(options.model)))}
-        config = preset_config(options.model, changes, options.max_steps)
-        engine = Engine(**{f: options[f] for f in _fields(Engine)})
-        start_run(options.source, options.model, options.out, _reading(options), engine, config)
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+        start_run(options.source, options.model, options.out, reading, engine, config)
+    if _is_first_process():
         print(f"trained: {options.out}")
+
+
+def _recorded(argv: Sequence[str]) -> Recorded | None:
+    from spikeloom.run import Run
+    from spikeloom.workflow import Recorded
+
+    folder = _value_of("--out", argv) if "--resume" in argv else None
+    return None if folder is None else Recorded.of(Run.open(folder))
 
 
 # -- sample, encode ----------------------------------------------------------------------------------------------
 
 
 def _sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
+    from jsonargparse.typing import PositiveInt
+
     parser.add_argument("run", type=Path, help="trained run folder")
     parser.add_argument("--out", type=Path, required=True, help="file to write (.npz .h5 .nwb)")
     parser.add_argument(
-        "-n", type=int, help="number of trials; that of --like, or of the held-out trials, if not given"
+        "-n", type=PositiveInt, help="number of trials; that of --like, or of the held-out trials, if not given"
     )
-    parser.add_argument("--length", type=int, help="bins of every trial; drawn from the training trials if not given")
+    parser.add_argument(
+        "--length", type=PositiveInt, help="bins of every trial; drawn from the training trials if not given"
+    )
     parser.add_argument("--like", type=str, help="take lengths from this file or run folder (its split test if any)")
-    parser.add_argument("--steps", type=int, help="network passes of the diffusion sampler")
+    parser.add_argument("--steps", type=PositiveInt, help="network passes of the diffusion sampler")
     parser.add_argument("--sampler", type=str, help="dpm_solver, ddim or ddpm")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same trials")
+    _seed_option(parser, "the same seed gives the same trials")
     _device_option(parser)
 
 
@@ -124,6 +132,8 @@ def _sample(options: Namespace) -> None:
     check_writable(options.out)
     model = _model(options)
     drawing = {k: options[k] for k in ("steps", "sampler") if options[k] is not None} | {"seed": options.seed}
+    if len(drawing) > 1 and not hasattr(getattr(model.config, "prior", None), "sampling_steps"):
+        raise ConfigError(f"a model of kind '{model.name}' has no sampler to set; leave out --steps and --sampler.")
     if options.like is not None and options.length is not None:
         raise ConfigError("--like takes the lengths of a recording and --length sets one; give one of them.")
     if options.like is not None:
@@ -138,7 +148,7 @@ def _sample(options: Namespace) -> None:
 def _encode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("run", type=Path, help="trained run folder")
     parser.add_argument("source", type=str, help=SOURCE)
-    parser.add_argument("--out", type=Path, required=True, help="file to write (.npz .h5)")
+    parser.add_argument("--out", type=Path, required=True, help="file to write (.npz .h5 .nwb)")
     _reading_options(parser)
     _device_option(parser)
 
@@ -158,21 +168,26 @@ def _encode(options: Namespace) -> None:
 
 def _compare_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("real", type=str, help=SOURCE)
-    parser.add_argument("generated", type=str, help="file of generated trials, by any program")
+    parser.add_argument("generated", type=Path, help="file of generated trials, by any program")
     parser.add_argument("--protocol", type=str, default="heldout", help="heldout, or ldns (as published)")
     parser.add_argument("--json", type=Path, help="write the scores to this file")
-    parser.add_argument("--seed", type=int, default=0, help="seed of every draw")
+    _seed_option(parser, "seed of every draw")
     _reading_options(parser)
 
 
 def _compare(options: Namespace) -> None:
+    from spikeloom.data.containers import check_place
+    from spikeloom.data.files import load
     from spikeloom.data.sources import load_source
     from spikeloom.evaluation.compare import compare
+    from spikeloom.progress import counted
     from spikeloom.workflow import write_scores
 
-    real = load_source(options.real, _reading(options))
-    generated = load_source(options.generated)
-    comparison = compare(real, generated, protocol=options.protocol, seed=options.seed)
+    if options.json:
+        check_place(options.json)
+    real, generated = load_source(options.real, _reading(options)), load(options.generated)
+    with counted("comparing") as progress:
+        comparison = compare(real, generated, protocol=options.protocol, seed=options.seed, progress=progress)
     if options.json:
         write_scores(comparison, options.json)
     print(comparison.table())
@@ -182,15 +197,15 @@ def _compare(options: Namespace) -> None:
 def _report_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("run", type=Path, help="trained run folder")
     parser.add_argument("--out", type=Path, help="file to write; report.html in the run folder if not given")
-    parser.add_argument("--generated", type=str, help="file of samples to judge; drawn from the run if not given")
-    parser.add_argument("--seed", type=int, default=0, help="seed of samples and comparison")
+    parser.add_argument("--generated", type=Path, help="file of samples to judge; drawn from the run if not given")
+    _seed_option(parser, "seed of samples and comparison")
 
 
 def _report(options: Namespace) -> None:
-    from spikeloom.data.sources import load_source
+    from spikeloom.data.files import load
     from spikeloom.workflow import report_run
 
-    generated = load_source(options.generated) if options.generated else None
+    generated = load(options.generated) if options.generated else None
     page, comparison = report_run(options.run, options.out, generated, options.seed)
     print(comparison.verdict)
     print(f"report: {page}")
@@ -198,7 +213,7 @@ def _report(options: Namespace) -> None:
 
 def _demo_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to make")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything drawn")
+    _seed_option(parser, "seed of everything drawn")
 
 
 def _demo(options: Namespace) -> None:
@@ -238,6 +253,12 @@ def _load(options: Namespace) -> SpikeData:
     return load_source(options.source, _reading(options))
 
 
+def _seed_option(parser: ArgumentParser, help: str) -> None:
+    from jsonargparse.typing import NonNegativeInt
+
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help=help)
+
+
 def _device_option(parser: ArgumentParser) -> None:
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
 
@@ -253,6 +274,15 @@ def _fields(kind: type) -> list[str]:
     import dataclasses
 
     return [f.name for f in dataclasses.fields(kind)]
+
+
+def _plain(value: Any) -> Any:
+    return value.as_dict() if hasattr(value, "as_dict") else value
+
+
+def _is_first_process() -> bool:
+    """Whether this is not one of the further processes of a training."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
 
 
 def _value_of(option: str, argv: Sequence[str]) -> str | None:
@@ -295,21 +325,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after ``spikeloom``; those of the process when not given.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    warnings.showwarning = _show_warning
     try:
-        if not words or words[0] in ("-h", "--help"):
-            print(_usage())
-        elif words[0] == "--version":
-            print(__version__)
-        else:
-            _run(words[0], words[1:])
-        return 0
-    except (SpikeloomError, OSError) as error:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return _dispatch(words)
+    except (SpikeloomError, OSError, MemoryError) as error:
         print(f"spikeloom: error: {_one_line(error)}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if "memory" not in str(error):  # how torch says that there is not enough
+            raise
+        print(f"spikeloom: error: {_one_line(MemoryError())}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print("spikeloom: stopped; `fit ... --resume` continues a training.", file=sys.stderr)
+        remedy = "; continue with the same command and --resume" if words[0] == "fit" else ""
+        print(f"spikeloom: stopped{remedy}.", file=sys.stderr)
         return 130
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_usage())
+    elif words[0] == "--version":
+        print(__version__)
+    else:
+        _run(words[0], words[1:])
+    return 0
 
 
 def _run(name: str, words: list[str]) -> None:
@@ -326,6 +367,8 @@ def _run(name: str, words: list[str]) -> None:
     VERBS[name].options(parser, words)
     try:
         options = parser.parse_args(words)
+    except SystemExit:  # --help has been answered
+        return
     except ArgumentError as error:
         raise ConfigError(_about_options(str(error), parser, name)) from error
     VERBS[name].run(options)
@@ -345,14 +388,31 @@ def _about_options(message: str, parser: ArgumentParser, verb: str) -> str:
     """One sentence about options that do not fit, from the parser's own message."""
     value = re.search(r'Parser key "([^"]+)"(?:.*?)[Gg](?:ot|iven) value: (.*?)(?:\n|$)', message, re.DOTALL)
     if value:
-        return f"--{value[1]} cannot be {value[2].strip()!r}; `spikeloom {verb} --help` tells what it takes."
+        given = value[2].strip()
+        return f"{_option(value[1])} cannot be {given!r}; `spikeloom {verb} --help` tells what it takes."
+    bounds = re.search(r'Parser key "([^"]+)":\s+Not of type.*: (\S+) does not conform to restriction v(\S+)', message)
+    if bounds:
+        return f"{_option(bounds[1])} is {bounds[2]}, but must be {bounds[3]}; give another value."
+    number = re.search(r'Parser key "([^"]+)":\s+Not of type.*: (\'.*\')', message)
+    if number:
+        return f"{_option(number[1])} is {number[2]}, but must be a whole number; give another value."
+    file = re.search(r'Parser key "([^"]+)":\s+Unable to load config \W([^\s"\']*)', message)
+    if file:
+        return (
+            f"--{file[1]} names the file '{file[2]}', which is no readable YAML file; check the path and its content."
+        )
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
     if unknown:
         known = [option for action in parser._actions for option in action.option_strings]
         near = difflib.get_close_matches(unknown[1].split("=")[0], known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"`spikeloom {verb} --help` lists the options."
         return f"`spikeloom {verb}` has no option {unknown[1]}; {hint}"
-    return f"{' '.join(message.split())}; `spikeloom {verb} --help` tells the options."
+    message = " ".join(message.split()).replace("arguments are required: ", "options are missing: ")
+    return f"{message.rstrip('.')}; `spikeloom {verb} --help` tells the options."
+
+
+def _option(key: str) -> str:
+    return ("-" if len(key) == 1 else "--") + key
 
 
 def _one_line(error: BaseException) -> str:
@@ -361,11 +421,14 @@ def _one_line(error: BaseException) -> str:
         return (
             f"{place} cannot be read or written: {error.strerror or error}; check the path, permissions and free space."
         )
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; ask for fewer or shorter trials, or a smaller model or batch."
     return " ".join(str(error).split())
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    if issubclass(category, UserWarning):
+    """Show our own warnings as a line each; what libraries warn of is for programmers."""
+    if issubclass(category, SpikeloomWarning) and _is_first_process():
         print(f"spikeloom: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 

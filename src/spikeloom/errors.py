@@ -1,4 +1,4 @@
-"""Errors a user can cause: each is one full sentence saying what was wrong, the value seen and what to do."""
+"""Errors that users can cause, and warnings: a full sentence says what was wrong, the value seen and what to do."""
 
 
 class SpikeloomError(Exception):
@@ -15,3 +15,7 @@ class ConfigError(SpikeloomError, ValueError):
 
 class RunError(SpikeloomError, RuntimeError):
     """A run folder that is missing, incomplete or in the way."""
+
+
+class SpikeloomWarning(UserWarning):
+    """Something a user should know of a result; the command line prints it as a line."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 LINE_EVERY_S = 15.0
@@ -59,3 +61,27 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+@contextmanager
+def counted(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Progress of work that learns its total on the way: gives a function of the number of parts done and to do.
+
+    Example:
+        >>> with counted("comparing") as progress:
+        ...     progress(1, 2)
+        ...     progress(2, 2)
+    """
+    shown: Progress | None = None
+
+    def at(done: int, total: int) -> None:
+        nonlocal shown
+        if shown is None:
+            shown = Progress(name, total).__enter__()
+        shown.at(done)
+
+    try:
+        yield at
+    finally:
+        if shown is not None:
+            shown.__exit__(None, None, None)

@@ -5,16 +5,20 @@ environment.json     versions, device, seed, command
 data.json            what the model was trained on: source, how it was read, splits, hash
 metrics.csv          training and validation loss over time
 weights.safetensors  the model
-resume/              the state of an unfinished training
+resume/              the state of an unfinished training; gone when it has ended
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import platform
+import shlex
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,10 +26,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from spikeloom.atomic import atomic
+from spikeloom.data.containers import check_place
 from spikeloom.errors import RunError
 
 METRICS = ("stage", "step", "seconds", "learning_rate", "loss", "validation_loss")
@@ -38,24 +44,41 @@ class Run:
     folder: Path
 
     @classmethod
-    def create(cls, folder: str | Path) -> Run:
-        """A run in a new folder.
+    def create(cls, folder: str | Path, files: Mapping[str, Mapping[str, Any]] | None = None) -> Run:
+        """A run in a new folder, which appears with all of its first files or not at all.
+
+        Args:
+            folder: The folder to make; an empty one may be there.
+            files: Contents by file name, ending in .yaml or .json.
 
         Raises:
             RunError: If the folder holds something already.
         """
+        folder = Path(folder).absolute()
         cls.refuse_occupied(folder)
-        (Path(folder) / "resume").mkdir(parents=True, exist_ok=True)
-        return cls(Path(folder))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        try:
+            for name, content in (files or {}).items():
+                write = cls(unfinished).write_yaml if name.endswith(".yaml") else cls(unfinished).write_json
+                write(name, content)
+            umask = os.umask(0)
+            os.umask(umask)
+            unfinished.chmod(0o777 & ~umask)  # temporary folders start private; the result is an ordinary one
+            if folder.exists():
+                folder.rmdir()
+            unfinished.replace(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return cls(folder)
 
     @staticmethod
-    def refuse_occupied(folder: str | Path) -> None:
-        """Raise a RunError if the folder holds something already."""
+    def refuse_occupied(folder: str | Path, remedy: str = "choose another --out") -> None:
+        """Raise an error if the folder holds something already, or could not be made."""
         folder = Path(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunError(
-                f"{folder} exists and is not an empty folder; choose another --out, or add --resume to continue a run."
-            )
+            raise RunError(f"{folder} exists and is not an empty folder; {remedy}.")
+        check_place(folder / "config.yaml")
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -79,6 +102,11 @@ class Run:
         """Whether training has ended and the weights are final."""
         return (self.folder / "weights.safetensors").is_file() and not self.checkpoint.exists()
 
+    def finish(self) -> None:
+        """Drop the state of the training, which has ended."""
+        self.checkpoint.unlink(missing_ok=True)
+        shutil.rmtree(self.checkpoint.parent, ignore_errors=True)
+
     def write_yaml(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a YAML file, all of it or nothing."""
         with atomic(self.folder / name) as temporary:
@@ -87,7 +115,7 @@ class Run:
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file, all of it or nothing."""
         with atomic(self.folder / name) as temporary:
-            temporary.write_text(json.dumps(content, indent=1, default=str) + "\n")
+            temporary.write_text(strict_json(content) + "\n")
 
     def read_yaml(self, name: str) -> dict[str, Any]:
         """Read a YAML file of the folder; plain values only."""
@@ -127,10 +155,40 @@ class Run:
 
     def forget_metrics_after(self, stages_done: list[str], stage: str, step: int) -> None:
         """Drop lines later than a checkpoint, which a resumed training will write again."""
+        if not (self.folder / "metrics.csv").exists():
+            return
         table = self.metrics()
         kept = table[table.stage.isin(stages_done) | ((table.stage == stage) & (table.step <= step))]
         with atomic(self.folder / "metrics.csv") as temporary:
             kept.to_csv(temporary, index=False)
+
+
+def strict_json(content: Any) -> str:
+    """JSON that any program can read: what is not a number becomes null.
+
+    Example:
+        >>> print(strict_json({"loss": float("nan"), "bins": (1, 2)}))
+        {
+         "loss": null,
+         "bins": [
+          1,
+          2
+         ]
+        }
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(k): plain(v) for k, v in value.items()}
+        if isinstance(value, np.ndarray | np.generic):
+            return plain(value.tolist())
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        return value if isinstance(value, str | int) or value is None else str(value)
+
+    return json.dumps(plain(content), indent=1, allow_nan=False)
 
 
 def environment(seed: int, device: str, precision: str) -> dict[str, Any]:
@@ -138,7 +196,7 @@ def environment(seed: int, device: str, precision: str) -> dict[str, Any]:
     packages = ("spikeloom", "torch", "lightning-fabric", "numpy", "scipy", "pandas", "h5py", "safetensors")
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": seed,
         "device": device,
         "precision": precision,

@@ -7,6 +7,7 @@ would have had.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -29,10 +30,14 @@ from spikeloom.run import Run
 if TYPE_CHECKING:
     from spikeloom.data.spikedata import SpikeData
 
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it tells of itself is no news to a user
+
 CHECKPOINT_EVERY_S = 60.0
 """Seconds of training that a killed run can lose, up to the next validation."""
 VALIDATION_SEED = 7
 """Validation draws the same noise every time, so that its loss moves only when the weights do."""
+PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
+"""Weights stay in single precision, because losses, averages and checkpoints are taken from them."""
 VALIDATION_TRIALS = 512
 VALIDATION_BATCH = 128
 
@@ -65,9 +70,13 @@ class StageConfig:
     """Stop after this many validations without improvement; never when not set."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "validate_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least 1.")
+        for name, least in (("steps", 1), ("batch_size", 1), ("validate_every", 1), ("warmup_steps", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
+        if self.patience is not None and self.patience < 1:
+            raise ConfigError(f"patience is {self.patience}, but must be at least 1, or null to never stop early.")
+        if not self.weight_decay >= 0:
+            raise ConfigError(f"weight_decay is {self.weight_decay}, but must not be negative.")
         if not (self.learning_rate > 0 and self.clip > 0 and 0 <= self.ema < 1 and self.horizon >= 1):
             raise ConfigError(
                 f"learning_rate {self.learning_rate} and clip {self.clip} must be positive, ema {self.ema} must lie in "
@@ -120,12 +129,23 @@ class Engine:
     strategy: str = "auto"
     """Fabric strategy; ddp when there are several processes."""
     precision: str = "auto"
-    """Fabric precision, for example 32-true or bf16-mixed; auto takes bf16-mixed where a GPU has it, else 32-true."""
+    """32-true, 16-mixed or bf16-mixed; auto takes bf16-mixed where a GPU has it, else 32-true."""
     seed: int = 0
     """Seed of initial weights and of everything drawn in training."""
 
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision is '{self.precision}', but must be one of {', '.join(PRECISIONS)}.")
+        for name, least in (("devices", 1), ("num_nodes", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
+
     def fabric(self) -> Fabric:
-        """A launched Fabric."""
+        """A Fabric that is not launched yet, so that its other processes need not start in vain.
+
+        Raises:
+            ConfigError: If this machine does not have what is asked for.
+        """
         precision = self.precision
         if precision == "auto":
             on_gpu = self.device in ("auto", "cuda", "gpu") and torch.cuda.is_available()
@@ -141,8 +161,8 @@ class Engine:
             )
         except (ValueError, RuntimeError, ImportError) as error:  # Fabric refuses what the machine does not have
             reason = " ".join(str(error).split())
-            raise ConfigError(f"training cannot run with {self}: {reason}") from error
-        fabric.launch()
+            asked = ", ".join(f"{k} {getattr(self, k)}" for k in ("device", "devices", "num_nodes", "strategy"))
+            raise ConfigError(f"this machine cannot run {asked}, precision {precision}: {reason}") from error
         return fabric
 
 
@@ -154,21 +174,23 @@ def fit(
     Args:
         model: A module with ``stages``.
         data: Recording with splits "train" and "val".
-        run: Folder for metrics, checkpoints and the trained model; a checkpoint in it is resumed. Nothing is written
-            without.
-        engine: Devices and precision, or a launched Fabric.
+        run: Folder for metrics, checkpoints and the trained model; a checkpoint in it is resumed, and without one
+            training starts from the beginning. Nothing is written without.
+        engine: Devices and precision, or a Fabric.
         seed: Seed of everything drawn in training.
 
     Raises:
         RunError: If the checkpoint belongs to another model, or the loss is no longer a number.
     """
     fabric = engine if isinstance(engine, Fabric) else (engine or Engine()).fabric()
+    fabric.launch()
     model.to(fabric.device)
     writing = run if fabric.is_global_zero else None
     resumed = Checkpoint.load(run.checkpoint, model) if run is not None and run.checkpoint.exists() else None
     done = list(resumed.done) if resumed else []
-    if writing is not None and resumed is not None:
-        writing.forget_metrics_after(done, resumed.stage, resumed.step)
+    if writing is not None:
+        writing.forget_metrics_after(done, *((resumed.stage, resumed.step) if resumed else ("", 0)))
+    fabric.barrier()  # every process has read the checkpoint before a new one takes its place
     for index, stage in enumerate(model.stages(data)):
         if stage.name in done:
             continue
@@ -178,7 +200,7 @@ def fit(
     model.eval()
     if writing is not None:
         model.save(writing.folder)
-        writing.checkpoint.unlink(missing_ok=True)
+        writing.finish()
     fabric.barrier()
 
 
@@ -195,11 +217,27 @@ class _Training:
     seed: int
 
 
+class _Loss(nn.Module):
+    """The loss of chosen trials as a ``forward``, around which Fabric sets the precision and joins processes."""
+
+    def __init__(self, module: nn.Module, trials: Batch):
+        super().__init__()
+        self.module, self.trials = module, trials
+
+    def forward(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
+        return self.module.loss(self.trials[chosen], generator)
+
+
 def _train(job: _Training, resumed: Checkpoint | None) -> None:
     fabric, stage, config = job.fabric, job.stage, job.stage.config
     train = stage.train.to(fabric.device)
     validation = stage.validation[:VALIDATION_TRIALS].to(fabric.device)
     batch_size = min(config.batch_size, len(train))
+    if batch_size < fabric.world_size:
+        raise ConfigError(
+            f"a step of stage '{stage.name}' has {batch_size} trials for {fabric.world_size} processes; "
+            "train with fewer devices, or more trials in a batch."
+        )
     parameters = [p for p in stage.module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     averaged = [p.detach().clone() for p in parameters] if config.ema else []
@@ -208,8 +246,7 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
     if resumed is not None:
         first_step, seconds = resumed.step, resumed.seconds
         resumed.restore(parameters, optimizer, averaged, best)
-    module, wrapped = fabric.setup(stage.module, optimizer)
-    module.mark_forward_method("loss")
+    module, wrapped = fabric.setup(_Loss(stage.module, train), optimizer)
     generator = torch.Generator(fabric.device)
     started = saved = time.perf_counter()
     losses: list[Tensor] = []
@@ -222,7 +259,7 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
             chosen = _trials(job.seed, job.index, step, batch_size, len(train))
             mine = torch.from_numpy(chosen[fabric.global_rank :: fabric.world_size]).to(fabric.device)
             generator.manual_seed(_mix(job.seed, job.index, step, fabric.global_rank))
-            loss = module.loss(train[mine], generator)
+            loss = module(mine, generator)
             fabric.backward(loss)
             fabric.clip_gradients(module, wrapped, max_norm=config.clip, error_if_nonfinite=False)
             wrapped.step()
@@ -236,15 +273,16 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
                 progress.at(step + 1)
                 continue
 
-            mean_loss = float(torch.stack(losses).mean())
+            # All processes go by the same numbers, so that they stop, or fail, together.
+            mean_loss = float(fabric.all_reduce(torch.stack(losses).mean(), reduce_op="mean"))
             losses.clear()
-            if not math.isfinite(mean_loss):
-                raise RunError(
-                    f"the loss of stage '{stage.name}' is {mean_loss} at step {step + 1}; "
-                    "lower its learning_rate, or train in 32-true precision."
-                )
             with _swapped(parameters, averaged):
-                value = _validate(stage.module, validation, generator)
+                value = fabric.broadcast(_validate(stage.module, validation, generator))
+                if not math.isfinite(mean_loss + value):
+                    raise RunError(
+                        f"the loss of stage '{stage.name}' is {mean_loss} at step {step + 1} ({value} in validation); "
+                        "lower its learning_rate, or train in 32-true precision."
+                    )
                 best.consider(value, parameters)
             progress.at(step + 1, f"loss {mean_loss:.5f}, validation {value:.5f}")
             now = time.perf_counter()

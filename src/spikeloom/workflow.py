@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikeloom.config import from_mapping, merged, read_preset
+from spikeloom.config import flattened, from_mapping, merged, read_preset
+from spikeloom.data.containers import check_place
 from spikeloom.data.files import save
 from spikeloom.data.reading import Reading
 from spikeloom.data.sources import DATASETS, content_hash, load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError
+from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model, model_class
+from spikeloom.progress import counted
 from spikeloom.run import Run, environment
 from spikeloom.training import Engine, StageConfig, fit
 
@@ -40,17 +41,25 @@ def preset_config(preset: str | Path, changes: dict[str, Any] | None = None, max
     """
     content = read_preset(preset)
     kind = model_class(content.pop("model")).Config
-    config = from_mapping(kind, merged(content, changes or {}), f"preset '{preset}'")
+    return limited(from_mapping(kind, merged(content, changes or {}), f"preset '{preset}'"), max_steps)
+
+
+def limited(config: Any, max_steps: int | None) -> Any:
+    """The configuration with no stage longer than a number of steps.
+
+    Raises:
+        ConfigError: If the limit is not positive.
+    """
     if max_steps is None:
         return config
     if max_steps < 1:
         raise ConfigError(f"max_steps is {max_steps}, but must be at least 1.")
-    limited = {
+    shorter = {
         f.name: dataclasses.replace(stage, steps=min(stage.steps, max_steps))
         for f in dataclasses.fields(config)
         if isinstance(stage := getattr(config, f.name), StageConfig)
     }
-    return dataclasses.replace(config, **limited)
+    return dataclasses.replace(config, **shorter)
 
 
 def start_run(
@@ -79,42 +88,101 @@ def start_run(
     reading, engine = reading or Reading(), engine or Engine()
     kind = model_class(read_preset(preset)["model"])
     config = config or preset_config(preset)
-    Run.refuse_occupied(out)
+    Run.refuse_occupied(out, "choose another --out, or add --resume to continue a run")
+    if Path(source).is_dir():
+        raise DataError(f"{source} is a folder; fit to a recording: a file, or the name of a data set.")
+    fabric = engine.fabric()
     data = with_default_splits(load_source(source, reading))
     model = kind.make(data, config, engine.seed)
-    fabric = engine.fabric()
-    run = Run(Path(out))
+    fabric.launch()
     if fabric.is_global_zero:
-        run = Run.create(out)
-        run.write_yaml("config.yaml", {"model": model.name, **dataclasses.asdict(config)})
-        facts = environment(
-            engine.seed, f"{fabric.world_size} x {fabric.device.type}", fabric.strategy.precision.precision
-        )
-        run.write_json("environment.json", facts | {"preset": str(preset), "engine": dataclasses.asdict(engine)})
-        run.write_json("data.json", _data_record(source, reading, data))
+        precision = fabric.strategy.precision.precision
+        facts = environment(engine.seed, f"{fabric.world_size} x {fabric.device.type}", precision)
+        files = {
+            "config.yaml": {"model": model.name, **dataclasses.asdict(config)},
+            "environment.json": facts | {"preset": str(preset), "engine": dataclasses.asdict(engine)},
+            "data.json": _data_record(source, reading, data),
+        }
+        Run.create(out, files)
     fabric.barrier()
-    fit(model, data, run, fabric, engine.seed)
+    fit(model, data, Run(Path(out)), fabric, engine.seed)
     return model
 
 
-def resume_run(folder: str | Path) -> GenerativeModel:
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """What a run folder says of its training."""
+
+    model: str
+    config: Any
+    source: str
+    reading: Reading
+    engine: Engine
+
+    @classmethod
+    def of(cls, run: Run) -> Recorded:
+        """Read it; a stranger's folder may say anything, so everything is checked.
+
+        Raises:
+            SpikeloomError: If the folder is damaged.
+        """
+        content = run.read_yaml("config.yaml")
+        kind = model_class(str(content.pop("model", None)))
+        facts, record = run.read_json("environment.json"), run.read_json("data.json")
+        engine, reading = facts.get("engine", {}), record.get("reading", {})
+        if not isinstance(reading, dict):
+            raise RunError(f"{run.folder / 'data.json'} is damaged: its reading is {reading!r}; fit the run again.")
+        return cls(
+            str(facts.get("preset")),
+            from_mapping(kind.Config, content, str(run.folder / "config.yaml")),
+            str(record.get("source")),
+            Reading.from_dict(reading),
+            from_mapping(Engine, engine, str(run.folder / "environment.json")),
+        )
+
+    def refuse_change(self, run: Run, **asked: Any) -> None:
+        """A resumed training ends in the weights it would have had, so only devices and precision may change.
+
+        Args:
+            run: The run, for the message.
+            asked: Fields of this class, as asked for.
+
+        Raises:
+            ConfigError: If something asked for is not what the run has.
+        """
+        if "source" in asked:
+            asked["source"] = _place(asked["source"])
+        mine, theirs = (_plain_values({name: d[name] for name in asked}) for d in (vars(self), asked))
+        for name, value in theirs.items():
+            free = name.startswith("engine.") and name != "engine.seed"
+            if not free and value != mine[name]:
+                raise ConfigError(
+                    f"the run {run.folder} has {name.partition('.')[2] or name} {mine[name]!r}, but {value!r} was "
+                    "asked for; a resumed run keeps what it began with: leave that out, or fit a new run."
+                )
+
+
+def resume_run(folder: str | Path, engine: Engine | None = None) -> GenerativeModel:
     """Continue a training that was cut, with its own configuration, recording and seed; it ends in the same weights.
 
     A finished run is returned as it is.
 
+    Args:
+        folder: The run.
+        engine: Devices and precision to go on with; those of the run when not given. The seed is that of the run.
+
     Raises:
-        RunError: If the folder is not a run.
+        SpikeloomError: If the folder is not a run, or its recording has changed.
     """
     run = Run.open(folder)
     if run.finished:
         return load_model(folder)
-    content = run.read_yaml("config.yaml")
-    kind = model_class(str(content.pop("model", None)))
-    config = from_mapping(kind.Config, content, str(run.folder / "config.yaml"))
-    engine = from_mapping(Engine, run.read_json("environment.json").get("engine", {}), "environment.json")
+    recorded = Recorded.of(run)
+    seed = recorded.engine.seed
+    fabric = (engine or recorded.engine).fabric()
     data = load_source(run.folder)
-    model = kind.make(data, config, engine.seed)
-    fit(model, data, run, engine.fabric(), engine.seed)
+    model = model_class(str(run.read_yaml("config.yaml")["model"])).make(data, recorded.config, seed)
+    fit(model, data, run, fabric, seed)
     return model
 
 
@@ -160,16 +228,19 @@ def report_run(
     from spikeloom.report.page import write_report
 
     run = Run.open(folder)
+    page = Path(out) if out else run.folder / "report.html"
+    check_place(page)
     model = load_model(folder)
     data = load_source(run.folder)
     test = held_out(data)
     if generated is None:
         generated = sample_like(model, test, GENERATED_PER_TEST_TRIAL * test.n_trials, seed=seed)
-    comparison = compare(data, generated, seed=seed, reconstruction_rates=model.infer(data)[1])
+    with counted("comparing") as progress:
+        comparison = compare(data, generated, seed=seed, reconstruction_rates=model.infer(data)[1], progress=progress)
     facts = run.read_json("environment.json")
     record = run.read_json("data.json")
     page = write_report(
-        Path(out) if out else run.folder / "report.html",
+        page,
         real=data,
         generated=generated,
         comparison=comparison.to_dict(),
@@ -208,12 +279,24 @@ def write_scores(comparison: Comparison, path: str | Path) -> None:
     Run(path.parent).write_json(path.name, comparison.to_dict())
 
 
+def _place(source: str) -> str:
+    return source if source in DATASETS and not Path(source).exists() else str(Path(source).resolve())
+
+
+def _plain_values(content: dict[str, Any]) -> dict[str, Any]:
+    """Values by dotted name, whatever configurations they lie in."""
+    result: dict[str, Any] = {}
+    for name, value in content.items():
+        nested = dataclasses.is_dataclass(value)
+        result |= {f"{name}.{k}": v for k, v in flattened(value).items()} if nested else {name: value}
+    return result
+
+
 def _data_record(source: str, reading: Reading, data: SpikeData) -> dict[str, Any]:
-    place = source if source in DATASETS else str(Path(source).resolve())
     return {
-        "source": place,
+        "source": _place(source),
         "reading": reading.to_dict(),
         "hash": content_hash(data),
         "splits": {name: indices.tolist() for name, indices in data.splits.items()},
-        "summary": json.loads(json.dumps(data.summary(), default=str)),
+        "summary": data.summary(),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 import zipfile
 import zlib
@@ -95,6 +96,17 @@ def check_readable(path: Path) -> None:
         raise DataError(f"there is no file {path}; check the path.")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); copy or download it again.")
+
+
+def check_place(path: Path) -> None:
+    """Raise a DataError where no file can be written, before the work that would fill it; creates nothing."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; name a file to write.")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise DataError(f"{path} cannot be written: {parent} is a file, not a folder; choose another place.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise DataError(f"{path} cannot be written: {parent} may not be changed by this user; choose another place.")
 
 
 def open_npz(path: Path) -> dict[str, Stored]:

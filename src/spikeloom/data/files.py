@@ -15,6 +15,7 @@ from spikeloom.data.arrays import from_arrays
 from spikeloom.data.containers import (
     Stored,
     all_or_nothing,
+    check_place,
     check_readable,
     open_hdf5,
     open_matlab,
@@ -101,9 +102,24 @@ def save(data: SpikeData, path: str | Path) -> None:
         with all_or_nothing(path) as temporary:
             _WRITE[ending](temporary, arrays)
     else:
-        raise DataError(
-            f"{path}: the ending '{path.suffix}' is not known; spikeloom writes {', '.join([*_WRITE, '.nwb'])}."
-        )
+        raise _unknown_ending(path)
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuse a file that ``save`` could not write, before the work that would fill it; creates nothing.
+
+    Raises:
+        DataError: If the ending is unknown, the path is a folder, or no file can be made there.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (*_WRITE, ".nwb"):
+        raise _unknown_ending(path)
+    check_place(path)
+
+
+def _unknown_ending(path: Path) -> DataError:
+    known = ", ".join([*_WRITE, ".nwb"])
+    return DataError(f"{path}: the ending '{path.suffix}' is not known; spikeloom writes {known}.")
 
 
 def _load_nwb(path: Path, reading: Reading) -> SpikeData:

@@ -1,0 +1,76 @@
+"""A recording in words and numbers, as a person reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spikeloom.data.spikedata import SpikeData
+
+MOST = 12
+"""Names and numbers listed before a list is cut."""
+
+
+def description(data: SpikeData) -> str:
+    """What was understood of a recording, a line for each thing; what was guessed or dropped comes last.
+
+    Example:
+        >>> import numpy as np
+        >>> print(description(SpikeData(np.ones((4, 10, 3), int), bin_s=0.02)))
+        trials          4 of 10 bins (0.2 s), 0.8 s in all
+        bins            20 ms
+        neurons         3, none of them silent
+        rates           50 Hz on average, 50 to 50 Hz
+        spikes          120, at most 1 in a bin
+        signals         none
+        trial columns   none
+        neuron columns  none
+        splits          none; fitting makes train, val and test
+    """
+    facts = data.summary()
+    rate, silent, (low, high) = facts["rate_hz"], facts["silent_neurons"], facts["bins"]
+    bins = f"{low}" if low == high else f"{low} to {high}"
+    seconds = (
+        f"{_short(low * data.bin_s)}" if low == high else f"{_short(low * data.bin_s)} to {_short(high * data.bin_s)}"
+    )
+    splits = ", ".join(f"{name} {n}" for name, n in facts["splits"].items())
+    lines = {
+        "trials": f"{data.n_trials} of {bins} bins ({seconds} s), {_short(facts['duration_s'])} s in all",
+        "bins": f"{_short(1e3 * data.bin_s)} ms",
+        "neurons": f"{data.n_neurons}, "
+        + (f"{len(silent)} silent: {_listed(silent)}" if silent else "none of them silent"),
+        "rates": f"{_short(rate['mean'])} Hz on average, {_short(rate['min'])} to {_short(rate['max'])} Hz",
+        "spikes": f"{facts['spikes']}, at most {facts['max_count']} in a bin",
+        "signals": "; ".join(
+            f"{name} ({', '.join(s['columns']) or s['dims']}{' in ' + s['unit'] if s['unit'] else ''})"
+            for name, s in facts["signals"].items()
+        )
+        or "none",
+        "trial columns": _listed(facts["trial_columns"]),
+        "neuron columns": _listed(facts["neuron_columns"]),
+        "splits": splits or "none; fitting makes train, val and test",
+    }
+    if data.rates is not None or data.latents is not None:
+        latents = "" if data.latents is None else f"{facts['latents']} latents"
+        lines["also has"] = " and ".join(filter(None, ["rates" if data.rates is not None else "", latents]))
+    shown = [f"{name:16}{text}" for name, text in lines.items()]
+    for name, value in facts["provenance"].items():
+        values = value if name == "notes" else [_flat(value)]
+        shown += [f"{name if i == 0 else '':16}{text}" for i, text in enumerate(values)]
+    return "\n".join(shown)
+
+
+def _short(number: float) -> str:
+    return f"{number:.4g}" if abs(number) < 1e4 else f"{number:.0f}"
+
+
+def _listed(values: list[Any]) -> str:
+    more = f", ... ({len(values)} in all)" if len(values) > MOST else ""
+    return (", ".join(map(str, values[:MOST])) + more) or "none"
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_flat(v)}" for k, v in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return _listed([_flat(v) for v in value])
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
