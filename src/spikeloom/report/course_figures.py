@@ -58,20 +58,21 @@ def psth(
     common = sorted(common, key=lambda c: (len(c), c))
     shown = [common[i] for i in np.unique(np.linspace(0, len(common) - 1, min(4, len(common))).round().astype(int))]
     responses = [_responses(d, each, shown) for (_, d, *_), each in zip(sets, labels)]
+    chosen = list(neurons or ())
     if neurons is None:
         spread = np.nanvar(responses[-2], axis=(0, 1)) / np.maximum(np.nanmean(responses[-2], axis=(0, 1)), 1e-9)
-        neurons = np.argsort(-np.nan_to_num(spread), kind="stable")[:3].tolist()
-    figure = new_figure(11.0, 0.6 + 1.7 * len(neurons))
-    axes = figure.subplots(len(neurons), len(shown), sharex=True, sharey="row", squeeze=False)
+        chosen = np.argsort(-np.nan_to_num(spread), kind="stable")[:3].tolist()
+    figure = new_figure(11.0, 0.6 + 1.7 * len(chosen))
+    axes = figure.subplots(len(chosen), len(shown), sharex=True, sharey="row", squeeze=False)
     for (name, data, colour, width), rates in zip(sets, responses):
         rates = rates[:, np.isfinite(rates).any(axis=(0, 2))]
         time = (np.arange(rates.shape[1]) + 0.5) * data.bin_s
-        for row, neuron in enumerate(neurons):
+        for row, neuron in enumerate(chosen):
             for column in range(len(shown)):
                 axes[row, column].plot(time, rates[column, :, neuron], color=colour, linewidth=width, label=name)
     for column, condition in enumerate(shown):
         axes[0, column].set_title(f"condition {condition}")
-    for row, neuron in enumerate(neurons):
+    for row, neuron in enumerate(chosen):
         axes[row, 0].set_ylabel(f"neuron {neuron + 1}")
         axes[row, 0].set_ylim(0, None)
     legend_above(figure, axes[0, 0])
@@ -137,6 +138,8 @@ def latents(encoded: SpikeData, generated: SpikeData, n_channels: int = 4, n_tri
     if axes_of_variance.shape[1] == 1:
         axes_of_variance = np.hstack([axes_of_variance, np.zeros_like(axes_of_variance)])
     reach = 1.05 * np.abs((points - mean) @ axes_of_variance).max(axis=0)
+    others = np.abs((generated.latents[generated.valid] - mean) @ axes_of_variance).max(axis=0)
+    reach = np.clip(1.05 * others, reach, 2 * reach)  # a generator that runs away must not hide the real paths
     for each, (data, colour, name) in zip(planes, sides):
         for trial in range(min(n_trials, data.n_trials)):
             path = (data.latents[trial, : data.lengths[trial]] - mean) @ axes_of_variance  # type: ignore[index]
@@ -170,7 +173,7 @@ def _latent_spectrum(axes: Axes, sides: list[tuple[SpikeData, str, str]], mean: 
         return
     bin_s = sides[0][0].bin_s
     frequencies = np.fft.rfftfreq(n_bins, bin_s)[1:]
-    window = get_window("hann", n_bins)[:, None]
+    window = np.asarray(get_window("hann", n_bins))[:, None]
     density = 2 * bin_s / float((window**2).sum())
     used = scale > 0
     for data, colour, name in sides:
@@ -197,16 +200,15 @@ def training_curves(metrics: pd.DataFrame) -> Figure:
     Raises:
         DataError: If nothing was logged.
     """
-    logged = metrics.replace([np.inf, -np.inf], np.nan)
-    logged = logged[logged[["loss", "validation_loss"]].notna().any(axis=1)]
-    stages = list(pd.unique(logged["stage"]))
+    finite = np.isfinite(metrics[["loss", "validation_loss"]].to_numpy(dtype=float))
+    stages = list(dict.fromkeys(metrics["stage"][finite.any(axis=1)]))
     if not stages:
         raise DataError("no training loss was logged.")
     figure = new_figure(11.0, 3.0)
     axes = figure.subplots(1, len(stages), squeeze=False)[0]
     for each, stage in zip(axes, stages):
-        rows = logged[logged["stage"] == stage]
-        loss, validation = (rows.dropna(subset=[name]) for name in ("loss", "validation_loss"))
+        own = (metrics["stage"] == stage).to_numpy()
+        loss, validation = (metrics.loc[own & finite[:, column]] for column in range(2))
         each.plot(loss["step"], loss["loss"], color=FLOOR, linewidth=1.4, label="training")
         marker = {"marker": "o", "markersize": 3.5} if len(validation) < 60 else {}
         each.plot(validation["step"], validation["validation_loss"], color=REAL, label="validation", **marker)
@@ -216,7 +218,7 @@ def training_curves(metrics: pd.DataFrame) -> Figure:
         each.set_title(str(stage))
         each.set(xlabel="step", ylabel="loss")
         # Single lucky batches would squeeze everything else together.
-        low = float(np.nanmin([loss["loss"].quantile(0.02), validation["validation_loss"].min()]))
+        low = float(pd.Series([loss["loss"].quantile(0.02), validation["validation_loss"].min()]).min())
         top = each.get_ylim()[1]
         if low > 0 and top / low > 5:
             each.set(yscale="log", ylim=(0.85 * low, top * 1.1))

@@ -148,6 +148,8 @@ def copying(memorisation: Mapping[str, Any]) -> dict[str, Any]:
         )
         if alarm and memorisation.get("reasons"):
             sentences.append(f"Alarm: {'; '.join(memorisation['reasons'])}.")
+        elif not alarm and detectable is not None and detectable >= 1:
+            sentences.append("The generated trials crowd around few real ones, so that the estimate says little.")
         elif not alarm and detectable is not None:
             sentences.append(f"A share above {max(detectable, 0.1):.2f} would have been noticed.")
     ratio = glossary.number(memorisation.get("nn_ratio"))
@@ -185,7 +187,7 @@ def table(comparison: Mapping[str, Any], bin_s: float) -> dict[str, list[dict[st
                 "unit": unit,
                 "value": glossary.with_error(value, glossary.scaled(se, 1.96)),
                 "floor": glossary.with_error(floor, floor_sd),
-                "control": glossary.with_error(control, floor_sd)[0],
+                "control": glossary.digits(0.0 if negligible(control, floor_sd) else control),
                 "score": "" if score is None else two_decimals(score),
                 "level": level,
                 "reading": reading.replace("constant-rate ", ""),
@@ -217,6 +219,12 @@ def bar(row: Mapping[str, Any], score: float) -> dict[str, float | bool]:
         "error": round(high - low, 2),
         "beyond": not SCALE[0] <= score <= SCALE[1],
     }
+
+
+def negligible(control: Any, floor_sd: Any) -> bool:
+    """Whether a control is zero but for the chance that also moves the floor."""
+    ours, scatter = glossary.number(control), glossary.number(floor_sd)
+    return ours is not None and scatter is not None and abs(ours) < scatter
 
 
 def two_decimals(score: float) -> str:

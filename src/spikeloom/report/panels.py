@@ -60,7 +60,8 @@ def matched(real: SpikeData, generated: SpikeData, seed: int = 0) -> tuple[Spike
         table = pd.DataFrame({"condition": [labels[code] for code in trials.condition.tolist()]}) if labelled else None
         return SpikeData(trials.counts, real.bin_s, trials.lengths, trials=table)  # type: ignore[arg-type]
 
-    labelled = bool(labels) and len(set(labels.values())) <= real.n_trials / 2
+    # Windows cut from longer stretches share no time, so that averages over them mean nothing.
+    labelled = bool(labels) and len(set(labels.values())) <= real.n_trials / 2 and "source_bin" not in real.trials
     return (
         as_data(pairing.test, labelled),
         as_data(pairing.draw_generated(rng), labelled and pairing.conditional),
@@ -77,7 +78,6 @@ def panels(
 ) -> list[Panel]:
     """All figures of the report, with captions that quote the comparison."""
     held_out, drawn, floor = matched(real, generated)
-    aligned = "source_bin" not in real.trials
     three = held_out, drawn, floor
 
     def seen(*keys: str) -> str:
@@ -142,7 +142,7 @@ def panels(
             "Average responses to conditions",
             "Orange should follow dark as closely as grey does, the average of as many other real trials.",
             seen("psth_err"),
-            lambda: figures.psth(*(three if aligned else [replace(d, trials=None) for d in three])),
+            lambda: figures.psth(*three),
         ),
         draw(
             "Latent trajectories",
@@ -226,5 +226,5 @@ def latents_seen(encoded: SpikeData | None, generated: SpikeData) -> str:
     if encoded.latents.shape[2] != generated.latents.shape[2]:
         return ""
     ratios = latent_spectrum_ratio(encoded.latents, generated.latents, encoded.lengths, generated.lengths)
-    parts = [f"{value:.2f} at {band}" for band, value in ratios.items() if np.isfinite(value)]
+    parts = [f"{value:.3g} at {band}" for band, value in ratios.items() if np.isfinite(value)]
     return f"Power, generated over encoded: {', '.join(parts)} frequencies (0.9 to 1.1 is good)." if parts else ""

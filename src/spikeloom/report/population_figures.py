@@ -194,7 +194,7 @@ def power_spectrum(real: SpikeData, generated: SpikeData, floor: SpikeData | Non
     # High frequencies are pooled, so that points are evenly spaced on the logarithmic axis.
     starts = np.unique(np.geomspace(1, len(frequencies), 80).round().astype(int)) - 1
     centres = np.add.reduceat(frequencies, starts) / np.diff(starts, append=len(frequencies))
-    density = 2 * real.bin_s / (get_window("hann", n_bins) ** 2).sum()
+    density = 2 * real.bin_s / (np.asarray(get_window("hann", n_bins)) ** 2).sum()
     figure = new_figure(5.4, 3.2)
     axes = figure.subplots()
     seen = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -33,7 +33,7 @@ GENERATED_DENSITY = LinearSegmentedColormap.from_list("generated density", ["#fd
 MIN_SPECTRUM_BINS = 8
 """Shorter trials have no spectrum worth drawing."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 10.5,
