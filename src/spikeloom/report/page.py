@@ -250,7 +250,9 @@ def sizes(real: SpikeData, generated: SpikeData) -> list[tuple[str, str, str]]:
     rows.append(("splits", splits, "–"))
     rows.append(("bins of a trial", *(bins(s) for s in both)))
     rows.append(("neurons", *(str(s["neurons"]) for s in both)))
-    rows.append(("duration", *(f"{s['duration_s']:,.4g} {time_unit(bin_s)}" for s in both)))
+    rows.append(
+        ("duration", *(f"{s['duration_s']:,.{1 if s['duration_s'] < 100 else 0}f} {time_unit(bin_s)}" for s in both))
+    )
     rows.append(("spikes", *(f"{s['spikes']:,}" for s in both)))
     rows.append(("mean rate", *(f"{s['rate_hz']['mean']:.3g} {rate_unit(bin_s)}" for s in both)))
     rows.append(("silent neurons", *(str(len(s["silent_neurons"])) for s in both)))
