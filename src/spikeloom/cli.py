@@ -330,12 +330,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             return _dispatch(words)
     except (SpikeloomError, OSError, MemoryError) as error:
-        print(f"spikeloom: error: {_one_line(error)}", file=sys.stderr)
+        if _is_first_process():
+            print(f"spikeloom: error: {_one_line(error)}", file=sys.stderr)
         return 2
     except RuntimeError as error:
-        if "memory" not in str(error):  # how torch says that there is not enough
+        if "memory" in str(error):  # how torch says that there is not enough
+            print(f"spikeloom: error: {_one_line(MemoryError())}", file=sys.stderr)
+        elif _is_first_process():
             raise
-        print(f"spikeloom: error: {_one_line(MemoryError())}", file=sys.stderr)
+        else:  # most often because the first process has failed, and said why
+            print(f"spikeloom: process {os.environ.get('LOCAL_RANK')} stopped: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         remedy = "; continue with the same command and --resume" if words[0] == "fit" else ""

@@ -16,12 +16,12 @@ import yaml
 from spikeloom.errors import ConfigError
 
 
-def from_mapping(kind: type, content: Mapping[str, Any], where: str = "the configuration") -> Any:
+def from_mapping(kind: type, content: Any, where: str = "the configuration") -> Any:
     """An instance of a configuration class from nested plain values; what is not named keeps its default.
 
     Args:
         kind: A dataclass whose fields are plain values or dataclasses.
-        content: Names and values.
+        content: Mapping of names to values; may come from a stranger's file, so everything in it is checked.
         where: Where the values come from, for error messages.
 
     Raises:
@@ -42,7 +42,7 @@ def from_mapping(kind: type, content: Mapping[str, Any], where: str = "the confi
         raise ConfigError(f"{where} does not hold: {' '.join(str(error).split())}") from error
 
 
-def check_keys(kind: type, content: Mapping[str, Any], where: str, prefix: str = "") -> None:
+def check_keys(kind: type, content: Any, where: str, prefix: str = "") -> None:
     """Refuse keys that are not fields, naming the nearest that is.
 
     Raises:

@@ -265,8 +265,7 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
             wrapped.step()
             wrapped.zero_grad()
             if averaged:
-                # A short memory at first, so that the untrained weights are soon forgotten.
-                decay = min(config.ema, 1 - (1 + step) ** (-2 / 3))
+                decay = averaging_decay(step, config.ema)
                 torch._foreach_lerp_(averaged, [p.detach() for p in parameters], 1 - decay)
             losses.append(loss.detach())
             if (step + 1) % config.validate_every and step + 1 < config.steps:
@@ -338,6 +337,16 @@ def _swapped(parameters: list[nn.Parameter], other: list[Tensor]) -> Iterator[No
     finally:
         with torch.no_grad():
             torch._foreach_copy_(parameters, own)
+
+
+def averaging_decay(step: int, largest: float) -> float:
+    """Decay of the moving average of the weights: short at first, so that the untrained weights are forgotten.
+
+    Example:
+        >>> averaging_decay(0, 0.9999), round(averaging_decay(7000, 0.9999), 4)
+        (0.0, 0.9973)
+    """
+    return min(largest, 1 - (1 + step) ** (-2 / 3))
 
 
 def _trials(seed: int, stage: int, step: int, batch_size: int, n_trials: int) -> np.ndarray:

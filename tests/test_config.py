@@ -1,0 +1,147 @@
+"""Configurations: what a preset, a file and an option may say, and what becomes of it."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from spikeloom.config import flattened, from_mapping, merged, presets, read_preset
+from spikeloom.errors import ConfigError
+from spikeloom.models import model_class
+from spikeloom.models.ldns import LDNSConfig
+from spikeloom.training import Engine, StageConfig
+from spikeloom.workflow import limited, preset_config
+
+
+def test_what_is_not_named_keeps_its_default():
+    config = from_mapping(LDNSConfig, {"prior": {"blocks": 2}})
+    assert config.prior.blocks == 2
+    assert config == dataclasses.replace(LDNSConfig(), prior=dataclasses.replace(LDNSConfig().prior, blocks=2))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"prior": {"blok": 2}}, r"unknown key 'prior.blok'; did you mean 'prior.blocks'"),
+        ({"piror": {}}, r"unknown key 'piror'; did you mean 'prior'"),
+        ({"prior": {3: 2}}, r"unknown key 'prior.3'"),
+        ({"prior": 3}, "has 3 at prior, where names with values belong"),
+        ({"prior": None}, "has None at prior"),
+        ([1, 2], r"has \[1, 2\] at the top"),
+        ({"prior": {"blocks": "two"}}, "prior.blocks.*two"),
+        ({"prior": {"blocks": 1.5}}, r"prior.blocks.*1\.5"),
+        ({"prior": {"blocks": 0}}, "0 blocks"),
+        ({"prior": {"kernel": "s5"}}, "prior.kernel is 's5', but must be one of"),
+        ({"prior_training": {"steps": 0}}, "steps is 0, but must be at least 1"),
+        ({"autoencoder": {"coordinated_dropout": 1.0}}, "must lie between 0 and 1"),
+    ],
+)
+def test_what_does_not_fit_is_named(content, said):
+    with pytest.raises(ConfigError, match=said) as caught:
+        from_mapping(LDNSConfig, content, "FILE")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"validate_every": 0}, "validate_every is 0"),
+        ({"warmup_steps": -1}, "warmup_steps is -1"),
+        ({"patience": 0}, "patience is 0"),
+        ({"weight_decay": -0.1}, r"weight_decay is -0\.1"),
+        ({"learning_rate": 0.0}, r"learning_rate 0\.0"),
+        ({"learning_rate": float("nan")}, "learning_rate nan"),
+        ({"ema": 1.0}, r"ema 1\.0"),
+        ({"horizon": 0.9}, r"horizon 0\.9"),
+        ({"clip": 0.0}, r"clip 0\.0"),
+    ],
+)
+def test_impossible_stages_are_refused(values, said):
+    with pytest.raises(ConfigError, match=said):
+        StageConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"precision": "16-true"}, "precision is '16-true', but must be one of"),
+        ({"devices": 0}, "devices is 0"),
+        ({"num_nodes": 0}, "num_nodes is 0"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_impossible_engines_are_refused(values, said):
+    with pytest.raises(ConfigError, match=said):
+        Engine(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [({"device": "banana"}, "cannot run device banana"), ({"strategy": "banana"}, "strategy banana")],
+)
+def test_engines_that_this_machine_lacks_are_refused(values, said):
+    with pytest.raises(ConfigError, match=said):
+        Engine(**values).fabric()
+
+
+class TestPresets:
+    @pytest.mark.parametrize("name", sorted(presets()))
+    def test_a_complete_configuration_comes_back_from_its_own_yaml(self, name):
+        config = preset_config(name)
+        text = yaml.safe_dump(dataclasses.asdict(config))
+        assert from_mapping(type(config), yaml.safe_load(text)) == config
+
+    @pytest.mark.parametrize("name", sorted(presets()))
+    def test_the_values_of_a_preset_beat_the_defaults_and_changes_beat_the_preset(self, name):
+        content = read_preset(name)
+        kind = model_class(content.pop("model")).Config
+        config = preset_config(name)
+        said = {f"{part}.{key}": value for part, values in content.items() for key, value in values.items()}
+        assert flattened(config).items() >= said.items()
+        assert flattened(config) == flattened(kind()) | said
+        changed = preset_config(name, {"autoencoder": {"latents": 5}})
+        assert flattened(changed) == flattened(config) | {"autoencoder.latents": 5}
+
+    def test_an_unknown_preset_is_named(self):
+        with pytest.raises(ConfigError, match=r"no preset or file 'lnds'; did you mean 'ldns'\?"):
+            read_preset("lnds")
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("prior: {blocks: 2}\n", "does not say which model"),
+            ("model: [ldns]\n", "does not say which model"),
+            ("- ldns\n", "does not say which model"),
+            ("model: 'ldns\n", "is not a YAML file"),
+            ("model: !!python/name:os.system\n", "is not a YAML file"),
+            ("model: lnds\n", "no model 'lnds'"),
+            ("model: ldns\nprior: {blok: 2}\n", "unknown key 'prior.blok'"),
+        ],
+    )
+    def test_a_broken_file_is_named(self, tmp_path, text, said):
+        file = tmp_path / "mine.yaml"
+        file.write_text(text)
+        with pytest.raises(ConfigError, match=said) as caught:
+            preset_config(file)
+        assert "\n" not in str(caught.value)
+
+    def test_a_file_may_be_a_preset(self, tmp_path):
+        file = Path(tmp_path / "mine.yaml")
+        file.write_text("model: gaussian\nautoencoder: {latents: 3}\n")
+        assert preset_config(str(file)).autoencoder.latents == 3
+
+    def test_no_stage_is_longer_than_the_limit(self):
+        config = preset_config("ldns-lorenz", max_steps=2000)
+        assert config.autoencoder_training.steps == 1400
+        assert config.prior_training.steps == 2000
+        with pytest.raises(ConfigError, match="max_steps is 0"):
+            limited(config, 0)
+
+
+def test_merging_does_not_change_its_arguments():
+    base = {"a": {"b": 1}}
+    assert merged(base, {"a": {"c": 2}, "d": 3}) == {"a": {"b": 1, "c": 2}, "d": 3}
+    assert base == {"a": {"b": 1}}

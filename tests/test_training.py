@@ -1,0 +1,288 @@
+"""The training loop: schedules, what is kept, exact resume, precision, and failures that leave a way on."""
+
+import dataclasses
+import errno
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import spikeloom.checkpoint
+import spikeloom.training
+from spikeloom.checkpoint import Best, Checkpoint
+from spikeloom.errors import ConfigError, RunError
+from spikeloom.models.autoencoder import Autoencoder
+from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
+from spikeloom.models.ldns import LDNS
+from spikeloom.priors.diffusion import DiffusionPrior
+from spikeloom.run import Run
+from spikeloom.training import Engine, StageConfig, averaging_decay, fit
+from test_models import FEW, SMALL_AUTOENCODER, SMALL_LDNS, recording
+from toys import OneStage, OneStageConfig
+
+LONGER = StageConfig(steps=9, batch_size=6, validate_every=2, warmup_steps=3)
+LDNS_CONFIG = dataclasses.replace(
+    SMALL_LDNS, autoencoder_training=LONGER, prior_training=dataclasses.replace(LONGER, ema=0.9, patience=50)
+)
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup", "horizon", "percent"),
+    [
+        (1400, 70, 1.3, 13.6),
+        (8320, 320, 1.1, 2.2),
+        (13200, 660, 1.5, 26.6),
+        (7000, 350, 1.3, 13.6),
+        (8000, 200, 1.3, 13.1),
+        (66000, 3300, 1.3, 13.6),
+    ],
+)
+def test_learning_rates_end_where_the_published_ones_do(steps, warmup, horizon, percent):
+    config = StageConfig(steps=steps, warmup_steps=warmup, horizon=horizon, learning_rate=0.5)
+    rates = np.array([config.learning_rate_at(step) for step in range(steps + 1)])
+    assert rates[warmup - 1] == 0.5 == rates.max()
+    np.testing.assert_allclose(rates[:warmup], 0.5 * np.arange(1, warmup + 1) / warmup)
+    assert (np.diff(rates[warmup:]) < 0).all()
+    assert 100 * rates[-1] / 0.5 == pytest.approx(percent, abs=0.06)
+
+
+def test_learning_rates_exist_for_the_oddest_stages():
+    for config in (
+        StageConfig(steps=1, warmup_steps=0, horizon=1.0),
+        StageConfig(steps=5, warmup_steps=5, horizon=1.0),
+        StageConfig(steps=2, warmup_steps=50),
+    ):
+        assert all(0 < config.learning_rate_at(step) <= config.learning_rate for step in range(config.steps))
+
+
+def test_averages_forget_the_untrained_weights():
+    assert averaging_decay(0, 0.9999) == 0
+    assert averaging_decay(1, 0.9999) < 0.4
+    assert round(averaging_decay(7000, 0.9999), 4) == 0.9973
+    assert averaging_decay(10**9, 0.9999) == 0.9999
+
+
+class Line(torch.nn.Module):
+    """A weight pulled towards the data; its validation loss is told by the test."""
+
+    def __init__(self, validation=()):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.validation = iter(validation)
+        self.seen = []
+
+    def loss(self, batch, generator):
+        if not self.training:
+            self.seen.append(float(self.weight))
+            return torch.tensor(float(next(self.validation)))
+        return (self.weight - 1).square().sum()
+
+
+class Model(torch.nn.Module):
+    def __init__(self, line, config):
+        super().__init__()
+        self.line, self.config = line, config
+
+    def stages(self, data):
+        from spikeloom.batch import Batch
+
+        part = Batch.of(data.split("val"))
+        yield spikeloom.training.Stage("line", self.line, part, part, self.config)
+
+
+def trained(validation, **config):
+    line = Line(validation)
+    fit(
+        Model(line, StageConfig(**{"validate_every": 1, "warmup_steps": 0, "learning_rate": 0.1} | config)), recording()
+    )
+    return line
+
+
+class TestWhatIsKept:
+    def test_the_best_weights(self):
+        line = trained([5, 3, 4, 3.5], steps=4)
+        assert float(line.weight) == line.seen[1] != line.seen[3]
+
+    def test_the_last_weights_where_asked(self):
+        line = trained([5, 3, 4, 3.5], steps=4, keep_best=False)
+        assert float(line.weight) == line.seen[3]
+
+    def test_patience_ends_a_stage(self):
+        line = trained([5, 3, 4, 3.5, 1, 1, 1, 1], steps=8, patience=2)
+        assert len(line.seen) == 4
+        assert float(line.weight) == line.seen[1]
+
+    def test_averages_are_what_is_judged_and_kept(self):
+        plain = trained([4, 3, 2, 1], steps=4, keep_best=False)
+        line = trained([4, 3, 2, 1], steps=4, keep_best=False, ema=0.9)
+        assert float(line.weight) == line.seen[-1]
+        expected, weight = 0.0, 0.0
+        for step, weight in enumerate(plain.seen):
+            decay = averaging_decay(step, 0.9)
+            expected = decay * expected + (1 - decay) * weight
+        assert line.seen[-1] == pytest.approx(expected, rel=1e-5)
+        assert line.seen[-1] != weight
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_a_validation_that_is_no_number_is_an_error(self, value):
+        with pytest.raises(RunError, match="at step 2.*lower its learning_rate"):
+            trained([1, value], steps=3)
+
+    def test_a_best_value_is_a_number(self):
+        best = Best([torch.zeros(1)])
+        best.consider(math.nan, [torch.nn.Parameter(torch.ones(1))])
+        assert best.unimproved == 1
+        assert float(best.weights[0]) == 0
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def interrupt(monkeypatch, module, at):
+    """Kill the process at a call of a module's training loss."""
+    calls, loss = [0], module.loss
+
+    def counting(self, *args):
+        if self.training:
+            calls[0] += 1
+            if calls[0] == at:
+                raise Killed
+        return loss(self, *args)
+
+    monkeypatch.setattr(module, "loss", counting)
+
+
+class TestResume:
+    @pytest.fixture
+    def often(self, monkeypatch):
+        monkeypatch.setattr(spikeloom.training, "CHECKPOINT_EVERY_S", -1.0)
+
+    @pytest.fixture(scope="class")
+    def whole(self, tmp_path_factory):
+        run = Run.create(tmp_path_factory.mktemp("whole") / "run")
+        return LDNS.make(recording(ragged=True), LDNS_CONFIG, 3).fit(recording(ragged=True), run, seed=3), run
+
+    @pytest.mark.parametrize("at", [1, 2, 3, 6, 9])
+    @pytest.mark.parametrize("module", [Autoencoder, DiffusionPrior])
+    def test_a_killed_training_ends_in_the_very_weights(self, module, at, whole, often, tmp_path, monkeypatch):
+        data = recording(ragged=True)
+        run = Run.create(tmp_path / "run")
+        with monkeypatch.context() as patch:
+            interrupt(patch, module, at)
+            with pytest.raises(Killed):
+                LDNS.make(data, LDNS_CONFIG, 3).fit(data, run, seed=3)
+        assert not run.finished
+        model = LDNS.make(data, LDNS_CONFIG, 3).fit(data, run, seed=3)
+        assert run.finished
+        for name, value in weights(whole[0]).items():
+            assert torch.equal(value, model.state_dict()[name]), name
+        loss = ["stage", "step", "learning_rate", "loss", "validation_loss"]
+        assert run.metrics()[loss].equals(whole[1].metrics()[loss])
+        assert {p.name for p in run.folder.iterdir()} == {p.name for p in whole[1].folder.iterdir()}
+
+    def test_without_a_checkpoint_it_starts_again(self, whole, tmp_path, monkeypatch):
+        data, run = recording(ragged=True), Run.create(tmp_path / "run")
+        with monkeypatch.context() as patch:
+            interrupt(patch, Autoencoder, 6)
+            with pytest.raises(Killed):
+                LDNS.make(data, LDNS_CONFIG, 3).fit(data, run, seed=3)
+        assert len(run.metrics()) == 2
+        assert not run.checkpoint.exists()
+        model = LDNS.make(data, LDNS_CONFIG, 3).fit(data, run, seed=3)
+        assert all(torch.equal(v, model.state_dict()[k]) for k, v in weights(whole[0]).items())
+        assert len(run.metrics()) == len(whole[1].metrics())
+
+    def test_patience_survives(self, often, tmp_path):
+        run = Run.create(tmp_path / "run")
+        (run.folder / "resume").mkdir()
+        config = StageConfig(steps=8, validate_every=1, patience=3)
+        line = Line([1, 2, 3])
+        model = Model(line, config)
+        with pytest.raises(StopIteration):  # killed after two validations
+            fit(Model(Line([1, 2]), config), recording(), run)
+        with pytest.raises(AttributeError):  # the toy has no ``save``: it got to the end
+            fit(model, recording(), run)
+        assert len(line.seen) == 2
+
+    @pytest.mark.parametrize("damage", ["short", "text", "other", "facts"])
+    def test_a_damaged_checkpoint_is_named(self, damage, tmp_path):
+        data, run = recording(), Run.create(tmp_path / "run")
+        model = LDNS.make(data, LDNS_CONFIG)
+        Checkpoint(["autoencoder"]).save(run.checkpoint, model)
+        if damage == "short":
+            run.checkpoint.write_bytes(run.checkpoint.read_bytes()[:-10])
+        elif damage == "text":
+            run.checkpoint.write_text("hello")
+        elif damage == "other":
+            save_file({"model.x": torch.zeros(1)}, run.checkpoint, metadata={"facts": '{"done": []}'})
+        else:
+            save_file(load_file(run.checkpoint), run.checkpoint, metadata={"facts": '{"undone": []}'})
+        with pytest.raises(RunError, match="does not continue this model"):
+            model.fit(data, run)
+
+    def test_a_checkpoint_is_no_pickle(self, tmp_path):
+        path = tmp_path / "resume" / "state.safetensors"
+        Checkpoint([], "first", 3).save(path, LDNS.make(recording(), SMALL_LDNS))
+        with safe_open(path, "pt") as file:
+            assert '"step": 3' in file.metadata()["facts"]
+
+
+class TestFailure:
+    def test_a_loss_that_is_no_number_says_where_and_what_to_do(self, tmp_path):
+        config = dataclasses.replace(LDNS_CONFIG, autoencoder_training=dataclasses.replace(LONGER, learning_rate=1e30))
+        run = Run.create(tmp_path / "run")
+        with pytest.raises(
+            RunError, match=r"the loss of stage 'autoencoder' is .* at step \d+.*lower its learning_rate"
+        ):
+            LDNS.make(recording(), config).fit(recording(), run)
+        assert not (run.folder / "weights.safetensors").exists()
+
+    def test_a_full_disk_leaves_a_run_to_continue(self, tmp_path, monkeypatch):
+        data, run = recording(), Run.create(tmp_path / "run")
+
+        def full(tensors, path, metadata=None):
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(spikeloom.checkpoint, "save_file", full)
+            with pytest.raises(RunError, match=r"no space is left on the device; make room.*--resume"):
+                LDNS.make(data, LDNS_CONFIG, 1).fit(data, run, seed=1)
+        assert [p.name for p in run.folder.rglob("*") if p.is_file()] == ["metrics.csv"]
+        whole = LDNS.make(data, LDNS_CONFIG, 1).fit(data, seed=1)
+        model = LDNS.make(data, LDNS_CONFIG, 1).fit(data, run, seed=1)
+        assert all(torch.equal(v, model.state_dict()[k]) for k, v in weights(whole).items())
+
+    def test_a_batch_for_more_processes_than_trials(self):
+        class Fabric:
+            world_size, device = 64, torch.device("cpu")
+
+        model = OneStage.make(recording(), OneStageConfig(training=FEW))
+        stage = next(iter(model.stages(recording())))
+        job = spikeloom.training._Training.__new__(spikeloom.training._Training)
+        job.fabric, job.stage = Fabric(), stage
+        with pytest.raises(ConfigError, match="8 trials for 64 processes"):
+            spikeloom.training._train(job, None)
+
+
+@pytest.mark.parametrize(("precision", "active"), [("32-true", False), ("bf16-mixed", True)])
+def test_precision_takes_effect_in_training_and_not_in_validation(precision, active, monkeypatch):
+    seen, loss = [], Autoencoder.loss
+
+    def watching(self, *args):
+        seen.append((self.training, torch.is_autocast_enabled("cpu")))
+        return loss(self, *args)
+
+    monkeypatch.setattr(Autoencoder, "loss", watching)
+    model = GaussianLatents.make(recording(), GaussianConfig(SMALL_AUTOENCODER, FEW))
+    model.fit(recording(), engine=Engine(device="cpu", precision=precision))
+    assert set(seen) == {(True, active), (False, False)}
+    assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in model.parameters())
