@@ -128,7 +128,7 @@ class TestWhatIsKept:
 
     @pytest.mark.parametrize("value", [math.nan, math.inf])
     def test_a_validation_that_is_no_number_is_an_error(self, value):
-        with pytest.raises(RunError, match="at step 2.*lower its learning_rate"):
+        with pytest.raises(RunError, match=r"at step 2.*lower its learning_rate"):
             trained([1, value], steps=3)
 
     def test_a_best_value_is_a_number(self):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from spikeloom.models.base import GenerativeModel
     from spikeloom.workflow import Recorded
 
+PROTOCOLS = ("heldout", "ldns")
 SOURCE = "file (.npz .h5 .mat .nwb), name of a data set (lorenz), or run folder"
 
 
@@ -169,7 +170,7 @@ def _encode(options: Namespace) -> None:
 def _compare_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("real", type=str, help=SOURCE)
     parser.add_argument("generated", type=Path, help="file of generated trials, by any program")
-    parser.add_argument("--protocol", type=str, default="heldout", help="heldout, or ldns (as published)")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="heldout", help="heldout, or ldns (as published)")
     parser.add_argument("--json", type=Path, help="write the scores to this file")
     _seed_option(parser, "seed of every draw")
     _reading_options(parser)
@@ -390,10 +391,11 @@ def _usage() -> str:
 
 def _about_options(message: str, parser: ArgumentParser, verb: str) -> str:
     """One sentence about options that do not fit, from the parser's own message."""
-    value = re.search(r'Parser key "([^"]+)"(?:.*?)[Gg](?:ot|iven) value: (.*?)(?:\n|$)', message, re.DOTALL)
-    if value:
-        given = value[2].strip()
-        return f"{_option(value[1])} cannot be {given!r}; `spikeloom {verb} --help` tells what it takes."
+    from spikeloom.config import misfit  # reads YAML, which --help can do without
+
+    found = misfit(message)
+    if found:
+        return f"{_option(found[0])} is {found[1]!r}, but must be {found[2]}; `spikeloom {verb} --help` tells more."
     bounds = re.search(r'Parser key "([^"]+)":\s+Not of type.*: (\S+) does not conform to restriction v(\S+)', message)
     if bounds:
         return f"{_option(bounds[1])} is {bounds[2]}, but must be {bounds[3]}; give another value."

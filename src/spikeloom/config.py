@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import typing
 from collections.abc import Mapping
 from functools import cache
@@ -39,7 +40,27 @@ def from_mapping(kind: type, content: Any, where: str = "the configuration") -> 
             if isinstance(cause, ConfigError):
                 raise cause from None
             cause = cause.__cause__ or cause.__context__
-        raise ConfigError(f"{where} does not hold: {' '.join(str(error).split())}") from error
+        found = misfit(str(error))
+        if found is None:
+            raise ConfigError(f"{where} does not hold ({' '.join(str(error).split())}); correct it.") from error
+        raise ConfigError(
+            f"{where} has {found[1]!r} at '{found[0]}', but it must be {found[2]}; correct it."
+        ) from error
+
+
+def misfit(message: str) -> tuple[str, str, str] | None:
+    """Key, value seen and values allowed, from what the parser says of a value of the wrong type.
+
+    Example:
+        >>> misfit('''Parser key "prior.blocks": Expected a <class 'int'>. Got value: two''')
+        ('prior.blocks', 'two', 'a whole number')
+    """
+    found = re.search(r'Parser key "([^"]+)"(.*?)(?:Got|Given) value: (.*?)(?:\n|$)', message, re.DOTALL)
+    if found is None:
+        return None
+    words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
+    kinds = dict.fromkeys(re.findall(r"Expected a <class '(\w+)'>", found[2]))
+    return found[1], found[3].strip(), " or ".join(words.get(k, k) for k in kinds) or "of another type"
 
 
 def check_keys(kind: type, content: Any, where: str, prefix: str = "") -> None:

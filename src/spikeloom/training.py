@@ -162,7 +162,9 @@ class Engine:
         except (ValueError, RuntimeError, ImportError) as error:  # Fabric refuses what the machine does not have
             reason = " ".join(str(error).split())
             asked = ", ".join(f"{k} {getattr(self, k)}" for k in ("device", "devices", "num_nodes", "strategy"))
-            raise ConfigError(f"this machine cannot run {asked}, precision {precision}: {reason}") from error
+            raise ConfigError(
+                f"this machine cannot run {asked}, precision {precision}: {reason.rstrip('.')}; ask for what it has."
+            ) from error
         return fabric
 
 
