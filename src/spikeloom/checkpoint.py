@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +35,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         ) from error
 
 
+@torch.no_grad()
+def assign(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy values into other tensors, one into each."""
+    for target, value in zip(targets, values, strict=True):
+        target.copy_(value)
+
+
 @dataclass
 class Best:
     """The weights of the lowest validation loss so far."""
@@ -43,13 +50,12 @@ class Best:
     value: float = math.inf
     unimproved: int = 0
 
-    def consider(self, value: float, parameters: list[nn.Parameter]) -> None:
+    def consider(self, value: float, parameters: Sequence[Tensor]) -> None:
         """Keep the present weights if they are the best."""
         self.unimproved += 1
         if value < self.value:
             self.value, self.unimproved = value, 0
-            with torch.no_grad():
-                torch._foreach_copy_(self.weights, [p.detach() for p in parameters])
+            assign(self.weights, parameters)
 
 
 @dataclass
@@ -105,7 +111,7 @@ class Checkpoint:
             ) from error
 
     def restore(
-        self, parameters: list[nn.Parameter], optimizer: torch.optim.Optimizer, averaged: list[Tensor], best: Best
+        self, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer, averaged: list[Tensor], best: Best
     ) -> None:
         """Put back the state of the optimiser and the kept weights; the model has its weights already."""
         states: dict[int, dict[str, Tensor]] = {}

@@ -244,8 +244,9 @@ def _reading_options(parser: ArgumentParser) -> None:
 def _reading(options: Namespace) -> Reading:
     from spikeloom.data.reading import Reading
 
-    given = {f: options[f] for f in _fields(Reading) if options[f] is not None}
-    return Reading(**{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+    given: dict[str, Any] = {f: options[f] for f in _fields(Reading) if options[f] is not None}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return Reading(**given)
 
 
 def _load(options: Namespace) -> SpikeData:

@@ -143,7 +143,7 @@ class Run:
         path = self.folder / "metrics.csv"
         new = not path.exists()
         with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, METRICS)
+            writer = csv.DictWriter(file, list[str](METRICS))
             if new:
                 writer.writeheader()
             writer.writerow(values)

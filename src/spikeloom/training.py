@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +22,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from spikeloom.batch import Batch
-from spikeloom.checkpoint import Best, Checkpoint
+from spikeloom.checkpoint import Best, Checkpoint, assign
 from spikeloom.errors import ConfigError, RunError
 from spikeloom.progress import Progress
 from spikeloom.run import Run
@@ -222,9 +222,10 @@ class _Training:
 class _Loss(nn.Module):
     """The loss of chosen trials as a ``forward``, around which Fabric sets the precision and joins processes."""
 
-    def __init__(self, module: nn.Module, trials: Batch):
+    def __init__(self, module: Any, trials: Batch):
         super().__init__()
-        self.module, self.trials = module, trials
+        self.module: Any = module
+        self.trials = trials
 
     def forward(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
         return self.module.loss(self.trials[chosen], generator)
@@ -268,14 +269,15 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
             wrapped.zero_grad()
             if averaged:
                 decay = averaging_decay(step, config.ema)
-                torch._foreach_lerp_(averaged, [p.detach() for p in parameters], 1 - decay)
+                torch._foreach_lerp_(averaged, [p.detach() for p in parameters], 1 - decay)  # pyright: ignore
             losses.append(loss.detach())
             if (step + 1) % config.validate_every and step + 1 < config.steps:
                 progress.at(step + 1)
                 continue
 
             # All processes go by the same numbers, so that they stop, or fail, together.
-            mean_loss = float(fabric.all_reduce(torch.stack(losses).mean(), reduce_op="mean"))
+            shared: Any = fabric.all_reduce(torch.stack(losses).mean(), reduce_op="mean")
+            mean_loss = float(shared)
             losses.clear()
             with _swapped(parameters, averaged):
                 value = fabric.broadcast(_validate(stage.module, validation, generator))
@@ -305,15 +307,14 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
 
     final = best.weights if config.keep_best else averaged
     if final:
-        with torch.no_grad():
-            torch._foreach_copy_(parameters, final)
+        assign(parameters, final)
     stage.module.eval()
     if job.run is not None:
         Checkpoint([*job.done, stage.name]).save(job.run.checkpoint, job.model)
 
 
 @torch.no_grad()
-def _validate(module: nn.Module, validation: Batch, generator: torch.Generator) -> float:
+def _validate(module: Any, validation: Batch, generator: torch.Generator) -> float:
     """Mean loss over the validation trials, on the same draws every time."""
     module.eval()
     generator.manual_seed(VALIDATION_SEED)
@@ -326,19 +327,17 @@ def _validate(module: nn.Module, validation: Batch, generator: torch.Generator) 
 
 
 @contextmanager
-def _swapped(parameters: list[nn.Parameter], other: list[Tensor]) -> Iterator[None]:
+def _swapped(parameters: Sequence[Tensor], other: list[Tensor]) -> Iterator[None]:
     """The module with other weights, for as long as the block lasts; nothing changes when there are none."""
     if not other:
         yield
         return
     own = [p.detach().clone() for p in parameters]
-    with torch.no_grad():
-        torch._foreach_copy_(parameters, other)
+    assign(parameters, other)
     try:
         yield
     finally:
-        with torch.no_grad():
-            torch._foreach_copy_(parameters, own)
+        assign(parameters, own)
 
 
 def averaging_decay(step: int, largest: float) -> float:

@@ -68,7 +68,7 @@ def start_run(
     out: str | Path,
     reading: Reading | None = None,
     engine: Engine | None = None,
-    config: Any | None = None,
+    config: Any = None,
 ) -> GenerativeModel:
     """Load a recording, train a model on it and leave everything in a new run folder.
 
