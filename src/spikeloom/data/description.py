@@ -47,7 +47,8 @@ def description(data: SpikeData) -> str:
         or "none",
         "trial columns": _listed(facts["trial_columns"]),
         "neuron columns": _listed(facts["neuron_columns"]),
-        "splits": splits or "none; fitting makes train, val and test",
+        "splits": splits
+        or ("none; fitting makes train, val and test" if data.n_trials > 2 else "none, as trials are too few"),
     }
     if data.rates is not None or data.latents is not None:
         latents = "" if data.latents is None else f"{facts['latents']} latents"

@@ -1,0 +1,37 @@
+"""What tests of the command line share: a recording, options that make a model small, and the program itself."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+
+TINY = {
+    "autoencoder.channels": 12,
+    "autoencoder.latents": 3,
+    "autoencoder.state": 4,
+    "autoencoder.encoder_blocks": 1,
+    "prior.channels": 8,
+    "prior.blocks": 1,
+    "prior.state": 4,
+    "prior.sampling_steps": 3,
+}
+
+
+def tiny(*prefixes):
+    """Options that make a model small."""
+    return [w for k, v in TINY.items() if not prefixes or k.startswith(prefixes) for w in (f"--{k}", str(v))]
+
+
+FIT = ["--max_steps", "2", "--device", "cpu", *tiny()]
+
+
+def counts(n_trials=24, n_bins=20, n_neurons=5, seed=0):
+    return np.random.default_rng(seed).poisson(0.5, (n_trials, n_bins, n_neurons))
+
+
+def spikeloom(*words, **options):
+    """Run the program in a process of its own."""
+    command = [sys.executable, "-m", "spikeloom", *map(str, words)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, **options)

@@ -1,0 +1,203 @@
+"""Training by command: the run folder, kills and resumption, and several processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from commands import FIT, counts, spikeloom, tiny
+from spikeloom.cli import main
+from spikeloom.config import presets
+from spikeloom.data.files import load
+from spikeloom.errors import SpikeloomWarning
+from spikeloom.models.latent import LatentModel
+from spikeloom.run import Run
+
+
+class TestFit:
+    def test_the_run_folder_is_complete(self, run, toy):
+        folder = Path(run)
+        assert {p.name for p in folder.iterdir()} == {
+            "config.yaml",
+            "environment.json",
+            "data.json",
+            "metrics.csv",
+            "weights.safetensors",
+        }
+        config = Run(folder).read_yaml("config.yaml")
+        assert config["prior"]["blocks"] == 1
+        assert config["prior"]["patch"] == 4
+        assert config["prior_training"]["steps"] == 2
+        record = Run(folder).read_json("data.json")
+        assert record["source"] == toy
+        assert sorted(i for part in record["splits"].values() for i in part) == list(range(24))
+        assert Run(folder).read_json("environment.json")["preset"] == "ldns"
+
+    def test_options_beat_presets_beat_defaults(self, toy, tmp_path):
+        mine = tmp_path / "mine.yaml"
+        mine.write_text("model: ldns\nprior: {blocks: 2, huber: 0.3, clamp: 4}\n")
+        new = tmp_path / "new"
+        words = ["--prior.blocks", "3", "--prior.huber", "null", "--prior.channels=12"]
+        assert main(["fit", toy, f"--model={mine}", "--out", str(new), *FIT, *words]) == 0
+        prior = Run(new).read_yaml("config.yaml")["prior"]
+        assert (prior["blocks"], prior["huber"], prior["clamp"], prior["channels"]) == (3, None, 4.0, 12)
+        assert prior["patch"] == 4
+
+    @pytest.mark.parametrize("preset", sorted(presets()))
+    def test_every_preset_trains_and_samples(self, preset, toy, tmp_path):
+        small = tiny("autoencoder") if preset == "gaussian" else tiny()
+        new = str(tmp_path / "new")
+        assert main(["fit", toy, "--model", preset, "--out", new, "--max_steps", "2", "--device", "cpu", *small]) == 0
+        assert main(["sample", new, "--out", str(tmp_path / "g.npz"), "-n", "2"]) == 0
+        assert load(tmp_path / "g.npz").n_trials == 2
+
+    def test_same_seed_same_weights(self, toy, run, tmp_path):
+        for seed in (0, 1):
+            assert main(["fit", toy, "--out", str(tmp_path / f"{seed}"), "--seed", str(seed), *FIT]) == 0
+        a, b, c = (load_file(Path(f) / "weights.safetensors") for f in (run, tmp_path / "0", tmp_path / "1"))
+        assert all(torch.equal(v, b[k]) for k, v in a.items())
+        assert any(not torch.equal(v, c[k]) for k, v in a.items())
+
+    def test_only_our_warnings_are_shown(self, run, tmp_path, capsys, monkeypatch):
+
+        sample = LatentModel.sample
+
+        def noisy(self, *args, **options):
+            warnings.warn("for programmers", UserWarning, stacklevel=1)
+            warnings.warn("look\nhere", SpikeloomWarning, stacklevel=1)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return sample(self, *args, **options)
+
+        monkeypatch.setattr(LatentModel, "sample", noisy)
+        assert main(["sample", run, "--out", str(tmp_path / "a.npz"), "-n", "2"]) == 0
+        assert capsys.readouterr().err == "spikeloom: warning: look here\n"
+
+
+class TestResume:
+    def test_a_finished_run_stays_as_it_is(self, toy, run, capsys):
+        before = {p: p.stat().st_mtime_ns for p in Path(run).iterdir()}
+        assert main(["fit", toy, "--out", run, "--resume"]) == 0
+        assert main(["fit", toy, "--out", run, "--resume", *FIT]) == 0
+        assert {p: p.stat().st_mtime_ns for p in Path(run).iterdir()} == before
+
+    def test_changes_are_refused(self, toy, run, refused, tmp_path):
+        np.savez(tmp_path / "other.npz", counts=counts(seed=1), bin_s=0.02)
+        resume = ["--out", run, "--resume"]
+        for words, said in (
+            (["--max_steps", "1"], "autoencoder_training.steps 2, but 1 was asked"),
+            (["--prior.blocks", "2"], "has prior.blocks 1, but 2 was asked"),
+            (["--seed", "5"], "has seed 0, but 5 was asked"),
+            (["--bin_s", "0.04"], "has bin_s None, but 0.04 was asked"),
+            (["--model", "gaussian"], "has model 'ldns', but 'gaussian' was asked"),
+        ):
+            assert said in refused("fit", toy, *resume, *words)
+        assert "other.npz" in refused("fit", tmp_path / "other.npz", *resume)
+
+    def test_what_is_no_run(self, toy, refused, tmp_path):
+        assert "not a run folder" in refused("fit", toy, "--out", tmp_path / "nothing", "--resume")
+        assert "not a run folder" in refused("fit", toy, "--out", tmp_path, "--resume")
+
+    @pytest.fixture
+    def cut(self, tmp_path, monkeypatch, capsys):
+        """A run whose training was stopped by the keyboard in its second stage."""
+        file = tmp_path / "toy.npz"
+        np.savez(file, counts=counts(), bin_s=0.02)
+        with monkeypatch.context() as patch:
+
+            def interrupted(*args):
+                raise KeyboardInterrupt
+
+            patch.setattr("spikeloom.priors.diffusion.DiffusionPrior.loss", interrupted)
+            assert main(["fit", str(file), "--out", str(tmp_path / "run"), *FIT]) == 130
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last == "spikeloom: stopped; continue with the same command and --resume."
+        return tmp_path
+
+    def test_it_goes_on(self, cut, run):
+        assert main(["fit", str(cut / "toy.npz"), "--out", str(cut / "run"), "--resume"]) == 0
+        a, b = (load_file(Path(f) / "weights.safetensors") for f in (run, cut / "run"))
+        assert all(torch.equal(v, b[k]) for k, v in a.items())
+
+    def test_an_unfinished_run_cannot_be_used(self, cut, refused):
+        for words in (["sample", cut / "run", "--out", "a.npz"], ["report", cut / "run"]):
+            assert "no weights yet" in refused(*words)
+
+    def test_a_changed_recording_is_refused(self, cut, refused):
+        np.savez(cut / "toy.npz", counts=counts(seed=1), bin_s=0.02)
+        assert "is not the one" in refused("fit", cut / "toy.npz", "--out", cut / "run", "--resume")
+        (cut / "toy.npz").unlink()
+        assert "there is no file" in refused("fit", cut / "toy.npz", "--out", cut / "run", "--resume")
+
+    @pytest.mark.parametrize(
+        ("name", "key", "value", "said"),
+        [
+            ("environment.json", "engine", [1], "names with values"),
+            ("environment.json", "engine", {"devices": "many"}, "devices"),
+            ("environment.json", "engine", {"plugins": "x"}, "unknown key 'plugins'"),
+            ("data.json", "reading", [1], "damaged"),
+            ("data.json", "reading", {"x": 1}, "no reading option 'x'"),
+            ("data.json", "splits", {"train": [99]}, ""),
+            ("data.json", "splits", 3, ""),
+        ],
+    )
+    def test_a_stranger_may_say_anything(self, name, key, value, said, cut, refused):
+        content = Run(cut / "run").read_json(name)
+        Run(cut / "run").write_json(name, content | {key: value})
+        assert said in refused("fit", cut / "toy.npz", "--out", cut / "run", "--resume")
+
+    def test_a_real_kill(self, tmp_path):
+        """Killed while it trains, resumed to the very weights of a training that was not."""
+        file, words = tmp_path / "toy.npz", ["--device", "cpu", *tiny(), "--prior_training.validate_every", "5"]
+        np.savez(file, counts=counts(), bin_s=0.02)
+        fit = ["fit", file, *words, "--autoencoder_training.steps", 3, "--prior_training.steps", 400]
+        assert spikeloom(*fit, "--out", tmp_path / "whole").returncode == 0
+        started = subprocess.Popen(
+            [sys.executable, "-m", "spikeloom", *map(str, fit), "--out", str(tmp_path / "run")],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+        )
+        metrics = tmp_path / "run" / "metrics.csv"
+        for _ in range(3000):
+            if metrics.exists() and "prior,10," in metrics.read_text():
+                break
+            time.sleep(0.01)
+        started.send_signal(signal.SIGKILL)
+        assert started.wait() == -signal.SIGKILL
+        started.stderr.close()
+        assert not (tmp_path / "run" / "weights.safetensors").exists()
+        done = spikeloom(*fit, "--out", tmp_path / "run", "--resume")
+        assert done.returncode == 0, done.stderr
+        a, b = (load_file(tmp_path / f / "weights.safetensors") for f in ("whole", "run"))
+        assert all(torch.equal(v, b[k]) for k, v in a.items())
+        assert len(Run(tmp_path / "run").metrics()) == len(Run(tmp_path / "whole").metrics())
+
+
+def test_two_processes_train_as_one(toy, run, tmp_path):
+    done = spikeloom("fit", toy, "--out", tmp_path / "two", *FIT, "--devices", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"trained: {tmp_path / 'two'}\n"
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["autoencoder", "prior"]
+    one, two = Run(Path(run)).metrics(), Run(tmp_path / "two").metrics()
+    assert one.step.equals(two.step)
+    np.testing.assert_allclose(one.validation_loss, two.validation_loss, rtol=2e-3)
+    assert Run(tmp_path / "two").read_json("environment.json")["device"] == "2 x cpu"
+    assert main(["sample", str(tmp_path / "two"), "--out", str(tmp_path / "g.npz"), "-n", "2"]) == 0
+
+
+def test_two_processes_fail_as_one(toy, tmp_path):
+    done = spikeloom(
+        "fit", toy, "--out", tmp_path / "two", *FIT, "--devices", 2, "--prior_training.learning_rate", 1e30
+    )
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+    assert len(errors) == 1, done.stderr
+    assert "the loss of stage 'prior'" in errors[0]
