@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikeloom.priors.samplers import SAMPLERS, Grid, NoiseSchedule, ddim, ddpm, dpm_solver
+from spikeloom.priors.samplers import SAMPLERS, Grid, NoiseSchedule, ddim, ddpm, dpm_solver, dpm_solver_sde
 
 SCHEDULE = NoiseSchedule()
 BINS = 40
@@ -64,6 +64,8 @@ def test_steps_and_log_snr_are_inverse():
         (ddim, log_snr_grid(64), 0.08),
         (dpm_solver, log_snr_grid(16), 0.045),
         (dpm_solver, log_snr_grid(32), 0.04),
+        (dpm_solver_sde, log_snr_grid(16), 0.1),
+        (dpm_solver_sde, log_snr_grid(32), 0.04),
     ],
 )
 def test_covariance_of_a_gaussian_is_right(sampler, grid, largest):
@@ -90,7 +92,7 @@ def test_few_steps_stay_finite_and_repeat(name, steps):
     assert torch.equal(*draws)
 
 
-@pytest.mark.parametrize("ours", [ddpm, ddim, dpm_solver])
+@pytest.mark.parametrize("ours", [ddpm, ddim, dpm_solver, dpm_solver_sde])
 def test_each_sampler_agrees_with_diffusers(ours):
     """The same noise prediction on the same steps ends in the same place."""
     diffusers = pytest.importorskip("diffusers")
@@ -105,6 +107,10 @@ def test_each_sampler_agrees_with_diffusers(ours):
         dpm_solver: (
             diffusers.DPMSolverMultistepScheduler,
             {"final_sigmas_type": "zero", "timestep_spacing": "linspace", "euler_at_final": False},
+        ),
+        dpm_solver_sde: (
+            diffusers.DPMSolverMultistepScheduler,
+            {"final_sigmas_type": "zero", "timestep_spacing": "linspace", "algorithm_type": "sde-dpmsolver++"},
         ),
     }
     kind, options = kinds[ours]
@@ -125,11 +131,13 @@ def test_each_sampler_agrees_with_diffusers(ours):
         a = float(signal_squared[int(step)])
         return (x - math.sqrt(1 - a) * predict_noise(x, step)) / math.sqrt(a)
 
-    start = torch.randn((3, 7), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    # Their stochastic solver draws its noise in single precision whatever it is given.
+    dtype = torch.float32 if ours is dpm_solver_sde else torch.float64
+    start = torch.randn((3, 7), generator=torch.Generator().manual_seed(1), dtype=dtype)
     x = start.clone()
     noise_ours, noise_theirs = torch.Generator().manual_seed(2), torch.Generator().manual_seed(2)
     for t in theirs.timesteps:
-        extra = {"generator": noise_theirs} if ours in (ddpm, dpm_solver) else {}
+        extra = {"generator": noise_theirs} if ours is not ddim else {}
         x = theirs.step(predict_noise(x, float(t)), t, x, **extra).prev_sample
     result = ours(denoise, start.clone(), grid, noise_ours)
     np.testing.assert_allclose(result.numpy(), x.numpy(), rtol=2e-3, atol=2e-3)

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from spikeloom.data.spikedata import DEFAULT_FRACTIONS, SpikeData
 from spikeloom.errors import DataError
 
 
+@cache  # a turn from fit to report asks for it several times
 def _lorenz() -> SpikeData:
     from spikeloom.data.lorenz import lorenz
 

@@ -18,9 +18,13 @@ class LDNSConfig:
     """Spikes to latents and back."""
     prior: DiffusionConfig = field(default_factory=DiffusionConfig)
     """Diffusion over latents."""
-    autoencoder_training: StageConfig = field(default_factory=lambda: StageConfig(steps=800, clip=2.0))
+    autoencoder_training: StageConfig = field(
+        default_factory=lambda: StageConfig(steps=700, batch_size=32, learning_rate=3e-3, clip=2.0)
+    )
     """Optimisation of the autoencoder."""
-    prior_training: StageConfig = field(default_factory=lambda: StageConfig(steps=3000, ema=0.998))
+    prior_training: StageConfig = field(
+        default_factory=lambda: StageConfig(steps=2600, batch_size=32, learning_rate=4e-3, ema=0.998)
+    )
     """Optimisation of the prior."""
 
 

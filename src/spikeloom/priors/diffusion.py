@@ -53,8 +53,8 @@ class DiffusionConfig:
     """Largest absolute z-scored latent shown to the denoiser; no limit when not set."""
     output_scale: float = 1.0
     """Factor on the initial output layer."""
-    sampler: str = "dpm_solver"
-    """Sampler: dpm_solver, ddim or ddpm."""
+    sampler: str = "dpm_solver_sde"
+    """Sampler: dpm_solver_sde, dpm_solver (deterministic), ddim or ddpm (as published)."""
     sampling_steps: int = 16
     """Network passes per sample."""
 
@@ -163,7 +163,7 @@ class DiffusionPrior(LatentPrior):
         sampler: str | None = None,
     ) -> Latents:
         """Z-scored latents, from noise, by the configured sampler or the one asked for."""
-        steps = steps or self.config.sampling_steps
+        steps = self.config.sampling_steps if steps is None else steps
         sampler = sampler or self.config.sampler
         if sampler not in SAMPLERS:
             raise ConfigError(f"the sampler '{sampler}' does not exist; choose one of {', '.join(SAMPLERS)}.")

@@ -41,7 +41,7 @@ class GaussianPrior(LatentPrior):
         self.autocovariance[:kept] = covariance[:kept]
 
     def draw(
-        self, lengths: Int[Tensor, "trial"], n_bins: int, generator: torch.Generator, **options: object
+        self, lengths: Int[Tensor, "trial"], n_bins: int, generator: torch.Generator
     ) -> Float[Tensor, "trial {n_bins} latent"]:
         """Draws at any length, by a circle long enough that its ends do not meet (circulant embedding)."""
         lags, size = len(self.autocovariance) - 1, self.autocovariance.shape[1]

@@ -134,4 +134,28 @@ def dpm_solver(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Generato
     return x
 
 
-SAMPLERS = {"dpm_solver": dpm_solver, "ddim": ddim, "ddpm": ddpm}
+def dpm_solver_sde(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Generator) -> Noisy:
+    """SDE-DPM-Solver++(2M), the stochastic twin of ``dpm_solver`` (Lu et al. 2022, Section 5); as many passes.
+
+    Each step renews as much noise as the process itself would. With an exact denoiser it needs more passes than the
+    deterministic solver; with a trained one its samples came out closer to the data at equal passes, because errors of
+    early steps are forgotten instead of carried to the end (``benchmarks/sampling.py``).
+    """
+    before: Tensor | None = None
+    h_before = 0.0
+    for i, step in enumerate(grid.step):
+        x0 = denoise(x, step)
+        if i + 1 == len(grid.step):
+            return x0
+        ratio = grid.noise[i + 1] / grid.noise[i]
+        h = math.log(grid.signal[i + 1] / grid.signal[i]) - math.log(ratio)
+        slope = x0 if before is None else x0 + (x0 - before) * (h / (2 * h_before))
+        renewed = -math.expm1(-2 * h)  # share of the variance that is forgotten in this step
+        fresh = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        kept = ratio * math.exp(-h) * x + grid.signal[i + 1] * renewed * slope
+        x = kept + grid.noise[i + 1] * math.sqrt(renewed) * fresh
+        before, h_before = x0, h
+    return x
+
+
+SAMPLERS = {"dpm_solver_sde": dpm_solver_sde, "dpm_solver": dpm_solver, "ddim": ddim, "ddpm": ddpm}
