@@ -120,7 +120,10 @@ def _sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     )
     parser.add_argument("--like", type=str, help="take lengths from this file or run folder (its split test if any)")
     parser.add_argument("--steps", type=PositiveInt, help="network passes of the diffusion sampler")
-    parser.add_argument("--sampler", type=str, help="dpm_solver, ddim or ddpm")
+    parser.add_argument("--sampler", type=str, help="dpm_solver_sde, dpm_solver, ddim or ddpm")
+    parser.add_argument(
+        "--rates", action="store_true", help="write the rates too: several times larger than the counts"
+    )
     _seed_option(parser, "the same seed gives the same trials")
     _device_option(parser)
 
@@ -128,7 +131,7 @@ def _sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def _sample(options: Namespace) -> None:
     from spikeloom.data.files import check_writable, save
     from spikeloom.data.sources import load_source
-    from spikeloom.workflow import held_out, sample_like
+    from spikeloom.workflow import held_out, sample_like, signed
 
     check_writable(options.out)
     model = _model(options)
@@ -142,7 +145,7 @@ def _sample(options: Namespace) -> None:
     else:
         n = held_out(load_source(options.run)).n_trials if options.n is None else options.n
         generated = model.sample(n, length=options.length, **drawing)
-    save(generated, options.out)
+    save(signed(generated, options.run, options.rates), options.out)
     print(f"{options.out}: {generated}")
 
 

@@ -12,7 +12,7 @@ from spikeloom.config import flattened, from_mapping, merged, read_preset
 from spikeloom.data.containers import check_place
 from spikeloom.data.files import save
 from spikeloom.data.reading import Reading
-from spikeloom.data.sources import DATASETS, content_hash, load_source, with_default_splits
+from spikeloom.data.sources import DATASETS, DEFAULT_SPLIT_SEED, content_hash, load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model, model_class
@@ -92,7 +92,8 @@ def start_run(
     if Path(source).is_dir():
         raise DataError(f"{source} is a folder; fit to a recording: a file, or the name of a data set.")
     fabric = engine.fabric()
-    data = with_default_splits(load_source(source, reading))
+    recording = load_source(source, reading)
+    data = with_default_splits(recording)
     model = kind.make(data, config, engine.seed)
     fabric.launch()
     if fabric.is_global_zero:
@@ -101,7 +102,7 @@ def start_run(
         files = {
             "config.yaml": {"model": model.name, **dataclasses.asdict(config)},
             "environment.json": facts | {"preset": str(preset), "engine": dataclasses.asdict(engine)},
-            "data.json": _data_record(source, reading, data),
+            "data.json": _data_record(source, reading, data, None if recording.splits else DEFAULT_SPLIT_SEED),
         }
         Run.create(out, files)
     fabric.barrier()
@@ -204,6 +205,17 @@ def sample_like(model: GenerativeModel, like: SpikeData, n: int | None = None, *
     return model.sample(n, lengths=np.resize(like.lengths, max(n, 0)), **options)
 
 
+def signed(generated: SpikeData, run: str | Path, keep_rates: bool = False) -> SpikeData:
+    """Samples with a note of the run they come from, as they are written to a file.
+
+    Rates are several times larger than the counts and follow from the latents, so they are left out unless asked for.
+    """
+    record = Run(Path(run)).read_json("data.json")
+    origin = {k: record[k] for k in ("source", "split_seed") if record.get(k) is not None}
+    provenance = {**generated.provenance, "run": Path(run).name, **origin}
+    return dataclasses.replace(generated, rates=generated.rates if keep_rates else None, provenance=provenance)
+
+
 def inferred(model: GenerativeModel, data: SpikeData) -> SpikeData:
     """A recording with the latents and rates that a model infers from its spikes."""
     latents, rates = model.infer(data)
@@ -267,7 +279,7 @@ def demo(out: str | Path, engine: Engine | None = None) -> tuple[Path, Compariso
     model = start_run("lorenz", "ldns-small", out / "run", engine=engine)
     test = held_out(load_source(out / "run"))
     generated = sample_like(model, test, GENERATED_PER_TEST_TRIAL * test.n_trials)
-    save(generated, out / "generated.npz")
+    save(signed(generated, out / "run"), out / "generated.npz")
     page, comparison = report_run(out / "run", out / "report.html", generated)
     write_scores(comparison, out / "scores.json")
     return page, comparison
@@ -292,11 +304,12 @@ def _plain_values(content: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _data_record(source: str, reading: Reading, data: SpikeData) -> dict[str, Any]:
+def _data_record(source: str, reading: Reading, data: SpikeData, split_seed: int | None) -> dict[str, Any]:
     return {
         "source": _place(source),
         "reading": reading.to_dict(),
         "hash": content_hash(data),
         "splits": {name: indices.tolist() for name, indices in data.splits.items()},
+        "split_seed": split_seed,
         "summary": data.summary(),
     }

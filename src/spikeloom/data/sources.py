@@ -30,6 +30,10 @@ DATASETS: Mapping[str, Callable[[], SpikeData]] = {"lorenz": _lorenz}
 """Data sets that can be named instead of a file."""
 
 
+DEFAULT_SPLIT_SEED = 0
+"""Seed of the splits that are made where a recording brings none; every command makes the same."""
+
+
 def load_source(source: str | Path, reading: Reading = Reading()) -> SpikeData:  # noqa: B008  # frozen
     """The recording that a source stands for.
 
@@ -109,7 +113,9 @@ def with_default_splits(data: SpikeData) -> SpikeData:
 def _carve(data: SpikeData, train: np.ndarray, missing: list[str]) -> dict[str, np.ndarray]:
     """Divide the training trials into train and the splits that are missing."""
     names = [name for name in DEFAULT_FRACTIONS if name == "train" or name in missing]
-    part = data.select(trials=train).assign_splits({name: DEFAULT_FRACTIONS[name] for name in names}, seed=0)
+    part = data.select(trials=train).assign_splits(
+        {name: DEFAULT_FRACTIONS[name] for name in names}, seed=DEFAULT_SPLIT_SEED
+    )
     parts = {name: list(train[part.splits[name]]) if name in part.splits else [] for name in names}
     for name in names:  # a few trials may leave a split without any: it gets one from the largest
         if not parts[name]:

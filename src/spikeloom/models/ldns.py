@@ -19,7 +19,7 @@ class LDNSConfig:
     prior: DiffusionConfig = field(default_factory=DiffusionConfig)
     """Diffusion over latents."""
     autoencoder_training: StageConfig = field(
-        default_factory=lambda: StageConfig(steps=700, batch_size=32, learning_rate=3e-3, clip=2.0)
+        default_factory=lambda: StageConfig(steps=500, batch_size=32, learning_rate=3e-3, clip=2.0)
     )
     """Optimisation of the autoencoder."""
     prior_training: StageConfig = field(
