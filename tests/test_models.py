@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from toys import OneStage, OneStageConfig, TwoStage, TwoStageConfig
 
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
@@ -18,6 +17,7 @@ from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
 from spikeloom.models.ldns import LDNS, LDNSConfig
 from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.training import StageConfig
+from toys import OneStage, OneStageConfig, TwoStage, TwoStageConfig
 
 FEW = StageConfig(steps=2, batch_size=8, validate_every=1)
 SMALL_AUTOENCODER = AutoencoderConfig(latents=3, channels=12, encoder_blocks=1, state=4)

@@ -2,7 +2,7 @@
 
 The public names are imported when they are first used, so that ``import spikeloom`` costs nothing:
 
-* data: ``SpikeData``, ``Signal``, ``Reading``, ``load`` (a file, a named data set or a run folder), ``save``, ``lorenz``;
+* data: ``SpikeData``, ``Signal``, ``Reading``, ``load`` (a file, a data set or a run folder), ``save``, ``lorenz``;
 * models: ``LDNS``, ``LDNSConfig``, ``GaussianLatents``, ``GaussianConfig``, ``load_model``, ``Engine``, ``Run``;
 * evaluation: ``compare``, ``write_report``.
 """

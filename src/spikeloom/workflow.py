@@ -276,7 +276,7 @@ def demo(out: str | Path, engine: Engine | None = None) -> tuple[Path, Compariso
     """
     out = Path(out)
     Run.refuse_occupied(out)
-    model = start_run("lorenz", "ldns-small", out / "run", engine=engine)
+    model = start_run("lorenz", "ldns-demo", out / "run", engine=engine)
     test = held_out(load_source(out / "run"))
     generated = sample_like(model, test, GENERATED_PER_TEST_TRIAL * test.n_trials)
     save(signed(generated, out / "run"), out / "generated.npz")

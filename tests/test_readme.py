@@ -1,0 +1,82 @@
+"""Every command and every line of Python in the README works, on a small session in place of the reader's own."""
+
+import re
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import spikeloom as sl
+from commands import FIT
+from spikeloom.cli import main
+from spikeloom.config import presets
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory) -> Path:
+    """An NWB file with trials, a go cue and a few neurons, as a laboratory would write it."""
+    from pynwb import NWBHDF5IO, NWBFile
+
+    rng = np.random.default_rng(0)
+    nwb = NWBFile("a session for the README", "readme", datetime(2020, 1, 1, tzinfo=UTC))
+    nwb.add_trial_column("go_cue_time", "when the cue came")
+    for i in range(30):
+        nwb.add_trial(start_time=float(i), stop_time=i + 0.95, go_cue_time=i + 0.3)
+    for _ in range(6):
+        nwb.add_unit(spike_times=np.sort(rng.uniform(0, 30, 300)), obs_intervals=[[0.0, 30.0]])
+    path = tmp_path_factory.mktemp("readme") / "session.nwb"
+    with NWBHDF5IO(path, "w") as io:
+        io.write(nwb)
+    return path
+
+
+@pytest.fixture
+def folder(session, tmp_path, monkeypatch) -> Path:
+    (tmp_path / "session.nwb").write_bytes(session.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_command_about_an_own_recording(folder, capsys):
+    (block,) = [b for b in blocks("") if "spikeloom describe session.nwb" in b]
+    commands = [shlex.split(line, comments=True) for line in block.splitlines() if line.startswith("spikeloom ")]
+    assert {c[1] for c in commands} == {"describe", "fit", "report", "sample", "compare"}
+    for words in commands:
+        extra = FIT if words[1] == "fit" else []
+        assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
+    for made in ("runs/session/report.html", "generated.npz", "scores.json"):
+        assert (folder / made).is_file()
+    assert sl.load("generated.npz").n_trials == 500
+
+
+def test_the_python_example(folder, monkeypatch, capsys):
+    (block,) = blocks("python")
+    from spikeloom.workflow import preset_config
+
+    small = preset_config("ldns", {"autoencoder": {"channels": 12, "latents": 3, "encoder_blocks": 1}}, 2)
+    original = sl.LDNS.make.__func__
+    monkeypatch.setattr(sl.LDNS, "make", classmethod(lambda cls, data: original(cls, data, small)))
+    exec(compile(block, "README.md", "exec"), {})
+    assert "rate_rmse" in capsys.readouterr().out
+
+
+def test_every_file_and_preset_that_is_named_exists():
+    root = Path(__file__).parents[1]
+    for name in re.findall(r"`?((?:benchmarks|src)/[\w./]+\.\w+)`?", README):
+        assert (root / name).exists(), name
+    for name in re.findall(r"--(?:model|preset) ([\w-]+)", README):
+        assert name in presets(), name
+
+
+def test_make_targets_that_are_named_exist():
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    for target in re.findall(r"`?make (\w+)`?", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
