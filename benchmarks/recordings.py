@@ -25,6 +25,10 @@ READINGS = {
     "bci_m1_45ms.npz": "--neurons good_electrode --condition target_angle_deg "
     "--where trial_type=baselineEvaluation success=1 length<=30",
 }
+FITTING = {
+    # Bins of 5 ms hold few spikes: the penalty published for such bins.
+    "pmd_reach.nwb": "--autoencoder.smoothness_penalty 0.2",
+}
 SAMPLES_PER_TRIAL = 3
 
 
@@ -51,7 +55,8 @@ def main() -> None:
             source = shlex.quote(str(options.folder / name))
             reading = READINGS[name].replace("length<=30", "'length<=30'")
             fitted = spikeloom(
-                f"fit {source} {reading} --model {options.preset} --seed {seed} {options.options} --out {folder}"
+                f"fit {source} {reading} --model {options.preset} --seed {seed} {FITTING.get(name, '')} "
+                f"{options.options} --out {folder}"
             )
             n = SAMPLES_PER_TRIAL * len(json.loads((folder / "data.json").read_text())["splits"]["test"])
             sampled = spikeloom(f"sample {folder} --like {folder} -n {n} --seed {seed} --out {folder}/generated.npz")

@@ -23,7 +23,7 @@ Rates = Float[Tensor, "trial time neuron"]
 class AutoencoderConfig:
     """Size and regularisation of the autoencoder."""
 
-    latents: int = 8
+    latents: int = 16
     """Number of latent channels."""
     channels: int = 64
     """Width of the blocks."""
@@ -41,9 +41,9 @@ class AutoencoderConfig:
     """Normalisation in the blocks: per_bin or over_time (as published; sees the whole trial, so is never causal)."""
     coordinated_dropout: float = 0.2
     """Share of counts hidden from the encoder in training; only hidden counts enter the likelihood."""
-    l2_penalty: float = 0.01
+    l2_penalty: float = 0.001
     """Weight of the squared latents."""
-    smoothness_penalty: float = 0.01
+    smoothness_penalty: float = 0.001
     """Weight of the squared differences between latents at nearby bins."""
     smoothness_lags: int = 5
     """Lags in bins at which latents are compared; lag i weighs 1 / (1 + i)."""

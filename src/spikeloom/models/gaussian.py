@@ -17,7 +17,7 @@ class GaussianConfig:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     """Spikes to latents and back."""
     autoencoder_training: StageConfig = field(
-        default_factory=lambda: StageConfig(steps=500, batch_size=32, learning_rate=3e-3, clip=2.0)
+        default_factory=lambda: StageConfig(steps=3000, batch_size=32, learning_rate=3e-3, clip=2.0, patience=8)
     )
     """Optimisation of the autoencoder."""
 

@@ -19,11 +19,11 @@ class LDNSConfig:
     prior: DiffusionConfig = field(default_factory=DiffusionConfig)
     """Diffusion over latents."""
     autoencoder_training: StageConfig = field(
-        default_factory=lambda: StageConfig(steps=500, batch_size=32, learning_rate=3e-3, clip=2.0)
+        default_factory=lambda: StageConfig(steps=3000, batch_size=32, learning_rate=3e-3, clip=2.0, patience=8)
     )
     """Optimisation of the autoencoder."""
     prior_training: StageConfig = field(
-        default_factory=lambda: StageConfig(steps=2600, batch_size=32, learning_rate=4e-3, ema=0.998)
+        default_factory=lambda: StageConfig(steps=3000, batch_size=32, learning_rate=4e-3, ema=0.998, patience=8)
     )
     """Optimisation of the prior."""
 
