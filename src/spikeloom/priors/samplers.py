@@ -116,22 +116,8 @@ def ddim(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Generator) -> 
 
 
 def dpm_solver(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Generator) -> Noisy:
-    """DPM-Solver++(2M), deterministic, second order (Lu et al. 2022, Algorithm 2); draws nothing.
-
-    The first step and the last jump, whose step is infinite in log-SNR, are of first order.
-    """
-    before: Tensor | None = None
-    h_before = 0.0
-    for i, step in enumerate(grid.step):
-        x0 = denoise(x, step)
-        if i + 1 == len(grid.step):
-            return x0
-        ratio = grid.noise[i + 1] / grid.noise[i]
-        h = math.log(grid.signal[i + 1] / grid.signal[i]) - math.log(ratio)
-        slope = x0 if before is None else x0 + (x0 - before) * (h / (2 * h_before))
-        x = ratio * x + grid.signal[i + 1] * -math.expm1(-h) * slope
-        before, h_before = x0, h
-    return x
+    """DPM-Solver++(2M), deterministic, second order (Lu et al. 2022, Algorithm 2); draws nothing."""
+    return _multistep(denoise, x, grid, None)
 
 
 def dpm_solver_sde(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Generator) -> Noisy:
@@ -141,6 +127,11 @@ def dpm_solver_sde(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Gene
     deterministic solver; with a trained one its samples came out closer to the data at equal passes, because errors of
     early steps are forgotten instead of carried to the end (``benchmarks/sampling.py``).
     """
+    return _multistep(denoise, x, grid, generator)
+
+
+def _multistep(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Generator | None) -> Noisy:
+    """Second order in the data prediction; the first step and the last jump, infinite in log-SNR, are of first order."""
     before: Tensor | None = None
     h_before = 0.0
     for i, step in enumerate(grid.step):
@@ -150,10 +141,13 @@ def dpm_solver_sde(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Gene
         ratio = grid.noise[i + 1] / grid.noise[i]
         h = math.log(grid.signal[i + 1] / grid.signal[i]) - math.log(ratio)
         slope = x0 if before is None else x0 + (x0 - before) * (h / (2 * h_before))
-        renewed = -math.expm1(-2 * h)  # share of the variance that is forgotten in this step
-        fresh = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        kept = ratio * math.exp(-h) * x + grid.signal[i + 1] * renewed * slope
-        x = kept + grid.noise[i + 1] * math.sqrt(renewed) * fresh
+        if generator is None:
+            x = ratio * x + grid.signal[i + 1] * -math.expm1(-h) * slope
+        else:
+            renewed = -math.expm1(-2 * h)  # share of the variance that is forgotten in this step
+            fresh = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            kept = ratio * math.exp(-h) * x + grid.signal[i + 1] * renewed * slope
+            x = kept + grid.noise[i + 1] * math.sqrt(renewed) * fresh
         before, h_before = x0, h
     return x
 
