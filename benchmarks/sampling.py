@@ -58,6 +58,8 @@ def main() -> None:
                 SSM.forward = original
 
         ways = {
+            "SDE-DPM-Solver++ 16, kernels kept (default)": timed(False, steps=16, sampler="dpm_solver_sde"),
+            "SDE-DPM-Solver++ 32, kernels kept": timed(False, steps=32, sampler="dpm_solver_sde"),
             "DPM-Solver++ 16, kernels kept": timed(False, steps=16, sampler="dpm_solver"),
             "DPM-Solver++ 16, kernels rebuilt": timed(True, steps=16, sampler="dpm_solver"),
             f"DDPM {options.steps}, kernels rebuilt": timed(True, steps=options.steps, sampler="ddpm"),

@@ -131,7 +131,7 @@ def dpm_solver_sde(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Gene
 
 
 def _multistep(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Generator | None) -> Noisy:
-    """Second order in the data prediction; the first step and the last jump, infinite in log-SNR, are of first order."""
+    """Second order in the data prediction; the first step and the last, infinite in log-SNR, are of first order."""
     before: Tensor | None = None
     h_before = 0.0
     for i, step in enumerate(grid.step):
