@@ -14,11 +14,10 @@ import argparse
 import time
 from pathlib import Path
 
-from timing import machine, table
-
 from spikeloom.data.lorenz import lorenz
 from spikeloom.evaluation.compare import compare
 from spikeloom.models import load_model
+from timing import machine, table
 
 
 def main() -> None:

@@ -172,7 +172,7 @@ class SSM(nn.Module):
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
             self._cache = None
             lags = self.lags(length)
-            return _Toeplitz.apply(x, lags) if method == "toeplitz" else _by_spectrum(x, _spectrum(lags))
+            return (_Toeplitz if method == "toeplitz" else _Fourier).apply(x, lags)
         # A version counter moves whenever a parameter is written, so a stale kernel can never be used.
         key = (length, method, x.dtype, x.device, *(p._version for p in self.parameters()), self.skip.data_ptr())
         if self._cache is None or self._cache[0] != key:
@@ -180,7 +180,7 @@ class SSM(nn.Module):
             self._cache = (key, _spectrum(lags) if method == "fft" else _toeplitz_matrix(lags, x.dtype))
         if method == "toeplitz":
             return torch.bmm(self._cache[1], x.permute(2, 1, 0)).permute(2, 1, 0).contiguous()
-        return _by_spectrum(x, self._cache[1])
+        return _filtered(_transformed(x), self._cache[1], x)
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_cache": None}  # copies and pickles carry no kernels
@@ -201,11 +201,35 @@ def _spectrum(lags: Tensor) -> Tensor:
     return torch.fft.rfft(wrapped)
 
 
-def _by_spectrum(x: Tensor, spectrum: Tensor) -> Tensor:
-    length = x.shape[1]
+def _transformed(x: Tensor) -> Tensor:
+    """Spectrum of each channel, zero-padded to twice its length."""
     series = x.transpose(1, 2).to(torch.promote_types(x.dtype, torch.float32)).contiguous()
-    filtered = torch.fft.irfft(torch.fft.rfft(series, n=2 * length) * spectrum, n=2 * length)
-    return filtered[..., :length].transpose(1, 2).to(x.dtype).contiguous()
+    return torch.fft.rfft(series, n=2 * x.shape[1])
+
+
+def _filtered(transformed: Tensor, spectrum: Tensor, like: Tensor) -> Tensor:
+    length = like.shape[1]
+    series = torch.fft.irfft(transformed * spectrum, n=2 * length)[..., :length]
+    return series.transpose(1, 2).to(like.dtype).contiguous()
+
+
+class _Fourier(torch.autograd.Function):
+    """Convolution by FFT; its gradients are convolutions too, which saves the complex transforms autograd would do."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, lags: Tensor) -> Tensor:
+        transformed, spectrum = _transformed(x), _spectrum(lags)
+        ctx.save_for_backward(transformed, spectrum)
+        return _filtered(transformed, spectrum, x)
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        transformed, spectrum = ctx.saved_tensors
+        length = gradients[0].shape[1]
+        gradient = _transformed(gradients[0])
+        of_x = _filtered(gradient, spectrum.conj(), gradients[0])
+        correlation = torch.fft.irfft((gradient * transformed.conj()).sum(0), n=2 * length)
+        return of_x, torch.cat([correlation[:, length + 1 :], correlation[:, :length]], -1)
 
 
 def _toeplitz_matrix(lags: Tensor, dtype: torch.dtype) -> Tensor:
