@@ -21,6 +21,9 @@ from torch import Tensor, nn
 STEP_RANGE = (1e-3, 1e-1)
 """Range of the initial step sizes (log-uniform), and so of the time scales a layer starts with."""
 
+CACHED_VALUES = 2**19
+"""Values of a batch that are transformed together on a CPU; a few megabytes."""
+
 
 class DPLRKernel(nn.Module):
     """Impulse response of the S4 system, diagonal plus low rank, in the bilinear discretisation.
@@ -180,7 +183,7 @@ class SSM(nn.Module):
             self._cache = (key, _spectrum(lags) if method == "fft" else _toeplitz_matrix(lags, x.dtype))
         if method == "toeplitz":
             return torch.bmm(self._cache[1], x.permute(2, 1, 0)).permute(2, 1, 0).contiguous()
-        return _filtered(_transformed(x), self._cache[1], x)
+        return torch.cat([_filtered(_transformed(part), self._cache[1], part) for part in _parts(x)])
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_cache": None}  # copies and pickles carry no kernels
@@ -213,23 +216,37 @@ def _filtered(transformed: Tensor, spectrum: Tensor, like: Tensor) -> Tensor:
     return series.transpose(1, 2).to(like.dtype).contiguous()
 
 
+def _parts(x: Tensor) -> tuple[Tensor, ...]:
+    """Groups of sequences small enough for a processor's cache, where transforms of the whole batch would not fit."""
+    if x.device.type != "cpu":
+        return (x,)
+    return x.split(max(1, CACHED_VALUES // (x.shape[1] * x.shape[2])))
+
+
 class _Fourier(torch.autograd.Function):
     """Convolution by FFT; its gradients are convolutions too, which saves the complex transforms autograd would do."""
 
     @staticmethod
     def forward(ctx, x: Tensor, lags: Tensor) -> Tensor:
-        transformed, spectrum = _transformed(x), _spectrum(lags)
-        ctx.save_for_backward(transformed, spectrum)
-        return _filtered(transformed, spectrum, x)
+        spectrum, transformed, out = _spectrum(lags), [], torch.empty_like(x, memory_format=torch.contiguous_format)
+        for part, filtered in zip(_parts(x), _parts(out)):
+            transformed.append(_transformed(part))
+            filtered.copy_(_filtered(transformed[-1], spectrum, part))
+        ctx.save_for_backward(spectrum, *transformed)
+        return out
 
     @staticmethod
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        transformed, spectrum = ctx.saved_tensors
-        length = gradients[0].shape[1]
-        gradient = _transformed(gradients[0])
-        of_x = _filtered(gradient, spectrum.conj(), gradients[0])
-        correlation = torch.fft.irfft((gradient * transformed.conj()).sum(0), n=2 * length)
-        return of_x, torch.cat([correlation[:, length + 1 :], correlation[:, :length]], -1)
+        spectrum, *transformed = ctx.saved_tensors
+        of_x = torch.empty_like(gradients[0], memory_format=torch.contiguous_format)
+        correlation, conjugate = torch.zeros_like(spectrum), spectrum.conj()
+        for part, before, filtered in zip(_parts(gradients[0]), transformed, _parts(of_x)):
+            gradient = _transformed(part)
+            filtered.copy_(_filtered(gradient, conjugate, part))
+            correlation += (gradient * before.conj()).sum(0)
+        length = of_x.shape[1]
+        of_lags = torch.fft.irfft(correlation, n=2 * length)
+        return of_x, torch.cat([of_lags[:, length + 1 :], of_lags[:, :length]], -1)
 
 
 def _toeplitz_matrix(lags: Tensor, dtype: torch.dtype) -> Tensor:
