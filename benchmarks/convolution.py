@@ -13,7 +13,17 @@ from spikeloom.nets import ssm
 from spikeloom.nets.ssm import SSM
 from timing import machine, seconds, table
 
-SHAPES = [(8, 64, 128), (8, 256, 64), (64, 64, 128), (64, 140, 64), (64, 256, 64), (256, 140, 64), (512, 256, 64)]
+SHAPES = [
+    (32, 20, 64),
+    (32, 40, 64),
+    (8, 64, 128),
+    (8, 256, 64),
+    (64, 64, 128),
+    (64, 140, 64),
+    (64, 256, 64),
+    (256, 140, 64),
+    (512, 256, 64),
+]
 
 
 def main() -> None:
@@ -23,13 +33,13 @@ def main() -> None:
         layer, x = SSM(channels), torch.randn(batch, length, channels)
         times = {}
         for name in ("fft", "toeplitz"):
-            ssm._toeplitz_wins = lambda b, t, value=(name == "toeplitz"): value
+            ssm._toeplitz_wins = lambda t, d, value=(name == "toeplitz"): value
 
             def step(layer=layer, x=x) -> None:
                 layer(x.requires_grad_()).sum().backward()
 
             times[name] = seconds(step)
-        chosen = "toeplitz" if rule(batch, length) else "fft"
+        chosen = "toeplitz" if rule(length, "cpu") else "fft"
         ratio = times[chosen] / min(times.values())
         shown = [f"{t * 1e3:.1f}" for t in times.values()]
         rows.append([f"{batch} x {length} x {channels}", *shown, chosen, f"{ratio:.2f}"])

@@ -171,7 +171,7 @@ class SSM(nn.Module):
         length = x.shape[1]
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
-        method = "toeplitz" if _toeplitz_wins(x.shape[0], length) else "fft"
+        method = "toeplitz" if _toeplitz_wins(length, x.device.type) else "fft"
         if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
             self._cache = None
             lags = self.lags(length)
@@ -189,12 +189,12 @@ class SSM(nn.Module):
         return self.__dict__ | {"_cache": None}  # copies and pickles carry no kernels
 
 
-def _toeplitz_wins(batch: int, length: int) -> bool:
-    """Which convolution is faster: building matrices costs length^2 whatever the batch, FFTs cost batch x length.
+def _toeplitz_wins(length: int, device: str) -> bool:
+    """Whether products with (length, length) matrices are faster than FFTs.
 
-    Measured on CPUs; ``benchmarks/convolution.py`` prints where the border lies on a machine.
+    Measured on a CPU (``benchmarks/convolution.py``); an estimate for GPUs, where products cost far less.
     """
-    return length * (8.5 + 0.06 * batch) < 25 * batch
+    return length <= (48 if device == "cpu" else 256)
 
 
 def _spectrum(lags: Tensor) -> Tensor:
