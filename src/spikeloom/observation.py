@@ -24,9 +24,11 @@ class Poisson(nn.Module):
         The factorial is Stirling's approximation and enters for counts above one only, so that values compare with
         LDNS (Kapoor et al. 2024, Eq. 4) and with the Poisson losses of other toolboxes.
         """
-        counts = counts.to(rates.dtype)
-        factorial = counts * counts.clamp(min=1).log() - counts + 0.5 * (2 * math.pi * counts.clamp(min=1)).log()
-        return rates - counts * (rates + EPSILON).log() + torch.where(counts > 1, factorial, 0.0)
+        # Counts are small whole numbers: a table is faster than logarithms of every entry.
+        k = torch.arange(2, max(2, int(counts.max())) + 1, dtype=rates.dtype, device=rates.device)
+        stirling = k * k.log() - k + 0.5 * (2 * math.pi * k).log()
+        factorial = torch.cat([stirling.new_zeros(2), stirling])[counts.int()]
+        return rates - counts * (rates + EPSILON).log() + factorial
 
     def sample(self, rates: Rates, generator: torch.Generator) -> Counts:
         """Draw counts."""
