@@ -183,7 +183,10 @@ class SSM(nn.Module):
             self._cache = (key, _spectrum(lags) if method == "fft" else _toeplitz_matrix(lags, x.dtype))
         if method == "toeplitz":
             return torch.bmm(self._cache[1], x.permute(2, 1, 0)).permute(2, 1, 0).contiguous()
-        return torch.cat([_filtered(_transformed(part), self._cache[1], part) for part in _parts(x)])
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for part, filtered in zip(_parts(x), _parts(out)):
+            _filter_into(filtered, _transformed(part), self._cache[1])
+        return out
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_cache": None}  # copies and pickles carry no kernels
@@ -210,10 +213,9 @@ def _transformed(x: Tensor) -> Tensor:
     return torch.fft.rfft(series, n=2 * x.shape[1])
 
 
-def _filtered(transformed: Tensor, spectrum: Tensor, like: Tensor) -> Tensor:
-    length = like.shape[1]
-    series = torch.fft.irfft(transformed * spectrum, n=2 * length)[..., :length]
-    return series.transpose(1, 2).to(like.dtype).contiguous()
+def _filter_into(out: Tensor, transformed: Tensor, spectrum: Tensor) -> None:
+    length = out.shape[1]
+    out.copy_(torch.fft.irfft(transformed * spectrum, n=2 * length)[..., :length].transpose(1, 2))
 
 
 def _parts(x: Tensor) -> tuple[Tensor, ...]:
@@ -228,10 +230,11 @@ class _Fourier(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: Tensor, lags: Tensor) -> Tensor:
-        spectrum, transformed, out = _spectrum(lags), [], torch.empty_like(x, memory_format=torch.contiguous_format)
+        spectrum, transformed = _spectrum(lags), []
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
         for part, filtered in zip(_parts(x), _parts(out)):
             transformed.append(_transformed(part))
-            filtered.copy_(_filtered(transformed[-1], spectrum, part))
+            _filter_into(filtered, transformed[-1], spectrum)
         ctx.save_for_backward(spectrum, *transformed)
         return out
 
@@ -242,7 +245,7 @@ class _Fourier(torch.autograd.Function):
         correlation, conjugate = torch.zeros_like(spectrum), spectrum.conj()
         for part, before, filtered in zip(_parts(gradients[0]), transformed, _parts(of_x)):
             gradient = _transformed(part)
-            filtered.copy_(_filtered(gradient, conjugate, part))
+            _filter_into(filtered, gradient, conjugate)
             correlation += (gradient * before.conj()).sum(0)
         length = of_x.shape[1]
         of_lags = torch.fft.irfft(correlation, n=2 * length)
