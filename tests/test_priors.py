@@ -145,7 +145,7 @@ def test_loss_of_padded_trials_counts_valid_bins_only():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch, "randn", lambda shape, **_: noise[:, : shape[1]])
             patch.setattr(torch, "randint", lambda *_, **__: torch.tensor([1, 200, 600, 900]))
-            return float(prior.loss(Batch(lengths, True, latents=latents), generator()))
+            return prior.loss(Batch(lengths, True, latents=latents), generator()).item()
 
     assert loss(z) == pytest.approx(loss(longer), rel=1e-5)
 

@@ -104,7 +104,7 @@ def trained(validation, **config):
 class TestWhatIsKept:
     def test_the_best_weights(self):
         line = trained([5, 3, 4, 3.5], steps=4)
-        assert float(line.weight) == line.seen[1] != line.seen[3]
+        assert line.weight.item() == line.seen[1] != line.seen[3]
 
     def test_the_last_weights_where_asked(self):
         line = trained([5, 3, 4, 3.5], steps=4, keep_best=False)
@@ -113,7 +113,7 @@ class TestWhatIsKept:
     def test_patience_ends_a_stage(self):
         line = trained([5, 3, 4, 3.5, 1, 1, 1, 1], steps=8, patience=2)
         assert len(line.seen) == 4
-        assert float(line.weight) == line.seen[1]
+        assert line.weight.item() == line.seen[1]
 
     def test_averages_are_what_is_judged_and_kept(self):
         plain = trained([4, 3, 2, 1], steps=4, keep_best=False)
