@@ -188,8 +188,8 @@ class GenerativeModel(nn.Module):
             length: Bins of every trial, whatever the length of the training trials; lengths are drawn from those of
                 the training trials when not given.
             lengths: Bins of each trial.
-            seed: The same seed gives the same trials on the same machine, and the first trials of a larger sample
-                are those of a smaller one of the same lengths.
+            seed: The same seed gives the same trials on the same machine. Every ``SAMPLE_CHUNK`` trials have a seed of
+                their own, so whole chunks do not depend on how many trials follow.
             options: Options of the model's prior, for example ``steps`` and ``sampler`` for diffusion.
 
         Returns:
@@ -206,7 +206,6 @@ class GenerativeModel(nn.Module):
         for chunk, start in enumerate(range(0, n, SAMPLE_CHUNK)):
             generator = torch.Generator(device).manual_seed(_chunk_seed(seed, chunk))
             part = torch.as_tensor(lengths[start : start + SAMPLE_CHUNK], device=device)
-            # A full chunk is drawn even for the last trials, so that they do not depend on how many are asked for.
             drawn = self._generate(part, generator, **options)
             for values, store in zip(drawn, (latents, rates, counts)):
                 values = values.cpu().numpy()
