@@ -124,7 +124,7 @@ def test_missing_splits_are_made_and_said_so():
     result = compare(make(0), make(1), **FAST)
     assert any("cannot be known" in w for w in result.warnings)
     assert result.details["splits"] == {"train": 42, "val": 6, "test": 12}
-    known = compare(make(0), make(1, provenance={"split_seed": 0}), **FAST)
+    known = compare(make(0), make(1, provenance={"trained_on": "x"}), **FAST)
     assert not any("cannot be known" in w for w in known.warnings)
 
 
@@ -225,3 +225,28 @@ def test_samples_of_another_program_are_judged_from_the_command_line(tmp_path, c
     assert main(["compare", names[0], str(tmp_path / "other.npz"), "--json", str(tmp_path / "none.json")]) == 2
     assert "8 neurons but the generated data 3" in capsys.readouterr().err
     assert not (tmp_path / "none.json").exists()
+
+
+def test_a_generator_trained_on_other_trials_is_noticed(real):
+    from spikeloom.data.sources import content_hash
+
+    own = make(1, provenance={"trained_on": content_hash(real.split("train"))})
+    other = make(1, provenance={"trained_on": content_hash(real.split("test"))})
+    assert not any("trained on other trials" in w for w in compare(real, own, **FAST).warnings)
+    assert any("trained on other trials" in w for w in compare(real, other, **FAST).warnings)
+
+
+def test_overlapping_splits_are_refused(real):
+    from dataclasses import replace
+
+    with pytest.raises(DataError, match="in both splits"):
+        compare(replace(real, splits={"train": np.arange(30), "test": np.arange(20, 40)}), make(1), **FAST)
+
+
+def test_the_same_neurons_under_other_types_of_name(real):
+    from dataclasses import replace
+
+    ids = np.arange(real.n_neurons)
+    whole = replace(real, neurons=pd.DataFrame({"id": ids, "name": [None, *map(str, ids[1:])]}))
+    floats = replace(make(1), neurons=pd.DataFrame({"id": ids.astype(float), "name": [None, *map(str, ids[1:])]}))
+    compare(whole, floats, **FAST)

@@ -202,8 +202,8 @@ class TestStrangersFolder:
             load_model(folder)
 
 
-def test_sample_does_not_depend_on_how_many_are_asked_for(monkeypatch):
-    """Chunks have seeds of their own: the trials of the first chunks of a larger sample are those of a smaller one."""
+def test_whole_chunks_do_not_depend_on_how_many_trials_follow(monkeypatch):
+    """Chunks have seeds of their own: the first chunks of a larger sample are those of a smaller one."""
     import spikeloom.models.base as base
 
     monkeypatch.setattr(base, "SAMPLE_CHUNK", 4)
@@ -260,3 +260,24 @@ def test_causal_encoder_is_causal_and_the_published_norm_leaks():
         with torch.no_grad():
             difference = (encoder.encode(counts) - encoder.encode(changed))[:, :20].abs().max()
         assert bool(difference > 1e-3) is leaks
+
+
+def test_lengths_of_a_recording_with_other_bins_are_not_taken():
+    from spikeloom.workflow import sample_like
+
+    data = recording()
+    model = TwoStage.make(data, TwoStageConfig(autoencoder_training=FEW)).fit(data)
+    with pytest.raises(DataError, match=r"bins of 0\.002 s"):
+        sample_like(model, dataclasses.replace(data, bin_s=0.002))
+
+
+def test_the_seed_of_the_engine_counts():
+    from spikeloom.training import Engine
+
+    data = recording()
+    a, b, c = (
+        TwoStage.make(data, TwoStageConfig(autoencoder_training=FEW)).fit(data, engine=Engine(seed=s))
+        for s in (1, 1, 2)
+    )
+    assert torch.equal(a.autoencoder.down.weight, b.autoencoder.down.weight)
+    assert not torch.equal(a.autoencoder.down.weight, c.autoencoder.down.weight)

@@ -212,3 +212,30 @@ def test_unknown_sampler_or_steps_at_sampling_are_refused():
         prior.sample(torch.tensor([4]), generator(), sampler="heun")
     with pytest.raises(ConfigError, match="2000 sampling steps"):
         prior.sample(torch.tensor([4]), generator(), steps=2000)
+
+
+@pytest.mark.filterwarnings("ignore:the power of the sampled latents")
+def test_the_end_of_a_sample_of_another_length_keeps_its_variance():
+    """Tokens of four bins, trained on whole tokens only: the last, partial token of another length must not fade."""
+    torch.manual_seed(0)
+    n, n_bins = 256, 32
+    covariance = torch.exp(-0.5 * ((torch.arange(n_bins)[:, None] - torch.arange(n_bins)) / 4.0) ** 2)
+    factor = torch.linalg.cholesky(covariance + 1e-3 * torch.eye(n_bins))
+    z = torch.einsum("ts,nsd->ntd", factor, torch.randn(n, n_bins, 2))
+    prior = DiffusionPrior(2, DiffusionConfig(channels=32, blocks=2, state=8, patch=4))
+    lengths = torch.full((n,), n_bins)
+    prior.prepare(z, lengths)
+    scaled = Batch(lengths, False, latents=prior.normalised(z, lengths))
+    optimizer = torch.optim.AdamW(prior.parameters())
+    draws = generator()
+    for step in range(600):
+        for group in optimizer.param_groups:
+            group["lr"] = 4e-3 * (1 - step / 600)
+        prior.loss(scaled[torch.randint(n, (64,), generator=draws)], draws).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    prior.eval()
+    with torch.no_grad():
+        for other in (33, 34, 30):
+            sample = prior.sample(torch.full((400,), other), generator(1))
+            assert float(sample[:, -1].var()) > 0.6, f"length {other}"

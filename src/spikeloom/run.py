@@ -141,7 +141,8 @@ class Run:
     def log(self, **values: Any) -> None:
         """Append a line to the metrics."""
         path = self.folder / "metrics.csv"
-        new = not path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists() or path.stat().st_size == 0
         with path.open("a", newline="") as file:
             writer = csv.DictWriter(file, list[str](METRICS))
             if new:
@@ -151,7 +152,13 @@ class Run:
     def metrics(self) -> pd.DataFrame:
         """All logged metrics."""
         path = self.folder / "metrics.csv"
-        return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(METRICS))
+        if not path.exists() or path.stat().st_size == 0:
+            return pd.DataFrame(columns=list(METRICS))
+        try:
+            return pd.read_csv(path)[list(METRICS)]
+        except (ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())
+            raise RunError(f"{path} is damaged ({reason}); delete it to go on without its record.") from error
 
     def forget_metrics_after(self, stages_done: list[str], stage: str, step: int) -> None:
         """Drop lines later than a checkpoint, which a resumed training will write again."""

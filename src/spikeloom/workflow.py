@@ -12,7 +12,7 @@ from spikeloom.config import flattened, from_mapping, merged, read_preset
 from spikeloom.data.containers import check_place
 from spikeloom.data.files import save
 from spikeloom.data.reading import Reading
-from spikeloom.data.sources import DATASETS, DEFAULT_SPLIT_SEED, content_hash, load_source, with_default_splits
+from spikeloom.data.sources import DATASETS, content_hash, load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model, model_class
@@ -92,8 +92,7 @@ def start_run(
     if Path(source).is_dir():
         raise DataError(f"{source} is a folder; fit to a recording: a file, or the name of a data set.")
     fabric = engine.fabric()
-    recording = load_source(source, reading)
-    data = with_default_splits(recording)
+    data = with_default_splits(load_source(source, reading))
     model = kind.make(data, config, engine.seed)
     fabric.launch()
     if fabric.is_global_zero:
@@ -102,7 +101,7 @@ def start_run(
         files = {
             "config.yaml": {"model": model.name, **dataclasses.asdict(config)},
             "environment.json": facts | {"preset": str(preset), "engine": dataclasses.asdict(engine)},
-            "data.json": _data_record(source, reading, data, None if recording.splits else DEFAULT_SPLIT_SEED),
+            "data.json": _data_record(source, reading, data),
         }
         Run.create(out, files)
     fabric.barrier()
@@ -201,6 +200,11 @@ def sample_like(model: GenerativeModel, like: SpikeData, n: int | None = None, *
         n: Number of trials; as many as there are when not given.
         options: Passed to ``model.sample``.
     """
+    if not np.isclose(like.bin_s, model.recording.bin_s):
+        raise DataError(
+            f"the recording to imitate has bins of {like.bin_s:g} s, but the model was made for "
+            f"{model.recording.bin_s:g} s; name one with the model's bins, or set --length."
+        )
     n = like.n_trials if n is None else n
     return model.sample(n, lengths=np.resize(like.lengths, max(n, 0)), **options)
 
@@ -210,9 +214,8 @@ def signed(generated: SpikeData, run: str | Path, keep_rates: bool = False) -> S
 
     Rates are several times larger than the counts and follow from the latents, so they are left out unless asked for.
     """
-    record = Run(Path(run)).read_json("data.json")
-    origin = {k: record[k] for k in ("source", "split_seed") if record.get(k) is not None}
-    provenance = {**generated.provenance, "run": Path(run).name, **origin}
+    source = Run(Path(run)).read_json("data.json").get("source", "")
+    provenance = {**generated.provenance, "run": Path(run).name, "source": source}
     return dataclasses.replace(generated, rates=generated.rates if keep_rates else None, provenance=provenance)
 
 
@@ -304,12 +307,11 @@ def _plain_values(content: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _data_record(source: str, reading: Reading, data: SpikeData, split_seed: int | None) -> dict[str, Any]:
+def _data_record(source: str, reading: Reading, data: SpikeData) -> dict[str, Any]:
     return {
         "source": _place(source),
         "reading": reading.to_dict(),
         "hash": content_hash(data),
         "splits": {name: indices.tolist() for name, indices in data.splits.items()},
-        "split_seed": split_seed,
         "summary": data.summary(),
     }

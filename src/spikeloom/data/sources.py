@@ -94,6 +94,8 @@ def with_default_splits(data: SpikeData) -> SpikeData:
         SpikeData: 10 trials x 5 bins of 10 ms x 2 neurons, 100 Hz mean rate; splits train 7, val 1, test 2
     """
     splits = {name: np.asarray(v) for name, v in data.splits.items() if len(v)}
+    if not splits:
+        _refuse_overlap(data)
     if "train" not in splits:
         named = np.concatenate([np.zeros(0, dtype=np.int64), *splits.values()])
         splits["train"] = np.setdiff1d(np.arange(data.n_trials), named)
@@ -108,6 +110,21 @@ def with_default_splits(data: SpikeData) -> SpikeData:
         splits |= _carve(data, splits["train"], missing)
     order = [*DEFAULT_FRACTIONS, *(name for name in splits if name not in DEFAULT_FRACTIONS)]
     return replace(data, splits={name: splits[name] for name in order})
+
+
+def _refuse_overlap(data: SpikeData) -> None:
+    """Windows that share bins cannot be split at random: test bins would be trained on."""
+    if not {"source_trial", "source_bin"} <= set(data.trials):
+        return
+    order = data.trials.sort_values(["source_trial", "source_bin"])
+    start, source = order["source_bin"].to_numpy(), order["source_trial"].to_numpy()
+    lengths = data.lengths[order.index.to_numpy()]
+    overlap = (source[1:] == source[:-1]) & (start[:-1] + lengths[:-1] > start[1:])
+    if overlap.any():
+        raise DataError(
+            f"{overlap.sum()} windows share bins with the one before, so a random split would put test bins into "
+            "training; cut windows without overlap (step_s at least window_s), or bring splits of whole trials."
+        )
 
 
 def _carve(data: SpikeData, train: np.ndarray, missing: list[str]) -> dict[str, np.ndarray]:

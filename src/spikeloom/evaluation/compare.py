@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from spikeloom.data.sources import with_default_splits
+from spikeloom.data.sources import content_hash, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation import published
@@ -76,6 +76,8 @@ def compare(
     for name, value, least in (("n_draws", n_draws, 1), ("n_floor", n_floor, 2), ("bootstrap", bootstrap, 0)):
         if value is not None and value < least:
             raise ConfigError(f"{name} is {value}, but must be at least {least}.")
+    if draw not in (None, "poisson"):
+        raise ConfigError(f"draw is '{draw}', but can only be poisson.")
     warnings: list[str] = []
     rng = np.random.default_rng(seed)
     if draw == "poisson":
@@ -83,11 +85,21 @@ def compare(
         warnings.append("generated counts were drawn from the generated rates, Poisson.")
     if "train" not in real.splits or "test" not in real.splits:
         real = with_default_splits(real)
-        if "split_seed" not in generated.provenance:
+        if "trained_on" not in generated.provenance:
             warnings.append(
                 "the real data brought no split into train and test: the default one was made, and it cannot be known "
                 "whether the generator was trained on the trials it is now compared with."
             )
+    if generated.provenance.get("trained_on", known := content_hash(real.split("train"))) != known:
+        warnings.append(
+            "the generator was trained on other trials than the split 'train' of these real data, so held-out trials "
+            "may be among those it has seen; compare with its run folder, or read the recording as it was read then."
+        )
+    shared = np.intersect1d(real.splits["train"], real.splits["test"])
+    if len(shared):
+        raise DataError(
+            f"{len(shared)} trials, such as trial {shared[0]}, are in both splits train and test; part them."
+        )
     if reconstruction_rates is not None and reconstruction_rates.shape != real.counts.shape:
         raise DataError(
             f"reconstruction_rates have shape {reconstruction_rates.shape}, but the real counts {real.counts.shape}; "

@@ -51,15 +51,18 @@ class Pairing:
         return _cut(drawn, self.test.lengths)._replace(condition=self.test.condition)
 
     def draw_train(self, rng: np.random.Generator) -> Trials:
-        """As many training trials as held-out ones, in the same proportions of conditions, without replacement."""
+        """As many training trials as held-out ones, of the same conditions and, where they suffice, lengths."""
         groups = self.train.condition
         if not np.isin(self.test.condition, groups).all():
             return self.train.take(rng.permutation(len(groups))[: len(self.test.lengths)])
-        chosen = [
-            rng.permutation(np.flatnonzero(groups == code))[: (self.test.condition == code).sum()]
-            for code in np.unique(self.test.condition)
-        ]
-        return self.train.take(np.concatenate(chosen))
+        chosen, lengths = [], []
+        for code in np.unique(self.test.condition):
+            slots = self.test.lengths[self.test.condition == code]
+            members = rng.permutation(np.flatnonzero(groups == code))
+            slots = _feasible(self.train.lengths[members], slots[: len(members)])
+            chosen.append(members[_assign(self.train.lengths[members], slots)])
+            lengths.append(slots)
+        return _cut(self.train.take(np.concatenate(chosen)), np.concatenate(lengths))
 
     def _strata(self, pool_condition: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         if not self.conditional:
@@ -86,13 +89,20 @@ def check_comparable(real: SpikeData, generated: SpikeData) -> None:
         )
     for column in ("id", "name"):
         if column in real.neurons and column in generated.neurons:
-            ours, theirs = (d.neurons[column].astype(str).to_numpy() for d in (real, generated))
+            ours, theirs = (_names(d.neurons[column]) for d in (real, generated))
             if (ours != theirs).any():
                 place = int(np.flatnonzero(ours != theirs)[0])
                 raise DataError(
                     f"neuron {place} is '{ours[place]}' in the real data but '{theirs[place]}' in the generated data; "
                     "bring the neurons into the same order."
                 )
+
+
+def _names(column: pd.Series) -> np.ndarray:
+    """Names as text, so that whole numbers are the same however a file holds them, and missing names are equal."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    text = column.astype(str).where(numbers.isna(), numbers.map("{:g}".format))
+    return text.where(column.notna(), "").to_numpy(dtype=str)
 
 
 def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_split: str = "test") -> Pairing:

@@ -58,6 +58,16 @@ class AutoencoderConfig:
                 f"autoencoder.coordinated_dropout is {self.coordinated_dropout}, but the likelihood is that of the "
                 "hidden counts, so it must lie between 0 and 1."
             )
+        least = {
+            "encoder_blocks": 0,
+            "decoder_blocks": 0,
+            "smoothness_lags": 0,
+            "l2_penalty": 0,
+            "smoothness_penalty": 0,
+        }
+        for name, bound in least.items():
+            if not getattr(self, name) >= bound:
+                raise ConfigError(f"autoencoder.{name} is {getattr(self, name)}, but must be at least {bound}.")
         if min(self.latents, self.channels) < 1 or self.state < 2 or self.state % 2:
             raise ConfigError(
                 f"autoencoder has {self.latents} latents, {self.channels} channels and {self.state} states; "

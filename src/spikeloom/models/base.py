@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from spikeloom.batch import Batch
 from spikeloom.checkpoint import write_tensors
 from spikeloom.config import from_mapping
-from spikeloom.data.sources import with_default_splits
+from spikeloom.data.sources import content_hash, with_default_splits
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import DataError, RunError
+from spikeloom.errors import DataError, RunError, SpikeloomError
 from spikeloom.run import Run
 from spikeloom.training import Engine, Stage, fit
 
@@ -39,19 +39,21 @@ class Recording:
         lengths: (trial,) valid bins of the training trials, which new trials imitate.
         mean_counts: (neuron,) mean count per bin in the training trials.
         neurons: Table of the neurons, carried over to samples.
+        trained_on: Hash of the training trials, by which a comparison knows them again.
     """
 
     bin_s: float
     lengths: Int[np.ndarray, "trial"]
     mean_counts: Float[np.ndarray, "neuron"]
     neurons: pd.DataFrame
+    trained_on: str
 
     @classmethod
     def of(cls, data: SpikeData) -> Recording:
         """The facts about a recording's training trials."""
         train = data.split("train")
         mean = train.counts.sum(axis=(0, 1), dtype=np.int64) / train.lengths.sum()
-        return cls(data.bin_s, train.lengths, mean.astype(np.float32), data.neurons)
+        return cls(data.bin_s, train.lengths, mean.astype(np.float32), data.neurons, content_hash(train))
 
     @property
     def n_neurons(self) -> int:
@@ -64,6 +66,7 @@ class Recording:
             "bin_s": self.bin_s,
             "lengths": self.lengths.tolist(),
             "mean_counts": [float(v) for v in self.mean_counts],
+            "trained_on": self.trained_on,
             "neurons": json.loads(str(self.neurons.to_json(orient="split"))),
         }
 
@@ -77,6 +80,7 @@ class Recording:
             np.array(content["lengths"], dtype=np.int64),
             np.array(content["mean_counts"], dtype=np.float32),
             neurons,
+            str(content["trained_on"]),
         )
 
 
@@ -132,7 +136,7 @@ class GenerativeModel(nn.Module):
         return cls(config or cls.Config(), Recording.of(with_default_splits(data)), seed)
 
     def fit(
-        self, data: SpikeData, run: Run | None = None, engine: Engine | None = None, seed: int = 0
+        self, data: SpikeData, run: Run | None = None, engine: Engine | None = None, seed: int | None = None
     ) -> GenerativeModel:
         """Train on the split "train" and choose weights by the split "val"; splits are made if there are none.
 
@@ -140,11 +144,12 @@ class GenerativeModel(nn.Module):
             data: Recording of the neurons this model was made for.
             run: Folder to write to; nothing is written without.
             engine: Devices and precision.
-            seed: Seed of everything drawn in training.
+            seed: Seed of everything drawn in training; that of the engine when not given.
         """
         data = with_default_splits(data)
         self._check(data)
-        fit(self, data, run, engine, seed)
+        engine = engine or Engine()
+        fit(self, data, run, engine, engine.seed if seed is None else seed)
         return self
 
     def encode(self, data: SpikeData) -> Float[np.ndarray, "trial ..."]:
@@ -219,7 +224,8 @@ class GenerativeModel(nn.Module):
             neurons=self.recording.neurons,
             rates=np.concatenate(rates),
             latents=codes if codes.ndim == 3 else None,
-            provenance={"generated_by": self.name, "seed": seed, **{k: v for k, v in options.items() if v is not None}},
+            provenance={"generated_by": self.name, "trained_on": self.recording.trained_on, "seed": seed}
+            | {k: v for k, v in options.items() if v is not None},
         )
 
     def save(self, folder: str | Path) -> None:
@@ -251,8 +257,8 @@ class GenerativeModel(nn.Module):
             recording = Recording.from_json(run.read_json("data.json")["recording"])
             model = cls(from_mapping(cls.Config, content, where="config.yaml"), recording)
             model.load_state_dict(load_file(path))
-        except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
-            if isinstance(error, RunError):
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, SpikeloomError):
                 raise
             reason = " ".join(str(error).split())[:200]
             raise RunError(f"{folder} does not hold a whole model ({reason}); copy the run folder again.") from error
@@ -280,11 +286,13 @@ class GenerativeModel(nn.Module):
     def _lengths(self, n: int, length: int | None, lengths: np.ndarray | None, seed: int) -> np.ndarray:
         if n < 1:
             raise DataError(f"{n} trials were asked for; ask for at least one.")
+        if seed < 0:
+            raise DataError(f"the seed is {seed}, but must not be negative.")
         if lengths is None and length is None:
             return np.random.default_rng([seed, 0x1E46]).choice(self.recording.lengths, n)
         lengths = np.full(n, length) if lengths is None else np.asarray(lengths)
-        if len(lengths) != n or lengths.min() < 1:
-            raise DataError(f"{n} trials need {n} lengths of at least one bin; {len(lengths)} were given.")
+        if len(lengths) != n or lengths.min() < 1 or (lengths != np.floor(lengths)).any():
+            raise DataError(f"{n} trials need {n} whole lengths of at least one bin; got {lengths[:5]}.")
         return lengths.astype(np.int64)
 
 

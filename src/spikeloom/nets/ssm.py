@@ -172,11 +172,11 @@ class SSM(nn.Module):
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
         method = "toeplitz" if _toeplitz_wins(length, x.device.type) else "fft"
-        if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
+        if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in self.parameters())):
             self._cache = None
             lags = self.lags(length)
             return (_Toeplitz if method == "toeplitz" else _Fourier).apply(x, lags)
-        # A version counter moves whenever a parameter is written, so a stale kernel can never be used.
+        # The version counter of a parameter moves whenever it is written (but not behind its back, through `.data`).
         key = (length, method, x.dtype, x.device, *(p._version for p in self.parameters()), self.skip.data_ptr())
         if self._cache is None or self._cache[0] != key:
             lags = self.lags(length)

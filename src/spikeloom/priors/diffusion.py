@@ -72,6 +72,11 @@ class DiffusionConfig:
             raise ConfigError(
                 f"prior.sampling_steps is {self.sampling_steps}, but must lie between 1 and {TRAINING_STEPS}."
             )
+        if self.state < 2 or self.state % 2:
+            raise ConfigError(f"prior.state is {self.state}, but must be a positive even number.")
+        for name, value in (("huber", self.huber), ("clamp", self.clamp)):
+            if value is not None and value <= 0:
+                raise ConfigError(f"prior.{name} is {value}, but must be positive, or null for none.")
         if min(self.channels // 4, self.blocks, self.patch) < 1:
             raise ConfigError(
                 f"prior has {self.channels} channels, {self.blocks} blocks and patches of {self.patch} bins; "
@@ -117,17 +122,27 @@ class DiffusionPrior(LatentPrior):
         """Error of the prediction at a random step for every trial, over valid bins."""
         z = batch.latents
         assert z is not None
+        mask = self._training_mask(batch)
+        if mask is not None:
+            z = z * mask
         step, signal, noise = self._training_levels(len(z), generator)
         eps = torch.randn(z.shape, generator=generator, device=z.device)
         signal, noise = signal[:, None, None], noise[:, None, None]
-        predicted = self.network(signal * z + noise * eps, step, batch.mask)
+        predicted = self.network(signal * z + noise * eps, step, mask)
         target = eps if self.config.prediction == "noise" else signal * eps - noise * z
         if self.config.huber is None:
             error = F.mse_loss(predicted, target, reduction="none")
         else:
             error = F.smooth_l1_loss(predicted, target, reduction="none", beta=self.config.huber)
-        mask = batch.mask
         return error.mean() if mask is None else (error * mask).sum() / (mask.sum() * z.shape[-1])
+
+    def _training_mask(self, batch: Batch) -> Tensor | None:
+        """Valid bins, cut to whole tokens: sampling draws whole tokens too, so the denoiser meets no part of one."""
+        patch = self.config.patch
+        if patch == 1 or (not batch.ragged and batch.n_bins % patch == 0):
+            return batch.mask
+        whole = batch.lengths // patch * patch
+        return mask_of(torch.where(whole > 0, whole, batch.lengths), batch.n_bins)
 
     def _training_levels(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Diffusion step, signal scale and noise scale for each trial of a batch."""
@@ -137,11 +152,12 @@ class DiffusionPrior(LatentPrior):
             return step.float(), self.signal[step], self.noise[step]
         # Uniform, spread evenly over the batch: every batch sees every level of noise.
         offset = torch.rand(1, generator=generator, device=device)
-        uniform = (torch.arange(n, device=device) / n + offset) % 1
+        uniform = (torch.arange(n) / n + offset.cpu()) % 1
         low, high = (-math.log(ratio) for ratio in reversed(NOISE_TO_SIGNAL))
-        log_ratio = (low + (high - low) * uniform).double()
-        step = self.schedule.step_at(log_ratio.cpu()).to(device)
-        return step.float(), torch.sigmoid(2 * log_ratio).sqrt().float(), torch.sigmoid(-2 * log_ratio).sqrt().float()
+        log_ratio = (low + (high - low) * uniform).double()  # on the CPU: not every device has double precision
+        signal, noise = torch.sigmoid(2 * log_ratio).sqrt(), torch.sigmoid(-2 * log_ratio).sqrt()
+        step, signal, noise = (v.float().to(device) for v in (self.schedule.step_at(log_ratio), signal, noise))
+        return step, signal, noise
 
     def denoise(self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None = None) -> Latents:
         """Expected clean latents given noisy ones at a (fractional) diffusion step."""
@@ -173,9 +189,13 @@ class DiffusionPrior(LatentPrior):
             grid = Grid.uniform_in_step(self.schedule, steps)
         else:
             grid = Grid.uniform_in_log_snr(self.schedule, steps, NOISE_TO_SIGNAL)
-        ragged = lengths if int(lengths.min()) < n_bins else None
-        x = torch.randn((len(lengths), n_bins, len(self.mean)), generator=generator, device=self.mean.device)
+        patch = self.config.patch
+        whole = -(-lengths // patch) * patch  # the bins of whole tokens; those too many are cut off at the end
+        drawn = -(-n_bins // patch) * patch
+        ragged = whole if int(whole.min()) < drawn else None
+        x = torch.randn((len(lengths), drawn, len(self.mean)), generator=generator, device=self.mean.device)
         z = SAMPLERS[sampler](lambda x, step: self.denoise(x, step, ragged), x, grid, generator)
+        z = z[:, :n_bins] * mask_of(lengths, n_bins)
         return z if self.config.clamp is None else z.clamp(-self.config.clamp, self.config.clamp)
 
     def _scales(self, step: float) -> tuple[float, float]:

@@ -47,9 +47,15 @@ class GaussianPrior(LatentPrior):
         lags, size = len(self.autocovariance) - 1, self.autocovariance.shape[1]
         circle = n_bins + lags
         wrapped = self.autocovariance.new_zeros(max(circle, 2 * lags + 1), size)
-        wrapped[: lags + 1] = self.autocovariance
+        covariance = self.autocovariance
+        if n_bins > lags + 1:
+            # Beyond the lags that are known it is faded out: a sudden end would be power at all frequencies.
+            place = torch.arange(lags + 1, device=covariance.device) / (lags + 1)
+            fade = (4 * (1 - place)).clamp(0, 1)
+            covariance = covariance * (0.5 - 0.5 * torch.cos(torch.pi * fade))[:, None]
+        wrapped[: lags + 1] = covariance
         if lags:
-            wrapped[-lags:] = self.autocovariance[1:].flip(0)
+            wrapped[-lags:] = covariance[1:].flip(0)
         # The estimate at long lags is uncertain and may ask for a negative power; the total stays the variance.
         spectrum = torch.fft.rfft(wrapped, dim=0).real
         positive = spectrum.clamp(min=0)
