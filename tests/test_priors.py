@@ -239,3 +239,26 @@ def test_the_end_of_a_sample_of_another_length_keeps_its_variance():
         for other in (33, 34, 30):
             sample = prior.sample(torch.full((400,), other), generator(1))
             assert float(sample[:, -1].var()) > 0.6, f"length {other}"
+
+
+def test_long_samples_are_made_of_windows_of_the_trained_length():
+    """However long the sample, the network is only shown windows as long as a training trial; bins are all covered."""
+    torch.manual_seed(0)
+    prior = DiffusionPrior(2, dataclasses.replace(TINY, sampling_steps=2))
+    latents, lengths = autoregressive(40, 24), torch.full((40,), 24)
+    prior.prepare(latents, lengths)
+    assert int(prior.longest) == 24
+    seen = []
+    original = prior.network.forward
+
+    def forward(x, step, mask=None):
+        seen.append(x.shape[1])
+        return original(x, step, mask)
+
+    prior.network.forward = forward
+    with torch.no_grad():
+        for n_bins in (24, 25, 47, 100):
+            sample = prior.sample(torch.tensor([n_bins, max(1, n_bins - 30)]), generator())
+            assert torch.isfinite(sample).all()
+            assert sample.shape == (2, n_bins, 2)
+    assert set(seen) == {24}

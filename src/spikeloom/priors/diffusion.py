@@ -94,6 +94,7 @@ class DiffusionPrior(LatentPrior):
 
     signal: Tensor
     noise: Tensor
+    longest: Tensor
 
     def __init__(self, size: int, config: DiffusionConfig):
         super().__init__(size)
@@ -110,8 +111,15 @@ class DiffusionPrior(LatentPrior):
             config.output_scale,
         )
         signal_squared = self.schedule.signal_squared
+        self.register_buffer("longest", torch.tensor(0))
         self.register_buffer("signal", signal_squared.sqrt().float(), persistent=False)
         self.register_buffer("noise", (1 - signal_squared).sqrt().float(), persistent=False)
+
+    def prepare(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> None:
+        """Take scale, spectrum and the longest trial, in whole tokens, from the latents of the training trials."""
+        super().prepare(latents, lengths)
+        patch = self.config.patch
+        self.longest.fill_(max(int(lengths.max()) // patch * patch, patch))
 
     def normalised(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> Latents:
         """Z-scored latents, clamped if the configuration says so; zero in the padding."""
@@ -160,7 +168,28 @@ class DiffusionPrior(LatentPrior):
         return step, signal, noise
 
     def denoise(self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None = None) -> Latents:
-        """Expected clean latents given noisy ones at a (fractional) diffusion step."""
+        """Expected clean latents given noisy ones at a (fractional) diffusion step.
+
+        A sequence longer than any training trial is denoised in windows of that length which overlap by half, and the
+        expectations are blended: a state-space kernel has learned nothing about longer lags, and with them samples
+        lost most of their variance. (Normalised over time, as published, the whole sequence is taken at once.)
+        """
+        window, n_bins = int(self.longest), x.shape[1]
+        if n_bins <= window or self.config.norm == "over_time":
+            return self._denoise_at_once(x, step, lengths)
+        starts = torch.linspace(0, n_bins - window, math.ceil(2 * (n_bins - window) / window) + 1, device=x.device)
+        starts = starts.round().long()
+        bins = starts[:, None] + torch.arange(window, device=x.device)
+        inside = None if lengths is None else (lengths[:, None] - starts).clamp(0, window).flatten()
+        parts = self._denoise_at_once(x[:, bins].flatten(0, 1), step, inside).unflatten(0, (len(x), -1))
+        weight = torch.hann_window(window + 2, periodic=False, device=x.device)[1:-1, None]
+        blended = torch.zeros_like(x).index_add_(1, bins.flatten(), (parts * weight).flatten(1, 2))
+        total = torch.zeros_like(x[0]).index_add_(
+            0, bins.flatten(), weight.expand(len(starts), -1, x.shape[2]).flatten(0, 1)
+        )
+        return blended / total
+
+    def _denoise_at_once(self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None) -> Latents:
         mask = None if lengths is None else mask_of(lengths, x.shape[1])
         predicted = self.network(x, torch.full((len(x),), step, device=x.device), mask)
         signal, noise = self._scales(step)
