@@ -175,7 +175,7 @@ class DiffusionPrior(LatentPrior):
         lost most of their variance. (Normalised over time, as published, the whole sequence is taken at once.)
         """
         window, n_bins = int(self.longest), x.shape[1]
-        if n_bins <= window or self.config.norm == "over_time":
+        if not window or n_bins <= window or self.config.norm == "over_time":
             return self._denoise_at_once(x, step, lengths)
         starts = torch.linspace(0, n_bins - window, math.ceil(2 * (n_bins - window) / window) + 1, device=x.device)
         starts = starts.round().long()
