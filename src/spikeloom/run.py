@@ -155,7 +155,7 @@ class Run:
         if not path.exists() or path.stat().st_size == 0:
             return pd.DataFrame(columns=list(METRICS))
         try:
-            return pd.read_csv(path)[list(METRICS)]
+            return pd.read_csv(path).loc[:, list(METRICS)]
         except (ValueError, KeyError) as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{path} is damaged ({reason}); delete it to go on without its record.") from error

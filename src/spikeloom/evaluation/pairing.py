@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,9 +99,9 @@ def check_comparable(real: SpikeData, generated: SpikeData) -> None:
                 )
 
 
-def _names(column: pd.Series) -> np.ndarray:
+def _names(column: Any) -> np.ndarray:
     """Names as text, so that whole numbers are the same however a file holds them, and missing names are equal."""
-    numbers = pd.to_numeric(column, errors="coerce")
+    numbers: Any = pd.to_numeric(column, errors="coerce")
     text = column.astype(str).where(numbers.isna(), numbers.map("{:g}".format))
     return text.where(column.notna(), "").to_numpy(dtype=str)
 
