@@ -112,21 +112,21 @@ class GenerativeModel(nn.Module):
 
     def _build(self) -> None:
         """Make the modules."""
-        raise NotImplementedError
+        raise NotImplementedError  # every model defines it
 
     def stages(self, data: SpikeData) -> Iterator[Stage]:
         """What is trained, in order; each stage is asked for when the ones before are done."""
-        raise NotImplementedError
+        raise NotImplementedError  # every model defines it
 
     def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Latents (or codes) and rates of recorded trials."""
-        raise NotImplementedError
+        raise NotImplementedError  # every model defines it
 
     def _generate(
         self, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Latents (or codes), rates and counts of new trials of the given lengths."""
-        raise NotImplementedError
+        raise NotImplementedError  # every model defines it
 
     # -- what users call -----------------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class LatentModel(GenerativeModel):
         self.observation = Poisson()
 
     def _make_prior(self) -> LatentPrior:
-        raise NotImplementedError
+        raise NotImplementedError  # every latent model defines it
 
     def stages(self, data: SpikeData) -> Iterator[Stage]:
         """The autoencoder; then, on the latents of whole trials, the prior."""
