@@ -124,8 +124,8 @@ def dpm_solver_sde(denoise: Denoise, x: Noisy, grid: Grid, generator: torch.Gene
     """SDE-DPM-Solver++(2M), the stochastic twin of ``dpm_solver`` (Lu et al. 2022, Section 5); as many passes.
 
     Each step renews as much noise as the process itself would. With an exact denoiser it needs more passes than the
-    deterministic solver; with a briefly trained one its samples came closer to the data in counts, correlations and mean
-    intervals at equal passes (``benchmarks/results/sampling.md``).
+    deterministic solver; with a briefly trained one its samples came closer to the data in counts, correlations and
+    mean intervals at equal passes (``benchmarks/results/sampling.md``).
     """
     return _multistep(denoise, x, grid, generator)
 
