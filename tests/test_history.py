@@ -1,0 +1,197 @@
+"""The spike-history observation against what is known of it: its law, its limits, and filters it must find again."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikeloom.errors import ConfigError, SpikeloomWarning
+from spikeloom.history import HistoryConfig, SpikeHistory
+from spikeloom.observation import Poisson
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def smooth_rates(trials: int, bins: int, neurons: int, mean: float, depth: float = 0.7) -> torch.Tensor:
+    """Rates (counts per bin) that wax and wane within a trial, with a phase of its own for each trial and neuron."""
+    phase = 2 * math.pi * torch.rand((trials, 1, neurons), generator=seeded(1))
+    time = torch.arange(bins)[None, :, None] / 25
+    return mean * torch.exp(depth * torch.sin(2 * math.pi * time + phase))
+
+
+def model(neurons: int = 1, cap: int = 8, **parameters: object) -> SpikeHistory:
+    """A model with parameters of our choice; filters as (lag,) or (lag, neuron)."""
+    filters = torch.as_tensor(parameters.pop("filters", torch.zeros(0))).float()
+    made = SpikeHistory(neurons, HistoryConfig(bins=len(filters), cap=cap))
+    made.filters.copy_(filters if filters.ndim == 2 else filters[:, None])
+    for name, value in parameters.items():
+        getattr(made, name).copy_(torch.as_tensor(value))
+    return made
+
+
+def fitted(counts, rates, lengths=None, **options: object) -> SpikeHistory:
+    made = SpikeHistory(counts.shape[2], HistoryConfig(**options))
+    made.fit(counts, rates, torch.full((len(counts),), counts.shape[1]) if lengths is None else lengths)
+    return made
+
+
+def autocorrelation(counts: torch.Tensor, lag: int) -> float:
+    x = counts.double() - counts.double().mean()
+    return float((x[:, lag:] * x[:, :-lag]).mean() / x.square().mean())
+
+
+def test_a_new_one_is_poisson():
+    rates = smooth_rates(3, 20, 4, 0.5)
+    counts = torch.poisson(rates, generator=seeded()).int().clamp(max=2)  # where Stirling's formula is not used
+    counts[counts == 2] = 1
+    torch.testing.assert_close(model(4, cap=40).nll(counts, rates), Poisson().nll(counts, rates), atol=1e-5, rtol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    cap=st.integers(1, 60),
+    nu=st.floats(-0.5, 4),
+    rate=st.floats(1e-6, 50),
+    weight=st.floats(-3, 3),
+)
+def test_probabilities_sum_to_one_and_draws_follow_them(cap, nu, rate, weight):
+    made = model(cap=cap, dispersion=[nu], filters=[weight])
+    past = min(cap, 2)
+    counts = torch.stack([torch.full((cap + 1,), past), torch.arange(cap + 1)], dim=1)[..., None]
+    rates = torch.full(counts.shape, rate)
+    p = (-made.nll(counts, rates)[:, 1, 0]).exp().double()
+    assert float(p.sum()) == pytest.approx(1, abs=1e-4)
+
+    history_free = model(cap=cap, dispersion=[nu])
+    p = (-history_free.nll(counts, rates)[:, 1, 0]).exp().double()
+    drawn = history_free.sample(torch.full((4000, 1, 1), rate), seeded()).flatten()
+    assert 0 <= int(drawn.min()) <= int(drawn.max()) <= cap
+    k = torch.arange(cap + 1).double()
+    mean, sd = float(p @ k), float((p @ k**2 - (p @ k) ** 2).clamp(min=0).sqrt())
+    assert float(drawn.double().mean()) == pytest.approx(mean, abs=5 * sd / math.sqrt(4000) + 1e-3 * (1 + mean))
+
+
+def test_filters_gain_offset_and_dispersion_are_found_again():
+    lags = torch.arange(1, 6)
+    filters = torch.stack([-2.5 * torch.exp(-lags / 2), 0.4 * torch.exp(-lags / 3)], dim=1)
+    truth = model(2, cap=12, filters=filters, gain=[0.8, 1.2], offset=[0.3, 0.1], dispersion=[1.6, 0.7])
+    rates = smooth_rates(600, 100, 2, 0.8)
+    found = fitted(truth.sample(rates, seeded()), rates, bins=5, cap=12, ridge=0.1)
+    torch.testing.assert_close(found.filters, truth.filters, atol=0.08, rtol=0)
+    torch.testing.assert_close(found.gain, truth.gain, atol=0.05, rtol=0)
+    torch.testing.assert_close(found.offset, truth.offset, atol=0.08, rtol=0)
+    torch.testing.assert_close(found.dispersion, truth.dispersion, atol=0.08, rtol=0)
+
+
+def test_poisson_counts_are_found_to_be_poisson():
+    rates = smooth_rates(400, 100, 2, 0.3)
+    found = fitted(torch.poisson(rates, generator=seeded()).int(), rates, bins=3)
+    torch.testing.assert_close(found.filters, torch.zeros(3, 2), atol=0.1, rtol=0)
+    torch.testing.assert_close(found.gain, torch.ones(2), atol=0.05, rtol=0)
+    torch.testing.assert_close(found.dispersion, torch.ones(2), atol=0.1, rtol=0)
+
+
+def test_without_dispersion_it_stays_one():
+    rates = smooth_rates(50, 50, 2, 0.8)
+    counts = torch.poisson(rates, generator=seeded()).int().clamp(max=1)
+    assert fitted(counts, rates, dispersion=False).dispersion.tolist() == [1, 1]
+    assert fitted(counts, rates, dispersion=True, cap=3).dispersion.min() > 1.5
+
+
+def test_a_refractory_neuron_stays_refractory():
+    rates = smooth_rates(500, 120, 1, 0.15)
+    truth = model(filters=[-8.0, -8.0, -2.0])
+    real = truth.sample(rates, seeded())
+    generated = fitted(real, rates).sample(rates, seeded(2))
+    poisson = torch.poisson(rates * real.float().mean() / rates.mean(), generator=seeded())
+    for lag in (1, 2, 3):
+        assert autocorrelation(generated, lag) == pytest.approx(autocorrelation(real, lag), abs=0.015)
+    assert autocorrelation(poisson, 1) > 0 > autocorrelation(real, 1) + 0.05
+    assert float(generated.float().mean()) == pytest.approx(float(real.float().mean()), rel=0.03)
+
+
+def test_counts_more_regular_than_poisson_stay_so():
+    rates = torch.full((300, 40, 1), 1.5)
+    real = model(dispersion=[3.0], offset=[1.0]).sample(rates, seeded())
+    generated = fitted(real, rates, bins=2).sample(rates, seeded(2))
+    fano = [float(counts.double().var() / counts.double().mean()) for counts in (real, generated)]
+    assert fano[0] < 0.5
+    assert fano[1] == pytest.approx(fano[0], rel=0.05)
+
+
+def test_the_first_bin_sees_an_empty_past_and_no_bin_sees_itself_or_later_ones():
+    made = model(2, filters=torch.full((4, 2), -1.0))
+    rates = smooth_rates(2, 10, 2, 0.5)
+    counts = torch.poisson(rates, generator=seeded()).int()
+    torch.testing.assert_close(made.nll(counts, rates)[:, :1], made.nll(counts[:, :1], rates[:, :1]))
+    changed = counts.clone()
+    changed[:, 5] += 1
+    same = (made.nll(counts, rates) == made.nll(changed, rates)).all(0).all(-1)
+    assert same.tolist() == [True] * 5 + [False] * 5
+
+
+def test_padding_changes_nothing():
+    rates = smooth_rates(40, 30, 3, 0.6)
+    lengths = torch.randint(5, 31, (40,), generator=seeded())
+    padded = torch.arange(30)[None, :, None] >= lengths[:, None, None]
+    counts = torch.poisson(rates, generator=seeded()).int().masked_fill(padded, 0)
+    clean = fitted(counts, rates.masked_fill(padded, 0), lengths, bins=4)
+    dirty = fitted(counts.masked_fill(padded, 99), rates.masked_fill(padded, math.nan), lengths, bins=4)
+    for name, value in clean.state_dict().items():
+        assert torch.equal(value, dirty.state_dict()[name]), name
+    drawn = clean.sample(rates.masked_fill(padded, 0), seeded())
+    assert int(drawn[padded.expand_as(drawn)].sum()) == 0
+
+
+def test_silent_neurons_and_constant_ones_are_harmless():
+    rates = smooth_rates(20, 30, 3, 0.4)
+    counts = torch.poisson(rates, generator=seeded()).int()
+    counts[..., 0], counts[..., 1], rates[..., 0] = 0, 1, 1e-9
+    found = fitted(counts, rates)
+    assert all(value.isfinite().all() for value in found.state_dict().values())
+    drawn = found.sample(rates, seeded())
+    assert drawn[..., 0].float().mean() < 0.01
+    assert drawn[..., 1].float().mean() > 0.8
+
+
+def test_a_neuron_that_excites_itself_is_held_back():
+    rates = smooth_rates(150, 60, 2, 0.1)
+    wild = model(2, cap=20, filters=torch.tensor([[0.4, 0.0]]).repeat(8, 1))
+    counts = wild.sample(rates, seeded())
+    with pytest.warns(SpikeloomWarning, match="the spike history of 1 neurons, such as neuron 0"):
+        found = fitted(counts, rates, bins=8)
+    long = found.sample(smooth_rates(50, 1000, 2, 0.1), seeded())
+    early, late = long[:, :100].float().mean((0, 1)), long[:, -500:].float().mean((0, 1))
+    assert wild.sample(smooth_rates(50, 1000, 2, 0.1), seeded())[:, -500:, 0].float().mean() > 3
+    assert (late < 2 * early + 0.1).all()
+    assert late[0] < 1
+
+
+def test_the_cap_holds():
+    rates = torch.full((50, 20, 2), 30.0)
+    assert int(model(2, cap=5).sample(rates, seeded()).max()) == 5
+    counts = torch.poisson(rates, generator=seeded()).int()
+    found = fitted(counts, rates, bins=2)
+    assert int(found.cap) == int(counts.max())
+    assert int(fitted(counts.to(torch.uint8), rates, bins=2, cap=7).sample(rates, seeded()).max()) == 7
+
+
+def test_the_same_generator_gives_the_same_counts_and_a_saved_model_the_same_too():
+    rates = smooth_rates(10, 20, 3, 0.5)
+    found = fitted(torch.poisson(rates, generator=seeded()).int(), rates, bins=3)
+    drawn = found.sample(rates, seeded(4))
+    assert drawn.dtype == torch.int32
+    again = SpikeHistory(3, HistoryConfig(bins=3))
+    again.load_state_dict(found.state_dict())
+    assert torch.equal(again.sample(rates, seeded(4)), drawn)
+    assert not torch.equal(again.sample(rates, seeded(5)), drawn)
+
+
+@pytest.mark.parametrize(("name", "value"), [("bins", -1), ("cap", 0), ("ridge", 0.0), ("ridge", math.nan)])
+def test_impossible_settings_are_refused(name, value):
+    with pytest.raises(ConfigError, match=f"^observation.{name} is {value}"):
+        HistoryConfig(**{name: value})
