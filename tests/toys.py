@@ -88,7 +88,7 @@ class OneStage(GenerativeModel):
         mask = mask_of(batch.lengths, batch.n_bins)
         return latents * mask, F.softplus(self.decoder(latents)) * mask
 
-    def _generate(self, lengths, generator, **options):
+    def _generate(self, lengths, generator, condition, **options):
         n_bins = int(lengths.max())
         latents = torch.randn((len(lengths), n_bins, self.config.latents), generator=generator)
         mask = mask_of(lengths, n_bins)

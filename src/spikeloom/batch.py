@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
+from spikeloom.condition import Condition
+from spikeloom.data.conditions import Conditions, Variable
 from spikeloom.data.spikedata import SpikeData
 
 
@@ -21,21 +24,24 @@ class Batch:
         ragged: Whether any trial of the set this batch was drawn from has padding; without padding no mask is made.
         counts: (trial, time, neuron) spike counts in their integer type.
         latents: (trial, time, latent) latents, for the stages that learn a prior over them.
+        condition: What the trials were recorded under, for models that were asked to learn it.
     """
 
     lengths: Int[Tensor, "trial"]
     ragged: bool
     counts: Integer[Tensor, "trial time neuron"] | None = None
     latents: Float[Tensor, "trial time latent"] | None = None
+    condition: Condition | None = None
 
     @classmethod
-    def of(cls, data: SpikeData, device: torch.device | str = "cpu") -> Batch:
-        """The counts and lengths of a recording."""
+    def of(cls, data: SpikeData, variables: Sequence[Variable] = (), device: torch.device | str = "cpu") -> Batch:
+        """The counts and lengths of a recording, and its values of some condition variables."""
         counts = data.counts if data.counts.dtype == np.uint8 else data.counts.astype(np.int32)
         return cls(
             lengths=torch.as_tensor(data.lengths.copy(), device=device),
             ragged=bool((data.lengths < data.n_bins).any()),
             counts=torch.as_tensor(np.array(counts), device=device),
+            condition=condition_of(data, variables, device) if variables else None,
         )
 
     def __len__(self) -> int:
@@ -50,7 +56,8 @@ class Batch:
 
     def _map(self, change) -> Batch:
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
-        return replace(self, **{name: change(values) for name, values in tensors.items()})
+        condition = None if self.condition is None else self.condition.map(change)
+        return replace(self, condition=condition, **{name: change(values) for name, values in tensors.items()})
 
     @property
     def n_bins(self) -> int:
@@ -68,3 +75,9 @@ class Batch:
 def mask_of(lengths: Int[Tensor, "trial"], n_bins: int) -> Bool[Tensor, "trial {n_bins} 1"]:
     """True in the first ``lengths`` bins of each trial."""
     return (torch.arange(n_bins, device=lengths.device) < lengths[:, None])[..., None]
+
+
+def condition_of(data: SpikeData, variables: Sequence[Variable], device: torch.device | str = "cpu") -> Condition:
+    """The features of what the trials of a recording were recorded under."""
+    recorded = Conditions.recorded(data, variables)
+    return Condition.of(recorded, variables, data.lengths, data.n_bins).map(lambda values: values.to(device))

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spikeloom.config import flattened, from_mapping, merged, read_preset
+from spikeloom.data.conditions import Conditions
 from spikeloom.data.containers import check_place
 from spikeloom.data.files import save
 from spikeloom.data.reading import Reading
 from spikeloom.data.sources import DATASETS, content_hash, load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError, DataError, RunError
+from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomWarning
 from spikeloom.models import load_model, model_class
 from spikeloom.progress import counted
 from spikeloom.run import Run, environment
 from spikeloom.training import Engine, StageConfig, fit
 
 if TYPE_CHECKING:
+    from spikeloom.data.conditions import Request
     from spikeloom.evaluation.results import Comparison
     from spikeloom.models.base import GenerativeModel
 
@@ -191,13 +194,16 @@ def held_out(data: SpikeData) -> SpikeData:
     return data.split("test") if "test" in data.splits else data
 
 
-def sample_like(model: GenerativeModel, like: SpikeData, n: int | None = None, **options: Any) -> SpikeData:
-    """Generate trials of the lengths of another recording's, repeated as often as needed.
+def sample_like(
+    model: GenerativeModel, like: SpikeData, n: int | None = None, condition: Request = None, **options: Any
+) -> SpikeData:
+    """Generate trials of the lengths, and for the conditions, of another recording's, repeated as often as needed.
 
     Args:
         model: A trained model.
         like: Recording to imitate.
         n: Number of trials; as many as there are when not given.
+        condition: What to ask for instead of what the recording was recorded under, see ``model.sample``.
         options: Passed to ``model.sample``.
     """
     if not np.isclose(like.bin_s, model.recording.bin_s):
@@ -206,7 +212,17 @@ def sample_like(model: GenerativeModel, like: SpikeData, n: int | None = None, *
             f"{model.recording.bin_s:g} s; name one with the model's bins, or set --length."
         )
     n = like.n_trials if n is None else n
-    return model.sample(n, lengths=np.resize(like.lengths, max(n, 0)), **options)
+    variables = model.recording.variables
+    asked = Conditions.asked(like, variables, max(n, 0)).changed(Conditions.asked(condition, variables, max(n, 0)))
+    free = [v.name for v in variables if v.name not in asked.names]
+    if free:
+        warnings.warn(
+            f"the recording to imitate has no {' and no '.join(free)}: that is left to the model.",
+            SpikeloomWarning,
+            stacklevel=2,
+        )
+    lengths = np.resize(like.lengths, max(n, 0))
+    return model.sample(n, lengths=lengths, condition=asked if variables else None, **options)
 
 
 def signed(generated: SpikeData, run: str | Path, keep_rates: bool = False) -> SpikeData:

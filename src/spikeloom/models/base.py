@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from spikeloom.batch import Batch
 from spikeloom.checkpoint import write_tensors
+from spikeloom.condition import Condition
 from spikeloom.config import from_mapping
+from spikeloom.data.conditions import Conditions, Request, Variable, check_complete
 from spikeloom.data.sources import content_hash, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError, RunError, SpikeloomError
@@ -40,6 +42,7 @@ class Recording:
         mean_counts: (neuron,) mean count per bin in the training trials.
         neurons: Table of the neurons, carried over to samples.
         trained_on: Hash of the training trials, by which a comparison knows them again.
+        variables: What new trials can be asked for.
     """
 
     bin_s: float
@@ -47,13 +50,20 @@ class Recording:
     mean_counts: Float[np.ndarray, "neuron"]
     neurons: pd.DataFrame
     trained_on: str
+    variables: tuple[Variable, ...] = ()
 
     @classmethod
-    def of(cls, data: SpikeData) -> Recording:
-        """The facts about a recording's training trials."""
+    def of(cls, data: SpikeData, condition_on: Sequence[str] = ()) -> Recording:
+        """The facts about a recording's training trials.
+
+        Args:
+            data: Recording with a split "train".
+            condition_on: Trial columns and signals that new trials will be asked for, see ``Variable.of``.
+        """
         train = data.split("train")
         mean = train.counts.sum(axis=(0, 1), dtype=np.int64) / train.lengths.sum()
-        return cls(data.bin_s, train.lengths, mean.astype(np.float32), data.neurons, content_hash(train))
+        variables = tuple(Variable.of(data, what) for what in condition_on)
+        return cls(data.bin_s, train.lengths, mean.astype(np.float32), data.neurons, content_hash(train), variables)
 
     @property
     def n_neurons(self) -> int:
@@ -67,6 +77,7 @@ class Recording:
             "lengths": self.lengths.tolist(),
             "mean_counts": [float(v) for v in self.mean_counts],
             "trained_on": self.trained_on,
+            "variables": [v.to_json() for v in self.variables],
             "neurons": json.loads(str(self.neurons.to_json(orient="split"))),
         }
 
@@ -81,6 +92,7 @@ class Recording:
             np.array(content["mean_counts"], dtype=np.float32),
             neurons,
             str(content["trained_on"]),
+            tuple(Variable.from_json(v) for v in content.get("variables", [])),
         )
 
 
@@ -123,9 +135,9 @@ class GenerativeModel(nn.Module):
         raise NotImplementedError  # every model defines it
 
     def _generate(
-        self, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: Any
+        self, lengths: Int[Tensor, "trial"], generator: torch.Generator, condition: Condition | None, **options: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents (or codes), rates and counts of new trials of the given lengths."""
+        """Latents (or codes), rates and counts of new trials of the given lengths, as the condition asks for."""
         raise NotImplementedError  # every model defines it
 
     # -- what users call -----------------------------------------------------------------------------------------
@@ -133,7 +145,9 @@ class GenerativeModel(nn.Module):
     @classmethod
     def make(cls, data: SpikeData, config: Any | None = None, seed: int = 0) -> GenerativeModel:
         """A new, untrained model for a recording; with the default configuration where none is given."""
-        return cls(config or cls.Config(), Recording.of(with_default_splits(data)), seed)
+        config = config or cls.Config()
+        recording = Recording.of(with_default_splits(data), getattr(config, "condition_on", ()))
+        return cls(config, recording, seed)
 
     def fit(
         self, data: SpikeData, run: Run | None = None, engine: Engine | None = None, seed: int | None = None
@@ -148,6 +162,7 @@ class GenerativeModel(nn.Module):
         """
         data = with_default_splits(data)
         self._check(data)
+        check_complete(self.recording.variables, data)
         engine = engine or Engine()
         fit(self, data, run, engine, engine.seed if seed is None else seed)
         return self
@@ -169,7 +184,7 @@ class GenerativeModel(nn.Module):
         """
         self._check(data)
         self.eval()
-        batch = Batch.of(data)
+        batch = Batch.of(data)  # no condition: what is inferred from spikes rests on spikes alone
         device = next(self.parameters()).device
         parts = [
             self._infer(batch[start : start + ENCODE_CHUNK].to(device)) for start in range(0, len(batch), ENCODE_CHUNK)
@@ -183,35 +198,44 @@ class GenerativeModel(nn.Module):
         n: int,
         length: int | None = None,
         lengths: Int[np.ndarray, "trial"] | None = None,
+        condition: Request = None,
         seed: int = 0,
         **options: Any,
     ) -> SpikeData:
-        """Generate new trials.
+        """Generate new trials, of the kind that was recorded or for a condition that is asked for.
 
         Args:
             n: Number of trials.
             length: Bins of every trial, whatever the length of the training trials; lengths are drawn from those of
                 the training trials when not given.
             lengths: Bins of each trial.
+            condition: What to generate for: values by name, as ``{"reach_angle": "45deg"}`` or ``{"hand_vel": array}``
+                (one for all trials, or one for each), a table with a row for each trial, or a recording to imitate.
+                What is not asked for is left to the model. Signals decide the length, unless it is given.
             seed: The same seed gives the same trials on the same machine. Every ``SAMPLE_CHUNK`` trials have a seed of
                 their own, so whole chunks do not depend on how many trials follow.
-            options: Options of the model's prior, for example ``steps`` and ``sampler`` for diffusion.
+            options: Options of the model's prior, for example ``steps``, ``sampler`` and ``guidance`` for diffusion.
 
         Returns:
-            Counts, with the rates and latents they came from.
+            Counts, with the rates and latents they came from, and the condition that was asked for.
 
         Raises:
-            DataError: If no trial, or a trial of no bins, is asked for.
+            DataError: If no trial, or a trial of no bins, is asked for; or the condition is none the model knows.
         """
+        asked = Conditions.asked(condition, self.recording.variables, max(n, 0))
+        if length is None and lengths is None:
+            lengths = asked.lengths
         lengths = self._lengths(n, length, lengths, seed)
         self.eval()
         device = next(self.parameters()).device
         n_bins = int(lengths.max())
+        told = Condition.of(asked, self.recording.variables, lengths, n_bins).map(lambda values: values.to(device))
         latents, rates, counts = [], [], []
         for chunk, start in enumerate(range(0, n, SAMPLE_CHUNK)):
             generator = torch.Generator(device).manual_seed(_chunk_seed(seed, chunk))
             part = torch.as_tensor(lengths[start : start + SAMPLE_CHUNK], device=device)
-            drawn = self._generate(part, generator, **options)
+            wanted = told[start : start + SAMPLE_CHUNK] if self.recording.variables else None
+            drawn = self._generate(part, generator, wanted, **options)
             for values, store in zip(drawn, (latents, rates, counts)):
                 values = values.cpu().numpy()
                 padded = values if values.ndim < 3 else np.pad(values, ((0, 0), (0, n_bins - values.shape[1]), (0, 0)))
@@ -221,10 +245,13 @@ class GenerativeModel(nn.Module):
             np.concatenate(counts),
             bin_s=self.recording.bin_s,
             lengths=lengths,
+            signals=asked.signals_over(lengths),
+            trials=asked.trials(self.recording.variables),
             neurons=self.recording.neurons,
             rates=np.concatenate(rates),
             latents=codes if codes.ndim == 3 else None,
             provenance={"generated_by": self.name, "trained_on": self.recording.trained_on, "seed": seed}
+            | ({"conditioned_on": asked.names} if asked.names else {})
             | {k: v for k, v in options.items() if v is not None},
         )
 

@@ -12,6 +12,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from spikeloom.batch import Batch
+from spikeloom.condition import Condition
+from spikeloom.data.conditions import Request
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import SpikeloomWarning
 from spikeloom.models.autoencoder import Autoencoder
@@ -41,7 +43,9 @@ class LatentModel(GenerativeModel):
 
     def stages(self, data: SpikeData) -> Iterator[Stage]:
         """The autoencoder; then, on the latents of whole trials, the prior."""
-        train, validation = Batch.of(data.split("train")), Batch.of(data.split("val"))
+        variables = self.recording.variables
+        train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
+        self.prior.check(train.condition)
         yield Stage("autoencoder", self.autoencoder, train, validation, self.config.autoencoder_training)
         train, validation = self._with_latents(train), self._with_latents(validation)
         assert train.latents is not None
@@ -57,9 +61,9 @@ class LatentModel(GenerativeModel):
         return (latents, rates) if mask is None else (latents * mask, rates * mask)
 
     def _generate(
-        self, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: Any
+        self, lengths: Int[Tensor, "trial"], generator: torch.Generator, condition: Condition | None, **options: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
-        latents = self.prior.sample(lengths, generator, **options)
+        latents = self.prior.sample(lengths, generator, condition, **options)
         ragged = bool((lengths < latents.shape[1]).any())
         mask = Batch(lengths, ragged, latents=latents).mask
         rates = self.autoencoder.decode(latents, mask)
@@ -67,21 +71,21 @@ class LatentModel(GenerativeModel):
             rates = rates * mask
         return latents, rates, self.observation.sample(rates, generator)
 
-    def sample(self, n: int, *args: Any, **options: Any) -> SpikeData:
+    def sample(self, n: int, *args: Any, condition: Request = None, **options: Any) -> SpikeData:
         """Generate new trials, see ``GenerativeModel.sample``.
 
         The power of the sampled latents over that of the training latents, in the low, middle and high third of
         frequencies, is noted under "spectrum_ratio"; a warning says when it is off by more than a tenth in a sample
-        that is large enough, and of the training lengths.
+        that is large enough, of the training lengths, and was asked for no condition.
         """
-        data = super().sample(n, *args, **options)
+        data = super().sample(n, *args, condition=condition, **options)
         assert data.latents is not None
         device = self.prior.mean.device
         lengths = torch.as_tensor(data.lengths.copy(), device=device)
         ratio = self.prior.spectrum_ratio(torch.as_tensor(data.latents.copy(), device=device), lengths)
         low, high = SPECTRUM_TOLERANCE
         # A few trials scatter, and trials of another length leak other power into the bands: there is no verdict then.
-        judged = n >= SPECTRUM_TRIALS and set(data.lengths) <= set(self.recording.lengths)
+        judged = condition is None and n >= SPECTRUM_TRIALS and set(data.lengths) <= set(self.recording.lengths)
         if judged and not bool(((ratio > low) & (ratio < high)).all()):
             shown = ", ".join(f"{r:.2f}" for r in ratio.tolist())
             warnings.warn(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from spikeloom.condition import ConditionSizes
 from spikeloom.models.autoencoder import AutoencoderConfig
 from spikeloom.models.latent import LatentModel
 from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
@@ -26,13 +27,17 @@ class LDNSConfig:
         default_factory=lambda: StageConfig(steps=3000, batch_size=32, learning_rate=4e-3, ema=0.998, patience=8)
     )
     """Optimisation of the prior."""
+    condition_on: tuple[str, ...] = ()
+    """Trial columns and signals that samples will be asked for; "NAME:KIND" for a column says what it is: deg or rad
+    (an angle), label or number."""
 
 
 class LDNS(LatentModel):
     """Latent diffusion for neural spiking data (Kapoor et al., NeurIPS 2024, arXiv 2407.08751).
 
     An autoencoder turns spikes into smooth, time-aligned latents; a diffusion model learns the distribution of those
-    latents; new latents are decoded to rates and rates drawn as counts.
+    latents, given what the trials were recorded under if it was told; new latents are decoded to rates and rates drawn
+    as counts.
     """
 
     name = "ldns"
@@ -43,4 +48,5 @@ class LDNS(LatentModel):
     )
 
     def _make_prior(self) -> DiffusionPrior:
-        return DiffusionPrior(self.config.autoencoder.latents, self.config.prior)
+        sizes = ConditionSizes.of(self.recording.variables)
+        return DiffusionPrior(self.config.autoencoder.latents, self.config.prior, sizes)

@@ -27,6 +27,8 @@ class Denoiser(nn.Module):
         state: State size of the kernel.
         patch: Bins in a token.
         output_scale: Factor on the initial output layer.
+        static: Width of a vector for each sequence that says what it should be like; 0 for none.
+        aligned: Width of such a vector for each bin; 0 for none.
     """
 
     def __init__(
@@ -39,11 +41,14 @@ class Denoiser(nn.Module):
         state: int = 32,
         patch: int = 1,
         output_scale: float = 1.0,
+        static: int = 0,
+        aligned: int = 0,
     ):
         super().__init__()
         self.patch = patch
         token = size * patch
-        groups = groups_for(token, channels) if patch == 1 else 1
+        # Published: a map in groups, but a dense one where the condition's channels do not divide the width.
+        groups = groups_for(token, channels) if patch == 1 and not aligned else 1
         self.project_in = GroupedLinear(token, channels, groups)
         self.project_out = GroupedLinear(channels, token, groups)
         self.project_out.weight.data *= output_scale
@@ -52,24 +57,40 @@ class Denoiser(nn.Module):
         self.embed_step = nn.Sequential(
             nn.Linear(STEP_FREQUENCIES, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
+        self.embed_static = (
+            nn.Sequential(nn.Linear(static, embedding), nn.SiLU(), nn.Linear(embedding, embedding)) if static else None
+        )
+        self.project_aligned = nn.Linear(aligned * patch, channels, bias=False) if aligned else None
         self.blocks = nn.ModuleList(ModulatedSSMBlock(channels, embedding, norm, kernel, state) for _ in range(blocks))
 
     def forward(
-        self, x: Float[Tensor, "batch time size"], step: Float[Tensor, "batch"], mask: Mask | None = None
+        self,
+        x: Float[Tensor, "batch time size"],
+        step: Float[Tensor, "batch"],
+        mask: Mask | None = None,
+        static: Float[Tensor, "batch static"] | None = None,
+        aligned: Float[Tensor, "batch time aligned"] | None = None,
     ) -> Float[Tensor, "batch time size"]:
         """Denoise at diffusion step ``step`` (0 .. 999, fractions allowed); padded bins influence no valid bin."""
-        if mask is not None:
-            x = x * mask
         n_bins, size = x.shape[1:]
-        tokens, token_mask = x, mask
-        if self.patch > 1:
-            missing = -n_bins % self.patch
-            tokens = F.pad(x, (0, 0, 0, missing)).unflatten(1, (-1, self.patch)).flatten(2)
-            if mask is not None:  # a token is valid when its first bin is: valid bins come first
-                token_mask = F.pad(mask, (0, 0, 0, missing))[:, :: self.patch]
+        # A token is valid when its first bin is: valid bins come first.
+        token_mask = None if mask is None else mask[:, :: self.patch]
         embedding = self.embed_step(sinusoids(step, STEP_FREQUENCIES))
-        h = self.project_in(tokens).float()
+        if self.embed_static is not None:
+            embedding = embedding + self.embed_static(static)
+        h = self.project_in(self._tokens(x, mask)).float()
+        if self.project_aligned is not None:
+            h = h + self.project_aligned(self._tokens(aligned, mask)).float()
         for block in self.blocks:
             h = block(h, embedding, token_mask)
         out = self.project_out(h).float()
         return out.unflatten(2, (self.patch, size)).flatten(1, 2)[:, :n_bins] if self.patch > 1 else out
+
+    def _tokens(self, values: Tensor | None, mask: Mask | None) -> Tensor:
+        """``patch`` neighbouring bins side by side, padding hidden."""
+        assert values is not None  # a network made for a condition is always told one, if only that there is none
+        if mask is not None:
+            values = values * mask
+        if self.patch == 1:
+            return values
+        return F.pad(values, (0, 0, 0, -values.shape[1] % self.patch)).unflatten(1, (-1, self.patch)).flatten(2)

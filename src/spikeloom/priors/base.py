@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from spikeloom.batch import Batch, mask_of
+from spikeloom.condition import Condition
 
 Latents = Float[Tensor, "trial time latent"]
 
@@ -48,21 +49,39 @@ class LatentPrior(nn.Module):
         """Z-scored latents; zero in the padding."""
         return (latents - self.mean) / self.std * mask_of(lengths, latents.shape[1])
 
+    def check(self, condition: Condition | None, guidance: float = 1.0) -> None:
+        """Refuse a condition, in training or sampling, that this prior cannot deal with.
+
+        Raises:
+            ConfigError: If it cannot.
+        """
+
     def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
         """Training loss on a batch whose latents are z-scored already."""
         raise TypeError(f"a {type(self).__name__} is not trained by gradient.")
 
     def draw(
-        self, lengths: Int[Tensor, "trial"], n_bins: int, generator: torch.Generator, **options: object
+        self,
+        lengths: Int[Tensor, "trial"],
+        n_bins: int,
+        generator: torch.Generator,
+        condition: Condition | None,
+        **options: object,
     ) -> Latents:
         """Z-scored latents of trials of the given lengths, padded to ``n_bins``."""
         raise NotImplementedError  # every prior defines it
 
-    def sample(self, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: object) -> Latents:
+    def sample(
+        self,
+        lengths: Int[Tensor, "trial"],
+        generator: torch.Generator,
+        condition: Condition | None = None,
+        **options: object,
+    ) -> Latents:
         """Latents of new trials of the given lengths, in the units of the autoencoder; zero in the padding."""
         n_bins = int(lengths.max())
         mask = mask_of(lengths, n_bins)
-        return (self.draw(lengths, n_bins, generator, **options) * self.std + self.mean) * mask
+        return (self.draw(lengths, n_bins, generator, condition, **options) * self.std + self.mean) * mask
 
     def spectrum_ratio(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor, "band"]:
         """Power of sampled over training latents in the low, middle and high third of frequencies; 1 is right."""

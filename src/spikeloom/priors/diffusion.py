@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +12,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spikeloom.batch import Batch, mask_of
+from spikeloom.condition import Condition, ConditionSizes
 from spikeloom.errors import ConfigError
 from spikeloom.nets.blocks import Norm
 from spikeloom.nets.denoiser import Denoiser
 from spikeloom.nets.ssm import KERNELS
 from spikeloom.priors.base import LatentPrior, Latents
 from spikeloom.priors.samplers import SAMPLERS, TRAINING_STEPS, Grid, NoiseSchedule
+from spikeloom.priors.windows import centre_mask, centred, held, in_overlapping_windows, uncentred
 
 PREDICTIONS = ("noise", "velocity")
 TRAINING_NOISE = ("log_snr", "step")
@@ -53,6 +56,15 @@ class DiffusionConfig:
     """Largest absolute z-scored latent shown to the denoiser; no limit when not set."""
     output_scale: float = 1.0
     """Factor on the initial output layer."""
+    length_mask: bool = False
+    """Denoise a trial in the middle of a window as long as the longest, its bins marked by a channel (as published for
+    trials of different lengths); otherwise a trial has its own length and padding is hidden."""
+    condition_dropout: float = 0.1
+    """Probability with which a trial's condition, and each variable of it, is hidden in training; 0 (as published)
+    makes a model that always has to be given its condition, and knows no guidance."""
+    guidance: float = 1.0
+    """How strongly samples follow their condition: 1 is the learned distribution, more exaggerates it (Ho and Salimans
+    2022)."""
     sampler: str = "dpm_solver_sde"
     """Sampler: dpm_solver_sde, dpm_solver (deterministic), ddim or ddpm (as published)."""
     sampling_steps: int = 16
@@ -72,6 +84,15 @@ class DiffusionConfig:
             raise ConfigError(
                 f"prior.sampling_steps is {self.sampling_steps}, but must lie between 1 and {TRAINING_STEPS}."
             )
+        if not 0 <= self.condition_dropout < 1:
+            raise ConfigError(f"prior.condition_dropout is {self.condition_dropout}, but must lie in [0, 1).")
+        if not self.guidance >= 0:
+            raise ConfigError(f"prior.guidance is {self.guidance}, but must not be negative.")
+        if self.guidance != 1 and not self.condition_dropout:
+            raise ConfigError(
+                f"prior.guidance is {self.guidance}, but needs a model that has learned to do without its condition; "
+                "set prior.condition_dropout, for example to 0.1."
+            )
         if self.state < 2 or self.state % 2:
             raise ConfigError(f"prior.state is {self.state}, but must be a positive even number.")
         for name, value in (("huber", self.huber), ("clamp", self.clamp)):
@@ -84,21 +105,37 @@ class DiffusionConfig:
             )
 
 
+class Told(NamedTuple):
+    """What the network is told besides the noisy latents: a vector for each trial, and one for each bin."""
+
+    static: Float[Tensor, "trial static"] | None = None
+    aligned: Float[Tensor, "trial time aligned"] | None = None
+
+    def in_windows(self, bins: Int[Tensor, "number time"]) -> Told:
+        """The same for windows of the trials."""
+        static = None if self.static is None else self.static.repeat_interleave(len(bins), dim=0)
+        return Told(static, None if self.aligned is None else self.aligned[:, bins].flatten(0, 1))
+
+
 class DiffusionPrior(LatentPrior):
     """Denoising diffusion over latent sequences (LDNS, Kapoor et al. 2024, Section 3.2).
 
     Args:
         size: Number of latent channels.
         config: Network, loss and sampler.
+        sizes: Features of the variables that samples can be asked for.
     """
 
     signal: Tensor
     noise: Tensor
     longest: Tensor
 
-    def __init__(self, size: int, config: DiffusionConfig):
+    def __init__(self, size: int, config: DiffusionConfig, sizes: ConditionSizes | None = None):
         super().__init__(size)
         self.config = config
+        self.sizes = sizes or ConditionSizes()
+        # A model that learns to do without a variable is told, by one more feature, whether it is known.
+        static, aligned = (sum(s) + (len(s) if config.condition_dropout else 0) for s in self.sizes.all)
         self.schedule = NoiseSchedule()
         self.network = Denoiser(
             size,
@@ -109,6 +146,8 @@ class DiffusionPrior(LatentPrior):
             config.state,
             config.patch,
             config.output_scale,
+            static,
+            aligned + config.length_mask,
         )
         signal_squared = self.schedule.signal_squared
         self.register_buffer("longest", torch.tensor(0))
@@ -118,8 +157,8 @@ class DiffusionPrior(LatentPrior):
     def prepare(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> None:
         """Take scale, spectrum and the longest trial, in whole tokens, from the latents of the training trials."""
         super().prepare(latents, lengths)
-        patch = self.config.patch
-        self.longest.fill_(max(int(lengths.max()) // patch * patch, patch))
+        patch, longest = self.config.patch, int(lengths.max())
+        self.longest.fill_(_whole(longest, patch) if self.config.length_mask else max(longest // patch, 1) * patch)
 
     def normalised(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> Latents:
         """Z-scored latents, clamped if the configuration says so; zero in the padding."""
@@ -128,21 +167,30 @@ class DiffusionPrior(LatentPrior):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
         """Error of the prediction at a random step for every trial, over valid bins."""
-        z = batch.latents
+        z, lengths, condition = batch.latents, batch.lengths, batch.condition
         assert z is not None
-        mask = self._training_mask(batch)
-        if mask is not None:
-            z = z * mask
+        if condition is not None and self.config.condition_dropout:
+            condition = condition.dropped(self.config.condition_dropout, generator)
+        if self.config.length_mask:
+            window = int(self.longest)
+            shown, counted = None, centre_mask(lengths, window)
+            told = self._told(condition, lengths, window)
+            z = centred(z, lengths, window)
+        else:
+            shown = counted = self._training_mask(batch)
+            told = self._told(condition, lengths, batch.n_bins)
+        if shown is not None:
+            z = z * shown
         step, signal, noise = self._training_levels(len(z), generator)
         eps = torch.randn(z.shape, generator=generator, device=z.device)
         signal, noise = signal[:, None, None], noise[:, None, None]
-        predicted = self.network(signal * z + noise * eps, step, mask)
+        predicted = self.network(signal * z + noise * eps, step, shown, *told)
         target = eps if self.config.prediction == "noise" else signal * eps - noise * z
         if self.config.huber is None:
             error = F.mse_loss(predicted, target, reduction="none")
         else:
             error = F.smooth_l1_loss(predicted, target, reduction="none", beta=self.config.huber)
-        return error.mean() if mask is None else (error * mask).sum() / (mask.sum() * z.shape[-1])
+        return error.mean() if counted is None else (error * counted).sum() / (counted.sum() * z.shape[-1])
 
     def _training_mask(self, batch: Batch) -> Tensor | None:
         """Valid bins, cut to whole tokens: sampling draws whole tokens too, so the denoiser meets no part of one."""
@@ -151,6 +199,22 @@ class DiffusionPrior(LatentPrior):
             return batch.mask
         whole = batch.lengths // patch * patch
         return mask_of(torch.where(whole > 0, whole, batch.lengths), batch.n_bins)
+
+    def _told(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> Told:
+        """What the network is told of trials that lie in ``n_bins``: their condition, and where they are."""
+        static, aligned = None, []
+        if condition is not None:
+            static = condition.static
+            aligned.append(condition.aligned)
+            if self.config.condition_dropout:
+                static = torch.cat([static, condition.static_known.float()], dim=1)
+                known = condition.aligned_known[:, None].float()
+                aligned.append(known.expand(-1, condition.aligned.shape[1], -1))
+        placed = centred if self.config.length_mask else held
+        aligned = [placed(values, lengths, n_bins) for values in aligned]
+        if self.config.length_mask:
+            aligned.append(centre_mask(lengths, n_bins).float())
+        return Told(static, torch.cat(aligned, dim=2) if aligned else None)
 
     def _training_levels(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Diffusion step, signal scale and noise scale for each trial of a batch."""
@@ -167,31 +231,29 @@ class DiffusionPrior(LatentPrior):
         step, signal, noise = (v.float().to(device) for v in (self.schedule.step_at(log_ratio), signal, noise))
         return step, signal, noise
 
-    def denoise(self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None = None) -> Latents:
+    def denoise(
+        self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None = None, told: Told | None = None
+    ) -> Latents:
         """Expected clean latents given noisy ones at a (fractional) diffusion step.
 
         A sequence longer than any training trial is denoised in windows of that length which overlap by half, and the
         expectations are blended: a state-space kernel has learned nothing about longer lags, and with them samples
         lost most of their variance. (Normalised over time, as published, the whole sequence is taken at once.)
         """
+        told = told or Told()
         window, n_bins = int(self.longest), x.shape[1]
         if not window or n_bins <= window or self.config.norm == "over_time":
-            return self._denoise_at_once(x, step, lengths)
-        starts = torch.linspace(0, n_bins - window, math.ceil(2 * (n_bins - window) / window) + 1, device=x.device)
-        starts = starts.round().long()
-        bins = starts[:, None] + torch.arange(window, device=x.device)
-        inside = None if lengths is None else (lengths[:, None] - starts).clamp(0, window).flatten()
-        parts = self._denoise_at_once(x[:, bins].flatten(0, 1), step, inside).unflatten(0, (len(x), -1))
-        weight = torch.hann_window(window + 2, periodic=False, device=x.device)[1:-1, None]
-        blended = torch.zeros_like(x).index_add_(1, bins.flatten(), (parts * weight).flatten(1, 2))
-        total = torch.zeros_like(x[0]).index_add_(
-            0, bins.flatten(), weight.expand(len(starts), -1, x.shape[2]).flatten(0, 1)
-        )
-        return blended / total
+            return self._denoise_at_once(x, step, lengths, told)
 
-    def _denoise_at_once(self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None) -> Latents:
+        def change(bins: Tensor, parts: Latents) -> Latents:
+            inside = None if lengths is None else (lengths[:, None] - bins[:, 0]).clamp(0, window).flatten()
+            return self._denoise_at_once(parts, step, inside, told.in_windows(bins))
+
+        return in_overlapping_windows(x, window, change)
+
+    def _denoise_at_once(self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None, told: Told) -> Latents:
         mask = None if lengths is None else mask_of(lengths, x.shape[1])
-        predicted = self.network(x, torch.full((len(x),), step, device=x.device), mask)
+        predicted = self.network(x, torch.full((len(x),), step, device=x.device), mask, *told)
         signal, noise = self._scales(step)
         if self.config.prediction == "noise":
             x0 = (x - noise * predicted) / signal
@@ -204,28 +266,71 @@ class DiffusionPrior(LatentPrior):
         lengths: Int[Tensor, "trial"],
         n_bins: int,
         generator: torch.Generator,
+        condition: Condition | None = None,
         steps: int | None = None,
         sampler: str | None = None,
+        guidance: float | None = None,
     ) -> Latents:
-        """Z-scored latents, from noise, by the configured sampler or the one asked for."""
+        """Z-scored latents, from noise, by the configured sampler or the one asked for.
+
+        With ``guidance`` w, what the network expects is ``free + w (conditioned - free)`` at every step: for w = 1 the
+        distribution that was learned, for w > 1 sharper (classifier-free guidance, Ho and Salimans 2022).
+        """
         steps = self.config.sampling_steps if steps is None else steps
         sampler = sampler or self.config.sampler
+        guidance = self.config.guidance if guidance is None else float(guidance)
         if sampler not in SAMPLERS:
             raise ConfigError(f"the sampler '{sampler}' does not exist; choose one of {', '.join(SAMPLERS)}.")
         if not 1 <= steps <= TRAINING_STEPS:
             raise ConfigError(f"{steps} sampling steps were asked for; choose between 1 and {TRAINING_STEPS}.")
+        self.check(condition, guidance)
         if sampler == "ddpm":
             grid = Grid.uniform_in_step(self.schedule, steps)
         else:
             grid = Grid.uniform_in_log_snr(self.schedule, steps, NOISE_TO_SIGNAL)
-        patch = self.config.patch
-        whole = -(-lengths // patch) * patch  # the bins of whole tokens; those too many are cut off at the end
-        drawn = -(-n_bins // patch) * patch
-        ragged = whole if int(whole.min()) < drawn else None
+        whole = _whole(lengths, self.config.patch)  # the bins of whole tokens; those too many are cut off at the end
+        drawn = _whole(n_bins, self.config.patch)
+        shown = whole if int(whole.min()) < drawn else None
+        if self.config.length_mask:
+            drawn, shown = max(drawn, int(self.longest)), None
+        told = self._told(condition, lengths, drawn)
+
+        def expected(x: Latents, step: float) -> Latents:
+            conditioned = self.denoise(x, step, shown, told)
+            if guidance == 1 or free is None:
+                return conditioned
+            unconditioned = self.denoise(x, step, shown, free)
+            return unconditioned + guidance * (conditioned - unconditioned)
+
+        free = self._told(condition.null(), lengths, drawn) if condition is not None else None
         x = torch.randn((len(lengths), drawn, len(self.mean)), generator=generator, device=self.mean.device)
-        z = SAMPLERS[sampler](lambda x, step: self.denoise(x, step, ragged), x, grid, generator)
-        z = z[:, :n_bins] * mask_of(lengths, n_bins)
+        z = SAMPLERS[sampler](expected, x, grid, generator)
+        z = uncentred(z, lengths, n_bins) if self.config.length_mask else z[:, :n_bins]
+        z = z * mask_of(lengths, n_bins)
         return z if self.config.clamp is None else z.clamp(-self.config.clamp, self.config.clamp)
+
+    def check(self, condition: Condition | None, guidance: float = 1.0) -> None:
+        """Refuse guidance without a condition, and missing values where no trial was trained without them.
+
+        Raises:
+            ConfigError: If it is so.
+        """
+        if not guidance >= 0:
+            raise ConfigError(f"the guidance is {guidance}, but must not be negative.")
+        if guidance != 1 and not self.sizes:
+            raise ConfigError(f"guidance {guidance:g} was asked for, but the model has learned no condition to follow.")
+        if self.config.condition_dropout or condition is None:
+            return
+        if guidance != 1:
+            raise ConfigError(
+                f"guidance {guidance:g} was asked for, but the model was trained with condition_dropout 0 and cannot "
+                "do without its condition; fit one with --prior.condition_dropout 0.1."
+            )
+        if not condition.complete:
+            raise ConfigError(
+                "with condition_dropout 0 every trial needs a value of every condition, in training and in sampling; "
+                "give them all, or fit with --prior.condition_dropout 0.1."
+            )
 
     def _scales(self, step: float) -> tuple[float, float]:
         """Signal and noise scale at a fractional step, interpolated in log-SNR."""
@@ -233,3 +338,8 @@ class DiffusionPrior(LatentPrior):
         low = min(int(step), TRAINING_STEPS - 2)
         log_ratio = torch.lerp(table[low], table[low + 1], torch.tensor(step - low, dtype=torch.float64))
         return float(torch.sigmoid(2 * log_ratio).sqrt()), float(torch.sigmoid(-2 * log_ratio).sqrt())
+
+
+def _whole(bins: Any, patch: int) -> Any:
+    """A number of bins, rounded up to whole tokens."""
+    return -(-bins // patch) * patch

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spikeloom.batch import mask_of
+from spikeloom.condition import Condition
 from spikeloom.priors.base import LatentPrior, Latents
 
 
@@ -41,7 +42,11 @@ class GaussianPrior(LatentPrior):
         self.autocovariance[:kept] = covariance[:kept]
 
     def draw(
-        self, lengths: Int[Tensor, "trial"], n_bins: int, generator: torch.Generator
+        self,
+        lengths: Int[Tensor, "trial"],
+        n_bins: int,
+        generator: torch.Generator,
+        condition: Condition | None = None,
     ) -> Float[Tensor, "trial {n_bins} latent"]:
         """Draws at any length, by a circle long enough that its ends do not meet (circulant embedding)."""
         lags, size = len(self.autocovariance) - 1, self.autocovariance.shape[1]

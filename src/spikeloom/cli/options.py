@@ -1,0 +1,91 @@
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from spikeloom.data.reading import Reading
+    from spikeloom.data.spikedata import SpikeData
+    from spikeloom.models.base import GenerativeModel
+
+SOURCE = "file (.npz .h5 .mat .nwb), name of a data set (lorenz), or run folder"
+
+
+def reading_options(parser: ArgumentParser) -> None:
+    """Options that say how a file is to be understood."""
+    from spikeloom.data.reading import Reading
+
+    lists = {"signals", "columns", "where"}
+    parser.add_class_arguments(Reading, skip={*lists, "continuous"})
+    parser.add_argument("--signals", nargs="+", type=str, help="behavioural signals to keep; all that fit if not given")
+    parser.add_argument("--columns", nargs="+", type=str, help="trial columns to keep; all that fit if not given")
+    parser.add_argument("--where", nargs="+", type=str, help="trials to keep, for example success=1 'length<=30'")
+    parser.add_argument("--continuous", action="store_true", help="take an NWB session as one, whatever its trials")
+
+
+def reading(options: Namespace) -> Reading:
+    """The reading that the options describe."""
+    from spikeloom.data.reading import Reading
+
+    given: dict[str, Any] = {f: options[f] for f in fields_of(Reading) if options[f] is not None}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return Reading(**given)
+
+
+def load_recording(options: Namespace) -> SpikeData:
+    """The recording that the options name."""
+    from spikeloom.data.sources import load_source
+
+    return load_source(options.source, reading(options))
+
+
+def seed_option(parser: ArgumentParser, help: str) -> None:
+    """The seed of what is drawn."""
+    from jsonargparse.typing import NonNegativeInt
+
+    parser.add_argument("--seed", type=NonNegativeInt, default=0, help=help)
+
+
+def device_option(parser: ArgumentParser) -> None:
+    """Where a trained model runs."""
+    parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
+
+
+def load_run(options: Namespace) -> GenerativeModel:
+    """The trained model that the options name, on their device."""
+    from spikeloom.models import load_model
+    from spikeloom.training import Engine
+
+    return load_model(options.run).to(Engine(device=options.device).fabric().device)
+
+
+def fields_of(kind: type) -> list[str]:
+    """Names of the fields of a dataclass."""
+    import dataclasses
+
+    return [f.name for f in dataclasses.fields(kind)]
+
+
+def plain(value: Any) -> Any:
+    """A group of options as a mapping."""
+    return value.as_dict() if hasattr(value, "as_dict") else value
+
+
+def is_first_process() -> bool:
+    """Whether this is not one of the further processes of a training."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+
+
+def value_of(option: str, argv: Sequence[str]) -> str | None:
+    """The value an option will have, known before the parser that depends on it is made."""
+    for i, word in enumerate(argv):
+        if word == option and i + 1 < len(argv):
+            return argv[i + 1]
+        if word.startswith(option + "="):
+            return word.partition("=")[2]
+    return None

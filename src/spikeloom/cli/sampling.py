@@ -1,0 +1,123 @@
+"""The commands that use a trained run: new trials, and what it infers from recorded ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spikeloom.cli.options import SOURCE, device_option, load_recording, load_run, reading_options, seed_option
+from spikeloom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from spikeloom.data.conditions import Variable
+
+
+def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
+    """Options of ``sample``."""
+    from jsonargparse.typing import PositiveInt
+
+    parser.add_argument("run", type=Path, help="trained run folder")
+    parser.add_argument("--out", type=Path, required=True, help="file to write (.npz .h5 .nwb)")
+    parser.add_argument(
+        "-n", type=PositiveInt, help="number of trials; that of --like, or of the held-out trials, if not given"
+    )
+    parser.add_argument(
+        "--length", type=PositiveInt, help="bins of every trial; drawn from the training trials if not given"
+    )
+    parser.add_argument(
+        "--like", type=str, help="take lengths and conditions from this file or run folder (its split test if any)"
+    )
+    parser.add_argument(
+        "--condition",
+        nargs="+",
+        type=str,
+        help="what is asked for: NAME=VALUE (45deg, left, 3,0 for a signal), or a table (.csv), a row for each trial",
+    )
+    parser.add_argument("--guidance", type=float, help="how strongly samples follow the condition; 1 as learned")
+    parser.add_argument("--steps", type=PositiveInt, help="network passes of the diffusion sampler")
+    parser.add_argument("--sampler", type=str, help="dpm_solver_sde, dpm_solver, ddim or ddpm")
+    parser.add_argument(
+        "--rates", action="store_true", help="write the rates too: several times larger than the counts"
+    )
+    seed_option(parser, "the same seed gives the same trials")
+    device_option(parser)
+
+
+def sample(options: Namespace) -> None:
+    """Write new trials."""
+    from spikeloom.data.files import check_writable, save
+    from spikeloom.data.sources import load_source
+    from spikeloom.workflow import held_out, sample_like, signed
+
+    check_writable(options.out)
+    model = load_run(options)
+    drawing = {k: options[k] for k in ("steps", "sampler", "guidance") if options[k] is not None}
+    if drawing and not hasattr(getattr(model.config, "prior", None), "sampling_steps"):
+        raise ConfigError(
+            f"a model of kind '{model.name}' has no sampler to set; leave out --steps, --sampler and --guidance."
+        )
+    if options.like is not None and options.length is not None:
+        raise ConfigError("--like takes the lengths of a recording and --length sets one; give one of them.")
+    condition, n_asked = requested(options.condition or [], model.recording.variables)
+    drawing |= {"condition": condition, "seed": options.seed}
+    if options.like is not None:
+        generated = sample_like(model, held_out(load_source(options.like)), options.n, **drawing)
+    else:
+        n = options.n or n_asked or held_out(load_source(options.run)).n_trials
+        generated = model.sample(n, length=options.length, **drawing)
+    save(signed(generated, options.run, options.rates), options.out)
+    print(f"{options.out}: {generated}")
+
+
+def requested(words: Sequence[str], variables: Sequence[Variable]) -> tuple[dict[str, Any] | None, int | None]:
+    """What the words after ``--condition`` ask for, and of how many trials a table among them speaks."""
+    from spikeloom.data.conditions import read_table
+
+    request: dict[str, Any] = {}
+    n = None
+    for word in words:
+        name, equals, value = word.partition("=")
+        if equals:
+            request[name] = _values(value, aligned=any(v.name == name and v.aligned for v in variables))
+        elif word.endswith(".csv"):
+            values, n = read_table(Path(word), variables)
+            request |= values
+        else:
+            raise ConfigError(
+                f"--condition is {word!r}, but must be NAME=VALUE or a table (.csv); name what to ask for."
+            )
+    return request or None, n
+
+
+def _values(text: str, aligned: bool) -> list[str] | list[float]:
+    """Values with commas between them: of a column, those of one trial after another; of a signal, its dimensions."""
+    values = [part.strip() for part in text.split(",")]
+    if not aligned:
+        return values
+    try:
+        return [float(v) for v in values]
+    except ValueError as error:
+        raise ConfigError(f"a signal was asked to be {text!r}, but needs a number for each dimension: 3,0.") from error
+
+
+def encode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
+    """Options of ``encode``."""
+    parser.add_argument("run", type=Path, help="trained run folder")
+    parser.add_argument("source", type=str, help=SOURCE)
+    parser.add_argument("--out", type=Path, required=True, help="file to write (.npz .h5 .nwb)")
+    reading_options(parser)
+    device_option(parser)
+
+
+def encode(options: Namespace) -> None:
+    """Write what a run infers from a recording."""
+    from spikeloom.data.files import check_writable, save
+    from spikeloom.workflow import inferred
+
+    check_writable(options.out)
+    encoded = inferred(load_run(options), load_recording(options))
+    save(encoded, options.out)
+    print(f"{options.out}: {encoded}")

@@ -1,0 +1,75 @@
+"""The command that trains a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spikeloom.cli.options import SOURCE, fields_of, is_first_process, plain, reading, reading_options, value_of
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from spikeloom.workflow import Recorded
+
+CONDITION_ON = "trial columns and signals that samples will be asked for; COLUMN:KIND says deg, rad, label or number"
+
+
+def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
+    """Options of ``fit``: those of the preset's model too."""
+    from spikeloom.config import flattened
+    from spikeloom.training import Engine
+    from spikeloom.workflow import preset_config
+
+    # The options are those of the preset's model, with the preset's values; of a resumed run, with the run's values.
+    recorded = _recorded(argv)
+    preset = recorded.model if recorded else value_of("--model", argv) or "ldns"
+    config = recorded.config if recorded else preset_config(preset)
+    parser.add_argument("source", type=str, help=SOURCE)
+    parser.add_argument("--model", type=str, default=preset, help="preset: its name, or a YAML file")
+    parser.add_argument("--out", type=Path, required=True, help="run folder to make")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out where it was cut")
+    parser.add_argument("--max_steps", type=int, help="upper limit of the steps of every stage")
+    reading_options(parser)
+    parser.add_class_arguments(Engine)
+    parser.add_class_arguments(type(config), skip={"condition_on"})
+    defaults = flattened(config)
+    if "condition_on" in defaults:
+        parser.add_argument("--condition_on", nargs="+", type=str, help=CONDITION_ON)
+    parser.set_defaults(defaults)
+    if recorded:
+        parser.set_defaults(flattened(recorded.engine) | recorded.reading.to_dict())
+
+
+def fit(options: Namespace) -> None:
+    """Train, or go on training."""
+    from spikeloom.config import from_mapping
+    from spikeloom.run import Run
+    from spikeloom.training import Engine
+    from spikeloom.workflow import Recorded, limited, preset_config, resume_run, start_run
+
+    recorded = Recorded.of(Run.open(options.out)) if options.resume else None
+    kind = type(recorded.config if recorded else preset_config(options.model))
+    values = {name: plain(options[name]) for name in fields_of(kind)}
+    values |= {"condition_on": tuple(values["condition_on"] or ())} if "condition_on" in values else {}
+    config = limited(from_mapping(kind, values), options.max_steps)
+    engine = Engine(**{name: options[name] for name in fields_of(Engine)})
+    asked = reading(options)
+    if recorded:
+        recorded.refuse_change(
+            Run(options.out), model=options.model, source=options.source, reading=asked, config=config, engine=engine
+        )
+        resume_run(options.out, engine)
+    else:
+        start_run(options.source, options.model, options.out, asked, engine, config)
+    if is_first_process():
+        print(f"trained: {options.out}")
+
+
+def _recorded(argv: Sequence[str]) -> Recorded | None:
+    from spikeloom.run import Run
+    from spikeloom.workflow import Recorded
+
+    folder = value_of("--out", argv) if "--resume" in argv else None
+    return None if folder is None else Recorded.of(Run.open(folder))

@@ -1,0 +1,67 @@
+"""Where trials lie in the stretch of bins that a denoiser sees: held at their end, centred, or cut into windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Sequence = Float[Tensor, "trial time channel"]
+Lengths = Int[Tensor, "trial"]
+
+
+def held(values: Sequence, lengths: Lengths, n_bins: int) -> Sequence:
+    """Sequences of ``n_bins``, in which the last valid bin of each lasts to the end."""
+    bins = torch.arange(n_bins, device=values.device).expand(len(values), -1)
+    return _taken(values, torch.minimum(bins, lengths[:, None] - 1))
+
+
+def centred(values: Sequence, lengths: Lengths, window: int) -> Sequence:
+    """Each trial in the middle of a window, its first and last bin repeated on both sides (LDNS, human speech)."""
+    bins = torch.arange(window, device=values.device) - _margin(lengths, window)
+    return _taken(values, torch.minimum(bins.clamp(min=0), lengths[:, None] - 1))
+
+
+def centre_mask(lengths: Lengths, window: int) -> Bool[Tensor, "trial {window} 1"]:
+    """True in the bins of a window at which ``centred`` puts a trial."""
+    bins = torch.arange(window, device=lengths.device) - _margin(lengths, window)
+    return ((bins >= 0) & (bins < lengths[:, None]))[..., None]
+
+
+def uncentred(values: Sequence, lengths: Lengths, n_bins: int) -> Sequence:
+    """Inverse of ``centred``; what lies beyond a trial is left as it is, and must be masked."""
+    window = values.shape[1]
+    bins = torch.arange(n_bins, device=values.device) + _margin(lengths, window)
+    return _taken(values, bins.clamp(max=window - 1))
+
+
+def in_overlapping_windows(
+    x: Sequence, window: int, change: Callable[[Int[Tensor, "number {window}"], Sequence], Sequence]
+) -> Sequence:
+    """A change of long sequences made in windows that overlap by half, blended with weights that vanish at the ends.
+
+    Args:
+        x: Sequences longer than a window.
+        window: Bins of a window.
+        change: Is given the bins of every window and all windows of all trials (trial x window, time, channel), and
+            returns the changed windows.
+    """
+    n_bins = x.shape[1]
+    starts = torch.linspace(0, n_bins - window, math.ceil(2 * (n_bins - window) / window) + 1, device=x.device)
+    bins = starts.round().long()[:, None] + torch.arange(window, device=x.device)
+    parts = change(bins, x[:, bins].flatten(0, 1)).unflatten(0, (len(x), -1))
+    weight = torch.hann_window(window + 2, periodic=False, device=x.device)[1:-1, None]
+    blended = torch.zeros_like(x).index_add_(1, bins.flatten(), (parts * weight).flatten(1, 2))
+    total = torch.zeros_like(x[0]).index_add_(0, bins.flatten(), weight.expand(len(bins), -1, x.shape[2]).flatten(0, 1))
+    return blended / total
+
+
+def _margin(lengths: Lengths, window: int) -> Int[Tensor, "trial 1"]:
+    return ((window - lengths) // 2)[:, None]
+
+
+def _taken(values: Sequence, bins: Int[Tensor, "trial n"]) -> Sequence:
+    return values.gather(1, bins[..., None].expand(-1, -1, values.shape[2]))
