@@ -57,7 +57,7 @@ class HistoryConfig:
     bins: int = 20
     """Past bins a neuron sees; 0 leaves gain, offset and dispersion."""
     cap: int | None = None
-    """Largest count that can be drawn; the largest count of the training trials when null."""
+    """Largest count a neuron can fire; its largest training count when null."""
     ridge: float = 10.0
     """Weight of the squared history weights; larger values forget more."""
     dispersion: bool = True
@@ -82,14 +82,14 @@ class SpikeHistory(nn.Module):
         gain: (neuron,) ``a``.
         offset: (neuron,) ``b``.
         dispersion: (neuron,) ``nu``.
-        cap: Largest count.
+        cap: (neuron,) largest count.
     """
 
     filters: Float[Tensor, "lag neuron"]
     gain: Float[Tensor, "neuron"]
     offset: Float[Tensor, "neuron"]
     dispersion: Float[Tensor, "neuron"]
-    cap: Int[Tensor, ""]
+    cap: Int[Tensor, "neuron"]
 
     def __init__(self, n_neurons: int, config: HistoryConfig):
         super().__init__()
@@ -98,19 +98,19 @@ class SpikeHistory(nn.Module):
         self.register_buffer("gain", torch.ones(n_neurons))
         self.register_buffer("offset", torch.zeros(n_neurons))
         self.register_buffer("dispersion", torch.ones(n_neurons))
-        self.register_buffer("cap", torch.tensor(config.cap or 1))
+        self.register_buffer("cap", torch.full((n_neurons,), config.cap or 1))
 
     def nll(self, counts: Counts, rates: Rates) -> Rates:
         """Negative log-likelihood of each count in nats, given the rates and the true counts before it.
 
         The first bin sees an empty past. Counts above the cap are taken for the cap.
         """
-        y = counts.int().clamp(max=int(self.cap))
+        y = counts.long().minimum(self.cap)
         theta = self._drive(rates)
         for lag, weight in enumerate(self.filters[: counts.shape[1] - 1], start=1):
             theta[:, lag:] += weight * y[:, :-lag].log1p()
-        k, log_factorial = self._outcomes()
-        log_z = (theta[..., None] * k - self.dispersion[:, None] * log_factorial).logsumexp(-1)
+        k, log_factorial, barred = self._outcomes()
+        log_z = (theta[..., None] * k - self.dispersion[:, None] * log_factorial - barred).logsumexp(-1)
         return log_z - theta * y + self.dispersion * log_factorial[y]
 
     @torch.inference_mode()
@@ -123,8 +123,8 @@ class SpikeHistory(nn.Module):
         theta = self._drive(rates).transpose(0, 1).contiguous()
         uniform = torch.rand(theta.shape, generator=generator, device=theta.device)
         counts = torch.empty(theta.shape, dtype=torch.int32, device=theta.device)
-        k, log_factorial = self._outcomes()
-        decay = k[1:, None] ** -self.dispersion  # p(k) / p(k - 1) = exp(theta) k^-nu
+        k, log_factorial, barred = self._outcomes()
+        decay = (k[:, None] ** -self.dispersion * (-barred.T).exp())[1:]  # p(k) / p(k - 1) = exp(theta) k^-nu
         largest = ((2 * HEADROOM + self.dispersion * log_factorial[1:, None]) / k[1:, None]).amin(0)
         for t in range(len(theta)):
             ratio = torch.minimum(theta[t], largest).exp()
@@ -159,25 +159,29 @@ class SpikeHistory(nn.Module):
         valid = mask_of(lengths, counts.shape[1])
         counts = torch.where(valid, counts.int(), 0)
         if self.config.cap is None:
-            self.cap.fill_(max(1, int(counts.max())))
-        counts = counts.clamp_(max=int(self.cap))
+            self.cap.copy_(counts.amax((0, 1)).clamp(min=1))
+        counts = counts.minimum(self.cap)
         log_rates = torch.where(valid, rates.float() + EPSILON, 1.0).log_()
-        poisson = torch.tensor([0.0] * self.config.bins + [1.0, 0.0, 1.0], dtype=torch.float64, device=counts.device)
-        weight = torch.ones_like(poisson)
-        weight[: self.config.bins] = self.config.ridge
-        weight[-1] = 1.0 if self.config.dispersion else math.inf
-        todo, weakened = torch.arange(counts.shape[2], device=counts.device), []
+        bins, neurons = self.config.bins, counts.shape[2]
+        centre = torch.tensor([0.0] * bins + [1.0, 0.0, 1.0], dtype=torch.float64, device=counts.device)
+        centre, weight = centre.repeat(neurons, 1), torch.ones(neurons, bins + 3).to(centre)
+        weight[:, :bins] = self.config.ridge
+        if not self.config.dispersion:
+            weight[:, -1] = math.inf
+        todo, weakened = torch.arange(neurons, device=counts.device), []
         while len(todo):
-            p = poisson.expand(len(todo), -1)
+            p = centre[todo]
             for stride in sorted({max(1, len(counts) // FIRST_TRIALS), 1}, reverse=True):
                 part = counts[::stride, :, todo], log_rates[::stride, :, todo], valid[::stride, :, 0]
-                p = _minimise(p, (poisson, weight), lambda p, part=part: self._loss(p, *part))
+                p = _minimise(
+                    p, (centre[todo], weight[todo]), lambda p, todo=todo, part=part: self._loss(todo, p, *part)
+                )
             fitted = p.to(self.gain.dtype).T
-            self.filters[:, todo] = fitted[: self.config.bins]
-            self.gain[todo], self.offset[todo], self.dispersion[todo] = fitted[self.config.bins :]
+            self.filters[:, todo] = fitted[:bins]
+            self.gain[todo], self.offset[todo], self.dispersion[todo] = fitted[bins:]
             todo = todo[self._locks(log_rates, valid)[todo]]
+            weight[todo, :bins] *= 10
             weakened += todo.tolist()
-            weight[: self.config.bins] *= 10
         if weakened:
             warnings.warn(
                 f"the spike history of {len(set(weakened))} neurons, such as neuron {weakened[0]}, could have excited "
@@ -190,24 +194,24 @@ class SpikeHistory(nn.Module):
         """The part of theta that does not depend on history; a rate of 0 silences whatever the history."""
         return torch.where(rates > 0, self.gain * (rates.float() + EPSILON).log() + self.offset, SILENT)
 
-    def _outcomes(self) -> tuple[Float[Tensor, "count"], Float[Tensor, "count"]]:
-        """The possible counts, and the logarithms of their factorials."""
-        k = torch.arange(int(self.cap) + 1, dtype=self.gain.dtype, device=self.gain.device)
-        return k, torch.lgamma(k + 1)
+    def _outcomes(self) -> tuple[Float[Tensor, "count"], Float[Tensor, "count"], Float[Tensor, "neuron count"]]:
+        """The possible counts, the logarithms of their factorials, and infinity where a neuron cannot reach a count."""
+        k = torch.arange(int(self.cap.max()) + 1, dtype=self.gain.dtype, device=self.gain.device)
+        return k, torch.lgamma(k + 1), torch.where(k <= self.cap[:, None], 0, math.inf)
 
-    def _loss(self, p: Tensor, counts: Tensor, log_rates: Tensor, valid: Tensor) -> Loss:
+    def _loss(self, neurons: Tensor, p: Tensor, counts: Tensor, log_rates: Tensor, valid: Tensor) -> Loss:
         """Negative log-likelihood of each neuron in nats, summed over bins, with its gradient and Hessian in p.
 
         Theta and nu are natural parameters of the statistics y and -log y!, and theta is linear in p: the gradient is
         the mean of the statistics minus their value, the Hessian their covariance.
         """
         value, gradient, hessian = p.new_zeros(p.shape[0]), torch.zeros_like(p), p.new_zeros(*p.shape, p.shape[1])
-        k, log_factorial = self._outcomes()
+        k, log_factorial, barred = self._outcomes()
         statistics = torch.stack([k, log_factorial, k * k, k * log_factorial, log_factorial**2], dim=-1)
         weights, nu = p[:, :-1, None].to(k.dtype), p[:, -1:].to(k.dtype)
         for x, y in _design(counts, log_rates, valid, self.config.bins, len(k)):
             theta, f = (x @ weights)[..., 0], log_factorial[y]
-            log_p = theta[..., None] * k - nu[..., None] * log_factorial
+            log_p = theta[..., None] * k - nu[..., None] * log_factorial - barred[neurons, None]
             log_z = log_p.logsumexp(-1)
             mean_y, mean_f, yy, yf, ff = ((log_p - log_z[..., None]).exp_() @ statistics).unbind(-1)
             value += (log_z - theta * y + nu * f).sum(-1, dtype=value.dtype)
@@ -230,12 +234,14 @@ class SpikeHistory(nn.Module):
         sd = (((log_rates - mean) ** 2 * valid).sum((0, 1)) / n).sqrt()
         levels = mean[:, None] + sd[:, None] * torch.linspace(-2, 2, 9, device=sd.device)
         drive = self.gain[:, None] * levels + self.offset[:, None]
-        k, log_factorial = self._outcomes()
-        m = torch.stack([torch.zeros_like(drive), torch.full_like(drive, float(self.cap))])
+        k, log_factorial, barred = self._outcomes()
+        m = torch.stack([torch.zeros_like(drive), self.cap[:, None].expand_as(drive)])
         feedback = SAFETY * self.filters.sum(0).clamp(min=0)  # feedback that calms cannot lock
         for _ in range(STEADY):
             theta = drive + feedback[:, None] * m.log1p()
-            m = (theta[..., None] * k - self.dispersion[:, None, None] * log_factorial).softmax(-1) @ k
+            m = (theta[..., None] * k - self.dispersion[:, None, None] * log_factorial - barred[:, None]).softmax(
+                -1
+            ) @ k
         return ((m[1] - m[0]) > 0.1 * (m[0] + 0.1)).any(-1)
 
 
@@ -270,7 +276,7 @@ def _minimise(
     def penalised(p: Tensor) -> Loss:
         value, gradient, hessian = loss(p)
         value = value + (weight * (p - centre) ** 2).sum(-1) / 2
-        hessian = (hessian + torch.diag_embed(weight.expand_as(p))) * (free[:, None] & free)
+        hessian = (hessian + torch.diag_embed(weight)) * (free[:, :, None] & free[:, None])
         return value, (gradient + weight * (p - centre)) * free, hessian + torch.diag_embed((~free).to(p.dtype))
 
     best, damping = penalised(p), p.new_zeros(len(p), 1)
