@@ -33,12 +33,15 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument(
         "--condition",
         nargs="+",
+        action="extend",
         type=str,
-        help="what is asked for: NAME=VALUE (45deg, left, 3,0 for a signal), or a table (.csv), a row for each trial",
+        help="what is asked for: NAME=VALUE (45deg; 3,0 for a signal; left,right for one trial after another), or a "
+        "table (.csv) with a row for each trial",
     )
     parser.add_argument("--guidance", type=float, help="how strongly samples follow the condition; 1 as learned")
     parser.add_argument("--steps", type=PositiveInt, help="network passes of the diffusion sampler")
     parser.add_argument("--sampler", type=str, help="dpm_solver_sde, dpm_solver, ddim or ddpm")
+    parser.add_argument("--observation", type=str, help="how rates become counts: history or poisson; as fitted if not")
     parser.add_argument(
         "--rates", action="store_true", help="write the rates too: several times larger than the counts"
     )
@@ -61,6 +64,8 @@ def sample(options: Namespace) -> None:
         )
     if options.like is not None and options.length is not None:
         raise ConfigError("--like takes the lengths of a recording and --length sets one; give one of them.")
+    if options.observation is not None:
+        drawing["observation"] = options.observation
     condition, n_asked = requested(options.condition or [], model.recording.variables)
     drawing |= {"condition": condition, "seed": options.seed}
     if options.like is not None:
@@ -74,33 +79,41 @@ def sample(options: Namespace) -> None:
 
 def requested(words: Sequence[str], variables: Sequence[Variable]) -> tuple[dict[str, Any] | None, int | None]:
     """What the words after ``--condition`` ask for, and of how many trials a table among them speaks."""
-    from spikeloom.data.conditions import read_table
+    from spikeloom.data.conditions import from_table, read_table
 
     request: dict[str, Any] = {}
     n = None
     for word in words:
         name, equals, value = word.partition("=")
-        if equals:
-            request[name] = _values(value, aligned=any(v.name == name and v.aligned for v in variables))
-        elif word.endswith(".csv"):
-            values, n = read_table(Path(word), variables)
-            request |= values
+        if word.lower().endswith(".csv") and not any(v.name == name for v in variables):
+            given, n = from_table(read_table(Path(word)), variables, f"the table {word}")
+        elif equals:
+            given = {name: _values(value, next((v for v in variables if v.name == name), None))}
         else:
             raise ConfigError(
                 f"--condition is {word!r}, but must be NAME=VALUE or a table (.csv); name what to ask for."
             )
+        for name in given:
+            if name in request:
+                raise ConfigError(f"--condition asks for '{name}' twice; give it one value, or one for each trial.")
+        request |= given
     return request or None, n
 
 
-def _values(text: str, aligned: bool) -> list[str] | list[float]:
+def _values(text: str, variable: Variable | None) -> Any:
     """Values with commas between them: of a column, those of one trial after another; of a signal, its dimensions."""
+    if variable is not None and text in variable.labels:  # a label may have commas of its own
+        return text
     values = [part.strip() for part in text.split(",")]
-    if not aligned:
+    if variable is None or not variable.aligned:
         return values
     try:
         return [float(v) for v in values]
     except ValueError as error:
-        raise ConfigError(f"a signal was asked to be {text!r}, but needs a number for each dimension: 3,0.") from error
+        raise ConfigError(
+            f"the signal '{variable.name}' was asked to be {text!r}, but needs a number for each of its dimensions: "
+            f"{', '.join(variable.columns)}."
+        ) from error
 
 
 def encode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:

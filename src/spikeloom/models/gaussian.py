@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from spikeloom.history import HistoryConfig
 from spikeloom.models.autoencoder import AutoencoderConfig
-from spikeloom.models.latent import LatentModel
+from spikeloom.models.latent import LatentModel, check_observation
 from spikeloom.priors.gaussian import GaussianPrior
 from spikeloom.training import StageConfig
 
@@ -20,6 +21,13 @@ class GaussianConfig:
         default_factory=lambda: StageConfig(steps=3000, batch_size=32, learning_rate=3e-3, clip=2.0, patience=8)
     )
     """Optimisation of the autoencoder."""
+    observation: str = "history"
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted) or poisson."""
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    """What a neuron remembers of its own spikes."""
+
+    def __post_init__(self) -> None:
+        check_observation(self)
 
 
 class GaussianLatents(LatentModel):

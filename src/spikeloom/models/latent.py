@@ -11,19 +11,36 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from spikeloom.batch import Batch
+from spikeloom.batch import Batch, condition_of
 from spikeloom.condition import Condition
 from spikeloom.data.conditions import Request
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import SpikeloomWarning
+from spikeloom.errors import ConfigError, SpikeloomWarning
+from spikeloom.history import SpikeHistory
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
-from spikeloom.observation import Poisson
+from spikeloom.nets.blocks import Mask
+from spikeloom.observation import Poisson, Rates
 from spikeloom.priors.base import LatentPrior
 from spikeloom.training import Stage
 
+OBSERVATIONS = ("history", "poisson")
+"""How rates become counts."""
+FOLDS = 5
+"""Parts in which counts are hidden, so that each is given a rate that has not seen it."""
+FOLDS_SEED = 11
 SPECTRUM_TOLERANCE = (0.9, 1.1)
 SPECTRUM_TRIALS = 200
+
+
+def check_observation(config: Any) -> None:
+    """Refuse a configuration whose field "observation" names none.
+
+    Raises:
+        ConfigError: If it does.
+    """
+    if config.observation not in OBSERVATIONS:
+        raise ConfigError(f"observation is '{config.observation}', but must be one of {', '.join(OBSERVATIONS)}.")
 
 
 class LatentModel(GenerativeModel):
@@ -36,40 +53,97 @@ class LatentModel(GenerativeModel):
         mean = torch.from_numpy(self.recording.mean_counts)
         self.autoencoder = Autoencoder(self.recording.n_neurons, self.config.autoencoder, mean)
         self.prior = self._make_prior()
-        self.observation = Poisson()
+        self.observation: Poisson | SpikeHistory = Poisson()
+        if self.config.observation == "history":
+            self.observation = SpikeHistory(self.recording.n_neurons, self.config.history)
 
     def _make_prior(self) -> LatentPrior:
         raise NotImplementedError  # every latent model defines it
 
     def stages(self, data: SpikeData) -> Iterator[Stage]:
-        """The autoencoder; then, on the latents of whole trials, the prior."""
+        """The autoencoder; then, on the latents of whole trials, the prior.
+
+        Spike history is fitted between the two, in closed steps, on rates that have not seen the counts they explain.
+        """
         variables = self.recording.variables
         train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
-        self.prior.check(train.condition)
         yield Stage("autoencoder", self.autoencoder, train, validation, self.config.autoencoder_training)
+        if isinstance(self.observation, SpikeHistory):
+            assert train.counts is not None
+            self.observation.fit(train.counts, self.unseen_rates(train), train.lengths)
         train, validation = self._with_latents(train), self._with_latents(validation)
         assert train.latents is not None
         self.prior.prepare(train.latents, train.lengths)
         if any(True for _ in self.prior.parameters()):
             yield Stage("prior", self.prior, self._scaled(train), self._scaled(validation), self.config.prior_training)
 
+    def check_trainable(self, data: SpikeData) -> None:
+        """Refuse what any model refuses, and conditions that the prior cannot deal with."""
+        super().check_trainable(data)
+        if self.recording.variables:
+            for name in ("train", "val"):
+                self.prior.check(condition_of(data.split(name), self.recording.variables))
+
     def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
         assert batch.counts is not None
-        mask = batch.mask
-        latents = self.autoencoder.encode(batch.counts.float(), mask)
+        latents = self._latents(batch.counts.float(), batch.mask)
+        return latents, self._rates(latents, batch.mask)
+
+    def _latents(self, counts: Rates, mask: Mask | None) -> Tensor:
+        latents = self.autoencoder.encode(counts, mask)
+        return latents if mask is None else latents * mask
+
+    def _rates(self, latents: Tensor, mask: Mask | None) -> Rates:
         rates = self.autoencoder.decode(latents, mask)
-        return (latents, rates) if mask is None else (latents * mask, rates * mask)
+        return rates if mask is None else rates * mask
 
     def _generate(
-        self, lengths: Int[Tensor, "trial"], generator: torch.Generator, condition: Condition | None, **options: Any
+        self,
+        lengths: Int[Tensor, "trial"],
+        generator: torch.Generator,
+        condition: Condition | None,
+        observation: str | None = None,
+        **options: Any,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        draws = self._observation(observation)
         latents = self.prior.sample(lengths, generator, condition, **options)
         ragged = bool((lengths < latents.shape[1]).any())
         mask = Batch(lengths, ragged, latents=latents).mask
-        rates = self.autoencoder.decode(latents, mask)
-        if mask is not None:
-            rates = rates * mask
-        return latents, rates, self.observation.sample(rates, generator)
+        rates = self._rates(latents, mask)
+        return latents, rates, draws.sample(rates, generator)
+
+    def _observation(self, name: str | None) -> Poisson | SpikeHistory:
+        if name is None or (name == "history" and isinstance(self.observation, SpikeHistory)):
+            return self.observation
+        if name != "poisson":
+            known = "poisson" if isinstance(self.observation, Poisson) else ", ".join(OBSERVATIONS)
+            raise ConfigError(f"the observation '{name}' was asked for, but this model has: {known}.")
+        return Poisson()
+
+    @torch.no_grad()
+    def unseen_rates(self, batch: Batch) -> Rates:
+        """Rates of recorded counts, each inferred from the other counts only.
+
+        A fifth of the entries at a time is hidden from the encoder, as coordinated dropout does in training, and the
+        rates of these are kept. A rate that has seen its own count would leave no randomness to an observation model.
+        """
+        assert batch.counts is not None
+        self.eval()
+        device = next(self.parameters()).device
+        generator = torch.Generator().manual_seed(FOLDS_SEED)
+        parts = []
+        for first in range(0, len(batch), ENCODE_CHUNK):
+            part = batch[first : first + ENCODE_CHUNK]
+            assert part.counts is not None
+            fold = torch.randint(FOLDS, part.counts.shape, generator=generator)
+            counts, fold = part.counts.to(device), fold.to(device)
+            mask = None if part.mask is None else part.mask.to(device)
+            rates = torch.zeros(fold.shape, device=device)
+            for hidden in (fold == number for number in range(FOLDS)):
+                shown = counts * ~hidden * (FOLDS / (FOLDS - 1))
+                rates = torch.where(hidden, self._rates(self._latents(shown, mask), mask), rates)
+            parts.append(rates)
+        return torch.cat(parts)
 
     def sample(self, n: int, *args: Any, condition: Request = None, **options: Any) -> SpikeData:
         """Generate new trials, see ``GenerativeModel.sample``.

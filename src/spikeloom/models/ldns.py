@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from spikeloom.condition import ConditionSizes
+from spikeloom.history import HistoryConfig
 from spikeloom.models.autoencoder import AutoencoderConfig
-from spikeloom.models.latent import LatentModel
+from spikeloom.models.latent import LatentModel, check_observation
 from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
 from spikeloom.training import StageConfig
 
@@ -27,9 +28,16 @@ class LDNSConfig:
         default_factory=lambda: StageConfig(steps=3000, batch_size=32, learning_rate=4e-3, ema=0.998, patience=8)
     )
     """Optimisation of the prior."""
+    observation: str = "history"
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted) or poisson."""
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    """What a neuron remembers of its own spikes."""
     condition_on: tuple[str, ...] = ()
     """Trial columns and signals that samples will be asked for; "NAME:KIND" for a column says what it is: deg or rad
     (an angle), label or number."""
+
+    def __post_init__(self) -> None:
+        check_observation(self)
 
 
 class LDNS(LatentModel):
