@@ -1,6 +1,5 @@
-"""The autoencoder: published sizes, the loss by hand, known rates recovered."""
+"""The autoencoder: the loss by hand, what depends on what, known rates recovered."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -8,51 +7,12 @@ import pytest
 import torch
 
 from spikeloom.batch import Batch
-from spikeloom.config import from_mapping, read_preset
 from spikeloom.data.lorenz import lorenz
+from spikeloom.errors import ConfigError
 from spikeloom.models.autoencoder import Autoencoder, AutoencoderConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
-from spikeloom.models.ldns import LDNSConfig
-from spikeloom.nets.denoiser import Denoiser
 from spikeloom.observation import Poisson
 from spikeloom.training import StageConfig
-
-PUBLISHED = AutoencoderConfig(channels=256, encoder_blocks=4, kernel="s4", state=64, norm="over_time")
-
-
-def size(module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-@pytest.mark.parametrize(
-    ("neurons", "config", "count"),
-    [
-        (128, dataclasses.replace(PUBLISHED, latents=8), 1_453_192),
-        (182, dataclasses.replace(PUBLISHED, latents=16, bidirectional=False), 1_415_366),
-        (128, dataclasses.replace(PUBLISHED, latents=32, encoder_blocks=6, bidirectional=False), 2_048_160),
-    ],
-    ids=["lorenz", "monkey", "human"],
-)
-def test_published_autoencoders_have_the_published_size(neurons, config, count):
-    # The published blocks register 2 x 256 gate parameters that nothing reads; ours do not.
-    unused = 2 * config.channels * config.encoder_blocks
-    assert size(Autoencoder(neurons, config)) + unused == count
-
-
-@pytest.mark.parametrize(
-    ("latents", "channels", "blocks", "count"), [(8, 64, 4, 179_432), (16, 256, 6, 2_692_496)], ids=["lorenz", "monkey"]
-)
-def test_published_denoisers_have_the_published_size(latents, channels, blocks, count):
-    assert size(Denoiser(latents, channels, blocks, "over_time", "s4", 64)) == count
-
-
-def test_lorenz_preset_is_the_published_size():
-    content = read_preset("ldns-lorenz")
-    content.pop("model")
-    config = from_mapping(LDNSConfig, content)
-    assert size(Autoencoder(128, config.autoencoder)) == 1_453_192 - 2048
-    prior = config.prior
-    assert size(Denoiser(8, prior.channels, prior.blocks, prior.norm, prior.kernel, prior.state)) == 179_432
 
 
 def test_poisson_loss_by_hand():
@@ -109,6 +69,76 @@ def test_decoder_is_instantaneous_and_additive_over_latents():
         total = log_odds(first) + log_odds(second) - log_odds(torch.zeros_like(z))
         torch.testing.assert_close(log_odds(z), total, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(autoencoder.decode(z)[:, 3:4], autoencoder.decode(z[:, 3:4]))
+
+
+class TestDirection:
+    """What a latent and a rate depend on; 60 bins are filtered by FFT, 30 by a matrix."""
+
+    LENGTHS = torch.tensor([60, 20, 45, 31])
+
+    def change(self, past: int, ragged: bool, n_bins: int = 60, **config) -> tuple[float, float]:
+        """How much latents and rates of the first ``past`` bins change when the later counts do."""
+        torch.manual_seed(0)
+        config = AutoencoderConfig(**{"latents": 3, "channels": 12, "encoder_blocks": 2, "state": 8} | config)
+        autoencoder = Autoencoder(5, config).eval()
+        counts = torch.poisson(torch.full((4, n_bins, 5), 0.6))
+        changed = counts.clone()
+        changed[:, past:] = torch.poisson(torch.full((4, n_bins - past, 5), 3.0))
+        batch = Batch(self.LENGTHS.clamp(max=n_bins), ragged, counts=counts.int())
+        with torch.no_grad():
+            latents = [autoencoder.encode(c, batch.mask) for c in (counts, changed)]
+            rates = [autoencoder.decode(z, batch.mask) for z in latents]
+        inside = torch.ones(4, past, 1, dtype=torch.bool) if batch.mask is None else batch.mask[:, :past]
+        latent, rate = ((a - b)[:, :past].abs() * inside for a, b in (latents, rates))
+        return float(latent.max()), float(rate.max())
+
+    @pytest.mark.parametrize("decoder_blocks", [0, 1])
+    @pytest.mark.parametrize("ragged", [False, True], ids=["equal", "ragged"])
+    @pytest.mark.parametrize("kernel", ["s4", "s4d"])
+    def test_causal_latents_and_rates_know_no_later_spike(self, kernel, ragged, decoder_blocks):
+        config = {"direction": "causal", "kernel": kernel, "decoder_blocks": decoder_blocks}
+        for n_bins in (30, 60):
+            for past in (1, 17, n_bins - 1):
+                assert max(self.change(past, ragged, n_bins, **config)) < 1e-4
+
+    def test_causal_trials_do_not_know_their_end(self):
+        """A recording that is cut short gives the same latents, so they can be had while it is made."""
+        torch.manual_seed(0)
+        autoencoder = Autoencoder(5, AutoencoderConfig(latents=3, channels=12, direction="causal")).eval()
+        counts = torch.poisson(torch.full((2, 60, 5), 0.6))
+        with torch.no_grad():
+            whole, part = autoencoder.encode(counts), autoencoder.encode(counts[:, :23])
+        torch.testing.assert_close(whole[:, :23], part, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("ragged", [False, True], ids=["equal", "ragged"])
+    def test_published_filters_look_back_but_the_norm_does_not(self, ragged):
+        """Known of LDNS as published: normalised over time, every bin sees the whole trial."""
+        assert min(self.change(17, ragged, direction="causal_filters", norm="over_time")) > 1e-3
+        assert min(self.change(17, ragged, direction="bidirectional")) > 1e-3
+
+    def test_published_filters_cost_one_kernel_less(self):
+        config = {"latents": 3, "channels": 12, "norm": "over_time"}
+        sizes = [
+            sum(p.numel() for p in Autoencoder(5, AutoencoderConfig(**config, direction=direction)).parameters())
+            for direction in ("bidirectional", "causal_filters")
+        ]
+        assert sizes[0] > sizes[1]
+
+    @pytest.mark.parametrize(
+        ("direction", "norm", "said"),
+        [
+            ("causal", "over_time", "see the whole trial; take norm per_bin, or direction causal_filters, as publi"),
+            ("causal_filters", "per_bin", "is causal; call it direction causal, or take norm over_time"),
+            (
+                "backward",
+                "per_bin",
+                "direction is 'backward', but must be one of bidirectional, causal, causal_filters",
+            ),
+        ],
+    )
+    def test_names_that_promise_too_much_or_too_little_are_refused(self, direction, norm, said):
+        with pytest.raises(ConfigError, match=said):
+            AutoencoderConfig(direction=direction, norm=norm)
 
 
 @pytest.mark.filterwarnings("ignore:the power of the sampled latents")

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,10 +17,27 @@ from safetensors.torch import load_file
 from commands import FIT, counts, spikeloom, tiny
 from spikeloom.cli import main
 from spikeloom.config import presets
-from spikeloom.data.files import load
+from spikeloom.data.files import load, save
+from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import SpikeloomWarning
 from spikeloom.models.latent import LatentModel
 from spikeloom.run import Run
+
+
+@pytest.fixture(scope="module")
+def reaches(tmp_path_factory):
+    """Trials of different lengths, with an angle and a velocity under two names each."""
+    rng = np.random.default_rng(0)
+    data = SpikeData(
+        counts(),
+        bin_s=0.02,
+        lengths=rng.integers(9, 21, 24),
+        trials=pd.DataFrame({"reach_angle": rng.uniform(-180, 180, 24), "cue": rng.uniform(-3, 3, 24)}),
+        signals={name: Signal(rng.normal(size=(24, 20, 2)), "m/s", ("x", "y")) for name in ("hand_vel", "cursor_vel")},
+    )
+    path = tmp_path_factory.mktemp("reaches") / "reaches.npz"
+    save(data, path)
+    return str(path)
 
 
 class TestFit:
@@ -51,13 +69,34 @@ class TestFit:
         assert (prior["blocks"], prior["huber"], prior["clamp"], prior["channels"]) == (3, None, 4.0, 12)
         assert prior["patch"] == 4
 
+    @pytest.mark.filterwarnings("ignore:the power of the sampled latents")
     @pytest.mark.parametrize("preset", sorted(presets()))
-    def test_every_preset_trains_and_samples(self, preset, toy, tmp_path):
+    def test_every_preset_trains_and_samples(self, preset, reaches, tmp_path):
+        """Made smaller, on trials of different lengths with a reach angle and a hand velocity."""
         small = tiny("autoencoder") if preset == "gaussian" else tiny()
-        new = str(tmp_path / "new")
-        assert main(["fit", toy, "--model", preset, "--out", new, "--max_steps", "2", "--device", "cpu", *small]) == 0
-        assert main(["sample", new, "--out", str(tmp_path / "g.npz"), "-n", "2"]) == 0
-        assert load(tmp_path / "g.npz").n_trials == 2
+        new, out = str(tmp_path / "new"), tmp_path / "g.npz"
+        fit = ["fit", reaches, "--model", preset, "--out", new, "--max_steps", "2", "--device", "cpu", *small]
+        assert main(fit) == 0
+        asked = {"angle": ["reach_angle=45deg"], "velocity": ["hand_vel=0.3,-0.1"]}.get(preset.rpartition("-")[2])
+        condition = ["--condition", *asked] if asked else []
+        assert main(["sample", new, "--out", str(out), "-n", "3", *condition]) == 0
+        sample = load(out)
+        assert sample.n_trials == 3
+        assert set(sample.lengths) <= set(load(reaches).lengths)
+        if asked:
+            assert list(sample.provenance["conditioned_on"]) == [asked[0].partition("=")[0]]
+
+    def test_the_condition_of_a_preset_may_have_another_name(self, reaches, tmp_path):
+        for preset, name in (("ldns-mc-maze-angle", "cue:rad"), ("ldns-mc-maze-velocity", "cursor_vel")):
+            new = tmp_path / preset
+            words = ["--model", preset, "--condition_on", name, "--out", str(new), *FIT]
+            assert main(["fit", reaches, *words]) == 0
+            assert Run(new).read_yaml("config.yaml")["condition_on"] == [name]
+            assert len(Run(new).read_json("data.json")["recording"]["variables"]) == 1
+
+    def test_a_preset_with_a_condition_needs_it(self, toy, refused, tmp_path):
+        words = ["fit", toy, "--model", "ldns-mc-maze-angle", "--out", tmp_path / "new", *FIT]
+        assert "no signal and no trial column 'reach_angle'" in refused(*words)
 
     def test_same_seed_same_weights(self, toy, run, tmp_path):
         for seed in (0, 1):

@@ -32,7 +32,10 @@ def test_what_is_not_named_keeps_its_default():
         ({"prior": {"blocks": "two"}}, "has 'two' at 'prior.blocks', but it must be a whole number"),
         ({"prior": {"blocks": 1.5}}, r"has '1\.5' at 'prior.blocks'"),
         ({"prior": {"huber": "x"}}, "has 'x' at 'prior.huber', but it must be a number or null"),
-        ({"autoencoder": {"bidirectional": "maybe"}}, "'autoencoder.bidirectional', but it must be true or false"),
+        ({"prior": {"length_mask": "maybe"}}, "'prior.length_mask', but it must be true or false"),
+        ({"autoencoder": {"direction": "forward"}}, "direction is 'forward', but must be one of bidirectional, causal"),
+        ({"autoencoder": {"direction": "causal", "norm": "over_time"}}, "take norm per_bin, or direction causal_filt"),
+        ({"autoencoder": {"direction": "causal_filters"}}, "call it direction causal, or take norm over_time"),
         ({"prior": {"blocks": 0}}, "0 blocks"),
         ({"prior": {"kernel": "s5"}}, "prior.kernel is 's5', but must be one of"),
         ({"prior_training": {"steps": 0}}, "steps is 0, but must be at least 1"),
@@ -101,7 +104,12 @@ class TestPresets:
         content = read_preset(name)
         kind = model_class(content.pop("model")).Config
         config = preset_config(name)
-        said = {f"{part}.{key}": value for part, values in content.items() for key, value in values.items()}
+        said = {}
+        for part, values in content.items():
+            if isinstance(values, dict):
+                said |= {f"{part}.{key}": value for key, value in values.items()}
+            else:
+                said[part] = tuple(values) if isinstance(values, list) else values
         assert flattened(config).items() >= said.items()
         assert flattened(config) == flattened(kind()) | said
         changed = preset_config(name, {"autoencoder": {"latents": 5}})

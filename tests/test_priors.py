@@ -126,7 +126,9 @@ def test_denoise_inverts_the_parametrisation(prediction, monkeypatch):
     for step in (0, 400, 999):
         signal, noise = prior.signal[step], prior.noise[step]
         target = eps if prediction == "noise" else signal * eps - noise * z
-        monkeypatch.setattr(prior.network, "forward", lambda x, k, mask=None, static=None, aligned=None, value=target: value)
+        monkeypatch.setattr(
+            prior.network, "forward", lambda x, k, mask=None, static=None, aligned=None, value=target: value
+        )
         tolerance = 1e-4 if step < 999 else 2e-3
         torch.testing.assert_close(prior.denoise(signal * z + noise * eps, float(step)), z, rtol=0, atol=tolerance)
 

@@ -18,6 +18,8 @@ from spikeloom.observation import Poisson
 Latents = Float[Tensor, "trial time latent"]
 Rates = Float[Tensor, "trial time neuron"]
 
+DIRECTIONS = ("bidirectional", "causal", "causal_filters")
+
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
@@ -35,8 +37,10 @@ class AutoencoderConfig:
     """State-space kernel: s4d (diagonal) or s4 (diagonal plus low rank, as published)."""
     state: int = 32
     """Complex states of a channel, conjugates included."""
-    bidirectional: bool = True
-    """Whether a latent may depend on later spikes."""
+    direction: str = "bidirectional"
+    """What a latent depends on: bidirectional, causal (no later spike, and no rate does with decoder blocks either) or
+    causal_filters (as published for monkey and human: filters look back, but normalised over time every bin sees the
+    whole trial)."""
     norm: str = "per_bin"
     """Normalisation in the blocks: per_bin or over_time (as published; sees the whole trial, so is never causal)."""
     coordinated_dropout: float = 0.2
@@ -53,6 +57,20 @@ class AutoencoderConfig:
             raise ConfigError(f"autoencoder.kernel is '{self.kernel}', but must be one of {', '.join(KERNELS)}.")
         if self.norm not in Norm.KINDS:
             raise ConfigError(f"autoencoder.norm is '{self.norm}', but must be one of {', '.join(Norm.KINDS)}.")
+        if self.direction not in DIRECTIONS:
+            raise ConfigError(
+                f"autoencoder.direction is '{self.direction}', but must be one of {', '.join(DIRECTIONS)}."
+            )
+        if (self.direction, self.norm) == ("causal", "over_time"):
+            raise ConfigError(
+                "autoencoder.direction is 'causal', but autoencoder.norm over_time lets every bin see the whole trial; "
+                "take norm per_bin, or direction causal_filters, as published."
+            )
+        if (self.direction, self.norm) == ("causal_filters", "per_bin"):
+            raise ConfigError(
+                "autoencoder.direction is 'causal_filters', but with norm per_bin the whole autoencoder is causal; "
+                "call it direction causal, or take norm over_time, as published."
+            )
         if not 0 < self.coordinated_dropout < 1:
             raise ConfigError(
                 f"autoencoder.coordinated_dropout is {self.coordinated_dropout}, but the likelihood is that of the "
@@ -94,7 +112,7 @@ class Autoencoder(nn.Module):
         groups = groups_for(d, c)
 
         def block() -> SSMBlock:
-            return SSMBlock(c, config.norm, config.kernel, config.state, config.bidirectional)
+            return SSMBlock(c, config.norm, config.kernel, config.state, config.direction == "bidirectional")
 
         self.read_in = nn.Linear(n_neurons, c)
         self.encoder = nn.ModuleList(block() for _ in range(config.encoder_blocks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ class Denoiser(nn.Module):
         token = size * patch
         # Published: a map in groups, but a dense one where the condition's channels do not divide the width.
         groups = groups_for(token, channels) if patch == 1 and not aligned else 1
-        self.project_in = GroupedLinear(token, channels, groups)
+        self.project_in = GroupedLinear(token + aligned * patch, channels, groups)
         self.project_out = GroupedLinear(channels, token, groups)
         self.project_out.weight.data *= output_scale
         self.project_out.bias.data *= output_scale
@@ -60,7 +61,7 @@ class Denoiser(nn.Module):
         self.embed_static = (
             nn.Sequential(nn.Linear(static, embedding), nn.SiLU(), nn.Linear(embedding, embedding)) if static else None
         )
-        self.project_aligned = nn.Linear(aligned * patch, channels, bias=False) if aligned else None
+        self.aligned = aligned
         self.blocks = nn.ModuleList(ModulatedSSMBlock(channels, embedding, norm, kernel, state) for _ in range(blocks))
 
     def forward(
@@ -78,9 +79,10 @@ class Denoiser(nn.Module):
         embedding = self.embed_step(sinusoids(step, STEP_FREQUENCIES))
         if self.embed_static is not None:
             embedding = embedding + self.embed_static(static)
-        h = self.project_in(self._tokens(x, mask)).float()
-        if self.project_aligned is not None:
-            h = h + self.project_aligned(self._tokens(aligned, mask)).float()
+        tokens = self._tokens(x, mask)
+        if self.aligned:
+            tokens = torch.cat([tokens, self._tokens(aligned, mask)], dim=-1)
+        h = self.project_in(tokens).float()
         for block in self.blocks:
             h = block(h, embedding, token_mask)
         out = self.project_out(h).float()

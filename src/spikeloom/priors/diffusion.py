@@ -292,7 +292,14 @@ class DiffusionPrior(LatentPrior):
         drawn = _whole(n_bins, self.config.patch)
         shown = whole if int(whole.min()) < drawn else None
         if self.config.length_mask:
-            drawn, shown = max(drawn, int(self.longest)), None
+            windows = whole.clamp(min=int(self.longest))
+            if int(windows.min()) < int(windows.max()):  # no trial lies in a wider window than it needs
+                z = torch.zeros((len(lengths), n_bins, len(self.mean)), device=self.mean.device)
+                for part in (windows == window for window in windows.unique()):
+                    wanted = None if condition is None else condition[part]
+                    z[part] = self.draw(lengths[part], n_bins, generator, wanted, steps, sampler, guidance)
+                return z
+            drawn, shown = int(windows[0]), None
         told = self._told(condition, lengths, drawn)
 
         def expected(x: Latents, step: float) -> Latents:

@@ -13,13 +13,13 @@ Sequence = Float[Tensor, "trial time channel"]
 Lengths = Int[Tensor, "trial"]
 
 
-def held(values: Sequence, lengths: Lengths, n_bins: int) -> Sequence:
+def held(values: Sequence, lengths: Lengths, n_bins: int) -> Float[Tensor, "trial {n_bins} channel"]:
     """Sequences of ``n_bins``, in which the last valid bin of each lasts to the end."""
     bins = torch.arange(n_bins, device=values.device).expand(len(values), -1)
     return _taken(values, torch.minimum(bins, lengths[:, None] - 1))
 
 
-def centred(values: Sequence, lengths: Lengths, window: int) -> Sequence:
+def centred(values: Sequence, lengths: Lengths, window: int) -> Float[Tensor, "trial {window} channel"]:
     """Each trial in the middle of a window, its first and last bin repeated on both sides (LDNS, human speech)."""
     bins = torch.arange(window, device=values.device) - _margin(lengths, window)
     return _taken(values, torch.minimum(bins.clamp(min=0), lengths[:, None] - 1))
@@ -31,7 +31,7 @@ def centre_mask(lengths: Lengths, window: int) -> Bool[Tensor, "trial {window} 1
     return ((bins >= 0) & (bins < lengths[:, None]))[..., None]
 
 
-def uncentred(values: Sequence, lengths: Lengths, n_bins: int) -> Sequence:
+def uncentred(values: Sequence, lengths: Lengths, n_bins: int) -> Float[Tensor, "trial {n_bins} channel"]:
     """Inverse of ``centred``; what lies beyond a trial is left as it is, and must be masked."""
     window = values.shape[1]
     bins = torch.arange(n_bins, device=values.device) + _margin(lengths, window)
@@ -63,5 +63,5 @@ def _margin(lengths: Lengths, window: int) -> Int[Tensor, "trial 1"]:
     return ((window - lengths) // 2)[:, None]
 
 
-def _taken(values: Sequence, bins: Int[Tensor, "trial n"]) -> Sequence:
+def _taken(values: Sequence, bins: Int[Tensor, "trial n"]) -> Float[Tensor, "trial n channel"]:
     return values.gather(1, bins[..., None].expand(-1, -1, values.shape[2]))
