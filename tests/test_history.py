@@ -184,6 +184,17 @@ def test_a_neuron_that_excites_itself_is_held_back():
     assert late[0] < 1
 
 
+def test_calibration_mends_the_mean_counts_under_rates_of_another_level():
+    rates = smooth_rates(300, 40, 3, 0.5)
+    counts = torch.poisson(rates, generator=seeded()).int()
+    counts[..., 2] = 0
+    lengths = torch.full((300,), 40)
+    found = fitted(counts, rates, bins=3)
+    found.calibrate(0.8 * rates, lengths, counts.float().mean((0, 1)), seeded(1))
+    generated = found.sample(0.8 * rates, seeded(2)).float().mean((0, 1))
+    torch.testing.assert_close(generated, counts.float().mean((0, 1)), atol=0.01, rtol=0.03)
+
+
 def test_the_cap_holds():
     rates = torch.full((50, 20, 2), 30.0)
     assert int(model(2, cap=5).sample(rates, seeded()).max()) == 5

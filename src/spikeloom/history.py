@@ -5,11 +5,13 @@ Given the rate ``r`` (expected counts per bin) and its own past, neuron n fires 
     p(y) ~ exp(theta y) / (y!)^nu,    y = 0 ... cap,
     theta[t] = a log r[t] + b + sum_{k=1..K} h[k] log(1 + y[t-k]),
 
-the Conway-Maxwell-Poisson law (Shmueli et al. 2005), cut at ``cap``. With h = 0, a = 1, b = 0, nu = 1 it is the Poisson
-law of rate r; h makes a neuron refractory or bursting, and nu makes its counts scatter less (nu > 1) or more (nu < 1).
-It is the spike-history model of LDNS (Kapoor et al. 2024, Appendix A4) with three changes: theta is the natural
-parameter of an exponential family, so the fit has one optimum; the past enters by its logarithm, so the feedback of
-large counts saturates; and the dispersion is learned.
+the Conway-Maxwell-Poisson law (Shmueli et al. 2005), cut at the neuron's ``cap``. With h = 0, a = 1, b = 0, nu = 1 it is
+the Poisson law of rate r; h makes a neuron refractory or bursting, and nu makes its counts scatter less (nu > 1) or more
+(nu < 1).
+
+It is the spike-history model of LDNS (Kapoor et al. 2024), softplus(sum h y + a log r + b) spikes, Poisson and clipped,
+with three changes: theta is the natural parameter of an exponential family, so the fit has one optimum; the past enters
+by its logarithm, so the feedback of large counts saturates; and the dispersion is learned.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -40,8 +43,11 @@ FIRST_TRIALS = 200
 TOLERANCE = 0.01
 """A fit ends when another step would gain less than this, in nats of a neuron's whole training likelihood."""
 MAX_STEPS = 50
+"""Newton steps at most."""
 SAFETY = 1.25
 """Feedback must not lock a neuron even if it were this much stronger."""
+CALIBRATIONS = 3
+"""Draws by which the offsets are calibrated."""
 STEADY = 200
 """Iterations after which a steady state is reached."""
 SILENT = -1e6
@@ -113,7 +119,7 @@ class SpikeHistory(nn.Module):
         log_z = (theta[..., None] * k - self.dispersion[:, None] * log_factorial - barred).logsumexp(-1)
         return log_z - theta * y + self.dispersion * log_factorial[y]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample(self, rates: Rates, generator: torch.Generator) -> Counts:
         """Draw counts bin by bin, each trial from an empty past; where the rate is 0, as in padding, so is the count.
 
@@ -135,8 +141,8 @@ class SpikeHistory(nn.Module):
                 sums.append(sums[-1] + weight)
             reached = uniform[t] * sums.pop()
             y = torch.zeros_like(ratio)
-            for partial in sums:
-                y += reached >= partial
+            for below in sums:
+                y += reached >= below
             counts[t] = y
             coming = theta[t + 1 : t + 1 + len(self.filters)]
             coming.addcmul_(self.filters[: len(coming), None], y.log1p_())
@@ -173,11 +179,10 @@ class SpikeHistory(nn.Module):
             p = centre[todo]
             for stride in sorted({max(1, len(counts) // FIRST_TRIALS), 1}, reverse=True):
                 part = counts[::stride, :, todo], log_rates[::stride, :, todo], valid[::stride, :, 0]
-                p = _minimise(
-                    p, (centre[todo], weight[todo]), lambda p, todo=todo, part=part: self._loss(todo, p, *part)
-                )
+                loss = partial(self._loss, todo, *part)
+                p = _minimise(p, (centre[todo], weight[todo]), loss)
             fitted = p.to(self.gain.dtype).T
-            self.filters[:, todo] = fitted[:bins]
+            self.filters[:, todo] = fitted[:bins].flip(0)  # in the regressors time runs forwards
             self.gain[todo], self.offset[todo], self.dispersion[todo] = fitted[bins:]
             todo = todo[self._locks(log_rates, valid)[todo]]
             weight[todo, :bins] *= 10
@@ -190,6 +195,25 @@ class SpikeHistory(nn.Module):
                 stacklevel=2,
             )
 
+    @torch.no_grad()
+    def calibrate(
+        self, rates: Rates, lengths: Int[Tensor, "trial"], mean: Float[Tensor, "neuron"], generator: torch.Generator
+    ) -> None:
+        """Shift the offsets until draws from generated rates have the mean counts per bin of the training trials.
+
+        A prior that is a little off in the level of the rates then shows in no neuron's mean. Each round is a Newton
+        step, shortened by the share of the difference that the scatter between trials explains.
+        """
+        n = lengths.sum()
+        for _ in range(CALIBRATIONS):
+            counts = self.sample(rates, generator).to(rates.dtype)
+            drawn = counts.sum((0, 1)) / n
+            variance = counts.square().sum((0, 1)) / n - drawn**2
+            error = (counts.sum(1) - lengths[:, None] * drawn).square().sum(0).sqrt() / n
+            missing = mean - drawn
+            trust = (1 - (error / missing) ** 2).clamp(min=0)  # nothing where nothing is missing: 1 - infinity
+            self.offset += (trust * missing / variance).nan_to_num(0, 0, 0).clamp(-0.5, 0.5)
+
     def _drive(self, rates: Rates) -> Rates:
         """The part of theta that does not depend on history; a rate of 0 silences whatever the history."""
         return torch.where(rates > 0, self.gain * (rates.float() + EPSILON).log() + self.offset, SILENT)
@@ -199,7 +223,7 @@ class SpikeHistory(nn.Module):
         k = torch.arange(int(self.cap.max()) + 1, dtype=self.gain.dtype, device=self.gain.device)
         return k, torch.lgamma(k + 1), torch.where(k <= self.cap[:, None], 0, math.inf)
 
-    def _loss(self, neurons: Tensor, p: Tensor, counts: Tensor, log_rates: Tensor, valid: Tensor) -> Loss:
+    def _loss(self, neurons: Tensor, counts: Tensor, log_rates: Tensor, valid: Tensor, p: Tensor) -> Loss:
         """Negative log-likelihood of each neuron in nats, summed over bins, with its gradient and Hessian in p.
 
         Theta and nu are natural parameters of the statistics y and -log y!, and theta is linear in p: the gradient is
@@ -239,9 +263,8 @@ class SpikeHistory(nn.Module):
         feedback = SAFETY * self.filters.sum(0).clamp(min=0)  # feedback that calms cannot lock
         for _ in range(STEADY):
             theta = drive + feedback[:, None] * m.log1p()
-            m = (theta[..., None] * k - self.dispersion[:, None, None] * log_factorial - barred[:, None]).softmax(
-                -1
-            ) @ k
+            log_p = theta[..., None] * k - self.dispersion[:, None, None] * log_factorial - barred[:, None]
+            m = log_p.softmax(-1) @ k
         return ((m[1] - m[0]) > 0.1 * (m[0] + 0.1)).any(-1)
 
 
@@ -253,10 +276,11 @@ def _design(
     step = max(1, CHUNK // (time * neurons * (bins + outcomes)))
     for first in range(0, trials, step):
         y, log_r = (values[first : first + step].permute(2, 0, 1) for values in (counts, log_rates))
-        past = F.pad(y.to(log_r.dtype).log1p(), (bins, 0)).unfold(-1, bins + 1, 1)[..., :-1].flip(-1)
-        x = torch.cat([past, log_r[..., None], torch.ones_like(log_r)[..., None]], dim=-1)
-        rows = valid[first : first + step].reshape(-1)
-        yield x.reshape(neurons, -1, bins + 2)[:, rows], y.reshape(neurons, -1)[:, rows].long()
+        past = F.pad(y.to(log_r.dtype).log1p(), (bins, 0)).unfold(-1, bins + 1, 1)[..., :-1]
+        x = torch.ones(*y.shape, bins + 2, dtype=log_r.dtype, device=y.device)
+        x[..., :bins], x[..., bins] = past, log_r
+        x, y, rows = x.flatten(1, 2), y.flatten(1).long(), valid[first : first + step].flatten()
+        yield (x, y) if rows.all() else (x[:, rows], y[:, rows])
 
 
 def _minimise(
