@@ -133,8 +133,8 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=PASSES, help="passes of AdamW")
     options = parser.parse_args()
     print(machine())
-    print(f"\nFit: 64 trials x {BINS} bins x 32 neurons, {LAGS} past bins")
-    print(table(["fit", "nats per bin", "passes", "s"], fits(64, 32, options.passes)))
+    print(f"\nFit: 40 trials x {BINS} bins x 16 neurons, {LAGS} past bins")
+    print(table(["fit", "nats per bin", "passes", "s"], fits(40, 16, options.passes)))
 
     _, rates, truth = recording(options.n, NEURONS)
     generator = torch.Generator().manual_seed(0)

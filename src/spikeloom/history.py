@@ -5,9 +5,9 @@ Given the rate ``r`` (expected counts per bin) and its own past, neuron n fires 
     p(y) ~ exp(theta y) / (y!)^nu,    y = 0 ... cap,
     theta[t] = a log r[t] + b + sum_{k=1..K} h[k] log(1 + y[t-k]),
 
-the Conway-Maxwell-Poisson law (Shmueli et al. 2005), cut at the neuron's ``cap``. With h = 0, a = 1, b = 0, nu = 1 it is
-the Poisson law of rate r; h makes a neuron refractory or bursting, and nu makes its counts scatter less (nu > 1) or more
-(nu < 1).
+the Conway-Maxwell-Poisson law (Shmueli et al. 2005), cut at the neuron's ``cap``. With h = 0, a = 1, b = 0, nu = 1 it
+is the Poisson law of rate r; h makes a neuron refractory or bursting, and nu makes its counts scatter less (nu > 1) or
+more (nu < 1).
 
 It is the spike-history model of LDNS (Kapoor et al. 2024), softplus(sum h y + a log r + b) spikes, Poisson and clipped,
 with three changes: theta is the natural parameter of an exponential family, so the fit has one optimum; the past enters
