@@ -67,7 +67,7 @@ def fits(trials: int, neurons: int, passes: int) -> list[list[object]]:
         rows.append([name, f"{float(loss.of(parameters)):.6f}", f"{passes:.1f}", f"{took:.1f}"])
 
     def newton(loss: Loss) -> Tensor:
-        model = SpikeHistory(neurons, HistoryConfig(bins=LAGS, cap=CAP, dispersion=False))
+        model = SpikeHistory(neurons, HistoryConfig(bins=LAGS, cap=CAP, ridge=0.001, dispersion=False))
         original = model._loss
 
         def counted(neurons: Tensor, counts: Tensor, log_rates: Tensor, valid: Tensor, p: Tensor) -> tuple[Tensor, ...]:

@@ -124,7 +124,7 @@ class SpikeHistory(nn.Module):
         """Draw counts bin by bin, each trial from an empty past; where the rate is 0, as in padding, so is the count.
 
         A count is drawn by inverse transform: it is the number of partial sums of the unnormalised probabilities that a
-        uniform share of their total reaches. What it does to the coming bins is added to these at once.
+        uniform share of their total reaches. What it does to the coming bins is added to them at once.
         """
         theta = self._drive(rates).transpose(0, 1).contiguous()
         uniform = torch.rand(theta.shape, generator=generator, device=theta.device)
@@ -132,17 +132,22 @@ class SpikeHistory(nn.Module):
         k, log_factorial, barred = self._outcomes()
         decay = (k[:, None] ** -self.dispersion * (-barred.T).exp())[1:]  # p(k) / p(k - 1) = exp(theta) k^-nu
         largest = ((2 * HEADROOM + self.dispersion * log_factorial[1:, None]) / k[1:, None]).amin(0)
+        floor = math.exp(-HEADROOM)
         for t in range(len(theta)):
-            ratio = torch.minimum(theta[t], largest).exp()
-            weight = torch.full_like(ratio, math.exp(-HEADROOM))
-            sums = [weight]
-            for factor in decay:
-                weight = weight * (ratio * factor)
-                sums.append(sums[-1] + weight)
-            reached = uniform[t] * sums.pop()
+            ratio = torch.minimum(theta[t], largest).exp_()
+            total = torch.full_like(ratio, floor)
+            for factor in decay.flip(0):  # Horner's rule
+                total.mul_(ratio).mul_(factor).add_(floor)
+            above = total.mul_(uniform[t]).sub_(floor)  # what the draw is past the probability of 0
             y = torch.zeros_like(ratio)
-            for below in sums:
-                y += reached >= below
+            fires = (above >= 0).nonzero(as_tuple=True)  # few: the rest is done for these alone
+            above, ratio, weight = above[fires], ratio[fires], floor
+            drawn = torch.ones_like(ratio)
+            for factor in decay[:-1]:
+                weight = weight * (ratio * factor[fires[1]])
+                above = above - weight
+                drawn += above >= 0
+            y[fires] = drawn
             counts[t] = y
             coming = theta[t + 1 : t + 1 + len(self.filters)]
             coming.addcmul_(self.filters[: len(coming), None], y.log1p_())
