@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from spikeloom.condition import Condition
-from spikeloom.data.conditions import Conditions, Variable
+from spikeloom.data.conditions import Conditions
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.variables import Variable
 
 
 @dataclass(frozen=True)

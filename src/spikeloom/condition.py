@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from spikeloom.data.conditions import Conditions, Variable
-from spikeloom.data.spikedata import Signal
-from spikeloom.errors import DataError
+from spikeloom.data.conditions import Conditions
+from spikeloom.data.variables import Variable
 
 
 @dataclass(frozen=True)
@@ -63,32 +63,11 @@ class Condition:
         Raises:
             DataError: If a signal ends before its trial does.
         """
-        n = len(lengths)
-        valid = np.arange(n_bins) < lengths[:, None]
-        static, aligned, static_known, aligned_known = [], [], [], []
-        for v in variables:
-            if v.aligned:
-                features, known = _aligned(v, conditions.signals.get(v.name), valid)
-                aligned.append(features)
-                aligned_known.append(known)
-            else:
-                absent = np.full((n, v.size), np.nan, dtype=np.float32)
-                features = v.features(conditions.table[v.name]) if v.name in conditions.table else absent
-                known = np.asarray(np.isfinite(features).all(1))
-                static.append(np.where(known[:, None], features, np.float32(0)))
-                static_known.append(known)
-
-        def joined(parts: list[np.ndarray], shape: tuple[int, ...], dtype: type) -> Tensor:
-            return torch.from_numpy(np.concatenate(parts, -1) if parts else np.zeros((*shape, 0), dtype))
-
-        columns = [[np.reshape(known, (n, 1)) for known in part] for part in (static_known, aligned_known)]
-        return cls(
-            ConditionSizes.of(variables),
-            joined(static, (n,), np.float32),
-            joined(aligned, (n, n_bins), np.float32),
-            joined(columns[0], (n,), bool),
-            joined(columns[1], (n,), bool),
-        )
+        inside = np.asarray(np.arange(n_bins) < lengths[:, None])
+        signals = {name: signal.values for name, signal in conditions.signals_over(lengths, n_bins).items()}
+        static, static_known = _features([v for v in variables if not v.aligned], conditions.table, lengths > 0)
+        aligned, aligned_known = _features([v for v in variables if v.aligned], signals, inside)
+        return cls(ConditionSizes.of(variables), static, aligned, static_known, aligned_known)
 
     def __len__(self) -> int:
         return len(self.static)
@@ -137,22 +116,21 @@ def _spread(known: Tensor, sizes: tuple[int, ...]) -> Tensor:
     return known.repeat_interleave(torch.tensor(sizes, dtype=torch.long, device=known.device), dim=1).float()
 
 
-def _aligned(variable: Variable, signal: Signal | None, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features of a signal over the bins of trials, and in which trials it is complete."""
-    n, n_bins = valid.shape
-    features = np.zeros((n, n_bins, variable.size), dtype=np.float32)
-    if signal is None:
-        return features, np.zeros(n, dtype=bool)
-    values, longest = signal.values, int(valid.sum(1).max())
-    if values.shape[1] == 1:  # constant over time
-        values = np.repeat(values, n_bins, axis=1)
-    if values.shape[1] < longest:
-        raise DataError(
-            f"condition '{variable.name}' has {values.shape[1]} bins, but a trial of {longest} bins was asked for; "
-            "give it a value in every bin."
-        )
-    shared = min(values.shape[1], n_bins)
-    features[:, :shared] = variable.features(values[:, :shared])
-    known = np.all(np.isfinite(features).all(2) | ~valid, axis=1)
-    inside = np.reshape(known, (n, 1)) & valid
-    return np.where(inside[..., None], features, np.float32(0)), np.asarray(known)
+def _features(variables: Sequence[Variable], values: Any, inside: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Features of some variables, zero where not known, and (trial, variable) whether they are known throughout.
+
+    Args:
+        variables: Static ones, or time-aligned ones.
+        values: Their values by name, of those that have any.
+        inside: (trial,) or (trial, time) where there is a trial at all.
+    """
+    features, known = [np.zeros((*inside.shape, 0), np.float32)], [np.zeros((len(inside), 0), bool)]
+    for variable in variables:
+        if variable.name in values:
+            part = variable.features(values[variable.name])
+        else:
+            part = np.full((*inside.shape, variable.size), np.nan, dtype=np.float32)
+        complete = np.asarray((np.isfinite(part).all(-1) | ~inside).reshape(len(inside), -1).all(1))
+        features.append(np.where((inside.T & complete).T[..., None], part, np.float32(0)))
+        known.append(complete[:, None])
+    return torch.from_numpy(np.concatenate(features, -1)), torch.from_numpy(np.concatenate(known, -1))

@@ -59,6 +59,7 @@ def misfit(message: str) -> tuple[str, str, str] | None:
     if found is None:
         return None
     words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
+    words |= {"tuple": "a list such as [a, b]"}
     kinds: dict[str, None] = dict.fromkeys(re.findall(r"Expected a <class '(\w+)'>", found[2]))
     return found[1], found[3].strip(), " or ".join(words.get(k, k) for k in kinds) or "of another type"
 

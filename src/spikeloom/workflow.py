@@ -97,6 +97,7 @@ def start_run(
     fabric = engine.fabric()
     data = with_default_splits(load_source(source, reading))
     model = kind.make(data, config, engine.seed)
+    model.check_trainable(data)
     fabric.launch()
     if fabric.is_global_zero:
         precision = fabric.strategy.precision.precision

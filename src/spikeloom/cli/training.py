@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikeloom.cli.options import SOURCE, fields_of, is_first_process, plain, reading, reading_options, value_of
+from spikeloom.errors import ConfigError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -34,10 +35,8 @@ def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     reading_options(parser)
     parser.add_class_arguments(Engine)
     parser.add_class_arguments(type(config), skip={"condition_on"})
-    defaults = flattened(config)
-    if "condition_on" in defaults:
-        parser.add_argument("--condition_on", nargs="+", type=str, help=CONDITION_ON)
-    parser.set_defaults(defaults)
+    parser.add_argument("--condition_on", nargs="+", action="extend", type=str, help=CONDITION_ON)
+    parser.set_defaults({k: v for k, v in flattened(config).items() if k != "condition_on"})
     if recorded:
         parser.set_defaults(flattened(recorded.engine) | recorded.reading.to_dict())
 
@@ -50,9 +49,16 @@ def fit(options: Namespace) -> None:
     from spikeloom.workflow import Recorded, limited, preset_config, resume_run, start_run
 
     recorded = Recorded.of(Run.open(options.out)) if options.resume else None
-    kind = type(recorded.config if recorded else preset_config(options.model))
-    values = {name: plain(options[name]) for name in fields_of(kind)}
-    values |= {"condition_on": tuple(values["condition_on"] or ())} if "condition_on" in values else {}
+    own = recorded.config if recorded else preset_config(options.model)
+    kind = type(own)
+    values = {name: plain(options[name]) for name in fields_of(kind) if name != "condition_on"}
+    if "condition_on" in fields_of(kind):
+        values["condition_on"] = tuple(options.condition_on or own.condition_on)
+    elif options.condition_on:
+        raise ConfigError(
+            f"the preset '{options.model}' makes a model without conditions, but condition_on is "
+            f"{', '.join(options.condition_on)}; leave it out, or choose a preset of ldns."
+        )
     config = limited(from_mapping(kind, values), options.max_steps)
     engine = Engine(**{name: options[name] for name in fields_of(Engine)})
     asked = reading(options)

@@ -20,9 +20,10 @@ from spikeloom.batch import Batch
 from spikeloom.checkpoint import write_tensors
 from spikeloom.condition import Condition
 from spikeloom.config import from_mapping
-from spikeloom.data.conditions import Conditions, Request, Variable, check_complete
+from spikeloom.data.conditions import Conditions, Request
 from spikeloom.data.sources import content_hash, with_default_splits
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.variables import Variable, check_complete, variables_of
 from spikeloom.errors import DataError, RunError, SpikeloomError
 from spikeloom.run import Run
 from spikeloom.training import Engine, Stage, fit
@@ -62,7 +63,7 @@ class Recording:
         """
         train = data.split("train")
         mean = train.counts.sum(axis=(0, 1), dtype=np.int64) / train.lengths.sum()
-        variables = tuple(Variable.of(data, what) for what in condition_on)
+        variables = variables_of(data, condition_on)
         return cls(data.bin_s, train.lengths, mean.astype(np.float32), data.neurons, content_hash(train), variables)
 
     @property
@@ -161,8 +162,7 @@ class GenerativeModel(nn.Module):
             seed: Seed of everything drawn in training; that of the engine when not given.
         """
         data = with_default_splits(data)
-        self._check(data)
-        check_complete(self.recording.variables, data)
+        self.check_trainable(data)
         engine = engine or Engine()
         fit(self, data, run, engine, engine.seed if seed is None else seed)
         return self
@@ -295,6 +295,15 @@ class GenerativeModel(nn.Module):
     def citation(cls) -> str:
         """The publication this model comes from."""
         return cls.reference
+
+    def check_trainable(self, data: SpikeData) -> None:
+        """Refuse a recording, with its splits, that this model cannot learn from; warn of what it lacks.
+
+        Raises:
+            SpikeloomError: If it has other neurons or bins, or lacks conditions that the model needs.
+        """
+        self._check(data)
+        check_complete(self.recording.variables, data)
 
     # -- helpers -------------------------------------------------------------------------------------------------
 

@@ -79,10 +79,9 @@ class LatentModel(GenerativeModel):
 
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse what any model refuses, and conditions that the prior cannot deal with."""
+        for name in ("train", "val") if self.recording.variables else ():
+            self.prior.check(condition_of(data.split(name), self.recording.variables))
         super().check_trainable(data)
-        if self.recording.variables:
-            for name in ("train", "val"):
-                self.prior.check(condition_of(data.split(name), self.recording.variables))
 
     def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
         assert batch.counts is not None

@@ -86,8 +86,8 @@ class DiffusionConfig:
             )
         if not 0 <= self.condition_dropout < 1:
             raise ConfigError(f"prior.condition_dropout is {self.condition_dropout}, but must lie in [0, 1).")
-        if not self.guidance >= 0:
-            raise ConfigError(f"prior.guidance is {self.guidance}, but must not be negative.")
+        if not 0 <= self.guidance < math.inf:
+            raise ConfigError(f"prior.guidance is {self.guidance}, but must be a number that is not negative.")
         if self.guidance != 1 and not self.condition_dropout:
             raise ConfigError(
                 f"prior.guidance is {self.guidance}, but needs a model that has learned to do without its condition; "
@@ -322,8 +322,8 @@ class DiffusionPrior(LatentPrior):
         Raises:
             ConfigError: If it is so.
         """
-        if not guidance >= 0:
-            raise ConfigError(f"the guidance is {guidance}, but must not be negative.")
+        if not 0 <= guidance < math.inf:
+            raise ConfigError(f"the guidance is {guidance}, but must be a number that is not negative.")
         if guidance != 1 and not self.sizes:
             raise ConfigError(f"guidance {guidance:g} was asked for, but the model has learned no condition to follow.")
         if self.config.condition_dropout or condition is None:

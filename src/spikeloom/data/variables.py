@@ -1,0 +1,333 @@
+"""Condition variables: what trials differ in and new trials can be asked for, in the words and units of the recording.
+
+A variable is a column of the trials table (an angle, a label, a number) or a signal. It knows how its values become
+features for a network, and how a value is read that a user has written.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
+
+RADIANS = {"deg": np.pi / 180, "rad": 1.0}
+"""Units of angles."""
+KINDS = (*RADIANS, "label", "number", "signal")
+MOST_LABELS = 20
+"""Whole numbers with more different values than this are numbers, not labels."""
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """Something that trials differ in and that new trials can be asked for.
+
+    Attributes:
+        name: Column of the trials table, or signal.
+        kind: "deg" or "rad" for an angle (a point on the circle to the network), "label" (one feature for each),
+            "number" (z-scored), "signal" (time-aligned, z-scored).
+        unit: Unit of a signal.
+        columns: Dimensions of a signal.
+        labels: All labels, as text.
+        mean: (dim,) mean over the training trials, of a number or signal.
+        std: (dim,) standard deviation there.
+        groups: Whether the recording's column "condition" holds the same values, so that samples carry it too.
+    """
+
+    name: str
+    kind: str
+    unit: str = ""
+    columns: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    groups: bool = False
+
+    @classmethod
+    def of(cls, data: SpikeData, what: str) -> Variable:
+        """Make a variable of a recording; scales come from the trials of the split "train".
+
+        Args:
+            data: Recording with a split "train".
+            what: Name of a trial column or signal; "NAME:KIND" says what kind of column it is.
+
+        Raises:
+            ConfigError: If the recording has nothing of that name, or it is not of that kind.
+        """
+        name, _, kind = what.partition(":")
+        if kind and kind not in KINDS:
+            raise ConfigError(f"condition '{what}' is of kind '{kind}', but kinds are {', '.join(KINDS)}.")
+        if name in data.signals and kind in ("", "signal"):
+            return cls._of_signal(data, name)
+        if name in data.trials and kind != "signal":
+            return cls._of_column(data, name, kind)
+        if name in data.trials or name in data.signals:
+            held = "a trial column" if name in data.trials else "a signal"
+            raise ConfigError(f"'{name}' is {held}, not of kind '{kind}'; condition on '{name}' alone.")
+        known = [*data.signals, *map(str, data.trials)]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else f"; it has {', '.join(known) or 'none at all'}."
+        raise ConfigError(f"the recording has no signal and no trial column '{name}' to condition on{hint}")
+
+    @classmethod
+    def _of_column(cls, data: SpikeData, name: str, kind: str) -> Variable:
+        column = pd.Series(data.trials[name])
+        kind = kind or _kind(name, column)
+        groups = (
+            name != "condition" and "condition" in data.trials and _same(column, pd.Series(data.trials["condition"]))
+        )
+        train = column.iloc[data.splits["train"]]
+        if kind == "label":
+            labels, learned = ({label_of(v) for v in values.dropna()} for values in (column, train))
+            unseen = sorted(labels - learned, key=_natural)
+            if learned and unseen:
+                warnings.warn(
+                    f"no training trial has '{name}' {some(unseen)}, so trials asked for it will be arbitrary.",
+                    SpikeloomWarning,
+                    stacklevel=4,
+                )
+            made = cls(name, kind, labels=tuple(sorted(labels, key=_natural)), groups=groups)
+            known = len(learned)
+        else:
+            values = _numbers(train, name, kind)
+            values = values[np.isfinite(values)]
+            made, known = cls(name, kind, groups=groups), len(values)
+            if kind == "number" and known:
+                made = cls(name, kind, mean=(float(values.mean()),), std=(_spread(values),), groups=groups)
+        if not known:
+            raise ConfigError(f"condition '{name}' has no value in the training trials; condition on something else.")
+        return made
+
+    @classmethod
+    def _of_signal(cls, data: SpikeData, name: str) -> Variable:
+        train, signal = data.split("train"), data.signals[name]
+        values = train.signals[name].values[train.valid].astype(np.float64)
+        values = values[np.isfinite(values).all(1)]
+        if len(values) == 0:
+            raise ConfigError(f"signal '{name}' has no value in the training trials; condition on something else.")
+        return cls(
+            name,
+            "signal",
+            unit=signal.unit,
+            columns=tuple(map(str, signal.columns)),
+            mean=tuple(map(float, values.mean(0))),
+            std=tuple(_spread(dimension) for dimension in values.T),
+        )
+
+    @property
+    def aligned(self) -> bool:
+        """Whether there is a value for every bin."""
+        return self.kind == "signal"
+
+    @property
+    def size(self) -> int:
+        """Number of features."""
+        return {"label": len(self.labels), "signal": len(self.columns), "number": 1}.get(self.kind, 2)
+
+    def features(self, values: Any) -> Float[np.ndarray, "... size"]:
+        """Values in the recording's unit as features; NaN where there is no (finite) value.
+
+        Args:
+            values: (trial,) values of a column, or (trial, time, dim) of a signal.
+
+        Raises:
+            DataError: If a value is not one this variable can have.
+        """
+        if self.kind == "label":
+            return self._indicators(values)
+        try:
+            numbers = pd.Series(values).to_numpy(np.float64, na_value=np.nan) if not self.aligned else values
+            numbers = np.array(numbers, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"condition '{self.name}' holds what is no number ({error}), but the model has learned numbers; use "
+                "the recording the model was made for."
+            ) from error
+        if self.aligned and numbers.shape[-1] != self.size:
+            raise DataError(
+                f"the signal '{self.name}' has {numbers.shape[-1]} dimensions, but the model has learned {self.size}: "
+                f"{', '.join(self.columns)}; use a recording with these."
+            )
+        numbers[~np.isfinite(numbers)] = np.nan
+        if self.kind in RADIANS:
+            angle = numbers * RADIANS[self.kind]
+            return np.stack([np.cos(angle), np.sin(angle)], axis=-1).astype(np.float32)
+        numbers = numbers if self.aligned else numbers[:, None]
+        return ((numbers - self.mean) / self.std).astype(np.float32)
+
+    def _indicators(self, values: Any) -> Float[np.ndarray, "trial size"]:
+        labels = [None if pd.isna(v) else label_of(v) for v in values]
+        unknown = next((label for label in labels if label is not None and label not in self.labels), None)
+        if unknown is not None:
+            raise DataError(
+                f"condition '{self.name}' was asked to be '{unknown}', but the model has learned "
+                f"{some(self.labels)} only; ask for one of these."
+            )
+        rows = [[np.nan if label is None else label == known for known in self.labels] for label in labels]
+        return np.array(rows, dtype=np.float32).reshape(-1, self.size)
+
+    def known(self, values: Any) -> Bool[np.ndarray, "..."]:
+        """Where there is a value, in all its dimensions."""
+        return np.asarray(np.isfinite(self.features(values)).all(-1))
+
+    def read(self, value: Any) -> Any:
+        """A value as it is written by a user, in the recording's unit: "45deg", "0.5rad", "left", 3.
+
+        What is missing (None, NaN) stays so.
+
+        Raises:
+            DataError: If it is not a value of this kind.
+        """
+        if not isinstance(value, str) and np.ndim(value) == 0 and pd.isna(value):
+            return np.nan
+        if self.kind == "label" and np.ndim(value) == 0:
+            label = label_of(value)
+            return _plain(label) if all(NUMBER.fullmatch(known) for known in self.labels) else label
+        number, unit = re.fullmatch(r"\s*(.*?)\s*(deg|rad)?\s*", str(value), re.DOTALL).groups()  # type: ignore[union-attr]
+        if not NUMBER.fullmatch(number) or not np.isfinite(float(number)) or (unit and self.kind not in RADIANS):
+            example = "45deg or 0.8rad" if self.kind in RADIANS else "1.5"
+            raise DataError(
+                f"condition '{self.name}' was asked to be '{shown(value)}', but needs a number such as {example}."
+            )
+        return float(number) * RADIANS[unit] / RADIANS[self.kind] if unit else float(number)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.about})"
+
+    @property
+    def about(self) -> str:
+        """What kind of values it has, in words."""
+        if self.kind == "label":
+            return f"label: {some(self.labels)}"
+        if self.kind == "signal":
+            return f"signal: {', '.join(self.columns)}" + (f" in {self.unit}" if self.unit else "")
+        return f"angle in {self.kind}" if self.kind in RADIANS else "number"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Variable:
+        """Inverse of ``to_json``."""
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        return cls(**plain)
+
+
+def variables_of(data: SpikeData, condition_on: Sequence[str]) -> tuple[Variable, ...]:
+    """The variables of a recording that a model is conditioned on, see ``Variable.of``.
+
+    Raises:
+        ConfigError: If the recording lacks one, or one is named twice.
+    """
+    variables = tuple(Variable.of(data, what) for what in condition_on)
+    names = [v.name for v in variables]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"condition_on names '{twice}' twice; name it once.")
+    return variables
+
+
+def check_complete(variables: Sequence[Variable], data: SpikeData) -> None:
+    """Refuse a recording that lacks a condition variable; warn where trials have no value of it.
+
+    Raises:
+        DataError: If a variable is missing altogether.
+    """
+    for variable in variables:
+        if variable.name not in (data.signals if variable.aligned else data.trials):
+            raise DataError(
+                f"the recording has no {'signal' if variable.aligned else 'trial column'} '{variable.name}', which the "
+                "model was made to be conditioned on; use the recording it was made for, or fit a new model."
+            )
+        if variable.aligned:
+            known = (variable.known(data.signals[variable.name].values) | ~data.valid).all(1)
+        else:
+            known = variable.known(data.trials[variable.name])
+        if not known.all():
+            where = " in every bin" if variable.aligned else ""
+            warnings.warn(
+                f"'{variable.name}' has no value{where} in {int((~known).sum())} of {data.n_trials} trials; they are "
+                "learned from as trials of which it is not known.",
+                SpikeloomWarning,
+                stacklevel=3,
+            )
+
+
+def label_of(value: Any) -> str:
+    """A label as text; 45, 45.0 and "45" from different files are the same label, and so are true, True and 1.
+
+    Example:
+        >>> label_of(45.0), label_of(" 45"), label_of("left"), label_of(True), label_of(np.float32(0.1))
+        ('45', '45', 'left', '1', '0.1')
+    """
+    text = str(value).strip()
+    text = {"true": "1", "false": "0"}.get(text.lower(), text)
+    return f"{float(text) + 0.0:.15g}" if NUMBER.fullmatch(text) else text
+
+
+def some(names: Sequence[str]) -> str:
+    """Some names, and how many more there are."""
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def shown(value: Any) -> str:
+    """A value in an error message: not all of an array."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def _kind(name: str, column: pd.Series) -> str:
+    """What a trial column most likely is."""
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return "label"
+    values = column.dropna().to_numpy(dtype=np.float64)
+    different = np.unique(values)
+    whole = len(values) > 0 and bool((values == np.floor(values)).all())
+    name = name.lower()
+    if name.endswith(("_deg", "_rad")):
+        return name[-3:]
+    numbered = whole and 1 < len(different) <= MOST_LABELS and bool((np.diff(different) == 1).all())
+    if re.search("angle|direction|theta", name) and not numbered:  # directions 0, 1, 2, ... are no angles
+        return "deg" if len(values) and np.abs(values).max() > 2 * np.pi + 1e-3 else "rad"
+    return "label" if whole and len(different) <= MOST_LABELS else "number"
+
+
+def _numbers(column: pd.Series, name: str, kind: str) -> np.ndarray:
+    try:
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        odd = next((v for v in column.dropna() if not NUMBER.fullmatch(str(v).strip())), column.iloc[0])
+        raise ConfigError(
+            f"condition '{name}' is not of kind '{kind}': it holds '{shown(odd)}'; call it '{name}:label'."
+        ) from error
+
+
+def _spread(values: np.ndarray) -> float:
+    """Standard deviation; one for values that do not differ, which would be divided by nothing."""
+    spread = float(np.std(values))
+    return spread if spread > 1e-12 * float(np.abs(values).max()) else 1.0
+
+
+def _natural(label: str) -> tuple[int, float, str]:
+    """Numbers in their order, then words in theirs."""
+    return (0, float(label), "") if NUMBER.fullmatch(label) else (1, 0.0, label)
+
+
+def _plain(label: str) -> Any:
+    number = float(label) if NUMBER.fullmatch(label) else None
+    return label if number is None else int(number) if number.is_integer() else number
+
+
+def _same(a: pd.Series, b: pd.Series) -> bool:
+    return [label_of(v) for v in a] == [label_of(v) for v in b]
