@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from commands import FIT, counts
+from commands import FIT as TINY
+from commands import counts
 from spikeloom.cli import main
 from spikeloom.data.files import load, save
 from spikeloom.data.spikedata import Signal, SpikeData
 
+FIT = ["--observation", "poisson", *TINY]
 ANGLES = np.tile([0, 45, 90, 135], 6)
 ON = ["--condition_on", "reach_angle", "side", "vel"]
 

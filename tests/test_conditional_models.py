@@ -54,10 +54,14 @@ def recording(n_trials=160, lengths=None):
     )
 
 
+def tiny(condition_on, **prior):
+    denoiser = dataclasses.replace(DENOISER, **prior)
+    return LDNSConfig(AUTOENCODER, denoiser, FEW, FEW, observation="poisson", condition_on=condition_on)
+
+
 def untrained(data, condition_on=("angle", "drive"), **prior):
     """A model of two training steps, whose weights are then made large, so that everything it is told matters."""
-    config = LDNSConfig(AUTOENCODER, dataclasses.replace(DENOISER, **prior), FEW, FEW, condition_on=condition_on)
-    model = LDNS.make(data, config).fit(data)
+    model = LDNS.make(data, tiny(condition_on, **prior)).fit(data)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.prior.parameters():
@@ -74,10 +78,11 @@ def data():
 def trained(data):
     """A model that has learned the angle and the signal."""
     config = LDNSConfig(
-        AutoencoderConfig(latents=4, channels=24, encoder_blocks=1, state=8),
-        DiffusionConfig(channels=32, blocks=2, state=8, sampling_steps=8),
-        StageConfig(steps=200, batch_size=32, learning_rate=5e-3, validate_every=50),
+        AutoencoderConfig(latents=4, channels=16, encoder_blocks=1, state=4),
+        DiffusionConfig(channels=32, blocks=2, state=8, sampling_steps=8, condition_dropout=0.25),
+        StageConfig(steps=200, batch_size=32, learning_rate=5e-3, validate_every=100),
         StageConfig(steps=400, batch_size=32, learning_rate=5e-3, validate_every=100, ema=0.98),
+        observation="poisson",
         condition_on=("angle", "drive"),
     )
     return LDNS.make(data, config).fit(data)
@@ -127,7 +132,7 @@ class TestSamplesFollow:
         found = found - found.mean(1, keepdims=True)
         half = slice(length // 2, None)
         for part in (slice(None), half):
-            assert correlation(found[:, part], drive[:, part]) > 0.7
+            assert correlation(found[:, part], drive[:, part]) > 0.6
             assert abs(correlation(found[:, part], np.roll(drive, 1, axis=0)[:, part])) < 0.3
 
     def test_one_or_both(self, trained):
@@ -212,9 +217,7 @@ class TestWithoutDropout:
         trials = data.trials.astype(float)
         trials.loc[data.splits[split][0], "angle"] = np.nan
         lacking = dataclasses.replace(data, trials=trials)
-        config = LDNSConfig(
-            AUTOENCODER, dataclasses.replace(DENOISER, condition_dropout=0.0), FEW, FEW, condition_on=("angle",)
-        )
+        config = tiny(("angle",), condition_dropout=0.0)
         with pytest.raises(ConfigError, match="every trial needs a value"):
             LDNS.make(lacking, config).fit(lacking)
         with pytest.warns(SpikeloomWarning, match="no value in 1 of 160 trials"):
