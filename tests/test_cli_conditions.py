@@ -182,6 +182,10 @@ class TestTraining:
         line = refused("fit", reaches / "toy.npz", "--out", "new", *FIT, "--condition_on", *on)
         assert said in line
 
+    def test_guidance_without_a_condition_to_follow(self, refused, toy):
+        line = refused("fit", toy, "--out", "new", *FIT, "--prior.guidance", "3")
+        assert "prior.guidance is 3, but the model has no condition to follow; name some in condition_on" in line
+
     def test_missing_values(self, refused, tmp_path, capsys):
         angles = ANGLES.astype(float)
         angles[::3] = np.nan

@@ -134,6 +134,11 @@ class DiffusionPrior(LatentPrior):
         super().__init__(size)
         self.config = config
         self.sizes = sizes or ConditionSizes()
+        if config.guidance != 1 and not self.sizes:
+            raise ConfigError(
+                f"prior.guidance is {config.guidance:g}, but the model has no condition to follow; name some in "
+                "condition_on, or leave the guidance at 1."
+            )
         # A model that learns to do without a variable is told, by one more feature, whether it is known.
         static, aligned = (sum(s) + (len(s) if config.condition_dropout else 0) for s in self.sizes.all)
         self.schedule = NoiseSchedule()
