@@ -1,12 +1,13 @@
 """Priors over latents: closed forms where they exist, and what a small diffusion has to get right."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 import torch
 
-from spikeloom.batch import Batch
+from spikeloom.batch import Batch, mask_of
 from spikeloom.errors import ConfigError
 from spikeloom.nets.denoiser import Denoiser
 from spikeloom.priors.base import band_power
@@ -243,6 +244,33 @@ def test_the_end_of_a_sample_of_another_length_keeps_its_variance():
             assert float(sample[:, -1].var()) > 0.6, f"length {other}"
 
 
+def test_what_happens_at_the_end_of_a_trial_is_learned_at_every_length():
+    """Every trial ends in a rise; so must samples, wherever in a token of four bins the trial ends."""
+    torch.manual_seed(0)
+    n, n_bins = 256, 24
+    lengths = torch.randint(13, n_bins + 1, (n,))
+    rise = torch.exp(-0.5 * (lengths[:, None] - 1 - torch.arange(n_bins)) / 1.0).clamp(max=1.0)
+    z = torch.stack([rise, -rise], dim=2) * mask_of(lengths, n_bins) + 0.1 * torch.randn(n, n_bins, 2)
+    prior = DiffusionPrior(2, DiffusionConfig(channels=32, blocks=2, state=8, patch=4))
+    prior.prepare(z, lengths)
+    scaled = Batch(lengths, True, latents=prior.normalised(z, lengths))
+    optimizer = torch.optim.AdamW(prior.parameters())
+    draws = generator()
+    for step in range(400):
+        for group in optimizer.param_groups:
+            group["lr"] = 4e-3 * (1 - step / 400)
+        prior.loss(scaled[torch.randint(n, (64,), generator=draws)], draws).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    prior.eval()
+    with torch.no_grad():
+        for length in (16, 17, 18, 19):
+            sample = prior.sample(torch.full((200,), length), generator(1))
+            last, before = sample[:, -1].mean(0), sample[:, -5].mean(0)
+            torch.testing.assert_close(last, torch.tensor([1.0, -1.0]), rtol=0, atol=0.15)
+            torch.testing.assert_close(before, torch.tensor([1.0, -1.0]) * math.exp(-2.0), rtol=0, atol=0.15)
+
+
 def test_long_samples_are_made_of_windows_of_the_trained_length():
     """However long the sample, the network is only shown windows as long as a training trial; bins are all covered."""
     torch.manual_seed(0)
@@ -255,7 +283,7 @@ def test_long_samples_are_made_of_windows_of_the_trained_length():
 
     def forward(x, step, mask=None, static=None, aligned=None):
         seen.append(x.shape[1])
-        return original(x, step, mask)
+        return original(x, step, mask, static, aligned)
 
     prior.network.forward = forward
     with torch.no_grad():

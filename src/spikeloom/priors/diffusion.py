@@ -14,7 +14,7 @@ from torch import Tensor
 from spikeloom.batch import Batch, mask_of
 from spikeloom.condition import Condition, ConditionSizes
 from spikeloom.errors import ConfigError
-from spikeloom.nets.blocks import Norm
+from spikeloom.nets.blocks import Mask, Norm
 from spikeloom.nets.denoiser import Denoiser
 from spikeloom.nets.ssm import KERNELS
 from spikeloom.priors.base import LatentPrior, Latents
@@ -129,6 +129,7 @@ class DiffusionPrior(LatentPrior):
     signal: Tensor
     noise: Tensor
     longest: Tensor
+    partial: Tensor
 
     def __init__(self, size: int, config: DiffusionConfig, sizes: ConditionSizes | None = None):
         super().__init__(size)
@@ -152,18 +153,24 @@ class DiffusionPrior(LatentPrior):
             config.patch,
             config.output_scale,
             static,
-            aligned + config.length_mask,
+            aligned + config.length_mask + self._marks_ends,
         )
         signal_squared = self.schedule.signal_squared
         self.register_buffer("longest", torch.tensor(0))
+        self.register_buffer("partial", torch.tensor(False))
         self.register_buffer("signal", signal_squared.sqrt().float(), persistent=False)
         self.register_buffer("noise", (1 - signal_squared).sqrt().float(), persistent=False)
 
     def prepare(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> None:
-        """Take scale, spectrum and the longest trial, in whole tokens, from the latents of the training trials."""
+        """Take scale and spectrum from the latents of the training trials, and how long they are, in tokens."""
         super().prepare(latents, lengths)
-        patch, longest = self.config.patch, int(lengths.max())
-        self.longest.fill_(_whole(longest, patch) if self.config.length_mask else max(longest // patch, 1) * patch)
+        self.longest.fill_(_whole(int(lengths.max()), self.config.patch))
+        self.partial.fill_(bool((lengths % self.config.patch != 0).any()))
+
+    @property
+    def _marks_ends(self) -> bool:
+        """Whether a channel marks the valid bins of a token, in which a trial may end."""
+        return self.config.patch > 1 and not self.config.length_mask
 
     def normalised(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> Latents:
         """Z-scored latents, clamped if the configuration says so; zero in the padding."""
@@ -182,28 +189,21 @@ class DiffusionPrior(LatentPrior):
             told = self._told(condition, lengths, window)
             z = centred(z, lengths, window)
         else:
-            shown = counted = self._training_mask(batch)
+            whole = batch.n_bins % self.config.patch == 0
+            shown = counted = batch.mask if batch.ragged or whole else mask_of(lengths, batch.n_bins)
             told = self._told(condition, lengths, batch.n_bins)
         if shown is not None:
             z = z * shown
         step, signal, noise = self._training_levels(len(z), generator)
         eps = torch.randn(z.shape, generator=generator, device=z.device)
         signal, noise = signal[:, None, None], noise[:, None, None]
-        predicted = self.network(signal * z + noise * eps, step, shown, *told)
+        predicted = self._predict(signal * z + noise * eps, step, shown, told)
         target = eps if self.config.prediction == "noise" else signal * eps - noise * z
         if self.config.huber is None:
             error = F.mse_loss(predicted, target, reduction="none")
         else:
             error = F.smooth_l1_loss(predicted, target, reduction="none", beta=self.config.huber)
         return error.mean() if counted is None else (error * counted).sum() / (counted.sum() * z.shape[-1])
-
-    def _training_mask(self, batch: Batch) -> Tensor | None:
-        """Valid bins, cut to whole tokens: sampling draws whole tokens too, so the denoiser meets no part of one."""
-        patch = self.config.patch
-        if patch == 1 or (not batch.ragged and batch.n_bins % patch == 0):
-            return batch.mask
-        whole = batch.lengths // patch * patch
-        return mask_of(torch.where(whole > 0, whole, batch.lengths), batch.n_bins)
 
     def _told(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> Told:
         """What the network is told of trials that lie in ``n_bins``: their condition, and where they are."""
@@ -258,13 +258,20 @@ class DiffusionPrior(LatentPrior):
 
     def _denoise_at_once(self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None, told: Told) -> Latents:
         mask = None if lengths is None else mask_of(lengths, x.shape[1])
-        predicted = self.network(x, torch.full((len(x),), step, device=x.device), mask, *told)
+        predicted = self._predict(x, torch.full((len(x),), step, device=x.device), mask, told)
         signal, noise = self._scales(step)
         if self.config.prediction == "noise":
             x0 = (x - noise * predicted) / signal
         else:
             x0 = signal * x - noise * predicted
         return x0 if mask is None else x0 * mask
+
+    def _predict(self, x: Latents, step: Float[Tensor, "trial"], mask: Mask | None, told: Told) -> Latents:
+        if not self._marks_ends:
+            return self.network(x, step, mask, *told)
+        valid = x.new_ones(*x.shape[:2], 1) if mask is None else mask.to(x.dtype)
+        aligned = valid if told.aligned is None else torch.cat([told.aligned, valid], dim=2)
+        return self.network(x, step, mask, told.static, aligned)
 
     def draw(
         self,
@@ -293,11 +300,14 @@ class DiffusionPrior(LatentPrior):
             grid = Grid.uniform_in_step(self.schedule, steps)
         else:
             grid = Grid.uniform_in_log_snr(self.schedule, steps, NOISE_TO_SIGNAL)
-        whole = _whole(lengths, self.config.patch)  # the bins of whole tokens; those too many are cut off at the end
-        drawn = _whole(n_bins, self.config.patch)
-        shown = whole if int(whole.min()) < drawn else None
+        patch = self.config.patch
+        if self.partial:
+            whole, drawn = lengths, n_bins
+        else:  # the network has met whole tokens only, so whole ones are drawn and what is too much is cut off
+            whole, drawn = _whole(lengths, patch), _whole(n_bins, patch)
+        shown = whole if int(whole.min()) < drawn or drawn % patch else None
         if self.config.length_mask:
-            windows = whole.clamp(min=int(self.longest))
+            windows = _whole(lengths, patch).clamp(min=int(self.longest))
             if int(windows.min()) < int(windows.max()):  # no trial lies in a wider window than it needs
                 z = torch.zeros((len(lengths), n_bins, len(self.mean)), device=self.mean.device)
                 for part in (windows == window for window in windows.unique()):
