@@ -19,9 +19,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spikeloom.history import HistoryConfig, SpikeHistory
+from spikeloom.history_base import Block
+from spikeloom.history_base import Loss as Derivatives
 from timing import machine, seconds, table
 
 BINS, NEURONS, LAGS, CAP = 140, 182, 20, 5
+BIN_S = 0.005
 PASSES = 3000
 
 
@@ -30,7 +33,7 @@ def recording(trials: int, neurons: int) -> tuple[Tensor, Tensor, SpikeHistory]:
     generator = torch.Generator().manual_seed(0)
     phase = 6.3 * torch.rand((trials, 1, neurons), generator=generator)
     rates = 0.03 * torch.exp(torch.sin(torch.arange(BINS)[None, :, None] / 20 + phase))
-    truth = SpikeHistory(neurons, HistoryConfig(bins=LAGS, cap=CAP))
+    truth = SpikeHistory(neurons, HistoryConfig(bins=LAGS, cap=CAP), BIN_S)
     truth.filters.copy_((-3 * torch.exp(-torch.arange(LAGS) / 2))[:, None].expand(-1, neurons))
     return truth.sample(rates, generator), rates, truth
 
@@ -67,12 +70,12 @@ def fits(trials: int, neurons: int, passes: int) -> list[list[object]]:
         rows.append([name, f"{float(loss.of(parameters)):.6f}", f"{passes:.1f}", f"{took:.1f}"])
 
     def newton(loss: Loss) -> Tensor:
-        model = SpikeHistory(neurons, HistoryConfig(bins=LAGS, cap=CAP, ridge=0.001, dispersion=False))
+        model = SpikeHistory(neurons, HistoryConfig(bins=LAGS, cap=CAP, ridge=0.001, dispersion=False), BIN_S)
         original = model._loss
 
-        def counted(neurons: Tensor, counts: Tensor, log_rates: Tensor, valid: Tensor, p: Tensor) -> tuple[Tensor, ...]:
-            loss.passes += counts.numel() / loss.counts.numel()
-            return original(neurons, counts, log_rates, valid, p)
+        def counted(neuron: int, blocks: list[Block], p: Tensor) -> Derivatives:
+            loss.passes += sum(len(y) for _, y in blocks) / loss.counts.numel()
+            return original(neuron, blocks, p)
 
         model._loss = counted
         model.fit(counts, rates, torch.full((trials,), BINS))

@@ -27,7 +27,7 @@ def smooth_rates(trials: int, bins: int, neurons: int, mean: float, depth: float
 def model(neurons: int = 1, cap: int = 8, **parameters: Any) -> SpikeHistory:
     """A model with parameters of our choice; filters as (lag,) or (lag, neuron)."""
     filters = torch.as_tensor(parameters.pop("filters", torch.zeros(0))).float()
-    made = SpikeHistory(neurons, HistoryConfig(bins=len(filters), cap=cap))
+    made = SpikeHistory(neurons, HistoryConfig(bins=len(filters), cap=cap), bin_s=0.01)
     made.filters.copy_(filters if filters.ndim == 2 else filters[:, None])
     for name, value in parameters.items():
         getattr(made, name).copy_(torch.as_tensor(value))
@@ -35,7 +35,7 @@ def model(neurons: int = 1, cap: int = 8, **parameters: Any) -> SpikeHistory:
 
 
 def fitted(counts, rates, lengths=None, **options: Any) -> SpikeHistory:
-    made = SpikeHistory(counts.shape[2], HistoryConfig(**options))
+    made = SpikeHistory(counts.shape[2], HistoryConfig(**options), bin_s=0.01)
     made.fit(counts, rates, torch.full((len(counts),), counts.shape[1]) if lengths is None else lengths)
     return made
 
@@ -204,12 +204,51 @@ def test_the_cap_holds():
     assert int(fitted(counts.to(torch.uint8), rates, bins=2, cap=7).sample(rates, seeded()).max()) == 7
 
 
+def test_calibration_is_deterministic_and_blind_to_padding():
+    rates = smooth_rates(60, 30, 2, 0.5)
+    lengths = torch.randint(5, 31, (60,), generator=seeded())
+    padded = torch.arange(30)[None, :, None] >= lengths[:, None, None]
+    mean, offsets = torch.tensor([0.7, 0.4]), []
+    for padding in (0, 5):
+        made = model(2, filters=[-0.5])
+        made.calibrate(rates.masked_fill(padded, padding), lengths, mean, seeded(3))
+        offsets.append(made.offset)
+    assert torch.equal(*offsets)
+    many = smooth_rates(2000, 30, 2, 0.5)
+    drawn = model(2, filters=[-0.5], offset=offsets[0]).sample(many, seeded(4)).float().mean((0, 1))
+    torch.testing.assert_close(drawn, mean, atol=0, rtol=0.1)
+
+
+def test_a_neuron_that_fires_much_is_fitted_on_trials_spread_over_the_recording():
+    rates = torch.full((2000, 100, 2), 1.0)
+    counts = torch.poisson(rates, generator=seeded()).int()
+    counts[:, 3:, 1] = 0
+    every, few = fitted(counts, rates, cap=9), fitted(counts[::4], rates[::4], cap=9)  # 500 trials hold 50,000 bins
+    assert (every.offset == few.offset).tolist() == [True, False]
+
+
+def test_counts_beyond_the_cap_share_a_millionth():
+    made = model(cap=2, offset=[0.3])
+    p = (-made.nll(torch.arange(30)[:, None, None], torch.full((30, 1, 1), 1.5)).double()).exp().flatten()
+    assert float(p.sum()) == pytest.approx(1, abs=1e-6)
+    assert float(p[3]) == pytest.approx(5e-7, rel=1e-3)
+    assert float(p[3:].sum()) == pytest.approx(1e-6, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("bin_s", "bins"), [(0.001, 20), (0.005, 20), (0.01, 10), (0.025, 4), (0.045, 2), (0.05, 2), (0.1, 2), (1.0, 2)]
+)
+def test_the_past_is_a_tenth_of_a_second(bin_s, bins):
+    assert SpikeHistory(1, HistoryConfig(), bin_s).filters.shape == (bins, 1)
+    assert SpikeHistory(1, HistoryConfig(bins=7), bin_s).filters.shape == (7, 1)
+
+
 def test_the_same_generator_gives_the_same_counts_and_a_saved_model_the_same_too():
     rates = smooth_rates(10, 20, 3, 0.5)
     found = fitted(torch.poisson(rates, generator=seeded()).int(), rates, bins=3)
     drawn = found.sample(rates, seeded(4))
     assert drawn.dtype == torch.int32
-    again = SpikeHistory(3, HistoryConfig(bins=3))
+    again = SpikeHistory(3, HistoryConfig(bins=3), bin_s=0.01)
     again.load_state_dict(found.state_dict())
     assert torch.equal(again.sample(rates, seeded(4)), drawn)
     assert not torch.equal(again.sample(rates, seeded(5)), drawn)
@@ -217,5 +256,5 @@ def test_the_same_generator_gives_the_same_counts_and_a_saved_model_the_same_too
 
 @pytest.mark.parametrize(("name", "value"), [("bins", -1), ("cap", 0), ("ridge", 0.0), ("ridge", math.nan)])
 def test_impossible_settings_are_refused(name, value):
-    with pytest.raises(ConfigError, match=f"^observation.{name} is {value}"):
+    with pytest.raises(ConfigError, match=f"^history.{name} is {value}"):
         HistoryConfig(**{name: value})

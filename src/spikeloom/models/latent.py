@@ -55,7 +55,7 @@ class LatentModel(GenerativeModel):
         self.prior = self._make_prior()
         self.observation: Poisson | SpikeHistory = Poisson()
         if self.config.observation == "history":
-            self.observation = SpikeHistory(self.recording.n_neurons, self.config.history)
+            self.observation = SpikeHistory(self.recording.n_neurons, self.config.history, self.recording.bin_s)
 
     def _make_prior(self) -> LatentPrior:
         raise NotImplementedError  # every latent model defines it
