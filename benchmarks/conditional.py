@@ -25,7 +25,7 @@ from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.decoding import LabelDecoder, SignalDecoder
 from spikeloom.models import load_model
 from spikeloom.workflow import held_out, sample_like
-from timing import table
+from timing import over_seeds, table
 
 METRICS = ("count_kl", "rate_rmse", "corr_slope", "fano_rmse", "isi_w1", "acf_rmse", "psth_err", "c2st_auc")
 
@@ -45,7 +45,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
     columns = list(dict.fromkeys(k for values in rows.values() for k in values[0]))
-    print(table(["trials", *columns], [[name, *(spread(rows[name], c) for c in columns)] for name in rows]))
+    print(table(["trials", *columns], [[name, *(over_seeds(rows[name], c) for c in columns)] for name in rows]))
 
 
 def judged(run: Path, guidances: list[float], repeats: int, seed: int) -> dict[str, dict[str, float]]:
@@ -85,15 +85,6 @@ def another(lengths: np.ndarray, seed: int) -> np.ndarray:
         same = np.flatnonzero(lengths == length)
         index[same] = rng.permutation(same)
     return index
-
-
-def spread(values: list[dict[str, float]], column: str) -> str:
-    """Mean and, over several seeds, standard error."""
-    numbers = [v[column] for v in values if np.isfinite(v.get(column, np.nan))]
-    if not numbers:
-        return "-"
-    error = f" ± {np.std(numbers, ddof=1) / len(numbers) ** 0.5:.2g}" if len(numbers) > 1 else ""
-    return f"{np.mean(numbers):.3g}{error}"
 
 
 if __name__ == "__main__":

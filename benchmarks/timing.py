@@ -1,4 +1,4 @@
-"""What every benchmark here shares: the time of a call, and the machine's matrix rate measured in the same run."""
+"""What benchmarks here share: the time of a call, one line about the machine, numbers with errors, tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 
@@ -30,3 +31,12 @@ def table(header: list[str], rows: list[list[object]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def over_seeds(values: list[dict[str, float]], key: str) -> str:
+    """Mean of a number that several seeds gave, with its standard error; a dash where none gave it."""
+    numbers = [v[key] for v in values if np.isfinite(v.get(key, np.nan))]
+    if not numbers:
+        return "-"
+    error = f" ± {np.std(numbers, ddof=1) / len(numbers) ** 0.5:.2g}" if len(numbers) > 1 else ""
+    return f"{np.mean(numbers):.3g}{error}"

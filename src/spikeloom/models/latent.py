@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
-from spikeloom.batch import Batch, condition_of
+from spikeloom.batch import Batch, condition_of, mask_of
 from spikeloom.condition import Condition
 from spikeloom.data.conditions import Request
 from spikeloom.data.spikedata import SpikeData
@@ -29,6 +31,9 @@ OBSERVATIONS = ("history", "poisson")
 FOLDS = 5
 """Parts in which counts are hidden, so that each is given a rate that has not seen it."""
 FOLDS_SEED = 11
+CALIBRATION = 512
+"""Samples from which the mean counts of a trained model are told."""
+CALIBRATION_SEED = 13
 SPECTRUM_TOLERANCE = (0.9, 1.1)
 SPECTRUM_TRIALS = 200
 
@@ -63,19 +68,41 @@ class LatentModel(GenerativeModel):
     def stages(self, data: SpikeData) -> Iterator[Stage]:
         """The autoencoder; then, on the latents of whole trials, the prior.
 
-        Spike history is fitted between the two, in closed steps, on rates that have not seen the counts they explain.
+        Spike history is fitted between the two, on the rates that the autoencoder infers: of their kind are the rates
+        of samples too. When the prior is trained, what its samples lack in mean counts is made up.
         """
         variables = self.recording.variables
         train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
         yield Stage("autoencoder", self.autoencoder, train, validation, self.config.autoencoder_training)
+        latents, rates = self._whole_infer(train)
         if isinstance(self.observation, SpikeHistory):
             assert train.counts is not None
-            self.observation.fit(train.counts, self.unseen_rates(train), train.lengths)
-        train, validation = self._with_latents(train), self._with_latents(validation)
-        assert train.latents is not None
-        self.prior.prepare(train.latents, train.lengths)
+            self.observation.fit(train.counts.to(rates.device), rates, train.lengths.to(rates.device))
+        self.prior.prepare(latents, train.lengths.to(latents.device))
         if any(True for _ in self.prior.parameters()):
-            yield Stage("prior", self.prior, self._scaled(train), self._scaled(validation), self.config.prior_training)
+            learned, judged = self._scaled(train, latents), self._scaled(validation, self._whole_infer(validation)[0])
+            yield Stage("prior", self.prior, learned, judged, self.config.prior_training)
+        if isinstance(self.observation, SpikeHistory) and self.config.history.calibrated:
+            self._calibrate(self.observation, train)
+
+    @torch.no_grad()
+    def _calibrate(self, observation: SpikeHistory, train: Batch) -> None:
+        """Let samples, asked for what the training trials were recorded under, have their mean counts."""
+        self.eval()
+        device = self.prior.mean.device
+        generator = torch.Generator(device).manual_seed(CALIBRATION_SEED)
+        chosen = torch.from_numpy(
+            np.resize(np.random.default_rng(CALIBRATION_SEED).permutation(len(train)), CALIBRATION)
+        )
+        trials = train[chosen].to(device)
+        parts = []
+        for first in range(0, CALIBRATION, ENCODE_CHUNK):
+            part = trials[first : first + ENCODE_CHUNK]
+            latents = self.prior.sample(part.lengths, generator, part.condition)
+            rates = self._rates(latents, mask_of(part.lengths, latents.shape[1]))
+            parts.append(F.pad(rates, (0, 0, 0, trials.n_bins - rates.shape[1])))
+        mean = torch.from_numpy(self.recording.mean_counts).to(device)
+        observation.calibrate(torch.cat(parts), trials.lengths, mean, generator)
 
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse what any model refuses, and conditions that the prior cannot deal with."""
@@ -170,13 +197,14 @@ class LatentModel(GenerativeModel):
         return replace(data, provenance={**data.provenance, "spectrum_ratio": [round(r, 4) for r in ratio.tolist()]})
 
     @torch.no_grad()
-    def _with_latents(self, batch: Batch) -> Batch:
-        """The batch with latents of its whole, undropped trials."""
-        self.autoencoder.eval()
-        device = next(self.parameters()).device
-        parts = [self._infer(batch[i : i + ENCODE_CHUNK].to(device))[0] for i in range(0, len(batch), ENCODE_CHUNK)]
-        return replace(batch.to(device), latents=torch.cat(parts), counts=None)
+    def _whole_infer(self, batch: Batch) -> tuple[Tensor, Rates]:
+        """Latents and rates of whole, undropped trials."""
+        self.eval()
+        device = self.prior.mean.device
+        parts = [self._infer(batch[i : i + ENCODE_CHUNK].to(device)) for i in range(0, len(batch), ENCODE_CHUNK)]
+        latents, rates = (torch.cat(values) for values in zip(*parts))
+        return latents, rates
 
-    def _scaled(self, batch: Batch) -> Batch:
-        assert batch.latents is not None
-        return replace(batch, latents=self.prior.normalised(batch.latents, batch.lengths))
+    def _scaled(self, batch: Batch, latents: Tensor) -> Batch:
+        batch = batch.to(latents.device)
+        return replace(batch, latents=self.prior.normalised(latents, batch.lengths), counts=None)
