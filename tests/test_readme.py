@@ -22,14 +22,17 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory) -> Path:
-    """An NWB file with trials, a go cue and a few neurons, as a laboratory would write it."""
-    from pynwb import NWBHDF5IO, NWBFile
+    """An NWB file with trials, a go cue, behaviour and a few neurons, as a laboratory would write it."""
+    from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 
     rng = np.random.default_rng(0)
     nwb = NWBFile("a session for the README", "readme", datetime(2020, 1, 1, tzinfo=UTC))
     nwb.add_trial_column("go_cue_time", "when the cue came")
+    nwb.add_trial_column("reach_angle_deg", "direction of the target")
     for i in range(30):
-        nwb.add_trial(start_time=float(i), stop_time=i + 0.95, go_cue_time=i + 0.3)
+        nwb.add_trial(start_time=float(i), stop_time=i + 0.95, go_cue_time=i + 0.3, reach_angle_deg=45.0 * (i % 8))
+    velocity = TimeSeries(name="hand_vel", data=rng.normal(size=(3000, 2)), unit="cm/s", starting_time=0.0, rate=100.0)
+    nwb.create_processing_module("behavior", "movement of the hand").add(velocity)
     for _ in range(6):
         nwb.add_unit(spike_times=np.sort(rng.uniform(0, 30, 300)), obs_intervals=[[0.0, 30.0]])
     path = tmp_path_factory.mktemp("readme") / "session.nwb"
@@ -55,6 +58,17 @@ def test_every_command_about_an_own_recording(folder, capsys):
     for made in ("runs/session/report.html", "generated.npz", "scores.json"):
         assert (folder / made).is_file()
     assert sl.load("generated.npz").n_trials == 500
+
+
+def test_every_command_about_a_behaviour(folder, capsys):
+    (block,) = [b for b in blocks("") if "--condition_on" in b]
+    (folder / "wanted.csv").write_text("reach_angle_deg\n0\n90\n120\n")
+    for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
+        extra = FIT if words[1] == "fit" else []
+        assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
+    assert set(sl.load("towards_45.npz").trials["reach_angle_deg"]) == {45.0}
+    assert sl.load("wanted.npz").trials["reach_angle_deg"].tolist() == [0.0, 90.0, 120.0]
+    assert "hand_vel" in sl.load("as_recorded.npz").signals
 
 
 def test_the_python_example(folder, monkeypatch, capsys):
