@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spikeloom.errors import ConfigError, SpikeloomWarning
 from spikeloom.history import HistoryConfig, SpikeHistory
 from spikeloom.observation import Poisson
+from spikeloom.softplus_history import SoftplusHistory
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -258,3 +259,68 @@ def test_the_same_generator_gives_the_same_counts_and_a_saved_model_the_same_too
 def test_impossible_settings_are_refused(name, value):
     with pytest.raises(ConfigError, match=f"^history.{name} is {value}"):
         HistoryConfig(**{name: value})
+
+
+def softplus_model(neurons: int = 1, cap: int = 8, **parameters: Any) -> SoftplusHistory:
+    """A model with parameters of our choice; filters as (lag,)."""
+    filters = torch.as_tensor(parameters.pop("filters", torch.zeros(0))).float()
+    made = SoftplusHistory(neurons, bins=len(filters), cap=cap)
+    made.filters.copy_(filters[:, None])
+    for name, value in parameters.items():
+        getattr(made, name).copy_(torch.as_tensor(value))
+    return made
+
+
+def test_published_without_history_the_rate_is_the_logarithm_of_one_plus_it():
+    rates = smooth_rates(4000, 10, 1, 1.5)
+    made = softplus_model(cap=50)
+    counts = made.sample(rates, seeded())
+    torch.testing.assert_close(made.nll(counts, rates), Poisson().nll(counts, torch.log1p(rates)))
+    assert float(counts.float().mean()) == pytest.approx(float(torch.log1p(rates).mean()), rel=0.02)
+
+
+def test_published_filters_are_found_again():
+    filters = torch.tensor([-2.0, -1.0, 0.5, 0.2])
+    truth = softplus_model(cap=20, filters=filters, gain=[1.3], offset=[0.4])
+    rates = smooth_rates(800, 100, 1, 0.8)
+    found = SoftplusHistory(1, bins=4, cap=20)
+    found.fit(truth.sample(rates, seeded()), rates, torch.full((800,), 100))
+    torch.testing.assert_close(found.filters[:, 0], filters, atol=0.06, rtol=0)
+    torch.testing.assert_close(found.gain, truth.gain, atol=0.06, rtol=0)
+    torch.testing.assert_close(found.offset, truth.offset, atol=0.06, rtol=0)
+
+
+def test_published_fits_see_whole_pasts_only_and_padding_changes_nothing():
+    rates = smooth_rates(60, 30, 2, 0.6)
+    lengths = torch.randint(10, 31, (60,), generator=seeded())
+    counts = torch.poisson(rates, generator=seeded()).int()
+    found = []
+    for early, padding in ((0.5, 0), (9.0, 3)):
+        r, y = rates.clone(), counts.clone()
+        r[:, :6] = early
+        padded = torch.arange(30)[None, :, None] >= lengths[:, None, None]
+        found.append(SoftplusHistory(2, bins=6))
+        found[-1].fit(y.masked_fill(padded, padding), r.masked_fill(padded, padding), lengths)
+    for name, value in found[0].state_dict().items():
+        assert torch.equal(value, found[1].state_dict()[name]), name
+
+
+def test_published_draws_obey_cap_and_padding_and_the_first_bin_sees_an_empty_past():
+    made = softplus_model(2, cap=5, filters=[-1.0, 2.0])
+    rates = torch.full((50, 20, 2), 30.0)
+    rates[:, 15:] = 0
+    counts = made.sample(rates, seeded())
+    assert int(counts.max()) == 5
+    assert int(counts[:, 15:].max()) == 0
+    assert torch.equal(made.sample(rates, seeded()), counts)
+    torch.testing.assert_close(made.nll(counts, rates)[:, :1], made.nll(counts[:, :1], rates[:, :1]))
+
+
+def test_published_silent_neurons_are_harmless():
+    rates = smooth_rates(30, 60, 2, 0.4)
+    counts = torch.poisson(rates, generator=seeded()).int()
+    counts[..., 0], rates[..., 0] = 0, 1e-9
+    found = SoftplusHistory(2)
+    found.fit(counts, rates, torch.full((30,), 60))
+    assert all(value.isfinite().all() for value in found.state_dict().values())
+    assert found.sample(rates, seeded())[..., 0].float().mean() < 0.01
