@@ -9,8 +9,8 @@ the Conway-Maxwell-Poisson law (Shmueli et al. 2005), cut at the neuron's ``cap`
 is the Poisson law of rate r; h makes a neuron refractory or bursting, and nu makes its counts scatter less (nu > 1) or
 more (nu < 1).
 
-The spike history of LDNS (Kapoor et al. 2024), which is in ``softplus_history.py``, differs in three ways: here theta is
-the natural parameter of an exponential family, so the fit has one optimum; the past enters by its logarithm, so the
+The spike history of LDNS (Kapoor et al. 2024), which is in ``softplus_history.py``, differs in three ways: here theta
+is the natural parameter of an exponential family, so the fit has one optimum; the past enters by its logarithm, so the
 feedback of large counts saturates; and the dispersion is learned.
 """
 

@@ -7,6 +7,7 @@ what follows from the sum. Each neuron is a regression of its own, with a single
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -72,8 +73,8 @@ class HistoryModel(nn.Module):
         """Set all parameters by penalised maximum likelihood, each neuron for itself.
 
         A neuron that fires much is fitted on some of the trials, evenly spread: on as many as hold 10,000 of its spikes
-        and 50,000 bins. Where the feedback of a neuron could lock it in a second, higher state, its ridge is
-        raised tenfold until it cannot, and a warning says so.
+        and 50,000 bins. Where the law sees that its own spikes could lock a neuron in a second, higher state, its ridge
+        is raised tenfold until they cannot, and a warning says so.
 
         Args:
             counts: Spike counts of the training trials; padding is ignored.
@@ -87,7 +88,7 @@ class HistoryModel(nn.Module):
         weakened = []
         for neuron, fired in enumerate(spikes):
             share = min(1.0, max(SPIKES / max(fired, 1), BINS / bins))
-            wanted = round(share * n_trials)
+            wanted = math.ceil(share * n_trials)
             chosen = torch.arange(wanted, device=counts.device) * n_trials // wanted
             y, r, use = counts[chosen, :, neuron], rates[chosen.to(rates.device), :, neuron], valid[chosen]
             blocks = self._blocks(y.to(self.gain.device).clamp(max=self.cap[neuron]), r.to(self.gain), use)
@@ -127,7 +128,7 @@ class HistoryModel(nn.Module):
             mean: Mean counts per bin that draws shall have.
             generator: Source of the draws.
         """
-        rates = rates * mask_of(lengths, rates.shape[1])
+        rates = rates.masked_fill(~mask_of(lengths, rates.shape[1]), 0)
         n = lengths.sum()
         for _ in range(ROUNDS):
             counts = self.sample(rates, generator).to(rates.dtype)
