@@ -256,6 +256,7 @@ def report_run(
     Returns:
         The file and the comparison in it.
     """
+    from spikeloom.drawn import spike_drawing
     from spikeloom.evaluation.compare import compare
     from spikeloom.report.page import write_report
 
@@ -277,6 +278,8 @@ def report_run(
         generated=generated,
         comparison=comparison.to_dict(),
         encoded=inferred(model, test),
+        drawing=spike_drawing(model, test),
+        variables=model.recording.variables,
         metrics=run.metrics(),
         environment=facts,
         configuration=run.read_yaml("config.yaml"),

@@ -14,10 +14,12 @@ Example:
 """
 
 from spikeloom.report.course_figures import latents, psth, training_curves
+from spikeloom.report.model_figures import asked_and_decoded, spike_history
 from spikeloom.report.population_figures import autocorrelation, correlation_scatter, population_counts, power_spectrum
 from spikeloom.report.spike_figures import isi_histograms, isi_scatter, rasters, rate_scatter
 
 __all__ = [
+    "asked_and_decoded",
     "autocorrelation",
     "correlation_scatter",
     "isi_histograms",
@@ -28,5 +30,6 @@ __all__ = [
     "psth",
     "rasters",
     "rate_scatter",
+    "spike_history",
     "training_curves",
 ]

@@ -101,6 +101,15 @@ METRICS: Mapping[str, Explained] = {
     "rmse_std_isi": Explained("spread of intervals", "difference of each neuron's sd of intervals", "s", PUBLISHED),
 }
 
+TERMS: Mapping[str, str] = {
+    "bits": "Bits per spike are counted from Poisson neurons of constant rate; each rate was inferred without the "
+    "count that it explains.",
+    "dispersion": "Dispersion ν is 1 for Poisson counts; above, they scatter less.",
+    "r2": "R² is 1 where all of the variance is decoded; below 0, the mean would have been a better guess.",
+    "decoder": "A decoder learned on the real training trials reads it back from the spikes.",
+}
+"""Words of the figures' captions."""
+
 READINGS: tuple[tuple[str, str], ...] = (
     ("at the floor", "floor"),
     ("close to the floor", "close"),

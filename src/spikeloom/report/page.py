@@ -16,6 +16,8 @@ import yaml
 
 from spikeloom.atomic import atomic
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.variables import Variable
+from spikeloom.evaluation.drawing import Drawing
 from spikeloom.report import glossary
 from spikeloom.report.panels import panels
 from spikeloom.report.style import rate_unit, time_unit
@@ -31,6 +33,8 @@ def write_report(
     generated: SpikeData,
     comparison: Mapping[str, Any],
     encoded: SpikeData | None = None,
+    drawing: Drawing | None = None,
+    variables: Sequence[Variable] = (),
     metrics: pd.DataFrame | None = None,
     environment: Mapping[str, Any] | None = None,
     configuration: Mapping[str, Any] | None = None,
@@ -45,6 +49,8 @@ def write_report(
         generated: Generated trials of the same neurons.
         comparison: ``Comparison.to_dict()`` of the two.
         encoded: Held-out trials with the latents a model inferred; shown beside the latents of the generated trials.
+        drawing: What the spike history of a model explains of the held-out trials.
+        variables: What the generated trials could be asked for; it is decoded from their spikes.
         metrics: Training metrics of a run, ``Run.metrics()``.
         environment: Versions, seed and device of a run, its ``environment.json``.
         configuration: Configuration of a run, its ``config.yaml``.
@@ -66,7 +72,7 @@ def write_report(
         warnings=[f"{w[:1].upper()}{w[1:]}" for w in comparison.get("warnings") or ()],
         groups=table(comparison, real.bin_s),
         levels=glossary.LEVELS,
-        panels=panels(real, generated, comparison, encoded, metrics),
+        panels=panels(real, generated, comparison, encoded, metrics, drawing, variables),
         sizes=sizes(real, generated),
         provenance=[("real data", plain(real.provenance)), ("generated data", plain(generated.provenance))],
         environment=flat(environment or {}),

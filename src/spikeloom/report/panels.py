@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import DataError
+from spikeloom.data.variables import Variable
+from spikeloom.evaluation.drawing import Drawing
 from spikeloom.evaluation.dynamics import latent_spectrum_ratio
 from spikeloom.evaluation.pairing import pair
 from spikeloom.evaluation.summary import Trials
 from spikeloom.report import figures, glossary
-from spikeloom.report.style import data_uri, rate_unit
+from spikeloom.report.model_panels import model_panels
+from spikeloom.report.panel import Panel, draw
+from spikeloom.report.style import rate_unit
 
 LOGGED = ["stage", "step", "loss", "validation_loss"]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One figure of the page.
-
-    Attributes:
-        title: Heading.
-        look_for: What a reader should look for.
-        seen: What is to be seen, in numbers; may be empty.
-        image: The figure as a data URI, or None where it cannot be drawn.
-        missing: Why there is no figure.
-        wide: Whether it takes the full width of the page.
-    """
-
-    title: str
-    look_for: str
-    seen: str
-    image: str | None
-    missing: str
-    wide: bool
 
 
 def matched(real: SpikeData, generated: SpikeData, seed: int = 0) -> tuple[SpikeData, SpikeData, SpikeData]:
@@ -75,6 +55,8 @@ def panels(
     comparison: Mapping[str, Any],
     encoded: SpikeData | None,
     metrics: pd.DataFrame | None,
+    drawing: Drawing | None = None,
+    variables: Sequence[Variable] = (),
 ) -> list[Panel]:
     """All figures of the report, with captions that quote the comparison."""
     held_out, drawn, floor = matched(real, generated)
@@ -144,6 +126,7 @@ def panels(
             seen("psth_err"),
             lambda: figures.psth(*three),
         ),
+        *model_panels(real, generated, drawing, variables),
         draw(
             "Latent trajectories",
             "Generated paths should move through the same region at the same pace; excess fast power is jitter.",
@@ -157,22 +140,6 @@ def panels(
             lambda: figures.training_curves(metrics if metrics is not None else pd.DataFrame(columns=LOGGED)),
         ),
     ]
-
-
-def draw(
-    title: str,
-    look_for: str,
-    seen: str,
-    figure: Callable[[], Figure],
-    kind: Literal["svg", "png"] = "svg",
-    wide: bool = True,
-) -> Panel:
-    """Draw a figure, or say why it does not exist."""
-    panel = Panel(title, look_for, seen, None, "", wide)
-    try:
-        return replace(panel, image=data_uri(figure(), kind))
-    except DataError as error:
-        return replace(panel, missing=str(error))
 
 
 # -- what is seen ----------------------------------------------------------------------------------------------------

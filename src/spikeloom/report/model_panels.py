@@ -1,0 +1,114 @@
+"""The panels of what a model claims of itself: how it draws spikes, and that it gives what it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.variables import Variable
+from spikeloom.errors import DataError
+from spikeloom.evaluation.asked import Answer, answer
+from spikeloom.evaluation.drawing import Drawing
+from spikeloom.evaluation.estimates import Estimate
+from spikeloom.report import figures, glossary
+from spikeloom.report.panel import Panel, Table, draw
+
+HISTORY = "How spikes are drawn"
+ASKED = "What was asked, and what came out"
+
+
+def model_panels(
+    real: SpikeData, generated: SpikeData, drawing: Drawing | None, variables: Sequence[Variable]
+) -> list[Panel]:
+    """The panels that a model has: one on spike history, where it has one, and one for each condition variable."""
+    panels = [] if drawing is None else [drawn(drawing, real.split("test"), generated)]
+    return [*(asked_for(real, generated, variable, len(variables) > 1) for variable in variables), *panels]
+
+
+def drawn(drawing: Drawing, held_out: SpikeData, generated: SpikeData) -> Panel:
+    """Spike history against Poisson draws."""
+    look_for = (
+        "A neuron's own last spikes are fitted beside its rate. Left: what one of them does to the expected count. "
+        "Middle: orange should follow dark where blue, the same rates without history, "
+        "does not. Right, one dot a neuron: on the diagonal, counts scatter as in the recording."
+    )
+    if generated.rates is None:
+        look_for = look_for.replace(" where blue, the same rates without history, does not", "")
+        look_for += " The file of generated trials holds no rates to draw Poisson spikes from."
+    seen = [glossary.TERMS["bits"]]
+    if drawing.dispersion is not None:
+        low, middle, high = map(glossary.digits, np.quantile(drawing.dispersion, [0.25, 0.5, 0.75]))
+        seen.append(
+            f"{glossary.TERMS['dispersion']} Its median over neurons is {middle}, and the middle half lies between "
+            f"{low} and {high}."
+        )
+    if drawing.beyond:
+        seen.append(
+            f"Held-out counts above the largest training count, which history all but rules out: {drawing.beyond}."
+        )
+    rows = [
+        ("Poisson draws", _plus_minus(drawing.poisson)),
+        ("spike history", _plus_minus(drawing.history)),
+        ("difference, paired by trial", _plus_minus(drawing.gain)),
+    ]
+    table = Table(("how counts are drawn", "held-out log-likelihood (bits/spike, ± 95 %)"), rows)
+    return draw(
+        HISTORY, look_for, " ".join(seen), lambda: figures.spike_history(drawing, held_out, generated), table=table
+    )
+
+
+def asked_for(real: SpikeData, generated: SpikeData, variable: Variable, named: bool) -> Panel:
+    """One condition variable, decoded."""
+    title = f"{ASKED}: {variable.name}" if named else ASKED
+    try:
+        result = answer(real, generated, variable)
+    except DataError as error:
+        return Panel(title, "", "", None, str(error), True)
+    unit = f" ({result.unit})" if result.unit else ""
+    header = (
+        f"{result.measure}{unit}",
+        "generated trials, ± 95 %",
+        "held-out real trials: ceiling",
+        "generated, but another trial's condition: control",
+    )
+    rows = [
+        (name, _plus_minus(ours), _plus_minus(theirs), glossary.digits(control))
+        for name, ours, theirs, control in zip(result.names, result.generated, result.ceiling, result.control)
+    ]
+    return draw(
+        title,
+        f"{_requests(result)} {glossary.TERMS['decoder']} {_hint(result)}",
+        "",
+        lambda: figures.asked_and_decoded(result, real.bin_s),
+        table=Table(header, rows),
+    )
+
+
+def _requests(result: Answer) -> str:
+    """Whose conditions the trials were asked for."""
+    n, n_real, name = len(result.asked.asked), len(result.real.asked), result.variable.name
+    if result.imitates:
+        return f"The {n} generated trials were asked for the {name} of the {n_real} held-out ones."
+    return f"The {n} generated trials were asked for a {name} of their own, not for that of the held-out trials."
+
+
+def _hint(result: Answer) -> str:
+    """What a reader should look for, and what the numbers mean."""
+    kind = result.variable.kind
+    if kind == "signal":
+        dark = " as closely as dark, decoded from the recorded spikes," if result.imitates else ""
+        return (
+            f"Orange should follow the pale line{dark} from the best (left) to the worst trials. {glossary.TERMS['r2']}"
+        )
+    if kind == "number":
+        return f"Dots should lie as close to the diagonal as on the right. {glossary.TERMS['r2']}"
+    if result.unit:
+        return "Dots should lie as close to the diagonal, or a whole turn from it, as on the right."
+    return "The diagonal on the left, generated trials, should be as full as that on the right, held-out real ones."
+
+
+def _plus_minus(estimate: Estimate) -> str:
+    value, error = glossary.with_error(estimate.value, 1.96 * estimate.se)
+    return f"{value} ± {error}" if error else value
