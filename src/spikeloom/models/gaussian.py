@@ -22,7 +22,8 @@ class GaussianConfig:
     )
     """Optimisation of the autoencoder."""
     observation: str = "history"
-    """How rates become counts: history (a neuron's own past and its dispersion, fitted) or poisson."""
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
+    al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
     """What a neuron remembers of its own spikes."""
 

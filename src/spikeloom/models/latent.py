@@ -19,18 +19,17 @@ from spikeloom.data.conditions import Request
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, SpikeloomWarning
 from spikeloom.history import SpikeHistory
+from spikeloom.history_base import HistoryModel
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.nets.blocks import Mask
 from spikeloom.observation import Poisson, Rates
 from spikeloom.priors.base import LatentPrior
+from spikeloom.softplus_history import SoftplusHistory
 from spikeloom.training import Stage
 
-OBSERVATIONS = ("history", "poisson")
+OBSERVATIONS = ("history", "published_history", "poisson")
 """How rates become counts."""
-FOLDS = 5
-"""Parts in which counts are hidden, so that each is given a rate that has not seen it."""
-FOLDS_SEED = 11
 CALIBRATION = 512
 """Samples from which the mean counts of a trained model are told."""
 CALIBRATION_SEED = 13
@@ -58,9 +57,13 @@ class LatentModel(GenerativeModel):
         mean = torch.from_numpy(self.recording.mean_counts)
         self.autoencoder = Autoencoder(self.recording.n_neurons, self.config.autoencoder, mean)
         self.prior = self._make_prior()
-        self.observation: Poisson | SpikeHistory = Poisson()
-        if self.config.observation == "history":
-            self.observation = SpikeHistory(self.recording.n_neurons, self.config.history, self.recording.bin_s)
+        self.observation = self._make_observation()
+
+    def _make_observation(self) -> Poisson | HistoryModel:
+        n_neurons, kind = self.recording.n_neurons, self.config.observation
+        if kind == "history":
+            return SpikeHistory(n_neurons, self.config.history, self.recording.bin_s)
+        return SoftplusHistory(n_neurons) if kind == "published_history" else Poisson()
 
     def _make_prior(self) -> LatentPrior:
         raise NotImplementedError  # every latent model defines it
@@ -75,7 +78,7 @@ class LatentModel(GenerativeModel):
         train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
         yield Stage("autoencoder", self.autoencoder, train, validation, self.config.autoencoder_training)
         latents, rates = self._whole_infer(train)
-        if isinstance(self.observation, SpikeHistory):
+        if isinstance(self.observation, HistoryModel):
             assert train.counts is not None
             self.observation.fit(train.counts.to(rates.device), rates, train.lengths.to(rates.device))
         self.prior.prepare(latents, train.lengths.to(latents.device))
@@ -138,38 +141,16 @@ class LatentModel(GenerativeModel):
         rates = self._rates(latents, mask)
         return latents, rates, draws.sample(rates, generator)
 
-    def _observation(self, name: str | None) -> Poisson | SpikeHistory:
-        if name is None or (name == "history" and isinstance(self.observation, SpikeHistory)):
+    def _observation(self, name: str | None) -> Poisson | HistoryModel:
+        """The fitted observation, or Poisson where that is asked for."""
+        if name is None or name == self.config.observation:
             return self.observation
         if name != "poisson":
-            known = "poisson" if isinstance(self.observation, Poisson) else ", ".join(OBSERVATIONS)
-            raise ConfigError(f"the observation '{name}' was asked for, but this model has: {known}.")
+            raise ConfigError(
+                f"the observation '{name}' was asked for, but this model was fitted with '{self.config.observation}'; "
+                "ask for that, or for poisson."
+            )
         return Poisson()
-
-    @torch.no_grad()
-    def unseen_rates(self, batch: Batch) -> Rates:
-        """Rates of recorded counts, each inferred from the other counts only.
-
-        A fifth of the entries at a time is hidden from the encoder, as coordinated dropout does in training, and the
-        rates of these are kept. A rate that has seen its own count would leave no randomness to an observation model.
-        """
-        assert batch.counts is not None
-        self.eval()
-        device = next(self.parameters()).device
-        generator = torch.Generator().manual_seed(FOLDS_SEED)
-        parts = []
-        for first in range(0, len(batch), ENCODE_CHUNK):
-            part = batch[first : first + ENCODE_CHUNK]
-            assert part.counts is not None
-            fold = torch.randint(FOLDS, part.counts.shape, generator=generator)
-            counts, fold = part.counts.to(device), fold.to(device)
-            mask = None if part.mask is None else part.mask.to(device)
-            rates = torch.zeros(fold.shape, device=device)
-            for hidden in (fold == number for number in range(FOLDS)):
-                shown = counts * ~hidden * (FOLDS / (FOLDS - 1))
-                rates = torch.where(hidden, self._rates(self._latents(shown, mask), mask), rates)
-            parts.append(rates)
-        return torch.cat(parts)
 
     def sample(self, n: int, *args: Any, condition: Request = None, **options: Any) -> SpikeData:
         """Generate new trials, see ``GenerativeModel.sample``.

@@ -29,7 +29,8 @@ class LDNSConfig:
     )
     """Optimisation of the prior."""
     observation: str = "history"
-    """How rates become counts: history (a neuron's own past and its dispersion, fitted) or poisson."""
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
+    al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
     """What a neuron remembers of its own spikes."""
     condition_on: tuple[str, ...] = ()
