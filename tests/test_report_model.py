@@ -26,6 +26,7 @@ from spikeloom.report.model_figures import examples
 from spikeloom.report.model_panels import ASKED, HISTORY, model_panels
 from spikeloom.report.page import write_report
 from spikeloom.report.panel import Panel
+from spikeloom.softplus_history import SoftplusHistory
 from spikeloom.workflow import (
     held_out,
     preset_config,
@@ -167,6 +168,21 @@ def test_the_panel_quotes_what_the_model_explains(run, data):
     assert panel.image is not None
     assert "blue" not in panel.look_for
     assert "no rates" in panel.look_for
+
+
+def test_the_published_history_is_judged_too(run, data):
+    model, test = load_model(run), held_out(data)
+    model.observation = SoftplusHistory(NEURONS)  # without history its mean is log(1 + rate)
+    model.observation.filters[0] = 0.5
+    batch = Batch.of(test)
+    rates = unseen_rates(model, batch, torch.Generator().manual_seed(SEED)).double().numpy()
+    drive = np.log(rates) + 0.5 * np.pad(np.minimum(test.counts, 5), ((0, 0), (1, 0), (0, 0)))[:, :-1]
+    laws = [poisson.logpmf(test.counts, mean)[test.valid].sum() for mean in (np.logaddexp(0, drive), rates)]
+    drawing = spike_drawing(model, test)
+    assert drawing.gain.value == pytest.approx((laws[0] - laws[1]) / test.counts.sum() / np.log(2), rel=1e-3)
+    assert (drawing.beyond, drawing.dispersion) == (0, None)
+    assert (drawing.response[0] > 1).all()
+    np.testing.assert_allclose(drawing.response[1:], 1, rtol=1e-5)
 
 
 def test_what_a_spike_does_is_seen_in_long_draws(run):

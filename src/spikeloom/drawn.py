@@ -12,30 +12,47 @@ from spikeloom.evaluation.drawing import Drawing
 from spikeloom.history import SpikeHistory
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.latent import LatentModel
-from spikeloom.observation import Rates
+from spikeloom.observation import Counts, Poisson, Rates
+from spikeloom.softplus_history import SoftplusHistory
+
+History = SpikeHistory | SoftplusHistory
 
 CHUNK = 16
 """Trials whose likelihood is computed at once: a probability of every possible count of every bin is held."""
 FOLDS = 5
 """Parts in which counts are hidden, so that each is given a rate that has not seen it."""
 SEED = 11
+BOUNDLESS = 2**31 - 1
+"""Stands for the largest count of a law that has none."""
 
 
 @torch.no_grad()
 def spike_drawing(model: GenerativeModel, held_out: SpikeData) -> Drawing | None:
     """What spike history explains of held-out trials beyond Poisson draws; None for a model without it."""
     history = getattr(model, "observation", None)
-    if not isinstance(model, LatentModel) or not isinstance(history, SpikeHistory):
+    if not isinstance(model, LatentModel) or not isinstance(history, History):
         return None
     model.eval()
     batch = Batch.of(held_out, device=next(model.parameters()).device)
     assert batch.counts is not None
     generator = torch.Generator().manual_seed(SEED)
     parts = [unseen_rates(model, batch[i : i + CHUNK], generator) for i in range(0, len(batch), CHUNK)]
-    nll = [history.nll(counts, rates) for counts, rates in zip(batch.counts.split(CHUNK), parts)]
+    terms = [nll(history, counts, rates) for counts, rates in zip(batch.counts.split(CHUNK), parts)]
     mean = torch.from_numpy(model.recording.mean_counts).to(parts[0])
-    tensors = torch.cat(parts), torch.cat(nll), mean, history.cap, spike_response(history, mean), history.dispersion
-    return Drawing.judged(held_out, *(values.cpu().numpy() for values in tensors))
+    cap = history.cap if isinstance(history, SpikeHistory) else torch.full_like(history.cap, BOUNDLESS)
+    tensors = torch.cat(parts), torch.cat(terms), mean, cap, spike_response(history, mean)
+    rates, terms, mean, cap, response = (values.cpu().numpy() for values in tensors)
+    dispersion = history.dispersion.cpu().numpy() if isinstance(history, SpikeHistory) else None
+    return Drawing.judged(held_out, rates, terms, mean, cap, response, dispersion)
+
+
+def nll(history: History, counts: Counts, rates: Rates) -> Rates:
+    """Negative log-likelihood of each count, in nats, with the true factorial."""
+    result = history.nll(counts, rates)
+    if isinstance(history, SoftplusHistory):  # the published objective has Stirling's
+        stirling = Poisson().nll(counts, torch.ones_like(rates)) - 1
+        result = result + torch.lgamma(counts.to(result) + 1) - stirling
+    return result
 
 
 @torch.no_grad()
@@ -59,7 +76,7 @@ def unseen_rates(model: LatentModel, batch: Batch, generator: torch.Generator) -
 
 
 @torch.no_grad()
-def spike_response(history: SpikeHistory, mean: Float[Tensor, "neuron"]) -> Float[Tensor, "lag neuron"]:
+def spike_response(history: History, mean: Float[Tensor, "neuron"]) -> Float[Tensor, "lag neuron"]:
     """Expected count of a neuron one bin after a spike, two bins after, ..., over that after none, at its mean rate."""
     lags = len(history.filters)
     counts = torch.zeros(lags + 1, lags + 1, len(mean), dtype=torch.long, device=mean.device)
@@ -67,6 +84,6 @@ def spike_response(history: SpikeHistory, mean: Float[Tensor, "neuron"]) -> Floa
     expected = torch.zeros(lags + 1, len(mean), device=mean.device)
     for count in range(1, int(history.cap.max()) + 1):
         counts[:, -1] = count
-        likelihood = (-history.nll(counts, mean.expand(counts.shape))[:, -1]).exp()
-        expected += count * likelihood * (count <= history.cap)
+        probability = (-nll(history, counts, mean.expand(counts.shape))[:, -1]).exp()
+        expected += count * probability * (count <= history.cap)
     return expected[1:] / expected[0]
