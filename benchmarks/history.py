@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from spikeloom.history import HistoryConfig, SpikeHistory
-from spikeloom.history_base import EPSILON, HistoryModel
-from spikeloom.softplus_history import SoftplusHistory
+from spikeloom.observation.base import EPSILON, HistoryModel
+from spikeloom.observation.history import HistoryConfig, SpikeHistory
+from spikeloom.observation.softplus import SoftplusHistory
 from timing import machine, seconds, table
 
 BINS, NEURONS, LAGS, CAP = 140, 182, 20, 5

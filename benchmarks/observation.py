@@ -24,7 +24,7 @@ from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.dynamics import autocorrelation
 from spikeloom.models import load_model
 from spikeloom.models.base import GenerativeModel
-from spikeloom.observation import Poisson
+from spikeloom.observation.poisson import Poisson
 from spikeloom.workflow import held_out, sample_like
 from timing import over_seeds, table
 
@@ -47,7 +47,7 @@ def main() -> None:
             print(run, name, {k: round(v, 4) for k, v in values.items()}, flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
-    print(table(["", *rows], [[c, *(over_seeds(v, c) for v in rows.values())] for c in next(iter(rows.values()))]))
+    print(table(["", *rows], [[c, *(over_seeds(v, c) for v in rows.values())] for c in next(iter(rows.values()))[0]]))
 
 
 def judged(run: Path, repeats: int, seed: int) -> dict[str, dict[str, float]]:

@@ -11,7 +11,7 @@ from spikeloom.data.lorenz import lorenz
 from spikeloom.errors import ConfigError
 from spikeloom.models.autoencoder import Autoencoder, AutoencoderConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
-from spikeloom.observation import Poisson
+from spikeloom.observation.poisson import Poisson
 from spikeloom.training import StageConfig
 
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeloom.errors import ConfigError, SpikeloomWarning
-from spikeloom.history import HistoryConfig, SpikeHistory
-from spikeloom.history_base import shared_covariance
-from spikeloom.observation import Poisson
-from spikeloom.softplus_history import SoftplusHistory
+from spikeloom.observation.base import shared_covariance
+from spikeloom.observation.history import HistoryConfig, SpikeHistory
+from spikeloom.observation.poisson import Poisson
+from spikeloom.observation.softplus import SoftplusHistory
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -343,3 +343,27 @@ def test_published_silent_neurons_are_harmless():
     found.fit(counts, rates, torch.full((30,), 60))
     assert all(value.isfinite().all() for value in found.state_dict().values())
     assert found.sample(rates, seeded())[..., 0].float().mean() < 0.01
+
+
+def test_rates_of_any_program_can_be_redrawn():
+    import numpy as np
+
+    from spikeloom import HistoryConfig, SpikeData, fit_history, redrawn
+    from spikeloom.errors import DataError
+
+    rates = smooth_rates(80, 30, 3, 0.5)
+    true = model(3, filters=[-2.0, -1.0])
+    lengths = np.arange(80) % 20 + 11
+    counts = true.sample(rates, seeded()).numpy()
+    recorded = SpikeData(counts, bin_s=0.005, lengths=lengths, rates=rates.numpy())
+    law = fit_history(recorded, HistoryConfig(bins=2))
+    assert float(law.filters[0].mean()) < -1
+    generated = redrawn(recorded, law, seed=3)
+    np.testing.assert_array_equal(generated.counts, redrawn(recorded, law, seed=3).counts)
+    assert generated.counts[~recorded.valid].sum() == 0
+    after_spike = generated.counts[:, 1:][generated.counts[:, :-1] > 0].mean()
+    assert after_spike < 0.6 * generated.counts[recorded.valid].mean()
+    with pytest.raises(DataError, match="no rates"):
+        redrawn(SpikeData(counts, bin_s=0.005), law)
+    with pytest.raises(DataError, match="rates of 2 neurons, but the spike history was fitted on 3"):
+        redrawn(recorded.select(neurons=[0, 1]), law)

@@ -14,19 +14,19 @@ from spikeloom.data.files import save
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.variables import Variable
-from spikeloom.drawn import SEED, spike_drawing, spike_response, unseen_rates
 from spikeloom.errors import DataError
 from spikeloom.evaluation.asked import answer
 from spikeloom.evaluation.decoding import LabelDecoder, SignalDecoder
 from spikeloom.evaluation.drawing import Drawing, as_poisson, poisson_nll
 from spikeloom.evaluation.estimates import Estimate
+from spikeloom.heldout_likelihood import SEED, spike_drawing, spike_response, unseen_rates
 from spikeloom.models import load_model
+from spikeloom.observation.softplus import SoftplusHistory
 from spikeloom.report import figures, glossary
 from spikeloom.report.model_figures import examples
 from spikeloom.report.model_panels import ASKED, HISTORY, model_panels
 from spikeloom.report.page import write_report
 from spikeloom.report.panel import Panel
-from spikeloom.softplus_history import SoftplusHistory
 from spikeloom.workflow import (
     held_out,
     preset_config,

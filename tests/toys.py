@@ -11,7 +11,7 @@ from torch import nn
 from spikeloom.batch import Batch, mask_of
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.latent import LatentModel
-from spikeloom.observation import Poisson
+from spikeloom.observation.poisson import Poisson
 from spikeloom.priors.gaussian import GaussianPrior
 from spikeloom.training import Stage, StageConfig
 

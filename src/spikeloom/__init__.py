@@ -4,7 +4,8 @@ The public names are imported when they are first used, so that ``import spikelo
 
 * data: ``SpikeData``, ``Signal``, ``Reading``, ``load`` (a file, a data set or a run folder), ``save``, ``lorenz``;
 * models: ``LDNS``, ``LDNSConfig``, ``GaussianLatents``, ``GaussianConfig``, ``load_model``, ``Engine``, ``Run``;
-* evaluation: ``compare``, ``write_report``.
+* spikes from rates of any model: ``fit_history``, ``HistoryConfig``, ``redrawn``;
+* evaluation: ``compare``, ``SignalDecoder``, ``LabelDecoder``, ``write_report``.
 """
 
 from importlib import import_module
@@ -26,7 +27,12 @@ _PUBLIC = {
     "load_model": "models",
     "Engine": "training",
     "Run": "run",
+    "fit_history": "observation.redraw",
+    "redrawn": "observation.redraw",
+    "HistoryConfig": "observation.history",
     "compare": "evaluation.compare",
+    "SignalDecoder": "evaluation.decoding",
+    "LabelDecoder": "evaluation.decoding",
     "write_report": "report.page",
     "SpikeloomError": "errors",
 }

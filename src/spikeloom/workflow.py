@@ -256,8 +256,8 @@ def report_run(
     Returns:
         The file and the comparison in it.
     """
-    from spikeloom.drawn import spike_drawing
     from spikeloom.evaluation.compare import compare
+    from spikeloom.heldout_likelihood import spike_drawing
     from spikeloom.report.page import write_report
 
     run = Run.open(folder)

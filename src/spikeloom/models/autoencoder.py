@@ -13,7 +13,7 @@ from spikeloom.batch import Batch
 from spikeloom.errors import ConfigError
 from spikeloom.nets.blocks import GroupedLinear, Mask, Norm, SSMBlock, groups_for
 from spikeloom.nets.ssm import KERNELS
-from spikeloom.observation import Poisson
+from spikeloom.observation.poisson import Poisson
 
 Latents = Float[Tensor, "trial time latent"]
 Rates = Float[Tensor, "trial time neuron"]

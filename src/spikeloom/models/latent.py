@@ -18,14 +18,14 @@ from spikeloom.condition import Condition
 from spikeloom.data.conditions import Request
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, SpikeloomWarning
-from spikeloom.history import SpikeHistory
-from spikeloom.history_base import HistoryModel, shared_covariance
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.nets.blocks import Mask
-from spikeloom.observation import Poisson, Rates
+from spikeloom.observation.base import HistoryModel, shared_covariance
+from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.poisson import Poisson, Rates
+from spikeloom.observation.softplus import SoftplusHistory
 from spikeloom.priors.base import LatentPrior
-from spikeloom.softplus_history import SoftplusHistory
 from spikeloom.training import Stage
 
 OBSERVATIONS = ("history", "published_history", "poisson")

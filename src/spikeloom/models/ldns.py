@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from spikeloom.condition import ConditionSizes
-from spikeloom.history import HistoryConfig
 from spikeloom.models.autoencoder import AutoencoderConfig
 from spikeloom.models.latent import LatentModel, check_observation
+from spikeloom.observation.history import HistoryConfig
 from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
 from spikeloom.training import StageConfig
 

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from spikeloom.history_base import EPSILON, Block, Counts, HistoryModel, Loss, Rates
-from spikeloom.observation import Poisson
+from spikeloom.observation.base import EPSILON, Block, Counts, HistoryModel, Loss, Rates
+from spikeloom.observation.poisson import Poisson
 
 PAST, CAP = 20, 5
 """Past bins and largest count as published; the bins were of 5 ms."""

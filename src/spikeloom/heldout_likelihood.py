@@ -9,11 +9,11 @@ from torch import Tensor
 from spikeloom.batch import Batch
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.drawing import Drawing
-from spikeloom.history import SpikeHistory
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.latent import LatentModel
-from spikeloom.observation import Counts, Poisson, Rates
-from spikeloom.softplus_history import SoftplusHistory
+from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.poisson import Counts, Poisson, Rates
+from spikeloom.observation.softplus import SoftplusHistory
 
 History = SpikeHistory | SoftplusHistory
 

@@ -9,7 +9,7 @@ the Conway-Maxwell-Poisson law (Shmueli et al. 2005), cut at the neuron's ``cap`
 is the Poisson law of rate r; h makes a neuron refractory or bursting, and nu makes its counts scatter less (nu > 1) or
 more (nu < 1).
 
-The spike history of LDNS (Kapoor et al. 2024), which is in ``softplus_history.py``, differs in three ways: here theta
+The spike history of LDNS (Kapoor et al. 2024), which is in ``softplus.py``, differs in three ways: here theta
 is the natural parameter of an exponential family, so the fit has one optimum; the past enters by its logarithm, so the
 feedback of large counts saturates; and the dispersion is learned.
 """
@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spikeloom.errors import ConfigError
-from spikeloom.history_base import Block, Counts, HistoryModel, Loss, Rates
+from spikeloom.observation.base import Block, Counts, HistoryModel, Loss, Rates
 
 SPAN_S = 0.1
 """Past that a neuron sees unless told otherwise, in seconds."""

@@ -1,7 +1,7 @@
 """What models of spike history share: the past they see, how they are fitted, how they are calibrated.
 
 A model of spike history says how likely a count is, given ``a log r[t] + b + sum_k h[k] past(y[t-k])``: r is the rate,
-y are the counts of the same neuron, and the laws in ``history.py`` and ``softplus_history.py`` say what ``past`` is and
+y are the counts of the same neuron, and the laws in ``history.py`` and ``softplus.py`` say what ``past`` is and
 what follows from the sum. Each neuron is a regression of its own, with a single optimum.
 """
 

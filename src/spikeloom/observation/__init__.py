@@ -1,0 +1,1 @@
+"""Observation models: how rates become counts, and how likely counts are under rates."""
