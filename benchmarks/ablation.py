@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean, pvariance, stdev
+from statistics import mean, pvariance
 from typing import Any
 
 import numpy as np
@@ -129,7 +129,7 @@ def hidden_bits_per_spike(model: LDNS, data: SpikeData, draws: int) -> float:
             kept = torch.rand(counts.shape, generator=generator) >= share
             rates = model.autoencoder.decode(model.autoencoder.encode(counts * kept / (1 - share), mask), mask)
             hidden = ~kept if mask is None else ~kept & mask
-            nll = model.observation.nll
+            nll = model.autoencoder.observation.nll
             gain += float((nll(counts, constant.expand_as(rates)) - nll(counts, rates))[hidden].sum(dtype=torch.double))
             spikes += float(counts[hidden].sum())
     return gain / spikes / math.log(2)
@@ -176,11 +176,12 @@ def run(
 ) -> None:
     """All variants, or those named, on one recording with one seed."""
     setting = SETTINGS[name]
-    lengths = {
+    common = {
+        "observation": "poisson",  # spike history would make up for what rates lack
         "autoencoder_training": {"steps": setting.autoencoder_steps, "patience": None},
         "prior_training": {"steps": setting.prior_steps, "patience": None},
     }
-    base, recording = preset_config(setting.preset, lengths), Recording.of(data)
+    base, recording = preset_config(setting.preset, common), Recording.of(data)
     done = {(r["recording"], r["seed"], r["part"], r["variant"]) for r in records(out)}
 
     def missing(part: str, variant: str) -> bool:
@@ -193,7 +194,7 @@ def run(
         print(f"{time.strftime('%H:%M:%S')} {name} seed {seed} {part}: {variant}, {seconds:.0f} s", flush=True)
 
     def with_prior(autoencoder: LDNS, part: str, variant: str, changes: dict[str, Any]) -> None:
-        model = LDNS(preset_config(setting.preset, merged(lengths, changes), max_steps), recording, seed)
+        model = LDNS(preset_config(setting.preset, merged(common, changes), max_steps), recording, seed)
         model.autoencoder.load_state_dict(autoencoder.autoencoder.state_dict())
         seconds = train(model, "prior", data, seed)
         write(part, variant, seconds, generation(model, data, setting, seed, floor=variant == "default"))
@@ -207,7 +208,7 @@ def run(
         wanted = missing("autoencoder", variant) or (latents_change and missing("both", variant))
         if not wanted and not (variant == "default" and any(missing("prior", v) for v in priors)):
             continue
-        model = LDNS(preset_config(setting.preset, merged(lengths, changes), max_steps), recording, seed)
+        model = LDNS(preset_config(setting.preset, merged(common, changes), max_steps), recording, seed)
         seconds = train(model, "autoencoder", data, seed)
         if missing("autoencoder", variant):
             write("autoencoder", variant, seconds, reconstruction(model, data, setting, variant == "default"))
@@ -241,6 +242,8 @@ BETTER = {metric.key: metric.better for metric in HELDOUT_METRICS}
 BETTER |= {"bits_per_spike": "high", "rates_r2": "high", "copy_share": "low"}
 NOTABLE = 3.0
 """Standard errors of a difference from the default from which on it is marked."""
+LEAST_FREEDOM = 2
+"""Degrees of freedom below which no error is told."""
 
 
 def rendered(found: list[dict[str, Any]]) -> str:
@@ -263,18 +266,19 @@ def one_table(part: str, rows: list[dict[str, Any]]) -> str:
         by_variant.setdefault(row["variant"], {})[row["seed"]] = row
     default = by_variant["default"]
     keys = [key for key in COLUMNS[part].split() if key in rows[0]]
-    scatter = {key: difference_sd(key, by_variant) for key in keys}
+    errors = {key: pooled_sd([[row[key] for row in found.values()] for found in by_variant.values()]) for key in keys}
+    changed = [by_seed for variant, by_seed in by_variant.items() if variant != "default"]
+    scatter = {key: pooled_sd([gains(key, by_seed, default) for by_seed in changed]) for key in keys}
     lines: list[list[object]] = []
     for variant, by_seed in by_variant.items():
         shared = sorted(by_seed.keys() & default.keys())
         ratio = mean([by_seed[seed]["seconds"] / default[seed]["seconds"] for seed in shared])
         cells = []
         for key in keys:
-            values = [row[key] for row in by_seed.values()]
-            error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+            value, error = mean([row[key] for row in by_seed.values()]), errors[key] / math.sqrt(len(by_seed))
             gain = mean(gains(key, by_seed, default))
             notable = variant != "default" and abs(gain) > NOTABLE * scatter[key] / math.sqrt(len(shared))
-            cells.append(spread(mean(values), error) + (" **+**" if gain > 0 else " **-**") * bool(notable))
+            cells.append(spread(value, error) + (" **+**" if gain > 0 else " **-**") * bool(notable))
         seconds = mean([row["seconds"] for row in by_seed.values()])
         lines.append([variant, len(by_seed), f"{seconds:.0f}", f"{ratio:.2f}", *cells])
     for label, reference in (("real against real", "floor"), ("constant rates", "constant")):
@@ -292,15 +296,17 @@ def gains(key: str, by_seed: dict[int, dict[str, Any]], default: dict[int, dict[
     return [goodness(by_seed[seed][key]) - goodness(default[seed][key]) for seed in by_seed.keys() & default.keys()]
 
 
-def difference_sd(key: str, by_variant: dict[str, dict[int, dict[str, Any]]]) -> float:
-    """Standard deviation over seeds of the difference from the default, pooled over variants; NaN for one seed."""
-    squares, freedom = 0.0, 0
-    for variant, by_seed in by_variant.items():
-        difference = gains(key, by_seed, by_variant["default"])
-        if variant != "default" and len(difference) > 1:
-            squares += pvariance(difference) * len(difference)
-            freedom += len(difference) - 1
-    return math.sqrt(squares / freedom) if freedom else math.nan
+def pooled_sd(groups: list[list[float]]) -> float:
+    """Standard deviation within groups: a few seeds say little of one variant, but of all together.
+
+    Example:
+        >>> pooled_sd([[1.0, 3.0], [10.0, 12.0], [5.0]]), pooled_sd([[1.0, 3.0], [5.0]])
+        (1.4142135623730951, nan)
+    """
+    freedom = sum(len(group) - 1 for group in groups if group)
+    if freedom < LEAST_FREEDOM:
+        return math.nan
+    return math.sqrt(sum(pvariance(group) * len(group) for group in groups if group) / freedom)
 
 
 def spread(value: float, error: float) -> str:
