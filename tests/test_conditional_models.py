@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from spikeloom.condition import Condition
 from spikeloom.data.files import load, save
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
@@ -81,7 +82,7 @@ def trained(data):
         AutoencoderConfig(latents=4, channels=16, encoder_blocks=1, state=4),
         DiffusionConfig(channels=32, blocks=2, state=8, sampling_steps=8, condition_dropout=0.25),
         StageConfig(steps=200, batch_size=32, learning_rate=5e-3, validate_every=100),
-        StageConfig(steps=400, batch_size=32, learning_rate=5e-3, validate_every=100, ema=0.98),
+        StageConfig(steps=500, batch_size=32, learning_rate=5e-3, validate_every=100, ema=0.98),
         observation="poisson",
         condition_on=("angle", "drive"),
     )
@@ -142,29 +143,34 @@ class TestSamplesFollow:
         both = trained.sample(n, condition={"angle": 90, "drive": drive})
         for sample in (angle, both):
             assert correlation(tuned(sample).mean(0), tuning([90])[0]) > 0.8
-        assert np.log(both.rates + 1e-3).std(1).mean() < np.log(angle.rates + 1e-3).std(1).mean()
+        moving = np.sin(2 * np.pi * np.arange(BINS) / 16)[:, None]
+        moved = trained.sample(n, condition={"angle": 90, "drive": moving})
+        assert np.log(both.rates + 1e-3).std(1).mean() < np.log(moved.rates + 1e-3).std(1).mean()
 
     def test_nothing_asked_for_is_what_was_recorded_on_average(self, trained, data):
         sample = trained.sample(256, length=BINS)
         mean = data.split("train").counts.mean((0, 1))
-        np.testing.assert_allclose(sample.rates.mean((0, 1)), mean, rtol=0.35)
+        np.testing.assert_allclose(sample.counts.mean((0, 1)), mean, rtol=0.5)
         spread = tuned(sample).std(0)
         np.testing.assert_allclose(spread, tuned(trained.sample(64, condition=data, length=BINS)).std(0), rtol=0.4)
-
-    def test_guidance_exaggerates(self, trained):
-        depth = []
-        for guidance in (0.0, 1.0, 3.0):
-            asked = np.tile(ANGLES, 8)
-            sample = trained.sample(len(asked), length=BINS, condition={"angle": asked}, guidance=guidance)
-            expected = tuning(asked) - tuning(asked).mean(0)
-            depth.append(float((tuned(sample) * expected).mean() / (expected**2).mean()))
-        assert abs(depth[0]) < 0.2
-        assert depth[1] > 0.5
-        assert depth[2] > 1.15 * depth[1]
 
 
 class TestGuidance:
     ASKED = {"angle": 45, "drive": np.ones((15, 1))}  # noqa: RUF012
+
+    @pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 3.0])
+    def test_it_scales_the_difference_that_the_condition_makes(self, data, guidance, monkeypatch):
+        """A denoiser that expects 2 where the angle is known and 0.5 where nothing is: samples follow."""
+        prior = LDNS.make(data, tiny(("angle",), clamp=None)).prior
+        known = torch.ones(3, 1, dtype=torch.bool)
+        condition = Condition(prior.sizes, torch.zeros(3, 2), torch.zeros(3, 9, 0), known, known[:, :0])
+
+        def denoise(x, step, lengths, told):
+            return torch.full_like(x, 0.5) + 1.5 * told.static[:, -1:, None]
+
+        monkeypatch.setattr(prior, "denoise", denoise)
+        z = prior.draw(torch.full((3,), 9), 9, torch.Generator().manual_seed(0), condition, guidance=guidance)
+        torch.testing.assert_close(z, torch.full_like(z, 0.5 + 1.5 * guidance), rtol=0, atol=0.05)
 
     def rates(self, model, condition, **options):
         return model.sample(3, length=15, condition=condition, seed=4, **options).rates

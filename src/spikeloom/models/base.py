@@ -217,7 +217,8 @@ class GenerativeModel(nn.Module):
             options: Options of the model's prior, for example ``steps``, ``sampler`` and ``guidance`` for diffusion.
 
         Returns:
-            Counts, with the rates and latents they came from, and the condition that was asked for.
+            Counts, with the rates and latents they came from, and the condition that was asked for. (Where the
+            observation has a memory, a neuron's own past has changed what its rate alone would have brought.)
 
         Raises:
             DataError: If no trial, or a trial of no bins, is asked for; or the condition is none the model knows.
