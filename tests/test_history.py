@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeloom.errors import ConfigError, SpikeloomWarning
-from spikeloom.observation.base import shared_covariance
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.softplus import SoftplusHistory
@@ -192,27 +191,9 @@ def test_calibration_mends_the_mean_counts_under_rates_of_another_level():
     counts[..., 2] = 0
     lengths = torch.full((300,), 40)
     found = fitted(counts, rates, bins=3)
-    found.calibrate(0.8 * rates, lengths, counts.float().mean((0, 1)), 0.0, seeded(1))
+    found.calibrate(0.8 * rates, lengths, counts.float().mean((0, 1)), seeded(1))
     generated = found.sample(0.8 * rates, seeded(2)).float().mean((0, 1))
     torch.testing.assert_close(generated, counts.float().mean((0, 1)), atol=0.01, rtol=0.03)
-
-
-def test_calibration_mends_how_strongly_neurons_vary_together():
-    """Rates that follow what neurons share too steeply, as rates inferred from the very spikes do."""
-    shared = smooth_rates(400, 40, 1, 0.5).log()
-    rates = torch.exp(shared * torch.tensor([1.0, 0.8, 1.2, 0.9]))
-    counts = torch.poisson(rates, generator=seeded()).int()
-    lengths = torch.full((400,), 40)
-    mean, wanted = counts.float().mean((0, 1)), shared_covariance(counts, lengths)
-    pairs = torch.cov(counts.flatten(0, 1).T.float(), correction=0)
-    assert wanted == pytest.approx(float(pairs.sum() - pairs.diagonal().sum()), rel=1e-3)
-    found, steep = fitted(counts, rates, bins=2), rates**1.2
-    before = shared_covariance(found.sample(steep, seeded(2)), lengths)
-    found.calibrate(steep, lengths, mean, wanted, seeded(1))
-    drawn = found.sample(steep, seeded(2))
-    assert before > 1.15 * wanted
-    assert shared_covariance(drawn, lengths) == pytest.approx(wanted, rel=0.08)
-    torch.testing.assert_close(drawn.float().mean((0, 1)), mean, atol=0.01, rtol=0.03)
 
 
 def test_the_cap_holds():
@@ -231,7 +212,7 @@ def test_calibration_is_deterministic_and_blind_to_padding():
     mean, offsets = torch.tensor([0.7, 0.4]), []
     for padding in (0, math.nan):
         made = model(2, filters=[-0.5])
-        made.calibrate(rates.masked_fill(padded, padding), lengths, mean, 0.0, seeded(3))
+        made.calibrate(rates.masked_fill(padded, padding), lengths, mean, seeded(3))
         offsets.append(made.offset)
     assert torch.equal(*offsets)
     many = smooth_rates(2000, 30, 2, 0.5)

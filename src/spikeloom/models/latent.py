@@ -21,7 +21,7 @@ from spikeloom.errors import ConfigError, SpikeloomWarning
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.nets.blocks import Mask
-from spikeloom.observation.base import HistoryModel, shared_covariance
+from spikeloom.observation.base import HistoryModel
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.observation.poisson import Poisson, Rates
 from spikeloom.observation.softplus import SoftplusHistory
@@ -72,7 +72,7 @@ class LatentModel(GenerativeModel):
         """The autoencoder; then, on the latents of whole trials, the prior.
 
         Spike history is fitted between the two, on the rates that the autoencoder infers: of their kind are the rates
-        of samples too. When the prior is trained, its samples calibrate what the rates lack.
+        of samples too. When the prior is trained, its samples calibrate the mean counts.
         """
         variables = self.recording.variables
         train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
@@ -90,7 +90,7 @@ class LatentModel(GenerativeModel):
 
     @torch.no_grad()
     def _calibrate(self, observation: SpikeHistory, train: Batch) -> None:
-        """Let samples, asked for what the training trials were recorded under, fire and vary together as these do."""
+        """Let samples, asked for what the training trials were recorded under, have their mean counts."""
         self.eval()
         device = self.prior.mean.device
         generator = torch.Generator(device).manual_seed(CALIBRATION_SEED)
@@ -104,10 +104,8 @@ class LatentModel(GenerativeModel):
             latents = self.prior.sample(part.lengths, generator, part.condition)
             rates = self._rates(latents, mask_of(part.lengths, latents.shape[1]))
             parts.append(F.pad(rates, (0, 0, 0, trials.n_bins - rates.shape[1])))
-        assert train.counts is not None
         mean = torch.from_numpy(self.recording.mean_counts).to(device)
-        shared = shared_covariance(train.counts, train.lengths)
-        observation.calibrate(torch.cat(parts), trials.lengths, mean, shared, generator)
+        observation.calibrate(torch.cat(parts), trials.lengths, mean, generator)
 
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse what any model refuses, and conditions that the prior cannot deal with."""

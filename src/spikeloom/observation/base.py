@@ -39,10 +39,8 @@ TOLERANCE = 0.1
 """A fit ends with the step that gains less than this, in nats of a neuron's whole training likelihood."""
 MAX_STEPS = 50
 """Newton steps at most."""
-ROUNDS = 4
-"""Draws by which offsets and gains are calibrated."""
-STEEPER = 1.3
-"""Largest factor by which calibration makes gains larger, or smaller."""
+ROUNDS = 3
+"""Draws by which the offsets are calibrated."""
 
 
 class HistoryModel(nn.Module):
@@ -116,48 +114,30 @@ class HistoryModel(nn.Module):
 
     @torch.no_grad()
     def calibrate(
-        self,
-        rates: Rates,
-        lengths: Int[Tensor, "trial"],
-        mean: Float[Tensor, "neuron"],
-        shared: float,
-        generator: torch.Generator,
+        self, rates: Rates, lengths: Int[Tensor, "trial"], mean: Float[Tensor, "neuron"], generator: torch.Generator
     ) -> None:
-        """Adjust offsets and gains until draws from generated rates fire, and vary together, as training trials do.
+        """Shift the offsets until draws from generated rates have the mean counts per bin of the training trials.
 
         A prior that is a little off in the level of the rates then shows in no neuron's mean. Each round is a Newton
-        step or a little less, shortened by the share of the difference that the scatter between trials explains. One
-        factor for all gains makes the covariance of all pairs of neurons, in sum, that of the training trials: inferred
-        rates, on which the gains were fitted, follow the very spikes and so are too steep or too flat for samples. All
-        it costs is a few draws from the given rates.
+        step or a little less, shortened by the share of the difference that the scatter between trials explains. All it
+        costs is three draws from the given rates.
 
         Args:
             rates: Generated rates in expected counts per bin; padding is ignored.
             lengths: Valid bins of each trial.
             mean: Mean counts per bin that draws shall have.
-            shared: ``shared_covariance`` that draws shall have.
             generator: Source of the draws.
         """
-        valid = mask_of(lengths, rates.shape[1])
-        rates = rates.masked_fill(~valid, 0)
+        rates = rates.masked_fill(~mask_of(lengths, rates.shape[1]), 0)
         n = lengths.sum()
-        level = torch.where(valid, rates + EPSILON, 1.0).log().sum((0, 1)) / n
-        scale = 1.0
         for _ in range(ROUNDS):
-            drawn_counts = self.sample(rates, generator)
-            counts = drawn_counts.to(rates.dtype)
+            counts = self.sample(rates, generator).to(rates.dtype)
             drawn = counts.sum((0, 1)) / n
             variance = counts.square().sum((0, 1)) / n - drawn**2  # of a spike train, about d mean / d offset
             error = (counts.sum(1) - lengths[:, None] * drawn).square().sum(0).sqrt() / n
             missing = mean - drawn
             trust = (1 - (error / missing) ** 2).clamp(min=0)  # nothing where nothing is missing: 1 - infinity
             self.offset += (trust * missing / variance).nan_to_num(0, 0, 0).clamp(-0.5, 0.5)
-            now = shared_covariance(drawn_counts, lengths)
-            if min(now, shared) > 0:
-                wanted = min(max(scale * math.sqrt(shared / now), 1 / STEEPER), STEEPER)
-                self.offset += self.gain * (1 - wanted / scale) * level  # as much at the mean rate as before
-                self.gain *= wanted / scale
-                scale = wanted
 
     def sample(self, rates: Rates, generator: torch.Generator) -> Counts:
         """Draw counts bin by bin, each trial from an empty past; where the rate is 0, as in padding, it is silent."""
@@ -220,16 +200,6 @@ class HistoryModel(nn.Module):
             x[columns] = log_rates[rows]
             blocks.append((x, y[rows].to(rates.dtype)))
         return blocks
-
-
-def shared_covariance(counts: Counts, lengths: Int[Tensor, "trial"]) -> float:
-    """Covariance of the counts of two neurons in a bin, summed over all pairs: what makes the population vary."""
-    n = lengths.sum()
-    counts = counts.masked_fill(~mask_of(lengths, counts.shape[1]), 0)
-    population = counts.sum(2, dtype=torch.float32)
-    whole = population.square().sum() / n - (population.sum() / n) ** 2
-    each = counts.float().square().sum((0, 1)) / n - (counts.sum((0, 1), dtype=torch.float32) / n) ** 2
-    return float(whole - each.sum())
 
 
 def newton(

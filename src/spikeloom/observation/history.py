@@ -55,7 +55,7 @@ class HistoryConfig:
     dispersion: bool = True
     """Whether the counts of a neuron may scatter less or more than Poisson counts."""
     calibrated: bool = True
-    """Adjust offsets and gains until samples fire, and vary together, as the training trials do."""
+    """Shift each neuron's offset until the mean counts of samples are those of the training trials."""
 
     def __post_init__(self) -> None:
         if self.bins is not None and self.bins < 0:
