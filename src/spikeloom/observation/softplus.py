@@ -9,11 +9,15 @@ Even without history, h = 0, a = 1, b = 0, this is not the rate but log(1 + r). 
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from spikeloom.batch import mask_of
+from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.observation.base import EPSILON, Block, Counts, HistoryModel, Loss, Rates
 from spikeloom.observation.poisson import Poisson
 
@@ -36,6 +40,36 @@ class SoftplusHistory(HistoryModel):
     def __init__(self, n_neurons: int, bins: int = PAST, cap: int = CAP):
         super().__init__(n_neurons, bins, cap)
         self.first_bin = bins
+
+    @torch.no_grad()
+    def fit(self, counts: Counts, rates: Rates, lengths: Int[Tensor, "trial"]) -> None:
+        """Set all parameters by penalised maximum likelihood, each neuron for itself, on bins that see a whole past.
+
+        Args:
+            counts: Spike counts of the training trials; padding is ignored. A warning tells of those above the cap.
+            rates: Rates of the same trials in expected counts per bin.
+            lengths: Valid bins of each trial.
+
+        Raises:
+            DataError: If no trial is longer than the past.
+        """
+        longest = int(lengths.max())
+        if longest <= self.first_bin:
+            raise DataError(
+                f"the longest training trial has {longest} bins, but the published spike history is fitted on trials "
+                f"of more than {self.first_bin}; cut longer trials, or use `--observation history`."
+            )
+        valid = mask_of(lengths, counts.shape[1]).to(counts.device)
+        above = int(((counts > self.cap.to(counts.device)) & valid).sum())
+        if above:
+            percent = 100 * above / (int(lengths.sum()) * counts.shape[2])
+            warnings.warn(
+                f"{percent:.2g} % of the training counts lie above {int(self.cap.max())}, the largest that the "
+                "published spike history can draw; `--observation history` draws all.",
+                SpikeloomWarning,
+                stacklevel=2,
+            )
+        super().fit(counts, rates, lengths)
 
     def nll(self, counts: Counts, rates: Rates) -> Rates:
         """Negative log-likelihood of each count in nats, given the rates and the true counts before it.
