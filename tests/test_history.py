@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeloom.errors import ConfigError, SpikeloomWarning
+from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.softplus import SoftplusHistory
@@ -196,6 +196,27 @@ def test_calibration_mends_the_mean_counts_under_rates_of_another_level():
     torch.testing.assert_close(generated, counts.float().mean((0, 1)), atol=0.01, rtol=0.03)
 
 
+@pytest.mark.parametrize(
+    ("cap", "nu", "rate"),
+    [(400, 1, 150.0), (400, 1, 180.0), (400, 1, 200.0), (90, 1, 500.0), (50, 4, 1e5), (3000, 1, 2500.0)],
+)
+def test_large_counts_are_drawn_and_judged_by_their_law(cap, nu, rate):
+    made = model(2, cap=cap, dispersion=[nu, 1.0], offset=[(nu - 1) * math.log(rate), 0.0])
+    made.cap[1] = cap // 2
+    k = torch.arange(cap + 1)
+    log_p = (nu * (k * math.log(rate) - torch.lgamma(k.double() + 1))).log_softmax(0)
+    p = log_p.exp()
+    mean, sd = float(p @ k.double()), float((p @ k.double() ** 2 - (p @ k.double()) ** 2).clamp(min=0).sqrt())
+    drawn = made.sample(torch.full((1000, 4, 2), rate), seeded())
+    assert int(drawn[..., 0].max()) <= cap
+    assert int(drawn[..., 1].max()) <= cap // 2
+    drawn = drawn[..., 0].double()
+    assert float(drawn.mean()) == pytest.approx(mean, abs=4 * sd / math.sqrt(4000) + 1e-3)
+    assert float(drawn.std()) == pytest.approx(sd, rel=0.06, abs=0.02)
+    nll = made.nll(k[:, None, None].expand(-1, 1, 2), torch.full((cap + 1, 1, 2), rate))[:, 0, 0].double()
+    torch.testing.assert_close(nll, 1e-6 - log_p, atol=1e-3, rtol=1e-5)
+
+
 def test_the_cap_holds():
     rates = torch.full((50, 20, 2), 30.0)
     assert int(model(2, cap=5).sample(rates, seeded()).max()) == 5
@@ -326,11 +347,32 @@ def test_published_silent_neurons_are_harmless():
     assert found.sample(rates, seeded())[..., 0].float().mean() < 0.01
 
 
+def test_published_fits_need_trials_longer_than_the_past():
+    rates = smooth_rates(30, 20, 2, 0.5)
+    counts = torch.poisson(rates, generator=seeded()).int().clamp(max=5)
+    with pytest.raises(
+        DataError, match=r"longest training trial has 18 bins, .* more than 20.* `--observation history`"
+    ):
+        SoftplusHistory(2).fit(counts, rates, torch.full((30,), 18))
+
+
+def test_published_fits_warn_of_counts_that_they_cannot_draw():
+    rates = smooth_rates(50, 30, 2, 0.5)
+    counts = torch.zeros(rates.shape, dtype=torch.int32)
+    counts[:, ::3, 0] = 3
+    lengths = torch.full((50,), 20)
+    made = SoftplusHistory(2, bins=4, cap=3)
+    made.fit(counts, rates, lengths)  # none above, and no warning
+    counts[:, 0, 0] = 4
+    counts[:, 25, 0] = 4  # padding
+    with pytest.warns(SpikeloomWarning, match="^2.5 % of the training counts lie above 3, the largest"):
+        made.fit(counts, rates, lengths)
+
+
 def test_rates_of_any_program_can_be_redrawn():
     import numpy as np
 
     from spikeloom import HistoryConfig, SpikeData, fit_history, redrawn
-    from spikeloom.errors import DataError
 
     rates = smooth_rates(80, 30, 3, 0.5)
     true = model(3, filters=[-2.0, -1.0])

@@ -17,6 +17,7 @@ feedback of large counts saturates; and the dispersion is learned.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +39,10 @@ LEVELS, GRID = 9, 65
 """Rates and mean counts at which this is looked at."""
 HEADROOM = 80.0
 """Exponent within which unnormalised probabilities stay in single precision."""
+WIDE = 64
+"""Counts, times the dispersion, up to which this exponent holds; beyond, logarithms and double precision are used."""
+ENTRIES = 2**24
+"""Probabilities that are held at once, then."""
 BEYOND = 1e-6
 """Probability of all counts above a neuron's cap, where the likelihood of such a count is asked for."""
 
@@ -100,10 +105,15 @@ class SpikeHistory(HistoryModel):
         """
         theta, over = self._sum(counts, rates), (counts - self.cap).clamp(min=0)
         y = counts - over
-        k, log_factorial, barred = self._outcomes()
-        log_z = (theta[..., None] * k - self.dispersion[:, None] * log_factorial - barred).logsumexp(-1)
-        within = log_z - theta * y + self.dispersion * log_factorial[y]
+        log_z = self._over_outcomes(theta, lambda log_p, _: log_p.logsumexp(-1))
+        log_factorial = torch.lgamma(y.to(log_z.dtype) + 1)
+        within = (log_z - theta * y.to(log_z.dtype) + self.dispersion * log_factorial).to(theta.dtype)
         return torch.where(over > 0, over * math.log(2) - math.log(BEYOND), within - math.log1p(-BEYOND))
+
+    def mean(self, counts: Counts, rates: Rates) -> Rates:
+        """Expected count of each bin, given the rates and the true counts before it."""
+        theta = self._sum(counts, rates)
+        return self._over_outcomes(theta, lambda log_p, k: log_p.softmax(-1) @ k).to(theta.dtype)
 
     @torch.no_grad()
     def sample(self, rates: Rates, generator: torch.Generator) -> Counts:
@@ -115,16 +125,27 @@ class SpikeHistory(HistoryModel):
         theta = self._drive(rates).transpose(0, 1).contiguous()
         uniform = torch.rand(theta.shape, generator=generator, device=theta.device)
         counts = torch.empty(theta.shape, dtype=torch.int32, device=theta.device)
-        k, log_factorial, barred = self._outcomes()
+        draw = self._draw_wide if self._wide() else self._drawer()
+        for t in range(len(theta)):
+            y = draw(theta[t], uniform[t])
+            counts[t] = y
+            coming = theta[t + 1 : t + 1 + len(self.filters)]
+            coming.addcmul_(self.filters[: len(coming), None], y.log1p_())
+        return counts.transpose(0, 1).contiguous()
+
+    def _drawer(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Draws the counts of a bin where no neuron fires many: without a logarithm, in single precision."""
+        k, log_factorial, barred = self._outcomes(self.gain.dtype)
         decay = (k[:, None] ** -self.dispersion * (-barred.T).exp())[1:]  # p(k) / p(k - 1) = exp(theta) k^-nu
         largest = ((2 * HEADROOM + self.dispersion * log_factorial[1:, None]) / k[1:, None]).amin(0)
         floor = math.exp(-HEADROOM)
-        for t in range(len(theta)):
-            ratio = torch.minimum(theta[t], largest).exp_()
+
+        def draw(theta: Tensor, uniform: Tensor) -> Tensor:
+            ratio = torch.minimum(theta, largest).exp_()
             total = torch.full_like(ratio, floor)
             for factor in decay.flip(0):  # Horner's rule
                 total.mul_(ratio).mul_(factor).add_(floor)
-            above = total.mul_(uniform[t]).sub_(floor)  # what the draw is past the probability of 0
+            above = total.mul_(uniform).sub_(floor)  # what the draw is past the probability of 0
             y = torch.zeros_like(ratio)
             fires = (above >= 0).nonzero(as_tuple=True)  # few: the rest is done for these alone
             above, ratio, weight = above[fires], ratio[fires], floor
@@ -134,10 +155,34 @@ class SpikeHistory(HistoryModel):
                 above = above - weight
                 drawn += above >= 0
             y[fires] = drawn
-            counts[t] = y
-            coming = theta[t + 1 : t + 1 + len(self.filters)]
-            coming.addcmul_(self.filters[: len(coming), None], y.log1p_())
-        return counts.transpose(0, 1).contiguous()
+            return y
+
+        return draw
+
+    def _draw_wide(self, theta: Float[Tensor, "trial neuron"], uniform: Float[Tensor, "trial neuron"]) -> Tensor:
+        """Draws the counts of a bin whatever their size: of cumulative probabilities, those that a draw reaches."""
+        parts, size = [], self._trials_at_once(theta.shape[1])
+        for part, share in zip(theta.split(size), uniform.split(size)):
+            reached = self._over_outcomes(part, lambda log_p, _: log_p.softmax(-1).cumsum(-1))
+            reached = reached / reached[..., -1:]  # exactly 1 from the cap on, which no share reaches
+            parts.append((reached <= share[..., None]).sum(-1).to(theta.dtype))
+        return torch.cat(parts)
+
+    def _wide(self) -> bool:
+        """Whether some neuron fires so many that single precision, or its exponent, does not do."""
+        return bool((self.cap * self.dispersion.clamp(min=1)).max() > WIDE)
+
+    def _trials_at_once(self, entries: int) -> int:
+        """Trials, of so many entries each, whose probabilities are to be held at once."""
+        return max(1, ENTRIES // (entries * (int(self.cap.max()) + 1)))
+
+    def _over_outcomes(self, theta: Float[Tensor, "*trial neuron"], what: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """What follows from the unnormalised log-probabilities of the possible counts, in the precision they need."""
+        exact = self._wide() and theta.device.type != "mps"  # which has no double precision
+        k, log_factorial, barred = self._outcomes(torch.float64 if exact else theta.dtype)
+        constant = self.dispersion[:, None] * log_factorial + barred
+        parts = theta.to(k.dtype).split(self._trials_at_once(theta.shape[1:].numel()))
+        return torch.cat([what(part[..., None] * k - constant, k) for part in parts])
 
     def _past(self, counts: Tensor) -> Tensor:
         return counts.log1p()
@@ -157,9 +202,11 @@ class SpikeHistory(HistoryModel):
         super()._set(neuron, p)
         self.dispersion[neuron] = p[-1]
 
-    def _outcomes(self) -> tuple[Float[Tensor, "count"], Float[Tensor, "count"], Float[Tensor, "neuron count"]]:
+    def _outcomes(
+        self, dtype: torch.dtype
+    ) -> tuple[Float[Tensor, "count"], Float[Tensor, "count"], Float[Tensor, "neuron count"]]:
         """The possible counts, the logarithms of their factorials, and infinity where a neuron cannot reach a count."""
-        k = torch.arange(int(self.cap.max()) + 1, dtype=self.gain.dtype, device=self.gain.device)
+        k = torch.arange(int(self.cap.max()) + 1, dtype=dtype, device=self.gain.device)
         return k, torch.lgamma(k + 1), torch.where(k <= self.cap[:, None], 0, math.inf)
 
     def _loss(self, neuron: int, blocks: list[Block], p: Float[Tensor, "parameter"]) -> Loss:
