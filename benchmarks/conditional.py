@@ -6,7 +6,7 @@ RUN was fitted with --condition_on; several are seeds of one training. A decoder
 trials: ridge regression over neighbouring bins for a signal, a linear discriminant for a trial column. Ceiling: the
 decoder on recorded held-out trials. Generated trials are asked for the conditions of the held-out ones, as often as
 --repeats says, and never seen by the decoder before. Controls: the same samples judged against the condition of another
-held-out trial of the same length, and samples that were asked for nothing. Beside, what guidance costs: distances of
+held-out trial, and samples that were asked for nothing. Beside, what guidance costs: distances of
 the spike statistics from held-out trials (`compare`), with the floor of real against real.
 """
 
@@ -62,7 +62,9 @@ def judged(run: Path, guidances: list[float], repeats: int, seed: int) -> dict[s
         return {f"{name} decoded": decoder.score(spikes, wanted) for name, decoder in decoders.items()}
 
     result = {"real, held out (ceiling)": decoded(test, test)}
-    other = asked.select(trials=another(asked.lengths, seed))
+    aligned = any(v.aligned for v in model.recording.variables)
+    swapped = test.select(trials=another(test.lengths if aligned else np.ones_like(test.lengths)))
+    other = swapped.select(trials=np.tile(np.arange(test.n_trials), repeats))
     for guidance in guidances:
         sample = sample_like(model, asked, seed=seed, guidance=guidance)
         comparison = compare(data, sample, seed=seed)
@@ -77,13 +79,13 @@ def judged(run: Path, guidances: list[float], repeats: int, seed: int) -> dict[s
     return result
 
 
-def another(lengths: np.ndarray, seed: int) -> np.ndarray:
+def another(lengths: np.ndarray) -> np.ndarray:
     """For each trial another one of the same length, where there is one."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     index = np.arange(len(lengths))
     for length in np.unique(lengths):
-        same = np.flatnonzero(lengths == length)
-        index[same] = rng.permutation(same)
+        same = rng.permutation(np.flatnonzero(lengths == length))
+        index[same] = np.roll(same, 1)
     return index
 
 

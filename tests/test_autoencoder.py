@@ -156,3 +156,9 @@ def test_known_rates_are_recovered_and_the_gaussian_prior_keeps_time_scales():
     np.testing.assert_allclose(sample.provenance["spectrum_ratio"], 1, atol=0.25)
     # Gaussian latents miss the tails that the softplus magnifies, so rates come out low.
     assert 0.6 < sample.counts.mean() / test.counts.mean() < 1.1
+
+
+def test_rates_start_at_the_mean_counts_however_large():
+    mean = torch.tensor([1e-3, 0.5, 20.0, 200.0])
+    autoencoder = Autoencoder(4, AutoencoderConfig(latents=2, channels=4, encoder_blocks=1, state=4), mean)
+    torch.testing.assert_close(torch.nn.functional.softplus(autoencoder.read_out.bias), mean, rtol=1e-3, atol=1e-5)

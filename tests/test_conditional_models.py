@@ -17,6 +17,7 @@ from spikeloom.models import load_model
 from spikeloom.models.autoencoder import AutoencoderConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
 from spikeloom.models.ldns import LDNS, LDNSConfig
+from spikeloom.observation.history import HistoryConfig
 from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.training import StageConfig
 from spikeloom.workflow import sample_like
@@ -181,7 +182,6 @@ class TestGuidance:
         plain = self.rates(small, self.ASKED, sampler=sampler)
         np.testing.assert_array_equal(self.rates(small, self.ASKED, guidance=0.0, sampler=sampler), free)
         np.testing.assert_array_equal(self.rates(small, self.ASKED, guidance=1.0, sampler=sampler), plain)
-        np.testing.assert_array_equal(self.rates(small, None, guidance=3.0, sampler=sampler), free)
         for guidance in (0.5, 2.0):
             other = self.rates(small, self.ASKED, guidance=guidance, sampler=sampler)
             assert not np.array_equal(other, plain)
@@ -195,7 +195,7 @@ class TestGuidance:
 
     @pytest.mark.parametrize("guidance", [-1.0, float("nan"), float("inf")])
     def test_that_makes_no_sense(self, guidance, small):
-        with pytest.raises(ConfigError, match=f"guidance is {guidance}"):
+        with pytest.raises(ConfigError, match=f"guidance is {guidance:g}"):
             small.sample(2, condition={"angle": 45}, guidance=guidance)
 
     def test_without_conditions(self, data):
@@ -343,3 +343,24 @@ class TestLike:
         assert "angle" not in sample.trials
         with pytest.raises(DataError, match="fitted without conditions"):
             sample_like(model, data.split("test"), condition={"angle": 45})
+
+
+def test_guidance_without_anything_asked_for_is_refused(data):
+    model = LDNS.make(data, tiny(("angle",))).fit(data)
+    with pytest.raises(ConfigError, match="guidance 2 was asked for, but no condition to follow"):
+        model.sample(2, guidance=2.0)
+    with pytest.raises(ConfigError, match=r"guidance is 1e[+]30, but must lie between 0 and 100"):
+        model.sample(2, condition={"angle": 45}, guidance=1e30)
+
+
+def test_a_signal_that_is_whole_in_no_trial_is_refused(data):
+    values = data.signals["drive"].values.copy()
+    values[:, :2] = np.nan
+    holed = dataclasses.replace(data, signals={"drive": Signal(values, "V")})
+    with pytest.raises(ConfigError, match="no training trial has a value of the signal 'drive' in every bin"):
+        LDNS.make(holed, tiny(("drive",)))
+
+
+def test_history_that_nothing_would_read_is_refused():
+    with pytest.raises(ConfigError, match=r"history\.bins is 5, but with observation 'poisson' nothing reads it"):
+        LDNSConfig(observation="poisson", history=HistoryConfig(bins=5))

@@ -86,3 +86,5 @@ def test_what_is_not_there_is_named(tuned):
         SignalDecoder.fit(tuned.select(trials=[0, 1]), "vel")
     with pytest.raises(DataError, match="the same 'side'"):
         LabelDecoder.fit(tuned.select(trials=np.flatnonzero(tuned.trials["side"] == "left")), "side")
+    with pytest.raises(DataError, match="every trial has a 'side' of its own"):
+        LabelDecoder.fit(dataclasses.replace(tuned, trials=tuned.trials.assign(side=range(60))), "side")

@@ -292,3 +292,22 @@ def test_long_samples_are_made_of_windows_of_the_trained_length():
             assert torch.isfinite(sample).all()
             assert sample.shape == (2, n_bins, 2)
     assert set(seen) == {24}
+
+
+def test_no_window_reaches_beyond_the_longest_training_trial():
+    """Bins of a token that were padding in every training trial mean nothing to the network."""
+    prior = DiffusionPrior(2, dataclasses.replace(TINY, patch=4, sampling_steps=2))
+    prior.prepare(autoregressive(20, 18), torch.full((20,), 18))
+    assert int(prior.longest) == 18
+    seen = []
+    original = prior.network.forward
+
+    def forward(x, step, mask=None, static=None, aligned=None):
+        seen.append(x.shape[1])
+        return original(x, step, mask, static, aligned)
+
+    prior.network.forward = forward
+    with torch.no_grad():
+        for n_bins in (18, 20, 36):
+            assert prior.sample(torch.full((2,), n_bins), generator()).shape[1] == n_bins
+    assert max(seen) == 18

@@ -81,6 +81,11 @@ class Condition:
         return replace(self, **{name: change(getattr(self, name)) for name in names})
 
     @property
+    def known(self) -> bool:
+        """Whether any variable is known in any trial."""
+        return bool(self.static_known.any() or self.aligned_known.any())
+
+    @property
     def complete(self) -> bool:
         """Whether every variable is known in every trial."""
         return bool(self.static_known.all() and self.aligned_known.all())

@@ -113,8 +113,11 @@ class Variable:
         train, signal = data.split("train"), data.signals[name]
         values = train.signals[name].values[train.valid].astype(np.float64)
         values = values[np.isfinite(values).all(1)]
-        if len(values) == 0:
-            raise ConfigError(f"signal '{name}' has no value in the training trials; condition on something else.")
+        if not (np.isfinite(train.signals[name].values).all(2) | ~train.valid).all(1).any():
+            raise ConfigError(
+                f"no training trial has a value of the signal '{name}' in every bin; cut the trials to where it was "
+                "recorded, or condition on something else."
+            )
         return cls(
             name,
             "signal",

@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.variables import label_of
 from spikeloom.errors import DataError
 
 STRENGTHS = tuple(10.0**k for k in range(-2, 6))
@@ -95,6 +96,8 @@ class LabelDecoder:
             raise DataError(
                 f"all trials have the same '{column}', so there is nothing to decode; choose another column."
             )
+        if len(np.unique(labels)) >= len(labels):
+            raise DataError(f"every trial has a '{column}' of its own, so none can be learned; choose another column.")
         analysis = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
         return cls(column, analysis.fit(_thirds(data), labels))
 
@@ -126,7 +129,7 @@ def _labels(data: SpikeData, column: str) -> np.ndarray:
     if column not in data.trials:
         known = ", ".join(map(str, data.trials)) or "none"
         raise DataError(f"there is no trial column '{column}' (columns: {known}); name one of these.")
-    return np.array([f"{v:g}" if isinstance(v, int | float | np.number) else str(v) for v in data.trials[column]])
+    return np.array([label_of(v) for v in data.trials[column]])
 
 
 def _thirds(data: SpikeData) -> Float[np.ndarray, "trial feature"]:

@@ -122,7 +122,8 @@ class Autoencoder(nn.Module):
         self.read_out = nn.Linear(c, n_neurons)
         self.observation = Poisson()
         if mean_counts is not None:  # inverse of the softplus
-            self.read_out.bias.data.copy_(torch.log(torch.expm1(mean_counts.clamp(min=1e-4))))
+            least = mean_counts.clamp(min=1e-4)
+            self.read_out.bias.data.copy_(least + torch.log(-torch.expm1(-least)))
 
     def encode(self, counts: Float[Tensor, "trial time neuron"], mask: Mask | None = None) -> Latents:
         """Latents of spike counts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.nets.blocks import Mask
 from spikeloom.observation.base import HistoryModel
-from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.history import HistoryConfig, SpikeHistory
 from spikeloom.observation.poisson import Poisson, Rates
 from spikeloom.observation.softplus import SoftplusHistory
 from spikeloom.priors.base import LatentPrior
@@ -38,13 +38,19 @@ SPECTRUM_TRIALS = 200
 
 
 def check_observation(config: Any) -> None:
-    """Refuse a configuration whose field "observation" names none.
+    """Refuse a configuration whose field "observation" names none, or whose field "history" nothing would read.
 
     Raises:
-        ConfigError: If it does.
+        ConfigError: If it is so.
     """
     if config.observation not in OBSERVATIONS:
         raise ConfigError(f"observation is '{config.observation}', but must be one of {', '.join(OBSERVATIONS)}.")
+    changed = [k for k, v in asdict(config.history).items() if v != getattr(HistoryConfig(), k)]
+    if changed and config.observation != "history":
+        raise ConfigError(
+            f"history.{changed[0]} is {getattr(config.history, changed[0])}, but with observation "
+            f"'{config.observation}' nothing reads it; leave it out, or set observation to history."
+        )
 
 
 class LatentModel(GenerativeModel):
@@ -159,6 +165,9 @@ class LatentModel(GenerativeModel):
         frequencies, is noted under "spectrum_ratio"; a warning says when it is off by more than a tenth in a sample
         that is large enough, of the training lengths, and was asked for no condition.
         """
+        guidance = options.get("guidance")
+        if guidance not in (None, 1) and condition is None and self.recording.variables:
+            raise ConfigError(f"guidance {guidance:g} was asked for, but no condition to follow; ask for one.")
         data = super().sample(n, *args, condition=condition, **options)
         assert data.latents is not None
         device = self.prior.mean.device

@@ -23,6 +23,8 @@ from spikeloom.priors.windows import centre_mask, centred, held, in_overlapping_
 
 PREDICTIONS = ("noise", "velocity")
 TRAINING_NOISE = ("log_snr", "step")
+STRONGEST_GUIDANCE = 100
+"""Guidance beyond this leaves no sense, and soon no finite numbers, in samples."""
 NOISE_TO_SIGNAL = (0.03, 40.0)
 """Range of noise-to-signal ratios that sampling passes through.
 
@@ -86,8 +88,8 @@ class DiffusionConfig:
             )
         if not 0 <= self.condition_dropout < 1:
             raise ConfigError(f"prior.condition_dropout is {self.condition_dropout}, but must lie in [0, 1).")
-        if not 0 <= self.guidance < math.inf:
-            raise ConfigError(f"prior.guidance is {self.guidance}, but must be a number that is not negative.")
+        if not 0 <= self.guidance <= STRONGEST_GUIDANCE:
+            raise ConfigError(f"prior.guidance is {self.guidance:g}, but must lie between 0 and {STRONGEST_GUIDANCE}.")
         if self.guidance != 1 and not self.condition_dropout:
             raise ConfigError(
                 f"prior.guidance is {self.guidance}, but needs a model that has learned to do without its condition; "
@@ -164,8 +166,10 @@ class DiffusionPrior(LatentPrior):
     def prepare(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> None:
         """Take scale and spectrum from the latents of the training trials, and how long they are, in tokens."""
         super().prepare(latents, lengths)
-        self.longest.fill_(_whole(int(lengths.max()), self.config.patch))
-        self.partial.fill_(bool((lengths % self.config.patch != 0).any()))
+        longest, patch = int(lengths.max()), self.config.patch
+        self.partial.fill_(bool((lengths % patch != 0).any()))
+        # No window may reach bins that were padding in every training trial.
+        self.longest.fill_(_whole(longest, patch) if self.config.length_mask else longest)
 
     @property
     def _marks_ends(self) -> bool:
@@ -324,7 +328,7 @@ class DiffusionPrior(LatentPrior):
             unconditioned = self.denoise(x, step, shown, free)
             return unconditioned + guidance * (conditioned - unconditioned)
 
-        free = self._told(condition.null(), lengths, drawn) if condition is not None else None
+        free = None if condition is None or not condition.known else self._told(condition.null(), lengths, drawn)
         x = torch.randn((len(lengths), drawn, len(self.mean)), generator=generator, device=self.mean.device)
         z = SAMPLERS[sampler](expected, x, grid, generator)
         z = uncentred(z, lengths, n_bins) if self.config.length_mask else z[:, :n_bins]
@@ -337,8 +341,8 @@ class DiffusionPrior(LatentPrior):
         Raises:
             ConfigError: If it is so.
         """
-        if not 0 <= guidance < math.inf:
-            raise ConfigError(f"the guidance is {guidance}, but must be a number that is not negative.")
+        if not 0 <= guidance <= STRONGEST_GUIDANCE:
+            raise ConfigError(f"the guidance is {guidance:g}, but must lie between 0 and {STRONGEST_GUIDANCE}.")
         if guidance != 1 and not self.sizes:
             raise ConfigError(f"guidance {guidance:g} was asked for, but the model has learned no condition to follow.")
         if self.config.condition_dropout or condition is None:
