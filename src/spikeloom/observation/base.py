@@ -81,7 +81,16 @@ class HistoryModel(nn.Module):
             rates: Rates of the same trials in expected counts per bin.
             lengths: Valid bins of each trial.
         """
-        valid = mask_of(lengths, counts.shape[1])[..., 0].to(counts.device)
+        device = self.gain.device
+        try:
+            self.cpu()  # wherever the model is: a fit needs double precision, which some devices (MPS) do not have
+            self._fit(counts.cpu(), rates.cpu(), lengths.cpu())
+        finally:
+            self.to(device)
+
+    def _fit(self, counts: Counts, rates: Rates, lengths: Int[Tensor, "trial"]) -> None:
+        """``fit`` on the CPU."""
+        valid = mask_of(lengths, counts.shape[1])[..., 0]
         counts = counts.masked_fill(~valid[..., None], 0)
         self._see(counts)
         n_trials, spikes, bins = len(counts), counts.sum((0, 1)).tolist(), int(lengths.sum())
@@ -89,9 +98,9 @@ class HistoryModel(nn.Module):
         for neuron, fired in enumerate(spikes):
             share = min(1.0, max(SPIKES / max(fired, 1), BINS / bins))
             wanted = math.ceil(share * n_trials)
-            chosen = torch.arange(wanted, device=counts.device) * n_trials // wanted
-            y, r, use = counts[chosen, :, neuron], rates[chosen.to(rates.device), :, neuron], valid[chosen]
-            blocks = self._blocks(y.to(self.gain.device).clamp(max=self.cap[neuron]), r.to(self.gain), use)
+            chosen = torch.arange(wanted) * n_trials // wanted
+            y, r, use = counts[chosen, :, neuron], rates[chosen, :, neuron], valid[chosen]
+            blocks = self._blocks(y.clamp(max=self.cap[neuron]), r.to(self.gain), use)
             few = [(x[:, ::FIRST].contiguous(), y[::FIRST]) for x, y in blocks]
             centre, weight = self._prior()
             locked = True
@@ -109,7 +118,7 @@ class HistoryModel(nn.Module):
                 f"the spike history of {len(set(weakened))} neurons, such as neuron {weakened[0]}, could have excited "
                 "itself without end and was weakened; samples show less bursting in these neurons than the recording.",
                 SpikeloomWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
 
     @torch.no_grad()
@@ -210,6 +219,8 @@ def newton(
 ) -> Float[Tensor, "parameter"]:
     """Minimise a convex function by Newton steps, damped (Levenberg) where a step did not descend.
 
+    Where rounding leaves a Hessian that is not positive definite, damping makes it so.
+
     Args:
         p: Where to begin.
         centre: What the quadratic penalty draws the parameters to.
@@ -224,8 +235,12 @@ def newton(
 
     (value, gradient, hessian), damping = penalised(p), 0.0
     for _ in range(MAX_STEPS):
-        damped = hessian + damping * hessian.diagonal().diag()
-        step = torch.cholesky_solve(gradient[:, None], torch.linalg.cholesky(damped))[:, 0]
+        damped = hessian + damping * hessian.diagonal().abs().diag()
+        factor, failed = torch.linalg.cholesky_ex(damped)
+        if failed:
+            damping = max(0.1, 10 * damping)
+            continue
+        step = torch.cholesky_solve(gradient[:, None], factor)[:, 0]
         if gradient @ step / 2 < TOLERANCE:
             return p - step
         there = penalised(p - step)

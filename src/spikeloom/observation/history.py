@@ -17,7 +17,7 @@ feedback of large counts saturates; and the dispersion is learned.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -213,15 +213,21 @@ class SpikeHistory(HistoryModel):
         """Negative log-likelihood of a neuron in nats, summed over bins.
 
         Theta and nu are natural parameters of the statistics y and -log y!, and theta is linear in p: the gradient is
-        the mean of the statistics minus their value, the Hessian their covariance.
+        the mean of the statistics minus their value, the Hessian their covariance. Both are centred before they are
+        squared: they are nearly collinear, and what tells them apart is far smaller than their squares.
         """
         value, gradient, hessian = p.new_zeros(()), torch.zeros_like(p), p.new_zeros(len(p), len(p))
-        k = torch.arange(int(self.cap[neuron]) + 1, dtype=self.gain.dtype, device=p.device)
+        cap = int(self.cap[neuron])
+        n = sum(len(y) for _, y in blocks)
+        middle = sum(float(y.sum(dtype=torch.float64)) for _, y in blocks) / max(n, 1)
+        k = torch.arange(cap + 1, dtype=p.dtype if cap > WIDE else self.gain.dtype, device=p.device)
         log_factorial, weights = torch.lgamma(k + 1), p.to(k.dtype)
+        k, log_factorial = k - middle, log_factorial - math.lgamma(middle + 1)  # the law knows no such constants
         statistics = torch.stack([k, log_factorial, k * k, k * log_factorial, log_factorial**2])
-        for x, y in blocks:
+        for x, y in pieces(blocks, ENTRIES // (cap + 1)):
             at = slice(len(p) - 1 - len(x), -1)
-            theta, f = weights[at] @ x, log_factorial[y.long()]
+            x, y, f = x.to(k.dtype), y.to(k.dtype) - middle, log_factorial[y.long()]
+            theta = weights[at] @ x
             log_p = torch.outer(k, theta) - (weights[-1] * log_factorial)[:, None]
             log_z = log_p.logsumexp(0)
             mean_y, mean_f, yy, yf, ff = statistics @ log_p.sub_(log_z).exp_()
@@ -249,3 +255,9 @@ class SpikeHistory(HistoryModel):
         log_p = theta[..., None] * k - self.dispersion[neuron] * torch.lgamma(k + 1)
         above = log_p.softmax(-1) @ k > m
         return bool((above[:, 1:] & ~above[:, :-1]).any())
+
+
+def pieces(blocks: list[Block], size: int) -> Iterator[Block]:
+    """The same bins in blocks of at most this size."""
+    for x, y in blocks:
+        yield from zip(x.split(max(size, 1), dim=1), y.split(max(size, 1)))
