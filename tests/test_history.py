@@ -3,11 +3,13 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spikeloom import SpikeData, fit_history, redrawn
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.observation.base import newton
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
@@ -392,11 +394,28 @@ def test_published_fits_warn_of_counts_that_they_cannot_draw():
         made.fit(counts, rates, lengths)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a second device")
+@pytest.mark.parametrize("law", [SoftplusHistory(2), SpikeHistory(2, HistoryConfig(), bin_s=0.01)])
+def test_laws_on_another_device_are_fitted_and_drawn(law):
+    rates = smooth_rates(40, 30, 2, 0.5)
+    counts = torch.poisson(rates, generator=seeded()).int().clamp(max=5)
+    law.to("cuda").fit(counts.cuda(), rates.cuda(), torch.full((40,), 30).cuda())
+    assert {value.device.type for value in law.state_dict().values()} == {"cuda"}
+    trials = SpikeData(counts.numpy(), bin_s=0.01, rates=rates.numpy())
+    assert redrawn(trials, law).counts.sum() > 0
+
+
+@pytest.mark.parametrize("made", [softplus_model(1, 2, filters=[0.8]), model(1, 2, filters=[0.8], dispersion=[0.7])])
+def test_the_mean_is_that_of_draws(made):
+    rates = torch.full((1, 2, 1), 1.7)
+    quiet = torch.zeros(1, 2, 1, dtype=torch.int32)
+    drawn = made.sample(rates.expand(20_000, 2, 1), seeded()).float()[..., 0]
+    spiked = drawn[drawn[:, 0] == 2, 1].mean()
+    assert float(made.mean(quiet, rates)[0, 0, 0]) == pytest.approx(float(drawn[:, 0].mean()), abs=0.02)
+    assert float(made.mean(quiet + 2, rates)[0, 1, 0]) == pytest.approx(float(spiked), abs=0.03)
+
+
 def test_rates_of_any_program_can_be_redrawn():
-    import numpy as np
-
-    from spikeloom import HistoryConfig, SpikeData, fit_history, redrawn
-
     rates = smooth_rates(80, 30, 3, 0.5)
     true = model(3, filters=[-2.0, -1.0])
     lengths = np.arange(80) % 20 + 11

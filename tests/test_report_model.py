@@ -180,7 +180,8 @@ def test_the_published_history_is_judged_too(run, data):
     laws = [poisson.logpmf(test.counts, mean)[test.valid].sum() for mean in (np.logaddexp(0, drive), rates)]
     drawing = spike_drawing(model, test)
     assert drawing.gain.value == pytest.approx((laws[0] - laws[1]) / test.counts.sum() / np.log(2), rel=1e-3)
-    assert (drawing.beyond, drawing.dispersion) == (0, None)
+    assert (drawing.beyond, drawing.dispersion) == ((test.counts[test.valid] > 5).sum(), None)
+    assert drawing.beyond > 0
     assert (drawing.response[0] > 1).all()
     np.testing.assert_allclose(drawing.response[1:], 1, rtol=1e-5)
 
@@ -344,7 +345,8 @@ def test_a_report_of_a_run_has_the_panels_that_belong_to_it(run, data, others_un
 
 @pytest.mark.filterwarnings("ignore:the power of the sampled latents")
 def test_models_without_either_have_no_such_panels(run, data, others_undrawn, tmp_path):
-    config = preset_config("gaussian", TINY | {"observation": "poisson"}, max_steps=2)
+    changes = {"autoencoder": TINY["autoencoder"], "observation": "poisson"}
+    config = preset_config("gaussian", changes, max_steps=2)
     model = start_run(str(run.parent / "toy.npz"), "gaussian", tmp_path / "run", config=config)
     test = held_out(data)
     assert spike_drawing(model, test) is None

@@ -22,8 +22,6 @@ CHUNK = 16
 FOLDS = 5
 """Parts in which counts are hidden, so that each is given a rate that has not seen it."""
 SEED = 11
-BOUNDLESS = 2**31 - 1
-"""Stands for the largest count of a law that has none."""
 
 
 @torch.no_grad()
@@ -39,15 +37,17 @@ def spike_drawing(model: GenerativeModel, held_out: SpikeData) -> Drawing | None
     parts = [unseen_rates(model, batch[i : i + CHUNK], generator) for i in range(0, len(batch), CHUNK)]
     terms = [nll(history, counts, rates) for counts, rates in zip(batch.counts.split(CHUNK), parts)]
     mean = torch.from_numpy(model.recording.mean_counts).to(parts[0])
-    cap = history.cap if isinstance(history, SpikeHistory) else torch.full_like(history.cap, BOUNDLESS)
-    tensors = torch.cat(parts), torch.cat(terms), mean, cap, spike_response(history, mean)
+    tensors = torch.cat(parts), torch.cat(terms), mean, history.cap, spike_response(history, mean)
     rates, terms, mean, cap, response = (values.cpu().numpy() for values in tensors)
     dispersion = history.dispersion.cpu().numpy() if isinstance(history, SpikeHistory) else None
     return Drawing.judged(held_out, rates, terms, mean, cap, response, dispersion)
 
 
 def nll(history: History, counts: Counts, rates: Rates) -> Rates:
-    """Negative log-likelihood of each count, in nats, with the true factorial."""
+    """Negative log-likelihood of each count, in nats, with the true factorial.
+
+    That of the published history is of the law before the cut at its cap, as its objective is; draws are cut.
+    """
     result = history.nll(counts, rates)
     if isinstance(history, SoftplusHistory):  # the published objective has Stirling's
         stirling = Poisson().nll(counts, torch.ones_like(rates)) - 1
@@ -81,9 +81,5 @@ def spike_response(history: History, mean: Float[Tensor, "neuron"]) -> Float[Ten
     lags = len(history.filters)
     counts = torch.zeros(lags + 1, lags + 1, len(mean), dtype=torch.long, device=mean.device)
     counts[range(1, lags + 1), range(lags - 1, -1, -1)] = 1  # the first row has no spike
-    expected = torch.zeros(lags + 1, len(mean), device=mean.device)
-    for count in range(1, int(history.cap.max()) + 1):
-        counts[:, -1] = count
-        probability = (-nll(history, counts, mean.expand(counts.shape))[:, -1]).exp()
-        expected += count * probability * (count <= history.cap)
+    expected = history.mean(counts, mean.expand(counts.shape))[:, -1]
     return expected[1:] / expected[0]

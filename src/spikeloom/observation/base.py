@@ -19,16 +19,13 @@ from torch import Tensor, nn
 
 from spikeloom.batch import mask_of
 from spikeloom.errors import SpikeloomWarning
+from spikeloom.observation.poisson import EPSILON, Counts, Rates
 
-Counts = Integer[Tensor, "trial time neuron"]
-Rates = Float[Tensor, "trial time neuron"]
 Block = tuple[Float[Tensor, "_column _row"], Float[Tensor, "_row"]]
 """Regressors and counts of some bins of one neuron."""
 Loss = tuple[Float[Tensor, ""], Float[Tensor, "parameter"], Float[Tensor, "parameter parameter"]]
 """A value with its gradient and its Hessian."""
 
-EPSILON = 1e-8
-"""Keeps the logarithm of a vanishing rate finite."""
 SILENT = -1e6
 """What stands for the logarithm of a rate of 0: no history lifts it."""
 SPIKES, BINS = 10_000, 50_000
@@ -150,6 +147,10 @@ class HistoryModel(nn.Module):
 
     def sample(self, rates: Rates, generator: torch.Generator) -> Counts:
         """Draw counts bin by bin, each trial from an empty past; where the rate is 0, as in padding, it is silent."""
+        raise NotImplementedError  # every law defines it
+
+    def mean(self, counts: Counts, rates: Rates) -> Rates:
+        """Expected count of each bin, cut at the cap, given the rates and the true counts before it."""
         raise NotImplementedError  # every law defines it
 
     def _past(self, counts: Tensor) -> Tensor:

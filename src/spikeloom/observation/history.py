@@ -25,7 +25,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spikeloom.errors import ConfigError
-from spikeloom.observation.base import Block, Counts, HistoryModel, Loss, Rates
+from spikeloom.observation.base import Block, HistoryModel, Loss
+from spikeloom.observation.poisson import Counts, Rates
 
 SPAN_S = 0.1
 """Past that a neuron sees unless told otherwise, in seconds."""

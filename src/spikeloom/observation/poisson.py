@@ -1,4 +1,4 @@
-"""Observation models: how rates become counts, and how likely counts are under rates."""
+"""Poisson counts, and what all observation models share: the shapes of counts and rates."""
 
 from __future__ import annotations
 

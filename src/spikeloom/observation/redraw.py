@@ -55,7 +55,8 @@ def redrawn(generated: SpikeData, law: HistoryModel | Poisson, seed: int = 0) ->
             f"the trials have rates of {generated.n_neurons} neurons, but the spike history was fitted on "
             f"{len(law.gain)}; redraw trials of the same neurons."
         )
-    drawn = law.sample(rates, torch.Generator().manual_seed(seed)).numpy()
+    device = law.gain.device if isinstance(law, HistoryModel) else rates.device
+    drawn = law.sample(rates.to(device), torch.Generator(device).manual_seed(seed)).cpu().numpy()
     return replace(generated, counts=drawn, provenance={**generated.provenance, "redrawn_by": type(law).__name__})
 
 

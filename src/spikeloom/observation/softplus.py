@@ -18,8 +18,8 @@ from torch import Tensor
 
 from spikeloom.batch import mask_of
 from spikeloom.errors import DataError, SpikeloomWarning
-from spikeloom.observation.base import EPSILON, Block, Counts, HistoryModel, Loss, Rates
-from spikeloom.observation.poisson import Poisson
+from spikeloom.observation.base import Block, HistoryModel, Loss
+from spikeloom.observation.poisson import EPSILON, Counts, Poisson, Rates
 
 PAST, CAP = 20, 5
 """Past bins and largest count as published; the bins were of 5 ms."""
@@ -77,6 +77,13 @@ class SoftplusHistory(HistoryModel):
         It is that of the Poisson law before the cut, as published. The first bin sees an empty past.
         """
         return Poisson().nll(counts, F.softplus(self._sum(counts, rates)))
+
+    def mean(self, counts: Counts, rates: Rates) -> Rates:
+        """Expected count of each bin after the cut, given the rates and the true counts before it."""
+        lam = F.softplus(self._sum(counts, rates))
+        cap = self.cap.to(lam.dtype).expand(lam.shape)
+        below = lam * torch.special.gammaincc((cap - 1).clamp(min=1), lam) * (cap > 1)
+        return below + cap * torch.special.gammainc(cap, lam)
 
     @torch.no_grad()
     def sample(self, rates: Rates, generator: torch.Generator) -> Counts:

@@ -45,9 +45,7 @@ def drawn(drawing: Drawing, held_out: SpikeData, generated: SpikeData) -> Panel:
             f"{low} and {high}."
         )
     if drawing.beyond:
-        seen.append(
-            f"Held-out counts above the largest training count, which history all but rules out: {drawing.beyond}."
-        )
+        seen.append(f"Held-out counts above the largest that spike history draws: {drawing.beyond}.")
     rows = [
         ("Poisson draws", _plus_minus(drawing.poisson)),
         ("spike history", _plus_minus(drawing.history)),
