@@ -29,11 +29,11 @@ def reaches(tmp_path_factory):
     """Trials of different lengths, with an angle and a velocity under two names each."""
     rng = np.random.default_rng(0)
     data = SpikeData(
-        counts(),
+        rng.poisson(0.4, (24, 26, 4)),
         bin_s=0.02,
-        lengths=rng.integers(9, 21, 24),
+        lengths=rng.integers(14, 27, 24),
         trials=pd.DataFrame({"reach_angle": rng.uniform(-180, 180, 24), "cue": rng.uniform(-3, 3, 24)}),
-        signals={name: Signal(rng.normal(size=(24, 20, 2)), "m/s", ("x", "y")) for name in ("hand_vel", "cursor_vel")},
+        signals={name: Signal(rng.normal(size=(24, 26, 2)), "m/s", ("x", "y")) for name in ("hand_vel", "cursor_vel")},
     )
     path = tmp_path_factory.mktemp("reaches") / "reaches.npz"
     save(data, path)
@@ -41,6 +41,10 @@ def reaches(tmp_path_factory):
 
 
 class TestFit:
+    def test_trials_too_short_for_the_published_history_are_refused_before_training(self, refused, toy):
+        line = refused("fit", toy, "--observation", "published_history", "--out", "run")
+        assert "the longest training trial has 20 bins" in line
+
     def test_the_run_folder_is_complete(self, run, toy):
         folder = Path(run)
         assert {p.name for p in folder.iterdir()} == {

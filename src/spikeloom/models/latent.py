@@ -114,7 +114,9 @@ class LatentModel(GenerativeModel):
         observation.calibrate(torch.cat(parts), trials.lengths, mean, generator)
 
     def check_trainable(self, data: SpikeData) -> None:
-        """Refuse what any model refuses, and conditions that the prior cannot deal with."""
+        """Refuse what any model refuses, and conditions or trials that a part of this one cannot deal with."""
+        if isinstance(self.observation, SoftplusHistory):
+            self.observation.check(int(data.split("train").lengths.max()))
         for name in ("train", "val") if self.recording.variables else ():
             self.prior.check(condition_of(data.split(name), self.recording.variables))
         super().check_trainable(data)

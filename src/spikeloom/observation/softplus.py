@@ -53,12 +53,7 @@ class SoftplusHistory(HistoryModel):
         Raises:
             DataError: If no trial is longer than the past.
         """
-        longest = int(lengths.max())
-        if longest <= self.first_bin:
-            raise DataError(
-                f"the longest training trial has {longest} bins, but the published spike history is fitted on trials "
-                f"of more than {self.first_bin}; cut longer trials, or use `--observation history`."
-            )
+        self.check(int(lengths.max()))
         valid = mask_of(lengths, counts.shape[1]).to(counts.device)
         above = int(((counts > self.cap.to(counts.device)) & valid).sum())
         if above:
@@ -70,6 +65,21 @@ class SoftplusHistory(HistoryModel):
                 stacklevel=2,
             )
         super().fit(counts, rates, lengths)
+
+    def check(self, longest: int) -> None:
+        """Refuse a recording in which no trial is longer than the past.
+
+        Args:
+            longest: Bins of the longest training trial.
+
+        Raises:
+            DataError: If it is so.
+        """
+        if longest <= self.first_bin:
+            raise DataError(
+                f"the longest training trial has {longest} bins, but the published spike history is fitted on trials "
+                f"of more than {self.first_bin}; cut longer trials, or use `--observation history`."
+            )
 
     def nll(self, counts: Counts, rates: Rates) -> Rates:
         """Negative log-likelihood of each count in nats, given the rates and the true counts before it.
