@@ -217,6 +217,23 @@ def test_unknown_sampler_or_steps_at_sampling_are_refused():
         prior.sample(torch.tensor([4]), generator(), steps=2000)
 
 
+def trained_on(latents, lengths, steps):
+    """A small denoiser of tokens of four bins, briefly trained."""
+    prior = DiffusionPrior(2, DiffusionConfig(channels=32, blocks=2, state=8, patch=4))
+    prior.prepare(latents, lengths)
+    ragged = bool((lengths < latents.shape[1]).any())
+    scaled = Batch(lengths, ragged, latents=prior.normalised(latents, lengths))
+    optimizer = torch.optim.AdamW(prior.parameters())
+    draws = generator()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 4e-3 * (1 - step / steps)
+        prior.loss(scaled[torch.randint(len(lengths), (64,), generator=draws)], draws).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return prior.eval()
+
+
 @pytest.mark.filterwarnings("ignore:the power of the sampled latents")
 def test_the_end_of_a_sample_of_another_length_keeps_its_variance():
     """Tokens of four bins, trained on whole tokens only: the last, partial token of another length must not fade."""
@@ -225,19 +242,7 @@ def test_the_end_of_a_sample_of_another_length_keeps_its_variance():
     covariance = torch.exp(-0.5 * ((torch.arange(n_bins)[:, None] - torch.arange(n_bins)) / 4.0) ** 2)
     factor = torch.linalg.cholesky(covariance + 1e-3 * torch.eye(n_bins))
     z = torch.einsum("ts,nsd->ntd", factor, torch.randn(n, n_bins, 2))
-    prior = DiffusionPrior(2, DiffusionConfig(channels=32, blocks=2, state=8, patch=4))
-    lengths = torch.full((n,), n_bins)
-    prior.prepare(z, lengths)
-    scaled = Batch(lengths, False, latents=prior.normalised(z, lengths))
-    optimizer = torch.optim.AdamW(prior.parameters())
-    draws = generator()
-    for step in range(600):
-        for group in optimizer.param_groups:
-            group["lr"] = 4e-3 * (1 - step / 600)
-        prior.loss(scaled[torch.randint(n, (64,), generator=draws)], draws).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    prior.eval()
+    prior = trained_on(z, torch.full((n,), n_bins), steps=600)
     with torch.no_grad():
         for other in (33, 34, 30):
             sample = prior.sample(torch.full((400,), other), generator(1))
@@ -251,18 +256,7 @@ def test_what_happens_at_the_end_of_a_trial_is_learned_at_every_length():
     lengths = torch.randint(13, n_bins + 1, (n,))
     rise = torch.exp(-0.5 * (lengths[:, None] - 1 - torch.arange(n_bins)) / 1.0).clamp(max=1.0)
     z = torch.stack([rise, -rise], dim=2) * mask_of(lengths, n_bins) + 0.1 * torch.randn(n, n_bins, 2)
-    prior = DiffusionPrior(2, DiffusionConfig(channels=32, blocks=2, state=8, patch=4))
-    prior.prepare(z, lengths)
-    scaled = Batch(lengths, True, latents=prior.normalised(z, lengths))
-    optimizer = torch.optim.AdamW(prior.parameters())
-    draws = generator()
-    for step in range(400):
-        for group in optimizer.param_groups:
-            group["lr"] = 4e-3 * (1 - step / 400)
-        prior.loss(scaled[torch.randint(n, (64,), generator=draws)], draws).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    prior.eval()
+    prior = trained_on(z, lengths, steps=400)
     with torch.no_grad():
         for length in (16, 17, 18, 19):
             sample = prior.sample(torch.full((200,), length), generator(1))
