@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,14 +17,13 @@ from spikeloom.errors import ConfigError
 from spikeloom.nets.blocks import Mask, Norm
 from spikeloom.nets.denoiser import Denoiser
 from spikeloom.nets.ssm import KERNELS
-from spikeloom.priors.base import LatentPrior, Latents
+from spikeloom.priors.base import Latents
+from spikeloom.priors.conditional import ConditionalPrior, Told, check_condition_fields
 from spikeloom.priors.samplers import SAMPLERS, TRAINING_STEPS, Grid, NoiseSchedule
 from spikeloom.priors.windows import centre_mask, centred, held, in_overlapping_windows, uncentred
 
 PREDICTIONS = ("noise", "velocity")
 TRAINING_NOISE = ("log_snr", "step")
-STRONGEST_GUIDANCE = 100
-"""Guidance beyond this leaves no sense, and soon no finite numbers, in samples."""
 NOISE_TO_SIGNAL = (0.03, 40.0)
 """Range of noise-to-signal ratios that sampling passes through.
 
@@ -86,15 +85,7 @@ class DiffusionConfig:
             raise ConfigError(
                 f"prior.sampling_steps is {self.sampling_steps}, but must lie between 1 and {TRAINING_STEPS}."
             )
-        if not 0 <= self.condition_dropout < 1:
-            raise ConfigError(f"prior.condition_dropout is {self.condition_dropout}, but must lie in [0, 1).")
-        if not 0 <= self.guidance <= STRONGEST_GUIDANCE:
-            raise ConfigError(f"prior.guidance is {self.guidance:g}, but must lie between 0 and {STRONGEST_GUIDANCE}.")
-        if self.guidance != 1 and not self.condition_dropout:
-            raise ConfigError(
-                f"prior.guidance is {self.guidance}, but needs a model that has learned to do without its condition; "
-                "set prior.condition_dropout, for example to 0.1."
-            )
+        check_condition_fields(self)
         if self.state < 2 or self.state % 2:
             raise ConfigError(f"prior.state is {self.state}, but must be a positive even number.")
         for name, value in (("huber", self.huber), ("clamp", self.clamp)):
@@ -107,19 +98,7 @@ class DiffusionConfig:
             )
 
 
-class Told(NamedTuple):
-    """What the network is told besides the noisy latents: a vector for each trial, and one for each bin."""
-
-    static: Float[Tensor, "trial static"] | None = None
-    aligned: Float[Tensor, "trial time aligned"] | None = None
-
-    def in_windows(self, bins: Int[Tensor, "number time"]) -> Told:
-        """The same for windows of the trials."""
-        static = None if self.static is None else self.static.repeat_interleave(len(bins), dim=0)
-        return Told(static, None if self.aligned is None else self.aligned[:, bins].flatten(0, 1))
-
-
-class DiffusionPrior(LatentPrior):
+class DiffusionPrior(ConditionalPrior):
     """Denoising diffusion over latent sequences (LDNS, Kapoor et al. 2024, Section 3.2).
 
     Args:
@@ -128,22 +107,15 @@ class DiffusionPrior(LatentPrior):
         sizes: Features of the variables that samples can be asked for.
     """
 
+    config: DiffusionConfig
     signal: Tensor
     noise: Tensor
     longest: Tensor
     partial: Tensor
 
     def __init__(self, size: int, config: DiffusionConfig, sizes: ConditionSizes | None = None):
-        super().__init__(size)
-        self.config = config
-        self.sizes = sizes or ConditionSizes()
-        if config.guidance != 1 and not self.sizes:
-            raise ConfigError(
-                f"prior.guidance is {config.guidance:g}, but the model has no condition to follow; name some in "
-                "condition_on, or leave the guidance at 1."
-            )
-        # A model that learns to do without a variable is told, by one more feature, whether it is known.
-        static, aligned = (sum(s) + (len(s) if config.condition_dropout else 0) for s in self.sizes.all)
+        super().__init__(size, config, sizes)
+        static, aligned = self.told_sizes
         self.schedule = NoiseSchedule()
         self.network = Denoiser(
             size,
@@ -183,10 +155,8 @@ class DiffusionPrior(LatentPrior):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
         """Error of the prediction at a random step for every trial, over valid bins."""
-        z, lengths, condition = batch.latents, batch.lengths, batch.condition
+        z, lengths, condition = batch.latents, batch.lengths, self.forgetful(batch.condition, generator)
         assert z is not None
-        if condition is not None and self.config.condition_dropout:
-            condition = condition.dropped(self.config.condition_dropout, generator)
         if self.config.length_mask:
             window = int(self.longest)
             shown, counted = None, centre_mask(lengths, window)
@@ -211,19 +181,12 @@ class DiffusionPrior(LatentPrior):
 
     def _told(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> Told:
         """What the network is told of trials that lie in ``n_bins``: their condition, and where they are."""
-        static, aligned = None, []
-        if condition is not None:
-            static = condition.static
-            aligned.append(condition.aligned)
-            if self.config.condition_dropout:
-                static = torch.cat([static, condition.static_known.float()], dim=1)
-                known = condition.aligned_known[:, None].float()
-                aligned.append(known.expand(-1, condition.aligned.shape[1], -1))
-        placed = centred if self.config.length_mask else held
-        aligned = [placed(values, lengths, n_bins) for values in aligned]
-        if self.config.length_mask:
-            aligned.append(centre_mask(lengths, n_bins).float())
-        return Told(static, torch.cat(aligned, dim=2) if aligned else None)
+        static, aligned = self.told(condition)
+        if not self.config.length_mask:
+            return Told(static, None if aligned is None else held(aligned, lengths, n_bins))
+        inside = centre_mask(lengths, n_bins).float()
+        placed = [] if aligned is None else [centred(aligned, lengths, n_bins)]
+        return Told(static, torch.cat([*placed, inside], dim=2))
 
     def _training_levels(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Diffusion step, signal scale and noise scale for each trial of a batch."""
@@ -334,29 +297,6 @@ class DiffusionPrior(LatentPrior):
         z = uncentred(z, lengths, n_bins) if self.config.length_mask else z[:, :n_bins]
         z = z * mask_of(lengths, n_bins)
         return z if self.config.clamp is None else z.clamp(-self.config.clamp, self.config.clamp)
-
-    def check(self, condition: Condition | None, guidance: float = 1.0) -> None:
-        """Refuse guidance without a condition, and missing values where no trial was trained without them.
-
-        Raises:
-            ConfigError: If it is so.
-        """
-        if not 0 <= guidance <= STRONGEST_GUIDANCE:
-            raise ConfigError(f"the guidance is {guidance:g}, but must lie between 0 and {STRONGEST_GUIDANCE}.")
-        if guidance != 1 and not self.sizes:
-            raise ConfigError(f"guidance {guidance:g} was asked for, but the model has learned no condition to follow.")
-        if self.config.condition_dropout or condition is None:
-            return
-        if guidance != 1:
-            raise ConfigError(
-                f"guidance {guidance:g} was asked for, but the model was trained with condition_dropout 0 and cannot "
-                "do without its condition; fit one with --prior.condition_dropout 0.1."
-            )
-        if not condition.complete:
-            raise ConfigError(
-                "with condition_dropout 0 every trial needs a value of every condition, in training and in sampling; "
-                "give them all, or fit with --prior.condition_dropout 0.1."
-            )
 
     def _scales(self, step: float) -> tuple[float, float]:
         """Signal and noise scale at a fractional step, interpolated in log-SNR."""
