@@ -12,7 +12,7 @@ from spikeloom.run import Run
 if TYPE_CHECKING:
     from spikeloom.models.base import GenerativeModel
 
-MODELS = {"ldns": "ldns:LDNS", "gaussian": "gaussian:GaussianLatents"}
+MODELS = {"ldns": "ldns:LDNS", "eag": "eag:EAG", "gaussian": "gaussian:GaussianLatents"}
 """Where each model lives; a module is imported when its model is asked for."""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 Counts = Integer[Tensor, "trial time neuron"]
@@ -13,6 +14,23 @@ Rates = Float[Tensor, "trial time neuron"]
 
 EPSILON = 1e-8
 """Keeps the logarithm of a vanishing rate finite."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Counts that were recorded, around which others are drawn.
+
+    Attributes:
+        counts: Recorded counts; what is not known is ignored.
+        known: Bins in which they are known.
+    """
+
+    counts: Counts
+    known: Bool[Tensor, "trial time"]
+
+    def kept(self, drawn: Counts) -> Counts:
+        """Drawn counts, or the recorded ones where they are known."""
+        return torch.where(self.known[..., None], self.counts.to(drawn.dtype), drawn)
 
 
 class Poisson(nn.Module):
@@ -30,6 +48,7 @@ class Poisson(nn.Module):
         factorial = torch.cat([stirling.new_zeros(2), stirling])[counts.int()]
         return rates - counts * (rates + EPSILON).log() + factorial
 
-    def sample(self, rates: Rates, generator: torch.Generator) -> Counts:
-        """Draw counts."""
-        return torch.poisson(rates.float(), generator=generator).to(torch.int32)
+    def sample(self, rates: Rates, generator: torch.Generator, seen: Seen | None = None) -> Counts:
+        """Draw counts, where they were not seen."""
+        drawn = torch.poisson(rates.float(), generator=generator).to(torch.int32)
+        return drawn if seen is None else seen.kept(drawn)

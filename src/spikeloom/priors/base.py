@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spikeloom.batch import Batch, mask_of
 from spikeloom.condition import Condition
 
 Latents = Float[Tensor, "trial time latent"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Latents that a sample has to keep.
+
+    Attributes:
+        latents: Their values; what is not known may be anything finite.
+        known: Where they are to be kept.
+    """
+
+    latents: Latents
+    known: Bool[Tensor, "trial time"]
+
 
 BANDS = 3
 """Thirds of the frequency axis in which spectra of latents are compared."""
@@ -27,6 +44,8 @@ class LatentPrior(nn.Module):
         size: Number of latent channels.
     """
 
+    fills_in: ClassVar[bool] = False
+    """Whether it can draw the rest of trials of which a part is given."""
     mean: Tensor
     std: Tensor
     band_power: Tensor
@@ -76,11 +95,17 @@ class LatentPrior(nn.Module):
         lengths: Int[Tensor, "trial"],
         generator: torch.Generator,
         condition: Condition | None = None,
+        given: Given | None = None,
         **options: object,
     ) -> Latents:
-        """Latents of new trials of the given lengths, in the units of the autoencoder; zero in the padding."""
+        """Latents of new trials of the given lengths, in the units of the autoencoder; zero in the padding.
+
+        With ``given`` latents of as many bins, in the same units, for a prior that fills in, the rest of these trials.
+        """
         n_bins = int(lengths.max())
         mask = mask_of(lengths, n_bins)
+        if given is not None:
+            options["given"] = Given(self.normalised(given.latents, lengths), given.known)
         return (self.draw(lengths, n_bins, generator, condition, **options) * self.std + self.mean) * mask
 
     def spectrum_ratio(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor, "band"]:

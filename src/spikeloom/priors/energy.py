@@ -1,0 +1,443 @@
+"""Energy-based autoregression: hidden latents are filled in, many at a time, by a generator scored by its energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from spikeloom.batch import Batch, mask_of
+from spikeloom.condition import Condition, ConditionSizes
+from spikeloom.errors import ConfigError
+from spikeloom.nets.generator import Generator
+from spikeloom.nets.transformer import POSITIONS, MaskedTransformer
+from spikeloom.priors.base import Given, Latents
+from spikeloom.priors.conditional import ConditionalPrior, Told, check_condition_fields
+from spikeloom.priors.energy_score import energy_score
+from spikeloom.priors.masking import LAWS, ORDERS, masked_share, reveal_rank, revealed_after
+from spikeloom.priors.windows import held
+
+MOST_STEPS = 1000
+"""More passes than any trial has tokens help nobody."""
+PIECES_IN, PIECES_OF = 0.25, 0.2
+"""Share of trials in which hidden tokens are shown in part, and of their hidden tokens.
+
+Bins that are given to be continued need not end where a token does.
+"""
+DIAGNOSED = 32
+"""Trials drawn to look at their increments while training goes on."""
+WEAKEST = 1e-3
+"""Deviation, over the largest, below which a direction of the tokens is taken for noise of that deviation."""
+
+
+@dataclass(frozen=True)
+class EnergyConfig:
+    """Size of the transformer and its generator, how they learn, and how they sample."""
+
+    width: int = 128
+    """Width of the transformer."""
+    layers: int = 4
+    """Blocks of the transformer."""
+    heads: int = 4
+    """Attention heads."""
+    dropout: float = 0.0
+    """Dropout in the transformer."""
+    positions: str = "rotary"
+    """How attention knows positions: rotary (distances) or learned (one vector for each token, as in EAR)."""
+    reach: int = 3
+    """Tokens on either side that a convolution in each block mixes; 0 for none (as published)."""
+    buffers: int = 8
+    """Tokens in front of a trial that carry what is asked of all of it."""
+    patch: int = 4
+    """Neighbouring bins that form one token; 1 as published."""
+    head_width: int = 128
+    """Width of the generator."""
+    head_blocks: int = 3
+    """Blocks of the generator."""
+    noise: int = 32
+    """Uniform noise values that enter the generator's norms."""
+    direct_noise: bool = True
+    """Add Gaussian noise to each direction of a token, scaled by its context; without it (as published) the generator
+    has to make all scatter from its norms."""
+    whitening: float = 0.5
+    """Tokens are scored along their principal directions, each divided by its deviation to this power; 0 scores them
+    as they are (as published)."""
+    samples: int = 4
+    """Samples of a token in the loss; 2 as published."""
+    exponent: float = 1.0
+    """Exponent of distances in the energy score, in (0, 2)."""
+    mask_law: str = "cosine"
+    """Share of a trial that is hidden in training: cosine (all that sampling passes through) or narrow (0.7 to 1, as
+    published)."""
+    spread_masks: float = 0.5
+    """Share of training trials whose hidden tokens are spread evenly instead of drawn at random; 0 as published."""
+    order: str = "spread"
+    """Order in which samples are revealed: spread (golden ratio) or random (as published)."""
+    head_learning_rate: float = 0.5
+    """Learning rate of the generator over that of the transformer."""
+    condition_dropout: float = 0.1
+    """Probability with which a trial's condition, and each variable of it, is hidden in training; 0 makes a model that
+    always has to be given its condition, and knows no guidance."""
+    guidance: float = 1.0
+    """How strongly samples follow their condition: 1 is the learned distribution, more exaggerates it, the more so the
+    more of a trial is revealed."""
+    temperature: float = 1.0
+    """Factor on the noise of the generator in sampling; below 1, trials vary less than recorded ones."""
+    sampling_steps: int = 16
+    """Network passes per sample."""
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("positions", self.positions, POSITIONS),
+            ("mask_law", self.mask_law, LAWS),
+            ("order", self.order, ORDERS),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"prior.{name} is '{value}', but must be one of {', '.join(allowed)}.")
+        for name, least in (
+            ("layers", 1),
+            ("heads", 1),
+            ("reach", 0),
+            ("buffers", 1),
+            ("patch", 1),
+            ("head_width", 1),
+            ("head_blocks", 1),
+            ("noise", 1),
+            ("samples", 2),
+        ):
+            if getattr(self, name) < least:
+                raise ConfigError(f"prior.{name} is {getattr(self, name)}, but must be at least {least}.")
+        if self.width < 1 or self.width % (2 * self.heads):
+            raise ConfigError(
+                f"prior.width is {self.width}, but must be a multiple of twice the {self.heads} heads of prior.heads."
+            )
+        if not 0 < self.exponent < 2:
+            raise ConfigError(
+                f"prior.exponent is {self.exponent}, but must lie between 0 and 2 (at 2 only means are learned)."
+            )
+        for name in ("dropout", "spread_masks", "whitening"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"prior.{name} is {getattr(self, name)}, but must lie in [0, 1].")
+        if not self.head_learning_rate > 0:
+            raise ConfigError(f"prior.head_learning_rate is {self.head_learning_rate}, but must be positive.")
+        if not self.temperature >= 0:
+            raise ConfigError(f"prior.temperature is {self.temperature}, but must not be negative.")
+        if not 1 <= self.sampling_steps <= MOST_STEPS:
+            raise ConfigError(f"prior.sampling_steps is {self.sampling_steps}, but must lie in 1 to {MOST_STEPS}.")
+        check_condition_fields(self)
+
+
+class Scores(NamedTuple):
+    """What a batch of hidden tokens says of the generator.
+
+    Attributes:
+        loss: The energy score.
+        distance: Mean distance of a sample to the truth.
+        spread: Mean distance of two samples.
+    """
+
+    loss: Float[Tensor, ""]
+    distance: Float[Tensor, ""]
+    spread: Float[Tensor, ""]
+
+
+class EnergyPrior(ConditionalPrior):
+    """Masked autoregression over latents with an energy score (EAG, Ge et al. 2025, arXiv 2511.17606).
+
+    A transformer sees the known tokens of a trial; for each hidden one a small generator turns its context and noise
+    into a sample, and learns by the energy score, which is lowest when samples have the distribution of the truth. A
+    trial is drawn in a few passes, each of which reveals some tokens for the next.
+
+    Args:
+        size: Number of latent channels.
+        config: Networks, loss and sampler.
+        sizes: Features of the variables that samples can be asked for.
+        bins: Bins of the longest trial, for learned positions.
+    """
+
+    config: EnergyConfig
+    to_code: Tensor
+    from_code: Tensor
+    code_std: Tensor
+    longest: Tensor
+    partial: Tensor
+    increment: Tensor
+    fills_in = True
+
+    def __init__(self, size: int, config: EnergyConfig, sizes: ConditionSizes | None = None, bins: int = 1):
+        super().__init__(size, config, sizes)
+        static, aligned = self.told_sizes
+        patch, token = config.patch, config.patch * size
+        # A token of several bins has two marks for each, whether it is known and whether it is valid; a single bin is
+        # not there when it is not valid.
+        marks = 2 * patch if patch > 1 else 1
+        positions = -(-bins // patch) if config.positions == "learned" else 0
+        self.network = MaskedTransformer(
+            token + marks + aligned * patch,
+            config.width,
+            config.layers,
+            config.heads,
+            config.buffers,
+            positions,
+            config.dropout,
+            static,
+            config.reach,
+        )
+        self.head = Generator(
+            config.width, config.head_width, config.head_blocks, config.noise, token, config.direct_noise
+        )
+        self.register_buffer("to_code", torch.eye(token))
+        self.register_buffer("from_code", torch.eye(token))
+        self.register_buffer("code_std", torch.ones(token))
+        self.register_buffer("longest", torch.tensor(0))
+        self.register_buffer("partial", torch.tensor(False))
+        self.register_buffer("increment", torch.tensor(1.0))
+
+    # -- learning ------------------------------------------------------------------------------------------------
+
+    def prepare(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> None:
+        """Take scale, spectrum and principal directions from the latents of the training trials."""
+        super().prepare(latents, lengths)
+        self.longest.fill_(int(lengths.max()))
+        self.partial.fill_(bool((lengths % self.config.patch != 0).any()))
+        z = self.normalised(latents, lengths)
+        self.increment.copy_(_increments(z, lengths))
+        tokens = self._tokens(z)[self._tokens(mask_of(lengths, z.shape[1])).all(-1)].double().cpu()
+        if not self.config.whitening or len(tokens) <= tokens.shape[1]:  # no trial holds enough whole tokens
+            return
+        values, directions = torch.linalg.eigh(tokens.T @ tokens / len(tokens))
+        std = values.clamp(min=0).sqrt().clamp(min=WEAKEST * float(values.max()) ** 0.5)
+        scale = std**self.config.whitening
+        self.to_code.copy_((directions / scale).T)
+        self.from_code.copy_(directions * scale)
+        self.code_std.copy_(std / scale)
+
+    def learning_rate_scale(self, name: str) -> float:
+        """The generator learns more slowly: at the full rate it collapses (Shao et al. 2025)."""
+        return self.config.head_learning_rate if name.startswith("head.") else 1.0
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
+        """Energy score of hidden tokens given the others."""
+        return self.scores(batch, generator).loss
+
+    def scores(self, batch: Batch, generator: torch.Generator) -> Scores:
+        """The loss, and the two distances it is made of."""
+        assert batch.latents is not None
+        lengths, size = batch.lengths, len(self.mean)
+        valid = self._valid(lengths, batch.n_bins)
+        z = self._tokens(batch.latents) * valid.repeat_interleave(size, -1)
+        hidden = self._hidden(lengths, z.shape[1], generator)
+        shown = valid & (~hidden[..., None] | self._pieces(hidden, generator))
+        told = self._tokens_told(self.forgetful(batch.condition, generator), lengths, batch.n_bins)
+        context = self._context(z, shown, valid, told)[hidden]
+        samples = self._generate(context.repeat(self.config.samples, 1), generator)
+        error = samples.unflatten(0, (self.config.samples, -1)) - z[hidden] @ self.to_code.T
+        if self.config.patch > 1:  # only of bins that had to be guessed
+            guessed = (valid & ~shown)[hidden].repeat_interleave(size, -1)
+            error = ((error @ self.from_code.T) * guessed) @ self.to_code.T
+        return Scores(*energy_score(error, self.config.exponent))
+
+    @torch.no_grad()
+    def diagnostics(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
+        """Calibration: how far samples scatter over how far they miss, and how rough samples of whole trials are.
+
+        Both are 1 at the optimum. A "spread_ratio" far below 1 is a generator that has collapsed to one answer; an
+        "increment_ratio" above 1 is jitter from bin to bin.
+        """
+        scores = self.scores(batch, generator)
+        few = batch[:DIAGNOSED]
+        drawn = self.draw(few.lengths, int(few.lengths.max()), generator, few.condition)
+        return {
+            "spread_ratio": float(scores.spread / scores.distance),
+            "increment_ratio": float(_increments(drawn, few.lengths) / self.increment),
+        }
+
+    def _hidden(
+        self, lengths: Int[Tensor, "trial"], width: int, generator: torch.Generator
+    ) -> Bool[Tensor, "trial token"]:
+        """Tokens to hide: the last ones of an order in which they could be revealed."""
+        tokens = -(-lengths // self.config.patch)
+        share = masked_share(self.config.mask_law, len(lengths), generator)
+        hidden = (share * tokens).ceil().long().clamp(min=1)
+        free = torch.arange(width, device=lengths.device) < tokens[:, None]
+        spread = torch.rand(len(lengths), generator=generator, device=lengths.device) < self.config.spread_masks
+        return free & (reveal_rank(free, tokens, spread, generator) >= (tokens - hidden)[:, None])
+
+    def _pieces(
+        self, hidden: Bool[Tensor, "trial token"], generator: torch.Generator
+    ) -> Bool[Tensor, "trial token bin"]:
+        """Bins at the beginning or the end of a hidden token that are shown nevertheless, here and there."""
+        patch, device = self.config.patch, hidden.device
+        if patch == 1:
+            return torch.zeros((*hidden.shape, 1), dtype=torch.bool, device=device)
+        chance = torch.rand((3, *hidden.shape), generator=generator, device=device)
+        trials = torch.rand((len(hidden), 1), generator=generator, device=device) < PIECES_IN
+        cut = 1 + torch.randint(patch - 1, hidden.shape, generator=generator, device=device)
+        before = torch.arange(patch, device=device) < cut[..., None]
+        return (trials & (chance[0] < PIECES_OF))[..., None] & (before == (chance[1] < 0.5)[..., None])
+
+    # -- sampling ------------------------------------------------------------------------------------------------
+
+    def draw(
+        self,
+        lengths: Int[Tensor, "trial"],
+        n_bins: int,
+        generator: torch.Generator,
+        condition: Condition | None = None,
+        given: Given | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        temperature: float | None = None,
+        order: str | None = None,
+    ) -> Latents:
+        """Z-scored latents, revealed in ``steps`` passes; what is given stays as it is.
+
+        Trials longer than any training trial are drawn in windows of that length, of which each keeps the last half of
+        the one before. With ``guidance`` w, contexts are ``free + w (conditioned - free)``, where w grows from 1 to its
+        value as a trial is revealed.
+        """
+        choices = _Choices(
+            self.config.sampling_steps if steps is None else steps,
+            self.config.guidance if guidance is None else float(guidance),
+            self.config.temperature if temperature is None else float(temperature),
+            self.config.order if order is None else order,
+        )
+        if not 1 <= choices.steps <= MOST_STEPS:
+            raise ConfigError(f"{choices.steps} sampling steps were asked for; choose between 1 and {MOST_STEPS}.")
+        if choices.order not in ORDERS:
+            raise ConfigError(f"the order '{choices.order}' does not exist; choose one of {', '.join(ORDERS)}.")
+        if not choices.temperature >= 0:
+            raise ConfigError(f"the temperature is {choices.temperature:g}, but must not be negative.")
+        self.check(condition, choices.guidance)
+        patch, size, device = self.config.patch, len(self.mean), lengths.device
+        # Networks that met whole tokens only draw whole ones, of which what is too much is cut off.
+        whole = lengths if self.partial else -(-lengths // patch) * patch
+        drawn = -(-n_bins // patch) * patch
+        z = torch.zeros((len(lengths), drawn, size), device=device)
+        known = torch.zeros((len(lengths), drawn), dtype=torch.bool, device=device)
+        if given is not None:
+            z[:, :n_bins], known[:, :n_bins] = given.latents * given.known[..., None], given.known
+        told = self._held(condition, lengths, drawn)
+        free = None
+        if choices.guidance != 1 and condition is not None and condition.known:
+            free = self._held(condition.null(), lengths, drawn)
+        window = -(-int(self.longest) // patch) * patch or drawn
+        start = torch.zeros_like(whole)
+        going = torch.ones_like(whole, dtype=torch.bool)
+        while bool(going.any()):
+            bins = (start[going, None] + torch.arange(min(window, drawn), device=device)).clamp(max=drawn - 1)
+            rows = going.nonzero()
+            inside = (whole - start)[going].clamp(max=window)
+            asked, unasked = _rows(told, going, bins), None if free is None else _rows(free, going, bins)
+            z[rows, bins] = self._fill(z[rows, bins], known[rows, bins], inside, asked, unasked, generator, choices)
+            known[rows, bins] = True
+            going = start + window < whole
+            last = -(-(whole - window).clamp(min=0) // patch) * patch
+            start = torch.minimum(start + max(window // 2 // patch, 1) * patch, last)
+        return z[:, :n_bins] * mask_of(lengths, n_bins)
+
+    def _fill(
+        self,
+        z: Latents,
+        known: Bool[Tensor, "trial time"],
+        lengths: Int[Tensor, "trial"],
+        told: Told,
+        free: Told | None,
+        generator: torch.Generator,
+        choices: _Choices,
+    ) -> Latents:
+        """Latents of whole tokens, revealed pass by pass around those that are known."""
+        patch, size = self.config.patch, len(self.mean)
+        z, shown = self._tokens(z), self._tokens(known[..., None])
+        valid = self._valid(lengths, known.shape[1])
+        hidden = (valid & ~shown).any(-1)
+        tokens, total = -(-lengths // patch), hidden.sum(1)
+        spread = torch.full_like(lengths, choices.order == "spread", dtype=torch.bool)
+        rank = reveal_rank(hidden, tokens, spread, generator)
+        after = revealed_after(total, choices.steps)
+        told, free = self._in_tokens(told), None if free is None else self._in_tokens(free)
+        for step in range(choices.steps):
+            new = hidden & (rank < after[:, step, None])
+            if not bool(new.any()):
+                continue
+            context = self._context(z, shown & valid, valid, told)[new]
+            if free is not None:
+                revealed = (1 - hidden.sum(1) / tokens)[:, None].expand_as(new)[new][:, None]
+                unasked = self._context(z, shown & valid, valid, free)[new]
+                context = unasked + (1 + (choices.guidance - 1) * revealed) * (context - unasked)
+            sample = self._generate(context, generator, choices.temperature) @ self.from_code.T
+            kept = shown[new].repeat_interleave(size, -1)
+            z[new] = torch.where(kept, z[new], sample)
+            shown, hidden = shown | new[..., None], hidden & ~new
+        return z.unflatten(2, (patch, size)).flatten(1, 2)
+
+    # -- networks ------------------------------------------------------------------------------------------------
+
+    def _context(
+        self,
+        z: Float[Tensor, "trial token values"],
+        shown: Bool[Tensor, "trial token bin"],
+        valid: Bool[Tensor, "trial token bin"],
+        told: Told,
+    ) -> Float[Tensor, "trial token width"]:
+        """What the transformer makes of the tokens that are shown."""
+        values = (z * shown.repeat_interleave(len(self.mean), -1)) @ self.to_code.T
+        inputs = [values, shown.to(values.dtype)]
+        if self.config.patch > 1:
+            inputs.append(valid.to(values.dtype))
+        if told.aligned is not None:
+            inputs.append(told.aligned)
+        there = valid.any(-1)
+        return self.network(torch.cat(inputs, -1), None if bool(there.all()) else there, told.static)
+
+    def _generate(
+        self, context: Float[Tensor, "row width"], generator: torch.Generator, temperature: float = 1.0
+    ) -> Float[Tensor, "row values"]:
+        return self.head(context, generator, temperature).float() * self.code_std
+
+    def _tokens(self, values: Tensor) -> Tensor:
+        """Neighbouring bins side by side; the last token is filled up with zeros."""
+        patch = self.config.patch
+        return F.pad(values, (0, 0, 0, -values.shape[1] % patch)).unflatten(1, (-1, patch)).flatten(2)
+
+    def _valid(self, lengths: Int[Tensor, "trial"], n_bins: int) -> Bool[Tensor, "trial token bin"]:
+        return self._tokens(mask_of(lengths, n_bins))
+
+    def _held(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> Told:
+        static, aligned = self.told(condition)
+        return Told(static, None if aligned is None or not aligned.shape[2] else held(aligned, lengths, n_bins))
+
+    def _in_tokens(self, told: Told) -> Told:
+        return Told(told.static, None if told.aligned is None else self._tokens(told.aligned))
+
+    def _tokens_told(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> Told:
+        return self._in_tokens(self._held(condition, lengths, -(-n_bins // self.config.patch) * self.config.patch))
+
+
+class _Choices(NamedTuple):
+    """How to sample."""
+
+    steps: int
+    guidance: float
+    temperature: float
+    order: str
+
+
+def _increments(latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor, ""]:
+    """Standard deviation of what latents change by from one valid bin to the next; 0 where no trial has two bins."""
+    inside = mask_of(lengths, latents.shape[1])[:, 1:]
+    change = latents.diff(dim=1)[inside.expand(-1, -1, latents.shape[2])]
+    return change.std() if len(change) > 1 else latents.new_zeros(())
+
+
+def _rows(told: Told, rows: Bool[Tensor, "trial"], bins: Int[Tensor, "row window"]) -> Told:
+    """What is told of some trials in a window of each."""
+    static = None if told.static is None else told.static[rows]
+    aligned = None if told.aligned is None else told.aligned[rows]
+    if aligned is not None:
+        aligned = aligned.gather(1, bins[..., None].expand(-1, -1, aligned.shape[2]))
+    return Told(static, aligned)
