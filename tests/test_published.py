@@ -6,6 +6,7 @@ import pytest
 
 from spikeloom.config import presets
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.models.eag import EAG
 from spikeloom.models.ldns import LDNS
 from spikeloom.workflow import preset_config
 
@@ -57,7 +58,26 @@ def model_of(name: str) -> LDNS:
 
 
 def test_every_published_preset_is_here():
-    assert set(RECORDINGS) == set(presets()) - {"gaussian", "ldns", "ldns-demo", "ldns-small"}
+    assert {*RECORDINGS, "eag-paper"} == set(presets()) - {
+        "gaussian",
+        "ldns",
+        "ldns-demo",
+        "ldns-small",
+        "eag",
+        "eag-demo",
+    }
+
+
+def test_eag_is_what_is_known_of_it():
+    """The autoencoder of LDNS on MC_Maze, and what the paper and its parent say of the rest."""
+    eag, ldns = preset_config("eag-paper"), preset_config("ldns-mc-maze")
+    assert (eag.autoencoder, eag.autoencoder_training) == (ldns.autoencoder, ldns.autoencoder_training)
+    assert (eag.observation, eag.prior.patch, eag.prior.mask_law, eag.prior.order) == ("poisson", 1, "narrow", "random")
+    assert (eag.prior.samples, eag.prior.exponent, eag.prior.sampling_steps) == (2, 1.0, 32)
+    rng = np.random.default_rng(0)
+    model = EAG.make(SpikeData(rng.poisson(0.3, (10, 140, 182)), bin_s=0.005), eag)
+    assert size(model.prior) == pytest.approx(9.7e6, rel=0.01)
+    assert eag.prior_training.learning_rate_at(59_999) == pytest.approx(8e-4, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", list(RECORDINGS))
