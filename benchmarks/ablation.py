@@ -1,13 +1,14 @@
-"""Ablation of the design of LDNS: one choice at a time is changed from the default, with everything else equal.
+"""Ablation of the design of LDNS and EAG: one choice at a time is changed from the default, with everything else equal.
 
-    python benchmarks/ablation.py FOLDER [--out RESULTS.jsonl] [--seeds 0 1 2] [--variants NAME ...]
+    python benchmarks/ablation.py FOLDER [--out RESULTS.jsonl] [--seeds 0 1 2] [--parts eag] [--variants NAME ...]
     python benchmarks/ablation.py --table [--out RESULTS.jsonl]
 
-FOLDER holds s1_reach_50ms.npz. Three questions are asked of the Lorenz recording and of that one:
+FOLDER holds s1_reach_50ms.npz. Four questions are asked of the Lorenz recording and of that one:
 
 * autoencoder: how likely are hidden counts of held-out trials, and how real are Poisson draws from the rates it gives
   held-out trials? No prior can do better than its autoencoder.
 * prior: trained on the latents of the one default autoencoder of a seed, how real are its samples?
+* eag: the same for the prior of EAG, on the latents of the same autoencoder.
 * both: choices that change what latents are, judged by the samples of a prior trained on them.
 
 Training lengths are shorter than the presets', the same for all variants, and never stopped early. Times are CPU
@@ -21,7 +22,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, pvariance
@@ -41,7 +42,9 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.models.base import Recording
+from spikeloom.models.eag import EAG
 from spikeloom.models.ldns import LDNS
+from spikeloom.priors.energy import EnergyPrior
 from spikeloom.training import Engine, Stage, fit
 from spikeloom.workflow import preset_config
 from timing import table
@@ -52,6 +55,8 @@ class Setting:
     """How a recording is used."""
 
     preset: str
+    eag: str
+    """Preset of EAG with the same autoencoder."""
     autoencoder_steps: int
     prior_steps: int
     samples_per_trial: int
@@ -65,8 +70,8 @@ class Setting:
 
 
 SETTINGS = {
-    "s1_reach_50ms.npz": Setting("ldns-small", 800, 1200, samples_per_trial=3, draws=3),
-    "lorenz": Setting("ldns-demo", 300, 700, samples_per_trial=1, draws=1, validation=200, test=500),
+    "s1_reach_50ms.npz": Setting("ldns-small", "eag", 800, 1200, samples_per_trial=3, draws=3),
+    "lorenz": Setting("ldns-demo", "eag-demo", 300, 700, samples_per_trial=1, draws=1, validation=200, test=500),
 }
 READING = Reading(segment="segment", window_s=1.0, signals=("hand_vel",))
 
@@ -86,6 +91,27 @@ PRIOR = {
     "state 16": {"state": 16},
     "norm over_time": {"norm": "over_time"},
 }
+PUBLISHED = {
+    "direct_noise": False,
+    "whitening": 0.0,
+    "samples": 2,
+    "mask_law": "narrow",
+    "spread_masks": 0.0,
+    "order": "random",
+    "reach": 0,
+    "positions": "learned",
+    "head_learning_rate": 0.25,
+}
+EAG_PRIOR = {
+    **{f"{key} {value}": {key: value} for key, value in PUBLISHED.items()},
+    **{f"samples {n}": {"samples": n} for n in (8,)},
+    **{f"patch {n}": {"patch": n} for n in (2, 4, 8)},
+    "head_learning_rate 1.0": {"head_learning_rate": 1.0},
+    "as published but for patch": PUBLISHED,
+}
+SAMPLING = {"order"}
+"""Choices that are made in sampling: nothing is trained for them."""
+PARTS = ("autoencoder", "prior", "both", "eag")
 CHANGING_LATENTS = ("decoder_blocks", "latents", "smoothness_penalty")
 """Choices of the autoencoder for which a prior is trained too."""
 
@@ -95,7 +121,7 @@ FLOOR_DRAWS = 8
 class OneStage(nn.Module):
     """A model of which only one stage is trained."""
 
-    def __init__(self, model: LDNS, stage: Stage):
+    def __init__(self, model: LDNS | EAG, stage: Stage):
         super().__init__()
         self.model, self.stage = model, stage
 
@@ -104,7 +130,7 @@ class OneStage(nn.Module):
         yield self.stage
 
 
-def train(model: LDNS, name: str, data: SpikeData, seed: int) -> float:
+def train(model: LDNS | EAG, name: str, data: SpikeData, seed: int) -> float:
     """Train one stage; its CPU seconds."""
     stage = next(stage for stage in model.stages(data) if stage.name == name)
     start = time.process_time()
@@ -165,16 +191,46 @@ def reconstruction(model: LDNS, data: SpikeData, setting: Setting, floor: bool) 
     return scores | compared(data, drawn, setting, floor)
 
 
-def generation(model: LDNS, data: SpikeData, setting: Setting, seed: int, floor: bool) -> dict[str, Any]:
+def generation(model: LDNS | EAG, data: SpikeData, setting: Setting, seed: int, floor: bool) -> dict[str, Any]:
     """Scores of samples."""
     n = setting.samples_per_trial * len(data.splits["test"])
     return compared(data, model.sample(n, seed=seed), setting, floor)
 
 
+@torch.no_grad()
+def of_latents(model: EAG, data: SpikeData, seed: int) -> dict[str, float]:
+    """Calibration of a generator on held-out trials, and how far its latents are from theirs in 4 and in 16 passes.
+
+    The energy distance of whole sequences is in units of the deviation of a latent; 0 is right.
+    """
+    assert isinstance(model.prior, EnergyPrior)
+    test = Batch.of(data.split("test"))
+    judged = model._scaled(test, model._whole_infer(test)[0])
+    scores = model.prior.diagnostics(judged, torch.Generator().manual_seed(seed))
+    assert judged.latents is not None
+    for steps in (4, 16):
+        drawn = model.prior.draw(test.lengths, test.n_bins, torch.Generator().manual_seed(seed), steps=steps)
+        error = [torch.cdist(a.flatten(1), b.flatten(1)) for a, b in combinations_of(drawn, judged.latents)]
+        n = len(drawn)
+        scores[f"distance_{steps}"] = float(2 * error[1].mean() - (error[0].sum() + error[2].sum()) / (n * (n - 1)))
+    return scores
+
+
+def combinations_of(a: torch.Tensor, b: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Each with itself and with the other."""
+    return [(a, a), (a, b), (b, b)]
+
+
 def run(
-    name: str, data: SpikeData, seed: int, out: Path, variants: list[str] | None = None, max_steps: int | None = None
+    name: str,
+    data: SpikeData,
+    seed: int,
+    out: Path,
+    variants: list[str] | None = None,
+    max_steps: int | None = None,
+    parts: Sequence[str] = PARTS,
 ) -> None:
-    """All variants, or those named, on one recording with one seed."""
+    """All variants, or those named, of the parts named, on one recording with one seed."""
     setting = SETTINGS[name]
     common = {
         "observation": "poisson",  # spike history would make up for what rates lack
@@ -185,7 +241,8 @@ def run(
     done = {(r["recording"], r["seed"], r["part"], r["variant"]) for r in records(out)}
 
     def missing(part: str, variant: str) -> bool:
-        return (name, seed, part, variant) not in done and (variants is None or variant in variants)
+        wanted = part in parts and (variants is None or variant in variants)
+        return wanted and (name, seed, part, variant) not in done
 
     def write(part: str, variant: str, seconds: float, scores: dict[str, Any]) -> None:
         record = {"recording": name, "seed": seed, "part": part, "variant": variant, "seconds": seconds, **scores}
@@ -199,6 +256,29 @@ def run(
         seconds = train(model, "prior", data, seed)
         write(part, variant, seconds, generation(model, data, setting, seed, floor=variant == "default"))
 
+    def with_eag(autoencoder: LDNS) -> None:
+        kept: dict[str, torch.Tensor] = {}
+        own = preset_config(setting.eag, common)
+        for variant, change in {"default": {}, **EAG_PRIOR}.items():
+            if not missing("eag", variant) and not (variant == "default" and missing("eag", "order random")):
+                continue
+            if change and all(getattr(own.prior, key) == value for key, value in change.items()):
+                continue  # this is the default
+            model = EAG(preset_config(setting.eag, merged(common, {"prior": change}), max_steps), recording, seed)
+            model.take_autoencoder(autoencoder)
+            seconds = 0.0
+            if variant == "default" or not change.keys() <= SAMPLING:
+                seconds = train(model, "prior", data, seed)
+            elif kept:
+                model.load_state_dict(kept)
+            else:
+                continue  # the default was trained in an earlier run
+            if variant == "default":
+                kept = model.state_dict()
+            if missing("eag", variant):
+                scores = of_latents(model, data, seed) | generation(model, data, setting, seed, variant == "default")
+                write("eag", variant, seconds, scores)
+
     priors = {"default": {}, **PRIOR}
     for variant, change in {"default": {}, **AUTOENCODER}.items():
         if change and all(getattr(base.autoencoder, key) == value for key, value in change.items()):
@@ -206,7 +286,9 @@ def run(
         changes = {"autoencoder": change}
         latents_change = variant.startswith(CHANGING_LATENTS)
         wanted = missing("autoencoder", variant) or (latents_change and missing("both", variant))
-        if not wanted and not (variant == "default" and any(missing("prior", v) for v in priors)):
+        further = {"prior": priors, "eag": ["default", *EAG_PRIOR]}
+        needed = any(missing(part, v) for part, names in further.items() for v in names)
+        if not wanted and not (variant == "default" and needed):
             continue
         model = LDNS(preset_config(setting.preset, merged(common, changes), max_steps), recording, seed)
         seconds = train(model, "autoencoder", data, seed)
@@ -218,6 +300,7 @@ def run(
             for prior, prior_change in priors.items():
                 if missing("prior", prior):
                     with_prior(model, "prior", prior, {"prior": prior_change})
+            with_eag(model)
 
 
 def with_fewer_held_out(data: SpikeData, setting: Setting) -> SpikeData:
@@ -238,7 +321,9 @@ COLUMNS = {
     "prior": "count_kl corr_rmse corr_slope fano_rmse isi_mean_rmse isi_std_rmse acf_rmse psd_db c2st_auc copy_share",
 }
 COLUMNS["both"] = COLUMNS["prior"]
+COLUMNS["eag"] = f"distance_4 distance_16 spread_ratio increment_ratio {COLUMNS['prior']}"
 BETTER = {metric.key: metric.better for metric in HELDOUT_METRICS}
+BETTER |= {"distance_4": "low", "distance_16": "low", "spread_ratio": "one", "increment_ratio": "one"}
 BETTER |= {"bits_per_spike": "high", "rates_r2": "high", "copy_share": "low"}
 NOTABLE = 3.0
 """Standard errors of a difference from the default from which on it is marked."""
@@ -327,6 +412,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation.jsonl"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--variants", nargs="+", help="all when not given; name default too")
     parser.add_argument("--max_steps", type=int, help="limit of every stage, to try the script out")
     parser.add_argument("--table", action="store_true", help="render the results as Markdown")
@@ -341,7 +427,7 @@ def main() -> None:
     data = {name: with_fewer_held_out(with_default_splits(d), SETTINGS[name]) for name, d in data.items()}
     for seed in options.seeds:
         for name, recording in data.items():
-            run(name, recording, seed, options.out, options.variants, options.max_steps)
+            run(name, recording, seed, options.out, options.variants, options.max_steps, options.parts)
 
 
 if __name__ == "__main__":
