@@ -15,10 +15,12 @@ from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
 from spikeloom.models import load_model
 from spikeloom.models.autoencoder import AutoencoderConfig
+from spikeloom.models.eag import EAG, EAGConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
 from spikeloom.models.ldns import LDNS, LDNSConfig
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.priors.diffusion import DiffusionConfig
+from spikeloom.priors.energy import EnergyConfig
 from spikeloom.training import StageConfig
 from spikeloom.workflow import sample_like
 
@@ -29,6 +31,10 @@ PREFERRED = np.deg2rad(np.linspace(0, 360, NEURONS, endpoint=False))
 FEW = StageConfig(steps=2, batch_size=8, validate_every=1)
 AUTOENCODER = AutoencoderConfig(latents=3, channels=12, encoder_blocks=1, state=4)
 DENOISER = DiffusionConfig(channels=8, blocks=1, state=4, sampling_steps=3)
+
+GENERATOR = EnergyConfig(
+    width=16, layers=1, heads=2, buffers=2, head_width=12, head_blocks=1, noise=4, samples=3, sampling_steps=3
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:the power of the sampled latents")
 
@@ -76,9 +82,11 @@ def data():
     return recording()
 
 
-@pytest.fixture(scope="module")
-def trained(data):
+@pytest.fixture(scope="module", params=["ldns", "eag"])
+def trained(request, data):
     """A model that has learned the angle and the signal."""
+    if request.param == "eag":
+        return trained_eag(data)
     config = LDNSConfig(
         AutoencoderConfig(latents=4, channels=16, encoder_blocks=1, state=4),
         DiffusionConfig(channels=32, blocks=2, state=8, sampling_steps=8, condition_dropout=0.25),
@@ -88,6 +96,28 @@ def trained(data):
         condition_on=("angle", "drive"),
     )
     return LDNS.make(data, config).fit(data)
+
+
+def trained_eag(data):
+    config = EAGConfig(
+        AutoencoderConfig(latents=4, channels=16, encoder_blocks=1, state=4),
+        EnergyConfig(
+            width=32,
+            layers=2,
+            heads=2,
+            buffers=2,
+            head_width=32,
+            head_blocks=1,
+            noise=8,
+            sampling_steps=6,
+            condition_dropout=0.25,
+        ),
+        StageConfig(steps=200, batch_size=32, learning_rate=5e-3, validate_every=100),
+        StageConfig(steps=400, batch_size=32, learning_rate=5e-3, validate_every=100, ema=0.98),
+        observation="poisson",
+        condition_on=("angle", "drive"),
+    )
+    return EAG.make(data, config).fit(data)
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +184,28 @@ class TestSamplesFollow:
         np.testing.assert_allclose(sample.counts.mean((0, 1)), mean, rtol=0.5)
         spread = tuned(sample).std(0)
         np.testing.assert_allclose(spread, tuned(trained.sample(64, condition=data, length=BINS)).std(0), rtol=0.4)
+
+
+class TestGuidanceOfEAG:
+    def test_it_changes_what_follows_the_condition_and_one_changes_nothing(self, data):
+        config = EAGConfig(AUTOENCODER, GENERATOR, FEW, FEW, observation="poisson", condition_on=("angle", "drive"))
+        model = EAG.make(data, config).fit(data)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in model.prior.parameters():
+                parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+        asked = {"angle": 45, "drive": np.ones((15, 1))}
+        plain, one, three = (model.sample(4, condition=asked, guidance=w, seed=3).latents for w in (None, 1.0, 3.0))
+        np.testing.assert_array_equal(plain, one)
+        assert np.abs(three - plain).max() > 0.01
+        free = model.sample(4, length=15, seed=3).latents
+        assert np.abs(free - plain).max() > 0.01
+
+    def test_it_needs_a_condition_and_dropout(self, data):
+        with pytest.raises(ConfigError, match="no condition to follow"):
+            EAG.make(data, EAGConfig(AUTOENCODER, dataclasses.replace(GENERATOR, guidance=2.0), FEW, FEW))
+        with pytest.raises(ConfigError, match="condition_dropout"):
+            dataclasses.replace(GENERATOR, guidance=2.0, condition_dropout=0.0)
 
 
 class TestGuidance:

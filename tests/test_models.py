@@ -13,9 +13,11 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model
 from spikeloom.models.autoencoder import AutoencoderConfig
+from spikeloom.models.eag import EAG, EAGConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
 from spikeloom.models.ldns import LDNS, LDNSConfig
 from spikeloom.priors.diffusion import DiffusionConfig
+from spikeloom.priors.energy import EnergyConfig
 from spikeloom.training import StageConfig
 from toys import OneStage, OneStageConfig, TwoStage, TwoStageConfig
 
@@ -39,7 +41,31 @@ PUBLISHED_LDNS = LDNSConfig(
     FEW,
 )
 
+SMALL_GENERATOR = EnergyConfig(
+    width=16, layers=1, heads=2, buffers=2, head_width=12, head_blocks=1, noise=4, samples=3, sampling_steps=3
+)
+PUBLISHED_EAG = EAGConfig(
+    dataclasses.replace(SMALL_AUTOENCODER, kernel="s4", norm="over_time"),
+    dataclasses.replace(
+        SMALL_GENERATOR,
+        positions="learned",
+        reach=0,
+        patch=1,
+        direct_noise=False,
+        whitening=0.0,
+        samples=2,
+        mask_law="narrow",
+        spread_masks=0.0,
+        order="random",
+    ),
+    FEW,
+    FEW,
+    observation="poisson",
+)
+
 MODELS = {
+    "eag": (EAG, EAGConfig(SMALL_AUTOENCODER, SMALL_GENERATOR, FEW, dataclasses.replace(FEW, ema=0.99))),
+    "eag-published": (EAG, PUBLISHED_EAG),
     "ldns": (LDNS, SMALL_LDNS),
     "ldns-published": (LDNS, PUBLISHED_LDNS),
     "gaussian": (GaussianLatents, GaussianConfig(SMALL_AUTOENCODER, FEW)),

@@ -1,0 +1,153 @@
+"""Trials of which a part is given: what is given stays, what is not known does not matter, and the rest follows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from spikeloom.data.sources import with_default_splits
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import ConfigError, DataError
+from spikeloom.models.autoencoder import AutoencoderConfig
+from spikeloom.models.eag import EAG, EAGConfig
+from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
+from spikeloom.models.given import runs
+from spikeloom.observation.history import HistoryConfig, SpikeHistory
+from spikeloom.observation.poisson import Seen
+from spikeloom.observation.softplus import SoftplusHistory
+from spikeloom.priors.energy import EnergyConfig
+from spikeloom.training import StageConfig
+
+AUTOENCODER = AutoencoderConfig(latents=2, channels=16, encoder_blocks=1, state=4)
+PRIOR = EnergyConfig(
+    width=32, layers=2, heads=2, buffers=2, head_width=32, head_blocks=1, noise=8, samples=4, sampling_steps=6
+)
+N_BINS = 40
+
+
+def waves(n: int = 240, seed: int = 0) -> SpikeData:
+    """Slow sine waves of random phase, each half of the neurons in one quadrature: half a trial tells the rest."""
+    rng = np.random.default_rng(seed)
+    phase = rng.uniform(0, 2 * np.pi, (n, 1)) + 2 * np.pi * np.arange(N_BINS) / 25
+    drive = np.stack([np.sin(phase), np.cos(phase)] * 8, axis=2)
+    rates = np.exp(1.2 * drive)
+    return with_default_splits(SpikeData(rng.poisson(rates), bin_s=0.02, rates=rates.astype(np.float32)))
+
+
+@pytest.fixture(scope="module")
+def data() -> SpikeData:
+    return waves()
+
+
+@pytest.fixture(scope="module")
+def model(data) -> EAG:
+    config = EAGConfig(
+        AUTOENCODER,
+        PRIOR,
+        StageConfig(steps=200, batch_size=32, learning_rate=5e-3),
+        StageConfig(steps=300, batch_size=32, learning_rate=5e-3, ema=0.98),
+    )
+    return EAG.make(data, config).fit(data)
+
+
+def missed(drawn: SpikeData, truth: SpikeData, bins: slice) -> float:
+    """Mean squared error of log rates where they had to be guessed."""
+    assert drawn.rates is not None
+    assert truth.rates is not None
+    return float(np.square(np.log(drawn.rates[:, bins]) - np.log(truth.rates[:, bins])).mean())
+
+
+def test_trials_are_continued_as_they_began(model, data):
+    test = data.split("test")
+    known = np.arange(N_BINS) < 23  # ends within a token
+    drawn = model.sample(test.n_trials, given=test, known=known, seed=1)
+    np.testing.assert_array_equal(drawn.counts[:, :23], test.counts[:, :23])
+    free = model.sample(test.n_trials, length=N_BINS, seed=1)
+    assert missed(drawn, test, slice(23, 33)) < 0.35 * missed(free, test, slice(23, 33))
+    assert drawn.provenance["given_bins"] == 23 * test.n_trials
+
+
+def test_gaps_are_filled_in(model, data):
+    test = data.split("test")
+    known = (np.arange(N_BINS) < 14) | (np.arange(N_BINS) >= 25)
+    drawn = model.sample(test.n_trials, given=test, known=known, seed=1)
+    np.testing.assert_array_equal(drawn.counts[:, known], test.counts[:, known])
+    free = model.sample(test.n_trials, length=N_BINS, seed=1)
+    assert missed(drawn, test, slice(14, 25)) < 0.25 * missed(free, test, slice(14, 25))
+
+
+def test_what_is_not_known_does_not_matter(model, data):
+    test = data.split("test").select(range(4))
+    known = np.random.default_rng(0).random((4, N_BINS)) < 0.4
+    garbage = np.where(known[..., None], test.counts, 50)
+    first, other = (
+        model.sample(4, given=given, known=known, seed=2) for given in (test, replace(test, counts=garbage, rates=None))
+    )
+    np.testing.assert_array_equal(first.counts, other.counts)
+    np.testing.assert_array_equal(first.rates, other.rates)
+
+
+def test_one_trial_is_continued_in_many_ways_and_beyond_any_that_was_seen(model, data):
+    begun = data.split("test").window(10).select(range(1))
+    drawn = model.sample(5, given=begun, length=3 * N_BINS)
+    assert drawn.counts.shape[:2] == (5, 3 * N_BINS)
+    assert all((trial[:10] == begun.counts[0]).all() for trial in drawn.counts)
+    assert len({trial[10:].tobytes() for trial in drawn.counts}) == 5
+    drawn = model.sample(3, given=begun)
+    assert (drawn.lengths >= 10).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"known": np.ones(7, bool)}, DataError, "40 bins given"),
+        ({"known": np.zeros(N_BINS, bool)}, DataError, "nothing that is given is known"),
+        ({"length": 12}, DataError, "12 bins, but 40 are given"),
+        ({"sampler": "ddim"}, ConfigError, "no option 'sampler'.*steps"),
+        ({"order": "left"}, ConfigError, "order"),
+        ({"steps": 0}, ConfigError, "0 sampling steps|0 passes"),
+        ({"temperature": -1.0}, ConfigError, "temperature"),
+    ],
+)
+def test_what_does_not_fit_is_refused(model, data, options, error, words):
+    test = data.split("test").select(range(3))
+    with pytest.raises(error, match=words):
+        model.sample(3, given=test, **options)
+
+
+def test_another_number_of_trials_is_refused(model, data):
+    with pytest.raises(DataError, match="3 trials are given for 5"):
+        model.sample(5, given=data.split("test").select(range(3)))
+
+
+def test_a_prior_that_cannot_fill_in_says_so(data):
+    other = GaussianLatents.make(data, GaussianConfig(AUTOENCODER, StageConfig(steps=1)))
+    with pytest.raises(ConfigError, match="cannot continue or fill in"):
+        other.sample(3, given=data.split("test").select(range(3)))
+
+
+@pytest.mark.parametrize("kind", ["history", "published"])
+def test_spikes_that_were_seen_are_the_past_of_those_that_follow(kind):
+    law = SpikeHistory(1, HistoryConfig(), 0.02) if kind == "history" else SoftplusHistory(1)
+    law.cap.fill_(3) if isinstance(law.cap, torch.Tensor) else None
+    law.filters[0] = -40.0  # a spike silences the next bin
+    rates = torch.full((400, 2, 1), 2.0)
+    seen = Seen(torch.ones((400, 2, 1), dtype=torch.int32), torch.tensor([[True, False]]).expand(400, 2))
+    counts = law.sample(rates, torch.Generator().manual_seed(0), seen)
+    assert (counts[:, 0] == 1).all()
+    assert (counts[:, 1] == 0).all()
+    silent = replace(seen, counts=torch.zeros_like(seen.counts))
+    assert law.sample(rates, torch.Generator().manual_seed(0), silent)[:, 1].float().mean() > 0.5
+
+
+def test_runs_are_the_unbroken_stretches():
+    known = torch.rand((6, 30), generator=torch.Generator().manual_seed(0)) < 0.6
+    trial, first, n = runs(known)
+    rebuilt = torch.zeros_like(known)
+    for i, start, length in zip(trial.tolist(), first.tolist(), n.tolist()):
+        assert not rebuilt[i, start : start + length].any()
+        rebuilt[i, start : start + length] = True
+        assert start == 0 or not known[i, start - 1]
+        assert start + length == 30 or not known[i, start + length]
+    assert torch.equal(rebuilt, known)
