@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spikeloom import __version__
-from spikeloom.cli import judging, recordings, sampling, training
+from spikeloom.cli import bench, judging, recordings, sampling, training
 from spikeloom.cli.messages import about_options, one_line, show_warning
 from spikeloom.cli.options import is_first_process
 from spikeloom.errors import ConfigError, SpikeloomError
@@ -43,6 +43,7 @@ VERBS = {
     ),
     "compare": Verb("judge generated trials against a recording", judging.compare_options, judging.compare),
     "report": Verb("judge a trained run and write a page about it", judging.report_options, judging.report),
+    "bench": Verb("measure time against quality of trained runs", bench.bench_options, bench.bench),
 }
 
 
@@ -70,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"spikeloom: process {os.environ.get('LOCAL_RANK')} stopped: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        remedy = "; continue with the same command and --resume" if words[0] == "fit" else ""
+        remedies = {"fit": "; continue with the same command and --resume", "bench": "; continue with the same command"}
+        remedy = remedies.get(words[0], "")
         print(f"spikeloom: stopped{remedy}.", file=sys.stderr)
         return 130
 
