@@ -17,13 +17,30 @@ TINY = {
     "prior.sampling_steps": 3,
 }
 
+TINY_EAG = {
+    "prior.width": 16,
+    "prior.layers": 1,
+    "prior.heads": 2,
+    "prior.buffers": 2,
+    "prior.head_width": 12,
+    "prior.head_blocks": 1,
+    "prior.noise": 4,
+    "prior.sampling_steps": 3,
+}
 
-def tiny(*prefixes):
+
+def tiny(*prefixes, sizes=TINY):
     """Options that make a model small."""
-    return [w for k, v in TINY.items() if not prefixes or k.startswith(prefixes) for w in (f"--{k}", str(v))]
+    return [w for k, v in sizes.items() if not prefixes or k.startswith(prefixes) for w in (f"--{k}", str(v))]
+
+
+def tiny_of(preset):
+    """Options that make the model of a preset small."""
+    return tiny("autoencoder") + {"gaussian": [], "eag": tiny(sizes=TINY_EAG)}.get(preset.split("-")[0], tiny("prior"))
 
 
 FIT = ["--max_steps", "2", "--device", "cpu", *tiny()]
+FIT_EAG = ["--model", "eag", "--max_steps", "2", "--device", "cpu", *tiny_of("eag")]
 
 
 def counts(n_trials=24, n_bins=20, n_neurons=5, seed=0):

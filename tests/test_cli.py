@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import spikeloom as package
-from commands import TINY, counts, tiny
+from commands import FIT_EAG, TINY, counts, tiny
 from spikeloom import workflow
 from spikeloom.cli import VERBS, main
 from spikeloom.config import presets
@@ -88,10 +88,35 @@ class TestSample:
         assert "synthetic" in told or "generated" in told
         assert load(tmp_path / "g.nwb").n_trials == 3
 
+    def test_begun_trials_are_continued_and_gaps_filled_in(self, toy, refused, tmp_path):
+        run = str(tmp_path / "eag")
+        assert main(["fit", toy, "--out", run, *FIT_EAG]) == 0
+        test = load_source(run).split("test")
+
+        def sampled(*words):
+            assert main(["sample", run, "--out", str(tmp_path / "g.npz"), "--given", run, *words]) == 0
+            return load(tmp_path / "g.npz")
+
+        rest = sampled("--known", "0:8", "--steps", "2", "--order", "random", "--temperature", "0.9")
+        np.testing.assert_array_equal(rest.counts[:, :8], test.counts[:, :8])
+        assert rest.n_bins == 20
+        inner = sampled("--known", ":5,15:")
+        known = (np.arange(20) < 5) | (np.arange(20) >= 15)
+        np.testing.assert_array_equal(inner.counts[:, known], test.counts[:, known])
+        assert sampled("--length", "50").n_bins == 50
+        words = ("sample", run, "--out", "a.npz")
+        assert "stretches of the 20 bins" in refused(*words, "--given", run, "--known", "5:99")
+        assert "give trials, too" in refused(*words, "--known", "0:5")
+        assert "give one of them" in refused(*words, "--given", run, "--like", run)
+        assert "has no option 'sampler'" in refused(*words, "--sampler", "ddim")
+
+    def test_only_some_models_fill_in(self, run, refused):
+        assert "fit one of eag" in refused("sample", run, "--out", "a.npz", "--given", run)
+
     def test_a_model_without_a_sampler_takes_no_sampler(self, toy, refused, tmp_path):
         small = [*tiny("autoencoder"), "--max_steps", "2", "--device", "cpu"]
         assert main(["fit", toy, "--model", "gaussian", "--out", str(tmp_path / "g"), *small]) == 0
-        assert "has no sampler to set" in refused("sample", tmp_path / "g", "--out", "a.npz", "--steps", "3")
+        assert "has no option 'steps'" in refused("sample", tmp_path / "g", "--out", "a.npz", "--steps", "3")
 
 
 def test_encode_leaves_the_recording_with_latents_and_rates(run, toy, tmp_path, capsys):

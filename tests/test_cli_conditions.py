@@ -159,7 +159,7 @@ class TestSampling:
     def test_a_model_that_can_have_none(self, refused, toy, tmp_path):
         small = FIT[: FIT.index("--prior.channels")]
         assert main(["fit", toy, "--out", str(tmp_path / "g"), "--model", "gaussian", *small]) == 0
-        assert "no sampler to set" in refused("sample", tmp_path / "g", "--out", "a.npz", "--guidance", "2")
+        assert "has no option 'guidance'" in refused("sample", tmp_path / "g", "--out", "a.npz", "--guidance", "2")
         assert "without conditions" in refused("sample", tmp_path / "g", "--out", "a.npz", "--condition", "a=1")
         line = refused("fit", toy, "--out", "new", "--model", "gaussian", *small, "--condition_on", "angle")
         assert "'gaussian' makes a model without conditions" in line

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from commands import FIT, counts, spikeloom, tiny
+from commands import FIT, counts, spikeloom, tiny, tiny_of
 from spikeloom.cli import main
 from spikeloom.config import presets
 from spikeloom.data.files import load, save
@@ -77,7 +77,7 @@ class TestFit:
     @pytest.mark.parametrize("preset", sorted(presets()))
     def test_every_preset_trains_and_samples(self, preset, reaches, tmp_path):
         """Made smaller, on trials of different lengths with a reach angle and a hand velocity."""
-        small = tiny("autoencoder") if preset == "gaussian" else tiny()
+        small = tiny_of(preset)
         new, out = str(tmp_path / "new"), tmp_path / "g.npz"
         fit = ["fit", reaches, "--model", preset, "--out", new, "--max_steps", "2", "--device", "cpu", *small]
         assert main(fit) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +11,14 @@ from spikeloom.cli.options import SOURCE, device_option, load_recording, load_ru
 from spikeloom.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
     from jsonargparse import ArgumentParser, Namespace
 
     from spikeloom.data.conditions import Variable
+
+
+CHOICES = ("steps", "sampler", "guidance", "order", "temperature", "observation")
+"""Options that are the prior's or the observation's to understand."""
 
 
 def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
@@ -39,8 +45,16 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
         "table (.csv) with a row for each trial",
     )
     parser.add_argument("--guidance", type=float, help="how strongly samples follow the condition; 1 as learned")
-    parser.add_argument("--steps", type=PositiveInt, help="network passes of the diffusion sampler")
-    parser.add_argument("--sampler", type=str, help="dpm_solver_sde, dpm_solver, ddim or ddpm")
+    parser.add_argument("--steps", type=PositiveInt, help="network passes of a sample")
+    parser.add_argument("--sampler", type=str, help="of diffusion: dpm_solver_sde, dpm_solver, ddim or ddpm")
+    parser.add_argument("--order", type=str, help="in which eag reveals a trial: spread or random")
+    parser.add_argument("--temperature", type=float, help="factor on the noise of eag's generator; 1 as learned")
+    parser.add_argument(
+        "--given", type=str, help="trials to continue or fill in, with eag: file or run folder (its split test if any)"
+    )
+    parser.add_argument(
+        "--known", type=str, help="bins of --given that are known, for example 0:50 or 0:20,40:60; all if not given"
+    )
     parser.add_argument("--observation", type=str, help="how rates become counts: history or poisson; as fitted if not")
     parser.add_argument(
         "--rates", action="store_true", help="write the rates too: several times larger than the counts"
@@ -57,24 +71,44 @@ def sample(options: Namespace) -> None:
 
     check_writable(options.out)
     model = load_run(options)
-    drawing = {k: options[k] for k in ("steps", "sampler", "guidance") if options[k] is not None}
-    if drawing and not hasattr(getattr(model.config, "prior", None), "sampling_steps"):
-        raise ConfigError(
-            f"a model of kind '{model.name}' has no sampler to set; leave out --steps, --sampler and --guidance."
-        )
+    drawing = {k: options[k] for k in CHOICES if options[k] is not None}
     if options.like is not None and options.length is not None:
         raise ConfigError("--like takes the lengths of a recording and --length sets one; give one of them.")
-    if options.observation is not None:
-        drawing["observation"] = options.observation
+    if options.like is not None and options.given is not None:
+        raise ConfigError("--like imitates other trials and --given goes on with them; give one of them.")
+    if options.known is not None and options.given is None:
+        raise ConfigError(f"--known {options.known} says which bins of --given are known; give trials, too.")
     condition, n_asked = requested(options.condition or [], model.recording.variables)
     drawing |= {"condition": condition, "seed": options.seed}
     if options.like is not None:
         generated = sample_like(model, held_out(load_source(options.like)), options.n, **drawing)
+    elif options.given is not None:
+        begun = held_out(load_source(options.given))
+        drawing |= {"given": begun, "known": _known(options.known, begun.n_bins)}
+        generated = model.sample(options.n or begun.n_trials, length=options.length, **drawing)
     else:
         n = options.n or n_asked or held_out(load_source(options.run)).n_trials
         generated = model.sample(n, length=options.length, **drawing)
     save(signed(generated, options.run, options.rates), options.out)
     print(f"{options.out}: {generated}")
+
+
+def _known(text: str | None, n_bins: int) -> np.ndarray | None:
+    """Bins that stretches such as "0:20,40:60" name."""
+    import numpy as np
+
+    if text is None:
+        return None
+    known = np.zeros(n_bins, bool)
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d*):(\d*)\s*", part)
+        start, stop = (int(found[1] or 0), int(found[2] or n_bins)) if found else (0, 0)
+        if not start < stop <= n_bins:
+            raise ConfigError(
+                f"--known is {text!r}, but must name stretches of the {n_bins} bins given, such as 0:{n_bins}."
+            )
+        known[start:stop] = True
+    return known
 
 
 def requested(words: Sequence[str], variables: Sequence[Variable]) -> tuple[dict[str, Any] | None, int | None]:

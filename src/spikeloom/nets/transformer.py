@@ -138,7 +138,8 @@ class MaskedTransformer(nn.Module):
         """The context of every token; those that are not valid influence no other."""
         x = self.embed(tokens)
         if self.positions is not None:
-            x = x + self.positions[: x.shape[1]]
+            # A validation trial may be longer than those of training: its last tokens share a position.
+            x = x + self.positions[torch.arange(x.shape[1], device=x.device).clamp(max=len(self.positions) - 1)]
         n = len(self.front)
         front = self.front.expand(len(x), -1, -1)
         if self.embed_static is not None:
