@@ -71,14 +71,14 @@ class TestMetrics:
     def test_lines_after_a_checkpoint_are_forgotten(self, tmp_path):
         run = Run(tmp_path)
         self.fill(run)
-        run.forget_metrics_after(["first"], "second", 2)
+        run.forget_after(["first"], "second", 2)
         assert run.metrics()[["stage", "step"]].to_numpy().tolist() == [
             ["first", 1],
             ["first", 2],
             ["second", 1],
             ["second", 2],
         ]
-        run.forget_metrics_after([], "", 0)
+        run.forget_after([], "", 0)
         assert len(run.metrics()) == 0
 
     def test_a_line_cut_in_the_middle_is_forgotten(self, tmp_path):
@@ -86,12 +86,12 @@ class TestMetrics:
         self.fill(run)
         with (tmp_path / "metrics.csv").open("a") as file:
             file.write("seco")
-        run.forget_metrics_after(["first"], "second", 3)
+        run.forget_after(["first"], "second", 3)
         assert len(run.metrics()) == 5
 
     def test_nothing_is_made_where_nothing_is(self, tmp_path):
         assert len(Run(tmp_path).metrics()) == 0
-        Run(tmp_path).forget_metrics_after([], "", 0)
+        Run(tmp_path).forget_after([], "", 0)
         assert list(tmp_path.iterdir()) == []
 
 

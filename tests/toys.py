@@ -12,6 +12,7 @@ from spikeloom.batch import Batch, mask_of
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.latent import LatentModel
 from spikeloom.observation.poisson import Poisson
+from spikeloom.priors.base import LatentPrior
 from spikeloom.priors.gaussian import GaussianPrior
 from spikeloom.training import Stage, StageConfig
 
@@ -51,6 +52,52 @@ class TwoStage(LatentModel):
         self.autoencoder = PointwiseAutoencoder(self.recording.n_neurons, self.config.latents)  # type: ignore[assignment]
         self.prior = GaussianPrior(self.config.latents, lags=5)
         self.observation = Poisson()
+
+
+class TalkingPrior(LatentPrior):
+    """Independent bins around a learned place, with both hooks of the training loop.
+
+    It tells what ``told`` holds, and two numbers by which tests know the weights and the draws it was asked with.
+    """
+
+    told = {"spread_ratio": 1.0, "increment_ratio": 1.0}  # noqa: RUF012  # tests put another in its place
+
+    def __init__(self, size: int):
+        super().__init__(size)
+        self.place, self.head = nn.Parameter(torch.zeros(size)), nn.Linear(size, size)
+        self.gain = nn.Parameter(torch.ones(size))  # of the rate of ``place``, but found after ``head``
+        self.seen: list[tuple[bool, bool, int]] = []
+
+    def learning_rate_scale(self, name: str) -> float:
+        return 0.25 if name.startswith("head.") else 1.0
+
+    def loss(self, batch: Batch, generator: torch.Generator):
+        noise = torch.randn(batch.latents.shape, generator=generator)
+        return (self.head(batch.latents + 0.1 * noise) * self.gain + self.place - batch.latents).square().mean()
+
+    def diagnostics(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
+        self.seen.append((self.training, torch.is_grad_enabled(), len(batch)))
+        draw = float(torch.rand(3, generator=generator).sum())
+        return {**self.told, "place": float(self.place.detach().sum()), "draw": draw}
+
+    def draw(self, lengths, n_bins, generator, condition, **options):
+        return torch.randn((len(lengths), n_bins, len(self.mean)), generator=generator) + self.place
+
+
+@dataclass(frozen=True)
+class TalkingConfig(TwoStageConfig):
+    prior_training: StageConfig = field(default_factory=lambda: StageConfig(steps=4, batch_size=8, validate_every=2))
+
+
+class Talking(TwoStage):
+    """A model whose prior tells of itself while it is trained."""
+
+    name = "talking"
+    Config = TalkingConfig
+
+    def _build(self):
+        super()._build()
+        self.prior = TalkingPrior(self.config.latents)
 
 
 @dataclass(frozen=True)

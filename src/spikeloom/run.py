@@ -4,6 +4,7 @@ config.yaml          model and complete configuration
 environment.json     versions, device, seed, command
 data.json            what the model was trained on: source, how it was read, splits, hash
 metrics.csv          training and validation loss over time
+diagnostics.csv      what a model told of itself at each validation, where it tells anything
 weights.safetensors  the model
 resume/              the state of an unfinished training; gone when it has ended
 """
@@ -19,7 +20,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -35,6 +36,9 @@ from spikeloom.data.containers import check_place
 from spikeloom.errors import RunError
 
 METRICS = ("stage", "step", "seconds", "learning_rate", "loss", "validation_loss")
+DIAGNOSTICS = ("stage", "step", "name", "value")
+RECORDS = {"metrics.csv": METRICS, "diagnostics.csv": DIAGNOSTICS}
+"""Files that grow while a model is trained, and their columns."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,18 @@ class Run:
     folder: Path
 
     @classmethod
-    def create(cls, folder: str | Path, files: Mapping[str, Mapping[str, Any]] | None = None) -> Run:
+    def create(
+        cls,
+        folder: str | Path,
+        files: Mapping[str, Mapping[str, Any]] | None = None,
+        prepare: Callable[[Run], None] = lambda run: None,
+    ) -> Run:
         """A run in a new folder, which appears with all of its first files or not at all.
 
         Args:
             folder: The folder to make; an empty one may be there.
             files: Contents by file name, ending in .yaml or .json.
+            prepare: Writes what else the run has to begin with.
 
         Raises:
             RunError: If the folder holds something already.
@@ -62,6 +72,7 @@ class Run:
             for name, content in (files or {}).items():
                 write = cls(unfinished).write_yaml if name.endswith(".yaml") else cls(unfinished).write_json
                 write(name, content)
+            prepare(cls(unfinished))
             umask = os.umask(0)
             os.umask(umask)
             unfinished.chmod(0o777 & ~umask)  # temporary folders start private; the result is an ordinary one
@@ -136,38 +147,56 @@ class Run:
             raise RunError(f"{path} holds no names with values; is {self.folder} a complete run folder?")
         return content
 
-    # -- metrics -------------------------------------------------------------------------------------------------
+    # -- what is noted in training -------------------------------------------------------------------------------
 
     def log(self, **values: Any) -> None:
         """Append a line to the metrics."""
-        path = self.folder / "metrics.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = not path.exists() or path.stat().st_size == 0
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list[str](METRICS))
-            if new:
-                writer.writeheader()
-            writer.writerow(values)
+        self._append("metrics.csv", [values])
 
     def metrics(self) -> pd.DataFrame:
         """All logged metrics."""
-        path = self.folder / "metrics.csv"
+        return self._record("metrics.csv")
+
+    def log_diagnostics(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        """Append what a model told of itself, a line for each number; numbers need not be finite."""
+        rows = [{"stage": stage, "step": step, "name": name, "value": value} for name, value in values.items()]
+        if rows:
+            self._append("diagnostics.csv", rows)
+
+    def diagnostics(self) -> pd.DataFrame:
+        """All logged diagnostics: columns stage, step, name, value."""
+        return self._record("diagnostics.csv")
+
+    def forget_after(self, stages_done: list[str], stage: str, step: int) -> None:
+        """Drop lines later than a checkpoint, which a resumed training will write again."""
+        for name in RECORDS:
+            if not (self.folder / name).exists():
+                continue
+            table = self._record(name)
+            kept = table[table.stage.isin(stages_done) | ((table.stage == stage) & (table.step <= step))]
+            kept = kept.astype({"step": int})  # a line that was cut by a kill has made them fractions
+            with atomic(self.folder / name) as temporary:
+                kept.to_csv(temporary, index=False, na_rep="nan")
+
+    def _append(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists() or path.stat().st_size == 0
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list[str](RECORDS[name]))
+            if new:
+                writer.writeheader()
+            writer.writerows(rows)
+
+    def _record(self, name: str) -> pd.DataFrame:
+        path, columns = self.folder / name, list(RECORDS[name])
         if not path.exists() or path.stat().st_size == 0:
-            return pd.DataFrame(columns=list(METRICS))
+            return pd.DataFrame(columns=columns)
         try:
-            return pd.read_csv(path).loc[:, list(METRICS)]
+            return pd.read_csv(path, float_precision="round_trip").loc[:, columns]
         except (ValueError, KeyError) as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{path} is damaged ({reason}); delete it to go on without its record.") from error
-
-    def forget_metrics_after(self, stages_done: list[str], stage: str, step: int) -> None:
-        """Drop lines later than a checkpoint, which a resumed training will write again."""
-        if not (self.folder / "metrics.csv").exists():
-            return
-        table = self.metrics()
-        kept = table[table.stage.isin(stages_done) | ((table.stage == stage) & (table.step <= step))]
-        with atomic(self.folder / "metrics.csv") as temporary:
-            kept.to_csv(temporary, index=False)
 
 
 def strict_json(content: Any) -> str:

@@ -1,8 +1,8 @@
 """The one training loop: takes the stages of a model in turn and runs them on Lightning Fabric.
 
-A stage is a name, a module with a ``loss``, and the batches it learns from. Everything random in a step is drawn from
-a generator seeded with (seed, stage, step, rank), so a training that was cut and resumed ends in the very weights it
-would have had.
+A stage is a name, a module with a ``loss``, and the batches it learns from; the module may also say at what rate its
+parameters learn, and tell numbers about itself. Everything random in a step is drawn from a generator seeded with
+(seed, stage, step, rank), so a training that was cut and resumed ends in the very weights it would have had.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ class Stage:
 
     Attributes:
         name: Name of the stage in metrics and configuration.
-        module: What is trained; has ``loss(batch, generator)``, a scalar to be differentiated.
+        module: What is trained; has ``loss(batch, generator)``, a scalar to be differentiated. It may have
+            ``learning_rate_scale(name)``, the factor on the learning rate of its parameter of that name (1 without),
+            and ``diagnostics(batch, generator)``, numbers by name that are noted at every validation.
         train: Trials to learn from.
         validation: Trials that choose the best weights.
         config: How to optimise.
@@ -174,7 +176,7 @@ def fit(
     """Train a model in place, stage by stage.
 
     Args:
-        model: A module with ``stages``.
+        model: A module with ``stages``; of these, it may name some as ``done``, which are not trained.
         data: Recording with splits "train" and "val".
         run: Folder for metrics, checkpoints and the trained model; a checkpoint in it is resumed, and without one
             training starts from the beginning. Nothing is written without.
@@ -189,10 +191,12 @@ def fit(
     model.to(fabric.device)
     writing = run if fabric.is_global_zero else None
     resumed = Checkpoint.load(run.checkpoint, model) if run is not None and run.checkpoint.exists() else None
-    done = list(resumed.done) if resumed else []
+    done = list(resumed.done if resumed else getattr(model, "done", ()))
     if writing is not None:
-        writing.forget_metrics_after(done, *((resumed.stage, resumed.step) if resumed else ("", 0)))
+        writing.forget_after(done, *((resumed.stage, resumed.step) if resumed else ("", 0)))
     fabric.barrier()  # every process has read the checkpoint before a new one takes its place
+    if writing is not None and resumed is None and done:  # a resumed training finds these weights nowhere else
+        Checkpoint(done).save(writing.checkpoint, model)
     for index, stage in enumerate(model.stages(data)):
         if stage.name in done:
             continue
@@ -242,7 +246,8 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
             "train with fewer devices, or more trials in a batch."
         )
     parameters = [p for p in stage.module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    groups = _groups(stage)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
     averaged = [p.detach().clone() for p in parameters] if config.ema else []
     best = Best([p.detach().clone() for p in parameters])
     first_step, seconds = 0, 0.0
@@ -257,8 +262,9 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
 
     with Progress(stage.name, config.steps, visible=fabric.is_global_zero) as progress:
         for step in range(first_step, config.steps):
+            learning_rate = config.learning_rate_at(step)
             for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate_at(step)
+                group["lr"] = learning_rate * group["scale"]
             chosen = _trials(job.seed, job.index, step, batch_size, len(train))
             mine = torch.from_numpy(chosen[fabric.global_rank :: fabric.world_size]).to(fabric.device)
             generator.manual_seed(_mix(job.seed, job.index, step, fabric.global_rank))
@@ -287,6 +293,7 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
                         "lower its learning_rate, or train in 32-true precision."
                     )
                 best.consider(value, parameters)
+                numbers = diagnose(stage.module, validation) if job.run is not None else {}
             progress.at(step + 1, f"loss {mean_loss:.5f}, validation {value:.5f}")
             now = time.perf_counter()
             if job.run is not None:
@@ -294,10 +301,11 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
                     stage=stage.name,
                     step=step + 1,
                     seconds=round(seconds + now - started, 2),
-                    learning_rate=optimizer.param_groups[0]["lr"],
+                    learning_rate=learning_rate,
                     loss=mean_loss,
                     validation_loss=value,
                 )
+                job.run.log_diagnostics(stage.name, step + 1, numbers)
                 if now - saved > CHECKPOINT_EVERY_S:
                     state = Checkpoint(job.done, stage.name, step + 1, seconds + now - started)
                     state.save(job.run.checkpoint, job.model, optimizer, averaged, best)
@@ -311,6 +319,44 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
     stage.module.eval()
     if job.run is not None:
         Checkpoint([*job.done, stage.name]).save(job.run.checkpoint, job.model)
+
+
+def _groups(stage: Stage) -> list[dict[str, Any]]:
+    """The parameters by the factor on their learning rate; the optimiser counts them in this order."""
+    scale = getattr(stage.module, "learning_rate_scale", None)
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in stage.module.named_parameters():
+        if parameter.requires_grad:
+            factor = float(scale(name)) if scale is not None else 1.0
+            if not (math.isfinite(factor) and factor >= 0):
+                raise ConfigError(
+                    f"the learning rate of '{name}' in stage '{stage.name}' is to be multiplied by {factor}; the "
+                    "factor must be a number that is not negative."
+                )
+            groups.setdefault(factor, []).append(parameter)
+    return [{"params": parameters, "scale": factor} for factor, parameters in groups.items()]
+
+
+@torch.no_grad()
+def diagnose(module: Any, trials: Batch) -> dict[str, float]:
+    """What a module tells of itself beside its loss, on the same draws every time.
+
+    Args:
+        module: A module of a stage, perhaps with ``diagnostics(batch, generator)``.
+        trials: Trials it was not trained on; the first ``VALIDATION_BATCH`` of them are used.
+
+    Returns:
+        Numbers by name; none where the module tells nothing.
+    """
+    diagnostics = getattr(module, "diagnostics", None)
+    if diagnostics is None:
+        return {}
+    training = module.training
+    module.eval()
+    generator = torch.Generator(trials.lengths.device).manual_seed(VALIDATION_SEED)
+    numbers = diagnostics(trials[:VALIDATION_BATCH], generator)
+    module.train(training)
+    return {str(name): float(value) for name, value in numbers.items()}
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
+from spikeloom import calibration
 from spikeloom.batch import Batch, condition_of, mask_of
 from spikeloom.condition import Condition
 from spikeloom.data.conditions import Request
@@ -26,7 +27,7 @@ from spikeloom.observation.history import HistoryConfig, SpikeHistory
 from spikeloom.observation.poisson import Poisson, Rates
 from spikeloom.observation.softplus import SoftplusHistory
 from spikeloom.priors.base import LatentPrior
-from spikeloom.training import Stage
+from spikeloom.training import Stage, diagnose
 
 OBSERVATIONS = ("history", "published_history", "poisson")
 """How rates become counts."""
@@ -78,7 +79,8 @@ class LatentModel(GenerativeModel):
         """The autoencoder; then, on the latents of whole trials, the prior.
 
         Spike history is fitted between the two, on the rates that the autoencoder infers: of their kind are the rates
-        of samples too. When the prior is trained, its samples calibrate the mean counts.
+        of samples too. When the prior is trained, a warning says if it scatters otherwise than its data, and its
+        samples calibrate the mean counts.
         """
         variables = self.recording.variables
         train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
@@ -91,6 +93,9 @@ class LatentModel(GenerativeModel):
         if any(True for _ in self.prior.parameters()):
             learned, judged = self._scaled(train, latents), self._scaled(validation, self._whole_infer(validation)[0])
             yield Stage("prior", self.prior, learned, judged, self.config.prior_training)
+            verdict = calibration.judge(diagnose(self.prior, judged))
+            if verdict is not None and not verdict.sound:
+                warnings.warn(verdict.words, SpikeloomWarning, stacklevel=2)
         if isinstance(self.observation, SpikeHistory) and self.config.history.calibrated:
             self._calibrate(self.observation, train)
 

@@ -1,0 +1,81 @@
+"""Whether a generator scatters as its data do: what two of the numbers that a prior tells of itself mean.
+
+The spread ratio is the mean distance between two draws for the same hidden part of a sequence, over the mean distance
+of a draw from what was recorded there. The recorded part is one more draw for a generator that is right, so that the
+ratio is 1. The increment ratio is the standard deviation of the steps from bin to bin of generated sequences over that
+of recorded ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SPREAD, INCREMENT = "spread_ratio", "increment_ratio"
+NAMES = SPREAD, INCREMENT
+
+# Draws s times as wide as they should be have the spread ratio sqrt(2) s / sqrt(1 + s^2), which never exceeds 1.41: the
+# bounds are s = 0.69 and its inverse. Steps s times as wide have the increment ratio s.
+SOUND: Mapping[str, tuple[float, float]] = {SPREAD: (0.8, 1.16), INCREMENT: (0.8, 1.25)}
+"""Between which values a generator counts as calibrated."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the numbers say of a generator.
+
+    Attributes:
+        sound: Whether nothing is to be done.
+        words: Sentences that say what was found, the values, and what to do.
+    """
+
+    sound: bool
+    words: str
+
+
+def judge(numbers: Mapping[str, float]) -> Verdict | None:
+    """A verdict on a generator; None where it tells neither number.
+
+    Args:
+        numbers: What it tells of itself, by name; other names are passed over.
+
+    Example:
+        >>> judge({"spread_ratio": 0.97, "increment_ratio": 1.04})
+        Verdict(sound=True, words='The generator is calibrated: spread ratio 0.97, increment ratio 1.04 (1 is right).')
+        >>> judge({"loss": 1.0}) is None
+        True
+    """
+    told = {name: float(numbers[name]) for name in NAMES if name in numbers}
+    if not told:
+        return None
+    faults = [fault for name, value in told.items() if (fault := _fault(name, value))]
+    if faults:
+        return Verdict(False, " ".join(faults))
+    values = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in told.items())
+    return Verdict(True, f"The generator is calibrated: {values} (1 is right).")
+
+
+def _fault(name: str, value: float) -> str:
+    """What is wrong with one number, or nothing."""
+    low, high = SOUND[name]
+    if not math.isfinite(value):
+        return f"The {name.replace('_', ' ')} of the generator is no number: train with a lower learning rate."
+    if low <= value <= high:
+        return ""
+    if name == SPREAD:
+        found = (
+            f"two draws for the same hidden part lie {value:.2f} times as far apart as a draw lies from the recording "
+            "(spread ratio; 1 is right)"
+        )
+        if value < low:
+            return (
+                f"The generator has collapsed: {found}; train with more samples per token or a lower learning rate of "
+                "the head."
+            )
+        return f"The generator scatters too widely: {found}; train longer."
+    kind = "jitter" if value > high else "are too smooth"
+    return (
+        f"Generated latents {kind}: their steps from bin to bin are {value:.2f} times as large as recorded ones "
+        f"(increment ratio; 1 is right); train longer, or take more passes."
+    )
