@@ -281,6 +281,7 @@ def report_run(
         drawing=spike_drawing(model, test),
         variables=model.recording.variables,
         metrics=run.metrics(),
+        diagnostics=run.diagnostics(),
         environment=facts,
         configuration=run.read_yaml("config.yaml"),
         commands=[str(facts.get("command", "")), f"spikeloom report {run.folder}"],

@@ -1,4 +1,4 @@
-"""Figures of time courses: responses to conditions, latent trajectories, training."""
+"""Figures of time courses: responses to conditions, latent trajectories, training and what was noted in it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import get_window
 
+from spikeloom.calibration import INCREMENT, SOUND, SPREAD
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 from spikeloom.evaluation import spike_statistics as ss
@@ -226,4 +228,55 @@ def training_curves(metrics: pd.DataFrame) -> Figure:
         else:
             each.set_ylim(low - 0.06 * (top - low), top)
     legend_above(figure, max(axes, key=lambda each: len(each.get_lines())))
+    return figure
+
+
+@styled
+def calibration_curves(diagnostics: pd.DataFrame, kept_step: int | None = None) -> Figure:
+    """How a generator's spread and the roughness of its latents went towards those of its data while it was trained.
+
+    Args:
+        diagnostics: Columns step, name and value, as in a run's ``diagnostics.csv``, of one stage.
+        kept_step: The step whose weights were kept.
+
+    Raises:
+        DataError: If no such number was noted, or none is finite.
+    """
+    noted = {name: diagnostics.loc[diagnostics["name"] == name, ["step", "value"]] for name in (SPREAD, INCREMENT)}
+    finite = {name: rows.to_numpy(dtype=float) for name, rows in noted.items()}
+    finite = {name: values[np.isfinite(values[:, 1])] for name, values in finite.items()}
+    shown = {name: values for name, values in finite.items() if len(values)}
+    if not shown:
+        raise DataError("no finite number on the calibration was noted.")
+    words = {
+        SPREAD: ("spread of the draws", "spread ratio", "too sure", "too wide"),
+        INCREMENT: ("steps from bin to bin", "increment ratio", "too smooth", "jitter"),
+    }
+    figure = new_figure(11.0, 3.0)
+    axes = figure.subplots(1, len(shown), squeeze=False)[0]
+    for each, (name, values) in zip(axes, shown.items()):
+        step, value = values[values[:, 0].argsort(kind="stable")].T
+        title, label, below, above = words[name]
+        low, high = SOUND[name]
+        each.axhspan(low, high, color=FLOOR, alpha=0.25, linewidth=0, label="calibrated", zorder=0)
+        each.axhline(1, color=MUTED, linewidth=0.9, zorder=1)
+        marker = {"marker": "o", "markersize": 3.5} if len(step) < 60 else {}
+        each.plot(step, value, color=GENERATED, label="generator", **marker)
+        kept = step == kept_step
+        each.plot(step[kept], value[kept], "o", color=REAL, markersize=6, label="kept weights", zorder=4)
+        # The first values of an untrained generator, however large, must not flatten the rest.
+        bottom, top = min(value.min(), low), max(min(value.max(), 3 * np.median(value)), high)
+        if top > 4 * high and bottom > 0:  # on a linear axis the band would be a line
+            each.set(yscale="log", ylim=(bottom / 1.3, top * 1.3))
+            log_axis(each.yaxis, bottom, top)
+        else:
+            gap = 0.12 * (top - bottom)
+            each.set_ylim(bottom - gap, top + gap)
+        # Beside the axes, where no curve can cross the words.
+        for place, text, side in ((high, above, "bottom"), (1, "right", "center"), (low, below, "top")):
+            each.text(1.015, place, text, va=side, color=MUTED, fontsize=9.5, transform=each.get_yaxis_transform())
+        each.set_title(title)
+        each.set(xlabel="step", ylabel=label, xlim=(0, 1.03 * step.max()))
+        each.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    legend_above(figure, axes[0])
     return figure

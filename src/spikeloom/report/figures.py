@@ -13,7 +13,7 @@ Example:
     ['bulk', 'tail (log scale)']
 """
 
-from spikeloom.report.course_figures import latents, psth, training_curves
+from spikeloom.report.course_figures import calibration_curves, latents, psth, training_curves
 from spikeloom.report.model_figures import asked_and_decoded, spike_history
 from spikeloom.report.population_figures import autocorrelation, correlation_scatter, population_counts, power_spectrum
 from spikeloom.report.spike_figures import isi_histograms, isi_scatter, rasters, rate_scatter
@@ -21,6 +21,7 @@ from spikeloom.report.spike_figures import isi_histograms, isi_scatter, rasters,
 __all__ = [
     "asked_and_decoded",
     "autocorrelation",
+    "calibration_curves",
     "correlation_scatter",
     "isi_histograms",
     "isi_scatter",

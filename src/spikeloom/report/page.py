@@ -36,6 +36,7 @@ def write_report(
     drawing: Drawing | None = None,
     variables: Sequence[Variable] = (),
     metrics: pd.DataFrame | None = None,
+    diagnostics: pd.DataFrame | None = None,
     environment: Mapping[str, Any] | None = None,
     configuration: Mapping[str, Any] | None = None,
     commands: Sequence[str] = (),
@@ -52,6 +53,7 @@ def write_report(
         drawing: What the spike history of a model explains of the held-out trials.
         variables: What the generated trials could be asked for; it is decoded from their spikes.
         metrics: Training metrics of a run, ``Run.metrics()``.
+        diagnostics: What a model told of itself in training, ``Run.diagnostics()``.
         environment: Versions, seed and device of a run, its ``environment.json``.
         configuration: Configuration of a run, its ``config.yaml``.
         commands: Commands that repeat everything shown.
@@ -72,7 +74,7 @@ def write_report(
         warnings=[f"{w[:1].upper()}{w[1:]}" for w in comparison.get("warnings") or ()],
         groups=table(comparison, real.bin_s),
         levels=glossary.LEVELS,
-        panels=panels(real, generated, comparison, encoded, metrics, drawing, variables),
+        panels=panels(real, generated, comparison, encoded, metrics, drawing, variables, diagnostics, configuration),
         sizes=sizes(real, generated),
         provenance=[("real data", plain(real.provenance)), ("generated data", plain(generated.provenance))],
         environment=flat(environment or {}),

@@ -15,6 +15,7 @@ from spikeloom.evaluation.dynamics import latent_spectrum_ratio
 from spikeloom.evaluation.pairing import pair
 from spikeloom.evaluation.summary import Trials
 from spikeloom.report import figures, glossary
+from spikeloom.report.calibration_panel import calibration_panels
 from spikeloom.report.model_panels import model_panels
 from spikeloom.report.panel import Panel, draw
 from spikeloom.report.style import rate_unit
@@ -57,6 +58,8 @@ def panels(
     metrics: pd.DataFrame | None,
     drawing: Drawing | None = None,
     variables: Sequence[Variable] = (),
+    diagnostics: pd.DataFrame | None = None,
+    configuration: Mapping[str, Any] | None = None,
 ) -> list[Panel]:
     """All figures of the report, with captions that quote the comparison."""
     held_out, drawn, floor = matched(real, generated)
@@ -139,6 +142,7 @@ def panels(
             training_seen(metrics),
             lambda: figures.training_curves(metrics if metrics is not None else pd.DataFrame(columns=LOGGED)),
         ),
+        *calibration_panels(diagnostics, metrics, configuration or {}),
     ]
 
 
