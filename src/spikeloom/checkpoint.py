@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,20 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         raise RunError(
             f"{path} could not be written: {reason}; make room, then continue with `spikeloom fit ... --resume`."
         ) from error
+
+
+def weights_hash(module: nn.Module) -> str:
+    """SHA-256 of the names and values of everything a module saves, by which its weights are known again.
+
+    Example:
+        >>> weights_hash(nn.Linear(2, 3)) == weights_hash(nn.Linear(2, 3))
+        False
+    """
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 @torch.no_grad()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spikeloom.checkpoint import Checkpoint, weights_hash
 from spikeloom.config import flattened, from_mapping, merged, read_preset
 from spikeloom.data.conditions import Conditions
 from spikeloom.data.containers import check_place
@@ -18,6 +20,7 @@ from spikeloom.data.sources import DATASETS, content_hash, load_source, with_def
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomWarning
 from spikeloom.models import load_model, model_class
+from spikeloom.models.latent import LatentModel, refuse_other_autoencoder
 from spikeloom.progress import counted
 from spikeloom.run import Run, environment
 from spikeloom.training import Engine, StageConfig, fit
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from spikeloom.evaluation.results import Comparison
     from spikeloom.models.base import GenerativeModel
 
+HASH_DIGITS = 12
 GENERATED_PER_TEST_TRIAL = 2
 """A report generates this many trials for every held-out one, so that several sets can be drawn from them."""
 
@@ -47,8 +51,13 @@ def preset_config(preset: str | Path, changes: dict[str, Any] | None = None, max
     return limited(from_mapping(kind, merged(content, changes or {}), f"preset '{preset}'"), max_steps)
 
 
-def limited(config: Any, max_steps: int | None) -> Any:
+def limited(config: Any, max_steps: int | None, keep: Sequence[str] = ()) -> Any:
     """The configuration with no stage longer than a number of steps.
+
+    Args:
+        config: A configuration.
+        max_steps: The limit; none when not given.
+        keep: Fields of stages that stay as they are.
 
     Raises:
         ConfigError: If the limit is not positive.
@@ -60,9 +69,45 @@ def limited(config: Any, max_steps: int | None) -> Any:
     shorter = {
         f.name: dataclasses.replace(stage, steps=min(stage.steps, max_steps))
         for f in dataclasses.fields(config)
-        if isinstance(stage := getattr(config, f.name), StageConfig)
+        if isinstance(stage := getattr(config, f.name), StageConfig) and f.name not in keep
     }
     return dataclasses.replace(config, **shorter)
+
+
+def sharing(config: Any, other: Any) -> Any:
+    """The configuration with the autoencoder of another one, and with how that was trained.
+
+    Raises:
+        ConfigError: If one of the two has no autoencoder.
+    """
+    groups = ("autoencoder", "autoencoder_training")
+    for each in (config, other):
+        if not all(hasattr(each, name) for name in groups):
+            raise ConfigError(f"a {type(each).__name__} has no autoencoder to share; leave autoencoder_from out.")
+    return dataclasses.replace(config, **{name: getattr(other, name) for name in groups})
+
+
+def run_config(run: Run) -> Any:
+    """The configuration of a run's model; a stranger's folder may say anything, so everything is checked.
+
+    Raises:
+        SpikeloomError: If it is damaged.
+    """
+    content = run.read_yaml("config.yaml")
+    kind = model_class(str(content.pop("model", None)))
+    return from_mapping(kind.Config, content, str(run.folder / "config.yaml"))
+
+
+def autoencoder_hash(folder: str | Path) -> str:
+    """Start of the hash by which the weights of a run's autoencoder are known again.
+
+    Raises:
+        SpikeloomError: If there is no trained run in the folder, or it has no autoencoder.
+    """
+    model = load_model(folder)
+    if not isinstance(model, LatentModel):
+        raise ConfigError(f"the model '{model.name}' in {folder} has no autoencoder; leave autoencoder_from out.")
+    return weights_hash(model.autoencoder)[:HASH_DIGITS]
 
 
 def start_run(
@@ -72,6 +117,7 @@ def start_run(
     reading: Reading | None = None,
     engine: Engine | None = None,
     config: Any = None,
+    autoencoder: str | Path | None = None,
 ) -> GenerativeModel:
     """Load a recording, train a model on it and leave everything in a new run folder.
 
@@ -84,13 +130,19 @@ def start_run(
         reading: How to understand the source.
         engine: Devices, precision, seed.
         config: Configuration to use instead of the preset's.
+        autoencoder: A run of the same recording whose trained autoencoder is taken over. The configuration then says
+            what that run says of its autoencoder and of its training; a ``config`` must agree on the first.
 
     Raises:
-        SpikeloomError: If the recording, the configuration, the devices or the folder cannot be used.
+        SpikeloomError: If the recording, the configuration, the devices, the folder or the autoencoder cannot be used.
     """
     reading, engine = reading or Reading(), engine or Engine()
     kind = model_class(read_preset(preset)["model"])
-    config = config or preset_config(preset)
+    owner = None if autoencoder is None else load_model(autoencoder)
+    given, config = config, config or preset_config(preset)
+    if owner is not None:
+        config = sharing(config, owner.config)
+        refuse_other_autoencoder(given or config, owner.config)
     Run.refuse_occupied(out, "choose another --out, or add --resume to continue a run")
     if Path(source).is_dir():
         raise DataError(f"{source} is a folder; fit to a recording: a file, or the name of a data set.")
@@ -98,6 +150,14 @@ def start_run(
     data = with_default_splits(load_source(source, reading))
     model = kind.make(data, config, engine.seed)
     model.check_trainable(data)
+    record = _data_record(source, reading, data)
+    if owner is not None:
+        assert isinstance(model, LatentModel)  # as its configuration has an autoencoder
+        model.take_autoencoder(owner)
+        record["autoencoder_from"] = {
+            "run": Path(str(autoencoder)).resolve().name,
+            "weights": weights_hash(model.autoencoder),
+        }
     fabric.launch()
     if fabric.is_global_zero:
         precision = fabric.strategy.precision.precision
@@ -105,9 +165,11 @@ def start_run(
         files = {
             "config.yaml": {"model": model.name, **dataclasses.asdict(config)},
             "environment.json": facts | {"preset": str(preset), "engine": dataclasses.asdict(engine)},
-            "data.json": _data_record(source, reading, data),
+            "data.json": record,
         }
-        Run.create(out, files)
+        # A run that is killed at once must find the weights it has taken over when it is resumed.
+        first = Checkpoint(list(model.done))
+        Run.create(out, files, lambda run: first.save(run.checkpoint, model) if model.done else None)
     fabric.barrier()
     fit(model, data, Run(Path(out)), fabric, engine.seed)
     return model
@@ -122,6 +184,8 @@ class Recorded:
     source: str
     reading: Reading
     engine: Engine
+    autoencoder_from: str | None = None
+    """Start of the hash of an autoencoder that was taken over."""
 
     @classmethod
     def of(cls, run: Run) -> Recorded:
@@ -130,18 +194,19 @@ class Recorded:
         Raises:
             SpikeloomError: If the folder is damaged.
         """
-        content = run.read_yaml("config.yaml")
-        kind = model_class(str(content.pop("model", None)))
+        config = run_config(run)
         facts, record = run.read_json("environment.json"), run.read_json("data.json")
         engine, reading = facts.get("engine", {}), record.get("reading", {})
+        taken = record.get("autoencoder_from")
         if not isinstance(reading, dict):
             raise RunError(f"{run.folder / 'data.json'} is damaged: its reading is {reading!r}; fit the run again.")
         return cls(
             str(facts.get("preset")),
-            from_mapping(kind.Config, content, str(run.folder / "config.yaml")),
+            config,
             str(record.get("source")),
             Reading.from_dict(reading),
             from_mapping(Engine, engine, str(run.folder / "environment.json")),
+            str(taken.get("weights"))[:HASH_DIGITS] if isinstance(taken, dict) else None,
         )
 
     def refuse_change(self, run: Run, **asked: Any) -> None:

@@ -20,17 +20,22 @@ CONDITION_ON = "trial columns and signals that samples will be asked for; COLUMN
 def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     """Options of ``fit``: those of the preset's model too."""
     from spikeloom.config import flattened
+    from spikeloom.run import Run
     from spikeloom.training import Engine
-    from spikeloom.workflow import preset_config
+    from spikeloom.workflow import preset_config, run_config, sharing
 
     # The options are those of the preset's model, with the preset's values; of a resumed run, with the run's values.
     recorded = _recorded(argv)
     preset = recorded.model if recorded else value_of("--model", argv) or "ldns"
     config = recorded.config if recorded else preset_config(preset)
+    lender = value_of("--autoencoder_from", argv)
+    if lender and not recorded:
+        config = sharing(config, run_config(Run.open(lender)))
     parser.add_argument("source", type=str, help=SOURCE)
     parser.add_argument("--model", type=str, default=preset, help="preset: its name, or a YAML file")
     parser.add_argument("--out", type=Path, required=True, help="run folder to make")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out where it was cut")
+    parser.add_argument("--autoencoder_from", type=Path, help="run whose trained autoencoder is taken over")
     parser.add_argument("--max_steps", type=int, help="upper limit of the steps of every stage")
     reading_options(parser)
     parser.add_class_arguments(Engine)
@@ -44,9 +49,10 @@ def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def fit(options: Namespace) -> None:
     """Train, or go on training."""
     from spikeloom.config import from_mapping
+    from spikeloom.models.latent import refuse_other_autoencoder
     from spikeloom.run import Run
     from spikeloom.training import Engine
-    from spikeloom.workflow import Recorded, limited, preset_config, resume_run, start_run
+    from spikeloom.workflow import Recorded, autoencoder_hash, limited, preset_config, resume_run, run_config, start_run
 
     recorded = Recorded.of(Run.open(options.out)) if options.resume else None
     own = recorded.config if recorded else preset_config(options.model)
@@ -59,16 +65,20 @@ def fit(options: Namespace) -> None:
             f"the preset '{options.model}' makes a model without conditions, but condition_on is "
             f"{', '.join(options.condition_on)}; leave it out, or choose a preset of ldns."
         )
-    config = limited(from_mapping(kind, values), options.max_steps)
+    lender = options.autoencoder_from
+    taken = lender or (recorded and recorded.autoencoder_from)  # its training is told as it was
+    config = limited(from_mapping(kind, values), options.max_steps, ["autoencoder_training"] if taken else [])
+    if lender and not recorded:
+        refuse_other_autoencoder(config, run_config(Run.open(lender)), "autoencoder_training")
     engine = Engine(**{name: options[name] for name in fields_of(Engine)})
     asked = reading(options)
     if recorded:
-        recorded.refuse_change(
-            Run(options.out), model=options.model, source=options.source, reading=asked, config=config, engine=engine
-        )
+        changes = {"autoencoder_from": autoencoder_hash(lender)} if lender else {}
+        changes |= {"model": options.model, "source": options.source, "reading": asked}
+        recorded.refuse_change(Run(options.out), **changes, config=config, engine=engine)
         resume_run(options.out, engine)
     else:
-        start_run(options.source, options.model, options.out, asked, engine, config)
+        start_run(options.source, options.model, options.out, asked, engine, config, lender)
     if is_first_process():
         print(f"trained: {options.out}")
 

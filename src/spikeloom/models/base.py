@@ -115,6 +115,8 @@ class GenerativeModel(nn.Module):
     """Class of the configuration."""
     reference: ClassVar[str]
     """The publication to cite."""
+    done: tuple[str, ...] = ()
+    """Stages that fitting leaves out, because the model has taken over their weights."""
 
     def __init__(self, config: Any, recording: Recording, seed: int = 0):
         super().__init__()

@@ -18,7 +18,7 @@ from spikeloom.batch import Batch, condition_of, mask_of
 from spikeloom.condition import Condition
 from spikeloom.data.conditions import Request
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError, SpikeloomWarning
+from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.nets.blocks import Mask
@@ -29,6 +29,8 @@ from spikeloom.observation.softplus import SoftplusHistory
 from spikeloom.priors.base import LatentPrior
 from spikeloom.training import Stage, diagnose
 
+AUTOENCODER = "autoencoder"
+"""Name of the stage that can be taken over from another model."""
 OBSERVATIONS = ("history", "published_history", "poisson")
 """How rates become counts."""
 CALIBRATION = 512
@@ -54,6 +56,21 @@ def check_observation(config: Any) -> None:
         )
 
 
+def refuse_other_autoencoder(config: Any, other: Any, group: str = "autoencoder") -> None:
+    """Refuse a configuration whose autoencoder, or its training, is not that of the model it is to be taken from.
+
+    Raises:
+        ConfigError: At the first value that differs.
+    """
+    theirs = asdict(getattr(other, group))
+    for name, value in asdict(getattr(config, group)).items():
+        if value != theirs.get(name):
+            raise ConfigError(
+                f"{group}.{name} is {value!r}, but {theirs.get(name)!r} where the autoencoder is to be taken from; "
+                "leave that out, or train an autoencoder of its own."
+            )
+
+
 class LatentModel(GenerativeModel):
     """What LDNS and its relatives share; they differ in the prior that ``_make_prior`` returns."""
 
@@ -75,6 +92,32 @@ class LatentModel(GenerativeModel):
     def _make_prior(self) -> LatentPrior:
         raise NotImplementedError  # every latent model defines it
 
+    def take_autoencoder(self, other: GenerativeModel) -> None:
+        """Take over the trained autoencoder of another model, so that fitting trains only what comes after it.
+
+        Args:
+            other: A trained latent model of the same recording, whose autoencoder has the same configuration.
+
+        Raises:
+            ConfigError: If its autoencoder is another, or it has none.
+            RunError: If it was trained on another recording.
+        """
+        if not isinstance(other, LatentModel):
+            raise ConfigError(f"the model '{other.name}' has no autoencoder to take over; name an ldns model.")
+        refuse_other_autoencoder(self.config, other.config)
+        for what, mine, its in (
+            ("neurons", self.recording.n_neurons, other.recording.n_neurons),
+            ("seconds a bin", self.recording.bin_s, other.recording.bin_s),
+            ("training trials (hash)", self.recording.trained_on[:12], other.recording.trained_on[:12]),
+        ):
+            if mine != its:
+                raise RunError(
+                    f"the autoencoder to take over was trained on another recording ({what}: {its}, but {mine} here); "
+                    "name a run of this recording, read and split in the same way, or train without it."
+                )
+        self.autoencoder.load_state_dict(other.autoencoder.state_dict())
+        self.done = (AUTOENCODER,)
+
     def stages(self, data: SpikeData) -> Iterator[Stage]:
         """The autoencoder; then, on the latents of whole trials, the prior.
 
@@ -84,7 +127,7 @@ class LatentModel(GenerativeModel):
         """
         variables = self.recording.variables
         train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
-        yield Stage("autoencoder", self.autoencoder, train, validation, self.config.autoencoder_training)
+        yield Stage(AUTOENCODER, self.autoencoder, train, validation, self.config.autoencoder_training)
         latents, rates = self._whole_infer(train)
         if isinstance(self.observation, HistoryModel):
             assert train.counts is not None
