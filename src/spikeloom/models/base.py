@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ from spikeloom.data.sources import content_hash, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.variables import Variable, check_complete, variables_of
 from spikeloom.errors import DataError, RunError, SpikeloomError
+from spikeloom.models.given import given_lengths, seen_of
+from spikeloom.observation.poisson import Seen
 from spikeloom.run import Run
 from spikeloom.training import Engine, Stage, fit
 
@@ -202,9 +204,14 @@ class GenerativeModel(nn.Module):
         lengths: Int[np.ndarray, "trial"] | None = None,
         condition: Request = None,
         seed: int = 0,
+        given: SpikeData | None = None,
+        known: Bool[np.ndarray, "..."] | None = None,
         **options: Any,
     ) -> SpikeData:
         """Generate new trials, of the kind that was recorded or for a condition that is asked for.
+
+        A model that fills in (EAG) also draws the rest of recorded trials of which a part is ``given``: what comes
+        after, before or between the bins that are known. Their counts are kept.
 
         Args:
             n: Number of trials.
@@ -216,6 +223,8 @@ class GenerativeModel(nn.Module):
                 What is not asked for is left to the model. Signals decide the length, unless it is given.
             seed: The same seed gives the same trials on the same machine. Every ``SAMPLE_CHUNK`` trials have a seed of
                 their own, so whole chunks do not depend on how many trials follow.
+            given: Recorded trials to continue or to fill in: one for all, or one for each.
+            known: (time,) or (trial, time) bins of them that are known; all when not given, which continues them.
             options: Options of the model's prior, for example ``steps``, ``sampler`` and ``guidance`` for diffusion.
 
         Returns:
@@ -223,12 +232,20 @@ class GenerativeModel(nn.Module):
             observation has a memory, a neuron's own past has changed what its rate alone would have brought.)
 
         Raises:
-            DataError: If no trial, or a trial of no bins, is asked for; or the condition is none the model knows.
+            DataError: If no trial, or a trial of no bins, is asked for; the condition is none the model knows; or what
+                is given does not fit.
+            ConfigError: If the model has no such option, or does not fill in.
         """
+        self.check_options(given is not None, **options)
         asked = Conditions.asked(condition, self.recording.variables, max(n, 0))
         if length is None and lengths is None:
             lengths = asked.lengths
+        if given is not None:
+            self._check(given)
+            if length is None and lengths is None:
+                lengths = given_lengths(given, n, self._lengths(n, None, None, seed))
         lengths = self._lengths(n, length, lengths, seed)
+        seen = None if given is None else seen_of(given, known, lengths)
         self.eval()
         device = next(self.parameters()).device
         n_bins = int(lengths.max())
@@ -238,6 +255,10 @@ class GenerativeModel(nn.Module):
             generator = torch.Generator(device).manual_seed(_chunk_seed(seed, chunk))
             part = torch.as_tensor(lengths[start : start + SAMPLE_CHUNK], device=device)
             wanted = told[start : start + SAMPLE_CHUNK] if self.recording.variables else None
+            if seen is not None:
+                at = slice(start, start + SAMPLE_CHUNK)
+                width = int(part.max())
+                options["seen"] = Seen(seen.counts[at, :width].to(device), seen.known[at, :width].to(device))
             drawn = self._generate(part, generator, wanted, **options)
             for values, store in zip(drawn, (latents, rates, counts)):
                 values = values.cpu().numpy()
@@ -255,7 +276,8 @@ class GenerativeModel(nn.Module):
             latents=codes if codes.ndim == 3 else None,
             provenance={"generated_by": self.name, "trained_on": self.recording.trained_on, "seed": seed}
             | ({"conditioned_on": asked.names} if asked.names else {})
-            | {k: v for k, v in options.items() if v is not None},
+            | ({} if seen is None else {"given_bins": int(seen.known.sum())})
+            | {k: v for k, v in options.items() if v is not None and k != "seen"},
         )
 
     def save(self, folder: str | Path) -> None:
@@ -307,6 +329,17 @@ class GenerativeModel(nn.Module):
         """
         self._check(data)
         check_complete(self.recording.variables, data)
+
+    def check_options(self, given: bool, **options: Any) -> None:
+        """Refuse options of ``sample`` that this model does not have.
+
+        Args:
+            given: Whether a part of the trials is given.
+            options: The options.
+
+        Raises:
+            ConfigError: If it has one of them not.
+        """
 
     # -- helpers -------------------------------------------------------------------------------------------------
 

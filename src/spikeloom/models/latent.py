@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -21,12 +22,13 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
+from spikeloom.models.given import runs
 from spikeloom.nets.blocks import Mask
 from spikeloom.observation.base import HistoryModel
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
-from spikeloom.observation.poisson import Poisson, Rates
+from spikeloom.observation.poisson import Poisson, Rates, Seen
 from spikeloom.observation.softplus import SoftplusHistory
-from spikeloom.priors.base import LatentPrior
+from spikeloom.priors.base import Given, LatentPrior
 from spikeloom.training import Stage, diagnose
 
 AUTOENCODER = "autoencoder"
@@ -188,14 +190,33 @@ class LatentModel(GenerativeModel):
         generator: torch.Generator,
         condition: Condition | None,
         observation: str | None = None,
+        seen: Seen | None = None,
         **options: Any,
     ) -> tuple[Tensor, Tensor, Tensor]:
         draws = self._observation(observation)
-        latents = self.prior.sample(lengths, generator, condition, **options)
+        given = None if seen is None else Given(self._seen_latents(seen), seen.known)
+        latents = self.prior.sample(lengths, generator, condition, given, **options)
         ragged = bool((lengths < latents.shape[1]).any())
         mask = Batch(lengths, ragged, latents=latents).mask
         rates = self._rates(latents, mask)
-        return latents, rates, draws.sample(rates, generator)
+        return latents, rates, draws.sample(rates, generator, seen)
+
+    def _seen_latents(self, seen: Seen) -> Tensor:
+        """Latents of the known bins, zero elsewhere: each unbroken run is encoded as a trial of its own.
+
+        So nothing is taken from bins that are not known.
+        """
+        trial, first, n = runs(seen.known)
+        lengths, longest = n, int(n.max()) if len(n) else 0
+        latents = torch.zeros((*seen.known.shape, len(self.prior.mean)), device=seen.known.device)
+        offsets = torch.arange(longest, device=n.device)
+        for at in torch.arange(len(n), device=n.device).split(ENCODE_CHUNK):
+            bins = (first[at, None] + offsets).clamp(max=seen.known.shape[1] - 1)
+            rows, mask = trial[at, None].expand_as(bins), mask_of(lengths[at], longest)
+            encoded = self._latents(seen.counts[rows, bins].float() * mask, mask)
+            inside = mask[..., 0]
+            latents[rows[inside], bins[inside]] = encoded[inside]
+        return latents
 
     def _observation(self, name: str | None) -> Poisson | HistoryModel:
         """The fitted observation, or Poisson where that is asked for."""
@@ -207,6 +228,19 @@ class LatentModel(GenerativeModel):
                 "ask for that, or for poisson."
             )
         return Poisson()
+
+    def check_options(self, given: bool, **options: Any) -> None:
+        """Refuse options that the prior does not have, and given trials that it cannot fill in."""
+        if given and not self.prior.fills_in:
+            raise ConfigError(f"a model of kind '{self.name}' cannot continue or fill in given trials; fit one of eag.")
+        own = inspect.signature(self.prior.draw).parameters
+        known = [k for k in own if k not in inspect.signature(LatentPrior.draw).parameters and k != "given"]
+        for name in options:
+            if name not in (*known, "observation"):
+                raise ConfigError(
+                    f"a model of kind '{self.name}' has no option '{name}' in sampling; it has "
+                    f"{', '.join((*known, 'observation'))}."
+                )
 
     def sample(self, n: int, *args: Any, condition: Request = None, **options: Any) -> SpikeData:
         """Generate new trials, see ``GenerativeModel.sample``.
