@@ -93,6 +93,7 @@ PRIOR = {
 }
 PUBLISHED = {
     "direct_noise": False,
+    "prediction_reach": 0,
     "whitening": 0.0,
     "samples": 2,
     "mask_law": "narrow",
@@ -107,6 +108,7 @@ EAG_PRIOR = {
     **{f"samples {n}": {"samples": n} for n in (8,)},
     **{f"patch {n}": {"patch": n} for n in (2, 4, 8)},
     "head_learning_rate 1.0": {"head_learning_rate": 1.0},
+    "prediction_reach 4": {"prediction_reach": 4},
     "as published but for patch": PUBLISHED,
 }
 SAMPLING = {"order"}
@@ -413,6 +415,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/ablation.jsonl"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--recordings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--variants", nargs="+", help="all when not given; name default too")
     parser.add_argument("--max_steps", type=int, help="limit of every stage, to try the script out")
     parser.add_argument("--table", action="store_true", help="render the results as Markdown")
@@ -423,7 +426,7 @@ def main() -> None:
     if options.folder is None:
         parser.error("name the folder of the recordings, or ask for --table")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    data = {name: lorenz() if name == "lorenz" else load(options.folder / name, READING) for name in SETTINGS}
+    data = {name: lorenz() if name == "lorenz" else load(options.folder / name, READING) for name in options.recordings}
     data = {name: with_fewer_held_out(with_default_splits(d), SETTINGS[name]) for name, d in data.items()}
     for seed in options.seeds:
         for name, recording in data.items():

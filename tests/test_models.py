@@ -53,6 +53,7 @@ PUBLISHED_EAG = EAGConfig(
         patch=1,
         direct_noise=False,
         whitening=0.0,
+        prediction_reach=0,
         samples=2,
         mask_law="narrow",
         spread_masks=0.0,

@@ -3,8 +3,8 @@
 The public names are imported when they are first used, so that ``import spikeloom`` costs nothing:
 
 * data: ``SpikeData``, ``Signal``, ``Reading``, ``load`` (a file, a data set or a run folder), ``save``, ``lorenz``;
-* models: ``LDNS``, ``EAG``, ``GaussianLatents``, their configurations (``LDNSConfig``, ...), ``load_model``, ``Engine``,
-  ``Run``;
+* models: ``LDNS``, ``EAG``, ``GaussianLatents``, their configurations (``LDNSConfig`` and so on), ``load_model``,
+  ``Engine``, ``Run``;
 * spikes from rates of any model: ``fit_history``, ``HistoryConfig``, ``redrawn``;
 * evaluation: ``compare``, ``SignalDecoder``, ``LabelDecoder``, ``write_report``.
 """
