@@ -20,7 +20,8 @@ from spikeloom.data.sources import DATASETS, content_hash, load_source, with_def
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomWarning
 from spikeloom.models import load_model, model_class
-from spikeloom.models.latent import LatentModel, refuse_other_autoencoder
+from spikeloom.models.latent import LatentModel
+from spikeloom.models.latent_config import refuse_other_autoencoder
 from spikeloom.progress import counted
 from spikeloom.run import Run, environment
 from spikeloom.training import Engine, StageConfig, fit

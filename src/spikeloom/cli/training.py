@@ -49,7 +49,7 @@ def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def fit(options: Namespace) -> None:
     """Train, or go on training."""
     from spikeloom.config import from_mapping
-    from spikeloom.models.latent import refuse_other_autoencoder
+    from spikeloom.models.latent_config import refuse_other_autoencoder
     from spikeloom.run import Run
     from spikeloom.training import Engine
     from spikeloom.workflow import Recorded, autoencoder_hash, limited, preset_config, resume_run, run_config, start_run

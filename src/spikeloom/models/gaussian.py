@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from spikeloom.models.autoencoder import AutoencoderConfig
-from spikeloom.models.latent import LatentModel, check_observation
+from spikeloom.models.latent import LatentModel
+from spikeloom.models.latent_config import check_observation
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.priors.gaussian import GaussianPrior
 from spikeloom.training import StageConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,10 @@ from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.models.given import runs
+from spikeloom.models.latent_config import refuse_other_autoencoder
 from spikeloom.nets.blocks import Mask
 from spikeloom.observation.base import HistoryModel
-from spikeloom.observation.history import HistoryConfig, SpikeHistory
+from spikeloom.observation.history import SpikeHistory
 from spikeloom.observation.poisson import Poisson, Rates, Seen
 from spikeloom.observation.softplus import SoftplusHistory
 from spikeloom.priors.base import Given, LatentPrior
@@ -33,44 +34,11 @@ from spikeloom.training import Stage, diagnose
 
 AUTOENCODER = "autoencoder"
 """Name of the stage that can be taken over from another model."""
-OBSERVATIONS = ("history", "published_history", "poisson")
-"""How rates become counts."""
 CALIBRATION = 512
 """Samples from which the mean counts of a trained model are told."""
 CALIBRATION_SEED = 13
 SPECTRUM_TOLERANCE = (0.9, 1.1)
 SPECTRUM_TRIALS = 200
-
-
-def check_observation(config: Any) -> None:
-    """Refuse a configuration whose field "observation" names none, or whose field "history" nothing would read.
-
-    Raises:
-        ConfigError: If it is so.
-    """
-    if config.observation not in OBSERVATIONS:
-        raise ConfigError(f"observation is '{config.observation}', but must be one of {', '.join(OBSERVATIONS)}.")
-    changed = [k for k, v in asdict(config.history).items() if v != getattr(HistoryConfig(), k)]
-    if changed and config.observation != "history":
-        raise ConfigError(
-            f"history.{changed[0]} is {getattr(config.history, changed[0])}, but with observation "
-            f"'{config.observation}' nothing reads it; leave it out, or set observation to history."
-        )
-
-
-def refuse_other_autoencoder(config: Any, other: Any, group: str = "autoencoder") -> None:
-    """Refuse a configuration whose autoencoder, or its training, is not that of the model it is to be taken from.
-
-    Raises:
-        ConfigError: At the first value that differs.
-    """
-    theirs = asdict(getattr(other, group))
-    for name, value in asdict(getattr(config, group)).items():
-        if value != theirs.get(name):
-            raise ConfigError(
-                f"{group}.{name} is {value!r}, but {theirs.get(name)!r} where the autoencoder is to be taken from; "
-                "leave that out, or train an autoencoder of its own."
-            )
 
 
 class LatentModel(GenerativeModel):

@@ -1,0 +1,72 @@
+"""What the configurations of latent models share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from spikeloom.errors import ConfigError
+from spikeloom.models.autoencoder import AutoencoderConfig
+from spikeloom.observation.history import HistoryConfig
+from spikeloom.training import StageConfig
+
+OBSERVATIONS = ("history", "published_history", "poisson")
+"""How rates become counts."""
+
+
+@dataclass(frozen=True)
+class LatentConfig:
+    """Configuration of a latent model whose prior is trained; a model sets the types of ``prior``."""
+
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    """Spikes to latents and back."""
+    prior: Any = None
+    """Distribution over latents."""
+    autoencoder_training: StageConfig = field(
+        default_factory=lambda: StageConfig(steps=3000, batch_size=32, learning_rate=3e-3, clip=2.0, patience=8)
+    )
+    """Optimisation of the autoencoder."""
+    prior_training: StageConfig = field(default_factory=StageConfig)
+    """Optimisation of the prior."""
+    observation: str = "history"
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
+    al. 2024) or poisson."""
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    """What a neuron remembers of its own spikes."""
+    condition_on: tuple[str, ...] = ()
+    """Trial columns and signals that samples will be asked for; "NAME:KIND" for a column says what it is: deg or rad
+    (an angle), label or number."""
+
+    def __post_init__(self) -> None:
+        check_observation(self)
+
+
+def check_observation(config: Any) -> None:
+    """Refuse a configuration whose field "observation" names none, or whose field "history" nothing would read.
+
+    Raises:
+        ConfigError: If it is so.
+    """
+    if config.observation not in OBSERVATIONS:
+        raise ConfigError(f"observation is '{config.observation}', but must be one of {', '.join(OBSERVATIONS)}.")
+    changed = [k for k, v in asdict(config.history).items() if v != getattr(HistoryConfig(), k)]
+    if changed and config.observation != "history":
+        raise ConfigError(
+            f"history.{changed[0]} is {getattr(config.history, changed[0])}, but with observation "
+            f"'{config.observation}' nothing reads it; leave it out, or set observation to history."
+        )
+
+
+def refuse_other_autoencoder(config: Any, other: Any, group: str = "autoencoder") -> None:
+    """Refuse a configuration whose autoencoder, or its training, is not that of the model it is to be taken from.
+
+    Raises:
+        ConfigError: At the first value that differs.
+    """
+    theirs = asdict(getattr(other, group))
+    for name, value in asdict(getattr(config, group)).items():
+        if value != theirs.get(name):
+            raise ConfigError(
+                f"{group}.{name} is {value!r}, but {theirs.get(name)!r} where the autoencoder is to be taken from; "
+                "leave that out, or train an autoencoder of its own."
+            )
