@@ -252,10 +252,11 @@ class TestPrior:
             valid = model._valid(lengths, n_bins)
             shown = valid & (torch.arange(width) % 2 == 0)[None, :, None]
             aligned = model._tokens_told(None, lengths, n_bins)
-            context = model._context(model._tokens(values), shown, valid, aligned, valid.any(-1)).context
+            context = model._context(model._tokens(values), shown, valid, aligned)
             if n_bins == 22 and values is z:
-                expected = context
-            torch.testing.assert_close(context, expected, rtol=1e-4, atol=1e-5)
+                expected = context[valid.any(-1)]
+            inside = valid.any(-1)
+            torch.testing.assert_close(context[inside], expected, rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_garbage_in_the_padding_changes_no_loss(self, kind):

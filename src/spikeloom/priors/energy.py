@@ -65,8 +65,8 @@ class EnergyConfig:
     """Add Gaussian noise to each direction of a token, scaled by its context; without it (as published) the generator
     has to make all scatter from its norms."""
     prediction_reach: int = 2
-    """Distance in tokens up to which the nearest known ones predict a hidden token by correlation; the generator draws
-    the error of that prediction. 0 for none (as published)."""
+    """Distance in tokens up to which the nearest known ones predict a hidden token by correlation, which the network is
+    shown in its place; 0 for none (as published)."""
     whitening: float = 0.5
     """Tokens are scored along their principal directions, each divided by its deviation to this power; 0 scores them
     as they are (as published)."""
@@ -167,6 +167,7 @@ class EnergyPrior(ConditionalPrior):
     config: EnergyConfig
     to_code: Tensor
     from_code: Tensor
+    code_std: Tensor
     longest: Tensor
     partial: Tensor
     increment: Tensor
@@ -196,7 +197,8 @@ class EnergyPrior(ConditionalPrior):
         )
         self.register_buffer("to_code", torch.eye(token))
         self.register_buffer("from_code", torch.eye(token))
-        self.linear = LinearPrediction(token, config.prediction_reach)
+        self.register_buffer("code_std", torch.ones(token))
+        self.linear = LinearPrediction(token, config.prediction_reach) if config.prediction_reach else None
         self.register_buffer("longest", torch.tensor(0))
         self.register_buffer("partial", torch.tensor(False))
         self.register_buffer("increment", torch.tensor(1.0))
@@ -218,7 +220,8 @@ class EnergyPrior(ConditionalPrior):
             scale = std**self.config.whitening
             self.to_code.copy_((directions / scale).T)
             self.from_code.copy_(directions * scale)
-        if self.config.whitening or self.config.prediction_reach:
+            self.code_std.copy_(std / scale)
+        if self.linear is not None:
             self.linear.fit(tokens @ self.to_code.T, whole)
 
     def learning_rate_scale(self, name: str) -> float:
@@ -238,9 +241,9 @@ class EnergyPrior(ConditionalPrior):
         hidden = self._hidden(lengths, z.shape[1], generator)
         shown = valid & (~hidden[..., None] | self._pieces(hidden, generator))
         told = self._tokens_told(self.forgetful(batch.condition, generator), lengths, batch.n_bins)
-        seen = self._context(z, shown, valid, told, hidden)
-        drawn = self._generate(seen, generator, self.config.samples)
-        error = (drawn - (z[hidden] @ self.to_code.T)[:, None]).transpose(0, 1)
+        context = self._context(z, shown, valid, told)[hidden]
+        samples = self._generate(context.repeat(self.config.samples, 1), generator)
+        error = samples.unflatten(0, (self.config.samples, -1)) - z[hidden] @ self.to_code.T
         if self.config.patch > 1:  # only of bins that had to be guessed
             guessed = (valid & ~shown)[hidden].repeat_interleave(size, -1)
             error = ((error @ self.from_code.T) * guessed) @ self.to_code.T
@@ -369,13 +372,12 @@ class EnergyPrior(ConditionalPrior):
             new = hidden & (rank < after[:, step, None])
             if not bool(new.any()):
                 continue
-            seen = self._context(z, shown & valid, valid, told, new)
+            context = self._context(z, shown & valid, valid, told)[new]
             if free is not None:
                 revealed = (1 - hidden.sum(1) / tokens)[:, None].expand_as(new)[new][:, None]
-                unasked = self._context(z, shown & valid, valid, free, new).context
-                followed = unasked + (1 + (choices.guidance - 1) * revealed) * (seen.context - unasked)
-                seen = seen._replace(context=followed)
-            sample = self._generate(seen, generator, 1, choices.temperature)[:, 0] @ self.from_code.T
+                unasked = self._context(z, shown & valid, valid, free)[new]
+                context = unasked + (1 + (choices.guidance - 1) * revealed) * (context - unasked)
+            sample = self._generate(context, generator, choices.temperature) @ self.from_code.T
             kept = shown[new].repeat_interleave(size, -1)
             z[new] = torch.where(kept, z[new], sample)
             shown, hidden = shown | new[..., None], hidden & ~new
@@ -389,26 +391,24 @@ class EnergyPrior(ConditionalPrior):
         shown: Bool[Tensor, "trial token bin"],
         valid: Bool[Tensor, "trial token bin"],
         told: Told,
-        wanted: Bool[Tensor, "trial token"],
-    ) -> _Seen:
-        """What is known of the wanted tokens from those that are shown."""
+    ) -> Float[Tensor, "trial token width"]:
+        """What the transformer makes of the tokens that are shown."""
         codes = (z * shown.repeat_interleave(len(self.mean), -1)) @ self.to_code.T
-        there, blank = valid.any(-1), ~shown.any(-1)
-        predicted, case = self.linear(codes, shown.all(-1))
-        inputs = [torch.where(blank[..., None], predicted, codes), shown.to(codes.dtype)]
+        there = valid.any(-1)
+        if self.linear is not None:
+            codes = torch.where(shown.any(-1, keepdim=True), codes, self.linear(codes, shown.all(-1)))
+        inputs = [codes, shown.to(codes.dtype)]
         if self.config.patch > 1:
             inputs.append(valid.to(codes.dtype))
         if told.aligned is not None:
             inputs.append(told.aligned)
-        context = self.network(torch.cat(inputs, -1), None if bool(there.all()) else there, told.static)
-        return _Seen(context[wanted], predicted[wanted], case[wanted])
+        return self.network(torch.cat(inputs, -1), None if bool(there.all()) else there, told.static)
 
     def _generate(
-        self, seen: _Seen, generator: torch.Generator, n: int, temperature: float = 1.0
-    ) -> Float[Tensor, "row sample values"]:
-        """Samples of tokens, in code."""
-        drawn = self.head(seen.context.repeat_interleave(n, 0), generator, temperature).float()
-        return seen.predicted[:, None] + self.linear.scaled(drawn.unflatten(0, (-1, n)), seen.case)
+        self, context: Float[Tensor, "row width"], generator: torch.Generator, temperature: float = 1.0
+    ) -> Float[Tensor, "row values"]:
+        """A sample of a token for each context, along the principal directions."""
+        return self.head(context, generator, temperature).float() * self.code_std
 
     def _tokens(self, values: Tensor) -> Tensor:
         """Neighbouring bins side by side; the last token is filled up with zeros."""
@@ -427,14 +427,6 @@ class EnergyPrior(ConditionalPrior):
 
     def _tokens_told(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> Told:
         return self._in_tokens(self._held(condition, lengths, -(-n_bins // self.config.patch) * self.config.patch))
-
-
-class _Seen(NamedTuple):
-    """What is known of hidden tokens: the transformer's context, a linear prediction, and which one that is."""
-
-    context: Float[Tensor, "row width"]
-    predicted: Float[Tensor, "row values"]
-    case: Int[Tensor, "row"]
 
 
 class _Choices(NamedTuple):

@@ -1,4 +1,4 @@
-"""What tokens tell of their neighbours by correlation alone: the best linear prediction, and its error."""
+"""What tokens tell of their neighbours by correlation alone: the best linear prediction."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ class LinearPrediction(nn.Module):
 
     Args:
         values: Values of a token.
-        reach: Distance in tokens up to which a known one counts; 0 for none, which leaves the mean.
+        reach: Distance in tokens up to which a known one counts; where there is none, the mean, 0, is predicted.
     """
 
     weights: Tensor
-    roots: Tensor
 
     def __init__(self, values: int, reach: int):
         super().__init__()
         self.reach = reach
         cases = (reach + 1) ** 2
         self.register_buffer("weights", torch.zeros(cases, 2 * values, values))
-        self.register_buffer("roots", torch.eye(values).repeat(cases, 1, 1))
 
     def fit(self, tokens: Float[Tensor, "trial token values"], whole: Bool[Tensor, "trial token"]) -> None:
         """Learn from the tokens of training trials, those that are whole.
@@ -36,19 +34,19 @@ class LinearPrediction(nn.Module):
         Every case is learned from its own tokens: covariances of different ones need not go together where trials are
         short and not stationary.
         """
-        tokens = tokens.double()
+        tokens, whole = tokens.cpu().double(), whole.cpu()  # not every device has double precision
         for case in range(len(self.weights)):
             left, right = divmod(case, self.reach + 1)
-            # Where too few trials tell of both, the nearer one has to do, then none.
+            # Where too few trials tell of both, the nearer one has to do.
             nearer = (left, 0) if 0 < left <= right or not right else (0, right)
-            for distances in ((left, right), nearer, (0, 0)):
+            for distances in ((left, right), nearer):
                 found = _regression(tokens, whole, *distances)
                 if found is not None:
-                    self.weights[case], self.roots[case] = found
+                    self.weights[case] = found
                     break
 
     def cases(self, known: Bool[Tensor, "trial token"]) -> tuple[Int[Tensor, "trial token"], ...]:
-        """Which prediction each token has, and where the known tokens on its left and right are."""
+        """Which weights each token has, and where the known tokens on its left and right are."""
         n = known.shape[1]
         at = torch.arange(n, device=known.device)
         left = torch.where(known, at, -1).cummax(1).values
@@ -60,27 +58,16 @@ class LinearPrediction(nn.Module):
 
     def forward(
         self, tokens: Float[Tensor, "trial token values"], known: Bool[Tensor, "trial token"]
-    ) -> tuple[Float[Tensor, "trial token values"], Int[Tensor, "trial token"]]:
-        """Predictions of all tokens, of which those of known ones are of no use, and their cases, for ``scaled``."""
+    ) -> Float[Tensor, "trial token values"]:
+        """Predictions of all tokens; those of known ones are of no use."""
         case, left, right = self.cases(known)
-        if not self.reach:
-            return torch.zeros_like(tokens), case
         left, right = (tokens.gather(1, side[..., None].expand_as(tokens)) for side in (left, right))
         near = torch.cat([left, right], dim=2).flatten(0, 1)  # what is out of reach has no weight
-        return _by_case(near[:, None], case.flatten(), self.weights)[:, 0].view_as(tokens), case
-
-    def scaled(
-        self, error: Float[Tensor, "row sample values"], case: Int[Tensor, "row"]
-    ) -> Float[Tensor, "row sample values"]:
-        """Errors of unit variance, given the variances and covariances that those of predictions have."""
-        return _by_case(error, case, self.roots)
+        return _by_case(near, case.flatten(), self.weights).view_as(tokens)
 
 
-def _regression(tokens: Tensor, whole: Tensor, left: int, right: int) -> tuple[Tensor, Tensor] | None:
-    """Weights of the tokens so far to the left and right, and the root of the covariance of the error.
-
-    None if there are too few of them.
-    """
+def _regression(tokens: Tensor, whole: Tensor, left: int, right: int) -> Tensor | None:
+    """Weights of the tokens so far to the left and right, 0 for none; None if there are too few examples."""
     end, n = tokens.shape[1] - right, tokens.shape[2]
     if end <= left:
         return None
@@ -96,11 +83,7 @@ def _regression(tokens: Tensor, whole: Tensor, left: int, right: int) -> tuple[T
     # What few rows tell is shrunk, by about what chance correlations of so many predictors would explain.
     variance = x.square().mean()
     ridge = (RIDGE + predictors / len(x)) * variance * torch.eye(2 * n, dtype=x.dtype, device=x.device)
-    weights = torch.linalg.solve(near.T @ near / len(x) + ridge, near.T @ x / len(x))
-    error = x - near @ weights
-    values, directions = torch.linalg.eigh(error.T @ error / len(x))
-    least = RIDGE * values[-1].clamp(min=1e-12)
-    return weights, (directions * values.clamp(min=least).sqrt()) @ directions.T
+    return torch.linalg.solve(near.T @ near / len(x) + ridge, near.T @ x / len(x))
 
 
 def _by_case(rows: Tensor, case: Tensor, matrices: Tensor) -> Tensor:
