@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import spikeloom as sl
-from commands import FIT
+from commands import FIT, tiny_of
 from spikeloom.cli import main
 from spikeloom.config import presets
 
@@ -69,6 +69,16 @@ def test_every_command_about_a_behaviour(folder, capsys):
     assert set(sl.load("towards_45.npz").trials["reach_angle_deg"]) == {45.0}
     assert sl.load("wanted.npz").trials["reach_angle_deg"].tolist() == [0.0, 90.0, 120.0]
     assert "hand_vel" in sl.load("as_recorded.npz").signals
+
+
+def test_every_command_about_given_trials(folder, capsys):
+    (block,) = [b for b in blocks("") if "--given" in b]
+    for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
+        extra = ["--max_steps", "2", "--device", "cpu", *tiny_of("eag")] if words[1] == "fit" else []
+        assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
+    held_out = sl.load("runs/eag").split("test").counts
+    for name, known in (("continued", [*range(40)]), ("filled", [*range(40), *range(100, 140)])):
+        np.testing.assert_array_equal(sl.load(f"{name}.npz").counts[:, known], held_out[:, known])
 
 
 def test_the_python_example(folder, monkeypatch, capsys):
