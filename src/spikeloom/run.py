@@ -232,7 +232,7 @@ def environment(seed: int, device: str, precision: str) -> dict[str, Any]:
     packages = ("spikeloom", "torch", "lightning-fabric", "numpy", "scipy", "pandas", "h5py", "safetensors")
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name.replace("__main__.py", "spikeloom"), *sys.argv[1:]]),
         "seed": seed,
         "device": device,
         "precision": precision,
