@@ -151,3 +151,13 @@ def test_runs_are_the_unbroken_stretches():
         assert start == 0 or not known[i, start - 1]
         assert start + length == 30 or not known[i, start + length]
     assert torch.equal(rebuilt, known)
+
+
+def test_known_bins_of_nothing_are_refused(model):
+    with pytest.raises(DataError, match="no trials are given"):
+        model.sample(2, known=np.ones(7, bool))
+
+
+def test_given_trials_are_no_reason_to_warn_of_the_spectrum(model, data, recwarn):
+    model.sample(220, given=data.split("test").select(range(1)), known=np.arange(N_BINS) < 39)
+    assert not [w for w in recwarn if "power of the sampled latents" in str(w.message)]

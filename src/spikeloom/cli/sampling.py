@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikeloom.cli.options import SOURCE, device_option, load_recording, load_run, reading_options, seed_option
 from spikeloom.errors import ConfigError
@@ -85,7 +85,7 @@ def sample(options: Namespace) -> None:
     elif options.given is not None:
         begun = held_out(load_source(options.given))
         drawing |= {"given": begun, "known": _known(options.known, begun.n_bins)}
-        generated = model.sample(options.n or begun.n_trials, length=options.length, **drawing)
+        generated = model.sample(options.n or n_asked or begun.n_trials, length=options.length, **drawing)
     else:
         n = options.n or n_asked or held_out(load_source(options.run)).n_trials
         generated = model.sample(n, length=options.length, **drawing)

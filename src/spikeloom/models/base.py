@@ -224,7 +224,8 @@ class GenerativeModel(nn.Module):
             seed: The same seed gives the same trials on the same machine. Every ``SAMPLE_CHUNK`` trials have a seed of
                 their own, so whole chunks do not depend on how many trials follow.
             given: Recorded trials to continue or to fill in: one for all, or one for each.
-            known: (time,) or (trial, time) bins of them that are known; all when not given, which continues them.
+            known: (time,) or (trial, time) bins of them that are known; all when not given, which continues them. Every
+                unbroken stretch is encoded for itself, so short ones tell little.
             options: Options of the model's prior, for example ``steps``, ``sampler`` and ``guidance`` for diffusion.
 
         Returns:
@@ -237,6 +238,8 @@ class GenerativeModel(nn.Module):
             ConfigError: If the model has no such option, or does not fill in.
         """
         self.check_options(given is not None, **options)
+        if known is not None and given is None:
+            raise DataError("known says which bins of given trials may be used, but no trials are given; give them.")
         asked = Conditions.asked(condition, self.recording.variables, max(n, 0))
         if length is None and lengths is None:
             lengths = asked.lengths

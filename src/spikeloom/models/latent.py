@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from spikeloom import calibration
@@ -210,24 +210,39 @@ class LatentModel(GenerativeModel):
                     f"{', '.join((*known, 'observation'))}."
                 )
 
-    def sample(self, n: int, *args: Any, condition: Request = None, **options: Any) -> SpikeData:
+    def sample(
+        self,
+        n: int,
+        length: int | None = None,
+        lengths: Int[np.ndarray, "trial"] | None = None,
+        condition: Request = None,
+        seed: int = 0,
+        given: SpikeData | None = None,
+        known: Bool[np.ndarray, "..."] | None = None,
+        **options: Any,
+    ) -> SpikeData:
         """Generate new trials, see ``GenerativeModel.sample``.
 
         The power of the sampled latents over that of the training latents, in the low, middle and high third of
         frequencies, is noted under "spectrum_ratio"; a warning says when it is off by more than a tenth in a sample
-        that is large enough, of the training lengths, and was asked for no condition.
+        that is large enough, of the training lengths, and was asked for no condition and given nothing.
         """
         guidance = options.get("guidance")
         if guidance not in (None, 1) and condition is None and self.recording.variables:
             raise ConfigError(f"guidance {guidance:g} was asked for, but no condition to follow; ask for one.")
-        data = super().sample(n, *args, condition=condition, **options)
+        data = super().sample(n, length, lengths, condition, seed, given, known, **options)
         assert data.latents is not None
         device = self.prior.mean.device
-        lengths = torch.as_tensor(data.lengths.copy(), device=device)
-        ratio = self.prior.spectrum_ratio(torch.as_tensor(data.latents.copy(), device=device), lengths)
+        valid = torch.as_tensor(data.lengths.copy(), device=device)
+        ratio = self.prior.spectrum_ratio(torch.as_tensor(data.latents.copy(), device=device), valid)
         low, high = SPECTRUM_TOLERANCE
         # A few trials scatter, and trials of another length leak other power into the bands: there is no verdict then.
-        judged = condition is None and n >= SPECTRUM_TRIALS and set(data.lengths) <= set(self.recording.lengths)
+        judged = (
+            condition is None
+            and given is None
+            and n >= SPECTRUM_TRIALS
+            and set(data.lengths) <= set(self.recording.lengths)
+        )
         if judged and not bool(((ratio > low) & (ratio < high)).all()):
             shown = ", ".join(f"{r:.2f}" for r in ratio.tolist())
             warnings.warn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -92,7 +93,7 @@ class EnergyConfig:
     temperature: float = 1.0
     """Factor on the noise of the generator in sampling; below 1, trials vary less than recorded ones."""
     sampling_steps: int = 16
-    """Network passes per sample."""
+    """Network passes per sample, in each window of a long one; fewer where it has fewer tokens."""
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -129,8 +130,8 @@ class EnergyConfig:
                 raise ConfigError(f"prior.{name} is {getattr(self, name)}, but must lie in [0, 1].")
         if not self.head_learning_rate > 0:
             raise ConfigError(f"prior.head_learning_rate is {self.head_learning_rate}, but must be positive.")
-        if not self.temperature >= 0:
-            raise ConfigError(f"prior.temperature is {self.temperature}, but must not be negative.")
+        if not 0 <= self.temperature < math.inf:
+            raise ConfigError(f"prior.temperature is {self.temperature}, but must be finite and not negative.")
         if not 1 <= self.sampling_steps <= MOST_STEPS:
             raise ConfigError(f"prior.sampling_steps is {self.sampling_steps}, but must lie in 1 to {MOST_STEPS}.")
         check_condition_fields(self)
@@ -213,8 +214,8 @@ class EnergyPrior(ConditionalPrior):
         z = self.normalised(latents, lengths)
         self.increment.copy_(_increments(z, lengths))
         tokens, whole = self._tokens(z), self._valid(lengths, z.shape[1]).all(-1)
-        samples = tokens[whole].double().cpu()
-        if self.config.whitening and len(samples) > samples.shape[1]:  # enough to tell directions
+        samples = tokens[whole].cpu().double()  # not every device has double precision
+        if self.config.whitening and len(samples) > samples.shape[1] and bool(samples.any()):  # tell directions
             values, directions = torch.linalg.eigh(samples.T @ samples / len(samples))
             std = values.clamp(min=0).sqrt().clamp(min=WEAKEST * float(values.max()) ** 0.5)
             scale = std**self.config.whitening
@@ -243,11 +244,12 @@ class EnergyPrior(ConditionalPrior):
         told = self._tokens_told(self.forgetful(batch.condition, generator), lengths, batch.n_bins)
         context = self._context(z, shown, valid, told)[hidden]
         samples = self._generate(context.repeat(self.config.samples, 1), generator)
-        error = samples.unflatten(0, (self.config.samples, -1)) - z[hidden] @ self.to_code.T
-        if self.config.patch > 1:  # only of bins that had to be guessed
-            guessed = (valid & ~shown)[hidden].repeat_interleave(size, -1)
-            error = ((error @ self.from_code.T) * guessed) @ self.to_code.T
-        return Scores(*energy_score(error, self.config.exponent))
+        with torch.autocast(z.device.type, enabled=False):  # half precision would blur the weakest directions
+            error = samples.unflatten(0, (self.config.samples, -1)) - z[hidden].float() @ self.to_code.T
+            if self.config.patch > 1:  # only of bins that had to be guessed
+                guessed = (valid & ~shown)[hidden].repeat_interleave(size, -1)
+                error = ((error @ self.from_code.T) * guessed) @ self.to_code.T
+            return Scores(*energy_score(error, self.config.exponent))
 
     @torch.no_grad()
     def diagnostics(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
@@ -258,11 +260,12 @@ class EnergyPrior(ConditionalPrior):
         """
         scores = self.scores(batch, generator)
         few = batch[:DIAGNOSED]
-        drawn = self.draw(few.lengths, int(few.lengths.max()), generator, few.condition)
-        return {
-            "spread_ratio": float(scores.spread / scores.distance),
-            "increment_ratio": float(_increments(drawn, few.lengths) / self.increment),
-        }
+        told = {"spread_ratio": float(scores.spread / scores.distance)}
+        if self.increment > 0:  # trials have more than a bin
+            n_bins = int(few.lengths.max())
+            drawn = self.draw(few.lengths, n_bins, generator, few.condition, guidance=1.0, temperature=1.0)
+            told["increment_ratio"] = float(_increments(drawn, few.lengths) / self.increment)
+        return told
 
     def _hidden(
         self, lengths: Int[Tensor, "trial"], width: int, generator: torch.Generator
@@ -304,9 +307,10 @@ class EnergyPrior(ConditionalPrior):
     ) -> Latents:
         """Z-scored latents, revealed in ``steps`` passes; what is given stays as it is.
 
-        Trials longer than any training trial are drawn in windows of that length, of which each keeps the last half of
-        the one before. With ``guidance`` w, contexts are ``free + w (conditioned - free)``, where w grows from 1 to its
-        value as a trial is revealed.
+        Trials longer than any training trial are drawn in windows of that length, in whole tokens, from the first to
+        the last; each keeps what the one before drew of it, about half. So given bins beyond a window do not bear on
+        it. With ``guidance`` w, contexts are ``free + w (conditioned - free)``, where w grows from 1 to its value as a
+        trial is revealed.
         """
         choices = _Choices(
             self.config.sampling_steps if steps is None else steps,
@@ -314,12 +318,12 @@ class EnergyPrior(ConditionalPrior):
             self.config.temperature if temperature is None else float(temperature),
             self.config.order if order is None else order,
         )
-        if not 1 <= choices.steps <= MOST_STEPS:
+        if not 1 <= choices.steps <= MOST_STEPS or choices.steps != int(choices.steps):
             raise ConfigError(f"{choices.steps} sampling steps were asked for; choose between 1 and {MOST_STEPS}.")
         if choices.order not in ORDERS:
             raise ConfigError(f"the order '{choices.order}' does not exist; choose one of {', '.join(ORDERS)}.")
-        if not choices.temperature >= 0:
-            raise ConfigError(f"the temperature is {choices.temperature:g}, but must not be negative.")
+        if not 0 <= choices.temperature < math.inf:
+            raise ConfigError(f"the temperature is {choices.temperature:g}, but must be finite and not negative.")
         self.check(condition, choices.guidance)
         patch, size, device = self.config.patch, len(self.mean), lengths.device
         # Networks that met whole tokens only draw whole ones, of which what is too much is cut off.
@@ -393,10 +397,11 @@ class EnergyPrior(ConditionalPrior):
         told: Told,
     ) -> Float[Tensor, "trial token width"]:
         """What the transformer makes of the tokens that are shown."""
-        codes = (z * shown.repeat_interleave(len(self.mean), -1)) @ self.to_code.T
         there = valid.any(-1)
-        if self.linear is not None:
-            codes = torch.where(shown.any(-1, keepdim=True), codes, self.linear(codes, shown.all(-1)))
+        with torch.autocast(z.device.type, enabled=False):
+            codes = (z * shown.repeat_interleave(len(self.mean), -1)).float() @ self.to_code.T
+            if self.linear is not None:
+                codes = torch.where(shown.any(-1, keepdim=True), codes, self.linear(codes, shown.all(-1)))
         inputs = [codes, shown.to(codes.dtype)]
         if self.config.patch > 1:
             inputs.append(valid.to(codes.dtype))

@@ -72,10 +72,11 @@ def revealed_after(tokens: Int[Tensor, "trial"], steps: int) -> Int[Tensor, "tri
         >>> revealed_after(torch.tensor([64]), 16).diff(prepend=torch.zeros(1, 1))[0].int().tolist()
         [1, 1, 1, 2, 3, 3, 4, 4, 5, 5, 5, 6, 6, 6, 6, 6]
     """
+    device, tokens = tokens.device, tokens.cpu()  # not every device has double precision
     hidden, result = tokens, []
     for step in range(steps):
         kept = (tokens.double() * math.cos(math.pi / 2 * (step + 1) / steps)).floor().long()
         kept = torch.minimum(kept.clamp(min=1), hidden - 1) if step + 1 < steps else torch.zeros_like(tokens)
         hidden = kept.clamp(min=0)
         result.append(tokens - hidden)
-    return torch.stack(result, dim=1)
+    return torch.stack(result, dim=1).to(device)
