@@ -20,11 +20,14 @@ def reading_options(parser: ArgumentParser) -> None:
     """Options that say how a file is to be understood."""
     from spikeloom.data.reading import Reading
 
-    lists = {"signals", "columns", "where"}
+    lists = {"signals", "columns", "where", "hold_out"}
     parser.add_class_arguments(Reading, skip={*lists, "continuous"})
     parser.add_argument("--signals", nargs="+", type=str, help="behavioural signals to keep; all that fit if not given")
     parser.add_argument("--columns", nargs="+", type=str, help="trial columns to keep; all that fit if not given")
     parser.add_argument("--where", nargs="+", type=str, help="trials to keep, for example success=1 'length<=30'")
+    parser.add_argument(
+        "--hold_out", nargs="+", type=str, help="trials that no model sees, for example 'target_x>5' 'target_y>5'"
+    )
     parser.add_argument("--continuous", action="store_true", help="take an NWB session as one, whatever its trials")
 
 

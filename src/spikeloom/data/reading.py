@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -10,24 +9,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
 
+from spikeloom.data.bins import rebin, whole_bins
+from spikeloom.data.comparisons import column_of, is_comparison, matches, parsed
+from spikeloom.data.holdout import hold_out
+from spikeloom.data.reaches import REACH_COLUMNS, cut_reaches
+from spikeloom.data.smoothing import smoothed_of_neurons, with_smoothed_counts
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
 
 ARRAY_OPTIONS = ("counts", "lengths", "segment", "axes")
-NWB_OPTIONS = ("align", "before_s", "after_s", "continuous", "lag_s")
-
-_COMPARISON = re.compile(r"\s*([^=!<>]+?)\s*(!=|<=|>=|==|=|<|>)\s*(.*?)\s*", re.DOTALL)
-_OPERATORS = {
-    "=": operator.eq,
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+NWB_OPTIONS = ("align", "continuous", "lag_s")
 
 
 @dataclass(frozen=True)
@@ -62,6 +54,9 @@ class Reading:
     """Trial column that becomes "condition", by which splits are balanced and metrics are grouped."""
     where: tuple[str, ...] = ()
     """Trials to keep: comparisons that must all hold, like "success=1"; "length" is a trial's bins as read."""
+    smooth_s: float | None = None
+    """Standard deviation of a Gaussian in seconds: smoothed counts are kept as the signal "smoothed_counts", made
+    before trials are cut from continuous recordings."""
     window_s: float | None = None
     """Cut trials or a continuous session into windows of this many seconds; the rest of each is dropped."""
     step_s: float | None = None
@@ -70,30 +65,42 @@ class Reading:
     """Read the observed time as continuous pieces although there is a trials table (NWB only)."""
     align: str | None = None
     """Trial column with the time of an event that trials are cut around (NWB only)."""
+    reaches: str | None = None
+    """Velocity signal by whose speed reaches are found in continuous pieces, to cut trials around their onset."""
     before_s: float | None = None
-    """Seconds before the event at which a trial starts, 0 if not given; negative to start after it (NWB only)."""
+    """Seconds before the event (align) or onset (reaches) at which a trial starts, 0 if not given; negative to start
+    after it."""
     after_s: float | None = None
-    """Seconds after the event at which a trial stops (NWB only)."""
+    """Seconds after the event (align) or onset (reaches) at which a trial stops."""
     lag_s: float | None = None
     """Read signals this much later than spikes, in seconds, as behaviour follows motor cortex (NWB only)."""
+    hold_out: tuple[str, ...] = ()
+    """Trials that become the split "heldout", which no model sees: comparisons that must all hold, like "octant=1"."""
 
     def __post_init__(self) -> None:
-        for name in ("bin_s", "window_s", "step_s"):
+        for name in ("bin_s", "smooth_s", "window_s", "step_s"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise DataError(f"{name} is {value}, but must be a positive number of seconds.")
         if self.step_s is not None and self.window_s is None:
             raise DataError(f"step_s is {self.step_s}, but no windows are cut; give window_s too.")
-        if self.align is None and (self.before_s is not None or self.after_s is not None):
-            raise DataError("before_s and after_s are counted from an event; give align=<trial column> too.")
-        if self.align is not None and self.after_s is None:
-            raise DataError(f"align is '{self.align}', but not where trials stop; give after_s in seconds.")
+        if self.reaches is not None and (self.align is not None or self.window_s is not None):
+            other = "windows (window_s)" if self.align is None else "around events (align)"
+            raise DataError(f"trials are cut around reaches (reaches) or as {other}, not both; leave one of them out.")
+        event = "reaches" if self.align is None else "align"
+        if getattr(self, event) is None and (self.before_s is not None or self.after_s is not None):
+            raise DataError(
+                "before_s and after_s are counted from an event; give align=<trial column> (NWB only) or "
+                "reaches=<velocity signal> too."
+            )
+        if getattr(self, event) is not None and self.after_s is None:
+            raise DataError(f"{event} is '{getattr(self, event)}', but not where trials stop; give after_s in seconds.")
         if self.align is not None and self.continuous:
             raise DataError("a recording is read around events (align) or as continuous pieces (continuous), not both.")
         if self.axes is not None:
             split_axes(self.axes)
-        for text in self.where:
-            _comparison(text)
+        for text in (*self.where, *self.hold_out):
+            parsed(text)
 
     def to_dict(self) -> dict[str, Any]:
         """The options that differ from their defaults, as plain values that JSON can hold."""
@@ -109,6 +116,7 @@ class Reading:
         """
         kinds = {
             "bin_s": float,
+            "smooth_s": float,
             "window_s": float,
             "step_s": float,
             "before_s": float,
@@ -118,6 +126,7 @@ class Reading:
             "signals": tuple,
             "columns": tuple,
             "where": tuple,
+            "hold_out": tuple,
         }
         known = asdict(cls())
         settled: dict[str, Any] = {}
@@ -155,53 +164,8 @@ def split_axes(axes: str) -> tuple[str, ...]:
     return names
 
 
-def whole_bins(seconds: float, bin_s: float, name: str) -> int:
-    """The number of bins in a duration.
-
-    Raises:
-        DataError: If it is not a whole number of at least one.
-    """
-    n = round(seconds / bin_s)
-    if n < 1 or abs(seconds / bin_s - n) > 1e-6 * max(1, n):
-        raise DataError(
-            f"{name} is {seconds:g} s, which is not a whole number of bins of {bin_s:g} s; "
-            f"{max(n, 1) * bin_s:g} s would be."
-        )
-    return n
-
-
-def matches(table: pd.DataFrame, text: str, what: str = "trial") -> Bool[np.ndarray, "row"]:
-    """The rows of a table for which a comparison such as ``success=1`` holds.
-
-    Only a column's name, one of ``= != < <= > >=`` and a plain value are understood: the text may come from a
-    stranger's run folder, so nothing in it is ever evaluated. A missing value is unequal to everything.
-
-    Raises:
-        DataError: If the column does not exist, or the value cannot be compared with it.
-    """
-    name, symbol, value = _comparison(text)
-    column = _column(table, name, what)
-    compare = _OPERATORS[symbol]
-    if pd.api.types.is_bool_dtype(column.dtype):
-        value = {"true": "1", "false": "0"}.get(value.lower(), value)
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        try:
-            number = float(value)
-        except ValueError:
-            raise DataError(
-                f"'{text}' compares the {what} column '{name}' with '{value}', but it holds numbers such as "
-                f"{column.iloc[0]}; compare it with a number."
-            ) from None
-        with np.errstate(invalid="ignore"):
-            return compare(column.to_numpy(dtype=float, na_value=np.nan), number)
-    if symbol not in ("=", "==", "!="):
-        raise DataError(f"'{text}' orders the {what} column '{name}', which holds text; use = or != for text.")
-    same = np.array([not pd.isna(v) and str(v) == value for v in column], dtype=bool)
-    return same if symbol != "!=" else ~same
-
-
 def refine(data: SpikeData, reading: Reading, notes: Sequence[str] = ()) -> SpikeData:
-    """Apply what a reading asks of any recording: neurons, trials, bin width, condition, windows, columns.
+    """Apply what a reading asks of any recording: neurons, trials, bin width, smoothing, cuts, condition, columns.
 
     Args:
         data: The recording as its format gives it.
@@ -212,27 +176,27 @@ def refine(data: SpikeData, reading: Reading, notes: Sequence[str] = ()) -> Spik
         DataError: If something asked for does not exist, or if nothing is left.
     """
     notes = list(notes)
+    # A comparison of what only reaches have chooses among these, any other among the trials they are cut from.
+    late = [t for t in reading.where if reading.reaches and parsed(t)[0] in set(REACH_COLUMNS) - set(data.trials)]
     if reading.neurons is not None:
-        data = data.select(neurons=_neuron_mask(data.neurons, reading.neurons))
-    for text in reading.where:
-        table = data.trials if "length" in data.trials else data.trials.assign(length=data.lengths)
-        kept = matches(table, text)
-        if not kept.any():
-            raise DataError(f"no trial is left after keeping those with '{text}'; loosen the comparison.")
-        data = data.select(trials=kept)
+        kept = _neuron_mask(data.neurons, reading.neurons)
+        data = smoothed_of_neurons(data, kept).select(neurons=kept)
+    data = _where(data, [text for text in reading.where if text not in late])
     if reading.bin_s is not None:
         data = rebin(data, reading.bin_s, notes)
-    if reading.condition is not None:
-        data = replace(data, trials=data.trials.assign(condition=_column(data.trials, reading.condition, "trial")))
     if reading.signals is not None:
         data = replace(data, signals=_chosen_signals(data.signals, reading.signals))
-    if reading.window_s is not None:
-        step_s = reading.step_s or reading.window_s
-        size, step = whole_bins(reading.window_s, data.bin_s, "window_s"), whole_bins(step_s, data.bin_s, "step_s")
-        left_over = int((data.lengths < size).sum())
-        data = data.window(size, step)
-        if left_over:
-            notes.append(f"{left_over} trials shorter than a window of {reading.window_s:g} s were dropped")
+    if reading.smooth_s is not None:
+        data = with_smoothed_counts(data, reading.smooth_s)
+        if reading.align is not None:
+            notes.append(
+                f"counts were smoothed after trials were cut around '{reading.align}', so edges see no further"
+            )
+    data = _where(_cut(data, reading, notes), late)
+    if reading.condition is not None:
+        data = replace(data, trials=data.trials.assign(condition=column_of(data.trials, reading.condition, "trial")))
+    if reading.hold_out:
+        data = hold_out(data, *reading.hold_out)
     if reading.columns is not None:
         data = replace(data, trials=_chosen_columns(data.trials, reading.columns))
     told: dict[str, Any] = {}
@@ -243,47 +207,31 @@ def refine(data: SpikeData, reading: Reading, notes: Sequence[str] = ()) -> Spik
     return replace(data, provenance={**data.provenance, **told}) if told else data
 
 
-def rebin(data: SpikeData, bin_s: float, notes: list[str] | None = None) -> SpikeData:
-    """Sum counts into wider bins; signals and latents are averaged, and incomplete bins at the end are dropped.
+def _where(data: SpikeData, texts: Sequence[str]) -> SpikeData:
+    """The trials for which all comparisons hold."""
+    for text in texts:
+        table = data.trials if "length" in data.trials else data.trials.assign(length=data.lengths)
+        kept = matches(table, text)
+        if not kept.any():
+            raise DataError(f"no trial is left after keeping those with '{text}'; loosen the comparison.")
+        data = data.select(trials=kept)
+    return data
 
-    Args:
-        data: A recording.
-        bin_s: Width of the new bins in seconds, a whole multiple of ``data.bin_s``.
-        notes: A note is added here when trials shorter than one new bin had to be dropped.
 
-    Raises:
-        DataError: If the width is not a multiple, or if no trial is as long as one new bin.
-    """
-    k = round(bin_s / data.bin_s)
-    if k < 1 or abs(bin_s / data.bin_s - k) > 1e-5 * k:
-        raise DataError(
-            f"bin_s is {bin_s:g} s, but the recording has bins of {data.bin_s:g} s; ask for a whole multiple of that."
+def _cut(data: SpikeData, reading: Reading, notes: list[str]) -> SpikeData:
+    """The trials that a reading cuts from those there are: reaches or windows."""
+    if reading.reaches is not None and reading.after_s is not None:
+        return cut_reaches(
+            data, reading.reaches, before_s=reading.before_s or 0.0, after_s=reading.after_s, notes=notes
         )
-    if k == 1:
+    if reading.window_s is None:
         return data
-    lengths = data.lengths // k
-    if not lengths.any():
-        raise DataError(
-            f"a bin of {bin_s:g} s is wider than the longest trial ({data.lengths.max() * data.bin_s:g} s); "
-            "ask for narrower bins."
-        )
-    if notes is not None and not lengths.all():
-        notes.append(f"{int((lengths == 0).sum())} trials shorter than one bin were dropped")
-    data, lengths = data.select(trials=lengths > 0), lengths[lengths > 0]
-    n_bins = int(lengths.max())
-
-    def grouped(values: np.ndarray) -> np.ndarray:
-        return values[:, : n_bins * k].reshape(len(values), n_bins, k, values.shape[2])
-
-    return replace(
-        data,
-        counts=grouped(data.counts).sum(axis=2, dtype=np.uint32),
-        bin_s=bin_s,
-        lengths=lengths,
-        signals={n: Signal(grouped(s.values).mean(axis=2), s.unit, s.columns) for n, s in data.signals.items()},
-        rates=None if data.rates is None else grouped(data.rates).sum(axis=2),
-        latents=None if data.latents is None else grouped(data.latents).mean(axis=2),
-    )
+    step_s = reading.step_s or reading.window_s
+    size, step = whole_bins(reading.window_s, data.bin_s, "window_s"), whole_bins(step_s, data.bin_s, "step_s")
+    windows, left_over = data.window(size, step), int((data.lengths < size).sum())
+    if left_over:
+        notes.append(f"{left_over} trials shorter than a window of {reading.window_s:g} s were dropped")
+    return windows
 
 
 def named_splits(table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -294,27 +242,11 @@ def named_splits(table: pd.DataFrame) -> dict[str, np.ndarray]:
     return {str(n): np.flatnonzero((table["split"] == n).to_numpy(bool)) for n in names}
 
 
-def _comparison(text: str) -> tuple[str, str, str]:
-    parts = _COMPARISON.fullmatch(text)
-    if parts is None:
-        raise DataError(
-            f"'{text}' is not a comparison; write a column, one of = != < <= > >= and a value: 'success=1'."
-        )
-    return parts[1], parts[2], parts[3]
-
-
-def _column(table: pd.DataFrame, name: str, what: str) -> pd.Series:
-    if name not in table:
-        known = ", ".join(map(str, table)) or "none"
-        raise DataError(f"there is no {what} column '{name}' (columns: {known}); name one of these.")
-    return pd.Series(table[name])
-
-
 def _neuron_mask(table: pd.DataFrame, text: str) -> np.ndarray:
-    if _COMPARISON.fullmatch(text):
+    if is_comparison(text):
         mask = matches(table, text, "neuron")
     else:
-        values = _column(table, text, "neuron")
+        values = column_of(table, text, "neuron")
         if not set(values.dropna().unique()) <= {0, 1}:
             raise DataError(
                 f"the neuron column '{text}' is not true or false (its first value is {values.iloc[0]!r}); "
