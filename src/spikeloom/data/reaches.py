@@ -130,8 +130,7 @@ def cut_reaches(
     path = _path(place, found)
     if min_path is None:
         min_path = float(SMALL * np.quantile(path, LARGE))
-    duration_s = (found.end - found.onset) * data.bin_s
-    start = found.onset - before
+    start, duration_s = found.onset - before, (found.end - found.onset) * data.bin_s
     tolerance = 1e-6 * data.bin_s
     reasons = {
         f"last less than {shortest_s:g} s": duration_s < shortest_s - tolerance,
@@ -139,20 +138,14 @@ def cut_reaches(
         f"have a path below {min_path:.3g}": path < min_path,
         "have a window that leaves their trial": (start < 0) | (start + size > data.lengths[found.trial]),
     }
-    left = np.ones(len(path), dtype=bool)
-    told = []
-    for why, bad in reasons.items():
-        told += [f"{int((left & bad).sum())} {why}"] if (left & bad).any() else []
-        left &= ~bad
-    apart = _apart(found.trial, start, size, left)
-    if (left & ~apart).any():
-        told.append(f"{int((left & ~apart).sum())} share bins with the one before")
+    apart = _apart(found.trial, start, size, ~np.logical_or.reduce(list(reasons.values())))
+    said = _said(reasons, apart)
     if not apart.any():
-        raise DataError(f"no reach is left of {len(path)} movements in '{velocity}': {'; '.join(told)}; ask for other.")
-    notes.append(
-        f"{int(apart.sum())} reaches of {len(path)} movements in '{velocity}'"
-        + (f"; of the others, {', '.join(told)}" if told else "")
-    )
+        raise DataError(
+            f"no reach is left of {len(path)} movements in '{velocity}', as {said}; cut shorter windows (before_s, "
+            "after_s), or a recording with longer pieces."
+        )
+    notes.append(f"{int(apart.sum())} reaches of {len(path)} movements in '{velocity}'" + (said and f"; {said}"))
     kept = found.keep(apart)
     table = _reach_table(place, kept).assign(
         peak_speed=kept.speed, duration_s=duration_s[apart], source_trial=kept.trial, source_bin=start[apart]
@@ -295,6 +288,16 @@ def _apart(
         if start[i] >= free.get(int(trial[i]), 0):
             apart[i], free[int(trial[i])] = True, int(start[i]) + size
     return apart
+
+
+def _said(reasons: dict[str, Bool[np.ndarray, "reach"]], kept: Bool[np.ndarray, "reach"]) -> str:
+    """Why movements were left out, each counted under its first reason."""
+    counted = np.zeros(len(kept), dtype=bool)
+    told = []
+    for why, bad in {**reasons, "share bins with the one before": ~kept}.items():
+        told += [f"{int((bad & ~counted).sum())} {why}"] if (bad & ~counted).any() else []
+        counted |= bad
+    return ", ".join(told)
 
 
 # -- trials ------------------------------------------------------------------------------------------------------

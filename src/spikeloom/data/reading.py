@@ -195,16 +195,17 @@ def refine(data: SpikeData, reading: Reading, notes: Sequence[str] = ()) -> Spik
     data = _where(_cut(data, reading, notes), late)
     if reading.condition is not None:
         data = replace(data, trials=data.trials.assign(condition=column_of(data.trials, reading.condition, "trial")))
-    if reading.hold_out:
-        data = hold_out(data, *reading.hold_out)
-    if reading.columns is not None:
-        data = replace(data, trials=_chosen_columns(data.trials, reading.columns))
     told: dict[str, Any] = {}
     if reading.to_dict():
         told["reading"] = reading.to_dict()
     if notes:
         told["notes"] = [*data.provenance.get("notes", []), *notes]
-    return replace(data, provenance={**data.provenance, **told}) if told else data
+    data = replace(data, provenance={**data.provenance, **told}) if told else data
+    if reading.hold_out:
+        data = hold_out(data, *reading.hold_out)
+    if reading.columns is not None:  # last: trials may be held out by a column that is not kept
+        data = replace(data, trials=_chosen_columns(data.trials, reading.columns))
+    return data
 
 
 def _where(data: SpikeData, texts: Sequence[str]) -> SpikeData:
