@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,18 @@ def _lorenz() -> SpikeData:
     return lorenz()
 
 
-DATASETS: Mapping[str, Callable[[], SpikeData]] = {"lorenz": _lorenz}
+@cache
+def _reaching(hold_out: str | None = None) -> SpikeData:
+    from spikeloom.data.reaching import make_reaching  # imports torch
+
+    return make_reaching(hold_out=hold_out)
+
+
+DATASETS: Mapping[str, Callable[[], SpikeData]] = {
+    "lorenz": _lorenz,
+    "reaching": _reaching,
+    "reaching-ring": partial(_reaching, "ring"),
+}
 """Data sets that can be named instead of a file."""
 
 
@@ -49,7 +60,7 @@ def load_source(source: str | Path, reading: Reading = Reading()) -> SpikeData: 
         >>> load_source("lorens")
         Traceback (most recent call last):
         ...
-        spikeloom.errors.DataError: there is no file 'lorens' and no data set of that name (data sets: lorenz); did you mean 'lorenz'?
+        spikeloom.errors.DataError: there is no file 'lorens' and no data set of that name (data sets: lorenz, reaching, reaching-ring); did you mean 'lorenz'?
     """  # noqa: E501
     path = Path(source)
     if path.is_dir():
