@@ -49,7 +49,7 @@ class LinearMap:
     def fit(
         cls,
         codes: Float[np.ndarray, "trial code"],
-        values: Num[np.ndarray, "trial variable"],
+        values: Num[np.ndarray, "_ variable"],
         names: Sequence[str],
         units: Sequence[str] = (),
         folds: int = FOLDS,
@@ -59,7 +59,7 @@ class LinearMap:
 
         Args:
             codes: One code a trial.
-            values: What was done in each trial, as ``behaviour_of`` reads it from a recording.
+            values: (trial, variable) what was done in each trial, as ``behaviour_of`` reads it from a recording.
             names: One for each variable.
             units: One for each variable; none when not given.
             folds: Parts of the cross-validation.
@@ -125,7 +125,7 @@ class LinearMap:
         self,
         anchor: Float[np.ndarray, "code"],
         name: str,
-        amounts: Num[np.ndarray, "step"] | Sequence[float],
+        amounts: Num[np.ndarray, "step"] | Sequence[float | int],
         step: Step = "effect",
         direction: Direction = "row",
     ) -> Float[np.ndarray, "step code"]:

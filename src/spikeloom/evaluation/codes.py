@@ -72,7 +72,7 @@ class Orthogonality(NamedTuple):
 
 
 def orthogonality(
-    codes: Float[np.ndarray, "trial code"], values: Num[np.ndarray, "trial variable"], folds: int = FOLDS, seed: int = 0
+    codes: Float[np.ndarray, "trial code"], values: Num[np.ndarray, "_ variable"], folds: int = FOLDS, seed: int = 0
 ) -> Orthogonality:
     """Mean |w_j . w_k| / (|w_j| |w_k|) over pairs of variables, where w are rows of a regression from codes.
 
@@ -81,7 +81,7 @@ def orthogonality(
 
     Args:
         codes: One code a trial.
-        values: What was done in each trial.
+        values: (trial, variable) what was done in each trial.
         folds: Number of regressions.
         seed: Chooses the folds; the same for models that are compared.
 
@@ -90,6 +90,8 @@ def orthogonality(
     """
     if values.shape[1] < 2:
         raise DataError(f"{values.shape[1]} variable has no angle to another one; pass the values of two or more.")
+    if len(codes) != len(values):
+        raise DataError(f"there are {len(codes)} codes for {len(values)} trials of behaviour; pass one for each.")
     check_folds(len(codes), codes.shape[1], folds)
     codes, values = codes.astype(np.float64), values.astype(np.float64)
     pairs = np.triu_indices(values.shape[1], k=1)
@@ -155,7 +157,7 @@ def active_dimensions(codes: Float[np.ndarray, "trial code"], least_sd: float = 
 
 def unit_r2(
     activity: Num[np.ndarray, "trial time unit"],
-    generated: Num[np.ndarray, "trial time unit"],
+    generated: Num[np.ndarray, "_ _ _"],
     valid: Bool[np.ndarray, "trial time"] | None = None,
 ) -> Float[np.ndarray, "unit"]:
     """Share of the variance of each unit that is generated from the codes of the same trials: 1 - SSE / SST.
@@ -167,6 +169,9 @@ def unit_r2(
 
     Returns:
         One number a unit; NaN for a unit that never changes.
+
+    Raises:
+        DataError: If there is not as much of both.
     """
     if activity.shape != generated.shape:
         raise DataError(
@@ -262,7 +267,7 @@ class PairedDifference(NamedTuple):
     n: int
 
 
-def paired_difference(first: Num[np.ndarray, "pair"], second: Num[np.ndarray, "pair"]) -> PairedDifference:
+def paired_difference(first: Num[np.ndarray, "pair"], second: Num[np.ndarray, "_"]) -> PairedDifference:
     """Mean difference of paired numbers, and how sure it is; pairs in which one is NaN are left out.
 
     Raises:

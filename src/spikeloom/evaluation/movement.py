@@ -32,7 +32,7 @@ class PositionDecoder:
     def fit(
         cls,
         activity: Num[np.ndarray, "trial time unit"],
-        hand: Num[np.ndarray, "trial time dim"],
+        hand: Num[np.ndarray, "_ _ dim"],
         valid: Bool[np.ndarray, "trial time"] | None = None,
         alpha: float = 1.0,
     ) -> PositionDecoder:
@@ -40,7 +40,7 @@ class PositionDecoder:
 
         Args:
             activity: Activity of the units, in the units in which it is generated.
-            hand: Position of the hand; bins where it is NaN are left out.
+            hand: (trial, time, dim) position of the hand; bins where it is NaN are left out.
             valid: Bins that were recorded; all when not given.
             alpha: Penalty.
 
@@ -58,7 +58,7 @@ class PositionDecoder:
     def score(
         self,
         activity: Num[np.ndarray, "trial time unit"],
-        hand: Num[np.ndarray, "trial time dim"],
+        hand: Num[np.ndarray, "_ _ dim"],
         valid: Bool[np.ndarray, "trial time"] | None = None,
     ) -> Float[np.ndarray, "dim"]:
         """Share of the variance of each dimension of the hand that is decoded (R2)."""

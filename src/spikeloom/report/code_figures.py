@@ -30,8 +30,8 @@ MANY_NAMES = 12
 @styled
 def draw_codes(
     codes: Float[np.ndarray, "trial code"],
-    targets: Num[np.ndarray, "trial 2"],
-    heldout: Bool[np.ndarray, "trial"] | None = None,
+    targets: Num[np.ndarray, "_ 2"],
+    heldout: Bool[np.ndarray, "_"] | None = None,
     linear_map: LinearMap | None = None,
     along: tuple[str, str] = ("target_x", "target_y"),
     unit: str = "",
@@ -44,8 +44,8 @@ def draw_codes(
 
     Args:
         codes: One code a trial.
-        targets: Where the target of each trial is.
-        heldout: Trials whose targets the model never saw; they are drawn as triangles with a dark edge.
+        targets: (trial, 2) where the target of each trial is.
+        heldout: (trial,) trials whose targets the model never saw; they are drawn as triangles with a dark edge.
         linear_map: The map from codes to behaviour.
         along: The variables of the map that are the two axes.
         unit: Unit of the targets; that of the map when not given.
@@ -74,6 +74,8 @@ def draw_codes(
         main.scatter(*grid.T, marker="+", s=46, color="#a2a9af", linewidths=1.1, zorder=1)
     for mask, style in ((~apart, {"marker": "o", "s": 17}), (apart, {"marker": "^", "s": 32})):
         rows = order[mask[order]]
+        if not len(rows):
+            continue
         edge = {"edgecolors": REAL, "linewidths": 0.55} if mask is apart else {"linewidths": 0}
         main.scatter(*places[rows].T, c=colours[rows], alpha=0.85, zorder=2, **style, **edge)
     main.set(xlabel=labels[0], ylabel=labels[1])
@@ -157,7 +159,7 @@ def _principal(codes: np.ndarray) -> tuple[np.ndarray, list[str]]:
 def draw_navigation(
     trajectories: Float[np.ndarray, "walk step time 2"],
     along: Sequence[str],
-    amounts: Num[np.ndarray, "step"],
+    amounts: Num[np.ndarray, "_"],
     targets: Num[np.ndarray, "target 2"],
     heldout: Bool[np.ndarray, "target"] | Int[np.ndarray, "index"] | None = None,
     unit: str = "m",
@@ -172,7 +174,7 @@ def draw_navigation(
     Args:
         trajectories: Hand positions of the walks, for example along the target's x and its y.
         along: The variable of each walk.
-        amounts: How far each step is from the anchor.
+        amounts: (step,) how far each step is from the anchor.
         targets: All targets of the task.
         heldout: Which of them the model never saw.
         unit: Unit of the positions.
@@ -194,7 +196,8 @@ def draw_navigation(
         unseen[heldout] = True
     colours, scale = _step_colours(np.asarray(amounts, dtype=np.float64))
     figure = new_figure(max(4.3 * n_walks + 0.9, 5.6), 4.7)
-    panels = figure.subplots(1, n_walks, sharex=True, sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, n_walks, squeeze=False)[0]
+    limits = _square(np.concatenate([trajectories.reshape(-1, 2), targets]))
     for axes, walk, title in zip(panels, trajectories, titles):
         axes.scatter(*targets[~unseen].T, marker="s", s=24, color="#dadde0", linewidths=0, label="target")
         if unseen.any():
@@ -210,9 +213,10 @@ def draw_navigation(
         anchor = int(np.abs(amounts).argmin())
         _reaches(axes, walk, colours(scale(amounts)), anchor if amounts[anchor] == 0 else None)
         axes.set_title(title)
-        axes.set_aspect("equal", adjustable="box")
+        axes.set(xlim=limits[0], ylim=limits[1], xlabel=f"x{_in(unit)}")
+        axes.set_box_aspect(1)
         axes.locator_params(nbins=6)
-        axes.set_xlabel(f"x{_in(unit)}")
+        axes.tick_params(labelleft=axes is panels[0])
     panels[0].set_ylabel(f"y{_in(unit)}")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
@@ -221,7 +225,16 @@ def draw_navigation(
     what = amount_label or f"change of {' or '.join(_words(name) for name in along)}{_in(unit)}"
     bar = figure.colorbar(ScalarMappable(scale, colours), ax=list(panels), shrink=0.8, pad=0.02, aspect=26, label=what)
     bar.outline.set_visible(False)  # type: ignore[operator]
+    # Square panels beside a colour bar find their place in two rounds; drawing makes one of them.
+    figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
     return figure
+
+
+def _square(places: np.ndarray) -> np.ndarray:
+    """Limits (x or y, low or high) of a square around all places, so that a metre is as long across as up."""
+    low, high = places.min(0), places.max(0)
+    half = 0.53 * (float((high - low).max()) or 1.0)
+    return np.stack([(low + high) / 2 - half, (low + high) / 2 + half], axis=1)
 
 
 def _reaches(axes: Axes, walk: np.ndarray, colours: np.ndarray, anchor: int | None) -> None:
