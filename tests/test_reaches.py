@@ -131,6 +131,14 @@ def test_what_is_left_out_is_told() -> None:
     # The default path is a fifth of a large one: of ways 10 and 1.5, the latter is too short.
     assert cut_reaches(session(walk([0] * 6, [10, 10, 10, 1.5, 10, 10])), least_peak=0.01).n_trials == 5
     assert cut_reaches(data, after_s=0.4, least_peak=0.5, min_path=0.0).n_trials == 5  # the low peak is none
+    # The path is the way from onset to end, bin by bin, whatever its shape.
+    position = data.signals["hand_pos"].values[0]
+    first = cut_reaches(data, before_s=0.0, after_s=0.4).trials.iloc[0]
+    onset, end = int(first["source_bin"]), int(first["source_bin"] + round(first["duration_s"] / BIN_S))
+    path = np.linalg.norm(np.diff(position[onset : end + 1], axis=0), axis=1).sum()
+    assert cut_reaches(data, min_path=float(0.999 * path)).n_trials == 5
+    with pytest.raises(DataError, match="5 have a path below"):
+        cut_reaches(data, min_path=float(1.001 * path))
     notes.clear()
     assert cut_reaches(data, before_s=0.9, after_s=0.3, notes=notes, min_path=0.0).n_trials == 4
     assert "1 have a window that leaves their trial" in notes[-1]
@@ -154,6 +162,13 @@ def test_movements_that_begin_or_end_outside_a_piece_are_left_out() -> None:
     first, last = 35, 55  # within the movement, which is in bins 30 to 60
     pieces = [one[first:], one[:last], one]
     table = cut_reaches(session(*pieces), before_s=0.0, after_s=0.1).trials
+    assert table["source_trial"].tolist() == [2]
+    # Not only where the piece begins near the peak, but wherever speed has no rest or minimum before it.
+    slow = walk([0], reach_s=1.4)
+    first, last = 30 + 12, 100 - 12  # at 0.3 of the peak
+    at_border = np.linalg.norm(slow[[first, last - 1]], axis=1) / np.linalg.norm(slow, axis=1).max()
+    assert ((at_border > 0.2) & (at_border < 0.4)).all()
+    table = cut_reaches(session(slow[first:], slow[:last], slow), before_s=0.0, after_s=0.1).trials
     assert table["source_trial"].tolist() == [2]
     # A gap in the signal is a border too, also one of position only.
     gap = session(walk([0, 90]))
