@@ -78,7 +78,7 @@ def make_reaching(
         DataError: If no trial holds the window, or a controller cannot be read.
         RunError: If a new controller is trained and not good enough.
     """
-    _check(n_trials, hold_out, mean_rate_hz)
+    _check(n_trials, seed, hold_out, mean_rate_hz)
     if controller is None:
         controller = trained_controller(task)
     elif not isinstance(controller, ReachingController):
@@ -114,9 +114,11 @@ def make_reaching(
     return data if hold_out is None else _without(data, task)
 
 
-def _check(n_trials: int, hold_out: str | None, mean_rate_hz: float) -> None:
+def _check(n_trials: int, seed: int, hold_out: str | None, mean_rate_hz: float) -> None:
     if n_trials < 1:
         raise ConfigError(f"n_trials is {n_trials}, but at least one trial is needed.")
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}, but a seed is not negative; pass 0 or more.")
     if hold_out not in (None, "ring"):
         raise ConfigError(f"hold_out is '{hold_out}', but only 'ring' can be held out; pass that, or None.")
     if not (np.isfinite(mean_rate_hz) and mean_rate_hz > 0):
