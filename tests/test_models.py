@@ -8,14 +8,19 @@ import pytest
 import torch
 import yaml
 
+from spikeloom.data.codes import codes_in
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model
 from spikeloom.models.autoencoder import AutoencoderConfig
+from spikeloom.models.code import EncoderConfig
+from spikeloom.models.code_autoencoder import CodeAutoencoder, CodeAutoencoderConfig, CodeDecoderConfig
 from spikeloom.models.eag import EAG, EAGConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
+from spikeloom.models.gnocchi import GNOCCHI, GNOCCHIConfig
 from spikeloom.models.ldns import LDNS, LDNSConfig
+from spikeloom.priors.code_diffusion import CodeDiffusionConfig
 from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.priors.energy import EnergyConfig
 from spikeloom.training import StageConfig
@@ -64,9 +69,31 @@ PUBLISHED_EAG = EAGConfig(
     observation="poisson",
 )
 
+SMALL_CODES = {"codes": 2, "encoder": EncoderConfig(hidden=6), "training": FEW}
+SMALL_GNOCCHI = GNOCCHIConfig(**SMALL_CODES, diffusion=CodeDiffusionConfig(hidden=8, components=4, sampling_steps=3))
+PUBLISHED_GNOCCHI = GNOCCHIConfig(
+    **SMALL_CODES,
+    diffusion=CodeDiffusionConfig(
+        hidden=8,
+        patch=1,
+        components=None,
+        steps=5,
+        first_beta=0.001,
+        last_beta=0.01,
+        prediction="noise",
+        training_noise="step",
+        terminal_share=0.0,
+        sampler="ddpm",
+        sampling_steps=5,
+    ),
+)
+
 MODELS = {
     "eag": (EAG, EAGConfig(SMALL_AUTOENCODER, SMALL_GENERATOR, FEW, dataclasses.replace(FEW, ema=0.99))),
     "eag-published": (EAG, PUBLISHED_EAG),
+    "gnocchi": (GNOCCHI, SMALL_GNOCCHI),
+    "gnocchi-published": (GNOCCHI, PUBLISHED_GNOCCHI),
+    "code-autoencoder": (CodeAutoencoder, CodeAutoencoderConfig(**SMALL_CODES, decoder=CodeDecoderConfig(hidden=8))),
     "ldns": (LDNS, SMALL_LDNS),
     "ldns-published": (LDNS, PUBLISHED_LDNS),
     "gaussian": (GaussianLatents, GaussianConfig(SMALL_AUTOENCODER, FEW)),
@@ -94,6 +121,8 @@ def data(request):
 
 
 @pytest.mark.filterwarnings("ignore:the power of the sampled latents")
+@pytest.mark.filterwarnings("ignore:samples hardly follow their codes")
+@pytest.mark.filterwarnings("ignore:unconditional samples have shrunk")
 class TestContract:
     def test_training_moves_the_weights_and_leaves_evaluation_mode(self, kind, data):
         cls, config = MODELS[kind]
@@ -108,21 +137,26 @@ class TestContract:
         cls, config = MODELS[kind]
         model = cls.make(data, config).fit(data)
         latents, rates = model.encode(data), model.rates(data)
-        assert latents.shape[:2] == data.counts.shape[:2]
+        of_bins = data.counts.shape[:2]
+        assert latents.shape == (data.n_trials, model.code_size) if model.code_size else latents.shape[:2] == of_bins
         assert rates.shape == data.counts.shape
-        assert (rates[data.valid] > 0).all()
+        assert (rates[data.valid] >= 0).all()
+        assert rates[data.valid].mean() > 0
         assert (rates[~data.valid] == 0).all()
 
     def test_samples_are_recordings_of_the_same_neurons(self, kind, data):
         cls, config = MODELS[kind]
-        sample = cls.make(data, config).fit(data).sample(6, seed=1)
+        model = cls.make(data, config).fit(data)
+        sample = model.sample(6, seed=1)
         assert isinstance(sample, SpikeData)
         assert sample.n_trials == 6
         assert sample.bin_s == data.bin_s
         assert set(sample.lengths) <= set(data.split("train").lengths)
         pd.testing.assert_frame_equal(sample.neurons, data.neurons)
         assert sample.rates is not None
-        assert sample.latents is not None
+        assert (sample.latents is None) == bool(model.code_size)
+        if model.code_size:
+            assert codes_in(sample).shape == (6, model.code_size)
         assert sample.provenance["generated_by"] == cls.name
 
     def test_samples_of_any_length(self, kind, data):

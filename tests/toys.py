@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from spikeloom.batch import Batch, mask_of
-from spikeloom.models.base import GenerativeModel
+from spikeloom.models.base import Drawn, GenerativeModel
 from spikeloom.models.latent import LatentModel
 from spikeloom.observation.poisson import Poisson
 from spikeloom.priors.base import LatentPrior
@@ -140,4 +140,4 @@ class OneStage(GenerativeModel):
         latents = torch.randn((len(lengths), n_bins, self.config.latents), generator=generator)
         mask = mask_of(lengths, n_bins)
         rates = F.softplus(self.decoder(latents)) * mask
-        return latents * mask, rates, self.observation.sample(rates, generator)
+        return Drawn(rates, self.observation.sample(rates, generator), latents * mask)

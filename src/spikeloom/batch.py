@@ -26,6 +26,7 @@ class Batch:
         counts: (trial, time, neuron) spike counts in their integer type.
         latents: (trial, time, latent) latents, for the stages that learn a prior over them.
         condition: What the trials were recorded under, for models that were asked to learn it.
+        signal: (trial, time, dim) a signal of the recording, or one made from it, for models that read one.
     """
 
     lengths: Int[Tensor, "trial"]
@@ -33,6 +34,7 @@ class Batch:
     counts: Integer[Tensor, "trial time neuron"] | None = None
     latents: Float[Tensor, "trial time latent"] | None = None
     condition: Condition | None = None
+    signal: Float[Tensor, "trial time dim"] | None = None
 
     @classmethod
     def of(cls, data: SpikeData, variables: Sequence[Variable] = (), device: torch.device | str = "cpu") -> Batch:
@@ -63,8 +65,7 @@ class Batch:
     @property
     def n_bins(self) -> int:
         """Bins of the longest trial the tensors can hold."""
-        values = self.counts if self.counts is not None else self.latents
-        assert values is not None
+        values = next(v for v in (self.counts, self.latents, self.signal) if v is not None)
         return values.shape[1]
 
     @property

@@ -260,14 +260,20 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
     losses: list[Tensor] = []
     stage.module.train()
 
-    with Progress(stage.name, config.steps, visible=fabric.is_global_zero) as progress:
+    on = [fabric.device.index or 0] if fabric.device.type == "cuda" else []
+    with (
+        torch.random.fork_rng(devices=on),
+        Progress(stage.name, config.steps, visible=fabric.is_global_zero) as progress,
+    ):
         for step in range(first_step, config.steps):
             learning_rate = config.learning_rate_at(step)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * group["scale"]
             chosen = _trials(job.seed, job.index, step, batch_size, len(train))
             mine = torch.from_numpy(chosen[fabric.global_rank :: fabric.world_size]).to(fabric.device)
-            generator.manual_seed(_mix(job.seed, job.index, step, fabric.global_rank))
+            drawn_from = _mix(job.seed, job.index, step, fabric.global_rank)
+            generator.manual_seed(drawn_from)
+            torch.manual_seed(drawn_from)  # for layers that draw by themselves, such as dropout
             loss = module(mine, generator)
             fabric.backward(loss)
             fabric.clip_gradients(module, wrapped, max_norm=config.clip, error_if_nonfinite=False)

@@ -12,7 +12,13 @@ from spikeloom.run import Run
 if TYPE_CHECKING:
     from spikeloom.models.base import GenerativeModel
 
-MODELS = {"ldns": "ldns:LDNS", "eag": "eag:EAG", "gaussian": "gaussian:GaussianLatents"}
+MODELS = {
+    "ldns": "ldns:LDNS",
+    "eag": "eag:EAG",
+    "gnocchi": "gnocchi:GNOCCHI",
+    "gaussian": "gaussian:GaussianLatents",
+    "code_autoencoder": "code_autoencoder:CodeAutoencoder",
+}
 """Where each model lives; a module is imported when its model is asked for."""
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -20,9 +20,10 @@ from spikeloom.batch import Batch
 from spikeloom.checkpoint import write_tensors
 from spikeloom.condition import Condition
 from spikeloom.config import from_mapping
+from spikeloom.data.codes import with_codes
 from spikeloom.data.conditions import Conditions, Request
 from spikeloom.data.sources import content_hash, with_default_splits
-from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.variables import Variable, check_complete, variables_of
 from spikeloom.errors import DataError, RunError, SpikeloomError
 from spikeloom.models.given import given_lengths, seen_of
@@ -46,6 +47,7 @@ class Recording:
         neurons: Table of the neurons, carried over to samples.
         trained_on: Hash of the training trials, by which a comparison knows them again.
         variables: What new trials can be asked for.
+        signals: Unit and column names of the signals that the model reads and generates, by name.
     """
 
     bin_s: float
@@ -54,19 +56,32 @@ class Recording:
     neurons: pd.DataFrame
     trained_on: str
     variables: tuple[Variable, ...] = ()
+    signals: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, data: SpikeData, condition_on: Sequence[str] = ()) -> Recording:
+    def of(cls, data: SpikeData, condition_on: Sequence[str] = (), signals: Sequence[str] = ()) -> Recording:
         """The facts about a recording's training trials.
 
         Args:
             data: Recording with a split "train".
             condition_on: Trial columns and signals that new trials will be asked for, see ``Variable.of``.
+            signals: Signals that the model reads.
+
+        Raises:
+            DataError: If the recording does not have them.
         """
+        for name in signals:
+            if name not in data.signals:
+                raise DataError(
+                    f"the model reads the signal '{name}', but the recording has none of that name (signals: "
+                    f"{', '.join(data.signals) or 'none'}); name one of these."
+                )
         train = data.split("train")
         mean = train.counts.sum(axis=(0, 1), dtype=np.int64) / train.lengths.sum()
         variables = variables_of(data, condition_on)
-        return cls(data.bin_s, train.lengths, mean.astype(np.float32), data.neurons, content_hash(train), variables)
+        kinds = {name: (data.signals[name].unit, data.signals[name].columns) for name in signals}
+        hashed = content_hash(train)
+        return cls(data.bin_s, train.lengths, mean.astype(np.float32), data.neurons, hashed, variables, kinds)
 
     @property
     def n_neurons(self) -> int:
@@ -81,6 +96,7 @@ class Recording:
             "mean_counts": [float(v) for v in self.mean_counts],
             "trained_on": self.trained_on,
             "variables": [v.to_json() for v in self.variables],
+            "signals": {name: {"unit": unit, "columns": list(c)} for name, (unit, c) in self.signals.items()},
             "neurons": json.loads(str(self.neurons.to_json(orient="split"))),
         }
 
@@ -96,7 +112,27 @@ class Recording:
             neurons,
             str(content["trained_on"]),
             tuple(Variable.from_json(v) for v in content.get("variables", [])),
+            {k: (str(v["unit"]), tuple(map(str, v["columns"]))) for k, v in content.get("signals", {}).items()},
         )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Some new trials as tensors.
+
+    Attributes:
+        rates: Expected counts per bin.
+        counts: Spike counts.
+        latents: Time-aligned latents, of a model that has them.
+        codes: One vector a trial, of a model that has them.
+        signals: What is generated beside the spikes, by name: signals that the model was made to read.
+    """
+
+    rates: Float[Tensor, "trial time neuron"]
+    counts: Integer[Tensor, "trial time neuron"]
+    latents: Float[Tensor, "trial time latent"] | None = None
+    codes: Float[Tensor, "trial code"] | None = None
+    signals: Mapping[str, Float[Tensor, "trial time dim"]] = field(default_factory=dict)
 
 
 class GenerativeModel(nn.Module):
@@ -117,6 +153,8 @@ class GenerativeModel(nn.Module):
     """Class of the configuration."""
     reference: ClassVar[str]
     """The publication to cite."""
+    code_size: int = 0
+    """Values of a code; 0 for a model without codes."""
     done: tuple[str, ...] = ()
     """Stages that fitting leaves out, because the model has taken over their weights."""
 
@@ -141,8 +179,8 @@ class GenerativeModel(nn.Module):
 
     def _generate(
         self, lengths: Int[Tensor, "trial"], generator: torch.Generator, condition: Condition | None, **options: Any
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents (or codes), rates and counts of new trials of the given lengths, as the condition asks for."""
+    ) -> Drawn:
+        """New trials of the given lengths, as the condition asks for."""
         raise NotImplementedError  # every model defines it
 
     # -- what users call -----------------------------------------------------------------------------------------
@@ -151,7 +189,8 @@ class GenerativeModel(nn.Module):
     def make(cls, data: SpikeData, config: Any | None = None, seed: int = 0) -> GenerativeModel:
         """A new, untrained model for a recording; with the default configuration where none is given."""
         config = config or cls.Config()
-        recording = Recording.of(with_default_splits(data), getattr(config, "condition_on", ()))
+        known = with_default_splits(data)
+        recording = Recording.of(known, getattr(config, "condition_on", ()), getattr(config, "reads", ()))
         return cls(config, recording, seed)
 
     def fit(
@@ -175,6 +214,11 @@ class GenerativeModel(nn.Module):
         """Latents (trial, time, latent), or codes (trial, dim), of recorded trials."""
         return self.infer(data)[0]
 
+    def codes(self, data: SpikeData) -> Float[np.ndarray, "trial code"]:
+        """One vector for each recorded trial: its code, or the mean of its latents over its bins."""
+        found = self.encode(data)
+        return found if found.ndim == 2 else found.sum(1) / data.lengths[:, None].astype(np.float32)
+
     def rates(self, data: SpikeData) -> Float[np.ndarray, "trial time neuron"]:
         """Rates of recorded trials, in expected counts per bin."""
         return self.infer(data)[1]
@@ -188,7 +232,7 @@ class GenerativeModel(nn.Module):
         """
         self._check(data)
         self.eval()
-        batch = Batch.of(data)  # no condition: what is inferred from spikes rests on spikes alone
+        batch = self._batch(data)  # no condition: what is inferred from spikes rests on spikes alone
         device = next(self.parameters()).device
         parts = [
             self._infer(batch[start : start + ENCODE_CHUNK].to(device)) for start in range(0, len(batch), ENCODE_CHUNK)
@@ -206,6 +250,7 @@ class GenerativeModel(nn.Module):
         seed: int = 0,
         given: SpikeData | None = None,
         known: Bool[np.ndarray, "..."] | None = None,
+        codes: Float[np.ndarray, "trial code"] | None = None,
         **options: Any,
     ) -> SpikeData:
         """Generate new trials, of the kind that was recorded or for a condition that is asked for.
@@ -226,6 +271,8 @@ class GenerativeModel(nn.Module):
             given: Recorded trials to continue or to fill in: one for all, or one for each.
             known: (time,) or (trial, time) bins of them that are known; all when not given, which continues them. Every
                 unbroken stretch is encoded for itself, so short ones tell little.
+            codes: What each trial is to be like, of a model with codes (GNOCCHI): those that ``encode`` finds in
+                recorded trials, or others on the way from one to the next. Drawn from the model when not given.
             options: Options of the model's prior, for example ``steps``, ``sampler`` and ``guidance`` for diffusion.
 
         Returns:
@@ -237,7 +284,9 @@ class GenerativeModel(nn.Module):
                 is given does not fit.
             ConfigError: If the model has no such option, or does not fill in.
         """
-        self.check_options(given is not None, **options)
+        wishes = {"condition": condition, "given": given, "codes": codes}
+        asked_for = frozenset(name for name, wish in wishes.items() if wish is not None)
+        self.check_options(asked_for, **options)
         if known is not None and given is None:
             raise DataError("known says which bins of given trials may be used, but no trials are given; give them.")
         asked = Conditions.asked(condition, self.recording.variables, max(n, 0))
@@ -248,40 +297,61 @@ class GenerativeModel(nn.Module):
             if length is None and lengths is None:
                 lengths = given_lengths(given, n, self._lengths(n, None, None, seed))
         lengths = self._lengths(n, length, lengths, seed)
+        codes = None if codes is None else self._codes(codes, n)
         seen = None if given is None else seen_of(given, known, lengths)
         self.eval()
         device = next(self.parameters()).device
         n_bins = int(lengths.max())
         told = Condition.of(asked, self.recording.variables, lengths, n_bins).map(lambda values: values.to(device))
-        latents, rates, counts = [], [], []
+        parts = []
         for chunk, start in enumerate(range(0, n, SAMPLE_CHUNK)):
+            at = slice(start, start + SAMPLE_CHUNK)
             generator = torch.Generator(device).manual_seed(_chunk_seed(seed, chunk))
-            part = torch.as_tensor(lengths[start : start + SAMPLE_CHUNK], device=device)
-            wanted = told[start : start + SAMPLE_CHUNK] if self.recording.variables else None
+            part = torch.as_tensor(lengths[at], device=device)
+            wanted = told[at] if self.recording.variables else None
+            fixed: dict[str, Any] = {}
             if seen is not None:
-                at = slice(start, start + SAMPLE_CHUNK)
                 width = int(part.max())
-                options["seen"] = Seen(seen.counts[at, :width].to(device), seen.known[at, :width].to(device))
-            drawn = self._generate(part, generator, wanted, **options)
-            for values, store in zip(drawn, (latents, rates, counts)):
-                values = values.cpu().numpy()
-                padded = values if values.ndim < 3 else np.pad(values, ((0, 0), (0, n_bins - values.shape[1]), (0, 0)))
-                store.append(padded)
-        codes = np.concatenate(latents)
-        return SpikeData(
-            np.concatenate(counts),
+                fixed["seen"] = Seen(seen.counts[at, :width].to(device), seen.known[at, :width].to(device))
+            if codes is not None:
+                fixed["codes"] = torch.as_tensor(codes[at], device=device)
+            parts.append(self._generate(part, generator, wanted, **fixed, **options))
+        drawn = _joined(parts, n_bins)
+        signals = {name: Signal(drawn.pop(name), *kind) for name, kind in self.recording.signals.items()}
+        found = drawn.pop("codes", None)
+        result = SpikeData(
+            **drawn,
             bin_s=self.recording.bin_s,
             lengths=lengths,
-            signals=asked.signals_over(lengths),
+            signals={**asked.signals_over(lengths), **signals},
             trials=asked.trials(self.recording.variables),
             neurons=self.recording.neurons,
-            rates=np.concatenate(rates),
-            latents=codes if codes.ndim == 3 else None,
             provenance={"generated_by": self.name, "trained_on": self.recording.trained_on, "seed": seed}
             | ({"conditioned_on": asked.names} if asked.names else {})
             | ({} if seen is None else {"given_bins": int(seen.known.sum())})
-            | {k: v for k, v in options.items() if v is not None and k != "seen"},
+            | ({} if codes is None else {"codes_given": True})
+            | {k: v for k, v in options.items() if v is not None},
         )
+        return self._noted(result if found is None else with_codes(result, found), asked_for)
+
+    def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
+        """Generate a trial for each anchor, at another code than the anchor's own (see ``codes``).
+
+        Args:
+            anchors: Recorded trials. Of a model with codes, they decide the lengths; of one with latents, all latents
+                of an anchor are moved by the same vector.
+            codes: Where to go.
+            seed: The same seed draws the same noise, so that samples at different codes can be compared.
+        """
+        raise ConfigError(f"a model of kind '{self.name}' cannot be navigated; fit one of gnocchi.")
+
+    def activity_of(self, data: SpikeData) -> Float[np.ndarray, "trial time neuron"]:
+        """What behaviour is decoded from: the activity the model is about, of recorded or generated trials.
+
+        Rates, inferred where a recording has none of its own from this model.
+        """
+        generated = data.provenance.get("generated_by") == self.name
+        return data.rates if generated and data.rates is not None else self.rates(data)
 
     def save(self, folder: str | Path) -> None:
         """Write configuration, recording facts and weights; plain text and tensors only."""
@@ -333,18 +403,30 @@ class GenerativeModel(nn.Module):
         self._check(data)
         check_complete(self.recording.variables, data)
 
-    def check_options(self, given: bool, **options: Any) -> None:
-        """Refuse options of ``sample`` that this model does not have.
+    def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
+        """Refuse what ``sample`` is asked for and this model cannot do.
 
         Args:
-            given: Whether a part of the trials is given.
+            asked_for: Which of "condition", "given" and "codes" are asked for.
             options: The options.
 
         Raises:
-            ConfigError: If it has one of them not.
+            ConfigError: If it cannot.
         """
+        if "given" in asked_for:
+            raise ConfigError(f"a model of kind '{self.name}' cannot continue or fill in given trials; fit one of eag.")
+        if "codes" in asked_for:
+            raise ConfigError(f"a model of kind '{self.name}' has no codes to draw trials for; fit one of gnocchi.")
+
+    def _noted(self, sample: SpikeData, asked_for: frozenset[str]) -> SpikeData:
+        """A sample, with what the model has to say of it in its provenance or as a warning."""
+        return sample
 
     # -- helpers -------------------------------------------------------------------------------------------------
+
+    def _batch(self, data: SpikeData) -> Batch:
+        """What the model sees of trials."""
+        return Batch.of(data)
 
     def _check(self, data: SpikeData) -> None:
         if data.n_neurons != self.recording.n_neurons:
@@ -358,6 +440,14 @@ class GenerativeModel(nn.Module):
                 "read it with that bin width."
             )
 
+    def _codes(self, codes: Any, n: int) -> Float[np.ndarray, "trial code"]:
+        codes = np.asarray(codes, dtype=np.float32)
+        if codes.shape != (n, self.code_size) or not np.isfinite(codes).all():
+            raise DataError(
+                f"{n} trials need {n} codes of {self.code_size} finite values; got an array of shape {codes.shape}."
+            )
+        return codes
+
     def _lengths(self, n: int, length: int | None, lengths: np.ndarray | None, seed: int) -> np.ndarray:
         if n < 1:
             raise DataError(f"{n} trials were asked for; ask for at least one.")
@@ -369,6 +459,22 @@ class GenerativeModel(nn.Module):
         if len(lengths) != n or lengths.min() < 1 or (lengths != np.floor(lengths)).any():
             raise DataError(f"{n} trials need {n} whole lengths of at least one bin; got {lengths[:5]}.")
         return lengths.astype(np.int64)
+
+
+def _joined(parts: Sequence[Drawn], n_bins: int) -> dict[str, Any]:
+    """The arrays of all parts by name, trials padded to as many bins."""
+
+    def joined(tensors: Sequence[Tensor]) -> np.ndarray:
+        arrays = [t.cpu().numpy() for t in tensors]
+        if arrays[0].ndim == 3:
+            arrays = [np.pad(a, ((0, 0), (0, n_bins - a.shape[1]), (0, 0))) for a in arrays]
+        return np.concatenate(arrays)
+
+    named = [
+        {k: v for k in ("rates", "counts", "latents", "codes") if (v := getattr(p, k)) is not None} | dict(p.signals)
+        for p in parts
+    ]
+    return {name: joined([part[name] for part in named]) for name in named[0]}
 
 
 def _chunk_seed(seed: int, chunk: int) -> int:

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from spikeloom import calibration
 from spikeloom.batch import Batch, condition_of, mask_of
 from spikeloom.condition import Condition
-from spikeloom.data.conditions import Request
+from spikeloom.data.codes import with_codes
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.models.autoencoder import Autoencoder
-from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
+from spikeloom.models.base import ENCODE_CHUNK, Drawn, GenerativeModel
 from spikeloom.models.given import runs
 from spikeloom.models.latent_config import refuse_other_autoencoder
 from spikeloom.nets.blocks import Mask
@@ -160,14 +160,14 @@ class LatentModel(GenerativeModel):
         observation: str | None = None,
         seen: Seen | None = None,
         **options: Any,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> Drawn:
         draws = self._observation(observation)
         given = None if seen is None else Given(self._seen_latents(seen), seen.known)
         latents = self.prior.sample(lengths, generator, condition, given, **options)
         ragged = bool((lengths < latents.shape[1]).any())
         mask = Batch(lengths, ragged, latents=latents).mask
         rates = self._rates(latents, mask)
-        return latents, rates, draws.sample(rates, generator, seen)
+        return Drawn(rates, draws.sample(rates, generator, seen), latents)
 
     def _seen_latents(self, seen: Seen) -> Tensor:
         """Latents of the known bins, zero elsewhere: each unbroken run is encoded as a trial of its own.
@@ -197,10 +197,9 @@ class LatentModel(GenerativeModel):
             )
         return Poisson()
 
-    def check_options(self, given: bool, **options: Any) -> None:
-        """Refuse options that the prior does not have, and given trials that it cannot fill in."""
-        if given and not self.prior.fills_in:
-            raise ConfigError(f"a model of kind '{self.name}' cannot continue or fill in given trials; fit one of eag.")
+    def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
+        """Refuse what the prior cannot do: options, given trials to fill in, guidance without a condition."""
+        super().check_options(asked_for - {"given"} if self.prior.fills_in else asked_for, **options)
         own = inspect.signature(self.prior.draw).parameters
         known = [k for k in own if k not in inspect.signature(LatentPrior.draw).parameters and k != "given"]
         for name in options:
@@ -209,49 +208,55 @@ class LatentModel(GenerativeModel):
                     f"a model of kind '{self.name}' has no option '{name}' in sampling; it has "
                     f"{', '.join((*known, 'observation'))}."
                 )
-
-    def sample(
-        self,
-        n: int,
-        length: int | None = None,
-        lengths: Int[np.ndarray, "trial"] | None = None,
-        condition: Request = None,
-        seed: int = 0,
-        given: SpikeData | None = None,
-        known: Bool[np.ndarray, "..."] | None = None,
-        **options: Any,
-    ) -> SpikeData:
-        """Generate new trials, see ``GenerativeModel.sample``.
-
-        The power of the sampled latents over that of the training latents, in the low, middle and high third of
-        frequencies, is noted under "spectrum_ratio"; a warning says when it is off by more than a tenth in a sample
-        that is large enough, of the training lengths, and was asked for no condition and given nothing.
-        """
         guidance = options.get("guidance")
-        if guidance not in (None, 1) and condition is None and self.recording.variables:
+        if guidance not in (None, 1) and "condition" not in asked_for and self.recording.variables:
             raise ConfigError(f"guidance {guidance:g} was asked for, but no condition to follow; ask for one.")
-        data = super().sample(n, length, lengths, condition, seed, given, known, **options)
-        assert data.latents is not None
+
+    @torch.no_grad()
+    def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
+        """Counts of the anchors' latents, all of which are moved so that their mean over bins is the code."""
+        latents = self.encode(anchors)
+        inside = np.arange(anchors.n_bins) < anchors.lengths[:, None]
+        moved = latents + (codes - self.codes(anchors))[:, None] * inside[..., None]
         device = self.prior.mean.device
-        valid = torch.as_tensor(data.lengths.copy(), device=device)
-        ratio = self.prior.spectrum_ratio(torch.as_tensor(data.latents.copy(), device=device), valid)
+        batch = self._batch(anchors).to(device)
+        rates = self._rates(torch.as_tensor(moved, device=device), batch.mask)
+        counts = self.observation.sample(rates, torch.Generator(device).manual_seed(seed))
+        sample = SpikeData(
+            counts.cpu().numpy(),
+            bin_s=anchors.bin_s,
+            lengths=anchors.lengths,
+            neurons=anchors.neurons,
+            rates=rates.cpu().numpy(),
+            latents=moved,
+            provenance={"generated_by": self.name, "trained_on": self.recording.trained_on, "seed": seed},
+        )
+        return with_codes(sample, np.asarray(codes))
+
+    def _noted(self, sample: SpikeData, asked_for: frozenset[str]) -> SpikeData:
+        """The power of the sampled latents over that of the training latents, under "spectrum_ratio".
+
+        A warning says when it is off by more than a tenth in the low, middle or high third of frequencies, in a sample
+        that is large enough, of the training lengths, and for which nothing was asked.
+        """
+        assert sample.latents is not None
+        device = self.prior.mean.device
+        valid = torch.as_tensor(sample.lengths.copy(), device=device)
+        ratio = self.prior.spectrum_ratio(torch.as_tensor(sample.latents.copy(), device=device), valid)
         low, high = SPECTRUM_TOLERANCE
         # A few trials scatter, and trials of another length leak other power into the bands: there is no verdict then.
-        judged = (
-            condition is None
-            and given is None
-            and n >= SPECTRUM_TRIALS
-            and set(data.lengths) <= set(self.recording.lengths)
-        )
+        usual = set(sample.lengths) <= set(self.recording.lengths)
+        judged = not asked_for and sample.n_trials >= SPECTRUM_TRIALS and usual
         if judged and not bool(((ratio > low) & (ratio < high)).all()):
             shown = ", ".join(f"{r:.2f}" for r in ratio.tolist())
             warnings.warn(
                 f"the power of the sampled latents is {shown} times that of the training latents (low, middle, high "
                 f"frequencies; {low} to {high} is sound): train the prior longer, or take more sampling steps.",
                 SpikeloomWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        return replace(data, provenance={**data.provenance, "spectrum_ratio": [round(r, 4) for r in ratio.tolist()]})
+        noted = {"spectrum_ratio": [round(r, 4) for r in ratio.tolist()]}
+        return replace(sample, provenance={**sample.provenance, **noted})
 
     @torch.no_grad()
     def _whole_infer(self, batch: Batch) -> tuple[Tensor, Rates]:

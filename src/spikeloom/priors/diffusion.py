@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -194,13 +193,7 @@ class DiffusionPrior(ConditionalPrior):
         if self.config.training_noise == "step":
             step = torch.randint(TRAINING_STEPS, (n,), generator=generator, device=device)
             return step.float(), self.signal[step], self.noise[step]
-        # Uniform, spread evenly over the batch: every batch sees every level of noise.
-        offset = torch.rand(1, generator=generator, device=device)
-        uniform = (torch.arange(n) / n + offset.cpu()) % 1
-        low, high = (-math.log(ratio) for ratio in reversed(NOISE_TO_SIGNAL))
-        log_ratio = (low + (high - low) * uniform).double()  # on the CPU: not every device has double precision
-        signal, noise = torch.sigmoid(2 * log_ratio).sqrt(), torch.sigmoid(-2 * log_ratio).sqrt()
-        step, signal, noise = (v.float().to(device) for v in (self.schedule.step_at(log_ratio), signal, noise))
+        step, signal, noise = (v.to(device) for v in self.schedule.even_levels(n, NOISE_TO_SIGNAL, generator))
         return step, signal, noise
 
     def denoise(
@@ -226,7 +219,7 @@ class DiffusionPrior(ConditionalPrior):
     def _denoise_at_once(self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None, told: Told) -> Latents:
         mask = None if lengths is None else mask_of(lengths, x.shape[1])
         predicted = self._predict(x, torch.full((len(x),), step, device=x.device), mask, told)
-        signal, noise = self._scales(step)
+        signal, noise = self.schedule.scales_at(step)
         if self.config.prediction == "noise":
             x0 = (x - noise * predicted) / signal
         else:
@@ -297,13 +290,6 @@ class DiffusionPrior(ConditionalPrior):
         z = uncentred(z, lengths, n_bins) if self.config.length_mask else z[:, :n_bins]
         z = z * mask_of(lengths, n_bins)
         return z if self.config.clamp is None else z.clamp(-self.config.clamp, self.config.clamp)
-
-    def _scales(self, step: float) -> tuple[float, float]:
-        """Signal and noise scale at a fractional step, interpolated in log-SNR."""
-        table = self.schedule.log_ratio()
-        low = min(int(step), TRAINING_STEPS - 2)
-        log_ratio = torch.lerp(table[low], table[low + 1], torch.tensor(step - low, dtype=torch.float64))
-        return float(torch.sigmoid(2 * log_ratio).sqrt()), float(torch.sigmoid(-2 * log_ratio).sqrt())
 
 
 def _whole(bins: Any, patch: int) -> Any:

@@ -23,7 +23,7 @@ TRAINING_STEPS = 1000
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """The variance-preserving process of LDNS: 1000 steps, beta linear from 1e-4 to 0.02 (Ho et al. 2020).
+    """A variance-preserving process: beta linear over the steps; of LDNS (Ho et al. 2020) when nothing is said.
 
     At step k a datum is ``signal(k) x0 + noise(k) eps`` with signal^2 + noise^2 = 1.
 
@@ -35,17 +35,25 @@ class NoiseSchedule:
 
     first_beta: float = 1e-4
     last_beta: float = 0.02
+    steps: int = TRAINING_STEPS
 
     @property
     def signal_squared(self) -> Float[Tensor, "step"]:
-        """Share of the variance that is signal (alpha-bar) at steps 0 .. 999, in double precision."""
-        beta = torch.linspace(self.first_beta, self.last_beta, TRAINING_STEPS, dtype=torch.float64)
+        """Share of the variance that is signal (alpha-bar) at steps 0 to the last, in double precision."""
+        beta = torch.linspace(self.first_beta, self.last_beta, self.steps, dtype=torch.float64)
         return torch.cumprod(1 - beta, dim=0)
 
     def log_ratio(self) -> Float[Tensor, "step"]:
         """Logarithm of signal over noise, half the log-SNR, falling with the step."""
         signal_squared = self.signal_squared
         return 0.5 * (signal_squared.log() - (1 - signal_squared).log())
+
+    def scales_at(self, step: float) -> tuple[float, float]:
+        """Signal and noise scale at a fractional step, interpolated in log-SNR."""
+        table = self.log_ratio()
+        low = min(int(step), self.steps - 2)
+        log_ratio = torch.lerp(table[low], table[low + 1], torch.tensor(step - low, dtype=torch.float64))
+        return float(torch.sigmoid(2 * log_ratio).sqrt()), float(torch.sigmoid(-2 * log_ratio).sqrt())
 
     def step_at(self, log_ratio: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
         """Fractional step with the given lambda."""
@@ -54,6 +62,20 @@ class NoiseSchedule:
         low, high = table[right - 1], table[right]
         position = right - 1 + (log_ratio.clamp(table[0], table[-1]) - low) / (high - low)
         return len(table) - 1 - position
+
+    def even_levels(
+        self, n: int, noise_to_signal: tuple[float, float], generator: torch.Generator
+    ) -> tuple[Float[Tensor, "{n}"], Float[Tensor, "{n}"], Float[Tensor, "{n}"]]:
+        """Step, signal scale and noise scale for each trial of a batch, uniform in log-SNR between two ratios.
+
+        They are spread evenly over the batch: every batch sees every level of noise.
+        """
+        offset = torch.rand(1, generator=generator, device=generator.device).cpu()
+        uniform = (torch.arange(n) / n + offset) % 1
+        low, high = (-math.log(ratio) for ratio in reversed(noise_to_signal))
+        log_ratio = (low + (high - low) * uniform).double()  # on the CPU: not every device has double precision
+        signal, noise = torch.sigmoid(2 * log_ratio).sqrt(), torch.sigmoid(-2 * log_ratio).sqrt()
+        return self.step_at(log_ratio).float(), signal.float(), noise.float()
 
 
 @dataclass(frozen=True)
@@ -78,8 +100,8 @@ class Grid:
 
     @classmethod
     def uniform_in_step(cls, schedule: NoiseSchedule, steps: int) -> Grid:
-        """Whole training steps, evenly strided, the first at full noise; all 1000 are ancestral DDPM."""
-        index = torch.linspace(TRAINING_STEPS - 1, 0, steps).round().long()
+        """Whole training steps, evenly strided, the first at full noise; all of them are ancestral DDPM."""
+        index = torch.linspace(schedule.steps - 1, 0, steps).round().long()
         return cls._at(index.double(), schedule.log_ratio()[index])
 
     @classmethod

@@ -1,0 +1,283 @@
+"""Models with a code for each trial: an encoder, codes drawn towards a standard normal, and a way back to activity."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from spikeloom.batch import Batch, mask_of
+from spikeloom.condition import Condition
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import ConfigError, SpikeloomWarning
+from spikeloom.models.activity import COUNTS, Activity
+from spikeloom.models.base import Drawn, GenerativeModel
+from spikeloom.nets.recurrent import TrialEncoder
+from spikeloom.observation.poisson import Poisson
+from spikeloom.priors.mmd import BANDWIDTHS, MMDConfig, squared_mmd_to_normal
+from spikeloom.training import Stage, StageConfig, diagnose
+
+Units = Float[Tensor, "trial time unit"]
+Codes = Float[Tensor, "trial code"]
+
+LEAST_CODE_GAP = 0.1
+"""Samples follow their codes if R2 falls by so much when codes are exchanged between trials."""
+SPREAD_COMPONENTS = 10
+"""Leading principal components over which the spread of unconditional samples is told."""
+LEAST_SPREAD = 0.7
+"""Samples whose s.d. along those components is below this share of the data's have shrunk."""
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The network that finds a trial's code."""
+
+    hidden: int = 64
+    """Recurrent units in each direction of time."""
+    dropout: float = 0.09
+    """Share of the summary that is dropped in training."""
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1 or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                f"encoder.hidden is {self.hidden}, but must be at least 1, and encoder.dropout {self.dropout} must lie "
+                "in [0, 1)."
+            )
+
+
+@dataclass(frozen=True)
+class CodeConfig:
+    """What all models with codes are told."""
+
+    activity: str = COUNTS
+    """What is learned: counts (smoothed spikes), or a signal with a column for each neuron, such as the activity of
+    simulated units or smoothed_counts, which `--smooth_s` makes before trials are cut."""
+    smooth_s: float = 0.08
+    """Standard deviation in seconds of the Gaussian that smooths counts."""
+    codes: int = 5
+    """Values of a code."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """Activity to code."""
+    mmd: MMDConfig = field(default_factory=MMDConfig)
+    """What draws codes towards a standard normal."""
+
+    def __post_init__(self) -> None:
+        if self.codes < 1:
+            raise ConfigError(f"codes is {self.codes}, but a code needs at least one value.")
+        if not self.smooth_s > 0:
+            raise ConfigError(f"smooth_s is {self.smooth_s}, but must be a positive number of seconds.")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Signals that the model reads and generates."""
+        return () if self.activity == COUNTS else (self.activity,)
+
+
+class CodeNetwork(nn.Module):
+    """What is trained: an encoder and, in a subclass, a way from codes to activity.
+
+    Subclasses define ``fitting``, ``draw`` and ``expected``.
+
+    Args:
+        size: Units of the activity.
+        config: The model's configuration.
+    """
+
+    def __init__(self, size: int, config: CodeConfig):
+        super().__init__()
+        self.config: Any = config
+        self.encoder = TrialEncoder(size, config.codes, config.encoder.hidden, config.encoder.dropout)
+
+    def fitting(
+        self, x: Units, codes: Codes, mask: Bool[Tensor, "trial time 1"] | None, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """How badly codes give the activity they were found in."""
+        raise NotImplementedError  # every network defines it
+
+    def draw(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: Any) -> Units:
+        """Z-scored activity of a new trial for each code."""
+        raise NotImplementedError  # every network defines it
+
+    def expected(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator) -> Units:
+        """Mean z-scored activity of each code."""
+        raise NotImplementedError  # every network defines it
+
+    def prepare(self, x: Units, lengths: Int[Tensor, "trial"]) -> None:
+        """Take from the training trials what is not learned."""
+
+    def encode(self, x: Units, mask: Bool[Tensor, "trial time 1"] | None = None) -> Codes:
+        """The code of each trial."""
+        return self.encoder(x, None if mask is None else mask[..., 0].sum(1))
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
+        """The misfit of the activity, and the weighted discrepancy of the codes from a standard normal."""
+        assert batch.signal is not None
+        codes = self.encode(batch.signal, batch.mask)
+        misfit = self.fitting(batch.signal, codes, batch.mask, generator)
+        return misfit + self.config.mmd.penalty(codes, generator) if self.config.mmd.weight else misfit
+
+    def diagnostics(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
+        """Whether samples follow their codes, and whether codes are where unconditional samples take theirs from.
+
+        R2 of the expected activity of a trial's own code, and of another trial's ("code_r2", "shuffled_code_r2"); the
+        unbiased discrepancy of the codes from a standard normal ("mmd") and their least and largest s.d.
+        """
+        assert batch.signal is not None
+        x, mask = batch.signal, mask_of(batch.lengths, batch.n_bins)
+        codes = self.encode(x, batch.mask)
+        spread = codes.std(0, correction=0)
+        told = {"code_sd_min": float(spread.min()), "code_sd_max": float(spread.max())}
+        for name, used in (("code_r2", codes), ("shuffled_code_r2", codes.roll(1, 0))):
+            told[name] = _r2(x, padded(self.expected(used, batch.lengths, generator), batch.n_bins), mask)
+        told["mmd"] = float(squared_mmd_to_normal(codes, BANDWIDTHS[self.config.mmd.bandwidth](codes.shape[1])))
+        return told
+
+
+class CodeModel(GenerativeModel):
+    """What GNOCCHI and its control share; they differ in the network that ``_make_network`` returns."""
+
+    network: CodeNetwork
+
+    def _build(self) -> None:
+        self.activity = Activity(self.config.activity, self.recording.n_neurons, self.config.smooth_s)
+        self.network = self._make_network(self.recording.n_neurons)
+        self.observation = Poisson()
+
+    @property
+    def code_size(self) -> int:  # type: ignore[override]
+        """Values of a code."""
+        return self.config.codes
+
+    def _make_network(self, size: int) -> CodeNetwork:
+        raise NotImplementedError  # every model with codes defines it
+
+    def stages(self, data: SpikeData) -> Iterator[Stage]:
+        """One stage: encoder and network together."""
+        train = data.split("train")
+        self.activity.prepare(train)
+        learned, judged = self._batch(train), self._batch(data.split("val"))
+        assert learned.signal is not None
+        self.network.prepare(
+            learned.signal.to(self.activity.mean.device), learned.lengths.to(self.activity.mean.device)
+        )
+        yield Stage("codes", self.network, replace(learned, counts=None), replace(judged, counts=None), self._training)
+        self._warn(judged)
+
+    @property
+    def _training(self) -> StageConfig:
+        return self.config.training
+
+    def check_trainable(self, data: SpikeData) -> None:
+        """Refuse a recording without the activity that is learned."""
+        super().check_trainable(data)
+        self.activity.of(data)
+
+    def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
+        """Refuse options of sampling that the network does not have."""
+        super().check_options(asked_for - {"codes"}, **options)
+        known = self._options
+        for name in options:
+            if name not in known:
+                raise ConfigError(
+                    f"a model of kind '{self.name}' has no option '{name}' in sampling; it has "
+                    f"{', '.join(known) or 'none'}."
+                )
+
+    _options: tuple[str, ...] = ()
+
+    def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
+        """A new trial for each code, of the length of its anchor."""
+        return self.sample(len(codes), lengths=anchors.lengths, codes=codes, seed=seed)
+
+    def activity_of(self, data: SpikeData) -> Float[np.ndarray, "trial time neuron"]:
+        """Smoothed counts or the signal that is learned; of generated trials, what was generated."""
+        generated = data.provenance.get("generated_by") == self.name
+        if generated and self.config.activity == COUNTS and data.rates is not None:
+            return data.rates
+        return self.activity.of(data)
+
+    def _batch(self, data: SpikeData) -> Batch:
+        mask = torch.from_numpy(data.valid.copy())[..., None]
+        signal = self.activity.normalised(self.activity.of(data)) * mask
+        return replace(super()._batch(data), signal=signal)
+
+    def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Codes, and the rates of the activity that is expected of them."""
+        assert batch.signal is not None
+        codes = self.network.encode(batch.signal, batch.mask)
+        generator = torch.Generator(codes.device).manual_seed(0)
+        expected = self.network.expected(codes, batch.lengths, generator)
+        rates = self.activity.rates(padded(expected, batch.n_bins))
+        return codes, rates * mask_of(batch.lengths, batch.n_bins)
+
+    def _generate(
+        self,
+        lengths: Int[Tensor, "trial"],
+        generator: torch.Generator,
+        condition: Condition | None,
+        codes: Codes | None = None,
+        **options: Any,
+    ) -> Drawn:
+        if codes is None:
+            codes = torch.randn((len(lengths), self.code_size), generator=generator, device=lengths.device)
+        z = self.network.draw(codes, lengths, generator, **options)
+        mask = mask_of(lengths, z.shape[1])
+        rates = self.activity.rates(z) * mask
+        signals = {name: self.activity.restored(z) * mask for name in self.config.reads}
+        return Drawn(rates, self.observation.sample(rates, generator), codes=codes, signals=signals)
+
+    def _warn(self, judged: Batch) -> None:
+        """Warn of a model whose samples do not follow their codes, or have shrunk."""
+        told = diagnose(self.network, judged.to(self.activity.mean.device))
+        gap = told["code_r2"] - told["shuffled_code_r2"]
+        if gap < LEAST_CODE_GAP:
+            warnings.warn(
+                f"samples hardly follow their codes: R2 of validation trials is {told['code_r2']:.2f} with their own "
+                f"and {told['shuffled_code_r2']:.2f} with another trial's code; train longer, or take more codes.",
+                SpikeloomWarning,
+                stacklevel=2,
+            )
+        ratio = self.spread_ratio(judged.to(self.activity.mean.device))
+        if ratio.mean() < LEAST_SPREAD:
+            warnings.warn(
+                f"unconditional samples have shrunk: their s.d. along the first {len(ratio)} principal components of "
+                f"the data is {float(ratio.mean()):.2f} times that of the data; train longer, or weigh mmd more.",
+                SpikeloomWarning,
+                stacklevel=2,
+            )
+
+    @torch.no_grad()
+    def spread_ratio(self, batch: Batch) -> Float[Tensor, "component"]:
+        """S.d. of unconditional samples over that of trials, along the leading principal components of these trials.
+
+        A trial is one point here: all bins that every trial has, of all units.
+        """
+        assert batch.signal is not None
+        n, bins = max(len(batch), 128), int(batch.lengths.min())
+        generator = torch.Generator(batch.lengths.device).manual_seed(0)
+        lengths = torch.full((n,), bins, device=batch.lengths.device)
+        codes = torch.randn((n, self.code_size), generator=generator, device=lengths.device)
+        drawn = self.network.draw(codes, lengths, generator).flatten(1)
+        real = batch.signal[:, :bins].flatten(1)
+        axes = torch.linalg.svd(real - real.mean(0), full_matrices=False)[2][: min(SPREAD_COMPONENTS, len(real) - 1)]
+        return ((drawn - drawn.mean(0)) @ axes.T).std(0) / ((real - real.mean(0)) @ axes.T).std(0)
+
+
+def padded(values: Units, n_bins: int) -> Float[Tensor, "trial {n_bins} unit"]:
+    """Trials with zeros behind them."""
+    return nn.functional.pad(values, (0, 0, 0, n_bins - values.shape[1]))
+
+
+def _r2(x: Units, predicted: Units, mask: Bool[Tensor, "trial time 1"]) -> float:
+    """Median over units of the share of their variance over valid bins that is explained."""
+    n = mask.sum()
+    mean = (x * mask).sum((0, 1)) / n
+    residual = ((x - predicted).square() * mask).sum((0, 1))
+    total = ((x - mean).square() * mask).sum((0, 1)).clamp(min=1e-12)
+    return float((1 - residual / total).median())

@@ -1,0 +1,90 @@
+"""The control of GNOCCHI: its encoder and its codes, with a decoder that draws nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from spikeloom.errors import ConfigError
+from spikeloom.models.code import CodeConfig, CodeModel, CodeNetwork, Codes, Units
+from spikeloom.nets.recurrent import CodedSequence
+from spikeloom.training import StageConfig
+
+
+@dataclass(frozen=True)
+class CodeDecoderConfig:
+    """The network that makes activity of a code."""
+
+    hidden: int = 256
+    """Recurrent units in each direction of time."""
+    dropout: float = 0.03
+    """Share of its states that is dropped before the read-out, in training."""
+    patch: int = 4
+    """Neighbouring bins that it makes at once."""
+
+    def __post_init__(self) -> None:
+        if min(self.hidden, self.patch) < 1 or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                f"decoder.hidden {self.hidden} and patch {self.patch} must be at least 1, and dropout {self.dropout} "
+                "must lie in [0, 1)."
+            )
+
+
+@dataclass(frozen=True)
+class CodeAutoencoderConfig(CodeConfig):
+    """Configuration of the control."""
+
+    decoder: CodeDecoderConfig = field(default_factory=CodeDecoderConfig)
+    """Codes to activity."""
+    training: StageConfig = field(
+        default_factory=lambda: StageConfig(steps=2000, batch_size=64, learning_rate=2e-3, ema=0.998, weight_decay=1e-6)
+    )
+    """Optimisation of encoder and decoder, which are trained together."""
+
+
+class CodedDecoder(CodeNetwork):
+    """An encoder, and a decoder of the code it finds."""
+
+    def __init__(self, size: int, config: CodeAutoencoderConfig):
+        super().__init__(size, config)
+        decoder = config.decoder
+        self.decoder = CodedSequence(size, config.codes, decoder.hidden, decoder.dropout, patch=decoder.patch)
+
+    def fitting(
+        self, x: Units, codes: Codes, mask: Bool[Tensor, "trial time 1"] | None, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """Mean squared error over valid bins."""
+        lengths = None if mask is None else mask[..., 0].sum(1)
+        error = (x - self.decoder(codes, x.shape[1], lengths=lengths)).square()
+        return error.mean() if mask is None else (error * mask).sum() / (mask.sum() * x.shape[2])
+
+    def draw(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: Any) -> Units:
+        """What is expected: a trial holds nothing that its code does not tell."""
+        return self.expected(codes, lengths, generator)
+
+    def expected(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator) -> Units:
+        """Decoded activity."""
+        n_bins = int(lengths.max())
+        return self.decoder(codes, n_bins, lengths=lengths if int(lengths.min()) < n_bins else None)
+
+
+class CodeAutoencoder(CodeModel):
+    """A recurrent autoencoder of whole trials whose codes are drawn towards a standard normal (Tolstikhin et al. 2018).
+
+    Beside GNOCCHI it tells what the diffusion is good for: both have the same encoder and the same penalty on codes,
+    but this one decodes them without drawing anything.
+    """
+
+    name = "code_autoencoder"
+    Config = CodeAutoencoderConfig
+    reference = (
+        "Tolstikhin I, Bousquet O, Gelly S, Schoelkopf B (2018). Wasserstein auto-encoders. International Conference "
+        "on Learning Representations. arXiv:1711.01558"
+    )
+
+    def _make_network(self, size: int) -> CodedDecoder:
+        return CodedDecoder(size, self.config)

@@ -1,0 +1,76 @@
+"""GNOCCHI: diffusion of neural activity from disentangled latent codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from spikeloom.models.code import CodeConfig, CodeModel, CodeNetwork, Codes, Units
+from spikeloom.priors.code_diffusion import CodeDiffusion, CodeDiffusionConfig
+from spikeloom.training import StageConfig
+
+
+@dataclass(frozen=True)
+class GNOCCHIConfig(CodeConfig):
+    """Configuration of GNOCCHI."""
+
+    diffusion: CodeDiffusionConfig = field(default_factory=CodeDiffusionConfig)
+    """Codes to activity."""
+    training: StageConfig = field(
+        default_factory=lambda: StageConfig(
+            steps=3000, batch_size=64, learning_rate=2e-3, ema=0.998, weight_decay=1e-6, keep_best=False
+        )
+    )
+    """Optimisation of encoder and diffusion, which are trained together."""
+
+
+class CodedDiffusion(CodeNetwork):
+    """An encoder, and a diffusion that is told the code it finds."""
+
+    def __init__(self, size: int, config: GNOCCHIConfig):
+        super().__init__(size, config)
+        self.diffusion = CodeDiffusion(size, config.codes, config.diffusion)
+
+    def prepare(self, x: Units, lengths: Int[Tensor, "trial"]) -> None:
+        """Take from the training trials what is not learned."""
+        self.diffusion.prepare(x, lengths)
+
+    def fitting(
+        self, x: Units, codes: Codes, mask: Bool[Tensor, "trial time 1"] | None, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """The loss of the diffusion; its gradient teaches the encoder what a code should tell."""
+        return self.diffusion.loss(x, codes, mask, generator)
+
+    def draw(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: Any) -> Units:
+        """From noise, by the configured sampler or the one asked for."""
+        return self.diffusion.draw(codes, lengths, generator, **options)
+
+    def expected(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator) -> Units:
+        """Mean over what could be drawn."""
+        return self.diffusion.expected(codes, lengths, generator)
+
+
+class GNOCCHI(CodeModel):
+    """Generating Neural Observations Conditioned on Codes with High Information (McCart et al. 2024, arXiv 2407.21195).
+
+    An encoder gives every trial one vector, its code; a diffusion model that is told the code learns whole trials of
+    activity, and its error is all that teaches the encoder. Codes are drawn towards a standard normal, from which
+    unconditional samples take theirs. So it is a Wasserstein autoencoder with a diffusion as decoder: the mutual
+    information in the name is kept by what is left out, a penalty on each trial's code. A normal distribution has no
+    axes of its own: codes are disentangled only as directions found by regression.
+    """
+
+    name = "gnocchi"
+    Config = GNOCCHIConfig
+    reference = (
+        "McCart JD, Sedler AR, Versteeg C, Mifsud D, Rigotti-Thompson M, Pandarinath C (2024). Diffusion-based "
+        "generation of neural activity from disentangled latent codes. arXiv:2407.21195"
+    )
+    _options = ("steps", "sampler")
+
+    def _make_network(self, size: int) -> CodedDiffusion:
+        return CodedDiffusion(size, self.config)

@@ -1,0 +1,116 @@
+"""Bidirectional recurrent networks: a whole trial to one vector, and a trial and a vector to another trial."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+Sequence = Float[Tensor, "trial time channel"]
+Lengths = Int[Tensor, "trial"] | None
+"""Valid bins of each trial; None when all are."""
+
+
+class BidirectionalGRU(nn.Module):
+    """One layer of gated recurrent units in each direction of time, blind to padding.
+
+    Args:
+        size: Channels of the input.
+        hidden: Units of each direction.
+    """
+
+    def __init__(self, size: int, hidden: int):
+        super().__init__()
+        self.gru = nn.GRU(size, hidden, batch_first=True, bidirectional=True)
+
+    def forward(
+        self, x: Sequence, lengths: Lengths = None
+    ) -> tuple[Float[Tensor, "trial time state"], Float[Tensor, "trial state"]]:
+        """States of both directions in every bin, and where each ended: the last valid bin, and the first."""
+        if lengths is None:
+            states, last = self.gru(x)
+        else:
+            packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            states, last = self.gru(packed)
+            states = pad_packed_sequence(states, batch_first=True, total_length=x.shape[1])[0]
+        return states, torch.cat([last[0], last[1]], dim=1)
+
+
+class TrialEncoder(nn.Module):
+    """A trial to one code: the last states of both directions, dropout, a linear map; nothing is drawn.
+
+    Args:
+        size: Channels of the input.
+        code: Values of a code.
+        hidden: Units of each direction.
+        dropout: Share of the summary that is dropped in training.
+    """
+
+    def __init__(self, size: int, code: int, hidden: int, dropout: float):
+        super().__init__()
+        self.recurrent = BidirectionalGRU(size, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.readout = nn.Linear(2 * hidden, code)
+
+    def forward(self, x: Sequence, lengths: Lengths = None) -> Float[Tensor, "trial code"]:
+        """The code of each trial."""
+        return self.readout(self.dropout(self.recurrent(x, lengths)[1]))
+
+
+class CodedSequence(nn.Module):
+    """A sequence from a code, and from another sequence if there is one: the code is shown in every token.
+
+    Args:
+        size: Channels of the output.
+        code: Values of the vector that every token is shown.
+        hidden: Units of each direction.
+        dropout: Share of the states that is dropped before the read-out, in training.
+        shown: Channels of the sequence that is shown; 0 for none.
+        patch: Neighbouring bins that form one token; a channel then marks the valid ones.
+    """
+
+    def __init__(self, size: int, code: int, hidden: int, dropout: float, shown: int = 0, patch: int = 1):
+        super().__init__()
+        self.size, self.patch = size, patch
+        self.recurrent = BidirectionalGRU((shown + (patch > 1)) * patch + code, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.readout = nn.Linear(2 * hidden, size * patch)
+
+    def forward(
+        self, code: Float[Tensor, "trial code"], n_bins: int, shown: Sequence | None = None, lengths: Lengths = None
+    ) -> Float[Tensor, "trial {n_bins} size"]:
+        """The sequence of each code."""
+        n_tokens = -(-n_bins // self.patch)
+        parts = [] if shown is None else [shown]
+        if self.patch > 1:
+            valid = code.new_ones(len(code), n_bins) if lengths is None else _before(lengths, n_bins).to(code.dtype)
+            parts.append(valid[..., None])
+        told = [code[:, None].expand(-1, n_tokens, -1)]
+        if parts:
+            padded = F.pad(torch.cat(parts, dim=2), (0, 0, 0, n_tokens * self.patch - n_bins))
+            told.append(padded.unflatten(1, (n_tokens, self.patch)).flatten(2))
+        tokens = None if lengths is None else -(-lengths // self.patch)
+        out = self.readout(self.dropout(self.recurrent(torch.cat(told, dim=2), tokens)[0]))
+        return out.unflatten(2, (self.patch, self.size)).flatten(1, 2)[:, :n_bins]
+
+
+def _before(lengths: Int[Tensor, "trial"], n_bins: int) -> Tensor:
+    return torch.arange(n_bins, device=lengths.device) < lengths[:, None]
+
+
+def waves(values: Float[Tensor, "trial"], size: int) -> Float[Tensor, "trial {size}"]:
+    """A value in [0, 1] and sines and cosines of pi, 2 pi, ... times it; ``size`` is 1 plus a multiple of 4.
+
+    The only common family in which a size of 1 tells something, as the searched sizes 1, 5, ..., 29 of GNOCCHI demand.
+
+    Example:
+        >>> waves(torch.ones(1), 5).round(decimals=6).tolist()
+        [[1.0, 0.0, -1.0, -0.0, 1.0]]
+    """
+    angles = math.pi * values[:, None] * torch.arange(1, (size - 1) // 2 + 1, device=values.device)
+    pairs = torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+    return torch.cat([values[:, None], pairs], dim=1)

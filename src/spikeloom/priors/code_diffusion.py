@@ -1,0 +1,293 @@
+"""Diffusion of whole trials of activity, told by a code what the trial is like (GNOCCHI, McCart et al. 2024)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from spikeloom.batch import mask_of
+from spikeloom.errors import ConfigError
+from spikeloom.nets.recurrent import CodedSequence, waves
+from spikeloom.priors.diffusion import PREDICTIONS, TRAINING_NOISE
+from spikeloom.priors.mmd import Codes
+from spikeloom.priors.samplers import SAMPLERS, Grid, NoiseSchedule
+from spikeloom.priors.windows import in_overlapping_windows
+
+Activity = Float[Tensor, "trial time unit"]
+CLEAN = 0.03
+"""Ratio of noise to signal below which z-scored activity counts as clean: where sampling ends."""
+DROWNED = 40.0
+"""Ratio of noise to signal from which a schedule's last step is taken for pure noise."""
+
+
+@dataclass(frozen=True)
+class CodeDiffusionConfig:
+    """The network that undoes noise, the noise it learns to undo, and how samples are drawn."""
+
+    hidden: int = 256
+    """Recurrent units of the network in each direction of time."""
+    patch: int = 4
+    """Neighbouring bins that form one token of the network; 1 as published."""
+    dropout: float = 0.03
+    """Share of its states that is dropped before the read-out, in training."""
+    embedding: int = 5
+    """Numbers that tell the network the diffusion step: 1 plus a multiple of 4."""
+    components: int | None = 32
+    """Leading principal components of the units, in which noise is added and undone: noise in directions in which
+    activity never goes would have to be told from it. What the others hold is lost; all units when not set, as
+    published."""
+    whitening: float = 0.5
+    """Power of their s.d. by which components are divided: 0 leaves them as they are, 1 gives all the same variance."""
+    steps: int = 1000
+    """Diffusion steps."""
+    first_beta: float = 1e-4
+    """Variance of the noise that the first step adds."""
+    last_beta: float = 0.02
+    """Variance of the noise that the last step adds. Where activity is not drowned at the last step, as with the
+    published values, samples shrink towards the mean."""
+    prediction: str = "velocity"
+    """What the network predicts: velocity (Salimans and Ho 2022) or noise (as published)."""
+    training_noise: str = "log_snr"
+    """Noise levels shown in training: log_snr (even in log-SNR) or step (even over the steps, as published)."""
+    terminal_share: float = 0.25
+    """Share of a batch that is shown pure noise at the last step, so that the code alone can tell of the trial; 0 as
+    published."""
+    score_weight: float = 0.7
+    """Weight of the error of the noise."""
+    reconstruction_weight: float = 0.3
+    """Weight of the error of the activity."""
+    weight_clip: float | None = None
+    """Largest factor (1 - alpha-bar)/alpha-bar by which the error of the noise becomes that of the activity, for noise
+    predicted over long schedules; none when not set."""
+    sampler: str = "dpm_solver_sde"
+    """Sampler: dpm_solver_sde, dpm_solver (deterministic), ddim or ddpm (as published, with all steps)."""
+    sampling_steps: int = 24
+    """Network passes per sample."""
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("prediction", self.prediction, PREDICTIONS),
+            ("training_noise", self.training_noise, TRAINING_NOISE),
+            ("sampler", self.sampler, tuple(SAMPLERS)),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"diffusion.{name} is '{value}', but must be one of {', '.join(allowed)}.")
+        for name, value, least in (("hidden", self.hidden, 1), ("patch", self.patch, 1), ("steps", self.steps, 2)):
+            if value < least:
+                raise ConfigError(f"diffusion.{name} is {value}, but must be at least {least}.")
+        if self.embedding < 1 or self.embedding % 4 != 1:
+            raise ConfigError(
+                f"diffusion.embedding is {self.embedding}, but must be 1 plus a multiple of 4, such as 5."
+            )
+        if not 0 < self.first_beta <= self.last_beta < 1:
+            raise ConfigError(
+                f"diffusion.first_beta {self.first_beta} and last_beta {self.last_beta} must rise between 0 and 1."
+            )
+        if self.components is not None and self.components < 1:
+            raise ConfigError(f"diffusion.components is {self.components}, but must be at least 1, or null for all.")
+        if not 0 <= self.whitening <= 1:
+            raise ConfigError(f"diffusion.whitening is {self.whitening}, but must lie in [0, 1].")
+        for name in ("dropout", "terminal_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"diffusion.{name} is {getattr(self, name)}, but must lie in [0, 1).")
+        if min(self.score_weight, self.reconstruction_weight) < 0 or not self.score_weight + self.reconstruction_weight:
+            raise ConfigError(
+                f"diffusion.score_weight {self.score_weight} and reconstruction_weight {self.reconstruction_weight} "
+                "must not be negative, nor both 0."
+            )
+        if self.weight_clip is not None and self.weight_clip <= 0:
+            raise ConfigError(f"diffusion.weight_clip is {self.weight_clip}, but must be positive, or null for none.")
+        self.check_steps(self.sampling_steps)
+
+    def check_steps(self, steps: int) -> None:
+        """Refuse a number of network passes that the schedule does not have.
+
+        Raises:
+            ConfigError: If it is below 1 or beyond the steps.
+        """
+        if not 1 <= steps <= self.steps:
+            raise ConfigError(f"{steps} sampling steps were asked for; choose between 1 and {self.steps}.")
+
+
+class CodeDiffusion(nn.Module):
+    """Denoising diffusion of z-scored activity given a code for each trial.
+
+    The published loss, 0.7 of the error of the noise and 0.3 of the error of the activity that follows from it, is one
+    weighted squared error: the activity's is the noise's times (1 - abar)/abar, which has no bound where abar goes to
+    0. In terms of the velocity v it has one: (0.7 abar + 0.3 (1 - abar)) ||v - v_hat||^2. So velocity is what the
+    network predicts, over a schedule that ends in pure noise. The published schedule ends with a third of the variance
+    still activity (abar 0.33, or 0.06): the network may read a trial's slow course off the noised activity rather than
+    off its code, and samples, which begin with noise alone, lack it.
+
+    Args:
+        size: Units of the activity.
+        code: Values of a code.
+        config: Network, noise and sampler.
+    """
+
+    longest: Tensor
+    to_components: Tensor
+    to_units: Tensor
+    signal: Tensor
+    noise: Tensor
+
+    def __init__(self, size: int, code: int, config: CodeDiffusionConfig):
+        super().__init__()
+        self.config = config
+        self.size = size if config.components is None else min(config.components, size)
+        self.schedule = NoiseSchedule(config.first_beta, config.last_beta, config.steps)
+        told = config.embedding + code
+        self.network = CodedSequence(
+            self.size, told, config.hidden, config.dropout, shown=self.size, patch=config.patch
+        )
+        self.register_buffer("to_components", torch.eye(size)[:, : self.size].clone())
+        self.register_buffer("to_units", torch.eye(size)[: self.size].clone())
+        signal_squared = self.schedule.signal_squared
+        self.register_buffer("longest", torch.tensor(0))
+        self.register_buffer("signal", signal_squared.sqrt().float(), persistent=False)
+        self.register_buffer("noise", (1 - signal_squared).sqrt().float(), persistent=False)
+
+    def prepare(self, x: Activity, lengths: Int[Tensor, "trial"]) -> None:
+        """Take components and the length of the longest trial from the training trials, which are centred already."""
+        self.longest.fill_(int(lengths.max()))
+        if self.config.components is None:
+            return
+        valid = x[mask_of(lengths, x.shape[1])[..., 0]].double()
+        variance, axes = torch.linalg.eigh(valid.T @ valid / len(valid))
+        variance, axes = variance.flip(0)[: self.size].clamp(min=1e-8), axes.flip(1)[:, : self.size]
+        scale = variance ** (-self.config.whitening / 2)
+        scale = scale / (variance * scale.square()).mean().sqrt()  # components have unit variance on average
+        self.to_components.copy_(axes * scale)
+        self.to_units.copy_((axes / scale).T)
+
+    @property
+    def noise_to_signal(self) -> tuple[float, float]:
+        """Range of the ratio of noise to signal that training with ``log_snr`` and sampling pass through."""
+        ends = torch.exp(-self.schedule.log_ratio()[[0, -1]]).tolist()
+        return max(CLEAN, ends[0]), ends[1]
+
+    def loss(
+        self, x0: Activity, codes: Codes, mask: Bool[Tensor, "trial time 1"] | None, generator: torch.Generator
+    ) -> Float[Tensor, ""]:
+        """The published loss on trials at random noise levels, over valid bins (McCart et al. 2024, eqs. 3-6)."""
+        x0 = x0 @ self.to_components
+        step, signal, noise = self._levels(len(x0), generator)
+        eps = torch.randn(x0.shape, generator=generator, device=x0.device)
+        last = torch.rand(len(x0), generator=generator, device=x0.device) < self.config.terminal_share
+        step = torch.where(last, float(self.config.steps - 1), step)
+        signal, noise = (
+            torch.where(last, t[-1], v)[:, None, None] for t, v in ((self.signal, signal), (self.noise, noise))
+        )
+        x = signal * x0 + noise * eps
+        # At the last step x is noise that knows nothing of the trial; the noise it would take follows from it.
+        drawn = torch.randn(x0.shape, generator=generator, device=x0.device) if self.config.terminal_share else x
+        x = torch.where(last[:, None, None], drawn, x)
+        eps = (x - signal * x0) / noise
+        predicted = self._predict(x, step, codes, mask)
+        error = self._weighted_error(predicted, x0, eps, signal, noise)
+        return error.mean() if mask is None else (error * mask).sum() / (mask.sum() * self.size)
+
+    def _weighted_error(
+        self, predicted: Activity, x0: Activity, eps: Activity, signal: Tensor, noise: Tensor
+    ) -> Activity:
+        score, reconstruction = self.config.score_weight, self.config.reconstruction_weight
+        if self.config.prediction == "velocity":
+            return (score * signal**2 + reconstruction * noise**2) * (predicted - (signal * eps - noise * x0)).square()
+        ratio = (noise / signal).square()
+        if self.config.weight_clip is not None:
+            ratio = ratio.clamp(max=self.config.weight_clip)
+        return (score + reconstruction * ratio) * (predicted - eps).square()
+
+    def _levels(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Diffusion step, signal scale and noise scale for each trial of a batch."""
+        device = self.signal.device
+        if self.config.training_noise == "step":
+            step = torch.randint(self.config.steps, (n,), generator=generator, device=device)
+            return step.float(), self.signal[step], self.noise[step]
+        step, signal, noise = (v.to(device) for v in self.schedule.even_levels(n, self.noise_to_signal, generator))
+        return step, signal, noise
+
+    def _predict(
+        self, x: Activity, step: Float[Tensor, "trial"], codes: Codes, mask: Bool[Tensor, "trial time 1"] | None
+    ) -> Activity:
+        told = torch.cat([waves((step + 1) / self.config.steps, self.config.embedding), codes], dim=1)
+        lengths = None if mask is None else mask[..., 0].sum(1)
+        return self.network(told, x.shape[1], x if mask is None else x * mask, lengths)
+
+    def denoise(self, x: Activity, step: float, codes: Codes, lengths: Int[Tensor, "trial"] | None = None) -> Activity:
+        """Expected clean activity given noisy activity at a (fractional) diffusion step, and the codes.
+
+        Trials longer than any training trial are denoised in windows of that length which overlap by half, all with the
+        trial's code.
+        """
+        window, n_bins = int(self.longest), x.shape[1]
+        if not window or n_bins <= window:
+            return self._denoise_at_once(x, step, codes, lengths)
+
+        def change(bins: Tensor, parts: Activity) -> Activity:
+            inside = None if lengths is None else (lengths[:, None] - bins[:, 0]).clamp(1, window).flatten()
+            return self._denoise_at_once(parts, step, codes.repeat_interleave(len(bins), 0), inside)
+
+        return in_overlapping_windows(x, window, change)
+
+    def _denoise_at_once(
+        self, x: Activity, step: float, codes: Codes, lengths: Int[Tensor, "trial"] | None
+    ) -> Activity:
+        mask = None if lengths is None else mask_of(lengths, x.shape[1])
+        predicted = self._predict(x, torch.full((len(x),), step, device=x.device), codes, mask)
+        signal, noise = self.schedule.scales_at(step)
+        x0 = (x - noise * predicted) / signal if self.config.prediction == "noise" else signal * x - noise * predicted
+        return x0 if mask is None else x0 * mask
+
+    def draw(
+        self,
+        codes: Codes,
+        lengths: Int[Tensor, "trial"],
+        generator: torch.Generator,
+        steps: int | None = None,
+        sampler: str | None = None,
+    ) -> Activity:
+        """Z-scored activity of a new trial for each code, from noise; zero in the padding.
+
+        Raises:
+            ConfigError: If there is no such sampler or number of steps.
+        """
+        steps = self.config.sampling_steps if steps is None else steps
+        sampler = sampler or self.config.sampler
+        if sampler not in SAMPLERS:
+            raise ConfigError(f"the sampler '{sampler}' does not exist; choose one of {', '.join(SAMPLERS)}.")
+        self.config.check_steps(steps)
+        if sampler == "ddpm":
+            grid = Grid.uniform_in_step(self.schedule, steps)
+        else:
+            grid = Grid.uniform_in_log_snr(self.schedule, steps, self.noise_to_signal)
+        n_bins = int(lengths.max())
+        ragged = int(lengths.min()) < n_bins
+        x = torch.randn((len(codes), n_bins, self.size), generator=generator, device=codes.device)
+        x0 = SAMPLERS[sampler](
+            lambda noisy, step: self.denoise(noisy, step, codes, lengths if ragged else None), x, grid, generator
+        )
+        x0 = x0 @ self.to_units
+        return x0 * mask_of(lengths, n_bins) if ragged else x0
+
+    def expected(
+        self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator, draws: int = 8
+    ) -> Activity:
+        """Mean activity of each code.
+
+        Where the schedule ends in pure noise, it is what the network expects when it is shown nothing else; otherwise
+        the average of several draws.
+        """
+        if self.noise_to_signal[1] < DROWNED:
+            return torch.stack([self.draw(codes, lengths, generator) for _ in range(draws)]).mean(0)
+        return self.at_noise(codes, lengths, generator)
+
+    def at_noise(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator) -> Activity:
+        """What the network expects at the last step, where it is shown noise alone and has to go by the code."""
+        n_bins = int(lengths.max())
+        x = torch.randn((len(codes), n_bins, self.size), generator=generator, device=codes.device)
+        ragged = int(lengths.min()) < n_bins
+        return self.denoise(x, self.config.steps - 1.0, codes, lengths if ragged else None) @ self.to_units
