@@ -332,7 +332,7 @@ class _Arrays:
                 )
             start = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
             trials = pd.DataFrame({"segment": _column(ids[start]), "start_bin": start})
-        elif self.reading.window_s is None:
+        elif self.reading.window_s is None and self.reading.reaches is None:
             self.notes.append("the recording is one long trial; cut it with window_s")
         lengths = np.diff(np.r_[start, n_bins])
         place = np.minimum(start[:, None] + np.arange(lengths.max()), n_bins - 1)

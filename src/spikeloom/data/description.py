@@ -41,7 +41,7 @@ def description(data: SpikeData) -> str:
         "rates": f"{_short(rate['mean'])} Hz on average, {_short(rate['min'])} to {_short(rate['max'])} Hz",
         "spikes": f"{facts['spikes']}, at most {facts['max_count']} in a bin",
         "signals": "; ".join(
-            f"{name} ({', '.join(s['columns']) or s['dims']}{' in ' + s['unit'] if s['unit'] else ''})"
+            f"{name} ({_listed(s['columns']) if s['columns'] else s['dims']}{' in ' + s['unit'] if s['unit'] else ''})"
             for name, s in facts["signals"].items()
         )
         or "none",

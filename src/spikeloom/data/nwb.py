@@ -87,7 +87,7 @@ def read_nwb(path: Path, reading: Reading) -> SpikeData:
             if reading.align is not None:
                 raise DataError("there is no trials table to align to; leave out align, and cut with window_s.")
             spans = _continuous(observed, spikes, bin_s)
-            if reading.window_s is None:
+            if reading.window_s is None and reading.reaches is None:
                 notes.append("the recording is not cut into trials; cut it with window_s")
         elif reading.align is not None:
             spans = _around_events(trials, observed, reading, bin_s, notes)

@@ -25,7 +25,7 @@ from spikeloom.data.conditions import Conditions, Request
 from spikeloom.data.sources import content_hash, with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.variables import Variable, check_complete, variables_of
-from spikeloom.errors import DataError, RunError, SpikeloomError
+from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomError
 from spikeloom.models.given import given_lengths, seen_of
 from spikeloom.observation.poisson import Seen
 from spikeloom.run import Run
