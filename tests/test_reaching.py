@@ -24,7 +24,17 @@ from spikeloom.data.reaching_controller import (
     rollout,
     train_controller,
 )
-from spikeloom.data.reaching_task import ReachingTask, Trials, cues, cut, draw_trials, fits, goals, inverse_kinematics
+from spikeloom.data.reaching_task import (
+    ReachingTask,
+    Trials,
+    check_window,
+    cues,
+    cut,
+    draw_trials,
+    fits,
+    goals,
+    inverse_kinematics,
+)
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomWarning
 
 TASK = ReachingTask()
@@ -125,7 +135,8 @@ def test_a_window_must_lie_in_the_trial():
     assert cut(values, torch.tensor([1, 4]), 3).flatten().tolist() == [1, 2, 3, 14, 15, 16]
     for window in ((5, 5), (-100, 101)):
         with pytest.raises(ConfigError, match=r"around go does not fit into trials of 200 steps"):
-            fits(TASK, Trials(go, go, go, go), window)
+            check_window(TASK, window)
+    check_window(TASK, (-100, 100))
 
 
 def test_impossible_tasks_are_refused():

@@ -6,7 +6,7 @@ own controller and grid were not released. Truth is known of every trial: activi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from torch import Tensor
 from spikeloom.data.arm import STEP_S
 from spikeloom.data.reaching_controller import ReachingController, one_thread, rollout
 from spikeloom.data.reaching_store import WINDOW, examine, load_controller, settle_rates, trained_controller
-from spikeloom.data.reaching_task import ReachingTask, Trials, cut, draw_trials, fits
+from spikeloom.data.reaching_task import ReachingTask, Trials, check_window, cut, draw_trials, fits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError, DataError
 
@@ -79,6 +79,8 @@ def make_reaching(
         RunError: If a new controller is trained and not good enough.
     """
     _check(n_trials, seed, hold_out, mean_rate_hz)
+    if window is not None:
+        check_window(task, window)
     if controller is None:
         controller = trained_controller(task)
     elif not isinstance(controller, ReachingController):
@@ -86,21 +88,21 @@ def make_reaching(
     if not bool(controller.mean_drive > 0):
         settle_rates(controller, task, *examine(controller, task))
     with torch.no_grad(), one_thread():
-        chunks = list(_record(controller, task, n_trials, seed, mean_rate_hz, window))
-    number, *_ = parts = [torch.cat(part) for part in zip(*(chunk[:1] + chunk[2:] for chunk in chunks))]
-    trials = Trials(*(torch.cat(part) for part in zip(*(chunk.trials for chunk in chunks))))
-    if len(number) == 0:
+        recorded = _joined(list(_record(controller, task, n_trials, seed, mean_rate_hz, window)))
+    if len(recorded.number) == 0:
         raise DataError(
             f"none of {n_trials} trials holds the window {window} around its go cue; do more trials, or shorten it."
         )
-    activity, hand, rates, counts = (part.numpy() for part in parts[1:])
     data = SpikeData(
-        counts,
+        recorded.counts.numpy(),
         bin_s=STEP_S,
-        signals={"activity": Signal(activity), "hand_position": Signal(hand, "m", ("x", "y"))},
-        trials=_table(task, trials, number),
+        signals={
+            "activity": Signal(recorded.activity.numpy()),
+            "hand_position": Signal(recorded.hand.numpy(), "m", ("x", "y")),
+        },
+        trials=_table(task, recorded),
         neurons=pd.DataFrame({"id": np.arange(controller.n_units)}),
-        rates=rates,
+        rates=recorded.rates.numpy(),
         provenance={
             "source": "reaching" if hold_out is None else f"reaching-{hold_out}",
             "simulated": True,
@@ -108,7 +110,7 @@ def make_reaching(
             "trials_done": n_trials,
             "window_steps": None if window is None else list(window),
             "mean_rate_hz": mean_rate_hz,
-            "task": asdict(task),
+            "task": asdict(task) | {"centre_m": list(task.centre_m)},
         },
     ).assign_splits(FRACTIONS, seed=seed)
     return data if hold_out is None else _without(data, task)
@@ -151,7 +153,14 @@ def _record(
         yield _Recorded(kept + done_before, Trials(*(part[kept] for part in trials)), *bins)
 
 
-def _table(task: ReachingTask, trials: Trials, number: Tensor) -> pd.DataFrame:
+def _joined(chunks: Sequence[_Recorded]) -> _Recorded:
+    trials = Trials(*(torch.cat(part) for part in zip(*(chunk.trials for chunk in chunks))))
+    number, *bins = (torch.cat(part) for part in zip(*((c.number, *c[2:]) for c in chunks)))
+    return _Recorded(number, trials, *bins)
+
+
+def _table(task: ReachingTask, recorded: _Recorded) -> pd.DataFrame:
+    trials = recorded.trials
     start, target = task.grid_m[trials.start_id].numpy(), task.grid_m[trials.target_id].numpy()
     x, y = (target - start).T
     return pd.DataFrame(
@@ -165,7 +174,7 @@ def _table(task: ReachingTask, trials: Trials, number: Tensor) -> pd.DataFrame:
             "angle_deg": np.rad2deg(np.arctan2(y, x)),
             "go_step": trials.go_step.numpy(),
             "onset_step": trials.onset_step.numpy(),
-            "trial_id": number.numpy(),
+            "trial_id": recorded.number.numpy(),
             "condition": trials.target_id.numpy(),
         }
     )

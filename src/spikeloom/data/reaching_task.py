@@ -135,11 +135,11 @@ def goals(task: ReachingTask, trials: Trials) -> Float[Tensor, "trial step 2"]:
     return torch.where(gone, grid[trials.target_id][:, None], grid[trials.start_id][:, None]).float()
 
 
-def fits(task: ReachingTask, trials: Trials, window: tuple[int, int]) -> Bool[Tensor, "trial"]:
-    """Trials of which the steps [go + window[0], go + window[1]) are all within the trial.
+def check_window(task: ReachingTask, window: tuple[int, int]) -> None:
+    """Refuse steps [first, end) around go that can lie in no trial.
 
     Raises:
-        ConfigError: If no such window can lie in a trial.
+        ConfigError: If they cannot; says which steps.
     """
     first, end = window
     if not first < end <= first + task.n_steps:
@@ -147,7 +147,11 @@ def fits(task: ReachingTask, trials: Trials, window: tuple[int, int]) -> Bool[Te
             f"a window of the steps [{first}, {end}) around go does not fit into trials of {task.n_steps} steps; pass "
             "two steps, the first of them the smaller."
         )
-    return (trials.go_step + first >= 0) & (trials.go_step + end <= task.n_steps)
+
+
+def fits(task: ReachingTask, trials: Trials, window: tuple[int, int]) -> Bool[Tensor, "trial"]:
+    """Trials of which the steps [go + window[0], go + window[1]) are all within the trial."""
+    return (trials.go_step + window[0] >= 0) & (trials.go_step + window[1] <= task.n_steps)
 
 
 def cut(
@@ -165,7 +169,7 @@ def inverse_kinematics(position: Float[Tensor, "*trial 2"]) -> Float[Tensor, "*t
 
     Example:
         >>> torch.rad2deg(inverse_kinematics(torch.tensor([-0.17, 0.42], dtype=torch.float64)))
-        tensor([64.7350, 90.2979], dtype=torch.float64)
+        tensor([64.7352, 90.2979], dtype=torch.float64)
     """
     x, y = position[..., 0], position[..., 1]
     squared = x**2 + y**2
