@@ -13,7 +13,7 @@ from spikeloom.cli import main
 from spikeloom.data import reaching_controller, sources
 from spikeloom.data import reaching_store as store
 from spikeloom.data.arm import Arm, hand_position
-from spikeloom.data.reaching import make_reaching
+from spikeloom.data.reaching import FRACTIONS, make_reaching
 from spikeloom.data.reaching_controller import (
     ReachingController,
     Rollout,
@@ -236,9 +236,15 @@ def agree(controller, step):
 
 def test_the_compiled_step_is_compiled_once(unchecked):
     torch._dynamo.reset()
-    controller = ReachingController(8, seeded())
-    step = compiled_step(controller, SHORT, 4, backend="eager")
+    controller, graphs = ReachingController(8, seeded()), []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    step = compiled_step(controller, SHORT, 4, backend)
     assert step is not control_step
+    assert len(graphs) == 1  # not one more for steps whose state carries a gradient
     assert all(p.grad is None or not p.grad.any() for p in controller.parameters())
     with torch._dynamo.config.patch(error_on_recompile=True):
         agree(controller, step)
@@ -314,8 +320,9 @@ def test_bad_controllers_are_refused_and_the_value_named():
         store.check_performance({"displacement_m": 0.074, "end_error_m": 0.01})
     with pytest.raises(RunError, match=r"ends 2\.60 cm from the target, but less than 2\.5 cm"):
         store.check_performance({"displacement_m": 0.01, "end_error_m": 0.026})
-    with pytest.raises(RunError, match="nan cm"):
-        store.check_performance({"displacement_m": 0.01, "end_error_m": float("nan")})
+    for name in ("displacement_m", "end_error_m"):
+        with pytest.raises(RunError, match="nan cm"):
+            store.check_performance({"displacement_m": 0.01, "end_error_m": 0.01, name: float("nan")})
 
 
 @pytest.fixture
@@ -412,6 +419,7 @@ def test_windows_around_go(data):
 def test_a_window_is_a_cut_of_the_whole_trial(data, whole):
     assert whole.counts.shape == (300, 80, 8)
     assert whole.trials["trial_id"].tolist() == list(range(300))
+    assert not np.array_equal(whole.trials["target_id"][:50], whole.trials["target_id"][250:])  # the second chunk
     for row in (0, data.n_trials - 1):
         entry = data.trials.iloc[row]
         steps = slice(int(entry["go_step"]) - 10, int(entry["go_step"]) + 30)
@@ -447,8 +455,10 @@ def test_the_seed_decides_everything_but_the_neurons(record, data):
     assert all(np.array_equal(again.splits[name], data.splits[name]) for name in data.splits)
     fewer = record(20)
     np.testing.assert_array_equal(fewer.counts, data.counts[: fewer.n_trials])
-    other = record(20, seed=1)
+    other = record(60, seed=1)
     assert not fewer.trials["target_id"].equals(other.trials["target_id"])
+    split = other.assign_splits(FRACTIONS, seed=1).splits
+    assert all(np.array_equal(split[name], other.splits[name]) for name in split)
 
     def law(some):  # log rates are one and the same linear function of the activity
         x = some.signals["activity"].values.reshape(-1, 8).astype(float)

@@ -232,7 +232,7 @@ def train_controller(
 
 
 def compiled_step(
-    controller: ReachingController, task: ReachingTask, batch_size: int, backend: str = "inductor"
+    controller: ReachingController, task: ReachingTask, batch_size: int, backend: str | Callable[..., Any] = "inductor"
 ) -> ControlStep:
     """The control step, compiled for one batch size; the plain one where that fails, as there may be no compiler.
 
