@@ -88,7 +88,7 @@ def navigate(
     along: str,
     variables: Sequence[str] | None = None,
     anchors: int = 1,
-    amounts: Sequence[float] | None = None,
+    amounts: Sequence[float | int] | None = None,
     step: Step = "effect",
     direction: Direction = "pinv",
     draws: int = 8,
@@ -152,7 +152,8 @@ def navigate(
     if decoder is not None:
         activity = model.activity_of(sample).reshape(len(chosen), len(steps), draws, sample.n_bins, -1).mean(2)
         decoded = decoder.decode(activity)
-    shown = behaviour.units[variable] if step == "effect" else ""
+    known = behaviour.units[variable] or (unit if along in PLACES else "")
+    shown = known if step == "effect" else ""
     return Walk(along, steps, shown, code_map, chosen, sample, decoded, unit, r2)
 
 
@@ -161,18 +162,21 @@ def write_walk(walk: Walk, data: SpikeData, out: str | Path) -> None:
     from spikeloom.report.code_figures import draw_axes_cosines, draw_navigation
 
     out = Path(out)
+    figures = {}
+    if walk.decoded is not None:
+        targets, heldout = grid_of(data)
+        figures["walk.png"] = draw_navigation(
+            walk.decoded[:1], [walk.along], walk.amounts, targets, heldout, walk.position_unit, _label(walk)
+        )
+    if len(walk.map.names) > 1:
+        figures["axes.png"] = draw_axes_cosines(walk.map)
     out.mkdir(parents=True, exist_ok=True)
     save(walk.sample, out / "samples.npz")
     with atomic(out / "walk.csv") as temporary:
         walk.table().to_csv(temporary, index=False)
-    if walk.decoded is not None:
-        targets, heldout = grid_of(data)
-        figure = draw_navigation(
-            walk.decoded[:1], [walk.along], walk.amounts, targets, heldout, walk.position_unit, _label(walk)
-        )
-        _write(figure, out / "walk.png")
-    if len(walk.map.names) > 1:
-        _write(draw_axes_cosines(walk.map), out / "axes.png")
+    for name, figure in figures.items():
+        with atomic(out / name) as temporary:
+            figure.savefig(temporary, format="png", dpi=160)
 
 
 def joined(parts: Sequence[SpikeData]) -> SpikeData:
@@ -220,7 +224,7 @@ def _usual(data: SpikeData, along: str) -> list[str]:
 
 
 def _amounts(
-    amounts: Sequence[float] | None, step: Step, behaviour: Behaviour, variable: int
+    amounts: Sequence[float | int] | None, step: Step, behaviour: Behaviour, variable: int
 ) -> Float[np.ndarray, "step"]:
     if amounts is not None:
         values = np.asarray(amounts, dtype=np.float64)
@@ -261,8 +265,3 @@ def _position_decoder(
 
 def _label(walk: Walk) -> str | None:
     return None if walk.unit else f"steps along {walk.along}"
-
-
-def _write(figure: Any, path: Path) -> None:
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=160)

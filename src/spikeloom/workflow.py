@@ -12,6 +12,7 @@ import numpy as np
 
 from spikeloom.checkpoint import Checkpoint, weights_hash
 from spikeloom.config import flattened, from_mapping, merged, read_preset
+from spikeloom.data.codes import with_codes
 from spikeloom.data.conditions import Conditions
 from spikeloom.data.containers import check_place
 from spikeloom.data.files import save
@@ -303,9 +304,11 @@ def signed(generated: SpikeData, run: str | Path, keep_rates: bool = False) -> S
 
 
 def inferred(model: GenerativeModel, data: SpikeData) -> SpikeData:
-    """A recording with the latents and rates that a model infers from its spikes."""
-    latents, rates = model.infer(data)
-    return dataclasses.replace(data, latents=latents if latents.ndim == 3 else None, rates=rates)
+    """A recording with the latents and rates that a model infers from its spikes; codes are columns of the table."""
+    found, rates = model.infer(data)
+    if found.ndim == 2:
+        return with_codes(dataclasses.replace(data, latents=None, rates=rates), found)
+    return dataclasses.replace(data, latents=found, rates=rates)
 
 
 def report_run(

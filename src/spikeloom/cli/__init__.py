@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spikeloom import __version__
-from spikeloom.cli import bench, judging, recordings, sampling, training
+from spikeloom.cli import bench, judging, navigating, recordings, sampling, training
 from spikeloom.cli.messages import about_options, one_line, show_warning
 from spikeloom.cli.options import is_first_process
 from spikeloom.errors import ConfigError, SpikeloomError
@@ -41,6 +41,7 @@ VERBS = {
     "encode": Verb(
         "latents and rates that a trained run infers from a recording", sampling.encode_options, sampling.encode
     ),
+    "navigate": Verb("walk through the codes of a trained run", navigating.navigate_options, navigating.navigate),
     "compare": Verb("judge generated trials against a recording", judging.compare_options, judging.compare),
     "report": Verb("judge a trained run and write a page about it", judging.report_options, judging.report),
     "bench": Verb("measure time against quality of trained runs", bench.bench_options, bench.bench),

@@ -32,8 +32,8 @@ class Activity(nn.Module):
     Args:
         source: "counts", or the name of a signal with a column for each neuron.
         n_neurons: Number of neurons.
-        smooth_s: Standard deviation, in seconds, of the Gaussian that smooths counts; other sources are left as they
-            are.
+        smoothing_sd_s: Standard deviation, in seconds, of the Gaussian that smooths counts; other sources are left as
+            they are.
     """
 
     mean: Tensor
@@ -42,9 +42,9 @@ class Activity(nn.Module):
     slope: Tensor
     largest: Tensor
 
-    def __init__(self, source: str, n_neurons: int, smooth_s: float):
+    def __init__(self, source: str, n_neurons: int, smoothing_sd_s: float):
         super().__init__()
-        self.source, self.smooth_s = source, smooth_s
+        self.source, self.smoothing_sd_s = source, smoothing_sd_s
         self.register_buffer("mean", torch.zeros(n_neurons))
         self.register_buffer("std", torch.ones(n_neurons))
         self.register_buffer("intercept", torch.zeros(n_neurons))
@@ -63,7 +63,7 @@ class Activity(nn.Module):
             DataError: If it does not have the signal, a column for each neuron, and a value in every valid bin.
         """
         if self.source == COUNTS:
-            return smoothed_counts(data.counts, data.lengths, self.smooth_s / data.bin_s)
+            return smoothed_counts(data.counts, data.lengths, self.smoothing_sd_s / data.bin_s)
         if self.source not in data.signals:
             known = ", ".join(data.signals) or "none"
             raise DataError(f"the model reads the signal '{self.source}', but the recording has no such (has {known}).")

@@ -58,7 +58,7 @@ class CodeConfig:
     activity: str = COUNTS
     """What is learned: counts (smoothed spikes), or a signal with a column for each neuron, such as the activity of
     simulated units or smoothed_counts, which `--smooth_s` makes before trials are cut."""
-    smooth_s: float = 0.08
+    smoothing_sd_s: float = 0.08
     """Standard deviation in seconds of the Gaussian that smooths counts."""
     codes: int = 5
     """Values of a code."""
@@ -70,8 +70,8 @@ class CodeConfig:
     def __post_init__(self) -> None:
         if self.codes < 1:
             raise ConfigError(f"codes is {self.codes}, but a code needs at least one value.")
-        if not self.smooth_s > 0:
-            raise ConfigError(f"smooth_s is {self.smooth_s}, but must be a positive number of seconds.")
+        if not self.smoothing_sd_s > 0:
+            raise ConfigError(f"smoothing_sd_s is {self.smoothing_sd_s}, but must be a positive number of seconds.")
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -145,7 +145,7 @@ class CodeModel(GenerativeModel):
     network: CodeNetwork
 
     def _build(self) -> None:
-        self.activity = Activity(self.config.activity, self.recording.n_neurons, self.config.smooth_s)
+        self.activity = Activity(self.config.activity, self.recording.n_neurons, self.config.smoothing_sd_s)
         self.network = self._make_network(self.recording.n_neurons)
         self.observation = Poisson()
 

@@ -21,9 +21,7 @@ class GNOCCHIConfig(CodeConfig):
     diffusion: CodeDiffusionConfig = field(default_factory=CodeDiffusionConfig)
     """Codes to activity."""
     training: StageConfig = field(
-        default_factory=lambda: StageConfig(
-            steps=3000, batch_size=64, learning_rate=2e-3, ema=0.998, weight_decay=1e-6, keep_best=False
-        )
+        default_factory=lambda: StageConfig(steps=2000, batch_size=64, learning_rate=2e-3, ema=0.995, weight_decay=1e-6)
     )
     """Optimisation of encoder and diffusion, which are trained together."""
 

@@ -1,0 +1,257 @@
+"""Diffusion told by codes: exact identities, schedules, the defect of the published one and its repair, parameters."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from spikeloom.errors import ConfigError
+from spikeloom.evaluation.mmd import gaussian_mmd, mmd
+from spikeloom.models.gnocchi import GNOCCHIConfig
+from spikeloom.nets.recurrent import CodedSequence, TrialEncoder, waves
+from spikeloom.priors.code_diffusion import CodeDiffusion, CodeDiffusionConfig
+from spikeloom.priors.mmd import MMDConfig, squared_mmd, squared_mmd_to_normal
+from spikeloom.priors.samplers import Grid, NoiseSchedule, ddpm
+from spikeloom.workflow import preset_config
+
+PUBLISHED = dict(
+    hidden=8,
+    patch=1,
+    components=None,
+    steps=200,
+    first_beta=0.001,
+    last_beta=0.01,
+    prediction="noise",
+    training_noise="step",
+    terminal_share=0.0,
+    sampler="ddpm",
+    sampling_steps=200,
+)
+
+
+def published(**changes) -> CodeDiffusionConfig:
+    return CodeDiffusionConfig(**{**PUBLISHED, **changes})
+
+
+def schedule(steps: int, last: float = 0.01) -> NoiseSchedule:
+    return NoiseSchedule(0.001, last, steps)
+
+
+class Fixed(torch.nn.Module):
+    """A network that predicts what it was told to, and remembers what it was shown."""
+
+    def __init__(self, prediction):
+        super().__init__()
+        self.prediction = prediction
+
+    def forward(self, told, n_bins, shown=None, lengths=None):
+        self.told, self.shown = told, shown
+        return self.prediction
+
+
+class TestLoss:
+    """0.7 of the score loss and 0.3 of the reconstruction loss are one weighted error."""
+
+    @pytest.mark.parametrize(("steps", "largest"), [(200, 1.305), (500, 5.14)])
+    def test_weight_of_the_noise_error(self, steps, largest):
+        abar = schedule(steps).signal_squared
+        weight = 0.7 + 0.3 * (1 - abar) / abar
+        assert float(weight[0]) == pytest.approx(0.70, abs=1e-3)
+        assert float(weight[-1]) == pytest.approx(largest, rel=2e-3)
+
+    @pytest.mark.parametrize("prediction", ["noise", "velocity"])
+    def test_it_is_the_published_sum_at_every_step(self, prediction):
+        """Computed as the paper writes it: the noise's error, and that of the activity that the noise implies."""
+        torch.manual_seed(0)
+        config = published(prediction=prediction, steps=50, sampling_steps=50)
+        model = CodeDiffusion(4, 2, config)
+        x0, eps, guess = (torch.randn(50, 6, 4, dtype=torch.float64) for _ in range(3))
+        signal, noise = model.signal.double()[:, None, None], model.noise.double()[:, None, None]
+        x = signal * x0 + noise * eps
+        eps_hat = guess if prediction == "noise" else noise * x + signal * guess
+        x0_hat = (x - noise * eps_hat) / signal
+        wanted = 0.7 * (eps - eps_hat).square() + 0.3 * (x0 - x0_hat).square()
+        torch.testing.assert_close(model._weighted_error(guess, x0, eps, signal, noise), wanted, rtol=1e-5, atol=1e-6)
+
+    def test_the_clip_limits_the_weight_of_the_reconstruction(self):
+        config = published(steps=1000, weight_clip=5.0)
+        model = CodeDiffusion(1, 1, config)
+        ones = torch.ones(1, 1, 1)
+        error = model._weighted_error(ones, ones, torch.zeros(1, 1, 1), model.signal[-1], model.noise[-1])
+        assert float(error) == pytest.approx(0.7 + 0.3 * 5.0)
+
+    def test_padding_counts_nothing(self):
+        model = CodeDiffusion(3, 2, CodeDiffusionConfig(hidden=6, components=None, patch=2))
+        x = torch.randn(4, 7, 3)
+        mask = torch.arange(7)[None, :, None] < torch.tensor([7, 3, 5, 6])[:, None, None]
+        codes = torch.randn(4, 2)
+        losses = [
+            model.eval().loss(torch.where(mask, x, garbage), codes, mask, torch.Generator().manual_seed(1)).detach()
+            for garbage in (0.0, 50.0)
+        ]
+        assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5)
+
+    def test_at_the_last_step_the_code_alone_can_tell(self):
+        """What is shown there knows nothing of the trial, and the trial follows from it and the noise."""
+        model = CodeDiffusion(2, 1, published(terminal_share=0.999999))
+        model.network = Fixed(torch.zeros(20_000, 1, 2))
+        generator = torch.Generator().manual_seed(0)
+        x0 = 3 * torch.randn(20_000, 1, 2, generator=generator) + 1
+        model.loss(x0, torch.zeros(20_000, 1), None, generator)
+        shown = model.network.shown
+        correlation = np.corrcoef(x0.flatten().numpy(), shown.flatten().numpy())[0, 1]
+        assert abs(correlation) < 0.02
+        assert float(shown.std()) == pytest.approx(1, abs=0.02)
+        assert torch.all(model.network.told[:, 0] == 1)  # the embedding of the last step
+        eps = (shown - model.signal[-1] * x0) / model.noise[-1]
+        torch.testing.assert_close((shown - model.noise[-1] * eps) / model.signal[-1], x0, rtol=1e-4, atol=1e-4)
+
+    def test_without_it_the_published_schedule_shows_the_trial_at_its_last_step(self):
+        model = CodeDiffusion(1, 1, published())
+        assert float(model.signal[-1]) ** 2 == pytest.approx(0.3316, abs=1e-4)
+
+
+class TestSchedule:
+    @pytest.mark.parametrize(("steps", "left"), [(200, 0.3316), (500, 0.0633), (1000, 0.0040)])
+    def test_what_is_left_of_the_signal(self, steps, left):
+        assert float(schedule(steps).signal_squared[-1]) == pytest.approx(left, abs=5e-5)
+
+    @pytest.mark.parametrize(("true", "wanted"), [(1.0, 0.985), (10.0, 3.73), (100.0, 4.83)])
+    def test_the_published_schedule_shrinks_samples(self, true, wanted):
+        """With the exact denoiser of a Gaussian, sampling from unit noise loses the variance of wide directions."""
+        law = schedule(200)
+
+        def exact(x, step):
+            signal, noise = law.scales_at(step)
+            return signal * true / (signal**2 * true + noise**2) * x
+
+        grid = Grid.uniform_in_step(law, 200)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(20_000, generator=generator)
+        sampled = ddpm(exact, x, grid, generator)
+        assert float(sampled.var()) == pytest.approx(wanted, rel=0.03)
+
+    @pytest.mark.parametrize("sampler", ["dpm_solver", "dpm_solver_sde"])
+    def test_ours_does_not(self, sampler):
+        """As wide as the first principal component of a whole trial: its variance is kept within a fifth."""
+        from spikeloom.priors.samplers import SAMPLERS
+
+        model = CodeDiffusion(1, 1, CodeDiffusionConfig(hidden=4))
+        true = 1600.0
+
+        def exact(x, step):
+            signal, noise = model.schedule.scales_at(step)
+            return signal * true / (signal**2 * true + noise**2) * x
+
+        grid = Grid.uniform_in_log_snr(model.schedule, 24, model.noise_to_signal)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(20_000, generator=generator)
+        assert float(SAMPLERS[sampler](exact, x, grid, generator).var()) == pytest.approx(true, rel=0.2)
+
+    def test_embedding(self):
+        told = waves(torch.arange(1, 201) / 200, 5)
+        np.testing.assert_allclose(told[-1], [1, 0, -1, 0, 1], atol=1e-6)
+        assert len(torch.unique(told, dim=0)) == 200
+        assert waves(torch.tensor([0.25]), 1).tolist() == [[0.25]]
+        assert waves(torch.tensor([0.25]), 9).shape == (1, 9)
+
+
+class TestNetworks:
+    @pytest.mark.parametrize(("units", "code", "wanted"), [(128, 5, 105_152_640), (96, 15, 104_349_792)])
+    def test_published_size(self, units, code, wanted):
+        with torch.device("meta"):
+            network = CodedSequence(units, 5 + code, 4096, 0.03, shown=units)
+        assert sum(p.numel() for p in network.parameters()) == wanted
+
+    def test_the_paper_preset_is_that(self):
+        config = preset_config("gnocchi-paper")
+        assert config.codes == 5
+        assert (config.encoder.hidden, config.encoder.dropout) == (64, 0.09)
+        diffusion = dataclasses.asdict(config.diffusion)
+        assert {k: diffusion[k] for k in PUBLISHED} == {**PUBLISHED, "hidden": 4096}
+        assert config.training.learning_rate_at(11_999) == pytest.approx(5e-4, rel=0.01)
+
+    def test_the_code_is_read_where_each_direction_ends(self):
+        """Forward at the last valid bin, backward at the first: a reversed trial exchanges the two."""
+        torch.manual_seed(0)
+        encoder = TrialEncoder(3, 2, 4, 0.0).eval()
+        gru = encoder.recurrent.gru
+        for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+            getattr(gru, f"{name}_reverse").data.copy_(getattr(gru, name).data)
+        x = torch.randn(1, 9, 3)
+        there, back = (encoder.recurrent(v)[1] for v in (x, x.flip(1)))
+        torch.testing.assert_close(there[:, :4], back[:, 4:])
+        lengths = torch.tensor([6])
+        cut, padded = encoder(x[:, :6]), encoder(x, lengths)
+        torch.testing.assert_close(cut, padded)
+
+    @pytest.mark.parametrize("patch", [1, 4])
+    def test_padding_changes_no_bin(self, patch):
+        torch.manual_seed(0)
+        network = CodedSequence(3, 2, 4, 0.0, shown=3, patch=patch).eval()
+        code, x = torch.randn(2, 2), torch.randn(2, 12, 3)
+        lengths = torch.tensor([12, 6])
+        x[1, 6:] = 0
+        whole = network(code, 12, x, lengths)
+        alone = network(code[1:], 6, x[1:, :6], torch.tensor([6]))
+        torch.testing.assert_close(whole[1, :6], alone[0])
+        assert network(code, 5, x[:, :5]).shape == (2, 5, 3)
+
+    def test_components_hold_the_leading_variance(self):
+        torch.manual_seed(0)
+        model = CodeDiffusion(6, 1, CodeDiffusionConfig(hidden=4, components=2))
+        basis = torch.linalg.qr(torch.randn(6, 6))[0]
+        x = torch.randn(200, 10, 6) * torch.tensor([5.0, 2.0, 0.01, 0.01, 0.01, 0.01]) @ basis.T
+        model.prepare(x, torch.full((200,), 10))
+        torch.testing.assert_close(x @ model.to_components @ model.to_units, x, atol=0.1, rtol=0)
+        sd = (x @ model.to_components).flatten(0, 1).std(0)
+        assert float(sd.square().mean()) == pytest.approx(1, rel=0.02)
+        assert float(sd[0] / sd[1]) == pytest.approx(math.sqrt(2.5), rel=0.03)
+
+
+class TestDiscrepancy:
+    def test_estimators_agree_with_the_evaluation(self):
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(40, 5)), rng.normal(1.0, 2.0, size=(40, 5))
+        for estimator in ("u", "v"):
+            ours = squared_mmd(torch.from_numpy(x), torch.from_numpy(y), 100.0, estimator)
+            assert float(ours) == pytest.approx(mmd(x, y, 100.0, estimator), abs=1e-10)
+
+    def test_to_normal_is_what_many_draws_tell(self):
+        codes = 0.5 * torch.randn(4000, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.3
+        wanted = gaussian_mmd(5, 100.0, 0.5, 0.3 * math.sqrt(5))
+        assert float(squared_mmd_to_normal(codes, 100.0)) == pytest.approx(wanted, rel=0.1)
+
+    def test_floor_and_literal_weight(self):
+        generator = torch.Generator().manual_seed(0)
+        weighted = [float(MMDConfig().penalty(torch.randn(64, 5, generator=generator), generator)) for _ in range(300)]
+        assert np.mean(weighted) == pytest.approx(0.287, rel=0.05)  # 98.5 times the floor of the V-statistic
+        codes = torch.randn(64, 5)
+        plain, literal = (
+            float(MMDConfig(normalization=n).penalty(codes, torch.Generator().manual_seed(1)))
+            for n in ("mean", "literal")
+        )
+        assert literal == pytest.approx(plain / (64 * 63), rel=1e-4)
+        assert 98.5 / (64 * 63) == pytest.approx(0.0244, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda: CodeDiffusionConfig(embedding=4), "1 plus a multiple of 4"),
+        (lambda: CodeDiffusionConfig(terminal_share=1.0), r"\[0, 1\)"),
+        (lambda: CodeDiffusionConfig(prediction="score"), "noise, velocity"),
+        (lambda: CodeDiffusionConfig(steps=10, sampling_steps=20), "between 1 and 10"),
+        (lambda: CodeDiffusionConfig(first_beta=0.1, last_beta=0.01), "rise between 0 and 1"),
+        (lambda: CodeDiffusionConfig(score_weight=0.0, reconstruction_weight=0.0), "nor both 0"),
+        (lambda: MMDConfig(bandwidth="wide"), "pytorch-vae, infodiffusion, median"),
+        (lambda: MMDConfig(weight=-1.0), "must not be negative"),
+        (lambda: GNOCCHIConfig(codes=0), "at least one"),
+        (lambda: GNOCCHIConfig(smoothing_sd_s=0.0), "positive"),
+    ],
+)
+def test_settings_that_make_no_sense(make, word):
+    with pytest.raises(ConfigError, match=word):
+        make()
