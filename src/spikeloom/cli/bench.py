@@ -1,34 +1,45 @@
-"""The command that measures trained runs beside each other."""
+"""The command that measures models beside each other: each benchmark has options of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikeloom.cli.options import device_option, seed_option
+from spikeloom.cli.options import SOURCE, device_option, reading, reading_options, seed_option
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-BENCHMARKS = ("latency-quality",)
 POINTS = ("full", "quick")
+MODELS = ("gnocchi", "gnocchi-no-mmd", "code-autoencoder", "code-autoencoder-no-mmd", "pca")
 
 
 def bench_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
-    """Options of ``bench``."""
+    """Options of ``bench``: those of the benchmark that is named."""
+    named = next((word for word in argv if word in BENCHMARKS), None)
+    told = "; ".join(f"{name}: {benchmark.help}" for name, benchmark in BENCHMARKS.items())
+    more = "" if named else "; `spikeloom bench NAME --help` tells its options"
+    parser.add_argument("benchmark", choices=tuple(BENCHMARKS), help=told + more)
+    if named:
+        BENCHMARKS[named].options(parser)
+
+
+def bench(options: Namespace) -> None:
+    """Measure, and write what was measured."""
+    page = BENCHMARKS[options.benchmark].run(options)
+    print(f"{options.benchmark}: {page}")
+
+
+# -- latency-quality -------------------------------------------------------------------------------------------------
+
+
+def _latency_options(parser: ArgumentParser) -> None:
     from jsonargparse.typing import PositiveInt
 
-    parser.add_argument(
-        "benchmark",
-        choices=BENCHMARKS,
-        help="latency-quality: seconds a thousand trials take, and how real they are, for every sampler and number of "
-        "network passes",
-    )
     parser.add_argument("runs", nargs="+", type=Path, help="trained run folders that share one autoencoder")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for JSON, tables and figure; the same command continues it"
-    )
+    _out_option(parser)
     parser.add_argument("-n", type=PositiveInt, help="number of trials; as many as are held out if not given")
     parser.add_argument(
         "--points", choices=POINTS, default="full", help="full, or quick: without long DDPM and repeated calls"
@@ -37,8 +48,7 @@ def bench_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     device_option(parser)
 
 
-def bench(options: Namespace) -> None:
-    """Measure, and write what was measured."""
+def _latency_quality(options: Namespace) -> Path:
     from spikeloom.latency_quality import NAME, PLANS, measure
 
     measure(
@@ -49,4 +59,71 @@ def bench(options: Namespace) -> None:
         seed=options.seed,
         device=options.device,
     )
-    print(f"{options.benchmark}: {options.out / f'{NAME}.md'}")
+    return options.out / f"{NAME}.md"
+
+
+# -- disentanglement -------------------------------------------------------------------------------------------------
+
+
+def _disentanglement_options(parser: ArgumentParser) -> None:
+    from jsonargparse.typing import PositiveInt
+
+    _out_option(parser)
+    parser.add_argument("--data", type=str, default="reaching-ring", help=f"recording of reaches: {SOURCE}")
+    parser.add_argument(
+        "--activity",
+        type=str,
+        help="what is learned: a signal, or counts; the activity of simulated units or smoothed counts if not given",
+    )
+    parser.add_argument("--codes", type=PositiveInt, default=5, help="values of a code")
+    parser.add_argument("--seeds", type=PositiveInt, default=3, help="trainings of each model")
+    parser.add_argument("--models", nargs="+", choices=MODELS, help="what is measured; everything if not given")
+    parser.add_argument("--max_steps", type=PositiveInt, help="upper limit of the steps of every training")
+    device_option(parser)
+    reading_options(parser)
+
+
+def _disentanglement(options: Namespace) -> Path:
+    from spikeloom.disentanglement import NAME, measure
+
+    measure(
+        options.out,
+        options.data,
+        reading(options),
+        activity=options.activity,
+        codes=int(options.codes),
+        seeds=int(options.seeds),
+        subjects=options.models,
+        max_steps=None if options.max_steps is None else int(options.max_steps),  # what YAML can write
+        device=options.device,
+    )
+    return options.out / f"{NAME}.md"
+
+
+def _out_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for JSON, tables and figures; the same command continues it"
+    )
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What a benchmark measures, its options, and the function that does it and returns the page it wrote."""
+
+    help: str
+    options: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace], Path]
+
+
+BENCHMARKS = {
+    "latency-quality": Benchmark(
+        "seconds a thousand trials take, and how real they are, for every sampler and number of network passes",
+        _latency_options,
+        _latency_quality,
+    ),
+    "disentanglement": Benchmark(
+        "what codes of whole trials tell of reaches, for every model with codes, trained from scratch",
+        _disentanglement_options,
+        _disentanglement,
+    ),
+}
