@@ -29,6 +29,16 @@ TINY_EAG = {
 }
 
 
+TINY_GNOCCHI = {
+    "encoder.hidden": 6,
+    "codes": 2,
+    "diffusion.hidden": 8,
+    "diffusion.steps": 20,
+    "diffusion.sampling_steps": 3,
+}
+TINY_CODES = {"encoder.hidden": 6, "codes": 2, "decoder.hidden": 8}
+
+
 def tiny(*prefixes, sizes=TINY):
     """Options that make a model small."""
     return [w for k, v in sizes.items() if not prefixes or k.startswith(prefixes) for w in (f"--{k}", str(v))]
@@ -36,11 +46,15 @@ def tiny(*prefixes, sizes=TINY):
 
 def tiny_of(preset):
     """Options that make the model of a preset small."""
-    return tiny("autoencoder") + {"gaussian": [], "eag": tiny(sizes=TINY_EAG)}.get(preset.split("-")[0], tiny("prior"))
+    kind = preset.split("-")[0]
+    if kind in ("gnocchi", "code"):
+        return tiny(sizes=TINY_GNOCCHI if kind == "gnocchi" else TINY_CODES)
+    return tiny("autoencoder") + {"gaussian": [], "eag": tiny(sizes=TINY_EAG)}.get(kind, tiny("prior"))
 
 
 FIT = ["--max_steps", "2", "--device", "cpu", *tiny()]
 FIT_EAG = ["--model", "eag", "--max_steps", "2", "--device", "cpu", *tiny_of("eag")]
+FIT_GNOCCHI = ["--model", "gnocchi", "--max_steps", "2", "--device", "cpu", *tiny_of("gnocchi")]
 
 
 def counts(n_trials=24, n_bins=20, n_neurons=5, seed=0):

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from spikeloom.atomic import atomic
 from spikeloom.data.codes import codes_in
 from spikeloom.data.files import save
+from spikeloom.data.holdout import HELDOUT
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError
@@ -33,6 +34,10 @@ REACH = 1.5
 """A walk goes this many s.d. of its variable to both sides, or as many steps of length one."""
 POSITIONS = ("hand_position", "hand_pos", "cursor_position", "cursor_pos")
 """Signals that are taken for the position of the hand if none is named."""
+TARGETS = (("target_x", "target_y"), ("target_pos_0", "target_pos_1"))
+"""Trial columns that are taken for the place of the target."""
+MOST_TARGETS = 100
+"""More places than this are no grid of targets."""
 ANCHOR_SEED = 11
 
 
@@ -200,21 +205,24 @@ def joined(parts: Sequence[SpikeData]) -> SpikeData:
     )
 
 
-def grid_of(data: SpikeData) -> tuple[Float[np.ndarray, "target 2"], Int[np.ndarray, "index"] | None]:
-    """Targets of a recording, and which of them only held-out trials have; none where it tells of no targets."""
-    columns = ["target_x", "target_y"]
-    if not set(columns) <= set(data.trials):
+def target_columns(data: SpikeData) -> tuple[str, str] | None:
+    """The trial columns that hold the target's coordinates."""
+    return next((pair for pair in TARGETS if set(pair) <= set(data.trials)), None)
+
+
+def grid_of(data: SpikeData) -> tuple[Float[np.ndarray, "target 2"], Bool[np.ndarray, "target"] | None]:
+    """Targets of a recording, and which of them only held-out trials have; none where it has no few targets."""
+    columns = target_columns(data)
+    if columns is None:
         return np.zeros((0, 2)), None
-    places = data.trials[columns].to_numpy(dtype=np.float64)
+    places = data.trials[list(columns)].to_numpy(dtype=np.float64)
     targets, which = np.unique(places, axis=0, return_inverse=True)
-    if "heldout" not in data.splits or len(targets) > MOST_TARGETS:
-        return targets if len(targets) <= MOST_TARGETS else np.zeros((0, 2)), None
-    seen = np.setdiff1d(np.arange(data.n_trials), data.splits["heldout"])
-    return targets, np.setdiff1d(np.arange(len(targets)), which.reshape(-1)[seen])
-
-
-MOST_TARGETS = 100
-"""More places than this are no grid of targets."""
+    if len(targets) > MOST_TARGETS:
+        return np.zeros((0, 2)), None
+    if HELDOUT not in data.splits:
+        return targets, None
+    seen = np.setdiff1d(np.arange(data.n_trials), data.splits[HELDOUT])
+    return targets, ~np.isin(np.arange(len(targets)), which.reshape(-1)[seen])
 
 
 def _usual(data: SpikeData, along: str) -> list[str]:

@@ -325,6 +325,7 @@ def report_run(
     Returns:
         The file and the comparison in it.
     """
+    from spikeloom.coded import coded
     from spikeloom.evaluation.compare import compare
     from spikeloom.heldout_likelihood import spike_drawing
     from spikeloom.report.page import write_report
@@ -353,6 +354,7 @@ def report_run(
         diagnostics=run.diagnostics(),
         environment=facts,
         configuration=run.read_yaml("config.yaml"),
+        coded=coded(model, data, seed),
         commands=[str(facts.get("command", "")), f"spikeloom report {run.folder}"],
         title=f"{model.name.upper()} on {Path(str(record.get('source'))).name}",
     )

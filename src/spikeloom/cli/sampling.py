@@ -55,6 +55,9 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument(
         "--known", type=str, help="bins of --given that are known, for example 0:50 or 0:20,40:60; all if not given"
     )
+    parser.add_argument(
+        "--codes_of", type=str, help="draw a trial for the code of each of these (gnocchi): file or run folder"
+    )
     parser.add_argument("--observation", type=str, help="how rates become counts: history or poisson; as fitted if not")
     parser.add_argument(
         "--rates", action="store_true", help="write the rates too: several times larger than the counts"
@@ -65,6 +68,8 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 def sample(options: Namespace) -> None:
     """Write new trials."""
+    import numpy as np
+
     from spikeloom.data.files import check_writable, save
     from spikeloom.data.sources import load_source
     from spikeloom.workflow import held_out, sample_like, signed
@@ -78,10 +83,18 @@ def sample(options: Namespace) -> None:
         raise ConfigError("--like imitates other trials and --given goes on with them; give one of them.")
     if options.known is not None and options.given is None:
         raise ConfigError(f"--known {options.known} says which bins of --given are known; give trials, too.")
+    if options.codes_of is not None and (options.like is not None or options.given is not None):
+        raise ConfigError("--codes_of takes trials and their lengths from a recording; leave --like and --given out.")
     condition, n_asked = requested(options.condition or [], model.recording.variables)
     drawing |= {"condition": condition, "seed": options.seed}
     if options.like is not None:
         generated = sample_like(model, held_out(load_source(options.like)), options.n, **drawing)
+    elif options.codes_of is not None:
+        shown = held_out(load_source(options.codes_of))
+        repeated = np.resize(np.arange(shown.n_trials), options.n or shown.n_trials)
+        lengths = None if options.length else shown.lengths[repeated]
+        codes = model.codes(shown)[repeated]
+        generated = model.sample(len(codes), length=options.length, lengths=lengths, codes=codes, **drawing)
     elif options.given is not None:
         begun = held_out(load_source(options.given))
         drawing |= {"given": begun, "known": _known(options.known, begun.n_bins)}

@@ -120,7 +120,9 @@ class CodeNetwork(nn.Module):
         assert batch.signal is not None
         codes = self.encode(batch.signal, batch.mask)
         misfit = self.fitting(batch.signal, codes, batch.mask, generator)
-        return misfit + self.config.mmd.penalty(codes, generator) if self.config.mmd.weight else misfit
+        if not self.config.mmd.weight:
+            return misfit
+        return misfit + self.config.mmd.penalty(codes, generator if self.training else None)
 
     def diagnostics(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
         """Whether samples follow their codes, and whether codes are where unconditional samples take theirs from.

@@ -48,12 +48,17 @@ class MMDConfig:
         if not self.weight >= 0:
             raise ConfigError(f"mmd.weight is {self.weight}, but must not be negative; 0 leaves codes as they come.")
 
-    def penalty(self, codes: Codes, generator: torch.Generator) -> Float[Tensor, ""]:
-        """The weighted discrepancy of a batch of codes from as many fresh draws of the prior."""
+    def penalty(self, codes: Codes, generator: torch.Generator | None) -> Float[Tensor, ""]:
+        """The weighted discrepancy of a batch of codes from as many fresh draws of the prior.
+
+        Without a generator nothing is drawn and the prior is taken as it is, which scatters less: to judge by.
+        """
         n = len(codes)
-        prior = torch.randn(codes.shape, generator=generator, device=codes.device)
         divisor = max(1, n * (n - 1)) if self.normalization == "literal" else 1
         h = BANDWIDTHS[self.bandwidth](codes.shape[1])
+        if generator is None:
+            return self.weight / divisor * squared_mmd_to_normal(codes, h)
+        prior = torch.randn(codes.shape, generator=generator, device=codes.device)
         return self.weight / divisor * squared_mmd(codes, prior, h, self.estimator)
 
 

@@ -19,6 +19,7 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.variables import Variable
 from spikeloom.evaluation.drawing import Drawing
 from spikeloom.report import glossary
+from spikeloom.report.code_panels import Coded
 from spikeloom.report.panels import panels
 from spikeloom.report.style import rate_unit, time_unit
 
@@ -39,6 +40,7 @@ def write_report(
     diagnostics: pd.DataFrame | None = None,
     environment: Mapping[str, Any] | None = None,
     configuration: Mapping[str, Any] | None = None,
+    coded: Coded | None = None,
     commands: Sequence[str] = (),
     title: str = "How real are the generated spikes?",
 ) -> Path:
@@ -56,6 +58,7 @@ def write_report(
         diagnostics: What a model told of itself in training, ``Run.diagnostics()``.
         environment: Versions, seed and device of a run, its ``environment.json``.
         configuration: Configuration of a run, its ``config.yaml``.
+        coded: What a model with codes makes of them.
         commands: Commands that repeat everything shown.
         title: Heading of the page.
 
@@ -74,7 +77,9 @@ def write_report(
         warnings=[f"{w[:1].upper()}{w[1:]}" for w in comparison.get("warnings") or ()],
         groups=table(comparison, real.bin_s),
         levels=glossary.LEVELS,
-        panels=panels(real, generated, comparison, encoded, metrics, drawing, variables, diagnostics, configuration),
+        panels=panels(
+            real, generated, comparison, encoded, metrics, drawing, variables, diagnostics, configuration, coded
+        ),
         sizes=sizes(real, generated),
         provenance=[("real data", plain(real.provenance)), ("generated data", plain(generated.provenance))],
         environment=flat(environment or {}),

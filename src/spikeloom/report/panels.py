@@ -16,6 +16,7 @@ from spikeloom.evaluation.pairing import pair
 from spikeloom.evaluation.summary import Trials
 from spikeloom.report import figures, glossary
 from spikeloom.report.calibration_panel import calibration_panels
+from spikeloom.report.code_panels import Coded, code_panels
 from spikeloom.report.model_panels import model_panels
 from spikeloom.report.panel import Panel, draw
 from spikeloom.report.style import rate_unit
@@ -60,6 +61,7 @@ def panels(
     variables: Sequence[Variable] = (),
     diagnostics: pd.DataFrame | None = None,
     configuration: Mapping[str, Any] | None = None,
+    coded: Coded | None = None,
 ) -> list[Panel]:
     """All figures of the report, with captions that quote the comparison."""
     held_out, drawn, floor = matched(real, generated)
@@ -130,12 +132,7 @@ def panels(
             lambda: figures.psth(*three),
         ),
         *model_panels(real, generated, drawing, variables),
-        draw(
-            "Latent trajectories",
-            "Generated paths should move through the same region at the same pace; excess fast power is jitter.",
-            latents_seen(encoded, generated),
-            lambda: figures.latents(encoded if encoded is not None else held_out, generated),
-        ),
+        *(code_panels(coded) or [latent_panel(encoded if encoded is not None else held_out, generated)]),
         draw(
             "Training",
             "The validation curve should have levelled off; a later rise means learning by heart.",
@@ -144,6 +141,16 @@ def panels(
         ),
         *calibration_panels(diagnostics, metrics, configuration or {}),
     ]
+
+
+def latent_panel(encoded: SpikeData, generated: SpikeData) -> Panel:
+    """Latents over time."""
+    return draw(
+        "Latent trajectories",
+        "Generated paths should move through the same region at the same pace; excess fast power is jitter.",
+        latents_seen(encoded, generated),
+        lambda: figures.latents(encoded, generated),
+    )
 
 
 # -- what is seen ----------------------------------------------------------------------------------------------------
@@ -190,9 +197,9 @@ def training_seen(metrics: pd.DataFrame | None) -> str:
     return "; ".join(best) + "." if best else ""
 
 
-def latents_seen(encoded: SpikeData | None, generated: SpikeData) -> str:
+def latents_seen(encoded: SpikeData, generated: SpikeData) -> str:
     """Power of generated latents over that of encoded ones, by frequency band."""
-    if encoded is None or encoded.latents is None or generated.latents is None:
+    if encoded.latents is None or generated.latents is None:
         return ""
     if encoded.latents.shape[2] != generated.latents.shape[2]:
         return ""
