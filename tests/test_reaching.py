@@ -484,6 +484,18 @@ def test_spikes_are_poisson_at_the_mean_rate_asked_for(record, untrained, data):
     np.testing.assert_allclose(faster.rates, 3 * data.rates[: faster.n_trials], rtol=1e-5)
 
 
+def test_a_unit_that_hardly_ever_moves_does_not_explode():
+    controller = ReachingController(2, seeded())
+    activity = torch.randn((100, 40, 2), generator=seeded())
+    activity[..., 1] *= 1e-3
+    activity[0, 0, 1] = 1.0
+    controller.settle_rates(activity)
+    rates = controller.relative_rates(activity)
+    assert float(rates.mean()) == pytest.approx(1, abs=1e-5)
+    assert 6 < float(rates.max()) < np.exp(2)
+    assert rates.argmax() == 1
+
+
 def test_splits_are_the_papers_and_held_out_targets_are_in_none_of_them(record, data):
     n = data.n_trials
     sizes = {name: len(trials) for name, trials in data.splits.items()}

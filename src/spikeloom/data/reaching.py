@@ -53,7 +53,8 @@ def make_reaching(
     """Record trials of reaching from one grid point to another.
 
     Spikes are Poisson: the expected count of a unit in a bin is ``mean_rate_hz * bin_s`` times
-    exp((h - mean) / 4 std), h being its activity, over the mean of that over units and reference trials.
+    exp((h - mean) / 4 std), h being its activity, over the mean of that over units and reference trials; it grows no
+    more where h is 8 std above its mean.
 
     Args:
         n_trials: Trials that are done; those in which the window does not fit are left out (one in six by default).

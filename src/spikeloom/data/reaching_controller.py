@@ -21,6 +21,9 @@ N_SENSED = 2 + 2 * len(MUSCLES)
 """Position of the hand, lengths and velocities of the muscles."""
 QUIET = -3.0
 """Initial bias of the read-out: muscles start nearly unexcited, where the sigmoid still has a slope."""
+LARGEST_DEVIATION = 8.0
+"""Of a unit, in standard deviations, that still raises its rate: one that moves only in a few trials would otherwise
+fire thousands of spikes there."""
 CLIP = 1.0
 """Largest norm of a gradient."""
 
@@ -97,12 +100,13 @@ class ReachingController(nn.Module):
         """Firing rates over their mean: exp((h - mean) / 4 std), as in the Computation-through-Dynamics Benchmark.
 
         Mean and standard deviation are those of ``settle_rates``, whatever the activity: a unit is always the same
-        neuron.
+        neuron. No rate is more than about seven times the mean.
         """
         return self._drive(activity) / self.mean_drive
 
     def _drive(self, activity: Tensor) -> Tensor:
-        return torch.exp((activity - self.unit_mean) / (4 * self.unit_std))
+        deviation = (activity - self.unit_mean) / self.unit_std
+        return torch.exp(deviation.clamp(max=LARGEST_DEVIATION) / 4)
 
 
 class Rollout(NamedTuple):
