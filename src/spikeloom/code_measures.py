@@ -157,8 +157,9 @@ class Task:
         """Where walks along a coordinate of the target go: all its values on a grid, or evenly over 90 % of trials."""
         known = self.targets[:, TARGET.index(name)]
         known = known[np.isfinite(known)]
-        spread = np.ptp(known) or 1.0
-        values = np.unique(np.round(known / spread, 4)) * spread
+        spread = float(np.ptp(known)) or 1.0
+        near = np.unique(np.round(known / spread, 3), return_inverse=True)[1]  # files round, each value its own way
+        values = np.array([known[near == k].mean() for k in range(near.max() + 1)]) if self.grid is not None else known
         if self.grid is not None and len(values) <= GRID_GOALS:
             return values
         low, high = np.quantile(known, [0.05, 0.95])
@@ -324,7 +325,7 @@ def navigation(
                 inside.append(task.in_heldout_region(ends[:, 1:, 1])[task.at_heldout_target(wanted)])
         stray, intended = np.concatenate(moved), np.concatenate(meant)
         metrics[f"unintended_{direction}"] = float(stray.mean())
-        metrics[f"unintended_ratio_{direction}"] = float(stray.sum() / intended.sum())
+        metrics[f"unintended_ratio_{direction}"] = float(stray.sum() / intended.sum()) if intended.any() else np.nan
         metrics[f"end_error_{direction}"] = float(np.concatenate(missed).mean())
         arrays[f"unintended_{direction}"] = stray
         arrays[f"end_error_{direction}"] = np.concatenate(missed)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from spikeloom.workflow import Recorded, preset_config, resume_run, start_run
 PCA = "pca"
 
 
+@runtime_checkable
 class Coded(Protocol):
     """Whatever finds codes in trials, and makes activity of codes."""
 
