@@ -11,6 +11,7 @@ from spikeloom.errors import ConfigError
 from spikeloom.evaluation.mmd import gaussian_mmd, mmd
 from spikeloom.models.gnocchi import GNOCCHIConfig
 from spikeloom.nets.recurrent import CodedSequence, TrialEncoder, waves
+from spikeloom.nets.tokens import Tokens
 from spikeloom.priors.code_diffusion import CodeDiffusion, CodeDiffusionConfig
 from spikeloom.priors.mmd import MMDConfig, squared_mmd, squared_mmd_to_normal
 from spikeloom.priors.samplers import Grid, NoiseSchedule, ddpm
@@ -46,7 +47,7 @@ class Fixed(torch.nn.Module):
         super().__init__()
         self.prediction = prediction
 
-    def forward(self, told, n_bins, shown=None, lengths=None):
+    def forward(self, told, length, shown=None, lengths=None):
         self.told, self.shown = told, shown
         return self.prediction
 
@@ -82,16 +83,18 @@ class TestLoss:
         error = model._weighted_error(ones, ones, torch.zeros(1, 1, 1), model.signal[-1], model.noise[-1])
         assert float(error) == pytest.approx(0.7 + 0.3 * 5.0)
 
-    def test_padding_counts_nothing(self):
-        model = CodeDiffusion(3, 2, CodeDiffusionConfig(hidden=6, components=None, patch=2))
-        x = torch.randn(4, 7, 3)
-        mask = torch.arange(7)[None, :, None] < torch.tensor([7, 3, 5, 6])[:, None, None]
-        codes = torch.randn(4, 2)
+    @pytest.mark.parametrize("components", [None, 4])
+    def test_padding_counts_nothing(self, components):
+        torch.manual_seed(0)
+        model = CodeDiffusion(3, 2, CodeDiffusionConfig(hidden=6, components=components, patch=2)).eval()
+        x, codes, lengths = torch.randn(4, 7, 3), torch.randn(4, 2), torch.tensor([7, 3, 5, 6])
+        model.prepare(x, lengths)
+        mask = torch.arange(7)[None, :, None] < lengths[:, None, None]
         losses = [
-            model.eval().loss(torch.where(mask, x, garbage), codes, mask, torch.Generator().manual_seed(1)).detach()
-            for garbage in (0.0, 50.0)
+            float(model.loss(torch.where(mask, x, g), codes, lengths, torch.Generator().manual_seed(1)).detach())
+            for g in (0.0, 50.0)
         ]
-        assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-5)
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
     def test_at_the_last_step_the_code_alone_can_tell(self):
         """What is shown there knows nothing of the trial, and the trial follows from it and the noise."""
@@ -99,7 +102,7 @@ class TestLoss:
         model.network = Fixed(torch.zeros(20_000, 1, 2))
         generator = torch.Generator().manual_seed(0)
         x0 = 3 * torch.randn(20_000, 1, 2, generator=generator) + 1
-        model.loss(x0, torch.zeros(20_000, 1), None, generator)
+        model.loss(x0, torch.zeros(20_000, 1), torch.ones(20_000, dtype=torch.int64), generator)
         shown = model.network.shown
         correlation = np.corrcoef(x0.flatten().numpy(), shown.flatten().numpy())[0, 1]
         assert abs(correlation) < 0.02
@@ -187,28 +190,38 @@ class TestNetworks:
         cut, padded = encoder(x[:, :6]), encoder(x, lengths)
         torch.testing.assert_close(cut, padded)
 
-    @pytest.mark.parametrize("patch", [1, 4])
-    def test_padding_changes_no_bin(self, patch):
+    def test_padding_changes_nothing(self):
         torch.manual_seed(0)
-        network = CodedSequence(3, 2, 4, 0.0, shown=3, patch=patch).eval()
+        network = CodedSequence(3, 2, 4, 0.0, shown=3).eval()
         code, x = torch.randn(2, 2), torch.randn(2, 12, 3)
-        lengths = torch.tensor([12, 6])
-        x[1, 6:] = 0
-        whole = network(code, 12, x, lengths)
+        whole = network(code, 12, x, torch.tensor([12, 6]))
         alone = network(code[1:], 6, x[1:, :6], torch.tensor([6]))
         torch.testing.assert_close(whole[1, :6], alone[0])
-        assert network(code, 5, x[:, :5]).shape == (2, 5, 3)
+
+    def test_tokens_without_components_are_the_bins(self):
+        tokens = Tokens(3, 4, None)
+        x = torch.randn(2, 10, 3)
+        assert tokens(x).shape == (2, 3, 12)
+        torch.testing.assert_close(tokens.back(tokens(x), 10), x)
+        assert tokens.count(torch.tensor([4, 5, 8])).tolist() == [1, 2, 2]
+        assert tokens.valid(torch.tensor([6]), 3)[0].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]]
+        assert not list(Tokens(3, 1, None).buffers())
 
     def test_components_hold_the_leading_variance(self):
+        """Of tokens that lie within a trial: garbage in the padding changes nothing."""
         torch.manual_seed(0)
-        model = CodeDiffusion(6, 1, CodeDiffusionConfig(hidden=4, components=2))
-        basis = torch.linalg.qr(torch.randn(6, 6))[0]
-        x = torch.randn(200, 10, 6) * torch.tensor([5.0, 2.0, 0.01, 0.01, 0.01, 0.01]) @ basis.T
-        model.prepare(x, torch.full((200,), 10))
-        torch.testing.assert_close(x @ model.to_components @ model.to_units, x, atol=0.1, rtol=0)
-        sd = (x @ model.to_components).flatten(0, 1).std(0)
-        assert float(sd.square().mean()) == pytest.approx(1, rel=0.02)
-        assert float(sd[0] / sd[1]) == pytest.approx(math.sqrt(2.5), rel=0.03)
+        tokens = Tokens(6, 2, 2, whitening=0.5)
+        basis = torch.linalg.qr(torch.randn(12, 12))[0]
+        deep = torch.randn(200, 5, 12) * torch.tensor([5.0, 2.0, *[0.01] * 10]) @ basis.T
+        x = deep.reshape(200, 10, 6)
+        x[:100, 7:] = 100.0
+        lengths = torch.where(torch.arange(200) < 100, 7, 10)
+        tokens.prepare(x, torch.arange(10)[None, :, None] < lengths[:, None, None])
+        there = tokens(x[100:])
+        torch.testing.assert_close(tokens.back(there, 10), x[100:], atol=0.1, rtol=0)
+        sd = there.flatten(0, 1).std(0)
+        assert float(sd.square().mean()) == pytest.approx(1, rel=0.1)
+        assert float(sd[0] / sd[1]) == pytest.approx(math.sqrt(2.5), rel=0.08)
 
 
 class TestDiscrepancy:

@@ -95,7 +95,7 @@ class CodeNetwork(nn.Module):
         self.encoder = TrialEncoder(size, config.codes, config.encoder.hidden, config.encoder.dropout)
 
     def fitting(
-        self, x: Units, codes: Codes, mask: Bool[Tensor, "trial time 1"] | None, generator: torch.Generator
+        self, x: Units, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator
     ) -> Float[Tensor, ""]:
         """How badly codes give the activity they were found in."""
         raise NotImplementedError  # every network defines it
@@ -119,7 +119,7 @@ class CodeNetwork(nn.Module):
         """The misfit of the activity, and the weighted discrepancy of the codes from a standard normal."""
         assert batch.signal is not None
         codes = self.encode(batch.signal, batch.mask)
-        misfit = self.fitting(batch.signal, codes, batch.mask, generator)
+        misfit = self.fitting(batch.signal, codes, batch.lengths, generator)
         if not self.config.mmd.weight:
             return misfit
         return misfit + self.config.mmd.penalty(codes, generator if self.training else None)

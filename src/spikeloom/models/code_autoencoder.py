@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from spikeloom.batch import mask_of
 from spikeloom.errors import ConfigError
 from spikeloom.models.code import CodeConfig, CodeModel, CodeNetwork, Codes, Units
 from spikeloom.nets.recurrent import CodedSequence
+from spikeloom.nets.tokens import Tokens
 from spikeloom.training import StageConfig
 
 
@@ -23,14 +25,16 @@ class CodeDecoderConfig:
     """Recurrent units in each direction of time."""
     dropout: float = 0.03
     """Share of its states that is dropped before the read-out, in training."""
-    patch: int = 4
-    """Neighbouring bins that it makes at once."""
+    patch: int = 8
+    """Neighbouring bins that form one token."""
+    components: int | None = 32
+    """Leading principal components of a token, which are what is decoded; all values when not set."""
 
     def __post_init__(self) -> None:
-        if min(self.hidden, self.patch) < 1 or not 0 <= self.dropout < 1:
+        if min(self.hidden, self.patch, self.components or 1) < 1 or not 0 <= self.dropout < 1:
             raise ConfigError(
-                f"decoder.hidden {self.hidden} and patch {self.patch} must be at least 1, and dropout {self.dropout} "
-                "must lie in [0, 1)."
+                f"decoder.hidden {self.hidden}, patch {self.patch} and components {self.components} must be at least "
+                f"1, and dropout {self.dropout} must lie in [0, 1)."
             )
 
 
@@ -52,15 +56,19 @@ class CodedDecoder(CodeNetwork):
     def __init__(self, size: int, config: CodeAutoencoderConfig):
         super().__init__(size, config)
         decoder = config.decoder
-        self.decoder = CodedSequence(size, config.codes, decoder.hidden, decoder.dropout, patch=decoder.patch)
+        self.tokens = Tokens(size, decoder.patch, decoder.components)
+        self.decoder = CodedSequence(self.tokens.size, config.codes, decoder.hidden, decoder.dropout)
+
+    def prepare(self, x: Units, lengths: Int[Tensor, "trial"]) -> None:
+        """Take the components of tokens from the training trials."""
+        self.tokens.prepare(x, mask_of(lengths, x.shape[1]))
 
     def fitting(
-        self, x: Units, codes: Codes, mask: Bool[Tensor, "trial time 1"] | None, generator: torch.Generator
+        self, x: Units, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator
     ) -> Float[Tensor, ""]:
         """Mean squared error over valid bins."""
-        lengths = None if mask is None else mask[..., 0].sum(1)
-        error = (x - self.decoder(codes, x.shape[1], lengths=lengths)).square()
-        return error.mean() if mask is None else (error * mask).sum() / (mask.sum() * x.shape[2])
+        mask = mask_of(lengths, x.shape[1])
+        return ((x - self._decoded(codes, lengths, x.shape[1])).square() * mask).sum() / (mask.sum() * x.shape[2])
 
     def draw(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: Any) -> Units:
         """What is expected: a trial holds nothing that its code does not tell."""
@@ -69,7 +77,12 @@ class CodedDecoder(CodeNetwork):
     def expected(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator) -> Units:
         """Decoded activity."""
         n_bins = int(lengths.max())
-        return self.decoder(codes, n_bins, lengths=lengths if int(lengths.min()) < n_bins else None)
+        return self._decoded(codes, lengths, n_bins) * mask_of(lengths, n_bins)
+
+    def _decoded(self, codes: Codes, lengths: Int[Tensor, "trial"], n_bins: int) -> Units:
+        n_tokens = -(-n_bins // self.tokens.patch)
+        used = None if int(lengths.min()) == n_bins else self.tokens.count(lengths)
+        return self.tokens.back(self.decoder(codes, n_tokens, lengths=used), n_bins)
 
 
 class CodeAutoencoder(CodeModel):

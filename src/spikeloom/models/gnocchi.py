@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from spikeloom.models.code import CodeConfig, CodeModel, CodeNetwork, Codes, Units
@@ -38,10 +38,10 @@ class CodedDiffusion(CodeNetwork):
         self.diffusion.prepare(x, lengths)
 
     def fitting(
-        self, x: Units, codes: Codes, mask: Bool[Tensor, "trial time 1"] | None, generator: torch.Generator
+        self, x: Units, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator
     ) -> Float[Tensor, ""]:
         """The loss of the diffusion; its gradient teaches the encoder what a code should tell."""
-        return self.diffusion.loss(x, codes, mask, generator)
+        return self.diffusion.loss(x, codes, lengths, generator)
 
     def draw(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: Any) -> Units:
         """From noise, by the configured sampler or the one asked for."""

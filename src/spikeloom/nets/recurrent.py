@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -16,16 +15,17 @@ Lengths = Int[Tensor, "trial"] | None
 
 
 class BidirectionalGRU(nn.Module):
-    """One layer of gated recurrent units in each direction of time, blind to padding.
+    """Gated recurrent units in both directions of time, blind to padding.
 
     Args:
         size: Channels of the input.
         hidden: Units of each direction.
+        layers: Layers, each of which sees both directions of the one before.
     """
 
-    def __init__(self, size: int, hidden: int):
+    def __init__(self, size: int, hidden: int, layers: int = 1):
         super().__init__()
-        self.gru = nn.GRU(size, hidden, batch_first=True, bidirectional=True)
+        self.gru = nn.GRU(size, hidden, layers, batch_first=True, bidirectional=True)
 
     def forward(
         self, x: Sequence, lengths: Lengths = None
@@ -37,7 +37,7 @@ class BidirectionalGRU(nn.Module):
             packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
             states, last = self.gru(packed)
             states = pad_packed_sequence(states, batch_first=True, total_length=x.shape[1])[0]
-        return states, torch.cat([last[0], last[1]], dim=1)
+        return states, torch.cat([last[-2], last[-1]], dim=1)
 
 
 class TrialEncoder(nn.Module):
@@ -62,44 +62,30 @@ class TrialEncoder(nn.Module):
 
 
 class CodedSequence(nn.Module):
-    """A sequence from a code, and from another sequence if there is one: the code is shown in every token.
+    """A sequence from a code, and from another sequence if there is one: the code is shown in every place.
 
     Args:
         size: Channels of the output.
-        code: Values of the vector that every token is shown.
+        code: Values of the vector that every place is shown.
         hidden: Units of each direction.
         dropout: Share of the states that is dropped before the read-out, in training.
         shown: Channels of the sequence that is shown; 0 for none.
-        patch: Neighbouring bins that form one token; a channel then marks the valid ones.
+        layers: Recurrent layers.
     """
 
-    def __init__(self, size: int, code: int, hidden: int, dropout: float, shown: int = 0, patch: int = 1):
+    def __init__(self, size: int, code: int, hidden: int, dropout: float, shown: int = 0, layers: int = 1):
         super().__init__()
-        self.size, self.patch = size, patch
-        self.recurrent = BidirectionalGRU((shown + (patch > 1)) * patch + code, hidden)
+        self.recurrent = BidirectionalGRU(shown + code, hidden, layers)
         self.dropout = nn.Dropout(dropout)
-        self.readout = nn.Linear(2 * hidden, size * patch)
+        self.readout = nn.Linear(2 * hidden, size)
 
     def forward(
-        self, code: Float[Tensor, "trial code"], n_bins: int, shown: Sequence | None = None, lengths: Lengths = None
-    ) -> Float[Tensor, "trial {n_bins} size"]:
+        self, code: Float[Tensor, "trial code"], length: int, shown: Sequence | None = None, lengths: Lengths = None
+    ) -> Float[Tensor, "trial {length} size"]:
         """The sequence of each code."""
-        n_tokens = -(-n_bins // self.patch)
-        parts = [] if shown is None else [shown]
-        if self.patch > 1:
-            valid = code.new_ones(len(code), n_bins) if lengths is None else _before(lengths, n_bins).to(code.dtype)
-            parts.append(valid[..., None])
-        told = [code[:, None].expand(-1, n_tokens, -1)]
-        if parts:
-            padded = F.pad(torch.cat(parts, dim=2), (0, 0, 0, n_tokens * self.patch - n_bins))
-            told.append(padded.unflatten(1, (n_tokens, self.patch)).flatten(2))
-        tokens = None if lengths is None else -(-lengths // self.patch)
-        out = self.readout(self.dropout(self.recurrent(torch.cat(told, dim=2), tokens)[0]))
-        return out.unflatten(2, (self.patch, self.size)).flatten(1, 2)[:, :n_bins]
-
-
-def _before(lengths: Int[Tensor, "trial"], n_bins: int) -> Tensor:
-    return torch.arange(n_bins, device=lengths.device) < lengths[:, None]
+        repeated = code[:, None].expand(-1, length, -1)
+        x = repeated if shown is None else torch.cat([shown, repeated], dim=2)
+        return self.readout(self.dropout(self.recurrent(x, lengths)[0]))
 
 
 def waves(values: Float[Tensor, "trial"], size: int) -> Float[Tensor, "trial {size}"]:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from spikeloom.batch import mask_of
 from spikeloom.errors import ConfigError
 from spikeloom.nets.recurrent import CodedSequence, waves
+from spikeloom.nets.tokens import Tokens
 from spikeloom.priors.diffusion import PREDICTIONS, TRAINING_NOISE
 from spikeloom.priors.mmd import Codes
 from spikeloom.priors.samplers import SAMPLERS, Grid, NoiseSchedule
 from spikeloom.priors.windows import in_overlapping_windows
 
 Activity = Float[Tensor, "trial time unit"]
+Noisy = Float[Tensor, "trial token component"]
+Lengths = Int[Tensor, "trial"]
 CLEAN = 0.03
 """Ratio of noise to signal below which z-scored activity counts as clean: where sampling ends."""
 DROWNED = 40.0
@@ -29,18 +32,20 @@ class CodeDiffusionConfig:
 
     hidden: int = 256
     """Recurrent units of the network in each direction of time."""
-    patch: int = 4
+    layers: int = 2
+    """Recurrent layers; 1 as published."""
+    patch: int = 8
     """Neighbouring bins that form one token of the network; 1 as published."""
-    dropout: float = 0.03
-    """Share of its states that is dropped before the read-out, in training."""
-    embedding: int = 5
-    """Numbers that tell the network the diffusion step: 1 plus a multiple of 4."""
     components: int | None = 32
-    """Leading principal components of the units, in which noise is added and undone: noise in directions in which
-    activity never goes would have to be told from it. What the others hold is lost; all units when not set, as
+    """Leading principal components of a token, in which noise is added and undone: noise in directions in which
+    activity never goes would have to be told from it. What the others hold is lost; all values when not set, as
     published."""
     whitening: float = 0.5
     """Power of their s.d. by which components are divided: 0 leaves them as they are, 1 gives all the same variance."""
+    dropout: float = 0.03
+    """Share of the network's states that is dropped before the read-out, in training."""
+    embedding: int = 5
+    """Numbers that tell the network the diffusion step: 1 plus a multiple of 4."""
     steps: int = 1000
     """Diffusion steps."""
     first_beta: float = 1e-4
@@ -75,7 +80,12 @@ class CodeDiffusionConfig:
         ):
             if value not in allowed:
                 raise ConfigError(f"diffusion.{name} is '{value}', but must be one of {', '.join(allowed)}.")
-        for name, value, least in (("hidden", self.hidden, 1), ("patch", self.patch, 1), ("steps", self.steps, 2)):
+        for name, value, least in (
+            ("hidden", self.hidden, 1),
+            ("layers", self.layers, 1),
+            ("patch", self.patch, 1),
+            ("steps", self.steps, 2),
+        ):
             if value < least:
                 raise ConfigError(f"diffusion.{name} is {value}, but must be at least {least}.")
         if self.embedding < 1 or self.embedding % 4 != 1:
@@ -129,39 +139,27 @@ class CodeDiffusion(nn.Module):
     """
 
     longest: Tensor
-    to_components: Tensor
-    to_units: Tensor
     signal: Tensor
     noise: Tensor
 
     def __init__(self, size: int, code: int, config: CodeDiffusionConfig):
         super().__init__()
         self.config = config
-        self.size = size if config.components is None else min(config.components, size)
+        self.tokens = Tokens(size, config.patch, config.components, config.whitening)
         self.schedule = NoiseSchedule(config.first_beta, config.last_beta, config.steps)
+        n = self.tokens.size
+        marks = config.patch if config.patch > 1 else 0  # which bins of a token lie within the trial
         told = config.embedding + code
-        self.network = CodedSequence(
-            self.size, told, config.hidden, config.dropout, shown=self.size, patch=config.patch
-        )
-        self.register_buffer("to_components", torch.eye(size)[:, : self.size].clone())
-        self.register_buffer("to_units", torch.eye(size)[: self.size].clone())
+        self.network = CodedSequence(n, told, config.hidden, config.dropout, n + marks, config.layers)
         signal_squared = self.schedule.signal_squared
         self.register_buffer("longest", torch.tensor(0))
         self.register_buffer("signal", signal_squared.sqrt().float(), persistent=False)
         self.register_buffer("noise", (1 - signal_squared).sqrt().float(), persistent=False)
 
-    def prepare(self, x: Activity, lengths: Int[Tensor, "trial"]) -> None:
-        """Take components and the length of the longest trial from the training trials, which are centred already."""
-        self.longest.fill_(int(lengths.max()))
-        if self.config.components is None:
-            return
-        valid = x[mask_of(lengths, x.shape[1])[..., 0]].double()
-        variance, axes = torch.linalg.eigh(valid.T @ valid / len(valid))
-        variance, axes = variance.flip(0)[: self.size].clamp(min=1e-8), axes.flip(1)[:, : self.size]
-        scale = variance ** (-self.config.whitening / 2)
-        scale = scale / (variance * scale.square()).mean().sqrt()  # components have unit variance on average
-        self.to_components.copy_(axes * scale)
-        self.to_units.copy_((axes / scale).T)
+    def prepare(self, x: Activity, lengths: Lengths) -> None:
+        """Take components, and how many tokens the longest trial has, from the training trials."""
+        self.longest.copy_(self.tokens.count(lengths).max())
+        self.tokens.prepare(x, mask_of(lengths, x.shape[1]))
 
     @property
     def noise_to_signal(self) -> tuple[float, float]:
@@ -169,30 +167,28 @@ class CodeDiffusion(nn.Module):
         ends = torch.exp(-self.schedule.log_ratio()[[0, -1]]).tolist()
         return max(CLEAN, ends[0]), ends[1]
 
-    def loss(
-        self, x0: Activity, codes: Codes, mask: Bool[Tensor, "trial time 1"] | None, generator: torch.Generator
-    ) -> Float[Tensor, ""]:
-        """The published loss on trials at random noise levels, over valid bins (McCart et al. 2024, eqs. 3-6)."""
-        x0 = x0 @ self.to_components
+    def loss(self, x: Activity, codes: Codes, lengths: Lengths, generator: torch.Generator) -> Float[Tensor, ""]:
+        """The published loss on trials at random noise levels, over valid tokens (McCart et al. 2024, eqs. 3-6)."""
+        x0 = self.tokens(x * mask_of(lengths, x.shape[1]))
+        valid = self.tokens.valid(lengths, x0.shape[1])
         step, signal, noise = self._levels(len(x0), generator)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         last = torch.rand(len(x0), generator=generator, device=x0.device) < self.config.terminal_share
         step = torch.where(last, float(self.config.steps - 1), step)
-        signal, noise = (
-            torch.where(last, t[-1], v)[:, None, None] for t, v in ((self.signal, signal), (self.noise, noise))
-        )
-        x = signal * x0 + noise * eps
-        # At the last step x is noise that knows nothing of the trial; the noise it would take follows from it.
-        drawn = torch.randn(x0.shape, generator=generator, device=x0.device) if self.config.terminal_share else x
-        x = torch.where(last[:, None, None], drawn, x)
-        eps = (x - signal * x0) / noise
-        predicted = self._predict(x, step, codes, mask)
-        error = self._weighted_error(predicted, x0, eps, signal, noise)
-        return error.mean() if mask is None else (error * mask).sum() / (mask.sum() * self.size)
+        signal = torch.where(last, self.signal[-1], signal)[:, None, None]
+        noise = torch.where(last, self.noise[-1], noise)[:, None, None]
+        noised = signal * x0 + noise * eps
+        if self.config.terminal_share:
+            # There, noise is shown that knows nothing of the trial; the noise that is asked for follows from it.
+            drawn = torch.randn(x0.shape, generator=generator, device=x0.device)
+            noised = torch.where(last[:, None, None], drawn, noised)
+            eps = (noised - signal * x0) / noise
+        predicted = self._predict(noised, step, codes, valid)
+        counted = valid.amax(2, keepdim=True)
+        error = self._weighted_error(predicted, x0, eps, signal, noise) * counted
+        return error.sum() / (counted.sum() * x0.shape[2])
 
-    def _weighted_error(
-        self, predicted: Activity, x0: Activity, eps: Activity, signal: Tensor, noise: Tensor
-    ) -> Activity:
+    def _weighted_error(self, predicted: Noisy, x0: Noisy, eps: Noisy, signal: Tensor, noise: Tensor) -> Noisy:
         score, reconstruction = self.config.score_weight, self.config.reconstruction_weight
         if self.config.prediction == "velocity":
             return (score * signal**2 + reconstruction * noise**2) * (predicted - (signal * eps - noise * x0)).square()
@@ -211,41 +207,52 @@ class CodeDiffusion(nn.Module):
         return step, signal, noise
 
     def _predict(
-        self, x: Activity, step: Float[Tensor, "trial"], codes: Codes, mask: Bool[Tensor, "trial time 1"] | None
-    ) -> Activity:
+        self, noised: Noisy, step: Float[Tensor, "trial"], codes: Codes, valid: Float[Tensor, "trial token bin"]
+    ) -> Noisy:
         told = torch.cat([waves((step + 1) / self.config.steps, self.config.embedding), codes], dim=1)
-        lengths = None if mask is None else mask[..., 0].sum(1)
-        return self.network(told, x.shape[1], x if mask is None else x * mask, lengths)
+        used = valid.amax(2)
+        shown = noised * used[..., None]
+        if self.config.patch > 1:
+            shown = torch.cat([shown, valid], dim=2)
+        whole = bool((used > 0).all())
+        return self.network(told, noised.shape[1], shown, None if whole else used.sum(1).long())
 
-    def denoise(self, x: Activity, step: float, codes: Codes, lengths: Int[Tensor, "trial"] | None = None) -> Activity:
-        """Expected clean activity given noisy activity at a (fractional) diffusion step, and the codes.
+    def denoise(self, noised: Noisy, step: float, codes: Codes, lengths: Lengths) -> Noisy:
+        """Expected clean tokens given noisy ones at a (fractional) diffusion step, and the codes of trials.
 
         Trials longer than any training trial are denoised in windows of that length which overlap by half, all with the
         trial's code.
+
+        Args:
+            noised: Noisy components of tokens.
+            step: Where the noise is.
+            codes: Of the trials.
+            lengths: Bins of the trials.
         """
-        window, n_bins = int(self.longest), x.shape[1]
-        if not window or n_bins <= window:
-            return self._denoise_at_once(x, step, codes, lengths)
+        window, n_tokens = int(self.longest), noised.shape[1]
+        valid = self.tokens.valid(lengths, n_tokens)
+        if not window or n_tokens <= window:
+            return self._denoise_at_once(noised, step, codes, valid)
 
-        def change(bins: Tensor, parts: Activity) -> Activity:
-            inside = None if lengths is None else (lengths[:, None] - bins[:, 0]).clamp(1, window).flatten()
-            return self._denoise_at_once(parts, step, codes.repeat_interleave(len(bins), 0), inside)
+        def change(places: Tensor, parts: Noisy) -> Noisy:
+            # A window beyond the end of a short trial is denoised as if it were whole, and cut off later.
+            inside = valid[:, places].flatten(0, 1)
+            inside = torch.where(inside.amax((1, 2), keepdim=True) > 0, inside, 1.0)
+            return self._denoise_at_once(parts, step, codes.repeat_interleave(len(places), 0), inside)
 
-        return in_overlapping_windows(x, window, change)
+        return in_overlapping_windows(noised, window, change)
 
-    def _denoise_at_once(
-        self, x: Activity, step: float, codes: Codes, lengths: Int[Tensor, "trial"] | None
-    ) -> Activity:
-        mask = None if lengths is None else mask_of(lengths, x.shape[1])
-        predicted = self._predict(x, torch.full((len(x),), step, device=x.device), codes, mask)
+    def _denoise_at_once(self, noised: Noisy, step: float, codes: Codes, valid: Tensor) -> Noisy:
+        predicted = self._predict(noised, torch.full((len(noised),), step, device=noised.device), codes, valid)
         signal, noise = self.schedule.scales_at(step)
-        x0 = (x - noise * predicted) / signal if self.config.prediction == "noise" else signal * x - noise * predicted
-        return x0 if mask is None else x0 * mask
+        if self.config.prediction == "noise":
+            return (noised - noise * predicted) / signal
+        return signal * noised - noise * predicted
 
     def draw(
         self,
         codes: Codes,
-        lengths: Int[Tensor, "trial"],
+        lengths: Lengths,
         generator: torch.Generator,
         steps: int | None = None,
         sampler: str | None = None,
@@ -264,18 +271,15 @@ class CodeDiffusion(nn.Module):
             grid = Grid.uniform_in_step(self.schedule, steps)
         else:
             grid = Grid.uniform_in_log_snr(self.schedule, steps, self.noise_to_signal)
-        n_bins = int(lengths.max())
-        ragged = int(lengths.min()) < n_bins
-        x = torch.randn((len(codes), n_bins, self.size), generator=generator, device=codes.device)
         x0 = SAMPLERS[sampler](
-            lambda noisy, step: self.denoise(noisy, step, codes, lengths if ragged else None), x, grid, generator
+            lambda noised, step: self.denoise(noised, step, codes, lengths),
+            self._noise(lengths, generator),
+            grid,
+            generator,
         )
-        x0 = x0 @ self.to_units
-        return x0 * mask_of(lengths, n_bins) if ragged else x0
+        return self._activity(x0, lengths)
 
-    def expected(
-        self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator, draws: int = 8
-    ) -> Activity:
+    def expected(self, codes: Codes, lengths: Lengths, generator: torch.Generator, draws: int = 8) -> Activity:
         """Mean activity of each code.
 
         Where the schedule ends in pure noise, it is what the network expects when it is shown nothing else; otherwise
@@ -283,11 +287,13 @@ class CodeDiffusion(nn.Module):
         """
         if self.noise_to_signal[1] < DROWNED:
             return torch.stack([self.draw(codes, lengths, generator) for _ in range(draws)]).mean(0)
-        return self.at_noise(codes, lengths, generator)
+        noised = self._noise(lengths, generator)
+        return self._activity(self.denoise(noised, self.config.steps - 1.0, codes, lengths), lengths)
 
-    def at_noise(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator) -> Activity:
-        """What the network expects at the last step, where it is shown noise alone and has to go by the code."""
+    def _noise(self, lengths: Lengths, generator: torch.Generator) -> Noisy:
+        shape = (len(lengths), int(self.tokens.count(lengths).max()), self.tokens.size)
+        return torch.randn(shape, generator=generator, device=lengths.device)
+
+    def _activity(self, tokens: Noisy, lengths: Lengths) -> Activity:
         n_bins = int(lengths.max())
-        x = torch.randn((len(codes), n_bins, self.size), generator=generator, device=codes.device)
-        ragged = int(lengths.min()) < n_bins
-        return self.denoise(x, self.config.steps - 1.0, codes, lengths if ragged else None) @ self.to_units
+        return self.tokens.back(tokens, n_bins) * mask_of(lengths, n_bins)

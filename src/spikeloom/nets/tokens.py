@@ -1,0 +1,71 @@
+"""Tokens: neighbouring bins of all units taken together, in their leading principal components."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+Sequence = Float[Tensor, "trial time unit"]
+Parts = Float[Tensor, "trial token component"]
+
+
+class Tokens(nn.Module):
+    """A linear map from the bins of a token to a few components, and back.
+
+    Args:
+        size: Units of a bin.
+        patch: Bins of a token; the last token of a trial is filled up with zeros.
+        components: Components of a token; all its values as they are when not given.
+        whitening: Power of their s.d. by which components are divided.
+    """
+
+    to_components: Tensor
+    to_units: Tensor
+
+    def __init__(self, size: int, patch: int, components: int | None, whitening: float = 0.0):
+        super().__init__()
+        self.units, self.patch, self.whitening = size, patch, whitening
+        self.reduced = components is not None
+        self.size = patch * size if components is None else min(components, patch * size)
+        if self.reduced:
+            self.register_buffer("to_components", torch.eye(patch * size)[:, : self.size].clone())
+            self.register_buffer("to_units", torch.eye(patch * size)[: self.size].clone())
+
+    def prepare(self, x: Sequence, mask: Bool[Tensor, "trial time 1"]) -> None:
+        """Take the components from trials whose units are z-scored; of tokens that lie within a trial wholly."""
+        if not self.reduced:
+            return
+        inside = self._grouped(mask.to(x.dtype)).amin(2) > 0
+        tokens = self._grouped(x * mask)
+        whole = (tokens[inside] if inside.any() else tokens.flatten(0, 1)).double()
+        variance, axes = torch.linalg.eigh(whole.T @ whole / len(whole))
+        variance, axes = variance.flip(0)[: self.size].clamp(min=1e-8), axes.flip(1)[:, : self.size]
+        scale = variance ** (-self.whitening / 2)
+        scale = scale / (variance * scale.square()).mean().sqrt()  # components have unit variance on average
+        self.to_components.copy_(axes * scale)
+        self.to_units.copy_((axes / scale).T)
+
+    def count(self, bins: Int[Tensor, "trial"]) -> Int[Tensor, "trial"]:
+        """Tokens that hold so many bins."""
+        return -(-bins // self.patch)
+
+    def forward(self, x: Sequence) -> Parts:
+        """The components of trials, whose padding is zero."""
+        tokens = self._grouped(x)
+        return tokens @ self.to_components if self.reduced else tokens
+
+    def back(self, tokens: Parts, n_bins: int) -> Float[Tensor, "trial {n_bins} unit"]:
+        """Trials of so many bins from their components."""
+        tokens = tokens @ self.to_units if self.reduced else tokens
+        return tokens.unflatten(2, (self.patch, self.units)).flatten(1, 2)[:, :n_bins]
+
+    def valid(self, lengths: Int[Tensor, "trial"], n_tokens: int) -> Float[Tensor, "trial {n_tokens} patch"]:
+        """One where a bin of a token lies within its trial, zero elsewhere."""
+        bins = torch.arange(n_tokens * self.patch, device=lengths.device) < lengths[:, None]
+        return bins.float().unflatten(1, (n_tokens, self.patch))
+
+    def _grouped(self, x: Sequence) -> Float[Tensor, "trial token _"]:
+        missing = -x.shape[1] % self.patch
+        return F.pad(x, (0, 0, 0, missing)).unflatten(1, (-1, self.patch)).flatten(2)
