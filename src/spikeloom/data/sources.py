@@ -105,7 +105,7 @@ def with_default_splits(data: SpikeData) -> SpikeData:
         SpikeData: 10 trials x 5 bins of 10 ms x 2 neurons, 100 Hz mean rate; splits train 7, val 1, test 2
     """
     splits = {name: np.asarray(v) for name, v in data.splits.items() if len(v)}
-    if not splits:
+    if not set(splits) & set(DEFAULT_FRACTIONS):
         _refuse_overlap(data)
     if "train" not in splits:
         named = np.concatenate([np.zeros(0, dtype=np.int64), *splits.values()])
