@@ -19,6 +19,7 @@ from spikeloom.workflow import preset_config
 
 PUBLISHED = dict(
     hidden=8,
+    layers=1,
     patch=1,
     components=None,
     steps=200,
@@ -67,7 +68,7 @@ class TestLoss:
         """Computed as the paper writes it: the noise's error, and that of the activity that the noise implies."""
         torch.manual_seed(0)
         config = published(prediction=prediction, steps=50, sampling_steps=50)
-        model = CodeDiffusion(4, 2, config)
+        model = CodeDiffusion(4, 2, config, 1)
         x0, eps, guess = (torch.randn(50, 6, 4, dtype=torch.float64) for _ in range(3))
         signal, noise = model.signal.double()[:, None, None], model.noise.double()[:, None, None]
         x = signal * x0 + noise * eps
@@ -78,7 +79,7 @@ class TestLoss:
 
     def test_the_clip_limits_the_weight_of_the_reconstruction(self):
         config = published(steps=1000, weight_clip=5.0)
-        model = CodeDiffusion(1, 1, config)
+        model = CodeDiffusion(1, 1, config, 1)
         ones = torch.ones(1, 1, 1)
         error = model._weighted_error(ones, ones, torch.zeros(1, 1, 1), model.signal[-1], model.noise[-1])
         assert float(error) == pytest.approx(0.7 + 0.3 * 5.0)
@@ -86,7 +87,7 @@ class TestLoss:
     @pytest.mark.parametrize("components", [None, 4])
     def test_padding_counts_nothing(self, components):
         torch.manual_seed(0)
-        model = CodeDiffusion(3, 2, CodeDiffusionConfig(hidden=6, components=components, patch=2)).eval()
+        model = CodeDiffusion(3, 2, CodeDiffusionConfig(hidden=6, components=components), 2).eval()
         x, codes, lengths = torch.randn(4, 7, 3), torch.randn(4, 2), torch.tensor([7, 3, 5, 6])
         model.prepare(x, lengths)
         mask = torch.arange(7)[None, :, None] < lengths[:, None, None]
@@ -98,7 +99,7 @@ class TestLoss:
 
     def test_at_the_last_step_the_code_alone_can_tell(self):
         """What is shown there knows nothing of the trial, and the trial follows from it and the noise."""
-        model = CodeDiffusion(2, 1, published(terminal_share=0.999999))
+        model = CodeDiffusion(2, 1, published(terminal_share=0.999999), 1)
         model.network = Fixed(torch.zeros(20_000, 1, 2))
         generator = torch.Generator().manual_seed(0)
         x0 = 3 * torch.randn(20_000, 1, 2, generator=generator) + 1
@@ -112,7 +113,7 @@ class TestLoss:
         torch.testing.assert_close((shown - model.noise[-1] * eps) / model.signal[-1], x0, rtol=1e-4, atol=1e-4)
 
     def test_without_it_the_published_schedule_shows_the_trial_at_its_last_step(self):
-        model = CodeDiffusion(1, 1, published())
+        model = CodeDiffusion(1, 1, published(), 1)
         assert float(model.signal[-1]) ** 2 == pytest.approx(0.3316, abs=1e-4)
 
 
@@ -141,7 +142,7 @@ class TestSchedule:
         """As wide as the first principal component of a whole trial: its variance is kept within a fifth."""
         from spikeloom.priors.samplers import SAMPLERS
 
-        model = CodeDiffusion(1, 1, CodeDiffusionConfig(hidden=4))
+        model = CodeDiffusion(1, 1, CodeDiffusionConfig(hidden=4), 1)
         true = 1600.0
 
         def exact(x, step):

@@ -428,7 +428,7 @@ def test_unknown_sources_suggest_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data sets: lorenz, reaching, reaching-ring\); did you mean 'lorenz'"):
         load_source("lorentz")
     with pytest.raises(DataError, match="check the path"):
-        load_source(tmp_path / "no" / "such" / "thing")
+        load_source(tmp_path / "no" / "such" / "file.npz")
 
 
 def run_folder(tmp_path: Path, **changes: object) -> Path:

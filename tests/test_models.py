@@ -75,6 +75,7 @@ PUBLISHED_GNOCCHI = GNOCCHIConfig(
     **SMALL_CODES,
     diffusion=CodeDiffusionConfig(
         hidden=8,
+        layers=1,
         patch=1,
         components=None,
         steps=5,

@@ -13,7 +13,7 @@ from spikeloom.batch import mask_of
 from spikeloom.errors import ConfigError
 from spikeloom.models.code import CodeConfig, CodeModel, CodeNetwork, Codes, Units
 from spikeloom.nets.recurrent import CodedSequence
-from spikeloom.nets.tokens import Tokens
+from spikeloom.nets.tokens import Tokens, bins_of_token
 from spikeloom.training import StageConfig
 
 
@@ -23,19 +23,22 @@ class CodeDecoderConfig:
 
     hidden: int = 256
     """Recurrent units in each direction of time."""
+    layers: int = 2
+    """Recurrent layers."""
     dropout: float = 0.03
     """Share of its states that is dropped before the read-out, in training."""
     patch: int = 8
-    """Neighbouring bins that form one token."""
+    """Most neighbouring bins that form one token, fewer where a typical trial would have less than five tokens."""
     components: int | None = 32
     """Leading principal components of a token, which are what is decoded; all values when not set."""
 
     def __post_init__(self) -> None:
-        if min(self.hidden, self.patch, self.components or 1) < 1 or not 0 <= self.dropout < 1:
-            raise ConfigError(
-                f"decoder.hidden {self.hidden}, patch {self.patch} and components {self.components} must be at least "
-                f"1, and dropout {self.dropout} must lie in [0, 1)."
-            )
+        for name in ("hidden", "layers", "patch", "components"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"decoder.{name} is {value}, but must be at least 1.")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"decoder.dropout is {self.dropout}, but must lie in [0, 1).")
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,13 @@ class CodeAutoencoderConfig(CodeConfig):
 class CodedDecoder(CodeNetwork):
     """An encoder, and a decoder of the code it finds."""
 
-    def __init__(self, size: int, config: CodeAutoencoderConfig):
+    def __init__(self, size: int, config: CodeAutoencoderConfig, patch: int):
         super().__init__(size, config)
         decoder = config.decoder
-        self.tokens = Tokens(size, decoder.patch, decoder.components)
-        self.decoder = CodedSequence(self.tokens.size, config.codes, decoder.hidden, decoder.dropout)
+        self.tokens = Tokens(size, patch, decoder.components)
+        self.decoder = CodedSequence(
+            self.tokens.size, config.codes, decoder.hidden, decoder.dropout, layers=decoder.layers
+        )
 
     def prepare(self, x: Units, lengths: Int[Tensor, "trial"]) -> None:
         """Take the components of tokens from the training trials."""
@@ -100,4 +105,6 @@ class CodeAutoencoder(CodeModel):
     )
 
     def _make_network(self, size: int) -> CodedDecoder:
-        return CodedDecoder(size, self.config)
+        return CodedDecoder(
+            size, self.config, bins_of_token(self.config.decoder.patch, self.recording.lengths.tolist())
+        )

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spikeloom.models.code import CodeConfig, CodeModel, CodeNetwork, Codes, Units
+from spikeloom.nets.tokens import bins_of_token
 from spikeloom.priors.code_diffusion import CodeDiffusion, CodeDiffusionConfig
 from spikeloom.training import StageConfig
 
@@ -29,9 +30,9 @@ class GNOCCHIConfig(CodeConfig):
 class CodedDiffusion(CodeNetwork):
     """An encoder, and a diffusion that is told the code it finds."""
 
-    def __init__(self, size: int, config: GNOCCHIConfig):
+    def __init__(self, size: int, config: GNOCCHIConfig, patch: int):
         super().__init__(size, config)
-        self.diffusion = CodeDiffusion(size, config.codes, config.diffusion)
+        self.diffusion = CodeDiffusion(size, config.codes, config.diffusion, patch)
 
     def prepare(self, x: Units, lengths: Int[Tensor, "trial"]) -> None:
         """Take from the training trials what is not learned."""
@@ -71,4 +72,6 @@ class GNOCCHI(CodeModel):
     _options = ("steps", "sampler")
 
     def _make_network(self, size: int) -> CodedDiffusion:
-        return CodedDiffusion(size, self.config)
+        return CodedDiffusion(
+            size, self.config, bins_of_token(self.config.diffusion.patch, self.recording.lengths.tolist())
+        )

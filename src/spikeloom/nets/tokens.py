@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence as Sequence_
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+LEAST_TOKENS = 5
+"""A recurrent network is as deep as a trial has tokens: with two, samples of reaches were much worse."""
+
 Sequence = Float[Tensor, "trial time unit"]
 Parts = Float[Tensor, "trial token component"]
+
+
+def bins_of_token(most: int, lengths: Sequence_[int]) -> int:
+    """Bins of a token: at most so many, and fewer where a typical trial would have less than five tokens.
+
+    Example:
+        >>> bins_of_token(8, [40, 40]), bins_of_token(8, [16, 20, 24]), bins_of_token(8, [3])
+        (8, 4, 1)
+    """
+    return max(1, min(most, int(statistics.median(lengths)) // LEAST_TOKENS))
 
 
 class Tokens(nn.Module):

@@ -35,7 +35,8 @@ class CodeDiffusionConfig:
     layers: int = 2
     """Recurrent layers; 1 as published."""
     patch: int = 8
-    """Neighbouring bins that form one token of the network; 1 as published."""
+    """Most neighbouring bins that form one token of the network, fewer where a typical trial would have less than five
+    tokens; 1 as published."""
     components: int | None = 32
     """Leading principal components of a token, in which noise is added and undone: noise in directions in which
     activity never goes would have to be told from it. What the others hold is lost; all values when not set, as
@@ -136,19 +137,20 @@ class CodeDiffusion(nn.Module):
         size: Units of the activity.
         code: Values of a code.
         config: Network, noise and sampler.
+        patch: Bins of a token.
     """
 
     longest: Tensor
     signal: Tensor
     noise: Tensor
 
-    def __init__(self, size: int, code: int, config: CodeDiffusionConfig):
+    def __init__(self, size: int, code: int, config: CodeDiffusionConfig, patch: int):
         super().__init__()
         self.config = config
-        self.tokens = Tokens(size, config.patch, config.components, config.whitening)
+        self.tokens = Tokens(size, patch, config.components, config.whitening)
         self.schedule = NoiseSchedule(config.first_beta, config.last_beta, config.steps)
         n = self.tokens.size
-        marks = config.patch if config.patch > 1 else 0  # which bins of a token lie within the trial
+        marks = patch if patch > 1 else 0  # which bins of a token lie within the trial
         told = config.embedding + code
         self.network = CodedSequence(n, told, config.hidden, config.dropout, n + marks, config.layers)
         signal_squared = self.schedule.signal_squared
@@ -212,7 +214,7 @@ class CodeDiffusion(nn.Module):
         told = torch.cat([waves((step + 1) / self.config.steps, self.config.embedding), codes], dim=1)
         used = valid.amax(2)
         shown = noised * used[..., None]
-        if self.config.patch > 1:
+        if self.tokens.patch > 1:
             shown = torch.cat([shown, valid], dim=2)
         whole = bool((used > 0).all())
         return self.network(told, noised.shape[1], shown, None if whole else used.sum(1).long())
