@@ -31,7 +31,11 @@ def session(tmp_path_factory) -> Path:
     nwb.add_trial_column("reach_angle_deg", "direction of the target")
     for i in range(30):
         nwb.add_trial(start_time=float(i), stop_time=i + 0.95, go_cue_time=i + 0.3, reach_angle_deg=45.0 * (i % 8))
-    velocity = TimeSeries(name="hand_vel", data=rng.normal(size=(3000, 2)), unit="cm/s", starting_time=0.0, rate=100.0)
+    direction = np.deg2rad(45.0 * (np.arange(30) % 8 + rng.uniform(-0.2, 0.2, 30)))
+    bump = np.exp(-(((np.arange(100) - 50) / 12.0) ** 2))  # every second a reach, as fast as a hand
+    moves = 30 * bump[None, :, None] * np.stack([np.cos(direction), np.sin(direction)], 1)[:, None]
+    speed = moves.reshape(3000, 2) + 0.1 * rng.normal(size=(3000, 2))
+    velocity = TimeSeries(name="hand_vel", data=speed, unit="cm/s", starting_time=0.0, rate=100.0)
     nwb.create_processing_module("behavior", "movement of the hand").add(velocity)
     for _ in range(6):
         nwb.add_unit(spike_times=np.sort(rng.uniform(0, 30, 300)), obs_intervals=[[0.0, 30.0]])
@@ -79,6 +83,34 @@ def test_every_command_about_given_trials(folder, capsys):
     held_out = sl.load("runs/eag").split("test").counts
     for name, known in (("continued", [*range(40)]), ("filled", [*range(40), *range(100, 140)])):
         np.testing.assert_array_equal(sl.load(f"{name}.npz").counts[:, known], held_out[:, known])
+
+
+@pytest.mark.filterwarnings("ignore::spikeloom.errors.SpikeloomWarning")
+def test_every_command_about_codes(folder, capsys, monkeypatch):
+    """The simulated recording is as it is, but small; the session has a reach every second."""
+    import pandas as pd
+
+    from spikeloom.data import sources
+
+    def small() -> sl.SpikeData:
+        rng = np.random.default_rng(0)
+        target = rng.choice([-0.1, 0.0, 0.1], (80, 2))
+        way = np.linspace(0, 1, 40)[None, :, None]
+        activity = np.tanh((10 * target[:, None] * way) @ rng.normal(size=(2, 6)))
+        signals = {"activity": sl.Signal(activity), "hand_position": sl.Signal(target[:, None] * way, "m", ("x", "y"))}
+        table = pd.DataFrame({"target_x": target[:, 0], "target_y": target[:, 1]})
+        data = sl.SpikeData(rng.poisson(0.2 * np.exp(activity)), bin_s=0.01, signals=signals, trials=table)
+        return sl.hold_out(data, "target_x=0", "target_y=0")
+
+    monkeypatch.setattr(sources, "DATASETS", {**sources.DATASETS, "reaching-ring": small})
+    chosen = [b for b in blocks("") if "gnocchi" in b]
+    assert len(chosen) == 2
+    for words in [shlex.split(line, comments=True) for block in chosen for line in block.splitlines()]:
+        extra = ["--max_steps", "2", "--device", "cpu", *tiny_of("gnocchi")] if words[1] == "fit" else []
+        assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
+    for made in ("walk/walk.png", "walk/walk.csv", "walk/samples.npz", "walk_right/samples.npz"):
+        assert (folder / made).is_file()
+    assert "code_1" in sl.load("encoded.npz").trials
 
 
 def test_the_python_example(folder, monkeypatch, capsys):

@@ -2,9 +2,11 @@
 
 The public names are imported when they are first used, so that ``import spikeloom`` costs nothing:
 
-* data: ``SpikeData``, ``Signal``, ``Reading``, ``load`` (a file, a data set or a run folder), ``save``, ``lorenz``;
-* models: ``LDNS``, ``EAG``, ``GaussianLatents``, their configurations (``LDNSConfig`` and so on), ``load_model``,
-  ``Engine``, ``Run``;
+* data: ``SpikeData``, ``Signal``, ``Reading``, ``load`` (a file, a data set or a run folder), ``save``, ``lorenz``,
+  ``make_reaching``, ``hold_out``, ``cut_reaches``;
+* models: ``LDNS``, ``EAG``, ``GNOCCHI``, ``GaussianLatents``, ``CodeAutoencoder``, their configurations (``LDNSConfig``
+  and so on), ``load_model``, ``Engine``, ``Run``;
+* codes: ``navigate``, ``write_walk``, ``LinearMap``, ``codes_in``;
 * spikes from rates of any model: ``fit_history``, ``HistoryConfig``, ``redrawn``;
 * evaluation: ``compare``, ``SignalDecoder``, ``LabelDecoder``, ``write_report``.
 """
@@ -21,15 +23,26 @@ _PUBLIC = {
     "load": "data.sources:load_source",
     "save": "data.files",
     "lorenz": "data.lorenz",
+    "make_reaching": "data.reaching",
+    "hold_out": "data.holdout",
+    "cut_reaches": "data.reaches",
     "LDNS": "models.ldns",
     "LDNSConfig": "models.ldns",
     "EAG": "models.eag",
     "EAGConfig": "models.eag",
+    "GNOCCHI": "models.gnocchi",
+    "GNOCCHIConfig": "models.gnocchi",
+    "CodeAutoencoder": "models.code_autoencoder",
+    "CodeAutoencoderConfig": "models.code_autoencoder",
     "GaussianLatents": "models.gaussian",
     "GaussianConfig": "models.gaussian",
     "load_model": "models",
     "Engine": "training",
     "Run": "run",
+    "navigate": "navigation",
+    "write_walk": "navigation",
+    "LinearMap": "evaluation.code_map",
+    "codes_in": "data.codes",
     "fit_history": "observation.redraw",
     "redrawn": "observation.redraw",
     "HistoryConfig": "observation.history",

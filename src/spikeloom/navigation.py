@@ -7,6 +7,7 @@ differs between them is the code (McCart et al. 2024, Section 3.5).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -228,7 +229,9 @@ def grid_of(data: SpikeData) -> tuple[Float[np.ndarray, "target 2"], Bool[np.nda
 def _usual(data: SpikeData, along: str) -> list[str]:
     """Start and target where they are known, and what is walked along."""
     names = [name for name in PLACES if name in data.trials]
-    return names if along in names or along.removesuffix("_cos").removesuffix("_sin") in names else [*names, along]
+    angle = re.sub("_(cos|sin)$", "", along)  # an angle is read as these two
+    column = angle if along not in data.trials and angle in data.trials else along
+    return names if column in names else [*names, column]
 
 
 def _amounts(
