@@ -12,6 +12,7 @@ from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.behaviour import behaviour_of
 from spikeloom.evaluation.code_map import MIN_R2, LinearMap
 from spikeloom.models.base import GenerativeModel
+from spikeloom.models.code import SPREAD_TRIALS, CodeModel
 from spikeloom.navigation import grid_of, navigate, target_columns
 from spikeloom.report.code_panels import Coded, Walked
 
@@ -44,6 +45,7 @@ def coded(model: GenerativeModel, data: SpikeData, seed: int = 0) -> Coded | Non
         "valid": np.array(test.valid),
         "own": drawn[0],
         "other": drawn[1],
+        "spread": _spread(model, data),
     }
     columns = target_columns(data)
     if columns is None:
@@ -55,6 +57,14 @@ def coded(model: GenerativeModel, data: SpikeData, seed: int = 0) -> Coded | Non
         return Coded(**seen, missing=str(error))
     grid, unseen = grid_of(data)
     return Coded(**seen, targets=targets, map=code_map, walks=walks, unit=unit, grid=grid, unseen=unseen)
+
+
+def _spread(model: GenerativeModel, data: SpikeData) -> float | None:
+    """S.d. of unconditional samples over that of training trials, mean over the leading principal components."""
+    if not isinstance(model, CodeModel):
+        return None
+    batch = model._batch(data.split("train"))[:SPREAD_TRIALS].to(model.activity.mean.device)
+    return float(model.spread_ratio(batch).mean())
 
 
 def _walked(

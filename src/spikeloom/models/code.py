@@ -21,7 +21,7 @@ from spikeloom.models.base import Drawn, GenerativeModel
 from spikeloom.nets.recurrent import TrialEncoder
 from spikeloom.observation.poisson import Poisson
 from spikeloom.priors.mmd import BANDWIDTHS, MMDConfig, squared_mmd_to_normal
-from spikeloom.training import Stage, StageConfig, diagnose
+from spikeloom.training import Stage, diagnose
 
 Units = Float[Tensor, "trial time unit"]
 Codes = Float[Tensor, "trial code"]
@@ -30,6 +30,7 @@ LEAST_CODE_GAP = 0.1
 """Samples follow their codes if R2 falls by so much when codes are exchanged between trials."""
 SPREAD_COMPONENTS = 10
 """Leading principal components over which the spread of unconditional samples is told."""
+SPREAD_TRIALS = 512
 LEAST_SPREAD = 0.7
 """Samples whose s.d. along those components is below this share of the data's have shrunk."""
 
@@ -163,17 +164,12 @@ class CodeModel(GenerativeModel):
         """One stage: encoder and network together."""
         train = data.split("train")
         self.activity.prepare(train)
-        learned, judged = self._batch(train), self._batch(data.split("val"))
+        device = self.activity.mean.device
+        learned, judged = (replace(self._batch(d), counts=None).to(device) for d in (train, data.split("val")))
         assert learned.signal is not None
-        self.network.prepare(
-            learned.signal.to(self.activity.mean.device), learned.lengths.to(self.activity.mean.device)
-        )
-        yield Stage("codes", self.network, replace(learned, counts=None), replace(judged, counts=None), self._training)
-        self._warn(judged)
-
-    @property
-    def _training(self) -> StageConfig:
-        return self.config.training
+        self.network.prepare(learned.signal, learned.lengths)
+        yield Stage("codes", self.network, learned, judged, self.config.training)
+        self._warn(learned[:SPREAD_TRIALS], judged)
 
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse a recording without the activity that is learned."""
@@ -234,9 +230,9 @@ class CodeModel(GenerativeModel):
         signals = {name: self.activity.restored(z) * mask for name in self.config.reads}
         return Drawn(rates, self.observation.sample(rates, generator), codes=codes, signals=signals)
 
-    def _warn(self, judged: Batch) -> None:
+    def _warn(self, learned: Batch, judged: Batch) -> None:
         """Warn of a model whose samples do not follow their codes, or have shrunk."""
-        told = diagnose(self.network, judged.to(self.activity.mean.device))
+        told = diagnose(self.network, judged)
         gap = told["code_r2"] - told["shuffled_code_r2"]
         if gap < LEAST_CODE_GAP:
             warnings.warn(
@@ -245,7 +241,7 @@ class CodeModel(GenerativeModel):
                 SpikeloomWarning,
                 stacklevel=2,
             )
-        ratio = self.spread_ratio(judged.to(self.activity.mean.device))
+        ratio = self.spread_ratio(learned)
         if ratio.mean() < LEAST_SPREAD:
             warnings.warn(
                 f"unconditional samples have shrunk: their s.d. along the first {len(ratio)} principal components of "
@@ -258,7 +254,8 @@ class CodeModel(GenerativeModel):
     def spread_ratio(self, batch: Batch) -> Float[Tensor, "component"]:
         """S.d. of unconditional samples over that of trials, along the leading principal components of these trials.
 
-        A trial is one point here: all bins that every trial has, of all units.
+        A trial is one point here: all bins that every trial has, of all units. Give training trials: components of few
+        trials fit these alone.
         """
         assert batch.signal is not None
         n, bins = max(len(batch), 128), int(batch.lengths.min())

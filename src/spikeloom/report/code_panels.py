@@ -45,6 +45,7 @@ class Coded:
         valid: Which bins of these trials were recorded.
         own: Activity generated for their own codes.
         other: Activity generated for the codes of other trials.
+        spread: S.d. of unconditional samples over that of recorded trials, along the leading principal components.
         targets: Where the target of every trial is, if that is known.
         map: From codes to behaviour, if anything is known of it.
         walks: Walks through codes, if the hand can be decoded.
@@ -60,6 +61,7 @@ class Coded:
     valid: Bool[np.ndarray, "test time"]
     own: Float[np.ndarray, "test time unit"]
     other: Float[np.ndarray, "test time unit"]
+    spread: float | None = None
     targets: Float[np.ndarray, "trial 2"] | None = None
     map: LinearMap | None = None
     walks: Sequence[Walked] = ()
@@ -80,6 +82,8 @@ def _codes(coded: Coded) -> Panel:
         ("held-out activity explained by a trial drawn for its code (median R²)", f"{own:.2f}"),
         ("by a trial drawn for another trial's code: control", f"{other:.2f}"),
     ]
+    if coded.spread is not None:
+        rows.append(("s.d. of unconditional samples over that of recorded trials (1 is right)", f"{coded.spread:.2f}"))
     if coded.targets is not None:
         shown = coded.targets[~coded.heldout]
         if len(np.unique(shown, axis=0)) < len(shown) / 3:
