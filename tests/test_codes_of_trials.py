@@ -89,6 +89,17 @@ class TestScience:
         assert np.abs(codes.mean(0)).max() < 0.6
         assert 0.4 < codes.std(0).min() < codes.std(0).max() < 1.6
 
+    def test_unconditional_codes_have_the_law_of_those_of_training_trials(self, data, trained):
+        codes = trained.encode(data.split("train"))
+        drawn = trained.network.draw_codes(20_000, torch.Generator().manual_seed(0)).numpy()
+        np.testing.assert_allclose(drawn.mean(0), codes.mean(0), atol=0.03)
+        np.testing.assert_allclose(np.cov(drawn.T), np.cov(codes.T), atol=0.04)
+        standard = GNOCCHI.make(data, dataclasses.replace(BRIEF, code_law="standard"))
+        with pytest.warns(SpikeloomWarning):
+            standard.fit(data)
+        drawn = standard.network.draw_codes(20_000, torch.Generator().manual_seed(0)).numpy()
+        np.testing.assert_allclose(np.cov(drawn.T), np.eye(2), atol=0.04)
+
     def test_unconditional_samples_are_as_wide_as_the_data(self, data, trained):
         ratio = trained.spread_ratio(trained._batch(data.split("train")))
         assert 0.6 < float(ratio[:2].min()) < float(ratio[:2].max()) < 1.5

@@ -17,7 +17,7 @@ from spikeloom.condition import Condition
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, SpikeloomWarning
 from spikeloom.models.activity import COUNTS, Activity
-from spikeloom.models.base import Drawn, GenerativeModel
+from spikeloom.models.base import ENCODE_CHUNK, Drawn, GenerativeModel
 from spikeloom.nets.recurrent import TrialEncoder
 from spikeloom.observation.poisson import Poisson
 from spikeloom.priors.mmd import BANDWIDTHS, MMDConfig, squared_mmd_to_normal
@@ -26,6 +26,7 @@ from spikeloom.training import Stage, diagnose
 Units = Float[Tensor, "trial time unit"]
 Codes = Float[Tensor, "trial code"]
 
+CODE_LAWS = ("fitted", "standard")
 LEAST_CODE_GAP = 0.1
 """Samples follow their codes if R2 falls by so much when codes are exchanged between trials."""
 SPREAD_COMPONENTS = 10
@@ -65,12 +66,17 @@ class CodeConfig:
     """Values of a code."""
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     """Activity to code."""
+    code_law: str = "fitted"
+    """Where unconditional samples take their codes from: a normal distribution fitted to the codes of training trials
+    (fitted), or the one that codes are drawn towards (standard, as published)."""
     mmd: MMDConfig = field(default_factory=MMDConfig)
     """What draws codes towards a standard normal."""
 
     def __post_init__(self) -> None:
         if self.codes < 1:
             raise ConfigError(f"codes is {self.codes}, but a code needs at least one value.")
+        if self.code_law not in CODE_LAWS:
+            raise ConfigError(f"code_law is '{self.code_law}', but must be one of {', '.join(CODE_LAWS)}.")
         if not self.smoothing_sd_s > 0:
             raise ConfigError(f"smoothing_sd_s is {self.smoothing_sd_s}, but must be a positive number of seconds.")
 
@@ -83,17 +89,45 @@ class CodeConfig:
 class CodeNetwork(nn.Module):
     """What is trained: an encoder and, in a subclass, a way from codes to activity.
 
-    Subclasses define ``fitting``, ``draw`` and ``expected``.
+    Subclasses define ``fitting``, ``draw`` and ``expected``. The law of unconditional codes, taken from the training
+    trials when all is learned, is held in buffers.
 
     Args:
         size: Units of the activity.
         config: The model's configuration.
     """
 
+    code_mean: Tensor
+    code_root: Tensor
+
     def __init__(self, size: int, config: CodeConfig):
         super().__init__()
         self.config: Any = config
         self.encoder = TrialEncoder(size, config.codes, config.encoder.hidden, config.encoder.dropout)
+        self.register_buffer("code_mean", torch.zeros(config.codes))
+        self.register_buffer("code_root", torch.eye(config.codes))
+
+    @torch.no_grad()
+    def settle(self, trials: Batch) -> None:
+        """Take the law of unconditional codes from trials, where it is fitted to them."""
+        assert trials.signal is not None
+        if self.config.code_law == "standard" or len(trials) < 2:
+            return
+        parts = range(0, len(trials), ENCODE_CHUNK)
+        chunks = [trials[i : i + ENCODE_CHUNK] for i in parts]
+        codes = torch.cat([self.encode(b.signal, b.mask) for b in chunks if b.signal is not None])
+        centred = codes - codes.mean(0)
+        # A root of the covariance without an inverse, so that fewer trials than values do no harm.
+        _, length, axes = torch.linalg.svd(centred, full_matrices=False)
+        root = (length / (len(codes) - 1) ** 0.5)[:, None] * axes
+        self.code_mean.copy_(codes.mean(0))
+        self.code_root.zero_()
+        self.code_root[: len(root)] = root
+
+    def draw_codes(self, n: int, generator: torch.Generator) -> Codes:
+        """Codes of unconditional samples."""
+        normal = torch.randn((n, len(self.code_mean)), generator=generator, device=self.code_mean.device)
+        return normal @ self.code_root + self.code_mean
 
     def fitting(
         self, x: Units, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator
@@ -169,6 +203,8 @@ class CodeModel(GenerativeModel):
         assert learned.signal is not None
         self.network.prepare(learned.signal, learned.lengths)
         yield Stage("codes", self.network, learned, judged, self.config.training)
+        self.network.eval()
+        self.network.settle(learned)
         self._warn(learned[:SPREAD_TRIALS], judged)
 
     def check_trainable(self, data: SpikeData) -> None:
@@ -223,7 +259,7 @@ class CodeModel(GenerativeModel):
         **options: Any,
     ) -> Drawn:
         if codes is None:
-            codes = torch.randn((len(lengths), self.code_size), generator=generator, device=lengths.device)
+            codes = self.network.draw_codes(len(lengths), generator)
         z = self.network.draw(codes, lengths, generator, **options)
         mask = mask_of(lengths, z.shape[1])
         rates = self.activity.rates(z) * mask
@@ -261,8 +297,7 @@ class CodeModel(GenerativeModel):
         n, bins = max(len(batch), 128), int(batch.lengths.min())
         generator = torch.Generator(batch.lengths.device).manual_seed(0)
         lengths = torch.full((n,), bins, device=batch.lengths.device)
-        codes = torch.randn((n, self.code_size), generator=generator, device=lengths.device)
-        drawn = self.network.draw(codes, lengths, generator).flatten(1)
+        drawn = self.network.draw(self.network.draw_codes(n, generator), lengths, generator).flatten(1)
         real = batch.signal[:, :bins].flatten(1)
         axes = torch.linalg.svd(real - real.mean(0), full_matrices=False)[2][: min(SPREAD_COMPONENTS, len(real) - 1)]
         return ((drawn - drawn.mean(0)) @ axes.T).std(0) / ((real - real.mean(0)) @ axes.T).std(0)

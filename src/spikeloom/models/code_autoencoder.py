@@ -48,7 +48,9 @@ class CodeAutoencoderConfig(CodeConfig):
     decoder: CodeDecoderConfig = field(default_factory=CodeDecoderConfig)
     """Codes to activity."""
     training: StageConfig = field(
-        default_factory=lambda: StageConfig(steps=2000, batch_size=64, learning_rate=2e-3, ema=0.995, weight_decay=1e-6)
+        default_factory=lambda: StageConfig(
+            steps=2000, batch_size=64, learning_rate=2e-3, ema=0.995, weight_decay=1e-6, patience=8
+        )
     )
     """Optimisation of encoder and decoder, which are trained together."""
 

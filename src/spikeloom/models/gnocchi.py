@@ -22,7 +22,9 @@ class GNOCCHIConfig(CodeConfig):
     diffusion: CodeDiffusionConfig = field(default_factory=CodeDiffusionConfig)
     """Codes to activity."""
     training: StageConfig = field(
-        default_factory=lambda: StageConfig(steps=2000, batch_size=64, learning_rate=2e-3, ema=0.995, weight_decay=1e-6)
+        default_factory=lambda: StageConfig(
+            steps=2000, batch_size=64, learning_rate=2e-3, ema=0.995, weight_decay=1e-6, patience=8
+        )
     )
     """Optimisation of encoder and diffusion, which are trained together."""
 
