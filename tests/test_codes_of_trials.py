@@ -314,3 +314,24 @@ class TestNavigation:
         assert walk.decoded is None
         assert walk.movement is None
         assert walk.unit == ""
+
+
+@pytest.mark.slow
+def test_the_default_on_simulated_reaching(recwarn):
+    """Held-out activity of a hundred units comes back from five numbers a trial, and from no other trial's."""
+    from spikeloom.data.sources import load_source
+    from spikeloom.evaluation.codes import unit_r2
+    from spikeloom.workflow import preset_config
+
+    data = load_source("reaching")
+    model = GNOCCHI.make(data, preset_config("gnocchi", {"activity": "activity"}, 1200)).fit(data)
+    test = data.split("test")
+    real, codes = test.signals["activity"].values, model.encode(test)
+
+    def r2(used):
+        drawn = [model.sample(len(used), codes=used, seed=s).signals["activity"].values for s in range(4)]
+        return float(np.median(unit_r2(real, np.mean(drawn, axis=0))))
+
+    assert r2(codes) > 0.88
+    assert r2(np.roll(codes, 1, axis=0)) < 0.0
+    assert not [w for w in recwarn if issubclass(w.category, SpikeloomWarning)]
