@@ -20,6 +20,7 @@ from spikeloom.models.code_autoencoder import CodeAutoencoder, CodeAutoencoderCo
 from spikeloom.models.gnocchi import GNOCCHI, GNOCCHIConfig
 from spikeloom.models.ldns import LDNS
 from spikeloom.navigation import navigate, write_walk
+from spikeloom.observation.history import SpikeHistory
 from spikeloom.priors.code_diffusion import CodeDiffusionConfig
 from spikeloom.training import StageConfig
 from test_models import SMALL_LDNS
@@ -105,11 +106,20 @@ class TestScience:
         assert 0.6 < float(ratio[:2].min()) < float(ratio[:2].max()) < 1.5
 
     def test_counts_have_the_rates_they_are_said_to_have(self, trained):
-        sample = trained.sample(300, seed=1)
+        sample = trained.sample(300, seed=1, observation="poisson")
         assert sample.counts.dtype.kind == "u"
         assert (sample.rates >= 0).all()
         total = sample.rates.sum()
         assert abs(int(sample.counts.sum()) - total) < 3 * np.sqrt(total)
+
+    def test_a_neuron_s_own_past_may_be_learned_too(self, data, trained):
+        """Spike history is fitted on inferred rates, and calibrated to the recorded mean."""
+        sample = trained.sample(600, seed=1)
+        recorded = data.split("train").counts.mean((0, 1))
+        np.testing.assert_allclose(sample.counts.mean((0, 1)), recorded, rtol=0.15)
+        assert isinstance(trained.observation, SpikeHistory)
+        with pytest.raises(ConfigError, match="observation 'published_history' was asked for"):
+            trained.sample(2, observation="published_history")
 
 
 class TestActivity:
@@ -174,7 +184,8 @@ class TestActivity:
         with pytest.warns(SpikeloomWarning):
             model.fit(smoothed)
         sample = model.sample(3, seed=0)
-        np.testing.assert_allclose(sample.rates, np.maximum(sample.signals[SMOOTHED].values, 0), atol=1e-6)
+        floor = 0.01 * model.activity.mean.numpy()
+        np.testing.assert_allclose(sample.rates, np.maximum(sample.signals[SMOOTHED].values, floor), atol=1e-6)
         assert sample.signals[SMOOTHED].unit == "spikes/bin"
 
     def test_what_cannot_be_learned_is_refused(self, data):

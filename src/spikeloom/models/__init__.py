@@ -16,6 +16,7 @@ MODELS = {
     "ldns": "ldns:LDNS",
     "eag": "eag:EAG",
     "gnocchi": "gnocchi:GNOCCHI",
+    "lfads": "lfads:LFADS",
     "gaussian": "gaussian:GaussianLatents",
     "code_autoencoder": "code_autoencoder:CodeAutoencoder",
 }

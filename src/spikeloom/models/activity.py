@@ -16,6 +16,8 @@ COUNTS = "counts"
 STD_FLOOR = 0.05
 """Least s.d. of a unit, as a share of the s.d. over all units: a unit that never moves must not be blown up."""
 NEWTON_STEPS = 25
+LEAST_RATE = 0.01
+"""Least rate, as a share of the neuron's mean: a spike must not be impossible anywhere."""
 LOG_RATE_REACH = 2.0
 """Generated activity may exceed the recorded log-rates by so much: a rate grows exponentially."""
 
@@ -25,7 +27,8 @@ Units = Float[Tensor, "trial time unit"]
 class Activity(nn.Module):
     """Activity of a population, a unit a neuron: z-scored for a model, and turned into rates.
 
-    Smoothed counts are expected counts, so they are rates already (negative ones are cut). Any other signal is a cause
+    Smoothed counts are expected counts, so they are rates already, but for a floor of a hundredth of the neuron's mean:
+    what a model makes of them may be negative. Any other signal is a cause
     of spikes: counts are Poisson, with a rate of ``exp(a + b x)`` of the unit's own activity x, fitted by maximum
     likelihood (Newton's method; the likelihood is concave).
 
@@ -104,7 +107,7 @@ class Activity(nn.Module):
     def rates(self, z: Units) -> Units:
         """Expected counts per bin of z-scored activity."""
         if self.is_rate:
-            return self.restored(z).clamp(min=0)
+            return torch.maximum(self.restored(z), LEAST_RATE * self.mean)
         drive = self.intercept + self.slope * z
         return torch.minimum(drive, self.largest + LOG_RATE_REACH).exp()
 

@@ -17,9 +17,12 @@ from spikeloom.condition import Condition
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, SpikeloomWarning
 from spikeloom.models.activity import COUNTS, Activity
-from spikeloom.models.base import ENCODE_CHUNK, Drawn, GenerativeModel
+from spikeloom.models.base import ENCODE_CHUNK, Drawn
+from spikeloom.models.latent_config import check_observation
+from spikeloom.models.spiking import SpikingModel
 from spikeloom.nets.recurrent import TrialEncoder
-from spikeloom.observation.poisson import Poisson
+from spikeloom.observation.history import HistoryConfig
+from spikeloom.observation.poisson import Rates
 from spikeloom.priors.mmd import BANDWIDTHS, MMDConfig, squared_mmd_to_normal
 from spikeloom.training import Stage, diagnose
 
@@ -71,10 +74,16 @@ class CodeConfig:
     (fitted), or the one that codes are drawn towards (standard, as published)."""
     mmd: MMDConfig = field(default_factory=MMDConfig)
     """What draws codes towards a standard normal."""
+    observation: str = "history"
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
+    al. 2024) or poisson."""
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    """What a neuron remembers of its own spikes."""
 
     def __post_init__(self) -> None:
         if self.codes < 1:
             raise ConfigError(f"codes is {self.codes}, but a code needs at least one value.")
+        check_observation(self)
         if self.code_law not in CODE_LAWS:
             raise ConfigError(f"code_law is '{self.code_law}', but must be one of {', '.join(CODE_LAWS)}.")
         if not self.smoothing_sd_s > 0:
@@ -176,7 +185,7 @@ class CodeNetwork(nn.Module):
         return told
 
 
-class CodeModel(GenerativeModel):
+class CodeModel(SpikingModel):
     """What GNOCCHI and its control share; they differ in the network that ``_make_network`` returns."""
 
     network: CodeNetwork
@@ -184,7 +193,7 @@ class CodeModel(GenerativeModel):
     def _build(self) -> None:
         self.activity = Activity(self.config.activity, self.recording.n_neurons, self.config.smoothing_sd_s)
         self.network = self._make_network(self.recording.n_neurons)
-        self.observation = Poisson()
+        self.observation = self._make_observation()
 
     @property
     def code_size(self) -> int:  # type: ignore[override]
@@ -199,12 +208,14 @@ class CodeModel(GenerativeModel):
         train = data.split("train")
         self.activity.prepare(train)
         device = self.activity.mean.device
-        learned, judged = (replace(self._batch(d), counts=None).to(device) for d in (train, data.split("val")))
+        learned, judged = (self._batch(d).to(device) for d in (train, data.split("val")))
         assert learned.signal is not None
         self.network.prepare(learned.signal, learned.lengths)
         yield Stage("codes", self.network, learned, judged, self.config.training)
         self.network.eval()
         self.network.settle(learned)
+        self._fit_observation(learned, self._inferred_rates(learned))
+        self._calibrate_observation(learned)
         self._warn(learned[:SPREAD_TRIALS], judged)
 
     def check_trainable(self, data: SpikeData) -> None:
@@ -215,12 +226,11 @@ class CodeModel(GenerativeModel):
     def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
         """Refuse options of sampling that the network does not have."""
         super().check_options(asked_for - {"codes"}, **options)
-        known = self._options
+        known = (*self._options, "observation")
         for name in options:
             if name not in known:
                 raise ConfigError(
-                    f"a model of kind '{self.name}' has no option '{name}' in sampling; it has "
-                    f"{', '.join(known) or 'none'}."
+                    f"a model of kind '{self.name}' has no option '{name}' in sampling; it has {', '.join(known)}."
                 )
 
     _options: tuple[str, ...] = ()
@@ -250,21 +260,34 @@ class CodeModel(GenerativeModel):
         rates = self.activity.rates(padded(expected, batch.n_bins))
         return codes, rates * mask_of(batch.lengths, batch.n_bins)
 
+    @torch.no_grad()
+    def _inferred_rates(self, trials: Batch) -> Rates:
+        """Rates of the activity that is expected of the codes of trials."""
+        self.eval()
+        parts = [self._infer(trials[i : i + ENCODE_CHUNK])[1] for i in range(0, len(trials), ENCODE_CHUNK)]
+        return torch.cat(parts)
+
+    def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
+        z = self.network.draw(self.network.draw_codes(len(trials), generator), trials.lengths, generator)
+        return self.activity.rates(z) * mask_of(trials.lengths, z.shape[1])
+
     def _generate(
         self,
         lengths: Int[Tensor, "trial"],
         generator: torch.Generator,
         condition: Condition | None,
         codes: Codes | None = None,
+        observation: str | None = None,
         **options: Any,
     ) -> Drawn:
+        draws = self._chosen_observation(observation)
         if codes is None:
             codes = self.network.draw_codes(len(lengths), generator)
         z = self.network.draw(codes, lengths, generator, **options)
         mask = mask_of(lengths, z.shape[1])
         rates = self.activity.rates(z) * mask
         signals = {name: self.activity.restored(z) * mask for name in self.config.reads}
-        return Drawn(rates, self.observation.sample(rates, generator), codes=codes, signals=signals)
+        return Drawn(rates, draws.sample(rates, generator), codes=codes, signals=signals)
 
     def _warn(self, learned: Batch, judged: Batch) -> None:
         """Warn of a model whose samples do not follow their codes, or have shrunk."""

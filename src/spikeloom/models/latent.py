@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -24,24 +23,19 @@ from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, Drawn, GenerativeModel
 from spikeloom.models.given import runs
 from spikeloom.models.latent_config import refuse_other_autoencoder
+from spikeloom.models.spiking import SpikingModel
 from spikeloom.nets.blocks import Mask
-from spikeloom.observation.base import HistoryModel
-from spikeloom.observation.history import SpikeHistory
-from spikeloom.observation.poisson import Poisson, Rates, Seen
-from spikeloom.observation.softplus import SoftplusHistory
+from spikeloom.observation.poisson import Rates, Seen
 from spikeloom.priors.base import Given, LatentPrior
 from spikeloom.training import Stage, diagnose
 
 AUTOENCODER = "autoencoder"
 """Name of the stage that can be taken over from another model."""
-CALIBRATION = 512
-"""Samples from which the mean counts of a trained model are told."""
-CALIBRATION_SEED = 13
 SPECTRUM_TOLERANCE = (0.9, 1.1)
 SPECTRUM_TRIALS = 200
 
 
-class LatentModel(GenerativeModel):
+class LatentModel(SpikingModel):
     """What LDNS and its relatives share; they differ in the prior that ``_make_prior`` returns."""
 
     autoencoder: Autoencoder
@@ -52,12 +46,6 @@ class LatentModel(GenerativeModel):
         self.autoencoder = Autoencoder(self.recording.n_neurons, self.config.autoencoder, mean)
         self.prior = self._make_prior()
         self.observation = self._make_observation()
-
-    def _make_observation(self) -> Poisson | HistoryModel:
-        n_neurons, kind = self.recording.n_neurons, self.config.observation
-        if kind == "history":
-            return SpikeHistory(n_neurons, self.config.history, self.recording.bin_s)
-        return SoftplusHistory(n_neurons) if kind == "published_history" else Poisson()
 
     def _make_prior(self) -> LatentPrior:
         raise NotImplementedError  # every latent model defines it
@@ -99,9 +87,7 @@ class LatentModel(GenerativeModel):
         train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
         yield Stage(AUTOENCODER, self.autoencoder, train, validation, self.config.autoencoder_training)
         latents, rates = self._whole_infer(train)
-        if isinstance(self.observation, HistoryModel):
-            assert train.counts is not None
-            self.observation.fit(train.counts.to(rates.device), rates, train.lengths.to(rates.device))
+        self._fit_observation(train, rates)
         self.prior.prepare(latents, train.lengths.to(latents.device))
         if any(True for _ in self.prior.parameters()):
             learned, judged = self._scaled(train, latents), self._scaled(validation, self._whole_infer(validation)[0])
@@ -109,35 +95,17 @@ class LatentModel(GenerativeModel):
             verdict = calibration.judge(diagnose(self.prior, judged))
             if verdict is not None and not verdict.sound:
                 warnings.warn(verdict.words, SpikeloomWarning, stacklevel=2)
-        if isinstance(self.observation, SpikeHistory) and self.config.history.calibrated:
-            self._calibrate(self.observation, train)
-
-    @torch.no_grad()
-    def _calibrate(self, observation: SpikeHistory, train: Batch) -> None:
-        """Let samples, asked for what the training trials were recorded under, have their mean counts."""
-        self.eval()
-        device = self.prior.mean.device
-        generator = torch.Generator(device).manual_seed(CALIBRATION_SEED)
-        chosen = torch.from_numpy(
-            np.resize(np.random.default_rng(CALIBRATION_SEED).permutation(len(train)), CALIBRATION)
-        )
-        trials = train[chosen].to(device)
-        parts = []
-        for first in range(0, CALIBRATION, ENCODE_CHUNK):
-            part = trials[first : first + ENCODE_CHUNK]
-            latents = self.prior.sample(part.lengths, generator, part.condition)
-            rates = self._rates(latents, mask_of(part.lengths, latents.shape[1]))
-            parts.append(F.pad(rates, (0, 0, 0, trials.n_bins - rates.shape[1])))
-        mean = torch.from_numpy(self.recording.mean_counts).to(device)
-        observation.calibrate(torch.cat(parts), trials.lengths, mean, generator)
+        self._calibrate_observation(train)
 
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse what any model refuses, and conditions or trials that a part of this one cannot deal with."""
-        if isinstance(self.observation, SoftplusHistory):
-            self.observation.check(int(data.split("train").lengths.max()))
         for name in ("train", "val") if self.recording.variables else ():
             self.prior.check(condition_of(data.split(name), self.recording.variables))
         super().check_trainable(data)
+
+    def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
+        latents = self.prior.sample(trials.lengths, generator, trials.condition)
+        return self._rates(latents, mask_of(trials.lengths, latents.shape[1]))
 
     def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
         assert batch.counts is not None
@@ -161,7 +129,7 @@ class LatentModel(GenerativeModel):
         seen: Seen | None = None,
         **options: Any,
     ) -> Drawn:
-        draws = self._observation(observation)
+        draws = self._chosen_observation(observation)
         given = None if seen is None else Given(self._seen_latents(seen), seen.known)
         latents = self.prior.sample(lengths, generator, condition, given, **options)
         ragged = bool((lengths < latents.shape[1]).any())
@@ -185,17 +153,6 @@ class LatentModel(GenerativeModel):
             inside = mask[..., 0]
             latents[rows[inside], bins[inside]] = encoded[inside]
         return latents
-
-    def _observation(self, name: str | None) -> Poisson | HistoryModel:
-        """The fitted observation, or Poisson where that is asked for."""
-        if name is None or name == self.config.observation:
-            return self.observation
-        if name != "poisson":
-            raise ConfigError(
-                f"the observation '{name}' was asked for, but this model was fitted with '{self.config.observation}'; "
-                "ask for that, or for poisson."
-            )
-        return Poisson()
 
     def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
         """Refuse what the prior cannot do: options, given trials to fill in, guidance without a condition."""

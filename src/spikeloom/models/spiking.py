@@ -1,0 +1,85 @@
+"""Models that make rates, from which counts are drawn: as Poisson, or with a spike history that is fitted to them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from spikeloom.batch import Batch
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import ConfigError
+from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
+from spikeloom.observation.base import HistoryModel
+from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.poisson import Poisson, Rates
+from spikeloom.observation.softplus import SoftplusHistory
+
+CALIBRATION = 512
+"""Samples from which the mean counts of a trained model are told."""
+CALIBRATION_SEED = 13
+
+
+class SpikingModel(GenerativeModel):
+    """A model of rates with an observation, as its configuration's ``observation`` and ``history`` say.
+
+    Spike history is fitted on the rates that the model infers, because of their kind are the rates of samples too, and
+    calibrated on sampled rates. Subclasses call ``_fit_observation`` and ``_calibrate_observation`` when they are
+    trained, and define ``_sampled_rates``.
+    """
+
+    observation: Poisson | HistoryModel
+
+    def _make_observation(self) -> Poisson | HistoryModel:
+        n_neurons, kind = self.recording.n_neurons, self.config.observation
+        if kind == "history":
+            return SpikeHistory(n_neurons, self.config.history, self.recording.bin_s)
+        return SoftplusHistory(n_neurons) if kind == "published_history" else Poisson()
+
+    def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
+        """Rates of new trials of the lengths, and for the conditions, of these."""
+        raise NotImplementedError  # every model with an observation defines it
+
+    def check_trainable(self, data: SpikeData) -> None:
+        """Refuse what any model refuses, and trials that the observation cannot deal with."""
+        if isinstance(self.observation, SoftplusHistory):
+            self.observation.check(int(data.split("train").lengths.max()))
+        super().check_trainable(data)
+
+    def _fit_observation(self, train: Batch, rates: Rates) -> None:
+        """Learn how the counts of training trials follow from their inferred rates."""
+        if isinstance(self.observation, HistoryModel):
+            assert train.counts is not None
+            self.observation.fit(train.counts.to(rates.device), rates, train.lengths.to(rates.device))
+
+    @torch.no_grad()
+    def _calibrate_observation(self, train: Batch) -> None:
+        """Let samples, asked for what the training trials were recorded under, have their mean counts."""
+        if not isinstance(self.observation, SpikeHistory) or not self.config.history.calibrated:
+            return
+        self.eval()
+        device = next(self.parameters()).device
+        generator = torch.Generator(device).manual_seed(CALIBRATION_SEED)
+        chosen = np.resize(np.random.default_rng(CALIBRATION_SEED).permutation(len(train)), CALIBRATION)
+        trials = train[torch.from_numpy(chosen).to(train.lengths.device)].to(device)
+        parts = []
+        for first in range(0, CALIBRATION, ENCODE_CHUNK):
+            rates = self._sampled_rates(trials[first : first + ENCODE_CHUNK], generator)
+            parts.append(F.pad(rates, (0, 0, 0, trials.n_bins - rates.shape[1])))
+        mean = torch.from_numpy(self.recording.mean_counts).to(device)
+        self.observation.calibrate(torch.cat(parts), trials.lengths, mean, generator)
+
+    def _chosen_observation(self, name: str | None) -> Poisson | HistoryModel:
+        """The fitted observation, or Poisson where that is asked for.
+
+        Raises:
+            ConfigError: If another one is asked for.
+        """
+        if name is None or name == self.config.observation:
+            return self.observation
+        if name != "poisson":
+            raise ConfigError(
+                f"the observation '{name}' was asked for, but this model was fitted with '{self.config.observation}'; "
+                "ask for that, or for poisson."
+            )
+        return Poisson()
