@@ -1,0 +1,144 @@
+"""Configuration of LFADS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from spikeloom.errors import ConfigError
+from spikeloom.models.activity import COUNTS
+from spikeloom.training import StageConfig
+
+
+@dataclass(frozen=True)
+class ControllerConfig:
+    """The network that infers inputs to the generator."""
+
+    inputs: int = 0
+    """Inputs to the generator; 0 for no controller, so that a trial follows from its initial condition alone."""
+    encoder_units: int = 64
+    """Units, in each direction of time, of the network that shows it the trial."""
+    units: int = 64
+    """Units of the controller."""
+    lag: int = 1
+    """Bins on either side of the present one that it is not shown."""
+    tau_bins: float = 10.0
+    """Time constant, in bins, that the autoregressive prior over inputs starts with."""
+    noise_variance: float = 0.1
+    """Variance of what is new in a bin that this prior starts with."""
+    kl_weight: float | None = None
+    """Weight of the divergence of inputs from their prior; null as for kl_weight of initial conditions."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("inputs", 0), ("encoder_units", 1), ("units", 1), ("lag", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"controller.{name} is {getattr(self, name)}, but must be at least {least}.")
+        for name in ("tau_bins", "noise_variance"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"controller.{name} is {getattr(self, name)}, but must be positive.")
+        refuse_negative("controller.kl_weight", self.kl_weight)
+
+
+@dataclass(frozen=True)
+class L2Config:
+    """Weights of the mean squared entry of each network's matrix from state to state."""
+
+    generator: float = 0.0
+    """Of the generator."""
+    controller: float = 0.0
+    """Of the controller."""
+    encoder: float = 0.0
+    """Of both directions of the encoder of initial conditions."""
+    controller_encoder: float = 0.0
+    """Of both directions of the encoder that the controller is shown."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            refuse_negative(f"l2.{name}", value)
+
+
+@dataclass(frozen=True)
+class LFADSConfig:
+    """Configuration of LFADS."""
+
+    activity: str = COUNTS
+    """What is learned: counts (with a Poisson likelihood), or a signal with a column for each neuron (with a squared
+    error of z-scores), such as the activity of simulated units."""
+    codes: int = 32
+    """Values of a trial's initial condition, which is its code."""
+    encoder_units: int = 64
+    """Units of the encoder of initial conditions, in each direction of time."""
+    generator_units: int = 64
+    """Units of the generator."""
+    factors: int = 20
+    """Projections of the generator's state from which rates are read: the latents of a trial."""
+    controller: ControllerConfig = field(default_factory=ControllerConfig)
+    """Inputs to the generator."""
+    dropout: float = 0.05
+    """Share of the input, and of what is read out of states, that is dropped in training."""
+    coordinated_dropout: float = 0.2
+    """Share of values hidden from the encoders in training; only what was hidden teaches. 0 hides nothing."""
+    cell_clip: float = 5.0
+    """Largest absolute value of a recurrent state."""
+    prior_variance: float = 0.1
+    """Variance of the prior over initial conditions, whose mean is learned."""
+    least_variance: float = 1e-4
+    """Added to the variance of every posterior over initial conditions."""
+    kl_weight: float | None = None
+    """Weight of the divergence of initial conditions from their prior beside the loss of one bin of one neuron. Null
+    for 1 / (bins x neurons), which makes the whole an evidence lower bound: with much less, as is usual where only
+    inference matters, codes leave the prior, and what is sampled from it is no trial."""
+    l2: L2Config = field(default_factory=L2Config)
+    """Penalties on recurrent weights."""
+    ramp_start: int = 0
+    """Step after which the weights of divergence and penalties begin to rise."""
+    ramp_steps: int = 500
+    """Steps over which they rise."""
+    posterior_samples: int = 16
+    """Samples of the posterior over which inferred rates and factors are averaged; 0 takes what follows from its
+    mean."""
+    training: StageConfig = field(
+        default_factory=lambda: StageConfig(
+            steps=2000, batch_size=64, learning_rate=5e-3, weight_decay=0.0, clip=0.02, validate_every=50
+        )
+    )
+    """Optimisation."""
+
+    def __post_init__(self) -> None:
+        for name in ("codes", "encoder_units", "generator_units", "factors"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least 1.")
+        for name in ("ramp_start", "ramp_steps", "posterior_samples"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must not be negative.")
+        for name in ("dropout", "coordinated_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must lie in [0, 1).")
+        for name in ("cell_clip", "prior_variance", "least_variance"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be positive.")
+        refuse_negative("kl_weight", self.kl_weight)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Signals that the model reads and generates."""
+        return () if self.activity == COUNTS else (self.activity,)
+
+    def ramp(self, step: int) -> float:
+        """Share of their weights that divergence and penalties have at a training step, counted from 1.
+
+        Example:
+            >>> config = LFADSConfig(ramp_steps=80)
+            >>> [round(config.ramp(step), 4) for step in (1, 40, 80, 81, 500)]
+            [0.0123, 0.4938, 0.9877, 1.0, 1.0]
+        """
+        return min(1.0, max(0.0, (step - self.ramp_start) / (self.ramp_steps + 1)))
+
+
+def refuse_negative(name: str, weight: float | None) -> None:
+    """Refuse a weight below zero.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    if weight is not None and not weight >= 0:
+        raise ConfigError(f"{name} is {weight}, but must not be negative.")

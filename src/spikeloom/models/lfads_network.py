@@ -1,0 +1,258 @@
+"""What LFADS trains: encoders, generator, perhaps a controller, and the priors over what these infer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from spikeloom.batch import Batch, mask_of
+from spikeloom.models.activity import COUNTS
+from spikeloom.models.lfads_config import LFADSConfig
+from spikeloom.nets.lfads import Controller, ControllerEncoder, Generator, InitialEncoder, Posterior
+from spikeloom.observation.poisson import Poisson
+from spikeloom.priors.initial import AutoregressivePrior, InitialPrior
+
+Units = Float[Tensor, "trial time unit"]
+Factors = Float[Tensor, "trial time factor"]
+Codes = Float[Tensor, "trial code"]
+Inputs = Float[Tensor, "trial time input"]
+Lengths = Int[Tensor, "trial"]
+
+LARGEST_LOG_RATE = 10.0
+"""Spikes per bin that nobody records; keeps exponentials of an untrained network finite."""
+EXPECTED_DRAWS = 16
+"""Inputs over which the activity that is expected of a code is averaged."""
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """Trials and what was inferred of them.
+
+    Attributes:
+        codes: Posterior of initial conditions.
+        inputs: Posterior of the generator's inputs; None without a controller.
+        factors: Factors of every bin.
+        outputs: Log-rates, or z-scored activity.
+    """
+
+    codes: Posterior
+    inputs: Posterior | None
+    factors: Factors
+    outputs: Units
+
+
+class LFADSNetwork(nn.Module):
+    """Latent factor analysis via dynamical systems (Pandarinath et al. 2018, Methods).
+
+    The ramps of the loss go by a counter among the buffers, which every loss in training moves by one: it is saved with
+    the weights, so a resumed training goes on at the weights it would have had.
+
+    Args:
+        units: Neurons, or columns of the signal.
+        config: The model's configuration.
+        entries: Bins of a typical trial times units, from which the weight of an evidence lower bound follows.
+        mean_counts: Mean count per bin of each neuron, with which rates start.
+    """
+
+    steps: Tensor
+
+    def __init__(
+        self, units: int, config: LFADSConfig, entries: float, mean_counts: Float[Tensor, "neuron"] | None = None
+    ):
+        super().__init__()
+        self.config, self.entries = config, entries
+        clip, dropout, sizes = config.cell_clip, config.dropout, config.controller
+        self.encoder = InitialEncoder(units, config.codes, config.encoder_units, dropout, clip, config.least_variance)
+        self.generator = Generator(
+            units, config.codes, config.generator_units, config.factors, sizes.inputs, dropout, clip
+        )
+        self.prior = InitialPrior(config.codes, config.prior_variance)
+        self.controller_encoder: ControllerEncoder | None = None
+        self.controller: Controller | None = None
+        self.inputs_prior: AutoregressivePrior | None = None
+        if sizes.inputs:
+            shown = 2 * sizes.encoder_units
+            self.controller_encoder = ControllerEncoder(units, sizes.encoder_units, sizes.lag, clip)
+            self.controller = Controller(shown, config.factors, sizes.units, sizes.inputs, dropout, clip)
+            self.inputs_prior = AutoregressivePrior(sizes.inputs, sizes.tau_bins, sizes.noise_variance)
+        self.dropout = nn.Dropout(dropout)
+        self.observation = Poisson()
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        if mean_counts is not None:
+            self.generator.read_out.bias.data.copy_(mean_counts.clamp(min=1e-4).log())
+
+    # -- inference and generation --------------------------------------------------------------------------------
+
+    def encode(self, x: Units, lengths: Lengths) -> Posterior:
+        """The posterior of each trial's initial condition."""
+        return self.encoder(x, lengths)
+
+    def unroll(self, x: Units, lengths: Lengths, generator: torch.Generator | None) -> Unrolled:
+        """Infer trials, with one sample of the posterior, or its mean where there is no generator."""
+        posterior = self.encode(x, lengths)
+        return self._unrolled(posterior, self._shown(x, lengths), x.shape[1], generator)
+
+    def averaged(self, x: Units, lengths: Lengths, samples: int, generator: torch.Generator) -> tuple[Factors, Units]:
+        """Factors and activity of trials, means over samples of the posterior; or at its mean, for no samples.
+
+        What is averaged are rates, not their logarithms. One sample is unrolled at a time, so memory does not grow.
+        """
+        posterior, shown = self.encode(x, lengths), self._shown(x, lengths)
+        made = self._unrolled(posterior, shown, x.shape[1], generator if samples else None)
+        factors, activity = made.factors, self.activity(made.outputs)
+        for _ in range(1, samples):
+            made = self._unrolled(posterior, shown, x.shape[1], generator)
+            factors, activity = factors + made.factors, activity + self.activity(made.outputs)
+        return factors / max(samples, 1), activity / max(samples, 1)
+
+    def generate(self, codes: Codes, lengths: Lengths, generator: torch.Generator) -> tuple[Factors, Units]:
+        """Factors and activity of new trials that begin at given codes, with inputs drawn from their prior."""
+        n_bins = int(lengths.max())
+        inputs = None if self.inputs_prior is None else self.inputs_prior.draw(len(codes), n_bins, generator)
+        factors, outputs = self.generator(codes, n_bins, inputs)
+        mask = mask_of(lengths, n_bins)
+        return factors * mask, self.activity(outputs) * mask
+
+    def expected(self, codes: Codes, lengths: Lengths, generator: torch.Generator) -> Units:
+        """Mean activity of each code; only a model with a controller has anything to average over."""
+        draws = 1 if self.inputs_prior is None else EXPECTED_DRAWS
+        return torch.stack([self.generate(codes, lengths, generator)[1] for _ in range(draws)]).mean(0)
+
+    def activity(self, outputs: Units) -> Units:
+        """Rates of log-rates; a signal's z-scores as they are."""
+        return outputs.clamp(max=LARGEST_LOG_RATE).exp() if self.config.activity == COUNTS else outputs
+
+    def _shown(self, x: Units, lengths: Lengths) -> Units | None:
+        return None if self.controller_encoder is None else self.controller_encoder(x, lengths)
+
+    def _unrolled(
+        self, posterior: Posterior, shown: Units | None, n_bins: int, generator: torch.Generator | None
+    ) -> Unrolled:
+        codes = posterior.draw(generator)
+        if shown is None:
+            return Unrolled(posterior, None, *self.generator(codes, n_bins))
+        assert self.controller is not None
+        factors, outputs, inputs = self.generator.controlled(codes, shown, self.controller, generator)
+        return Unrolled(posterior, inputs, factors, outputs)
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
+        """Misfit per (trial, bin, neuron), divergences from the priors, and penalties.
+
+        In training, divergences and penalties rise by the ramp. In evaluation divergences have their final weights and
+        there are no penalties, so that validation losses of all steps compare.
+        """
+        with torch.autocast(batch.lengths.device.type, enabled=False):
+            if not self.training:
+                made, misfit = self._fitted(batch, generator, 0.0)
+                return misfit + self._divergence(made, batch, generator)
+            self.steps += 1
+            made, misfit = self._fitted(batch, generator, self.config.coordinated_dropout)
+            ramp = self.config.ramp(int(self.steps))
+            return misfit + ramp * (self._divergence(made, batch, generator) + self.penalty())
+
+    def _fitted(
+        self, batch: Batch, generator: torch.Generator, hidden_share: float
+    ) -> tuple[Unrolled, Float[Tensor, ""]]:
+        """Inferred trials of which a share of values was hidden, and their misfit."""
+        x, mask = activity_in(batch), batch.mask
+        kept = None
+        shown = x
+        if hidden_share:
+            kept = torch.rand(x.shape, generator=generator, device=x.device) >= hidden_share
+            shown = x * kept / (1 - hidden_share)
+        made = self.unroll(self.dropout(shown), batch.lengths, generator)
+        each = self.misfit(batch, made.outputs)
+        if kept is not None:
+            each = only_hidden(each, kept)
+        total = each.sum() if mask is None else (each * mask).sum()
+        return made, total / (x.numel() if mask is None else mask.sum() * x.shape[2])
+
+    def misfit(self, batch: Batch, outputs: Units) -> Units:
+        """Negative log-likelihood of each count, or squared error of each z-score."""
+        if batch.signal is not None:
+            return (batch.signal - outputs).square()
+        assert batch.counts is not None
+        return self.observation.nll(batch.counts, self.activity(outputs))
+
+    def _divergence(self, made: Unrolled, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
+        """Weighted divergences from the priors, mean over trials."""
+        total = self.kl_weight * self.prior.kl(made.codes).sum(1).mean()
+        if made.inputs is None or self.inputs_prior is None:
+            return total
+        return total + self.inputs_kl_weight * self.inputs_prior.kl(made.inputs, generator, batch.mask).mean()
+
+    def penalty(self) -> Float[Tensor, ""]:
+        """Half the squared recurrent weights, each weighted, over the number of entries that have any weight."""
+        networks = [
+            (self.config.l2.generator, self.generator.cell),
+            (self.config.l2.encoder, self.encoder.recurrent),
+        ]
+        if self.controller is not None and self.controller_encoder is not None:
+            networks.append((self.config.l2.controller, self.controller.cell))
+            networks.append((self.config.l2.controller_encoder, self.controller_encoder.recurrent))
+        total, entries = self.generator.to_factors.new_zeros(()), 0
+        for weight, network in networks:
+            if weight:
+                total = total + weight * 0.5 * network.recurrent_square()
+                entries += network.recurrent_entries
+        return total / max(entries, 1)
+
+    # -- what is told --------------------------------------------------------------------------------------------
+
+    @property
+    def kl_weight(self) -> float:
+        """Weight of the divergence of initial conditions beside the misfit of one value."""
+        return 1 / self.entries if self.config.kl_weight is None else self.config.kl_weight
+
+    @property
+    def inputs_kl_weight(self) -> float:
+        """Weight of the divergence of inputs beside the misfit of one value."""
+        weight = self.config.controller.kl_weight
+        return 1 / self.entries if weight is None else weight
+
+    @property
+    def effective_beta(self) -> float:
+        """How the divergence of initial conditions weighs against a trial's whole misfit; 1 for an evidence bound."""
+        return self.kl_weight * self.entries
+
+    def diagnostics(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
+        """Misfit, divergences in nats a trial with their effective weights, and whether codes are where samples start.
+
+        "code_spread" is the root mean square of codes about the mean of the prior over the prior's s.d.: 1 where
+        samples of all posteriors together are as far out as the prior, large where codes have left it.
+        """
+        made, misfit = self._fitted(batch, generator, 0.0)
+        away = made.codes.draw(generator) - self.prior.mean
+        told = {
+            "misfit": float(misfit),
+            "kl": float(self.prior.kl(made.codes).sum(1).mean()),
+            "effective_beta": self.effective_beta,
+            "code_spread": float((away.square().mean() / self.prior.variance).sqrt()),
+            "ramp": self.config.ramp(int(self.steps)),
+        }
+        if made.inputs is not None and self.inputs_prior is not None:
+            told["inputs_kl"] = float(self.inputs_prior.kl(made.inputs, generator, batch.mask).mean())
+            told["inputs_effective_beta"] = self.inputs_kl_weight * self.entries
+            told["inputs_tau"] = float(self.inputs_prior.log_tau.exp().mean())
+        return told
+
+
+def activity_in(batch: Batch) -> Units:
+    """What the encoders read: the signal, or counts."""
+    if batch.signal is not None:
+        return batch.signal
+    assert batch.counts is not None
+    return batch.counts.float()
+
+
+def only_hidden(loss: Units, kept: Bool[Tensor, "trial time unit"]) -> Units:
+    """A loss as large as it is, through which gradients pass only where the value was hidden from the encoder.
+
+    Coordinated dropout (Keshtkaran and Pandarinath 2019): what a network was shown it could only copy.
+    """
+    return torch.where(kept, loss.detach(), loss)

@@ -1,0 +1,196 @@
+"""The networks of LFADS: what is inferred of a trial's initial condition and inputs, and the generator they drive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from spikeloom.nets.clipped_gru import BidirectionalClippedGRU, ClippedGRU, Lengths, Sequence, States
+
+Codes = Float[Tensor, "trial code"]
+Inputs = Float[Tensor, "trial time input"]
+Factors = Float[Tensor, "trial time factor"]
+Outputs = Float[Tensor, "trial time unit"]
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Independent normal distributions.
+
+    Attributes:
+        mean: Means.
+        std: Standard deviations.
+    """
+
+    mean: Float[Tensor, "..."]
+    std: Float[Tensor, "..."]
+
+    def draw(self, generator: torch.Generator | None) -> Float[Tensor, "..."]:
+        """A sample through which gradients pass; the mean where there is no generator."""
+        if generator is None:
+            return self.mean
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
+        return self.mean + self.std * noise
+
+    def log_density(self, values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Logarithm of the density of each value."""
+        return torch.distributions.Normal(self.mean, self.std).log_prob(values)
+
+
+def linear(size: int, out: int, bias: bool = True) -> nn.Linear:
+    """A linear map with weights of variance 1 / size and no bias at first."""
+    made = nn.Linear(size, out, bias)
+    nn.init.normal_(made.weight, std=size**-0.5)
+    if bias:
+        nn.init.zeros_(made.bias)
+    return made
+
+
+class InitialEncoder(nn.Module):
+    """A trial to the distribution of its initial condition.
+
+    Args:
+        size: Channels of the input.
+        codes: Values of an initial condition.
+        hidden: Units of each direction.
+        dropout: Share of the summary that is dropped in training.
+        clip: Largest absolute value of a state.
+        least_variance: What is added to the variance, so that no posterior shrinks to a point.
+    """
+
+    def __init__(self, size: int, codes: int, hidden: int, dropout: float, clip: float, least_variance: float):
+        super().__init__()
+        self.least_variance = least_variance
+        self.recurrent = BidirectionalClippedGRU(size, hidden, clip)
+        self.dropout = nn.Dropout(dropout)
+        self.mean, self.log_variance = linear(2 * hidden, codes), linear(2 * hidden, codes)
+
+    def forward(self, x: Sequence, lengths: Lengths) -> Posterior:
+        """The posterior of each trial."""
+        summary = self.dropout(self.recurrent(x, lengths)[2])
+        return Posterior(self.mean(summary), (self.log_variance(summary).exp() + self.least_variance).sqrt())
+
+
+class ControllerEncoder(nn.Module):
+    """What the controller is shown in a bin: the trial before it, and the trial after it, each ``lag`` bins away.
+
+    Args:
+        size: Channels of the input.
+        hidden: Units of each direction.
+        lag: Bins on either side that are not seen.
+        clip: Largest absolute value of a state.
+    """
+
+    def __init__(self, size: int, hidden: int, lag: int, clip: float):
+        super().__init__()
+        self.lag = lag
+        self.recurrent = BidirectionalClippedGRU(size, hidden, clip)
+
+    def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
+        """Both directions side by side; zeros where nothing is left to see."""
+        n_bins, lag = x.shape[1], self.lag
+        forth, back, _ = self.recurrent(x, lengths)
+        valid = torch.arange(n_bins, device=x.device) < lengths[:, None]
+        past = F.pad(forth, (0, 0, lag, 0))[:, :n_bins]
+        future = F.pad(back * valid[..., None], (0, 0, 0, lag))[:, lag:]
+        return torch.cat([past, future], dim=2)
+
+
+class Controller(nn.Module):
+    """What turns the factors so far, and the trial around a bin, into the distribution of the generator's input.
+
+    Args:
+        shown: Channels of what ``ControllerEncoder`` shows.
+        factors: Number of factors.
+        hidden: Units.
+        outputs: Inputs of the generator.
+        dropout: Share of what it reads that is dropped in training.
+        clip: Largest absolute value of a state.
+    """
+
+    def __init__(self, shown: int, factors: int, hidden: int, outputs: int, dropout: float, clip: float):
+        super().__init__()
+        self.shown = shown
+        self.cell = ClippedGRU(shown + factors, hidden, clip)
+        self.initial = nn.Parameter(torch.zeros(hidden))
+        self.dropout = nn.Dropout(dropout)
+        self.mean, self.log_variance = linear(hidden, outputs), linear(hidden, outputs)
+
+    def of_trial(self, shown: Sequence) -> Float[Tensor, "trial time triple"]:
+        """What the trial adds to the cell, for all bins at once."""
+        return self.dropout(shown) @ self.cell.read_in[: self.shown] + self.cell.bias
+
+    def step(
+        self, of_trial: Float[Tensor, "trial triple"], factors: Float[Tensor, "trial factor"], state: Tensor
+    ) -> tuple[Posterior, Tensor]:
+        """The input of a bin, and the next state."""
+        inputs = of_trial + self.dropout(factors) @ self.cell.read_in[self.shown :]
+        state = self.cell.step(inputs, state)
+        return Posterior(self.mean(state), (self.log_variance(state) / 2).exp()), state
+
+
+class Generator(nn.Module):
+    """An initial condition, and perhaps inputs, to factors and to what is read out of them.
+
+    Factors are projections of the generator's states on unit vectors: rows of the matrix are normalised at every use,
+    so that their size means something.
+
+    Args:
+        units: Units that are read out.
+        codes: Values of an initial condition.
+        hidden: Units of the generator.
+        factors: Number of factors.
+        inputs: Inputs from a controller; 0 for none.
+        dropout: Share of the states that is dropped before they are read, in training; the recurrence itself is not.
+        clip: Largest absolute value of a state.
+    """
+
+    def __init__(
+        self, units: int, codes: int, hidden: int, factors: int, inputs: int, dropout: float, clip: float
+    ) -> None:
+        super().__init__()
+        self.from_code = linear(codes, hidden)
+        self.cell = ClippedGRU(inputs, hidden, clip)
+        self.dropout = nn.Dropout(dropout)
+        self.to_factors = nn.Parameter(torch.randn(factors, hidden) / hidden**0.5)
+        self.read_out = linear(factors, units)
+
+    def factors(self, states: Float[Tensor, "... hidden"]) -> Float[Tensor, "... factor"]:
+        """Projections of states."""
+        return F.linear(self.dropout(states), F.normalize(self.to_factors, dim=1))
+
+    def forward(self, codes: Codes, n_bins: int, inputs: Inputs | None = None) -> tuple[Factors, Outputs]:
+        """Factors and outputs of as many bins as are asked for."""
+        states: States = self.cell(inputs, self.from_code(codes), n_bins)
+        factors = self.factors(states)
+        return factors, self.read_out(factors)
+
+    def controlled(
+        self, codes: Codes, shown: Sequence, controller: Controller, generator: torch.Generator | None
+    ) -> tuple[Factors, Outputs, Posterior]:
+        """Factors and outputs when a controller, shown a trial, infers the inputs; and these inputs.
+
+        Args:
+            codes: Initial conditions.
+            shown: What ``ControllerEncoder`` found in the trials.
+            controller: The controller.
+            generator: Draws the inputs; their means are taken without.
+        """
+        state = self.from_code(codes)
+        held = controller.initial.expand(len(codes), -1)
+        factors, of_trial = self.factors(state), controller.of_trial(shown)
+        all_factors: list[Tensor] = []
+        inputs: list[Posterior] = []
+        for t in range(shown.shape[1]):
+            found, held = controller.step(of_trial[:, t], factors, held)
+            state = self.cell.step(self.cell.inputs(found.draw(generator)), state)
+            factors = self.factors(state)
+            all_factors.append(factors)
+            inputs.append(found)
+        stacked = torch.stack(all_factors, dim=1)
+        posterior = Posterior(torch.stack([p.mean for p in inputs], dim=1), torch.stack([p.std for p in inputs], dim=1))
+        return stacked, self.read_out(stacked), posterior
