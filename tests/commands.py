@@ -37,6 +37,15 @@ TINY_GNOCCHI = {
     "diffusion.sampling_steps": 3,
 }
 TINY_CODES = {"encoder.hidden": 6, "codes": 2, "decoder.hidden": 8}
+TINY_LFADS = {
+    "codes": 3,
+    "encoder_units": 6,
+    "generator_units": 7,
+    "factors": 4,
+    "controller.encoder_units": 5,
+    "controller.units": 6,
+    "posterior_samples": 2,
+}
 
 
 def tiny(*prefixes, sizes=TINY):
@@ -49,6 +58,8 @@ def tiny_of(preset):
     kind = preset.split("-")[0]
     if kind in ("gnocchi", "code"):
         return tiny(sizes=TINY_GNOCCHI if kind == "gnocchi" else TINY_CODES)
+    if kind == "lfads":
+        return tiny(sizes=TINY_LFADS)
     return tiny("autoencoder") + {"gaussian": [], "eag": tiny(sizes=TINY_EAG)}.get(kind, tiny("prior"))
 
 

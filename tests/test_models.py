@@ -20,6 +20,8 @@ from spikeloom.models.eag import EAG, EAGConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
 from spikeloom.models.gnocchi import GNOCCHI, GNOCCHIConfig
 from spikeloom.models.ldns import LDNS, LDNSConfig
+from spikeloom.models.lfads import LFADS
+from spikeloom.models.lfads_config import ControllerConfig, LFADSConfig
 from spikeloom.priors.code_diffusion import CodeDiffusionConfig
 from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.priors.energy import EnergyConfig
@@ -89,6 +91,10 @@ PUBLISHED_GNOCCHI = GNOCCHIConfig(
     ),
 )
 
+SMALL_LFADS = LFADSConfig(
+    codes=2, encoder_units=6, generator_units=7, factors=3, ramp_steps=1, posterior_samples=2, training=FEW
+)
+
 MODELS = {
     "eag": (EAG, EAGConfig(SMALL_AUTOENCODER, SMALL_GENERATOR, FEW, dataclasses.replace(FEW, ema=0.99))),
     "eag-published": (EAG, PUBLISHED_EAG),
@@ -97,6 +103,11 @@ MODELS = {
     "code-autoencoder": (CodeAutoencoder, CodeAutoencoderConfig(**SMALL_CODES, decoder=CodeDecoderConfig(hidden=8))),
     "ldns": (LDNS, SMALL_LDNS),
     "ldns-published": (LDNS, PUBLISHED_LDNS),
+    "lfads": (LFADS, SMALL_LFADS),
+    "lfads-controlled": (
+        LFADS,
+        dataclasses.replace(SMALL_LFADS, controller=ControllerConfig(inputs=2, encoder_units=4, units=5)),
+    ),
     "gaussian": (GaussianLatents, GaussianConfig(SMALL_AUTOENCODER, FEW)),
     "toy-two-stage": (TwoStage, TwoStageConfig(autoencoder_training=FEW)),
     "toy-one-stage": (OneStage, OneStageConfig(training=FEW)),
@@ -139,7 +150,8 @@ class TestContract:
         model = cls.make(data, config).fit(data)
         latents, rates = model.encode(data), model.rates(data)
         of_bins = data.counts.shape[:2]
-        assert latents.shape == (data.n_trials, model.code_size) if model.code_size else latents.shape[:2] == of_bins
+        assert latents.shape == (data.n_trials, model.code_size) or latents.shape[:2] == of_bins
+        assert not model.code_size or model.codes(data).shape == (data.n_trials, model.code_size)
         assert rates.shape == data.counts.shape
         assert (rates[data.valid] >= 0).all()
         assert rates[data.valid].mean() > 0
@@ -155,7 +167,7 @@ class TestContract:
         assert set(sample.lengths) <= set(data.split("train").lengths)
         pd.testing.assert_frame_equal(sample.neurons, data.neurons)
         assert sample.rates is not None
-        assert (sample.latents is None) == bool(model.code_size)
+        assert (sample.latents is None) == (model.encode(data).ndim == 2)
         if model.code_size:
             assert codes_in(sample).shape == (6, model.code_size)
         assert sample.provenance["generated_by"] == cls.name

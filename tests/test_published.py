@@ -58,7 +58,7 @@ def model_of(name: str) -> LDNS:
 
 
 def test_every_published_preset_is_here():
-    assert {*RECORDINGS, "eag-paper", "gnocchi-paper"} == set(presets()) - {
+    assert {*RECORDINGS, "eag-paper", "gnocchi-paper", "lfads-paper", "lfads-controller"} == set(presets()) - {
         "code-autoencoder",
         "gnocchi",
         "gaussian",
@@ -67,6 +67,7 @@ def test_every_published_preset_is_here():
         "ldns-small",
         "eag",
         "eag-demo",
+        "lfads",
     }
 
 

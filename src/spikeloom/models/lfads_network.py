@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from spikeloom.batch import Batch, mask_of
 from spikeloom.models.activity import COUNTS
 from spikeloom.models.lfads_config import LFADSConfig
-from spikeloom.nets.lfads import Controller, ControllerEncoder, Generator, InitialEncoder, Posterior
+from spikeloom.nets.lfads import Controller, ControllerEncoder, Generator, InitialEncoder, Posterior, Shown
 from spikeloom.observation.poisson import Poisson
 from spikeloom.priors.initial import AutoregressivePrior, InitialPrior
 
@@ -125,11 +125,11 @@ class LFADSNetwork(nn.Module):
         """Rates of log-rates; a signal's z-scores as they are."""
         return outputs.clamp(max=LARGEST_LOG_RATE).exp() if self.config.activity == COUNTS else outputs
 
-    def _shown(self, x: Units, lengths: Lengths) -> Units | None:
+    def _shown(self, x: Units, lengths: Lengths) -> Shown | None:
         return None if self.controller_encoder is None else self.controller_encoder(x, lengths)
 
     def _unrolled(
-        self, posterior: Posterior, shown: Units | None, n_bins: int, generator: torch.Generator | None
+        self, posterior: Posterior, shown: Shown | None, n_bins: int, generator: torch.Generator | None
     ) -> Unrolled:
         codes = posterior.draw(generator)
         if shown is None:

@@ -15,6 +15,7 @@ Codes = Float[Tensor, "trial code"]
 Inputs = Float[Tensor, "trial time input"]
 Factors = Float[Tensor, "trial time factor"]
 Outputs = Float[Tensor, "trial time unit"]
+Shown = Float[Tensor, "trial time shown"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class ControllerEncoder(nn.Module):
         self.lag = lag
         self.recurrent = BidirectionalClippedGRU(size, hidden, clip)
 
-    def forward(self, x: Sequence, lengths: Lengths) -> Sequence:
+    def forward(self, x: Sequence, lengths: Lengths) -> Shown:
         """Both directions side by side; zeros where nothing is left to see."""
         n_bins, lag = x.shape[1], self.lag
         forth, back, _ = self.recurrent(x, lengths)
@@ -120,7 +121,7 @@ class Controller(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.mean, self.log_variance = linear(hidden, outputs), linear(hidden, outputs)
 
-    def of_trial(self, shown: Sequence) -> Float[Tensor, "trial time triple"]:
+    def of_trial(self, shown: Shown) -> Float[Tensor, "trial time triple"]:
         """What the trial adds to the cell, for all bins at once."""
         return self.dropout(shown) @ self.cell.read_in[: self.shown] + self.cell.bias
 
@@ -170,7 +171,7 @@ class Generator(nn.Module):
         return factors, self.read_out(factors)
 
     def controlled(
-        self, codes: Codes, shown: Sequence, controller: Controller, generator: torch.Generator | None
+        self, codes: Codes, shown: Shown, controller: Controller, generator: torch.Generator | None
     ) -> tuple[Factors, Outputs, Posterior]:
         """Factors and outputs when a controller, shown a trial, infers the inputs; and these inputs.
 
