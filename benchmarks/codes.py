@@ -8,7 +8,7 @@ its terminal noise repaired. Every variant learns the `activity` of `reaching-ri
 
 * draw, others: median R2 over units of a trial drawn for a trial's own code, and for another trial's;
 * expected: the same of the mean activity of its own code;
-* spread: s.d. of unconditional samples over that of training trials, mean over the leading ten principal components;
+* spread: s.d. of unconditional samples over that of test trials, mean over the leading ten principal components;
 * start, target: R2 of linear read-outs of codes in ten folds of the training trials, mean of x and y;
 * jump: mean step of positions decoded from drawn activity, from bin to bin, over that of recorded activity; 1 is right;
 * mmd, code s.d.: distance of codes from the standard normal, and their least s.d.
@@ -91,7 +91,7 @@ def judged(model: GNOCCHI, data: SpikeData) -> dict[str, float]:
         "draw": draw,
         "others": r2(np.roll(own, 1, axis=0))[0],
         "expected": float(np.median(unit_r2(real, expected))),
-        "spread": float(model.spread_ratio(model._batch(train)).mean()),
+        "spread": model.spread(data),
         "start": float(read[:2].mean()),
         "target": float(read[2:].mean()),
         "jump": float(steps[0] / steps[1]),

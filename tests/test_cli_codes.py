@@ -75,7 +75,7 @@ class TestNavigate:
         words = ["navigate", run, run, "--along", "target_x", "--out", str(out), "--anchors", "2", "--draws", "2"]
         assert main([*words, "--amounts", "-1", "0", "1"]) == 0
         said = capsys.readouterr().out
-        assert "target_x: read from held-out codes with R2" in said
+        assert "target_x: read from codes with R2" in said
         assert "m as intended" in said
         assert {p.name for p in out.iterdir()} == {"samples.npz", "walk.csv", "walk.png", "axes.png"}
         table = pd.read_csv(out / "walk.csv")

@@ -1,12 +1,14 @@
 """Models with codes: what they learn on reaches whose truth is known, activity and its rates, warnings, navigation."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from spikeloom.batch import Batch
 from spikeloom.data.codes import codes_in, with_codes
 from spikeloom.data.files import load, save
 from spikeloom.data.smoothing import SMOOTHED, smoothed_counts
@@ -102,7 +104,7 @@ class TestScience:
         np.testing.assert_allclose(np.cov(drawn.T), np.eye(2), atol=0.04)
 
     def test_unconditional_samples_are_as_wide_as_the_data(self, data, trained):
-        ratio = trained.spread_ratio(trained._batch(data.split("train")))
+        ratio = trained.spread_ratio(trained._batch(data.split("train")), trained._batch(data.split("test")))
         assert 0.6 < float(ratio[:2].min()) < float(ratio[:2].max()) < 1.5
 
     def test_counts_have_the_rates_they_are_said_to_have(self, trained):
@@ -149,6 +151,13 @@ class TestActivity:
         activity.prepare(data)
         inferred = activity.rates(activity.normalised(data.signals["activity"].values)).numpy()
         assert np.abs(np.log(inferred / data.rates)).mean() < 0.12
+
+    def test_generated_activity_makes_no_rate_explode(self, data):
+        activity = Activity("activity", N_UNITS, 0.08)
+        activity.prepare(data)
+        recorded = activity.rates(activity.normalised(data.signals["activity"].values)).amax((0, 1))
+        wild = activity.rates(torch.full((1, 1, N_UNITS), 50.0))[0, 0]
+        assert bool((wild <= recorded * np.exp(2.0) * 1.001).all())
 
     def test_log_linear_is_poisson_regression(self):
         from sklearn.linear_model import PoissonRegressor
@@ -213,9 +222,11 @@ class TestCodes:
             with_codes(sample, np.zeros((2, 2)))
 
     def test_codes_that_do_not_fit_are_refused(self, data, trained):
-        for codes in (np.zeros((3, 4)), np.zeros((2, 2)), np.full((3, 2), np.nan)):
-            with pytest.raises(DataError, match="3 trials need 3 codes of 2 finite values"):
+        for codes in (np.zeros((3, 4)), np.zeros((2, 2))):
+            with pytest.raises(DataError, match="3 trials need 3 codes of 2 values"):
                 trained.sample(3, codes=codes)
+        with pytest.raises(DataError, match="the code of trial 1 is"):
+            trained.sample(2, codes=np.array([[0.0, 0.0], [0.0, np.nan]]))
         with pytest.raises(ConfigError, match="no option 'guidance'"):
             trained.sample(3, guidance=2.0)
         with pytest.raises(ConfigError, match="no codes to draw trials for"):
@@ -230,6 +241,26 @@ class TestCodes:
             model.fit(data)
         told = model.network.diagnostics(model._batch(data.split("val")), torch.Generator().manual_seed(0))
         assert abs(told["code_r2"] - told["shuffled_code_r2"]) < 0.1
+
+    def test_silent_units_and_single_trials_spoil_no_guard(self, data):
+        """Units that never vary are left out of R2; with one validation trial there is no other code to compare with."""
+        model = GNOCCHI.make(data, BRIEF)
+        batch = model._batch(data.split("val"))
+        still = batch.signal.clone()
+        still[..., :6] = 0.3
+        told = model.network.diagnostics(dataclasses.replace(batch, signal=still), torch.Generator().manual_seed(0))
+        assert told["code_r2"] > -5
+        assert "code_r2" not in model.network.diagnostics(batch[:1], torch.Generator().manual_seed(0))
+        assert torch.isnan(model.spread_ratio(batch, batch[:1])).all()
+
+    def test_a_perfect_generator_is_said_to_be_as_wide_as_the_data(self, data):
+        """Components of some trials, s.d. of others: fresh trials of the same law have a ratio around 1."""
+        model = GNOCCHI.make(data, BRIEF)
+        noise = [torch.randn(n, N_BINS, N_UNITS, generator=torch.Generator().manual_seed(n)) for n in (60, 61, 128)]
+        lengths = [torch.full((len(x),), N_BINS) for x in noise]
+        learned, judged = (Batch(n, False, signal=x) for n, x in zip(lengths[:2], noise[:2], strict=True))
+        model.network.draw = lambda codes, lengths, generator, **options: noise[2]
+        assert float(model.spread_ratio(learned, judged).mean()) == pytest.approx(1, abs=0.1)
 
     def test_a_trained_one_is_not(self, data, recwarn):
         GNOCCHI.make(data, SMALL).fit(data)
@@ -306,6 +337,45 @@ class TestNavigation:
         moved = latents[1] - latents[0]
         np.testing.assert_allclose(moved, np.broadcast_to(moved[:1], moved.shape), atol=1e-4)
         np.testing.assert_allclose(latents.mean(1), codes_in(walk.sample), atol=1e-4)
+
+    def test_reaches_end_where_their_own_trial_ends(self, data):
+        """Of ragged anchors, too: the padding of a shorter one is no position of its hand."""
+        ragged = dataclasses.replace(data, lengths=np.random.default_rng(0).integers(6, N_BINS + 1, data.n_trials))
+        config = dataclasses.replace(BRIEF, training=dataclasses.replace(TRAINED, steps=60))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SpikeloomWarning)
+            model = GNOCCHI.make(ragged, config).fit(ragged)
+            walk = navigate(model, ragged, "target_x", anchors=6, draws=2)
+        lengths = ragged.lengths[walk.anchors]
+        assert len(set(lengths)) > 1
+        for i, length in enumerate(lengths):
+            np.testing.assert_array_equal(walk.ends[i, :, 1], walk.decoded[i, :, length - 1])
+        assert (walk.movement.intended > 0).all()
+        np.testing.assert_allclose(walk.table().decoded_target_x[:7], walk.ends[0, :, 1, 0])
+
+    def test_an_angle_is_walked_by_its_cosine(self, data, trained):
+        turned = data.trials.assign(angle_deg=np.degrees(np.arctan2(data.trials.target_y, data.trials.target_x)))
+        told = dataclasses.replace(data, trials=turned)
+        walk = navigate(trained, told, "angle_deg_cos", draws=1)
+        assert walk.map.names == ("angle_deg_cos", "angle_deg_sin")
+        with pytest.raises(ConfigError, match="read as angle_deg_cos and angle_deg_sin; walk along one"):
+            navigate(trained, told, "angle_deg")
+        with pytest.raises(ConfigError, match="walk along one of these"):
+            navigate(trained, told, "hand_position:last")
+        assert navigate(trained, told, "target_x", ["target_y"], draws=1).map.names == ("target_y", "target_x")
+
+    def test_targets_that_are_words_or_unknown_spoil_no_report(self, data, trained):
+        from spikeloom.coded import coded
+
+        words = dataclasses.replace(data, trials=data.trials.assign(target_x="left"))
+        assert "must be a number" in coded(trained, words).missing
+        places = data.trials.target_x.where(np.arange(data.n_trials) % 9 > 0)
+        with pytest.warns(SpikeloomWarning, match="left out"):
+            some = coded(trained, dataclasses.replace(data, trials=data.trials.assign(target_x=places)))
+        assert np.isfinite(some.targets).all()
+        assert len(some.codes) == len(some.targets) == int(places.notna().sum())
+        nothing = dataclasses.replace(data, trials=data.trials[[]])
+        assert "no targets" in coded(trained, nothing).missing
 
     def test_what_cannot_be_walked(self, data, trained):
         with pytest.raises(ConfigError, match="target_z"):

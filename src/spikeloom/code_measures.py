@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -103,7 +103,7 @@ class Task:
     @cached_property
     def targets(self) -> Float[np.ndarray, "trial 2"]:
         """Where each trial went."""
-        return self.data.trials[list(TARGET)].to_numpy(dtype=np.float64)
+        return targets_of(self.data)
 
     def rows(self, *splits: str) -> Int[np.ndarray, "row"]:
         """Trials of splits of which all places are known."""
@@ -178,18 +178,6 @@ class Task:
         near = 1e-3 * float(np.ptp(self.grid, axis=0).max())
         away = np.linalg.norm(places[..., None, :] - self.grid[self.unseen], axis=-1)
         return (away < near).any(-1)
-
-
-def with_places(data: SpikeData) -> SpikeData:
-    """The recording with trial columns start_x ... target_y, also where it calls them target_pos_0 or target_pos_x."""
-    renamed = {}
-    for place in PLACES:
-        what, axis = place.split("_")
-        other = (f"{what}_{kind}_{a}" for kind in ("pos", "position") for a in (axis, str("xy".index(axis))))
-        found = next((name for name in other if name in data.trials), None)
-        if place not in data.trials and found is not None:
-            renamed[found] = place
-    return replace(data, trials=data.trials.rename(columns=renamed)) if renamed else data
 
 
 # -- one subject -----------------------------------------------------------------------------------------------------
@@ -359,14 +347,6 @@ def walk(
         made = subject.activity(np.repeat(step, draws, axis=0), lengths, seed)
         steps.append(task.decoder.decode(made.reshape(len(chosen), draws, *made.shape[1:]).mean(1)))
     return np.stack(steps, axis=1)
-
-
-def first_and_last(
-    decoded: Float[np.ndarray, "anchor step time 2"], lengths: Int[np.ndarray, "anchor"]
-) -> Float[np.ndarray, "anchor step 2 2"]:
-    """Positions in the first and in the last bin of each trial."""
-    last = decoded[np.arange(len(decoded)), :, lengths - 1]
-    return np.stack([decoded[:, :, 0], last], axis=2)
 
 
 # -- new trials ------------------------------------------------------------------------------------------------------

@@ -137,12 +137,11 @@ class ModelSubject:
         """What the network expects of each code."""
         self.model.eval()
         device = next(self.model.parameters()).device
-        generator = torch.Generator(device).manual_seed(0)
         made = np.zeros((len(codes), int(lengths.max()), self.model.recording.n_neurons))
         for start in range(0, len(codes), ENCODE_CHUNK):
             at = slice(start, start + ENCODE_CHUNK)
             told = torch.as_tensor(codes[at].astype(np.float32), device=device)
-            z = self.model.network.expected(told, torch.as_tensor(lengths[at].copy(), device=device), generator)
+            z = self.model.network.expected(told, torch.as_tensor(lengths[at].copy(), device=device))
             made[at, : z.shape[1]] = self.model.activity.restored(z).cpu().numpy()
         return made * (np.arange(made.shape[1]) < lengths[:, None])[..., None]
 

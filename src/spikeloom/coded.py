@@ -9,11 +9,11 @@ import numpy as np
 from spikeloom.data.holdout import HELDOUT
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError, SpikeloomWarning
-from spikeloom.evaluation.behaviour import behaviour_of
+from spikeloom.evaluation.behaviour import PLACES, TARGET, behaviour_of, targets_of, with_places
 from spikeloom.evaluation.code_map import MIN_R2, LinearMap
 from spikeloom.models.base import GenerativeModel
-from spikeloom.models.code import SPREAD_TRIALS, CodeModel
-from spikeloom.navigation import grid_of, navigate, target_columns
+from spikeloom.models.code import CodeModel
+from spikeloom.navigation import grid_of, navigate
 from spikeloom.report.code_panels import Coded, Walked
 
 AMOUNTS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
@@ -45,47 +45,40 @@ def coded(model: GenerativeModel, data: SpikeData, seed: int = 0) -> Coded | Non
         "valid": np.array(test.valid),
         "own": drawn[0],
         "other": drawn[1],
-        "spread": _spread(model, data),
+        "spread": model.spread(data) if isinstance(model, CodeModel) else None,
     }
-    columns = target_columns(data)
-    if columns is None:
-        return Coded(**seen, missing="the recording has no targets (columns target_x and target_y) to colour codes by.")
-    targets = data.trials[list(columns)].to_numpy(dtype=np.float64)
+    data = with_places(data)
     try:
-        code_map, walks, unit = _walked(model, data, codes, columns, seed)
+        targets = targets_of(data)
+        code_map, walks, unit = _walked(model, data, codes, seed)
     except DataError as error:
         return Coded(**seen, missing=str(error))
+    known = np.isfinite(targets).all(axis=1)
+    seen |= {"codes": codes[known], "heldout": heldout[known]}
     grid, unseen = grid_of(data)
+    targets = targets[known]
     return Coded(**seen, targets=targets, map=code_map, walks=walks, unit=unit, grid=grid, unseen=unseen)
 
 
-def _spread(model: GenerativeModel, data: SpikeData) -> float | None:
-    """S.d. of unconditional samples over that of training trials, mean over the leading principal components."""
-    if not isinstance(model, CodeModel):
-        return None
-    batch = model._batch(data.split("train"))[:SPREAD_TRIALS].to(model.activity.mean.device)
-    return float(model.spread_ratio(batch).mean())
-
-
 def _walked(
-    model: GenerativeModel, data: SpikeData, codes: np.ndarray, columns: tuple[str, str], seed: int
+    model: GenerativeModel, data: SpikeData, codes: np.ndarray, seed: int
 ) -> tuple[LinearMap, list[Walked], str]:
     """The map of start and target where they are known, and a walk along each coordinate of the target."""
-    names = [name for name in ("start_x", "start_y") if name in data.trials and columns[0] == "target_x"]
+    names = [name for name in PLACES if name in data.trials]
     train = data.split("train")
-    behaviour = behaviour_of(train, [*names, *columns])
+    behaviour = behaviour_of(train, names)
     used = codes[data.splits["train"]][behaviour.trials]
     code_map = LinearMap.fit(used, behaviour.values, behaviour.names, behaviour.units)
-    readable = all(code_map.heldout_r2[code_map.index(name)] >= MIN_R2 for name in columns)
+    readable = all(code_map.heldout_r2[code_map.index(name)] >= MIN_R2 for name in TARGET)
     amounts = [a * float(behaviour.values[:, -2:].std(axis=0).mean()) for a in AMOUNTS]
     walks: list[Walked] = []
     unit = ""
-    for name in columns if readable else ():
+    for name in TARGET if readable else ():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SpikeloomWarning)
-            walk = navigate(model, data, name, [*names, *columns], amounts=amounts, seed=seed)
+            walk = navigate(model, data, name, names, amounts=amounts, seed=seed)
         if walk.decoded is None:
             break
         unit = walk.position_unit
-        walks.append(Walked(name, walk.amounts, walk.decoded[0]))
+        walks.append(Walked(name, walk.amounts, walk.decoded[0, :, : int(walk.sample.lengths[0])]))
     return code_map, walks, unit

@@ -25,18 +25,16 @@ from spikeloom.data.holdout import HELDOUT
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError
-from spikeloom.evaluation.behaviour import Behaviour, behaviour_of
+from spikeloom.evaluation.behaviour import PLACES, Behaviour, behaviour_of, targets_of
 from spikeloom.evaluation.code_map import Direction, LinearMap, Step, medoid
-from spikeloom.evaluation.movement import PLACES, Movement, PositionDecoder, unintended_movement
+from spikeloom.evaluation.movement import Movement, PositionDecoder, first_and_last, unintended_movement
 from spikeloom.models.base import GenerativeModel
 
 STEPS = 7
 REACH = 1.5
-"""A walk goes this many s.d. of its variable to both sides, or as many steps of length one."""
+"""A walk goes this many s.d. of its variable to both sides, or twice as many steps that are not measured by effect."""
 POSITIONS = ("hand_position", "hand_pos", "cursor_position", "cursor_pos")
 """Signals that are taken for the position of the hand if none is named."""
-TARGETS = (("target_x", "target_y"), ("target_pos_0", "target_pos_1"))
-"""Trial columns that are taken for the place of the target."""
 MOST_TARGETS = 100
 """More places than this are no grid of targets."""
 ANCHOR_SEED = 11
@@ -73,7 +71,15 @@ class Walk:
         """What moved that should, and should not, where the variable is a place of the hand."""
         if self.decoded is None or self.along not in PLACES:
             return None
-        return unintended_movement(self.decoded, self.along, int(np.abs(self.amounts).argmin()))
+        return unintended_movement(self.ends, self.along, int(np.abs(self.amounts).argmin()))
+
+    @cached_property
+    def ends(self) -> Float[np.ndarray, "anchor step 2 2"]:
+        """Decoded positions in the first and in the last bin of each walk's trials, which have the anchor's length."""
+        assert self.decoded is not None
+        n_anchors, n_steps = self.decoded.shape[:2]
+        lengths = self.sample.lengths.reshape(n_anchors, n_steps, -1)[:, 0, 0]
+        return first_and_last(self.decoded, lengths)
 
     def table(self) -> pd.DataFrame:
         """A row for each step of each walk: what the map reads from its code, and where the hand starts and ends."""
@@ -83,7 +89,7 @@ class Walk:
         read = pd.DataFrame(self.map.read(codes), columns=[f"read_{n}" for n in self.map.names])
         parts = [rows, read]
         if self.decoded is not None:
-            ends = np.concatenate([self.decoded[:, :, 0], self.decoded[:, :, -1]], axis=2).reshape(len(rows), 4)
+            ends = self.ends.reshape(len(rows), 4)
             parts.append(pd.DataFrame(ends, columns=[f"decoded_{name}" for name in PLACES]))
         return pd.concat(parts, axis=1)
 
@@ -128,8 +134,13 @@ def navigate(
         raise ConfigError(f"{anchors} anchors with {draws} draws were asked for; ask for at least one of each.")
     data = with_default_splits(data)
     names = list(variables) if variables else _usual(data, along)
+    if variables and along in data.trials and along not in names:
+        names.append(along)
     train = data.split("train")
     behaviour = behaviour_of(train, names)
+    if along not in behaviour.names:
+        raise ConfigError(f"'{along}' is read as {' and '.join(behaviour.names)}; walk along one of these.")
+    position = _position(data, position)
     code_map = LinearMap.fit(model.codes(train)[behaviour.trials], behaviour.values, behaviour.names, behaviour.units)
     variable = code_map.index(along)
     steps = _amounts(amounts, step, behaviour, variable)
@@ -153,9 +164,10 @@ def navigate(
         trials=pd.concat([pd.DataFrame(told), sample.trials], axis=1),
         provenance={**sample.provenance, "walked_along": along, "step": step, "direction": direction},
     )
-    decoder, unit, r2 = _position_decoder(model, data, position)
-    decoded = None
-    if decoder is not None:
+    decoded, unit, r2 = None, "", ()
+    if position is not None:
+        decoder, r2 = _position_decoder(model, data, position)
+        unit = data.signals[position].unit
         activity = model.activity_of(sample).reshape(len(chosen), len(steps), draws, sample.n_bins, -1).mean(2)
         decoded = decoder.decode(activity)
     known = behaviour.units[variable] or (unit if along in PLACES else "")
@@ -168,18 +180,19 @@ def write_walk(walk: Walk, data: SpikeData, out: str | Path) -> None:
     from spikeloom.report.code_figures import draw_axes_cosines, draw_navigation
 
     out = Path(out)
-    figures = {}
-    if walk.decoded is not None:
-        targets, heldout = grid_of(data)
-        figures["walk.png"] = draw_navigation(
-            walk.decoded[:1], [walk.along], walk.amounts, targets, heldout, walk.position_unit, _label(walk)
-        )
-    if len(walk.map.names) > 1:
-        figures["axes.png"] = draw_axes_cosines(walk.map)
     out.mkdir(parents=True, exist_ok=True)
     save(walk.sample, out / "samples.npz")
     with atomic(out / "walk.csv") as temporary:
         walk.table().to_csv(temporary, index=False)
+    figures = {}
+    if walk.decoded is not None:
+        targets, heldout = grid_of(data)
+        shown = walk.decoded[:1, :, : int(walk.sample.lengths[0])]
+        figures["walk.png"] = draw_navigation(
+            shown, [walk.along], walk.amounts, targets, heldout, walk.position_unit, _label(walk)
+        )
+    if len(walk.map.names) > 1:
+        figures["axes.png"] = draw_axes_cosines(walk.map)
     for name, figure in figures.items():
         with atomic(out / name) as temporary:
             figure.savefig(temporary, format="png", dpi=160)
@@ -206,32 +219,32 @@ def joined(parts: Sequence[SpikeData]) -> SpikeData:
     )
 
 
-def target_columns(data: SpikeData) -> tuple[str, str] | None:
-    """The trial columns that hold the target's coordinates."""
-    return next((pair for pair in TARGETS if set(pair) <= set(data.trials)), None)
-
-
 def grid_of(data: SpikeData) -> tuple[Float[np.ndarray, "target 2"], Bool[np.ndarray, "target"] | None]:
     """Targets of a recording, and which of them only held-out trials have; none where it has no few targets."""
-    columns = target_columns(data)
-    if columns is None:
-        return np.zeros((0, 2)), None
-    places = data.trials[list(columns)].to_numpy(dtype=np.float64)
-    targets, which = np.unique(places, axis=0, return_inverse=True)
+    nowhere = np.zeros((0, 2))
+    try:
+        places = targets_of(data)
+    except DataError:
+        return nowhere, None
+    known = np.flatnonzero(np.isfinite(places).all(axis=1))
+    targets, which = np.unique(places[known], axis=0, return_inverse=True)
     if len(targets) > MOST_TARGETS:
-        return np.zeros((0, 2)), None
+        return nowhere, None
     if HELDOUT not in data.splits:
         return targets, None
-    seen = np.setdiff1d(np.arange(data.n_trials), data.splits[HELDOUT])
+    seen = ~np.isin(known, data.splits[HELDOUT])
     return targets, ~np.isin(np.arange(len(targets)), which.reshape(-1)[seen])
 
 
 def _usual(data: SpikeData, along: str) -> list[str]:
-    """Start and target where they are known, and what is walked along."""
+    """Start and target of reaches, if one of them is walked along; what is walked along otherwise.
+
+    Start and target together say what a reach is, so that nothing could be walked along beside them.
+    """
     names = [name for name in PLACES if name in data.trials]
     angle = re.sub("_(cos|sin)$", "", along)  # an angle is read as these two
     column = angle if along not in data.trials and angle in data.trials else along
-    return names if column in names else [*names, column]
+    return names if column in names else [column]
 
 
 def _amounts(
@@ -258,20 +271,24 @@ def _anchors(model: GenerativeModel, data: SpikeData, n: int) -> Int[np.ndarray,
     return np.concatenate([[first], others[: n - 1]])
 
 
-def _position_decoder(
-    model: GenerativeModel, data: SpikeData, position: str | None
-) -> tuple[PositionDecoder | None, str, tuple[float, ...]]:
-    """A decoder of the hand fitted to recorded training trials, the unit of its positions, and its R2 on others."""
-    name = position or next((name for name in POSITIONS if name in data.signals), None)
+def _position(data: SpikeData, name: str | None) -> str | None:
+    """The signal with the position of the hand: the one that is named, or one with a usual name."""
     if name is None:
-        return None, "", ()
+        return next((n for n in POSITIONS if n in data.signals and data.signals[n].values.shape[2] == 2), None)
     if name not in data.signals or data.signals[name].values.shape[2] != 2:
         known = ", ".join(k for k, s in data.signals.items() if s.values.shape[2] == 2) or "none"
         raise DataError(f"'{name}' is no signal of two dimensions (there are: {known}); name one for the hand.")
+    return name
+
+
+def _position_decoder(
+    model: GenerativeModel, data: SpikeData, position: str
+) -> tuple[PositionDecoder, tuple[float, ...]]:
+    """A decoder of the hand fitted to recorded training trials, and its R2 on others."""
     train, test = data.split("train"), data.split("test")
-    decoder = PositionDecoder.fit(model.activity_of(train), train.signals[name].values, train.valid)
-    r2 = decoder.score(model.activity_of(test), test.signals[name].values, test.valid)
-    return decoder, data.signals[name].unit, tuple(float(v) for v in r2)
+    decoder = PositionDecoder.fit(model.activity_of(train), train.signals[position].values, train.valid)
+    r2 = decoder.score(model.activity_of(test), test.signals[position].values, test.valid)
+    return decoder, tuple(float(v) for v in r2)
 
 
 def _label(walk: Walk) -> str | None:

@@ -81,7 +81,9 @@ def navigate(options: Namespace) -> None:
 def told(walk: Walk) -> str:
     """What a walk shows, in lines."""
     at = walk.map.index(walk.along)
-    lines = [f"{walk.along}: read from held-out codes with R2 {walk.map.heldout_r2[at]:.2f}"]
+    lines = [
+        f"{walk.along}: read from codes with R2 {walk.map.heldout_r2[at]:.2f} (cross-validated over training trials)"
+    ]
     if walk.decoded is None:
         lines.append("no position of the hand is recorded, so none was decoded")
     else:
@@ -90,6 +92,10 @@ def told(walk: Walk) -> str:
     if walk.movement is not None:
         lines.append(
             f"movement: {walk.movement.intended.mean():.3g} {walk.position_unit} as intended, "
-            f"{walk.movement.unintended.mean():.3g} unintended (sum over steps, mean of {len(walk.anchors)} anchors)"
+            f"{walk.movement.unintended.mean():.3g} unintended (sum over steps{_averaged(len(walk.anchors))})"
         )
     return "\n".join(lines)
+
+
+def _averaged(n_anchors: int) -> str:
+    return f", mean of {n_anchors} anchors" if n_anchors > 1 else ""

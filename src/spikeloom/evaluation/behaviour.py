@@ -16,6 +16,9 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.variables import RADIANS, Variable, shown, some
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 
+PLACES = ("start_x", "start_y", "target_x", "target_y")
+"""What a reach is described by: where the hand is in the first bin, and where in the last."""
+TARGET = PLACES[2:]
 ENDS = ("first", "last")
 UNITS = ("s", "ms", "m", "cm", "mm", "hz")
 """Last words of column names that are units."""
@@ -158,3 +161,32 @@ def _unknown(data: SpikeData, what: str) -> ConfigError:
     near = difflib.get_close_matches(what, [*known, *(f"{d}:{end}" for d in _dimensions(data) for end in ENDS)], n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"it has {some(known) or 'none at all'}."
     return ConfigError(f"the recording has no variable of behaviour '{what}'; {hint}")
+
+
+def with_places(data: SpikeData) -> SpikeData:
+    """The recording with trial columns start_x ... target_y, also where it calls them target_pos_0 or target_pos_x."""
+    renamed = {}
+    for place in PLACES:
+        what, axis = place.split("_")
+        other = (f"{what}_{kind}_{a}" for kind in ("pos", "position") for a in (axis, str("xy".index(axis))))
+        found = next((name for name in other if name in data.trials), None)
+        if place not in data.trials and found is not None:
+            renamed[found] = place
+    return replace(data, trials=data.trials.rename(columns=renamed)) if renamed else data
+
+
+def targets_of(data: SpikeData) -> Float[np.ndarray, "trial 2"]:
+    """Where the target of each trial was; nan where that is not known.
+
+    Raises:
+        DataError: If the recording does not tell, or tells it in words.
+    """
+    table = with_places(data).trials
+    if not set(TARGET) <= set(table):
+        raise DataError("the recording has no targets: its trials have no columns target_x and target_y.")
+    for name in TARGET:
+        if not pd.api.types.is_numeric_dtype(table[name].dtype):
+            raise DataError(
+                f"the trial column '{name}' holds {table[name].iloc[0]!r}, but where a target is must be a number."
+            )
+    return table[list(TARGET)].to_numpy(dtype=np.float64, na_value=np.nan)

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float, Int, Num
 from sklearn.linear_model import Ridge
 
 from spikeloom.errors import ConfigError, DataError
-
-PLACES = ("start_x", "start_y", "target_x", "target_y")
-"""What a reach is described by: where the hand is in the first bin, and where in the last."""
+from spikeloom.evaluation.behaviour import PLACES
 
 
 @dataclass(frozen=True)
@@ -116,6 +114,14 @@ def unintended_movement(decoded: Float[np.ndarray, "anchor step time 2"], along:
     return Movement(
         unintended, intended, np.where(intended > 0, unintended / np.where(intended > 0, intended, 1), np.nan)
     )
+
+
+def first_and_last(
+    decoded: Float[np.ndarray, "anchor step time 2"], lengths: Int[np.ndarray, "anchor"]
+) -> Float[np.ndarray, "anchor step 2 2"]:
+    """Positions in the first and in the last bin of each trial."""
+    last = decoded[np.arange(len(decoded)), :, lengths - 1]
+    return np.stack([decoded[:, :, 0], last], axis=2)
 
 
 def _rows(activity: np.ndarray, hand: np.ndarray, valid: np.ndarray | None) -> np.ndarray:

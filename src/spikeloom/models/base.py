@@ -441,11 +441,15 @@ class GenerativeModel(nn.Module):
             )
 
     def _codes(self, codes: Any, n: int) -> Float[np.ndarray, "trial code"]:
-        codes = np.asarray(codes, dtype=np.float32)
-        if codes.shape != (n, self.code_size) or not np.isfinite(codes).all():
-            raise DataError(
-                f"{n} trials need {n} codes of {self.code_size} finite values; got an array of shape {codes.shape}."
-            )
+        try:
+            codes = np.asarray(codes, dtype=np.float32)
+        except ValueError:
+            raise DataError(f"codes must be a table of numbers, {n} rows of {self.code_size}; got {codes!r}.") from None
+        if codes.shape != (n, self.code_size):
+            raise DataError(f"{n} trials need {n} codes of {self.code_size} values; got an array of {codes.shape}.")
+        if not np.isfinite(codes).all():
+            bad = int((~np.isfinite(codes)).any(axis=1).argmax())
+            raise DataError(f"the code of trial {bad} is {codes[bad]}, but codes must be finite.")
         return codes
 
     def _lengths(self, n: int, length: int | None, lengths: np.ndarray | None, seed: int) -> np.ndarray:

@@ -148,8 +148,8 @@ class CodeNetwork(nn.Module):
         """Z-scored activity of a new trial for each code."""
         raise NotImplementedError  # every network defines it
 
-    def expected(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator) -> Units:
-        """Mean z-scored activity of each code."""
+    def expected(self, codes: Codes, lengths: Int[Tensor, "trial"], draws: int = 8) -> Units:
+        """Mean z-scored activity of each code; of as many draws where it has to be drawn."""
         raise NotImplementedError  # every network defines it
 
     def prepare(self, x: Units, lengths: Int[Tensor, "trial"]) -> None:
@@ -179,8 +179,10 @@ class CodeNetwork(nn.Module):
         codes = self.encode(x, batch.mask)
         spread = codes.std(0, correction=0)
         told = {"code_sd_min": float(spread.min()), "code_sd_max": float(spread.max())}
+        if len(batch) < 2:  # there is no other trial
+            return told
         for name, used in (("code_r2", codes), ("shuffled_code_r2", codes.roll(1, 0))):
-            told[name] = _r2(x, padded(self.expected(used, batch.lengths, generator), batch.n_bins), mask)
+            told[name] = _r2(x, padded(self.expected(used, batch.lengths, draws=1), batch.n_bins), mask)
         told["mmd"] = float(squared_mmd_to_normal(codes, BANDWIDTHS[self.config.mmd.bandwidth](codes.shape[1])))
         return told
 
@@ -255,8 +257,7 @@ class CodeModel(SpikingModel):
         """Codes, and the rates of the activity that is expected of them."""
         assert batch.signal is not None
         codes = self.network.encode(batch.signal, batch.mask)
-        generator = torch.Generator(codes.device).manual_seed(0)
-        expected = self.network.expected(codes, batch.lengths, generator)
+        expected = self.network.expected(codes, batch.lengths)
         rates = self.activity.rates(padded(expected, batch.n_bins))
         return codes, rates * mask_of(batch.lengths, batch.n_bins)
 
@@ -292,15 +293,14 @@ class CodeModel(SpikingModel):
     def _warn(self, learned: Batch, judged: Batch) -> None:
         """Warn of a model whose samples do not follow their codes, or have shrunk."""
         told = diagnose(self.network, judged)
-        gap = told["code_r2"] - told["shuffled_code_r2"]
-        if gap < LEAST_CODE_GAP:
+        if "code_r2" in told and told["code_r2"] - told["shuffled_code_r2"] < LEAST_CODE_GAP:
             warnings.warn(
                 f"samples hardly follow their codes: R2 of validation trials is {told['code_r2']:.2f} with their own "
                 f"and {told['shuffled_code_r2']:.2f} with another trial's code; train longer, or take more codes.",
                 SpikeloomWarning,
                 stacklevel=2,
             )
-        ratio = self.spread_ratio(learned)
+        ratio = self.spread_ratio(learned, judged)
         if ratio.mean() < LEAST_SPREAD:
             warnings.warn(
                 f"unconditional samples have shrunk: their s.d. along the first {len(ratio)} principal components of "
@@ -310,20 +310,34 @@ class CodeModel(SpikingModel):
             )
 
     @torch.no_grad()
-    def spread_ratio(self, batch: Batch) -> Float[Tensor, "component"]:
-        """S.d. of unconditional samples over that of trials, along the leading principal components of these trials.
+    def spread_ratio(self, learned: Batch, judged: Batch) -> Float[Tensor, "component"]:
+        """S.d. of unconditional samples over that of recorded trials, along principal components of recorded trials.
 
-        A trial is one point here: all bins that every trial has, of all units. Give training trials: components of few
-        trials fit these alone.
+        A trial is one point here: all bins that every trial has, of all units. The components are those of one set of
+        trials, the s.d. that of another: along the components of the same trials it would be too large.
+
+        Args:
+            learned: Trials that give the components.
+            judged: Trials whose s.d. samples are held against; nan where there are less than two.
         """
-        assert batch.signal is not None
-        n, bins = max(len(batch), 128), int(batch.lengths.min())
-        generator = torch.Generator(batch.lengths.device).manual_seed(0)
-        lengths = torch.full((n,), bins, device=batch.lengths.device)
-        drawn = self.network.draw(self.network.draw_codes(n, generator), lengths, generator).flatten(1)
-        real = batch.signal[:, :bins].flatten(1)
-        axes = torch.linalg.svd(real - real.mean(0), full_matrices=False)[2][: min(SPREAD_COMPONENTS, len(real) - 1)]
-        return ((drawn - drawn.mean(0)) @ axes.T).std(0) / ((real - real.mean(0)) @ axes.T).std(0)
+        assert learned.signal is not None
+        assert judged.signal is not None
+        n, bins = max(len(judged), 128), int(torch.cat([learned.lengths, judged.lengths]).min())
+        generator = torch.Generator(judged.lengths.device).manual_seed(0)
+        lengths = torch.full((n,), bins, device=judged.lengths.device)
+        drawn = self.network.draw(self.network.draw_codes(n, generator), lengths, generator).flatten(1).cpu()
+        known, real = (b.signal[:, :bins].flatten(1).cpu() for b in (learned, judged) if b.signal is not None)
+        most = min(SPREAD_COMPONENTS, len(known) - 1)
+        if most < 1 or len(real) < 2:
+            return torch.full((1,), torch.nan)
+        axes = torch.linalg.svd(known - known.mean(0), full_matrices=False)[2][:most]
+        return (drawn @ axes.T).std(0) / (real @ axes.T).std(0)
+
+    def spread(self, data: SpikeData) -> float:
+        """Mean over components of ``spread_ratio`` of a recording with its splits train and test."""
+        device = self.activity.mean.device
+        learned, judged = (self._batch(data.split(name))[:SPREAD_TRIALS].to(device) for name in ("train", "test"))
+        return float(self.spread_ratio(learned, judged).mean())
 
 
 def padded(values: Units, n_bins: int) -> Float[Tensor, "trial {n_bins} unit"]:
@@ -332,9 +346,10 @@ def padded(values: Units, n_bins: int) -> Float[Tensor, "trial {n_bins} unit"]:
 
 
 def _r2(x: Units, predicted: Units, mask: Bool[Tensor, "trial time 1"]) -> float:
-    """Median over units of the share of their variance over valid bins that is explained."""
+    """Median, over the units that vary, of the share of their variance over valid bins that is explained."""
     n = mask.sum()
     mean = (x * mask).sum((0, 1)) / n
     residual = ((x - predicted).square() * mask).sum((0, 1))
-    total = ((x - mean).square() * mask).sum((0, 1)).clamp(min=1e-12)
-    return float((1 - residual / total).median())
+    total = ((x - mean).square() * mask).sum((0, 1))
+    varying = total > 1e-6 * n
+    return float((1 - residual[varying] / total[varying]).median()) if varying.any() else float("nan")

@@ -79,9 +79,9 @@ class CodedDecoder(CodeNetwork):
 
     def draw(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: Any) -> Units:
         """What is expected: a trial holds nothing that its code does not tell."""
-        return self.expected(codes, lengths, generator)
+        return self.expected(codes, lengths)
 
-    def expected(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator) -> Units:
+    def expected(self, codes: Codes, lengths: Int[Tensor, "trial"], draws: int = 8) -> Units:
         """Decoded activity."""
         n_bins = int(lengths.max())
         return self._decoded(codes, lengths, n_bins) * mask_of(lengths, n_bins)

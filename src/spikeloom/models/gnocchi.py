@@ -50,9 +50,9 @@ class CodedDiffusion(CodeNetwork):
         """From noise, by the configured sampler or the one asked for."""
         return self.diffusion.draw(codes, lengths, generator, **options)
 
-    def expected(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator) -> Units:
+    def expected(self, codes: Codes, lengths: Int[Tensor, "trial"], draws: int = 8) -> Units:
         """Mean over what could be drawn."""
-        return self.diffusion.expected(codes, lengths, generator)
+        return self.diffusion.expected(codes, lengths, draws)
 
 
 class GNOCCHI(CodeModel):

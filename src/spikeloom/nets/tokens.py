@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence as Sequence_
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 LEAST_TOKENS = 5
 """A recurrent network is as deep as a trial has tokens: with two, samples of reaches were much worse."""
 
-Sequence = Float[Tensor, "trial time unit"]
+Bins = Float[Tensor, "trial time unit"]
 Parts = Float[Tensor, "trial token component"]
 
 
-def bins_of_token(most: int, lengths: Sequence_[int]) -> int:
+def bins_of_token(most: int, lengths: Sequence[int]) -> int:
     """Bins of a token: at most so many, and fewer where a typical trial would have less than five tokens.
 
     Example:
@@ -39,6 +39,7 @@ class Tokens(nn.Module):
 
     to_components: Tensor
     to_units: Tensor
+    prepared: Tensor
 
     def __init__(self, size: int, patch: int, components: int | None, whitening: float = 0.0):
         super().__init__()
@@ -48,26 +49,34 @@ class Tokens(nn.Module):
         if self.reduced:
             self.register_buffer("to_components", torch.eye(patch * size)[:, : self.size].clone())
             self.register_buffer("to_units", torch.eye(patch * size)[: self.size].clone())
+            self.register_buffer("prepared", torch.tensor(False))
 
-    def prepare(self, x: Sequence, mask: Bool[Tensor, "trial time 1"]) -> None:
-        """Take the components from trials whose units are z-scored; of tokens that lie within a trial wholly."""
-        if not self.reduced:
+    def prepare(self, x: Bins, mask: Bool[Tensor, "trial time 1"]) -> None:
+        """Take the components from trials whose units are z-scored; of tokens that lie within a trial wholly.
+
+        Only once: the sign of a component is arbitrary, and what is learned depends on it, also where a training is
+        resumed on another machine.
+        """
+        if not self.reduced or self.prepared:
             return
         inside = self._grouped(mask.to(x.dtype)).amin(2) > 0
         tokens = self._grouped(x * mask)
-        whole = (tokens[inside] if inside.any() else tokens.flatten(0, 1)).double()
+        whole = (
+            (tokens[inside] if inside.any() else tokens.flatten(0, 1)).cpu().double()
+        )  # not every device has doubles
         variance, axes = torch.linalg.eigh(whole.T @ whole / len(whole))
         variance, axes = variance.flip(0)[: self.size].clamp(min=1e-8), axes.flip(1)[:, : self.size]
         scale = variance ** (-self.whitening / 2)
         scale = scale / (variance * scale.square()).mean().sqrt()  # components have unit variance on average
         self.to_components.copy_(axes * scale)
         self.to_units.copy_((axes / scale).T)
+        self.prepared.fill_(True)
 
     def count(self, bins: Int[Tensor, "trial"]) -> Int[Tensor, "trial"]:
         """Tokens that hold so many bins."""
         return -(-bins // self.patch)
 
-    def forward(self, x: Sequence) -> Parts:
+    def forward(self, x: Bins) -> Parts:
         """The components of trials, whose padding is zero."""
         tokens = self._grouped(x)
         return tokens @ self.to_components if self.reduced else tokens
@@ -82,6 +91,6 @@ class Tokens(nn.Module):
         bins = torch.arange(n_tokens * self.patch, device=lengths.device) < lengths[:, None]
         return bins.float().unflatten(1, (n_tokens, self.patch))
 
-    def _grouped(self, x: Sequence) -> Float[Tensor, "trial token _"]:
+    def _grouped(self, x: Bins) -> Float[Tensor, "trial token _"]:
         missing = -x.shape[1] % self.patch
         return F.pad(x, (0, 0, 0, missing)).unflatten(1, (-1, self.patch)).flatten(2)

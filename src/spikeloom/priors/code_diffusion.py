@@ -22,6 +22,8 @@ Noisy = Float[Tensor, "trial token component"]
 Lengths = Int[Tensor, "trial"]
 CLEAN = 0.03
 """Ratio of noise to signal below which z-scored activity counts as clean: where sampling ends."""
+NOISES = 4
+"""Noises over which the mean activity of a code is averaged."""
 DROWNED = 40.0
 """Ratio of noise to signal from which a schedule's last step is taken for pure noise."""
 
@@ -281,16 +283,22 @@ class CodeDiffusion(nn.Module):
         )
         return self._activity(x0, lengths)
 
-    def expected(self, codes: Codes, lengths: Lengths, generator: torch.Generator, draws: int = 8) -> Activity:
+    def expected(self, codes: Codes, lengths: Lengths, draws: int = 8) -> Activity:
         """Mean activity of each code.
 
-        Where the schedule ends in pure noise, it is what the network expects when it is shown nothing else; otherwise
-        the average of several draws.
+        Where the schedule ends in pure noise, it is what the network expects when it is shown nothing else, averaged
+        over a few noises that all trials share; otherwise the average of several draws.
         """
+        device = lengths.device
         if self.noise_to_signal[1] < DROWNED:
-            return torch.stack([self.draw(codes, lengths, generator) for _ in range(draws)]).mean(0)
-        noised = self._noise(lengths, generator)
-        return self._activity(self.denoise(noised, self.config.steps - 1.0, codes, lengths), lengths)
+            seeds = (torch.Generator(device).manual_seed(seed) for seed in range(draws))
+            return torch.stack([self.draw(codes, lengths, generator) for generator in seeds]).mean(0)
+        shape = (int(self.tokens.count(lengths).max()), self.tokens.size)
+        total = torch.zeros((len(codes), *shape), device=device)
+        for seed in range(NOISES):
+            noise = torch.randn(shape, generator=torch.Generator(device).manual_seed(seed), device=device)
+            total += self.denoise(noise.expand_as(total), self.config.steps - 1.0, codes, lengths)
+        return self._activity(total / NOISES, lengths)
 
     def _noise(self, lengths: Lengths, generator: torch.Generator) -> Noisy:
         shape = (len(lengths), int(self.tokens.count(lengths).max()), self.tokens.size)

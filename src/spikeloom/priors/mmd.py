@@ -51,15 +51,17 @@ class MMDConfig:
     def penalty(self, codes: Codes, generator: torch.Generator | None) -> Float[Tensor, ""]:
         """The weighted discrepancy of a batch of codes from as many fresh draws of the prior.
 
-        Without a generator nothing is drawn and the prior is taken as it is, which scatters less: to judge by.
+        Without a generator nothing is drawn and the prior is taken as it is, which scatters less: to judge by. Where
+        several processes share a batch, each takes the codes of its own part.
         """
-        n = len(codes)
+        n, codes = len(codes), codes.float()
         divisor = max(1, n * (n - 1)) if self.normalization == "literal" else 1
         h = BANDWIDTHS[self.bandwidth](codes.shape[1])
-        if generator is None:
-            return self.weight / divisor * squared_mmd_to_normal(codes, h)
-        prior = torch.randn(codes.shape, generator=generator, device=codes.device)
-        return self.weight / divisor * squared_mmd(codes, prior, h, self.estimator)
+        with torch.autocast(codes.device.type, enabled=False):  # a difference of nearly equal means: half is not enough
+            if generator is None:
+                return self.weight / divisor * squared_mmd_to_normal(codes, h)
+            prior = torch.randn(codes.shape, generator=generator, device=codes.device)
+            return self.weight / divisor * squared_mmd(codes, prior, h, self.estimator)
 
 
 def squared_mmd(

@@ -17,6 +17,8 @@ from spikeloom.report.panel import Panel, Table, draw
 
 CODES = "Codes"
 WALKS = "Walking through codes"
+LEAST_TRIALS = 3
+"""Trials that every target needs for their codes to have a variance within it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ def _codes(coded: Coded) -> Panel:
         rows.append(("s.d. of unconditional samples over that of recorded trials (1 is right)", f"{coded.spread:.2f}"))
     if coded.targets is not None:
         shown = coded.targets[~coded.heldout]
-        if len(np.unique(shown, axis=0)) < len(shown) / 3:
+        if np.unique(shown, axis=0, return_counts=True)[1].min(initial=0) >= LEAST_TRIALS:
             snr = code_snr(coded.codes[~coded.heldout], shown)
             rows.append(("variance of codes over that within a target (1 if they tell nothing of it)", f"{snr:.2f}"))
     if coded.map is not None:
