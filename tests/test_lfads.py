@@ -9,6 +9,7 @@ import torch
 from scipy.stats import multivariate_normal
 
 from spikeloom.batch import Batch
+from spikeloom.code_subjects import ModelSubject
 from spikeloom.config import presets
 from spikeloom.data.codes import codes_in
 from spikeloom.data.lorenz import lorenz
@@ -139,7 +140,7 @@ class TestController:
         torch.nn.init.normal_(net.controller.initial)
         x, lengths = torch.randn(3, 8, 5), torch.tensor([8, 8, 8])
         made = net.unroll(x, lengths, None)
-        factors, outputs = net.generator(made.codes.mean, 8, made.inputs.mean)
+        factors, outputs = net.generator(made.initial.mean, 8, made.inputs.mean)
         torch.testing.assert_close(made.factors, factors)
         torch.testing.assert_close(made.outputs, outputs)
         assert made.inputs.mean.shape == (3, 8, 2)
@@ -159,12 +160,15 @@ class TestPriors:
         same = Posterior(prior.mean.expand(2, 3), torch.full((2, 3), 0.1).sqrt())
         assert prior.kl(same).abs().max() < 1e-6
 
-    def test_initial_conditions_have_the_moments_of_the_prior(self):
+    def test_initial_conditions_of_normal_codes_have_the_moments_of_the_prior(self):
         prior = InitialPrior(2, 0.1)
         prior.mean.data.copy_(torch.tensor([1.0, -2.0]))
-        drawn = prior.draw(20_000, noise(0))
+        drawn = prior.initial(torch.randn(20_000, 2, generator=noise(0))).detach()
         torch.testing.assert_close(drawn.mean(0), prior.mean.data, atol=0.01, rtol=0)
         torch.testing.assert_close(drawn.var(0), torch.full((2,), 0.1), atol=0.005, rtol=0)
+        back = prior.codes(Posterior(drawn, torch.full((20_000, 2), 0.1).sqrt()))
+        torch.testing.assert_close(prior.initial(back.mean), drawn)
+        torch.testing.assert_close(back.std, torch.ones(20_000, 2))
 
     def test_the_density_of_inputs_is_that_of_the_stationary_process(self):
         prior = AutoregressivePrior(2, tau=10.0, noise_variance=0.1)
@@ -236,7 +240,7 @@ class TestLoss:
 
     @BOTH
     def test_the_ramp_rises_with_steps_of_training_alone(self, config):
-        weights = dataclasses.replace(config, ramp_steps=80, kl_weight=2.0, l2=L2Config(generator=3.0))
+        weights = dataclasses.replace(config, ramp_steps=80, kl_weight=100.0, l2=L2Config(generator=3.0))
         net = network(dataclasses.replace(weights, coordinated_dropout=0.0, dropout=0.0))
         batch = net_batch()
         losses = {}
@@ -253,15 +257,15 @@ class TestLoss:
         penalty = net.penalty().item()
         assert net.eval().loss(batch, noise(3)).item() == pytest.approx(full - penalty, rel=1e-5)
 
-    def test_an_evidence_bound_where_no_weight_is_given(self):
-        net, batch = network().eval(), net_batch()
+    def test_a_weight_of_one_is_an_evidence_bound(self):
+        net, batch = network(dataclasses.replace(PLAIN, kl_weight=1.0)).eval(), net_batch()
         assert net.effective_beta == 1
         with torch.no_grad():
             made = net.unroll(batch.counts.float(), batch.lengths, noise(5))
             misfit = (net.misfit(batch, made.outputs) * batch.mask).sum() / (batch.mask.sum() * 5)
-            bound = misfit + net.prior.kl(made.codes).sum() / len(batch) / 50.0
+            bound = misfit + net.prior.kl(made.initial).sum() / len(batch) / 50.0
             assert net.loss(batch, noise(5)).item() == pytest.approx(bound.item(), rel=1e-6)
-        weighed = network(dataclasses.replace(PLAIN, kl_weight=1e-4))
+        weighed = network(dataclasses.replace(PLAIN, kl_weight=1e-4, kl_per="value"))
         assert weighed.effective_beta == pytest.approx(1e-4 * 50)
         assert diagnose(weighed, batch)["effective_beta"] == pytest.approx(5e-3)
 
@@ -288,7 +292,7 @@ class TestLoss:
         other = Batch(batch.lengths, True, counts=longer)
         with torch.no_grad():
             a, b = (net.unroll(x.counts.float(), x.lengths, None) for x in (batch, other))
-            torch.testing.assert_close(a.codes.mean, b.codes.mean)
+            torch.testing.assert_close(a.initial.mean, b.initial.mean)
             for i, length in enumerate(batch.lengths):
                 torch.testing.assert_close(a.outputs[i, :length], b.outputs[i, :length])
             if a.inputs is None:  # the draws of inputs are as many as there are bins
@@ -325,7 +329,7 @@ class TestModel:
         assert (paper.training.learning_rate_at(7999), paper.controller.inputs) == (pytest.approx(0.01, rel=1e-3), 0)
         assert (smoother.codes, smoother.controller.inputs, smoother.controller.units) == (100, 4, 80)
         assert (smoother.l2.generator, smoother.l2.controller, smoother.controller.kl_weight) == (0.45, 0.076, 5.6e-7)
-        assert preset_config("lfads").kl_weight is None
+        assert (paper.kl_per, smoother.kl_per, paper.codes_from) == ("value", "value", "prior")
 
     @BOTH
     def test_it_has_latents_and_codes(self, config):
@@ -337,7 +341,9 @@ class TestModel:
         sample = model.sample(5, length=30, seed=1)
         assert sample.latents.shape == (5, 30, 4)
         assert codes_in(sample).shape == (5, 3)
-        assert sample.provenance["effective_beta"] == 1.0
+        assert (sample.provenance["effective_beta"], sample.provenance["codes_from"]) == (0.1, "fitted")
+        assert model.sample(1, codes_from="prior").provenance["codes_from"] == "prior"
+        assert "codes_from" not in model.sample(1, codes=np.zeros((1, 3))).provenance
 
     def test_without_a_controller_a_code_decides_the_rates(self):
         data = recording()
@@ -348,10 +354,9 @@ class TestModel:
         np.testing.assert_array_equal(a.lengths, data.lengths)
         np.testing.assert_array_equal(codes_in(a), codes)
         assert not np.array_equal(a.counts, b.counts)
-        told = torch.from_numpy(codes), torch.from_numpy(data.lengths.copy())
-        with torch.no_grad():
-            expected = model.activity.restored(model.network.expected(*told, noise(0)))
-        np.testing.assert_allclose(expected.numpy(), model.activity_of(a), rtol=1e-6)
+        subject = ModelSubject(model, random=False)
+        np.testing.assert_allclose(subject.expected(codes, data.lengths), a.rates, rtol=1e-5)
+        np.testing.assert_array_equal(subject.activity(codes, data.lengths, 0), a.rates)
 
     def test_with_a_controller_trials_of_one_code_differ(self):
         data = recording()
@@ -360,26 +365,32 @@ class TestModel:
         assert model.sample(6, length=9, codes=codes).rates.std(0).min() > 0
 
     def test_where_codes_come_from(self):
-        """Prior and posteriors of training trials, told apart by their means and spreads."""
+        """Prior, posteriors of training trials, and the normal fitted to them, told apart by means and spreads."""
         data = recording()
         model = LFADS.make(data, PLAIN).fit(data)
         learned = model.codes(data.split("train"))
         np.testing.assert_allclose(model.training_mean.numpy(), learned, rtol=1e-5, atol=1e-6)
-        model.network.prior.mean.data.fill_(7.0)
+        model.training_mean.add_(7.0)
         model.training_std.fill_(1e-6)
         prior, posterior = (codes_in(model.sample(300, length=2, codes_from=s)) for s in ("prior", "posterior"))
-        np.testing.assert_array_equal(prior, codes_in(model.sample(300, length=2)))
-        assert prior.mean() == pytest.approx(7, abs=0.05)
-        assert prior.std(0) == pytest.approx(math.sqrt(0.1), rel=0.15)
-        nearest = np.abs(posterior[:, None] - learned).sum(2)
+        assert prior.mean() == pytest.approx(0, abs=0.1)
+        assert prior.std(0) == pytest.approx(1, rel=0.15)
+        nearest = np.abs(posterior[:, None] - learned - 7).sum(2)
         assert nearest.min(1).max() < 1e-4
         assert len(set(nearest.argmin(1))) == len(learned)
+        model.training_std.fill_(0.3)
+        fitted = codes_in(model.sample(20_000, length=1))
+        around = model.training_mean.numpy()
+        np.testing.assert_allclose(fitted.mean(0), around.mean(0), atol=0.02)
+        np.testing.assert_allclose(
+            np.cov(fitted.T), np.cov(around.T, ddof=0) + 0.09 * np.eye(3), atol=0.02 * around.var(0).max() + 0.005
+        )
 
     def test_options_it_does_not_have(self):
         model = LFADS.make(recording(), PLAIN)
-        with pytest.raises(ConfigError, match="no option 'steps' in sampling; it has codes_from"):
+        with pytest.raises(ConfigError, match="no option 'steps' in sampling; it has codes_from, observation"):
             model.sample(1, steps=3)
-        with pytest.raises(ConfigError, match="codes_from is 'data', but must be one of prior, posterior"):
+        with pytest.raises(ConfigError, match="codes_from is 'data', but must be one of prior, fitted, posterior"):
             model.sample(1, codes_from="data")
         with pytest.raises(ConfigError, match="codes are given"):
             model.sample(1, codes=np.zeros((1, 3)), codes_from="prior")
@@ -396,6 +407,9 @@ class TestModel:
             {"cell_clip": 0.0},
             {"kl_weight": -1.0},
             {"least_variance": 0.0},
+            {"kl_per": "bin"},
+            {"codes_from": "data"},
+            {"observation": "binomial"},
         ],
     )
     def test_wrong_configurations(self, wrong):
@@ -429,7 +443,7 @@ class TestModel:
         monkeypatch.setattr("spikeloom.training.CHECKPOINT_EVERY_S", 0.0)
         data = recording()
         config = dataclasses.replace(
-            PLAIN, kl_weight=1.0, ramp_steps=6, training=dataclasses.replace(FEW, steps=6, keep_best=False)
+            PLAIN, kl_weight=10.0, ramp_steps=6, training=dataclasses.replace(FEW, steps=6, keep_best=False)
         )
         whole = LFADS.make(data, config).fit(data)
         assert int(whole.network.steps) == 6
@@ -496,10 +510,9 @@ class TestSignal:
         np.testing.assert_array_equal(real, test.signals["activity"].values)
         error = np.square(model.activity_of(made) - real).mean() / real.var()
         assert error < 0.2
-        told = torch.from_numpy(model.codes(test)), torch.from_numpy(test.lengths.copy())
-        with torch.no_grad():
-            expected = model.activity.restored(model.network.expected(*told, noise(0)))
-        np.testing.assert_allclose(expected.numpy(), model.activity_of(made), rtol=1e-4, atol=1e-4)
+        subject = ModelSubject(model, random=False)
+        expected = subject.expected(subject.codes(test), test.lengths)
+        np.testing.assert_allclose(expected, model.activity_of(made), rtol=1e-4, atol=1e-4)
         truth = np.exp(0.3 * real - 1.5)
         assert np.abs(model.rates(test) - truth).mean() < 0.5 * np.abs(truth.mean((0, 1)) - truth).mean()
 
@@ -530,5 +543,5 @@ def test_it_finds_the_rates_of_a_lorenz_recording():
     model = LFADS.make(data, config).fit(data)
     assert r2(model.rates(test)) > smoothed + 0.1
     spread = data.rates.std(0).mean()
-    for source in ("prior", "posterior"):
+    for source in ("prior", "fitted", "posterior"):
         assert model.sample(300, codes_from=source).rates.std(0).mean() == pytest.approx(spread, rel=0.4)

@@ -16,29 +16,25 @@ from spikeloom.condition import Condition
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError
 from spikeloom.models.activity import COUNTS, Activity
-from spikeloom.models.base import ENCODE_CHUNK, Drawn, GenerativeModel
-from spikeloom.models.lfads_config import LFADSConfig
+from spikeloom.models.base import ENCODE_CHUNK, Drawn
+from spikeloom.models.lfads_config import CODES_FROM, LFADSConfig
 from spikeloom.models.lfads_network import LFADSNetwork, activity_in
+from spikeloom.models.spiking import SpikingModel
 from spikeloom.nets.lfads import Posterior
-from spikeloom.observation.poisson import Poisson
+from spikeloom.observation.poisson import Rates
 from spikeloom.training import Stage
 
-PRIOR, POSTERIOR = "prior", "posterior"
-CODES_FROM = (PRIOR, POSTERIOR)
-"""Where a sample's initial conditions come from: the learned prior, or posteriors of training trials."""
 
-
-class LFADS(GenerativeModel):
+class LFADS(SpikingModel):
     """Latent factor analysis via dynamical systems (Sussillo et al. 2016; Pandarinath et al. 2018).
 
     A bidirectional encoder infers the initial condition of a generator, a recurrent network that then runs by itself,
     or with inputs that a controller infers bin by bin; factors are projections of its state, and log-rates are read
-    from them. The model has latents, the factors, which ``encode`` returns, and codes, the means of initial conditions,
-    which ``codes`` returns.
+    from them. The model has latents, the factors, which ``encode`` returns, and codes, which ``codes`` returns: means
+    of initial conditions, in standard deviations of their prior.
 
-    New trials begin at initial conditions from the prior, from the posterior of a training trial drawn for each
-    (``codes_from="posterior"``), or where ``codes`` says; inputs are always drawn from their prior, because those of
-    one trial belong to its length.
+    New trials have the ``codes`` that are given, or draw them as the configuration or the option ``codes_from`` says;
+    inputs are always drawn from their prior, because those of one trial belong to its length.
     """
 
     name = "lfads"
@@ -57,9 +53,9 @@ class LFADS(GenerativeModel):
         # Of counts there is nothing to prepare: the network is given them as they are, and makes rates.
         self.activity = Activity(self.config.activity, n_neurons, smoothing_sd_s=0.0)
         self.network = LFADSNetwork(n_neurons, self.config, float(lengths.mean()) * n_neurons, mean)
-        self.observation = Poisson()
-        for name in ("training_mean", "training_std"):
-            self.register_buffer(name, torch.zeros(len(lengths), self.config.codes))
+        self.observation = self._make_observation()
+        self.register_buffer("training_mean", torch.zeros(len(lengths), self.config.codes))
+        self.register_buffer("training_std", torch.ones(len(lengths), self.config.codes))
 
     @property
     def code_size(self) -> int:  # type: ignore[override]
@@ -67,7 +63,7 @@ class LFADS(GenerativeModel):
         return self.config.codes
 
     def stages(self, data: SpikeData) -> Iterator[Stage]:
-        """One stage; then the posteriors of the training trials are noted, from which samples may begin."""
+        """One stage; then the posteriors of the training trials are noted, and the observation is fitted."""
         train = data.split("train")
         if self.config.reads:
             self.activity.prepare(train)
@@ -76,6 +72,8 @@ class LFADS(GenerativeModel):
         posterior = self._posterior(learned)
         self.training_mean.copy_(posterior.mean)
         self.training_std.copy_(posterior.std)
+        self._fit_observation(learned, self._inferred_rates(learned))
+        self._calibrate_observation(learned)
 
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse a recording without the activity that is learned."""
@@ -87,8 +85,10 @@ class LFADS(GenerativeModel):
         """Refuse what LFADS cannot be asked for in sampling."""
         super().check_options(asked_for - {"codes"}, **options)
         for name in options:
-            if name != "codes_from":
-                raise ConfigError(f"a model of kind 'lfads' has no option '{name}' in sampling; it has codes_from.")
+            if name not in ("codes_from", "observation"):
+                raise ConfigError(
+                    f"a model of kind 'lfads' has no option '{name}' in sampling; it has codes_from, observation."
+                )
         source = options.get("codes_from")
         if source is not None and source not in CODES_FROM:
             raise ConfigError(f"codes_from is '{source}', but must be one of {', '.join(CODES_FROM)}.")
@@ -96,13 +96,13 @@ class LFADS(GenerativeModel):
             raise ConfigError(f"codes are given, so they cannot be drawn from the {source} too; leave one of them out.")
 
     def codes(self, data: SpikeData) -> Float[np.ndarray, "trial code"]:
-        """Mean initial condition of each recorded trial."""
+        """Mean initial condition of each recorded trial, in standard deviations of the prior from its mean."""
         self._check(data)
         self.eval()
         return self._posterior(self._batch(data)).mean.cpu().numpy()
 
     def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
-        """A new trial from each initial condition, of the length of its anchor."""
+        """A new trial of each code, of the length of its anchor."""
         return self.sample(len(codes), lengths=anchors.lengths, codes=codes, seed=seed)
 
     def activity_of(self, data: SpikeData) -> Float[np.ndarray, "trial time neuron"]:
@@ -118,7 +118,7 @@ class LFADS(GenerativeModel):
 
     @torch.no_grad()
     def _posterior(self, batch: Batch) -> Posterior:
-        """The posteriors of all initial conditions, in chunks."""
+        """The posteriors of all codes, found in chunks."""
         device = self.training_mean.device
         parts = []
         for start in range(0, len(batch), ENCODE_CHUNK):
@@ -134,6 +134,17 @@ class LFADS(GenerativeModel):
         mask = mask_of(batch.lengths, batch.n_bins)
         return factors * mask, self.activity.rates(activity) * mask
 
+    @torch.no_grad()
+    def _inferred_rates(self, trials: Batch) -> Rates:
+        self.eval()
+        device = self.training_mean.device
+        parts = range(0, len(trials), ENCODE_CHUNK)
+        return torch.cat([self._infer(trials[i : i + ENCODE_CHUNK].to(device))[1] for i in parts])
+
+    def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
+        codes = self._drawn_codes(len(trials), self.config.codes_from, generator)
+        return self.activity.rates(self.network.generate(codes, trials.lengths, generator)[1])
+
     def _generate(
         self,
         lengths: Int[Tensor, "trial"],
@@ -141,24 +152,32 @@ class LFADS(GenerativeModel):
         condition: Condition | None,
         codes: Float[Tensor, "trial code"] | None = None,
         codes_from: str | None = None,
+        observation: str | None = None,
     ) -> Drawn:
+        draws = self._chosen_observation(observation)
         if codes is None:
-            codes = self._start(len(lengths), codes_from or PRIOR, generator)
+            codes = self._drawn_codes(len(lengths), codes_from or self.config.codes_from, generator)
         factors, activity = self.network.generate(codes, lengths, generator)
         mask = mask_of(lengths, factors.shape[1])
         rates = self.activity.rates(activity) * mask
         signals = {name: self.activity.restored(activity) * mask for name in self.config.reads}
-        counts = self.observation.sample(rates, generator)
-        return Drawn(rates, counts, latents=factors, codes=codes, signals=signals)
+        return Drawn(rates, draws.sample(rates, generator), latents=factors, codes=codes, signals=signals)
 
-    def _start(self, n: int, source: str, generator: torch.Generator) -> Float[Tensor, "trial code"]:
-        """Initial conditions of new trials."""
-        if source == PRIOR:
-            return self.network.prior.draw(n, generator)
-        chosen = torch.randint(len(self.training_mean), (n,), generator=generator, device=generator.device)
-        return Posterior(self.training_mean[chosen], self.training_std[chosen]).draw(generator)
+    def _drawn_codes(self, n: int, source: str, generator: torch.Generator) -> Float[Tensor, "trial code"]:
+        mean, std = self.training_mean, self.training_std
+        if source == "posterior":
+            chosen = torch.randint(len(mean), (n,), generator=generator, device=mean.device)
+            return Posterior(mean[chosen], std[chosen]).draw(generator)
+        normal = torch.randn((n, self.code_size), generator=generator, device=mean.device)
+        if source == "prior":
+            return normal
+        away = mean - mean.mean(0)
+        covariance = away.T @ away / len(mean) + std.square().mean(0).diag()
+        return mean.mean(0) + normal @ torch.linalg.cholesky(covariance).T
 
     def _noted(self, sample: SpikeData, asked_for: frozenset[str]) -> SpikeData:
-        """A sample with the weight of the prior in training, on which it depends whether samples from it are trials."""
-        beta = round(self.network.effective_beta, 6)
-        return replace(sample, provenance={**sample.provenance, "effective_beta": beta})
+        """A sample with where its codes come from, and the weight that the prior had in training."""
+        told: dict[str, Any] = {"effective_beta": round(self.network.effective_beta, 6)}
+        if "codes" not in asked_for:
+            told["codes_from"] = self.config.codes_from
+        return replace(sample, provenance={**told, **sample.provenance})

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 
 from spikeloom.errors import ConfigError
 from spikeloom.models.activity import COUNTS
+from spikeloom.models.latent_config import check_observation
+from spikeloom.observation.history import HistoryConfig
 from spikeloom.training import StageConfig
+
+KL_PER = ("trial", "value")
+CODES_FROM = ("prior", "fitted", "posterior")
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,8 @@ class ControllerConfig:
     """Time constant, in bins, that the autoregressive prior over inputs starts with."""
     noise_variance: float = 0.1
     """Variance of what is new in a bin that this prior starts with."""
-    kl_weight: float | None = None
-    """Weight of the divergence of inputs from their prior; null as for kl_weight of initial conditions."""
+    kl_weight: float = 1.0
+    """Weight of the divergence of inputs from their prior, in the measure of kl_per."""
 
     def __post_init__(self) -> None:
         for name, least in (("inputs", 0), ("encoder_units", 1), ("units", 1), ("lag", 0)):
@@ -83,16 +88,27 @@ class LFADSConfig:
     """Variance of the prior over initial conditions, whose mean is learned."""
     least_variance: float = 1e-4
     """Added to the variance of every posterior over initial conditions."""
-    kl_weight: float | None = None
-    """Weight of the divergence of initial conditions from their prior beside the loss of one bin of one neuron. Null
-    for 1 / (bins x neurons), which makes the whole an evidence lower bound: with much less, as is usual where only
-    inference matters, codes leave the prior, and what is sampled from it is no trial."""
+    kl_weight: float = 0.1
+    """Weight of the divergence of initial conditions from their prior. The less, the better are inferred rates, and the
+    less alike are trials sampled from the prior to recorded ones."""
+    kl_per: str = "trial"
+    """Beside what divergences are weighed: the loss of a whole trial, so that 1 is an evidence lower bound (trial), or
+    the mean loss of a bin of a neuron (value, as published: thousands of times as strong)."""
+    codes_from: str = "fitted"
+    """Where unconditional samples take their codes from: the prior (as published), a normal distribution fitted to the
+    posteriors of all training trials (fitted), or the posterior of a training trial drawn for each (posterior), which
+    does not leave what was recorded."""
     l2: L2Config = field(default_factory=L2Config)
     """Penalties on recurrent weights."""
     ramp_start: int = 0
     """Step after which the weights of divergence and penalties begin to rise."""
     ramp_steps: int = 500
     """Steps over which they rise."""
+    observation: str = "history"
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
+    al. 2024) or poisson."""
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    """What a neuron remembers of its own spikes."""
     posterior_samples: int = 16
     """Samples of the posterior over which inferred rates and factors are averaged; 0 takes what follows from its
     mean."""
@@ -117,6 +133,10 @@ class LFADSConfig:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but must be positive.")
         refuse_negative("kl_weight", self.kl_weight)
+        for name, known in (("kl_per", KL_PER), ("codes_from", CODES_FROM)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} is '{getattr(self, name)}', but must be one of {', '.join(known)}.")
+        check_observation(self)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -134,11 +154,11 @@ class LFADSConfig:
         return min(1.0, max(0.0, (step - self.ramp_start) / (self.ramp_steps + 1)))
 
 
-def refuse_negative(name: str, weight: float | None) -> None:
+def refuse_negative(name: str, weight: float) -> None:
     """Refuse a weight below zero.
 
     Raises:
         ConfigError: If it is.
     """
-    if weight is not None and not weight >= 0:
+    if not weight >= 0:
         raise ConfigError(f"{name} is {weight}, but must not be negative.")

@@ -23,8 +23,6 @@ Lengths = Int[Tensor, "trial"]
 
 LARGEST_LOG_RATE = 10.0
 """Spikes per bin that nobody records; keeps exponentials of an untrained network finite."""
-EXPECTED_DRAWS = 16
-"""Inputs over which the activity that is expected of a code is averaged."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,13 @@ class Unrolled:
     """Trials and what was inferred of them.
 
     Attributes:
-        codes: Posterior of initial conditions.
+        initial: Posterior of initial conditions.
         inputs: Posterior of the generator's inputs; None without a controller.
         factors: Factors of every bin.
         outputs: Log-rates, or z-scored activity.
     """
 
-    codes: Posterior
+    initial: Posterior
     inputs: Posterior | None
     factors: Factors
     outputs: Units
@@ -53,7 +51,7 @@ class LFADSNetwork(nn.Module):
     Args:
         units: Neurons, or columns of the signal.
         config: The model's configuration.
-        entries: Bins of a typical trial times units, from which the weight of an evidence lower bound follows.
+        entries: Bins of a typical trial times units, by which the loss of a trial is its mean over values.
         mean_counts: Mean count per bin of each neuron, with which rates start.
     """
 
@@ -87,12 +85,12 @@ class LFADSNetwork(nn.Module):
     # -- inference and generation --------------------------------------------------------------------------------
 
     def encode(self, x: Units, lengths: Lengths) -> Posterior:
-        """The posterior of each trial's initial condition."""
-        return self.encoder(x, lengths)
+        """The posterior of each trial's code: its initial condition, in standard deviations of the prior."""
+        return self.prior.codes(self.encoder(x, lengths))
 
     def unroll(self, x: Units, lengths: Lengths, generator: torch.Generator | None) -> Unrolled:
         """Infer trials, with one sample of the posterior, or its mean where there is no generator."""
-        posterior = self.encode(x, lengths)
+        posterior = self.encoder(x, lengths)
         return self._unrolled(posterior, self._shown(x, lengths), x.shape[1], generator)
 
     def averaged(self, x: Units, lengths: Lengths, samples: int, generator: torch.Generator) -> tuple[Factors, Units]:
@@ -100,7 +98,7 @@ class LFADSNetwork(nn.Module):
 
         What is averaged are rates, not their logarithms. One sample is unrolled at a time, so memory does not grow.
         """
-        posterior, shown = self.encode(x, lengths), self._shown(x, lengths)
+        posterior, shown = self.encoder(x, lengths), self._shown(x, lengths)
         made = self._unrolled(posterior, shown, x.shape[1], generator if samples else None)
         factors, activity = made.factors, self.activity(made.outputs)
         for _ in range(1, samples):
@@ -109,16 +107,17 @@ class LFADSNetwork(nn.Module):
         return factors / max(samples, 1), activity / max(samples, 1)
 
     def generate(self, codes: Codes, lengths: Lengths, generator: torch.Generator) -> tuple[Factors, Units]:
-        """Factors and activity of new trials that begin at given codes, with inputs drawn from their prior."""
+        """Factors and activity of new trials of given codes, with inputs drawn from their prior."""
         n_bins = int(lengths.max())
         inputs = None if self.inputs_prior is None else self.inputs_prior.draw(len(codes), n_bins, generator)
-        factors, outputs = self.generator(codes, n_bins, inputs)
+        factors, outputs = self.generator(self.prior.initial(codes), n_bins, inputs)
         mask = mask_of(lengths, n_bins)
         return factors * mask, self.activity(outputs) * mask
 
-    def expected(self, codes: Codes, lengths: Lengths, generator: torch.Generator) -> Units:
-        """Mean activity of each code; only a model with a controller has anything to average over."""
-        draws = 1 if self.inputs_prior is None else EXPECTED_DRAWS
+    def expected(self, codes: Codes, lengths: Lengths, draws: int = 8) -> Units:
+        """Mean activity of each code; of as many draws of inputs where there is a controller."""
+        generator = torch.Generator(codes.device).manual_seed(0)
+        draws = 1 if self.inputs_prior is None else draws
         return torch.stack([self.generate(codes, lengths, generator)[1] for _ in range(draws)]).mean(0)
 
     def activity(self, outputs: Units) -> Units:
@@ -131,11 +130,11 @@ class LFADSNetwork(nn.Module):
     def _unrolled(
         self, posterior: Posterior, shown: Shown | None, n_bins: int, generator: torch.Generator | None
     ) -> Unrolled:
-        codes = posterior.draw(generator)
+        initial = posterior.draw(generator)
         if shown is None:
-            return Unrolled(posterior, None, *self.generator(codes, n_bins))
+            return Unrolled(posterior, None, *self.generator(initial, n_bins))
         assert self.controller is not None
-        factors, outputs, inputs = self.generator.controlled(codes, shown, self.controller, generator)
+        factors, outputs, inputs = self.generator.controlled(initial, shown, self.controller, generator)
         return Unrolled(posterior, inputs, factors, outputs)
 
     # -- training ------------------------------------------------------------------------------------------------
@@ -181,7 +180,7 @@ class LFADSNetwork(nn.Module):
 
     def _divergence(self, made: Unrolled, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
         """Weighted divergences from the priors, mean over trials."""
-        total = self.kl_weight * self.prior.kl(made.codes).sum(1).mean()
+        total = self.kl_weight * self.prior.kl(made.initial).sum(1).mean()
         if made.inputs is None or self.inputs_prior is None:
             return total
         return total + self.inputs_kl_weight * self.inputs_prior.kl(made.inputs, generator, batch.mask).mean()
@@ -207,13 +206,15 @@ class LFADSNetwork(nn.Module):
     @property
     def kl_weight(self) -> float:
         """Weight of the divergence of initial conditions beside the misfit of one value."""
-        return 1 / self.entries if self.config.kl_weight is None else self.config.kl_weight
+        return self._of_value(self.config.kl_weight)
 
     @property
     def inputs_kl_weight(self) -> float:
         """Weight of the divergence of inputs beside the misfit of one value."""
-        weight = self.config.controller.kl_weight
-        return 1 / self.entries if weight is None else weight
+        return self._of_value(self.config.controller.kl_weight)
+
+    def _of_value(self, weight: float) -> float:
+        return weight / self.entries if self.config.kl_per == "trial" else weight
 
     @property
     def effective_beta(self) -> float:
@@ -223,16 +224,16 @@ class LFADSNetwork(nn.Module):
     def diagnostics(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
         """Misfit, divergences in nats a trial with their effective weights, and whether codes are where samples start.
 
-        "code_spread" is the root mean square of codes about the mean of the prior over the prior's s.d.: 1 where
-        samples of all posteriors together are as far out as the prior, large where codes have left it.
+        "code_spread" is the root mean square of codes drawn from the posteriors: 1 where all of them together are as
+        far out as the prior, large where they have left it.
         """
         made, misfit = self._fitted(batch, generator, 0.0)
-        away = made.codes.draw(generator) - self.prior.mean
+        codes = self.prior.codes(made.initial).draw(generator)
         told = {
             "misfit": float(misfit),
-            "kl": float(self.prior.kl(made.codes).sum(1).mean()),
+            "kl": float(self.prior.kl(made.initial).sum(1).mean()),
             "effective_beta": self.effective_beta,
-            "code_spread": float((away.square().mean() / self.prior.variance).sqrt()),
+            "code_spread": float(codes.square().mean().sqrt()),
             "ramp": self.config.ramp(int(self.steps)),
         }
         if made.inputs is not None and self.inputs_prior is not None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from spikeloom.nets.clipped_gru import BidirectionalClippedGRU, ClippedGRU, Lengths, Sequence, States
 
-Codes = Float[Tensor, "trial code"]
+Initial = Float[Tensor, "trial code"]
 Inputs = Float[Tensor, "trial time input"]
 Factors = Float[Tensor, "trial time factor"]
 Outputs = Float[Tensor, "trial time unit"]
@@ -154,7 +154,7 @@ class Generator(nn.Module):
         self, units: int, codes: int, hidden: int, factors: int, inputs: int, dropout: float, clip: float
     ) -> None:
         super().__init__()
-        self.from_code = linear(codes, hidden)
+        self.first_state = linear(codes, hidden)
         self.cell = ClippedGRU(inputs, hidden, clip)
         self.dropout = nn.Dropout(dropout)
         self.to_factors = nn.Parameter(torch.randn(factors, hidden) / hidden**0.5)
@@ -164,25 +164,25 @@ class Generator(nn.Module):
         """Projections of states."""
         return F.linear(self.dropout(states), F.normalize(self.to_factors, dim=1))
 
-    def forward(self, codes: Codes, n_bins: int, inputs: Inputs | None = None) -> tuple[Factors, Outputs]:
+    def forward(self, initial: Initial, n_bins: int, inputs: Inputs | None = None) -> tuple[Factors, Outputs]:
         """Factors and outputs of as many bins as are asked for."""
-        states: States = self.cell(inputs, self.from_code(codes), n_bins)
+        states: States = self.cell(inputs, self.first_state(initial), n_bins)
         factors = self.factors(states)
         return factors, self.read_out(factors)
 
     def controlled(
-        self, codes: Codes, shown: Shown, controller: Controller, generator: torch.Generator | None
+        self, initial: Initial, shown: Shown, controller: Controller, generator: torch.Generator | None
     ) -> tuple[Factors, Outputs, Posterior]:
         """Factors and outputs when a controller, shown a trial, infers the inputs; and these inputs.
 
         Args:
-            codes: Initial conditions.
+            initial: Initial conditions.
             shown: What ``ControllerEncoder`` found in the trials.
             controller: The controller.
             generator: Draws the inputs; their means are taken without.
         """
-        state = self.from_code(codes)
-        held = controller.initial.expand(len(codes), -1)
+        state = self.first_state(initial)
+        held = controller.initial.expand(len(initial), -1)
         factors, of_trial = self.factors(state), controller.of_trial(shown)
         all_factors: list[Tensor] = []
         inputs: list[Posterior] = []

@@ -35,10 +35,14 @@ class InitialPrior(nn.Module):
         away = (posterior.mean - self.mean).square() / self.variance
         return 0.5 * (ratio + away - 1 - ratio.log())
 
-    def draw(self, n: int, generator: torch.Generator) -> Codes:
-        """New initial conditions."""
-        noise = torch.randn((n, len(self.mean)), generator=generator, device=self.mean.device)
-        return self.mean + self.variance**0.5 * noise
+    def codes(self, posterior: Posterior) -> Posterior:
+        """Initial conditions as codes: in the prior's standard deviations from its mean."""
+        std = self.variance**0.5
+        return Posterior((posterior.mean - self.mean) / std, posterior.std / std)
+
+    def initial(self, codes: Codes) -> Codes:
+        """Initial conditions of codes; those of standard normal codes are distributed as the prior."""
+        return self.mean + self.variance**0.5 * codes
 
 
 class AutoregressivePrior(nn.Module):
