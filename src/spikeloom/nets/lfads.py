@@ -125,11 +125,13 @@ class Controller(nn.Module):
         """What the trial adds to the cell, for all bins at once."""
         return self.dropout(shown) @ self.cell.read_in[: self.shown] + self.cell.bias
 
-    def step(
-        self, of_trial: Float[Tensor, "trial triple"], factors: Float[Tensor, "trial factor"], state: Tensor
-    ) -> tuple[Posterior, Tensor]:
-        """The input of a bin, and the next state."""
-        inputs = of_trial + self.dropout(factors) @ self.cell.read_in[self.shown :]
+    @property
+    def of_factors(self) -> Float[Tensor, "factor triple"]:
+        """What factors add to the cell."""
+        return self.cell.read_in[self.shown :]
+
+    def step(self, inputs: Float[Tensor, "trial triple"], state: Tensor) -> tuple[Posterior, Tensor]:
+        """The generator's input in a bin, and the next state."""
         state = self.cell.step(inputs, state)
         return Posterior(self.mean(state), (self.log_variance(state) / 2).exp()), state
 
@@ -160,14 +162,15 @@ class Generator(nn.Module):
         self.to_factors = nn.Parameter(torch.randn(factors, hidden) / hidden**0.5)
         self.read_out = linear(factors, units)
 
-    def factors(self, states: Float[Tensor, "... hidden"]) -> Float[Tensor, "... factor"]:
-        """Projections of states."""
-        return F.linear(self.dropout(states), F.normalize(self.to_factors, dim=1))
+    @property
+    def directions(self) -> Float[Tensor, "factor hidden"]:
+        """Unit vectors on which states are projected."""
+        return F.normalize(self.to_factors, dim=1)
 
     def forward(self, initial: Initial, n_bins: int, inputs: Inputs | None = None) -> tuple[Factors, Outputs]:
         """Factors and outputs of as many bins as are asked for."""
         states: States = self.cell(inputs, self.first_state(initial), n_bins)
-        factors = self.factors(states)
+        factors = F.linear(self.dropout(states), self.directions)
         return factors, self.read_out(factors)
 
     def controlled(
@@ -183,13 +186,15 @@ class Generator(nn.Module):
         """
         state = self.first_state(initial)
         held = controller.initial.expand(len(initial), -1)
-        factors, of_trial = self.factors(state), controller.of_trial(shown)
+        # Slices and products of weights are made once: in the loop, each would bring a gradient of its own.
+        directions, of_factors = self.directions, controller.of_factors
+        factors = F.linear(self.dropout(state), directions)
         all_factors: list[Tensor] = []
         inputs: list[Posterior] = []
-        for t in range(shown.shape[1]):
-            found, held = controller.step(of_trial[:, t], factors, held)
+        for of_trial in controller.of_trial(shown).unbind(1):
+            found, held = controller.step(of_trial + controller.dropout(factors) @ of_factors, held)
             state = self.cell.step(self.cell.inputs(found.draw(generator)), state)
-            factors = self.factors(state)
+            factors = F.linear(self.dropout(state), directions)
             all_factors.append(factors)
             inputs.append(found)
         stacked = torch.stack(all_factors, dim=1)
