@@ -54,8 +54,11 @@ SMALL_PAPER = {
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
-    "paper, 128 units": {"diffusion": SMALL_PAPER},
-    "the same, terminal_share 0.25": {"diffusion": {**SMALL_PAPER, "terminal_share": 0.25}},
+    "paper, 128 units": {"diffusion": SMALL_PAPER, "mmd": {"weight": 98.5}},
+    "the same, terminal_share 0.25": {
+        "diffusion": {**SMALL_PAPER, "terminal_share": 0.25},
+        "mmd": {"weight": 98.5},
+    },
     "all values, bins": {"diffusion": {"patch": 1, "components": None, "hidden": 128}},
     "terminal_share 0": {"diffusion": {"terminal_share": 0.0}},
     "whitening 0": {"diffusion": {"whitening": 0.0}},
@@ -63,10 +66,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "components 48": {"diffusion": {"components": 48}},
     "prediction noise, clip 5": {"diffusion": {"prediction": "noise", "weight_clip": 5.0}},
     "mmd 0": {"mmd": {"weight": 0.0}},
-    "mmd literal": {"mmd": {"normalization": "literal"}},
-    "mmd 1": {"mmd": {"weight": 1.0}},
+    "mmd 98.5 literal": {"mmd": {"weight": 98.5, "normalization": "literal"}},
     "mmd 10": {"mmd": {"weight": 10.0}},
-    "mmd median": {"mmd": {"bandwidth": "median"}},
+    "mmd 98.5": {"mmd": {"weight": 98.5}},
+    "mmd 1, median": {"mmd": {"bandwidth": "median"}},
 }
 COLUMNS = ("draw", "others", "expected", "spread", "start", "target", "jump", "mmd", "code_sd", "seconds")
 

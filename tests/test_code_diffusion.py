@@ -127,6 +127,7 @@ class TestLoss:
     def test_what_is_expected_does_not_depend_on_other_trials(self):
         torch.manual_seed(0)
         model = CodeDiffusion(2, 1, CodeDiffusionConfig(hidden=6, components=None), 2).eval()
+        model.longest.fill_(4)
         codes, lengths = torch.randn(3, 1), torch.tensor([8, 5, 6])
         with torch.no_grad():
             together = model.expected(codes, lengths)
@@ -146,7 +147,7 @@ class TestLoss:
         assert abs(correlation) < 0.02
         assert float(shown.std()) == pytest.approx(1, abs=0.02)
         assert torch.all(model.network.told[:, 0] == 1)  # the embedding of the last step
-        # The noise that is asked for is that which takes the trial to what is shown: a network of zeros misses all of it.
+        # The noise that is asked for takes the trial to what is shown; a network of zeros misses all of it.
         signal, noise = float(model.signal[-1]), float(model.noise[-1])
         wanted = (1 + 10 * signal**2) / noise**2  # mean square of (shown - signal x0) / noise; x0 has mean 1 and s.d. 3
         weight = 0.7 + 0.3 * noise**2 / signal**2
@@ -283,7 +284,10 @@ class TestDiscrepancy:
 
     def test_floor_and_literal_weight(self):
         generator = torch.Generator().manual_seed(0)
-        weighted = [float(MMDConfig().penalty(torch.randn(64, 5, generator=generator), generator)) for _ in range(300)]
+        weighted = [
+            float(MMDConfig(weight=98.5).penalty(torch.randn(64, 5, generator=generator), generator))
+            for _ in range(300)
+        ]
         assert np.mean(weighted) == pytest.approx(0.287, rel=0.05)  # 98.5 times the floor of the V-statistic
         codes = torch.randn(64, 5)
         plain, literal = (

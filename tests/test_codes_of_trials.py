@@ -89,8 +89,8 @@ class TestScience:
         codes = trained.encode(data)
         targets = data.trials[["target_x", "target_y"]].to_numpy()
         assert LinearMap.fit(codes, targets, ["x", "y"]).heldout_r2.min() > 0.7
-        assert np.abs(codes.mean(0)).max() < 0.6
-        assert 0.4 < codes.std(0).min() < codes.std(0).max() < 1.6
+        assert np.abs(codes.mean(0)).max() < 0.8
+        assert 0.4 < codes.std(0).min() < codes.std(0).max() < 2.5
 
     def test_unconditional_codes_have_the_law_of_those_of_training_trials(self, data, trained):
         codes = trained.encode(data.split("train"))
@@ -243,7 +243,7 @@ class TestCodes:
         assert abs(told["code_r2"] - told["shuffled_code_r2"]) < 0.1
 
     def test_silent_units_and_single_trials_spoil_no_guard(self, data):
-        """Units that never vary are left out of R2; with one validation trial there is no other code to compare with."""
+        """Units that never vary are left out of R2; with one validation trial no other code can be compared with."""
         model = GNOCCHI.make(data, BRIEF)
         batch = model._batch(data.split("val"))
         still = batch.signal.clone()

@@ -293,11 +293,13 @@ class CodeDiffusion(nn.Module):
         if self.noise_to_signal[1] < DROWNED:
             seeds = (torch.Generator(device).manual_seed(seed) for seed in range(draws))
             return torch.stack([self.draw(codes, lengths, generator) for generator in seeds]).mean(0)
-        shape = (int(self.tokens.count(lengths).max()), self.tokens.size)
-        total = torch.zeros((len(codes), *shape), device=device)
+        n_tokens = int(self.tokens.count(lengths).max())
+        # As many draws whatever the trials, so that what is expected of one does not depend on the others.
+        drawn = (max(n_tokens, int(self.longest)), self.tokens.size)
+        total = torch.zeros((len(codes), n_tokens, self.tokens.size), device=device)
         for seed in range(NOISES):
-            noise = torch.randn(shape, generator=torch.Generator(device).manual_seed(seed), device=device)
-            total += self.denoise(noise.expand_as(total), self.config.steps - 1.0, codes, lengths)
+            noise = torch.randn(drawn, generator=torch.Generator(device).manual_seed(seed), device=device)
+            total += self.denoise(noise[:n_tokens].expand_as(total), self.config.steps - 1.0, codes, lengths)
         return self._activity(total / NOISES, lengths)
 
     def _noise(self, lengths: Lengths, generator: torch.Generator) -> Noisy:
