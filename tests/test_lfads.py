@@ -345,6 +345,26 @@ class TestModel:
         np.testing.assert_allclose(subject.expected(codes, data.lengths), a.rates, rtol=1e-5)
         np.testing.assert_array_equal(subject.activity(codes, data.lengths, 0), a.rates)
 
+    def test_codes_of_trials_give_what_is_inferred_of_them(self):
+        net, batch = network().eval(), net_batch()
+        torch.nn.init.normal_(net.prior.mean)
+        x, lengths = batch.counts.float(), batch.lengths
+        with torch.no_grad():
+            factors, rates = net.generate(net.encode(x, lengths).mean, lengths, noise(0))
+            made = net.unroll(x, lengths, None)
+        torch.testing.assert_close(factors, made.factors * batch.mask)
+        torch.testing.assert_close(rates, made.outputs.exp() * batch.mask)
+
+    def test_counts_follow_rates_as_in_training_trials(self):
+        """The observation is fitted to inferred rates and calibrated on samples; Poisson counts may be asked for."""
+        counts = np.random.default_rng(0).poisson(0.7, (40, 12, 2))
+        data = with_default_splits(SpikeData(np.minimum(counts, 1), bin_s=0.02))
+        model = LFADS.make(data, PLAIN).fit(data)
+        sample, poisson = model.sample(300), model.sample(300, observation="poisson")
+        assert sample.counts.max() == 1
+        assert poisson.counts.max() > 1
+        assert sample.counts.mean() == pytest.approx(data.counts.mean(), rel=0.06)
+
     def test_with_a_controller_trials_of_one_code_differ(self):
         data = recording()
         model = LFADS.make(data, CONTROLLED).fit(data)
@@ -419,6 +439,7 @@ class TestModel:
             torch.testing.assert_close(mean, narrow, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(mean, net.unroll(x, lengths, None).outputs.exp())
             net.encoder.least_variance = 1.0
+            torch.testing.assert_close(net.averaged(x, lengths, 0, noise(1))[1], mean)
             _, rates = net.averaged(x, lengths, 40, noise(1))
             generator = noise(1)
             logs = torch.stack([net.unroll(x, lengths, generator).outputs for _ in range(40)])
