@@ -23,12 +23,12 @@ from spikeloom.code_measures import (
     reconstruction,
     references,
     scores,
-    with_places,
 )
 from spikeloom.code_subjects import NO_MMD, SUBJECTS, LinearSubject, Recipe
 from spikeloom.data.files import save
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.disentanglement import measure
+from spikeloom.evaluation.behaviour import with_places
 from spikeloom.evaluation.code_claims import FAILS, HOLDS, OPEN, UNTESTED, claims_table, effects_table
 from spikeloom.evaluation.disentanglement import GROUPS, Disentanglement, Mean, Result
 from spikeloom.report.disentanglement_figures import draw_disentanglement

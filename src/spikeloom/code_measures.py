@@ -15,6 +15,7 @@ from sklearn.linear_model import RidgeCV
 from spikeloom.code_subjects import Coded
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.evaluation.behaviour import PLACES, TARGET, targets_of, with_places
 from spikeloom.evaluation.code_map import Direction, LinearMap, split_folds
 from spikeloom.evaluation.codes import (
     active_dimensions,
@@ -28,7 +29,7 @@ from spikeloom.evaluation.codes import (
     unit_r2,
 )
 from spikeloom.evaluation.mmd import mmd_to_prior
-from spikeloom.evaluation.movement import PLACES, PositionDecoder, unintended_movement
+from spikeloom.evaluation.movement import PositionDecoder, first_and_last, unintended_movement
 from spikeloom.navigation import MOST_TARGETS, POSITIONS
 from spikeloom.window_pca import stretched
 
@@ -43,7 +44,6 @@ COMPONENTS = 10
 ALPHAS = np.logspace(0, 6, 13)
 """Penalties among which the read-out of whole trials chooses."""
 DIRECTIONS: tuple[Direction, ...] = ("row", "pinv")
-TARGET = ("target_x", "target_y")
 START = ("start_x", "start_y")
 
 
