@@ -260,7 +260,7 @@ class TestCodes:
         lengths = [torch.full((len(x),), N_BINS) for x in noise]
         learned, judged = (Batch(n, False, signal=x) for n, x in zip(lengths[:2], noise[:2], strict=True))
         model.network.draw = lambda codes, lengths, generator, **options: noise[2]
-        assert float(model.spread_ratio(learned, judged).mean()) == pytest.approx(1, abs=0.1)
+        assert float(model.spread_ratio(learned, judged).mean()) == pytest.approx(1, abs=0.2)
 
     def test_a_trained_one_is_not(self, data, recwarn):
         GNOCCHI.make(data, SMALL).fit(data)
