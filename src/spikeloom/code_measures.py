@@ -199,7 +199,7 @@ def scores(subject: Coded, task: Task, seed: int, anchors: int = ANCHORS, draws:
         found = part(subject, task, codes, seed)
         total = Scores(total.metrics | found.metrics, total.arrays | found.arrays)
     walks = navigation(subject, task, codes, seed, anchors, draws if subject.random else 1)
-    new = likeness(new_trials(subject, task, codes.shape[1], seed), task)
+    new = likeness(new_trials(subject, task, codes[task.train], seed), task)
     return Scores(total.metrics | walks.metrics | new.metrics, total.arrays | walks.arrays | new.arrays)
 
 
@@ -353,12 +353,14 @@ def walk(
 
 
 def new_trials(
-    subject: Coded, task: Task, n_codes: int, seed: int
+    subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int
 ) -> tuple[Float[np.ndarray, "trial time unit"], Int[np.ndarray, "trial"]]:
-    """As many trials as there are training trials, of their lengths, from codes drawn from the prior."""
+    """As many trials as there are training trials, of their lengths, for codes drawn from a normal fitted to theirs."""
     lengths = task.data.lengths[task.train]
-    codes = np.random.default_rng([seed, 4]).normal(size=(len(lengths), n_codes))
-    return subject.activity(codes, lengths, seed), lengths
+    rng = np.random.default_rng([seed, 4])
+    covariance = np.atleast_2d(np.cov(codes.T))
+    drawn = rng.multivariate_normal(codes.mean(0), covariance, size=len(lengths), method="svd")
+    return subject.activity(drawn, lengths, seed), lengths
 
 
 def likeness(trials: tuple[Float[np.ndarray, "trial time unit"], Int[np.ndarray, "trial"]], task: Task) -> Scores:

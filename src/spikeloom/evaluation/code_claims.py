@@ -208,15 +208,16 @@ def _extends(result: Disentanglement, rival: str) -> Verdict:
 
 def _alike(result: Disentanglement, rival: str) -> Verdict:
     mine, spread = result.mean(GNOCCHI, "covariance"), result.mean(GNOCCHI, "spread")
-    real = result.references.get("real", {}).get("covariance", float("nan"))
+    known = result.references.get("real", {})
+    real, wide = (known.get(key, float("nan")) for key in ("covariance", "spread"))
     numbers = (
         f"covariance {mine} against {result.mean(rival, 'covariance')} (real {real:.3g}); spread {spread} against "
-        f"{result.mean(rival, 'spread')}"
+        f"{result.mean(rival, 'spread')} (real {wide:.3g})"
     )
-    numbers += "; wanted of GNOCCHI: 90 % of real, and a spread of 0.8 to 1.25"
+    numbers += "; wanted of GNOCCHI: 90 % of real, and 0.8 to 1.25 times its spread"
     if result.over_seeds("covariance", GNOCCHI, rival) is None:
         return Verdict(OPEN, numbers)
-    good = mine.value > 0.9 * real and 0.8 < spread.value < 1.25
+    good = mine.value > 0.9 * real and 0.8 < spread.value / wide < 1.25
     return Verdict(HOLDS if good else FAILS, numbers)
 
 

@@ -177,7 +177,7 @@ GROUPS = (
         ),
     ),
     Group(
-        "New trials from N(0, I)",
+        "New trials, from codes of a normal law fitted to those of training trials",
         (
             Measure(
                 "covariance",

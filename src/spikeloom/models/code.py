@@ -169,7 +169,7 @@ class CodeNetwork(nn.Module):
         return misfit + self.config.mmd.penalty(codes, generator if self.training else None)
 
     def diagnostics(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
-        """Whether samples follow their codes, and whether codes are where unconditional samples take theirs from.
+        """Whether samples follow their codes, and how codes lie.
 
         R2 of the expected activity of a trial's own code, and of another trial's ("code_r2", "shuffled_code_r2"); the
         unbiased discrepancy of the codes from a standard normal ("mmd") and their least and largest s.d.

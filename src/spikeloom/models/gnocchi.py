@@ -59,10 +59,10 @@ class GNOCCHI(CodeModel):
     """Generating Neural Observations Conditioned on Codes with High Information (McCart et al. 2024, arXiv 2407.21195).
 
     An encoder gives every trial one vector, its code; a diffusion model that is told the code learns whole trials of
-    activity, and its error is all that teaches the encoder. Codes are drawn towards a standard normal, from which
-    unconditional samples take theirs. So it is a Wasserstein autoencoder with a diffusion as decoder: the mutual
-    information in the name is kept by what is left out, a penalty on each trial's code. A normal distribution has no
-    axes of its own: codes are disentangled only as directions found by regression.
+    activity, and its error is all that teaches the encoder. Codes are drawn towards a standard normal; those of
+    unconditional samples come from one that is fitted to them. So it is a Wasserstein autoencoder with a diffusion as
+    decoder: the mutual information in the name is kept by what is left out, a penalty on each trial's code. A normal
+    distribution has no axes of its own: codes are disentangled only as directions found by regression.
     """
 
     name = "gnocchi"
