@@ -112,8 +112,9 @@ class TestPresets:
                 said[part] = tuple(values) if isinstance(values, list) else values
         assert flattened(config).items() >= said.items()
         assert flattened(config) == flattened(kind()) | said
-        changed = preset_config(name, {"autoencoder": {"latents": 5}})
-        assert flattened(changed) == flattened(config) | {"autoencoder.latents": 5}
+        part, key = ("autoencoder", "latents") if hasattr(config, "autoencoder") else ("training", "steps")
+        changed = preset_config(name, {part: {key: 5}})
+        assert flattened(changed) == flattened(config) | {f"{part}.{key}": 5}
 
     def test_an_unknown_preset_is_named(self):
         with pytest.raises(ConfigError, match=r"no preset or file 'lnds'; did you mean 'ldns'\?"):

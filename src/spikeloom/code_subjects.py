@@ -82,6 +82,7 @@ SUBJECTS = {
     "gnocchi-no-mmd": Recipe("GNOCCHI, no MMD", "gnocchi", NO_MMD, random=True, mmd=False),
     "code-autoencoder": Recipe("autoencoder", "code-autoencoder", mmd=True),
     "code-autoencoder-no-mmd": Recipe("autoencoder, no MMD", "code-autoencoder", NO_MMD, mmd=False),
+    "lfads": Recipe("LFADS", "lfads"),
     PCA: Recipe("PCA of windows", None),
 }
 """All subjects, in the order of the tables; another model with codes is a line here."""

@@ -134,7 +134,7 @@ def usual_activity(data: SpikeData) -> str:
 
 def smoothing(configs: Mapping[str, Any]) -> float:
     """Seconds by which counts are smoothed, by all subjects alike."""
-    config = next((c for c in configs.values() if c is not None), None)
+    config = next((c for c in configs.values() if hasattr(c, "smoothing_sd_s")), None)  # LFADS reads counts as they are
     return float((config or SUBJECTS["gnocchi"].config(1, COUNTS, None)).smoothing_sd_s)
 
 

@@ -308,7 +308,8 @@ def inferred(model: GenerativeModel, data: SpikeData) -> SpikeData:
     found, rates = model.infer(data)
     if found.ndim == 2:
         return with_codes(dataclasses.replace(data, latents=None, rates=rates), found)
-    return dataclasses.replace(data, latents=found, rates=rates)
+    encoded = dataclasses.replace(data, latents=found, rates=rates)
+    return with_codes(encoded, model.codes(data)) if model.code_size else encoded
 
 
 def report_run(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
 POINTS = ("full", "quick")
-MODELS = ("gnocchi", "gnocchi-no-mmd", "code-autoencoder", "code-autoencoder-no-mmd", "pca")
+MODELS = ("gnocchi", "gnocchi-no-mmd", "code-autoencoder", "code-autoencoder-no-mmd", "lfads", "pca")
 
 
 def bench_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
