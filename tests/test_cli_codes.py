@@ -61,7 +61,7 @@ def test_what_cannot_be_sampled(bench, run, refused):
     assert "leave --like and --given out" in refused(
         "sample", ours, "--out", "a.npz", "--codes_of", ours, "--like", ours
     )
-    assert "no codes to draw trials for; fit one of gnocchi, lfads" in refused(
+    assert "no codes to draw trials for; fit gnocchi or lfads" in refused(
         "sample", run, "--out", "a.npz", "--codes_of", run
     )
     assert "no option 'guidance'" in refused("sample", ours, "--out", "a.npz", "--guidance", "2")

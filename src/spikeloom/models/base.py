@@ -416,7 +416,7 @@ class GenerativeModel(nn.Module):
         if "given" in asked_for:
             raise ConfigError(f"a model of kind '{self.name}' cannot continue or fill in given trials; fit one of eag.")
         if "codes" in asked_for:
-            raise ConfigError(f"a model of kind '{self.name}' has no codes to draw trials for; fit one of gnocchi, lfads.")
+            raise ConfigError(f"a model of kind '{self.name}' has no codes to draw trials for; fit gnocchi or lfads.")
 
     def _noted(self, sample: SpikeData, asked_for: frozenset[str]) -> SpikeData:
         """A sample, with what the model has to say of it in its provenance or as a warning."""
