@@ -104,7 +104,7 @@ def _panel(axes: Axes, result: Disentanglement, key: str, names: list[str]) -> N
     axes.set_xlim(min(edges) - margin, max(edges) + margin)
     better = MEASURES[key].better
     mark = f"{better} is better" if better in ("higher", "lower") else f"{better} is right" if better else " "
-    axes.set_title(MEASURES[key].title, pad=14)
+    axes.set_title(MEASURES[key].title.replace("pseudo-inverse", "pinv"), pad=14)
     axes.annotate(
         mark, (0, 1), xycoords="axes fraction", xytext=(0, 3), textcoords="offset points",
         fontsize=8, color=MUTED,
