@@ -412,7 +412,7 @@ class TestRefusals:
     def test_words(self, source, refused, tmp_path):
         words = ["bench", "disentanglement", "--data", source, "--out", "out"]
         assert "has no such (has activity, hand_pos)" in refused(*words, "--activity", "speed")
-        assert "'lfads'" in refused(*words, "--models", "lfads")
+        assert "'tndm'" in refused(*words, "--models", "tndm")
         assert "is 0" in refused(*words, "--codes", "0")
         assert "disentanglement" in refused("bench", "entanglement", "--out", "out")
         (tmp_path / "out").mkdir()
