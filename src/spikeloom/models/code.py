@@ -24,7 +24,7 @@ from spikeloom.nets.recurrent import TrialEncoder
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.observation.poisson import Rates
 from spikeloom.priors.mmd import BANDWIDTHS, MMDConfig, squared_mmd_to_normal
-from spikeloom.training import Stage, diagnose
+from spikeloom.training import Stage, StageConfig, diagnose
 
 Units = Float[Tensor, "trial time unit"]
 Codes = Float[Tensor, "trial code"]
@@ -74,6 +74,12 @@ class CodeConfig:
     (fitted), or the one that codes are drawn towards (standard, as published)."""
     mmd: MMDConfig = field(default_factory=MMDConfig)
     """What draws codes towards a standard normal."""
+    training: StageConfig = field(
+        default_factory=lambda: StageConfig(
+            steps=2000, batch_size=64, learning_rate=2e-3, ema=0.995, weight_decay=1e-6, patience=8
+        )
+    )
+    """Optimisation of the encoder and of the way back, which are trained together."""
     observation: str = "history"
     """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
     al. 2024) or poisson."""

@@ -14,7 +14,6 @@ from spikeloom.errors import ConfigError
 from spikeloom.models.code import CodeConfig, CodeModel, CodeNetwork, Codes, Units
 from spikeloom.nets.recurrent import CodedSequence
 from spikeloom.nets.tokens import Tokens, bins_of_token
-from spikeloom.training import StageConfig
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,6 @@ class CodeAutoencoderConfig(CodeConfig):
 
     decoder: CodeDecoderConfig = field(default_factory=CodeDecoderConfig)
     """Codes to activity."""
-    training: StageConfig = field(
-        default_factory=lambda: StageConfig(
-            steps=2000, batch_size=64, learning_rate=2e-3, ema=0.995, weight_decay=1e-6, patience=8
-        )
-    )
-    """Optimisation of encoder and decoder, which are trained together."""
 
 
 class CodedDecoder(CodeNetwork):

@@ -12,7 +12,6 @@ from torch import Tensor
 from spikeloom.models.code import CodeConfig, CodeModel, CodeNetwork, Codes, Units
 from spikeloom.nets.tokens import bins_of_token
 from spikeloom.priors.code_diffusion import CodeDiffusion, CodeDiffusionConfig
-from spikeloom.training import StageConfig
 
 
 @dataclass(frozen=True)
@@ -21,12 +20,6 @@ class GNOCCHIConfig(CodeConfig):
 
     diffusion: CodeDiffusionConfig = field(default_factory=CodeDiffusionConfig)
     """Codes to activity."""
-    training: StageConfig = field(
-        default_factory=lambda: StageConfig(
-            steps=2000, batch_size=64, learning_rate=2e-3, ema=0.995, weight_decay=1e-6, patience=8
-        )
-    )
-    """Optimisation of encoder and diffusion, which are trained together."""
 
 
 class CodedDiffusion(CodeNetwork):
