@@ -26,6 +26,7 @@ from spikeloom.priors.code_diffusion import CodeDiffusionConfig
 from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.priors.energy import EnergyConfig
 from spikeloom.training import StageConfig
+from test_code_diffusion import PUBLISHED as PUBLISHED_DIFFUSION
 from toys import OneStage, OneStageConfig, TwoStage, TwoStageConfig
 
 FEW = StageConfig(steps=2, batch_size=8, validate_every=1)
@@ -74,21 +75,7 @@ PUBLISHED_EAG = EAGConfig(
 SMALL_CODES = {"codes": 2, "encoder": EncoderConfig(hidden=6), "training": FEW}
 SMALL_GNOCCHI = GNOCCHIConfig(**SMALL_CODES, diffusion=CodeDiffusionConfig(hidden=8, components=4, sampling_steps=3))
 PUBLISHED_GNOCCHI = GNOCCHIConfig(
-    **SMALL_CODES,
-    diffusion=CodeDiffusionConfig(
-        hidden=8,
-        layers=1,
-        patch=1,
-        components=None,
-        steps=5,
-        first_beta=0.001,
-        last_beta=0.01,
-        prediction="noise",
-        training_noise="step",
-        terminal_share=0.0,
-        sampler="ddpm",
-        sampling_steps=5,
-    ),
+    **SMALL_CODES, diffusion=CodeDiffusionConfig(**{**PUBLISHED_DIFFUSION, "steps": 5, "sampling_steps": 5})
 )
 
 SMALL_LFADS = LFADSConfig(
