@@ -57,6 +57,16 @@ def check_observation(config: Any) -> None:
         )
 
 
+def refuse_negative(name: str, weight: float) -> None:
+    """Refuse a weight below zero.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    if not weight >= 0:
+        raise ConfigError(f"{name} is {weight}, but must not be negative.")
+
+
 def refuse_other_autoencoder(config: Any, other: Any, group: str = "autoencoder") -> None:
     """Refuse a configuration whose autoencoder, or its training, is not that of the model it is to be taken from.
 

@@ -12,20 +12,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spikeloom.batch import Batch, mask_of
-from spikeloom.condition import Condition
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError
 from spikeloom.models.activity import COUNTS, Activity
-from spikeloom.models.base import ENCODE_CHUNK, Drawn
-from spikeloom.models.lfads_config import CODES_FROM, LFADSConfig
+from spikeloom.models.initial import InitialConditionModel, Unfolded
+from spikeloom.models.lfads_config import LFADSConfig
 from spikeloom.models.lfads_network import LFADSNetwork, activity_in
-from spikeloom.models.spiking import SpikingModel
 from spikeloom.nets.lfads import Posterior
-from spikeloom.observation.poisson import Rates
 from spikeloom.training import Stage
 
 
-class LFADS(SpikingModel):
+class LFADS(InitialConditionModel):
     """Latent factor analysis via dynamical systems (Sussillo et al. 2016; Pandarinath et al. 2018).
 
     A bidirectional encoder infers the initial condition of a generator, a recurrent network that then runs by itself,
@@ -44,8 +40,6 @@ class LFADS(SpikingModel):
         "Hochberg LR, Henderson JM, Shenoy KV, Abbott LF, Sussillo D (2018). Inferring single-trial neural population "
         "dynamics using sequential auto-encoders. Nature Methods 15, 805-815. doi:10.1038/s41592-018-0109-9"
     )
-    training_mean: Tensor
-    training_std: Tensor
 
     def _build(self) -> None:
         n_neurons, lengths, counted = self.recording.n_neurons, self.recording.lengths, self.config.activity == COUNTS
@@ -54,8 +48,7 @@ class LFADS(SpikingModel):
         self.activity = Activity(self.config.activity, n_neurons, smoothing_sd_s=0.0)
         self.network = LFADSNetwork(n_neurons, self.config, float(lengths.mean()) * n_neurons, mean)
         self.observation = self._make_observation()
-        self.register_buffer("training_mean", torch.zeros(len(lengths), self.config.codes))
-        self.register_buffer("training_std", torch.ones(len(lengths), self.config.codes))
+        self._make_codes()
 
     @property
     def code_size(self) -> int:  # type: ignore[override]
@@ -69,41 +62,13 @@ class LFADS(SpikingModel):
             self.activity.prepare(train)
         learned, judged = (self._batch(d) for d in (train, data.split("val")))
         yield Stage("lfads", self.network, learned, judged, self.config.training)
-        posterior = self._posterior(learned)
-        self.training_mean.copy_(posterior.mean)
-        self.training_std.copy_(posterior.std)
-        self._fit_observation(learned, self._inferred_rates(learned))
-        self._calibrate_observation(learned)
+        self._settle(learned)
 
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse a recording without the activity that is learned."""
         super().check_trainable(data)
         if self.config.reads:
             self.activity.of(data)
-
-    def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
-        """Refuse what LFADS cannot be asked for in sampling."""
-        super().check_options(asked_for - {"codes"}, **options)
-        for name in options:
-            if name not in ("codes_from", "observation"):
-                raise ConfigError(
-                    f"a model of kind 'lfads' has no option '{name}' in sampling; it has codes_from, observation."
-                )
-        source = options.get("codes_from")
-        if source is not None and source not in CODES_FROM:
-            raise ConfigError(f"codes_from is '{source}', but must be one of {', '.join(CODES_FROM)}.")
-        if source is not None and "codes" in asked_for:
-            raise ConfigError(f"codes are given, so they cannot be drawn from the {source} too; leave one of them out.")
-
-    def codes(self, data: SpikeData) -> Float[np.ndarray, "trial code"]:
-        """Mean initial condition of each recorded trial, in standard deviations of the prior from its mean."""
-        self._check(data)
-        self.eval()
-        return self._posterior(self._batch(data)).mean.cpu().numpy()
-
-    def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
-        """A new trial of each code, of the length of its anchor."""
-        return self.sample(len(codes), lengths=anchors.lengths, codes=codes, seed=seed)
 
     def activity_of(self, data: SpikeData) -> Float[np.ndarray, "trial time neuron"]:
         """The signal that is learned; or rates, inferred where a recording has none of its own from this model."""
@@ -116,15 +81,8 @@ class LFADS(SpikingModel):
         mask = torch.from_numpy(data.valid.copy())[..., None]
         return replace(batch, signal=self.activity.normalised(self.activity.of(data)) * mask)
 
-    @torch.no_grad()
-    def _posterior(self, batch: Batch) -> Posterior:
-        """The posteriors of all codes, found in chunks."""
-        device = self.training_mean.device
-        parts = []
-        for start in range(0, len(batch), ENCODE_CHUNK):
-            part = batch[start : start + ENCODE_CHUNK].to(device)
-            parts.append(self.network.encode(activity_in(part), part.lengths))
-        return Posterior(torch.cat([p.mean for p in parts]), torch.cat([p.std for p in parts]))
+    def _posterior_of(self, batch: Batch) -> Posterior:
+        return self.network.encode(activity_in(batch), batch.lengths)
 
     def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Factors and rates, averaged over the posterior; the same draws every time."""
@@ -134,50 +92,13 @@ class LFADS(SpikingModel):
         mask = mask_of(batch.lengths, batch.n_bins)
         return factors * mask, self.activity.rates(activity) * mask
 
-    @torch.no_grad()
-    def _inferred_rates(self, trials: Batch) -> Rates:
-        self.eval()
-        device = self.training_mean.device
-        parts = range(0, len(trials), ENCODE_CHUNK)
-        return torch.cat([self._infer(trials[i : i + ENCODE_CHUNK].to(device))[1] for i in parts])
-
-    def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
-        codes = self._drawn_codes(len(trials), self.config.codes_from, generator)
-        return self.activity.rates(self.network.generate(codes, trials.lengths, generator)[1])
-
-    def _generate(
-        self,
-        lengths: Int[Tensor, "trial"],
-        generator: torch.Generator,
-        condition: Condition | None,
-        codes: Float[Tensor, "trial code"] | None = None,
-        codes_from: str | None = None,
-        observation: str | None = None,
-    ) -> Drawn:
-        draws = self._chosen_observation(observation)
-        if codes is None:
-            codes = self._drawn_codes(len(lengths), codes_from or self.config.codes_from, generator)
+    def _unfold(
+        self, codes: Float[Tensor, "trial code"], lengths: Int[Tensor, "trial"], generator: torch.Generator
+    ) -> Unfolded:
         factors, activity = self.network.generate(codes, lengths, generator)
         mask = mask_of(lengths, factors.shape[1])
-        rates = self.activity.rates(activity) * mask
         signals = {name: self.activity.restored(activity) * mask for name in self.config.reads}
-        return Drawn(rates, draws.sample(rates, generator), latents=factors, codes=codes, signals=signals)
+        return Unfolded(self.activity.rates(activity) * mask, factors, signals)
 
-    def _drawn_codes(self, n: int, source: str, generator: torch.Generator) -> Float[Tensor, "trial code"]:
-        mean, std = self.training_mean, self.training_std
-        if source == "posterior":
-            chosen = torch.randint(len(mean), (n,), generator=generator, device=mean.device)
-            return Posterior(mean[chosen], std[chosen]).draw(generator)
-        normal = torch.randn((n, self.code_size), generator=generator, device=mean.device)
-        if source == "prior":
-            return normal
-        away = mean - mean.mean(0)
-        covariance = away.T @ away / len(mean) + std.square().mean(0).diag()
-        return mean.mean(0) + normal @ torch.linalg.cholesky(covariance).T
-
-    def _noted(self, sample: SpikeData, asked_for: frozenset[str]) -> SpikeData:
-        """A sample with where its codes come from, and the weight that the prior had in training."""
-        told: dict[str, Any] = {"effective_beta": round(self.network.effective_beta, 6)}
-        if "codes" not in asked_for:
-            told["codes_from"] = self.config.codes_from
-        return replace(sample, provenance={**told, **sample.provenance})
+    def _weights(self) -> dict[str, Any]:
+        return {"effective_beta": round(self.network.effective_beta, 6)}

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from spikeloom.errors import ConfigError
 from spikeloom.models.activity import COUNTS
-from spikeloom.models.latent_config import check_observation
+from spikeloom.models.initial import CODES_FROM
+from spikeloom.models.latent_config import check_observation, refuse_negative
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.training import StageConfig
 
 KL_PER = ("trial", "value")
-CODES_FROM = ("prior", "fitted", "posterior")
 
 
 @dataclass(frozen=True)
@@ -152,13 +152,3 @@ class LFADSConfig:
             [0.0123, 0.4938, 0.9877, 1.0, 1.0]
         """
         return min(1.0, max(0.0, (step - self.ramp_start) / (self.ramp_steps + 1)))
-
-
-def refuse_negative(name: str, weight: float) -> None:
-    """Refuse a weight below zero.
-
-    Raises:
-        ConfigError: If it is.
-    """
-    if not weight >= 0:
-        raise ConfigError(f"{name} is {weight}, but must not be negative.")

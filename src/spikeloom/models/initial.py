@@ -1,0 +1,160 @@
+"""Models that are driven by an initial condition: what their codes are, and where those of new trials come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from spikeloom.batch import Batch
+from spikeloom.condition import Condition
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import ConfigError
+from spikeloom.models.base import ENCODE_CHUNK, Drawn
+from spikeloom.models.spiking import SpikingModel
+from spikeloom.nets.lfads import Posterior
+from spikeloom.observation.poisson import Rates
+
+CODES_FROM = ("prior", "fitted", "posterior")
+
+
+@dataclass(frozen=True)
+class Unfolded:
+    """What follows from initial conditions.
+
+    Attributes:
+        rates: Expected counts per bin; zeros in padding.
+        latents: Latents of every bin.
+        signals: What is generated beside the spikes, by name.
+    """
+
+    rates: Rates
+    latents: Float[Tensor, "trial time latent"]
+    signals: Mapping[str, Float[Tensor, "trial time dim"]] = field(default_factory=dict)
+
+
+class InitialConditionModel(SpikingModel):
+    """A model whose trials unfold from an initial condition that is inferred of each (LFADS, TNDM).
+
+    Codes are initial conditions in standard deviations of their prior. New trials have the ``codes`` that are given, or
+    draw them as the configuration, or the option ``codes_from``, says. Subclasses call ``_make_codes`` when they are
+    built and ``_settle`` when they are trained, and define ``_posterior_of``, ``_unfold`` and ``_weights``.
+    """
+
+    training_mean: Tensor
+    training_std: Tensor
+
+    def _make_codes(self) -> None:
+        """Make room for the posteriors of the training trials."""
+        shape = len(self.recording.lengths), self.code_size
+        self.register_buffer("training_mean", torch.zeros(shape))
+        self.register_buffer("training_std", torch.ones(shape))
+
+    def _settle(self, learned: Batch) -> None:
+        """When the networks are trained: note the posteriors of the training trials, and fit the observation."""
+        posterior = self._posterior(learned)
+        self.training_mean.copy_(posterior.mean)
+        self.training_std.copy_(posterior.std)
+        self._fit_observation(learned, self._inferred_rates(learned))
+        self._calibrate_observation(learned)
+
+    # -- what a model defines ------------------------------------------------------------------------------------
+
+    def _posterior_of(self, batch: Batch) -> Posterior:
+        """The posteriors of the codes of trials."""
+        raise NotImplementedError  # every such model defines it
+
+    def _unfold(
+        self, codes: Float[Tensor, "trial code"], lengths: Int[Tensor, "trial"], generator: torch.Generator
+    ) -> Unfolded:
+        """What follows from codes."""
+        raise NotImplementedError  # every such model defines it
+
+    def _weights(self) -> dict[str, Any]:
+        """The weights that priors had in training, which samples from them cannot be judged without."""
+        raise NotImplementedError  # every such model defines it
+
+    # -- codes ---------------------------------------------------------------------------------------------------
+
+    def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
+        """Refuse what such a model cannot be asked for in sampling."""
+        super().check_options(asked_for - {"codes"}, **options)
+        for name in options:
+            if name not in ("codes_from", "observation"):
+                raise ConfigError(
+                    f"a model of kind '{self.name}' has no option '{name}' in sampling; it has codes_from, observation."
+                )
+        source = options.get("codes_from")
+        if source is not None and source not in CODES_FROM:
+            raise ConfigError(f"codes_from is '{source}', but must be one of {', '.join(CODES_FROM)}.")
+        if source is not None and "codes" in asked_for:
+            raise ConfigError(f"codes are given, so they cannot be drawn from the {source} too; leave one of them out.")
+
+    def codes(self, data: SpikeData) -> Float[np.ndarray, "trial code"]:
+        """Mean initial condition of each recorded trial, in standard deviations of the prior from its mean."""
+        self._check(data)
+        self.eval()
+        return self._posterior(self._batch(data)).mean.cpu().numpy()
+
+    def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
+        """A new trial of each code, of the length of its anchor."""
+        return self.sample(len(codes), lengths=anchors.lengths, codes=codes, seed=seed)
+
+    @torch.no_grad()
+    def _posterior(self, batch: Batch) -> Posterior:
+        """The posteriors of all codes, found in chunks."""
+        device = self.training_mean.device
+        chunks = (batch[i : i + ENCODE_CHUNK].to(device) for i in range(0, len(batch), ENCODE_CHUNK))
+        parts = [self._posterior_of(chunk) for chunk in chunks]
+        return Posterior(torch.cat([p.mean for p in parts]), torch.cat([p.std for p in parts]))
+
+    @torch.no_grad()
+    def _inferred_rates(self, trials: Batch) -> Rates:
+        self.eval()
+        device = self.training_mean.device
+        parts = range(0, len(trials), ENCODE_CHUNK)
+        return torch.cat([self._infer(trials[i : i + ENCODE_CHUNK].to(device))[1] for i in parts])
+
+    def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
+        codes = self._drawn_codes(len(trials), self.config.codes_from, generator)
+        return self._unfold(codes, trials.lengths, generator).rates
+
+    def _generate(
+        self,
+        lengths: Int[Tensor, "trial"],
+        generator: torch.Generator,
+        condition: Condition | None,
+        codes: Float[Tensor, "trial code"] | None = None,
+        codes_from: str | None = None,
+        observation: str | None = None,
+    ) -> Drawn:
+        draws = self._chosen_observation(observation)
+        if codes is None:
+            codes = self._drawn_codes(len(lengths), codes_from or self.config.codes_from, generator)
+        made = self._unfold(codes, lengths, generator)
+        counts = draws.sample(made.rates, generator)
+        return Drawn(made.rates, counts, latents=made.latents, codes=codes, signals=made.signals)
+
+    def _drawn_codes(self, n: int, source: str, generator: torch.Generator) -> Float[Tensor, "trial code"]:
+        mean, std = self.training_mean, self.training_std
+        if source == "posterior":
+            chosen = torch.randint(len(mean), (n,), generator=generator, device=mean.device)
+            return Posterior(mean[chosen], std[chosen]).draw(generator)
+        normal = torch.randn((n, self.code_size), generator=generator, device=mean.device)
+        if source == "prior":
+            return normal
+        away = mean - mean.mean(0)
+        covariance = away.T @ away / len(mean) + std.square().mean(0).diag()
+        return mean.mean(0) + normal @ torch.linalg.cholesky(covariance).T
+
+    def _noted(self, sample: SpikeData, asked_for: frozenset[str]) -> SpikeData:
+        """A sample with where its codes come from, and the weights that priors had in training."""
+        told = self._weights()
+        if "codes" not in asked_for:
+            told["codes_from"] = self.config.codes_from
+        return replace(sample, provenance={**told, **sample.provenance})
