@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from spikeloom.batch import Batch
 from spikeloom.errors import ConfigError
+from spikeloom.models.withheld import Withheld, WithheldConfig
 from spikeloom.nets.blocks import GroupedLinear, Mask, Norm, SSMBlock, groups_for
 from spikeloom.nets.ssm import KERNELS
 from spikeloom.observation.poisson import Poisson
@@ -51,6 +52,8 @@ class AutoencoderConfig:
     """Weight of the squared differences between latents at nearby bins."""
     smoothness_lags: int = 5
     """Lags in bins at which latents are compared; lag i weighs 1 / (1 + i)."""
+    withheld: WithheldConfig = field(default_factory=WithheldConfig)
+    """What the encoder is never shown."""
 
     def __post_init__(self) -> None:
         if self.kernel not in KERNELS:
@@ -103,11 +106,18 @@ class Autoencoder(nn.Module):
         n_neurons: Number of neurons.
         mean_counts: (neuron,) mean count per bin, with which the output starts; LDNS starts at softplus(0).
         config: Sizes and penalties.
+        withheld: What the encoder is not shown; everything is when not given.
     """
 
-    def __init__(self, n_neurons: int, config: AutoencoderConfig, mean_counts: Float[Tensor, "neuron"] | None = None):
+    def __init__(
+        self,
+        n_neurons: int,
+        config: AutoencoderConfig,
+        mean_counts: Float[Tensor, "neuron"] | None = None,
+        withheld: Withheld | None = None,
+    ):
         super().__init__()
-        self.config = config
+        self.config, self.withheld = config, withheld
         c, d = config.channels, config.latents
         groups = groups_for(d, c)
 
@@ -126,7 +136,9 @@ class Autoencoder(nn.Module):
             self.read_out.bias.data.copy_(least + torch.log(-torch.expm1(-least)))
 
     def encode(self, counts: Float[Tensor, "trial time neuron"], mask: Mask | None = None) -> Latents:
-        """Latents of spike counts."""
+        """Latents of spike counts, of which those that are withheld make no difference."""
+        if self.withheld is not None:
+            counts = self.withheld(counts, None if mask is None else mask.sum((1, 2)))
         h = self.read_in(counts).float()
         for block in self.encoder:
             h = block(h, mask)
@@ -149,6 +161,8 @@ class Autoencoder(nn.Module):
         mask = batch.mask
         draws = torch.rand(counts.shape, generator=generator, device=counts.device)
         kept = (draws >= hidden_share).float()
+        if self.withheld is not None and self.withheld.anything:  # these are never shown, so they always teach
+            kept = kept * self.withheld.shown(batch.lengths, counts.shape[1])
         latents = self.encode(counts * kept / (1 - hidden_share), mask)
         hidden = 1 - kept if mask is None else (1 - kept) * mask
         nll = (hidden * self.observation.nll(batch.counts, self.decode(latents, mask))).sum()

@@ -24,6 +24,7 @@ from spikeloom.models.base import ENCODE_CHUNK, Drawn, GenerativeModel
 from spikeloom.models.given import runs
 from spikeloom.models.latent_config import refuse_other_autoencoder
 from spikeloom.models.spiking import SpikingModel
+from spikeloom.models.withheld import Withheld
 from spikeloom.nets.blocks import Mask
 from spikeloom.observation.poisson import Rates, Seen
 from spikeloom.priors.base import Given, LatentPrior
@@ -43,7 +44,8 @@ class LatentModel(SpikingModel):
 
     def _build(self) -> None:
         mean = torch.from_numpy(self.recording.mean_counts)
-        self.autoencoder = Autoencoder(self.recording.n_neurons, self.config.autoencoder, mean)
+        withheld = Withheld(self.config.autoencoder.withheld, self.recording.neurons)
+        self.autoencoder = Autoencoder(self.recording.n_neurons, self.config.autoencoder, mean, withheld)
         self.prior = self._make_prior()
         self.observation = self._make_observation()
 
@@ -101,6 +103,8 @@ class LatentModel(SpikingModel):
         """Refuse what any model refuses, and conditions or trials that a part of this one cannot deal with."""
         for name in ("train", "val") if self.recording.variables else ():
             self.prior.check(condition_of(data.split(name), self.recording.variables))
+        if self.autoencoder.withheld is not None:
+            self.autoencoder.withheld.check(data.lengths)
         super().check_trainable(data)
 
     def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:

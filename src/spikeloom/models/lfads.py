@@ -17,6 +17,7 @@ from spikeloom.models.activity import COUNTS, Activity
 from spikeloom.models.initial import InitialConditionModel, Unfolded
 from spikeloom.models.lfads_config import LFADSConfig
 from spikeloom.models.lfads_network import LFADSNetwork, activity_in
+from spikeloom.models.withheld import Withheld
 from spikeloom.nets.lfads import Posterior
 from spikeloom.training import Stage
 
@@ -46,7 +47,8 @@ class LFADS(InitialConditionModel):
         mean = torch.from_numpy(self.recording.mean_counts) if counted else None
         # Of counts there is nothing to prepare: the network is given them as they are, and makes rates.
         self.activity = Activity(self.config.activity, n_neurons, smoothing_sd_s=0.0)
-        self.network = LFADSNetwork(n_neurons, self.config, float(lengths.mean()) * n_neurons, mean)
+        withheld = Withheld(self.config.withheld, self.recording.neurons)
+        self.network = LFADSNetwork(n_neurons, self.config, float(lengths.mean()) * n_neurons, mean, withheld)
         self.observation = self._make_observation()
         self._make_codes()
 
@@ -67,6 +69,8 @@ class LFADS(InitialConditionModel):
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse a recording without the activity that is learned."""
         super().check_trainable(data)
+        if self.network.withheld is not None:
+            self.network.withheld.check(data.lengths)
         if self.config.reads:
             self.activity.of(data)
 

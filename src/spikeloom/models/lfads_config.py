@@ -8,6 +8,7 @@ from spikeloom.errors import ConfigError
 from spikeloom.models.activity import COUNTS
 from spikeloom.models.initial import CODES_FROM
 from spikeloom.models.latent_config import check_observation, refuse_negative
+from spikeloom.models.withheld import WithheldConfig
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.training import StageConfig
 
@@ -78,6 +79,8 @@ class LFADSConfig:
     """Projections of the generator's state from which rates are read: the latents of a trial."""
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     """Inputs to the generator."""
+    withheld: WithheldConfig = field(default_factory=WithheldConfig)
+    """What the encoders are never shown."""
     dropout: float = 0.05
     """Share of the input, and of what is read out of states, that is dropped in training."""
     coordinated_dropout: float = 0.2

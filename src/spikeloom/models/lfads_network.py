@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from spikeloom.batch import Batch, mask_of
 from spikeloom.models.activity import COUNTS
 from spikeloom.models.lfads_config import LFADSConfig
+from spikeloom.models.withheld import Withheld
 from spikeloom.nets.lfads import Controller, ControllerEncoder, Generator, InitialEncoder, Posterior, Shown
 from spikeloom.observation.poisson import Poisson
 from spikeloom.priors.initial import AutoregressivePrior, InitialPrior
@@ -53,15 +54,21 @@ class LFADSNetwork(nn.Module):
         config: The model's configuration.
         entries: Bins of a typical trial times units, by which the loss of a trial is its mean over values.
         mean_counts: Mean count per bin of each neuron, with which rates start.
+        withheld: What the encoders are not shown; everything is when not given.
     """
 
     steps: Tensor
 
     def __init__(
-        self, units: int, config: LFADSConfig, entries: float, mean_counts: Float[Tensor, "neuron"] | None = None
+        self,
+        units: int,
+        config: LFADSConfig,
+        entries: float,
+        mean_counts: Float[Tensor, "neuron"] | None = None,
+        withheld: Withheld | None = None,
     ):
         super().__init__()
-        self.config, self.entries = config, entries
+        self.config, self.entries, self.withheld = config, entries, withheld
         clip, dropout, sizes = config.cell_clip, config.dropout, config.controller
         self.encoder = InitialEncoder(units, config.codes, config.encoder_units, dropout, clip, config.least_variance)
         self.generator = Generator(
@@ -86,11 +93,11 @@ class LFADSNetwork(nn.Module):
 
     def encode(self, x: Units, lengths: Lengths) -> Posterior:
         """The posterior of each trial's code: its initial condition, in standard deviations of the prior."""
-        return self.prior.codes(self.encoder(x, lengths))
+        return self.prior.codes(self.encoder(*self._seen(x, lengths)))
 
     def unroll(self, x: Units, lengths: Lengths, generator: torch.Generator | None) -> Unrolled:
         """Infer trials, with one sample of the posterior, or its mean where there is no generator."""
-        posterior = self.encoder(x, lengths)
+        posterior = self.encoder(*self._seen(x, lengths))
         return self._unrolled(posterior, self._shown(x, lengths), x.shape[1], generator)
 
     def averaged(self, x: Units, lengths: Lengths, samples: int, generator: torch.Generator) -> tuple[Factors, Units]:
@@ -98,7 +105,7 @@ class LFADSNetwork(nn.Module):
 
         What is averaged are rates, not their logarithms. One sample is unrolled at a time, so memory does not grow.
         """
-        posterior, shown = self.encoder(x, lengths), self._shown(x, lengths)
+        posterior, shown = self.encoder(*self._seen(x, lengths)), self._shown(x, lengths)
         made = self._unrolled(posterior, shown, x.shape[1], generator if samples else None)
         factors, activity = made.factors, self.activity(made.outputs)
         for _ in range(1, samples):
@@ -124,8 +131,14 @@ class LFADSNetwork(nn.Module):
         """Rates of log-rates; a signal's z-scores as they are."""
         return outputs.clamp(max=LARGEST_LOG_RATE).exp() if self.config.activity == COUNTS else outputs
 
+    def _seen(self, x: Units, lengths: Lengths) -> tuple[Units, Lengths]:
+        """What encoders are shown of trials, and where it ends."""
+        if self.withheld is None:
+            return x, lengths
+        return self.withheld(x, lengths), self.withheld.lengths(lengths)
+
     def _shown(self, x: Units, lengths: Lengths) -> Shown | None:
-        return None if self.controller_encoder is None else self.controller_encoder(x, lengths)
+        return None if self.controller_encoder is None else self.controller_encoder(*self._seen(x, lengths))
 
     def _unrolled(
         self, posterior: Posterior, shown: Shown | None, n_bins: int, generator: torch.Generator | None
@@ -163,6 +176,8 @@ class LFADSNetwork(nn.Module):
         shown = x
         if hidden_share:
             kept = torch.rand(x.shape, generator=generator, device=x.device) >= hidden_share
+            if self.withheld is not None and self.withheld.anything:  # these are never shown, so they always teach
+                kept = kept & self.withheld.shown(batch.lengths, x.shape[1])
             shown = x * kept / (1 - hidden_share)
         made = self.unroll(self.dropout(shown), batch.lengths, generator)
         each = self.misfit(batch, made.outputs)
