@@ -1,4 +1,4 @@
-"""Priors of LFADS: over the initial condition of a trial, and over the inputs to its generator."""
+"""Priors of LFADS and TNDM: over the initial condition of a trial, and over the inputs to its generator."""
 
 from __future__ import annotations
 
@@ -15,24 +15,35 @@ Inputs = Float[Tensor, "trial time input"]
 
 
 class InitialPrior(nn.Module):
-    """A normal distribution whose mean is learned and whose variance is fixed.
+    """A normal distribution whose variance is fixed, and whose mean is learned, or zero.
 
     Args:
         codes: Values of an initial condition.
         variance: Variance of each.
+        learned: Whether the mean is learned.
     """
 
-    mean: nn.Parameter
+    mean: Tensor
 
-    def __init__(self, codes: int, variance: float):
+    def __init__(self, codes: int, variance: float, learned: bool = True):
         super().__init__()
         self.variance = variance
-        self.mean = nn.Parameter(torch.zeros(codes))
+        if learned:
+            self.mean = nn.Parameter(torch.zeros(codes))
+        else:
+            self.register_buffer("mean", torch.zeros(codes), persistent=False)
 
-    def kl(self, posterior: Posterior) -> Codes:
-        """Kullback-Leibler divergence of each posterior from the prior, in nats, for each value."""
+    def kl(self, posterior: Posterior, reverse: bool = False) -> Codes:
+        """Kullback-Leibler divergence of each posterior from the prior, in nats, for each value.
+
+        Args:
+            posterior: Posteriors of initial conditions.
+            reverse: Take that of the prior from each posterior instead.
+        """
         ratio = posterior.std.square() / self.variance
         away = (posterior.mean - self.mean).square() / self.variance
+        if reverse:
+            return 0.5 * ((1 + away) / ratio - 1 + ratio.log())
         return 0.5 * (ratio + away - 1 - ratio.log())
 
     def codes(self, posterior: Posterior) -> Posterior:

@@ -1,0 +1,160 @@
+"""TNDM: trials as the course of two networks from initial conditions, one of which explains behaviour too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from spikeloom.batch import Batch, mask_of
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError
+from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
+from spikeloom.models.behaviour import Behaviour
+from spikeloom.models.initial import InitialConditionModel, Unfolded
+from spikeloom.models.tndm_config import TNDMConfig
+from spikeloom.models.tndm_network import TNDMNetwork, Unrolled
+from spikeloom.nets.lfads import Posterior
+from spikeloom.observation.poisson import Rates
+from spikeloom.training import Stage
+
+
+class TNDM(InitialConditionModel):
+    """Targeted neural dynamical modelling (Hurwitz et al. 2021).
+
+    An encoder infers two initial conditions of a trial. From each a generator, a recurrent network, runs by itself, and
+    factors are read from its states. Rates follow from the factors of both; behaviour, a signal of the recording,
+    follows from those of the first, the relevant ones, alone. Both are kept independent over trials.
+
+    The model has latents, relevant and then irrelevant factors, which ``encode`` returns; codes, both initial
+    conditions in standard deviations of their prior, which ``codes`` returns; and behaviour, which ``decode`` infers
+    from spikes alone, and which new trials have as a signal.
+    """
+
+    name = "tndm"
+    Config = TNDMConfig
+    reference = (
+        "Hurwitz C, Srivastava A, Xu K, Jude J, Perich MG, Miller LE, Hennig MH (2021). Targeted neural dynamical "
+        "modeling. Advances in Neural Information Processing Systems 34. arXiv:2110.14853"
+    )
+
+    @classmethod
+    def make(cls, data: SpikeData, config: TNDMConfig | None = None, seed: int = 0) -> GenerativeModel:
+        """A new, untrained model for a recording; its behaviour is the recording's signal where none is named.
+
+        Raises:
+            DataError: If the recording does not have the signal; or none is named, and it has not exactly one.
+        """
+        config = config or TNDMConfig()
+        if config.behaviour is None:
+            if len(data.signals) != 1:
+                raise DataError(
+                    "tndm learns a signal of the recording as behaviour, but none is named and the recording has "
+                    f"{'several' if data.signals else 'none'} ({', '.join(data.signals) or 'no signals'}); set "
+                    "behaviour to one, or fit lfads, which needs none."
+                )
+            config = replace(config, behaviour=next(iter(data.signals)))
+        return super().make(data, config, seed)
+
+    def _build(self) -> None:
+        lengths, n_neurons, name = self.recording.lengths, self.recording.n_neurons, self.config.behaviour
+        dims = len(self.recording.signals[name][1])
+        self.behaviour = Behaviour(name, dims)
+        self.network = TNDMNetwork(
+            n_neurons,
+            dims,
+            self.config,
+            self.recording.bin_s,
+            entries=float(lengths.mean()) * n_neurons,
+            n_bins=int(lengths.max()),
+            mean_counts=torch.from_numpy(self.recording.mean_counts),
+        )
+        self.observation = self._make_observation()
+        self._make_codes()
+
+    @property
+    def code_size(self) -> int:  # type: ignore[override]
+        """Values of a code: of relevant, then of irrelevant initial conditions."""
+        return 2 * self.config.codes
+
+    def stages(self, data: SpikeData) -> Iterator[Stage]:
+        """One stage; then the posteriors of the training trials are noted, and the observation is fitted."""
+        train = data.split("train")
+        self.behaviour.prepare(train)
+        learned, judged = (
+            replace(self._batch(d), signal=self.behaviour.normalised(d)) for d in (train, data.split("val"))
+        )
+        yield Stage("tndm", self.network, learned, judged, self.config.training)
+        self._settle(learned)
+
+    def check_trainable(self, data: SpikeData) -> None:
+        """Refuse what any model refuses, and a recording without behaviour to learn."""
+        super().check_trainable(data)
+        for name in ("train", "val"):
+            self._check_readable(data.split(name).lengths, f"the split '{name}' has trials")
+        # On a copy: what is learned from a recording is learned in training.
+        Behaviour(self.behaviour.name, len(self.behaviour.mean)).prepare(data.split("train"))
+
+    @torch.no_grad()
+    def decode(self, data: SpikeData) -> Float[np.ndarray, "trial time dim"]:
+        """Behaviour of recorded trials as it follows from their spikes, in the units of the signal; zeros in padding.
+
+        It is read from relevant factors, averaged over the posterior. The recording need not have the signal.
+
+        Example:
+            ``np.square(model.decode(test) - test.signals["hand_vel"].values)`` are errors of held-out trials.
+
+        Raises:
+            DataError: If the recording has other neurons or bins than the model was made for, or trials longer than
+                its way of reading behaviour can deal with.
+        """
+        self._check(data)
+        self._check_readable(data.lengths, "the recording has trials")
+        self.eval()
+        batch = self._batch(data)
+        device = self.training_mean.device
+        parts = []
+        for start in range(0, len(batch), ENCODE_CHUNK):
+            part = batch[start : start + ENCODE_CHUNK].to(device)
+            behaviour = self.behaviour.restored(self._averaged(part)[0].behaviour)
+            parts.append(behaviour * mask_of(part.lengths, part.n_bins))
+        return torch.cat(parts).cpu().numpy()
+
+    def _posterior_of(self, batch: Batch) -> Posterior:
+        return self.network.encode(batch)
+
+    def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Factors and rates, averaged over the posterior; the same draws every time."""
+        made, rates = self._averaged(batch)
+        mask = mask_of(batch.lengths, batch.n_bins)
+        return made.factors * mask, rates * mask
+
+    def _averaged(self, batch: Batch) -> tuple[Unrolled, Rates]:
+        generator = torch.Generator(batch.lengths.device).manual_seed(0)
+        return self.network.averaged(batch, self.config.posterior_samples, generator)
+
+    def _unfold(
+        self, codes: Float[Tensor, "trial code"], lengths: Int[Tensor, "trial"], generator: torch.Generator
+    ) -> Unfolded:
+        self._check_readable(lengths.cpu().numpy(), "samples are to have")
+        made = self.network.generate(codes, lengths)
+        mask = mask_of(lengths, made.factors.shape[1])
+        signals = {self.behaviour.name: self.behaviour.restored(made.behaviour) * mask}
+        return Unfolded(self.network.rates(made.log_rates) * mask, made.factors * mask, signals)
+
+    def _check_readable(self, lengths: Int[np.ndarray, "trial"], whose: str) -> None:
+        longest = self.network.to_behaviour.longest
+        if longest is not None and lengths.max() > longest:
+            raise DataError(
+                f"{whose} of {lengths.max()} bins, but the decoder '{self.config.decoder}' reads behaviour of "
+                f"trials of at most {longest}, the longest it was trained on; take shorter ones, or fit decoder fir."
+            )
+
+    def _weights(self) -> dict[str, Any]:
+        weights = self.config.weights.final
+        return {f"weight_{name}": weights[name] for name in ("behaviour", "kl_relevant", "kl_irrelevant")}

@@ -1,0 +1,168 @@
+"""Configuration of TNDM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from spikeloom.errors import ConfigError
+from spikeloom.models.initial import CODES_FROM
+from spikeloom.models.latent_config import check_observation, refuse_negative
+from spikeloom.nets.behaviour_readout import KINDS
+from spikeloom.nets.tndm import CELLS
+from spikeloom.observation.history import HistoryConfig
+from spikeloom.training import StageConfig
+
+AVERAGES = ("rate", "log")
+KL_DIRECTIONS = ("posterior", "reverse")
+
+
+@dataclass(frozen=True)
+class WeightConfig:
+    """A weight in the loss, beside the likelihood of a whole trial's counts, which has weight 1."""
+
+    value: float = 1.0
+    """The weight, in the end."""
+    after: int = 0
+    """Step until which it is zero, if it rises at all."""
+    rise_steps: int = 0
+    """Steps over which it rises from zero; 0 for a weight that is what it is from the first step."""
+
+    def __post_init__(self) -> None:
+        for name in ("value", "after", "rise_steps"):
+            refuse_negative(name, getattr(self, name))
+        if self.after and not self.rise_steps:
+            raise ConfigError(f"after is {self.after}, but a weight that does not rise is never zero; set rise_steps.")
+
+    def at(self, step: int) -> float:
+        """The weight at a training step, counted from 0.
+
+        Example:
+            >>> weight = WeightConfig(1.0, after=1000, rise_steps=2000)  # of irrelevant initial conditions
+            >>> [weight.at(step) for step in (0, 1000, 2000, 3000, 9000)]
+            [0.0, 0.0, 0.5, 1.0, 1.0]
+        """
+        if not self.rise_steps:
+            return self.value
+        return self.value * min(1.0, max(0, step - self.after) / self.rise_steps)
+
+
+@dataclass(frozen=True)
+class WeightsConfig:
+    """What each part of the loss weighs."""
+
+    behaviour: WeightConfig = field(default_factory=lambda: WeightConfig(0.2))
+    """Of half the squared error of z-scored behaviour, summed over the bins and dimensions of a trial."""
+    kl_relevant: WeightConfig = field(default_factory=lambda: WeightConfig(1.0, rise_steps=500))
+    """Of the divergence of relevant initial conditions from their prior, in nats; 1 is an evidence lower bound."""
+    kl_irrelevant: WeightConfig = field(default_factory=lambda: WeightConfig(1.0, after=250, rise_steps=500))
+    """Of that of irrelevant ones, which begins later, so that what behaviour tells goes into relevant ones."""
+    independence: WeightConfig = field(default_factory=lambda: WeightConfig(100.0))
+    """Of the mean squared covariance of a relevant and an irrelevant initial condition."""
+    l2: WeightConfig = field(default_factory=lambda: WeightConfig(0.0))
+    """Of the sum of squared weights from state to state in both generators."""
+
+    def at(self, step: int) -> dict[str, float]:
+        """All weights at a training step, counted from 0."""
+        return {f.name: getattr(self, f.name).at(step) for f in fields(self)}
+
+    @property
+    def final(self) -> dict[str, float]:
+        """All weights when they have risen."""
+        return {f.name: getattr(self, f.name).value for f in fields(self)}
+
+
+@dataclass(frozen=True)
+class TNDMConfig:
+    """Configuration of TNDM."""
+
+    behaviour: str | None = None
+    """The signal that relevant factors explain; that of the recording when not given, if it has one only."""
+    codes: int = 16
+    """Values of each of the two initial conditions, which together are a trial's code."""
+    encoder_units: int = 64
+    """Units of the encoder, in each direction of time."""
+    generator_units: int = 64
+    """Units of each of the two generators."""
+    cell: str = "gru"
+    """Cell of the generators: gru (as published) or lfads (the reset gate before the product, states that are
+    clipped)."""
+    cell_clip: float = 5.0
+    """Largest absolute value of a state of the cell of lfads."""
+    relevant_factors: int = 5
+    """Factors from which both rates and behaviour are read."""
+    irrelevant_factors: int = 5
+    """Factors from which rates alone are read. Latents of a trial are relevant factors, then irrelevant ones."""
+    decoder: str = "fir"
+    """How behaviour is read from relevant factors: fir (the present and the last few bins; trials of any length),
+    synchronous (the present bin), causal (all bins so far, each with weights of its own; up to the length of the
+    longest training trial, as published) or full (all bins of the trial, of the same length)."""
+    lags: int = 5
+    """Bins that fir looks at, the present one included."""
+    dropout: float = 0.15
+    """Share of the input, of the encoder's summary and of what is read out of states that is dropped in training."""
+    prior_variance: float = 1.0
+    """Variance of the prior over initial conditions, whose mean is zero."""
+    least_variance: float = 1e-4
+    """Added to the variance of every posterior over initial conditions."""
+    kl_direction: str = "posterior"
+    """Which divergence is meant: of the posterior from the prior (posterior, an evidence lower bound) or of the prior
+    from the posterior (reverse, as released)."""
+    independence_samples: int = 0
+    """Samples of each trial's posterior from which covariances of relevant and irrelevant initial conditions are taken;
+    0 takes what is expected of infinitely many."""
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    """What each part of the loss weighs."""
+    codes_from: str = "fitted"
+    """Where unconditional samples take their codes from: the prior (as published), a normal distribution fitted to the
+    posteriors of all training trials (fitted), or the posterior of a training trial drawn for each (posterior), which
+    does not leave what was recorded."""
+    observation: str = "history"
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
+    al. 2024) or poisson."""
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    """What a neuron remembers of its own spikes."""
+    posterior_samples: int = 16
+    """Samples of the posterior over which inferred rates, factors and behaviour are averaged; 0 takes what follows from
+    its mean."""
+    average: str = "rate"
+    """What of rates is averaged: rate, or log (their logarithm, as published)."""
+    training: StageConfig = field(
+        default_factory=lambda: StageConfig(
+            steps=2000, batch_size=64, learning_rate=5e-3, weight_decay=0.0, clip=0.02, validate_every=50
+        )
+    )
+    """Optimisation."""
+
+    def __post_init__(self) -> None:
+        sizes = ("codes", "encoder_units", "generator_units", "relevant_factors", "irrelevant_factors", "lags")
+        for names, least in ((sizes, 1), (("posterior_samples", "independence_samples"), 0)):
+            for name in names:
+                if getattr(self, name) < least:
+                    raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout is {self.dropout}, but must lie in [0, 1).")
+        for name in ("cell_clip", "prior_variance", "least_variance"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be positive.")
+        choices = {
+            "cell": CELLS,
+            "decoder": KINDS,
+            "kl_direction": KL_DIRECTIONS,
+            "codes_from": CODES_FROM,
+            "average": AVERAGES,
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name} is '{getattr(self, name)}', but must be one of {', '.join(known)}.")
+        for name, reader, needed in (("lags", "decoder", "fir"), ("cell_clip", "cell", "lfads")):
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default and getattr(self, reader) != needed:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}, but with {reader} '{getattr(self, reader)}' nothing reads it; "
+                    f"leave it out, or set {reader} to {needed}."
+                )
+        check_observation(self)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Signals that the model reads and generates."""
+        return () if self.behaviour is None else (self.behaviour,)
