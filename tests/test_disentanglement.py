@@ -383,7 +383,7 @@ class TestBenchmark:
         assert "| unit R2, one draw ↑ |" in (tmp_path / "out" / "disentanglement.md").read_text()
         # A run that was trained, but not measured, is not trained again.
         (tmp_path / "out" / "disentanglement.json").write_text(json.dumps(left | {"results": []}))
-        monkeypatch.setattr("spikeloom.code_subjects.start_run", lambda *a: pytest.fail("trained again"))
+        monkeypatch.setattr("spikeloom.benchmarking.start_run", lambda *a: pytest.fail("trained again"))
         result = measure(tmp_path / "out", source, codes=4, seeds=1, subjects=names, max_steps=2, device="cpu")
         assert result.results[0].metrics == Result.from_dict(left["results"][0]).metrics
         assert [r.subject for r in result.results] == names

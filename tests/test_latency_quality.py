@@ -223,7 +223,7 @@ class TestResume:
         assert (begun / "latency_quality.png").is_file()
 
     def test_other_options_are_refused(self, begun, shop, refused):
-        assert "holds a measurement with trials 8, but now it is 5" in refused(
+        assert "holds a benchmark with trials 8, but now it is 5" in refused(
             "bench", "latency-quality", shop / "run", "--out", begun, "-n", "5", "--device", "cpu"
         )
 

@@ -28,6 +28,12 @@ def test_latents_are_z_scored_per_trial_and_x_and_y_correlate(data):
     assert np.corrcoef(x, y)[0, 1] == pytest.approx(0.86, abs=0.03)
 
 
+def test_the_state_is_told_as_a_signal_too(data):
+    state = data.signals["state"]
+    assert state.columns == ("x", "y", "z")
+    np.testing.assert_array_equal(state.values, data.latents)
+
+
 def test_integrator_agrees_with_an_adaptive_one_before_chaos_separates_them():
     start = np.array([module.BASE_STATE, (1.0, 2.0, 20.0)])
     ours = integrate(start, 100)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +11,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from spikeloom import benchmarking
 from spikeloom.data.reading import Reading
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import SpikeloomWarning
-from spikeloom.models import load_model
 from spikeloom.models.base import ENCODE_CHUNK
-from spikeloom.run import Run
 from spikeloom.training import Engine
 from spikeloom.window_pca import WindowPCA
-from spikeloom.workflow import Recorded, preset_config, resume_run, start_run
+from spikeloom.workflow import preset_config
 
 PCA = "pca"
 
@@ -180,16 +177,5 @@ def trained(name: str, config: Any, folder: Path, source: str, reading: Reading,
     """
     recipe = SUBJECTS[name]
     assert recipe.preset is not None
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", SpikeloomWarning)
-        if (folder / "config.yaml").is_file():
-            run = Run.open(folder)
-            Recorded.of(run).refuse_change(run, config=config, reading=reading, engine=engine, source=source)
-            resume_run(folder, engine)
-        else:
-            start_run(source, recipe.preset, folder, reading, engine, config)
-    model = load_model(folder).to(engine.fabric().device)
-    told = tuple(dict.fromkeys(str(w.message) for w in said if issubclass(w.category, SpikeloomWarning)))
-    seconds = Run(folder).metrics()["seconds"]
-    spent = float(seconds.iloc[-1]) if len(seconds) else float("nan")
-    return Trained(ModelSubject(model, recipe.random), sum(p.numel() for p in model.parameters()), spent, told)
+    made = benchmarking.trained(recipe.preset, config, folder, source, reading, engine)
+    return Trained(ModelSubject(made.model, recipe.random), made.parameters, made.seconds, made.warnings)

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spikeloom.atomic import atomic
+from spikeloom import benchmarking
 from spikeloom.code_measures import Task, references, scores
 from spikeloom.code_subjects import PCA, SUBJECTS, LinearSubject, Trained, trained
 from spikeloom.data.reading import Reading
 from spikeloom.data.smoothing import SMOOTHED
 from spikeloom.data.sources import content_hash, load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
+from spikeloom.errors import ConfigError, SpikeloomWarning
 from spikeloom.evaluation.disentanglement import Disentanglement, Result
 from spikeloom.models.activity import COUNTS, Activity
 from spikeloom.progress import Progress
-from spikeloom.run import Run, environment, strict_json
 from spikeloom.training import Engine
 from spikeloom.window_pca import WindowPCA
 
 NAME = "disentanglement"
 """Of the files in the folder of results."""
-RUNS = "runs"
 SIMULATED = "activity"
 """The signal of simulated units, which is learned where there is one."""
 
@@ -70,24 +67,25 @@ def measure(
     names = chosen(subjects)
     if seeds < 1 or codes < 1:
         raise ConfigError(f"{seeds} seeds with codes of {codes} values were asked for; ask for at least one of each.")
-    refuse_occupied(out)
+    benchmarking.refuse_occupied(out, NAME)
     data = with_default_splits(load_source(source, reading))
     activity = activity or usual_activity(data)
     configs = {name: SUBJECTS[name].config(codes, activity, max_steps) for name in names}
     read = Activity(activity, data.n_neurons, smoothing(configs)).of
     task = Task.of(data, read)
-    result = resumed(out, settings(task, source, reading, activity, codes, configs))
+    setting = settings(task, source, reading, activity, codes, configs)
+    result = benchmarking.continued(out, NAME, Disentanglement, setting, order=tuple(SUBJECTS))
     left = [(name, seed) for seed in range(seeds) for name in names if result.result(name, seed) is None]
     if left:
         if not result.references:
             result = replace(result, references=references(task, codes))
-        result = replace(result, commands=(*result.commands, command(device)))
+        result = replace(result, commands=(*result.commands, benchmarking.command(device)))
         out.mkdir(parents=True, exist_ok=True)
         write(result, out)
         with Progress("measuring", len(left)) as progress:
             for i, (name, seed) in enumerate(left):
                 progress.at(i, f"{SUBJECTS[name].label}, seed {seed}")
-                folder = out / RUNS / f"{name}-{seed}"
+                folder = out / benchmarking.RUNS / f"{name}-{seed}"
                 engine = Engine(device=device, seed=seed)
                 made = (
                     linear(task, read, codes)
@@ -147,12 +145,6 @@ def linear(task: Task, read: Any, codes: int) -> Trained:
 # -- the folder of results -------------------------------------------------------------------------------------------
 
 
-def refuse_occupied(out: Path) -> None:
-    """Raise an error where no results can be written: in a folder of something else."""
-    if not (out / f"{NAME}.json").is_file():
-        Run.refuse_occupied(out)
-
-
 def settings(
     task: Task, source: str, reading: Reading, activity: str, codes: int, configs: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -174,64 +166,14 @@ def settings(
     return {"recording": recording, "activity": activity, "codes": codes, "subjects": subjects}
 
 
-def resumed(out: Path, setting: Mapping[str, Any]) -> Disentanglement:
-    """What the folder holds of the same benchmark, to which subjects may be added; nothing where it holds nothing.
-
-    Raises:
-        RunError: If it holds another benchmark, or a damaged one.
-    """
-    path = out / f"{NAME}.json"
-    if not path.is_file():
-        return Disentanglement(setting)
-    content = Run(out).read_json(path.name)
-    try:
-        result = Disentanglement.from_dict(content)
-        there, subjects = dict(result.setting), dict(result.setting["subjects"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{path} is damaged ({error!r}); delete it, or choose another --out.") from error
-    asked = json.loads(strict_json(setting))
-    both = {name: said for name, said in asked["subjects"].items() if name in subjects}
-    old = _leaves(there | {"subjects": {name: subjects[name] for name in both}})
-    new = _leaves(asked | {"subjects": both})
-    differing = [name for name in {**new, **old} if old.get(name) != new.get(name)]
-    if differing:
-        name = differing[0]
-        raise RunError(
-            f"{out} holds a benchmark with {name} {old.get(name)!r}, but now it is {new.get(name)!r}; choose another "
-            "--out, or measure again as it was begun."
-        )
-    everything = subjects | asked["subjects"]
-    ordered = {name: everything[name] for name in SUBJECTS if name in everything}
-    return replace(result, setting=asked | {"subjects": ordered})
-
-
-def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Plain values by dotted name."""
-    if not isinstance(content, Mapping | list):
-        return {prefix: content}
-    items = content.items() if isinstance(content, Mapping) else enumerate(content)
-    return {k: v for name, value in items for k, v in _leaves(value, f"{prefix}.{name}".lstrip(".")).items()}
-
-
-def command(device: str) -> dict[str, Any]:
-    """When, how and on what results are added."""
-    place = Engine(device=device).fabric().device.type
-    facts = environment(0, place, "")
-    packages = facts["packages"]
-    machine = f"{place}, {facts['cpu_count']} cores, torch {packages['torch']}, spikeloom {packages['spikeloom']}"
-    return {"date": facts["date"], "command": facts["command"], "machine": machine}
-
-
 def write(result: Disentanglement, out: Path) -> None:
     """Write JSON, tables and the figure, all of each or nothing."""
     from spikeloom.report.disentanglement_figures import draw_disentanglement
     from spikeloom.report.latency_figures import write_png
 
-    Run(out).write_json(f"{NAME}.json", result.to_dict())
+    benchmarking.write(result, out, NAME)
     if not result.results:
         return
-    with atomic(out / f"{NAME}.md") as temporary:
-        temporary.write_text(result.markdown())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SpikeloomWarning)
         write_png(draw_disentanglement(result), out / f"{NAME}.png")

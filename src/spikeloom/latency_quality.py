@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import statistics
 import time
 import warnings
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from spikeloom.atomic import atomic
+from spikeloom import benchmarking
 from spikeloom.data.sources import content_hash, load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
@@ -30,7 +29,7 @@ from spikeloom.models.latent import LatentModel
 from spikeloom.observation.base import HistoryModel
 from spikeloom.observation.poisson import Poisson
 from spikeloom.progress import Progress
-from spikeloom.run import Run, environment, strict_json
+from spikeloom.run import Run, environment
 from spikeloom.training import Engine
 from spikeloom.workflow import held_out, sample_like
 
@@ -131,11 +130,11 @@ def measure(
     from spikeloom.report.latency_figures import draw_latency_quality, write_png
 
     out, plan = Path(out), plan or PLANS["full"]
-    refuse_occupied(out)
+    benchmarking.refuse_occupied(out, NAME)
     subjects = open_runs(runs, plan, device)
     n = subjects[0].test.n_trials if n is None else n
     setting = settings(subjects, n, plan.calls, seed)
-    result = resumed(out, setting)
+    result = benchmarking.continued(out, NAME, LatencyQuality, setting)
 
     done = {m.point for m in result.points}
     points = [
@@ -154,14 +153,14 @@ def measure(
                 subject.draw(1, seed, subject.typical, steps=1)
                 if not result.references:
                     result = replace(result, references=tuple(references(subjects, warm, seed)))
-                    write(result, out)
+                    benchmarking.write(result, out, NAME)
             for i, (subject, point) in enumerate(left):
                 progress.at(i, f"{point.generator}, {point.steps} passes")
                 measured = [*result.points, measure_point(subject, point, n, plan.calls, seed)]
                 result = replace(result, points=tuple(sorted(measured, key=lambda m: order.get(m.point, len(order)))))
-                write(result, out)
+                benchmarking.write(result, out, NAME)
                 progress.at(i + 1)
-    write(result, out)
+    benchmarking.write(result, out, NAME)
     write_png(draw_latency_quality(result), out / f"{NAME}.png")
     return result
 
@@ -251,12 +250,6 @@ def _labels(folders: Sequence[Path]) -> list[str]:
 # -- the folder of results -------------------------------------------------------------------------------------------
 
 
-def refuse_occupied(out: Path) -> None:
-    """Raise an error where no results can be written: in a folder of something else."""
-    if not (out / f"{NAME}.json").is_file():
-        Run.refuse_occupied(out)
-
-
 def settings(subjects: Sequence[Subject], n: int, calls: int, seed: int) -> dict[str, Any]:
     """What decides the numbers."""
     model = subjects[0].model
@@ -286,46 +279,6 @@ def _processor() -> str:
         lines = []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return named[0] if named else environment(0, "", "")["processor"]
-
-
-def resumed(out: Path, setting: Mapping[str, Any]) -> LatencyQuality:
-    """What the folder holds of the same measurement; an empty result where it holds nothing.
-
-    Raises:
-        RunError: If it holds another measurement, or a damaged one.
-    """
-    path = out / f"{NAME}.json"
-    if not path.is_file():
-        return LatencyQuality(setting)
-    content = Run(out).read_json(path.name)
-    try:
-        result = LatencyQuality.from_dict(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{path} is damaged ({error!r}); delete it, or choose another --out.") from error
-    asked, there = (_leaves(json.loads(strict_json(s))) for s in (setting, result.setting))
-    differing = [name for name in {**asked, **there} if asked.get(name) != there.get(name)]
-    if differing:
-        name = differing[0]
-        raise RunError(
-            f"{out} holds a measurement with {name} {there.get(name)!r}, but now it is {asked.get(name)!r}; choose "
-            "another --out, or measure again as it was begun."
-        )
-    return result
-
-
-def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Plain values by dotted name."""
-    if not isinstance(content, Mapping | list):
-        return {prefix: content}
-    items = content.items() if isinstance(content, Mapping) else enumerate(content)
-    return {k: v for name, value in items for k, v in _leaves(value, f"{prefix}.{name}".lstrip(".")).items()}
-
-
-def write(result: LatencyQuality, out: Path) -> None:
-    """Write JSON and tables, all of each or nothing."""
-    Run(out).write_json(f"{NAME}.json", result.to_dict())
-    with atomic(out / f"{NAME}.md") as temporary:
-        temporary.write_text(result.markdown())
 
 
 # -- measuring -------------------------------------------------------------------------------------------------------

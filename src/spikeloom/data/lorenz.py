@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.spikedata import Signal, SpikeData
 
 SIGMA, RHO, BETA = 10.0, 28.0, 2.667
 BASE_STATE = (-9.7869288, -15.03852, 20.533978)
@@ -39,7 +39,8 @@ def lorenz(
             same neurons again.
 
     Returns:
-        The recording, with ``rates`` (expected counts per bin) and ``latents`` (the z-scored x, y, z).
+        The recording, with ``rates`` (expected counts per bin) and ``latents`` (the z-scored x, y, z). The signal
+        "state" is the same x, y, z, for models that learn from behaviour: they are then told the truth.
 
     Example:
         >>> data = lorenz(n_trials=10, n_bins=32, n_neurons=8)
@@ -50,6 +51,7 @@ def lorenz(
     start = np.array(BASE_STATE) + 2.0 * rng.standard_normal((n_trials, 3))
     states = integrate(start, n_bins + TRANSIENT)[:, TRANSIENT:]
     latents = (states - states.mean(axis=1, keepdims=True)) / states.std(axis=1, keepdims=True)
+    told = latents.astype(np.float32)
     loading = _loading(n_neurons, seed if loading_seed is None else loading_seed)
     rates = np.empty((n_trials, n_bins, n_neurons), dtype=np.float32)
     counts = np.empty(rates.shape, dtype=np.uint8)
@@ -62,7 +64,8 @@ def lorenz(
         counts,
         bin_s=1.0,
         rates=rates,
-        latents=latents.astype(np.float32),
+        latents=told,
+        signals={"state": Signal(told, "", ("x", "y", "z"))},
         neurons=pd.DataFrame({"loading_x": loading[:, 0], "loading_y": loading[:, 1], "loading_z": loading[:, 2]}),
         provenance={"source": "lorenz", "seed": seed, "simulated": True},
     )
