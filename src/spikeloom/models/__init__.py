@@ -17,6 +17,8 @@ MODELS = {
     "eag": "eag:EAG",
     "gnocchi": "gnocchi:GNOCCHI",
     "lfads": "lfads:LFADS",
+    "tndm": "tndm:TNDM",
+    "pivae": "pivae:PiVAE",
     "gaussian": "gaussian:GaussianLatents",
     "code_autoencoder": "code_autoencoder:CodeAutoencoder",
 }
