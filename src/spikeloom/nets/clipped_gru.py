@@ -44,10 +44,7 @@ class ClippedGRU(nn.Module):
 
     def step(self, inputs: Float[Tensor, "trial triple"], state: State) -> State:
         """The next state."""
-        both = 2 * self.hidden
-        keep, reset = (inputs[:, :both] + state @ self.gates).sigmoid().chunk(2, dim=1)
-        new = (inputs[:, both:] + (reset * state) @ self.candidate).tanh()
-        return torch.lerp(new, state, keep).clamp(-self.clip, self.clip)
+        return following(inputs, state, self.gates, self.candidate, self.clip)
 
     def forward(self, x: Sequence | None, state: State, n_bins: int) -> States:
         """States of all bins.
@@ -93,9 +90,15 @@ class BidirectionalClippedGRU(nn.Module):
 
         What states hold in padding has no meaning, and influences no other bin.
         """
-        first = self.initial[:, None].expand(-1, len(x), -1)
-        forth = self.forwards(x, first[0], x.shape[1])
-        back = self.backwards(mirrored(x, lengths), first[1], x.shape[1])
+        one, other = self.forwards, self.backwards
+        inputs = torch.stack([one.inputs(x), other.inputs(mirrored(x, lengths))])
+        gates, candidate = torch.stack([one.gates, other.gates]), torch.stack([one.candidate, other.candidate])
+        state = self.initial[:, None].expand(-1, len(x), -1)
+        states: list[Tensor] = []
+        for of_bin in inputs.unbind(2):  # both directions in each step: half as many calls
+            state = following(of_bin, state, gates, candidate, one.clip)
+            states.append(state)
+        forth, back = torch.stack(states, dim=2)
         rows = torch.arange(len(x), device=x.device)
         ends = torch.cat([states[rows, lengths - 1] for states in (forth, back)], dim=1)
         return forth, mirrored(back, lengths), ends
@@ -108,6 +111,20 @@ class BidirectionalClippedGRU(nn.Module):
     def recurrent_entries(self) -> int:
         """Number of these weights."""
         return self.forwards.recurrent_entries + self.backwards.recurrent_entries
+
+
+def following(
+    inputs: Float[Tensor, "*direction trial triple"],
+    state: Float[Tensor, "*direction trial state"],
+    gates: Float[Tensor, "*direction state double"],
+    candidate: Float[Tensor, "*direction state state"],
+    clip: float,
+) -> Float[Tensor, "*direction trial state"]:
+    """The state after a bin, of one cell or of one in each direction; see ``ClippedGRU``."""
+    both = gates.shape[-1]
+    keep, reset = (inputs[..., :both] + state @ gates).sigmoid().chunk(2, dim=-1)
+    new = (inputs[..., both:] + (reset * state) @ candidate).tanh()
+    return torch.lerp(new, state, keep).clamp(-clip, clip)
 
 
 def mirrored(x: Sequence, lengths: Lengths) -> Sequence:
