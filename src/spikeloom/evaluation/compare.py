@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -37,6 +37,7 @@ def compare(
     reconstruction_rates: Float[np.ndarray, "trial time neuron"] | None = None,
     draw: Literal["poisson"] | None = None,
     progress: Progress | None = None,
+    earlier: Comparison | None = None,
 ) -> Comparison:
     """Compare generated with real spike data, metric by metric, beside a noise floor and cheap controls.
 
@@ -57,9 +58,11 @@ def compare(
             "ae" and sharpens "replay".
         draw: "poisson" draws counts from the generated rates first, for programs that return rates.
         progress: Called with the number of sets done and to do.
+        earlier: An earlier comparison of as many trials with the same real ones, by the same protocol and with the same
+            seed: floor and controls are taken from it, which spares most of the time.
 
     Raises:
-        DataError: If the two cannot be compared.
+        DataError: If the two cannot be compared, or the earlier comparison was another one.
         ConfigError: If the protocol does not exist.
 
     Example:
@@ -112,11 +115,18 @@ def compare(
         if not 0.01 <= rate <= 300:
             warnings.append(f"the mean rate of the {name} data is {rate:.3g} Hz: is the bin width right?")
 
+    if earlier is not None:
+        sizes = {name: len(index) for name, index in real.splits.items()}
+        _refuse_other(earlier, {"protocol": protocol, "seed": seed, "bin_s": real.bin_s, "splits": sizes})
     if protocol == "heldout":
-        return _compare_heldout(
-            real, generated, rng, seed, n_draws, n_floor, aligned, reconstruction_rates, warnings, progress
+        result = _compare_heldout(
+            real, generated, rng, seed, n_draws, n_floor, aligned, reconstruction_rates, warnings, progress, earlier
         )
-    return _compare_ldns(real, generated, rng, seed, bootstrap, warnings, progress)
+    else:
+        result = _compare_ldns(real, generated, rng, seed, bootstrap, warnings, progress, earlier)
+    if earlier is not None:
+        _refuse_other(earlier, {"n_real": result.n_real})
+    return result
 
 
 def _compare_heldout(
@@ -130,13 +140,15 @@ def _compare_heldout(
     rates: np.ndarray | None,
     warnings: list[str],
     progress: Progress | None,
+    earlier: Comparison | None,
 ) -> Comparison:
     pairing = pair(real, generated, rng)
     warnings += pairing.warnings
     usual = default_draws(pairing.test.counts.size)
     n_draws, n_floor = n_draws or usual[0], n_floor or usual[1]
     inferred = None if rates is None else Reconstruction(rates, pairing.train_index, pairing.test_index)
-    draws = heldout_draws(pairing, real.bin_s, aligned, n_draws, n_floor, rng, inferred, progress)
+    taken = None if earlier is None else earlier.draws
+    draws = heldout_draws(pairing, real.bin_s, aligned, n_draws, n_floor, rng, inferred, progress, taken)
     if len(pairing.train.lengths) < 2 * len(pairing.test.lengths):
         warnings.append(
             "there are fewer than twice as many training as held-out trials: floor draws share trials, so floor_sd "
@@ -166,7 +178,9 @@ def _compare_heldout(
         "aligned": aligned,
         "matched_by_condition": pairing.conditional,
     }
-    return _comparison("heldout", real, generated, pairing, results, details, len(pairing.test.lengths), seed, warnings)
+    kept = {name: rows for name, rows in values.items() if name != "generated"}
+    n_real = len(pairing.test.lengths)
+    return _comparison("heldout", real, generated, pairing, results, details, n_real, seed, warnings, kept)
 
 
 def _compare_ldns(
@@ -177,6 +191,7 @@ def _compare_ldns(
     bootstrap: int,
     warnings: list[str],
     progress: Progress | None,
+    earlier: Comparison | None,
 ) -> Comparison:
     # The published reference are the training trials: they take the place of the held-out ones.
     pairing = pair(real, generated, rng, test_split="train")
@@ -186,13 +201,17 @@ def _compare_ldns(
     model = published.published_statistics(pairing.draw_generated(rng))
     n_trials, _, n_neurons = pairing.test.counts.shape
     folds = published.draw_folds(n_trials, bootstrap, rng)
-    reference_folds = folds or published.draw_folds(n_trials, published.N_FOLDS, rng)
     largest = int(max(data.population.max(), model.population.max()))
     value = published.ldns_folds(model, data, bin_s, folds, largest)
-    floor = published.ldns_train_row(data, bin_s, reference_folds, rng)
-    poisson = Controls(pairing.test, bin_s, pairing.n_conditions).homogeneous(pairing.test, rng)
-    poisson = published.published_statistics(poisson)
-    control = published.ldns_folds(poisson, data, bin_s, folds, int(max(largest, poisson.population.max())))
+    if earlier is None:
+        reference_folds = folds or published.draw_folds(n_trials, published.N_FOLDS, rng)
+        floor = published.ldns_train_row(data, bin_s, reference_folds, rng)
+        poisson = Controls(pairing.test, bin_s, pairing.n_conditions).homogeneous(pairing.test, rng)
+        poisson = published.published_statistics(poisson)
+        control = published.ldns_folds(poisson, data, bin_s, folds, int(max(largest, poisson.population.max())))
+        draws = {"floor": floor, "homogeneous": control}
+    else:
+        draws = earlier.draws
     results = {}
     for metric in published.LDNS_METRICS:
         missing = "no neuron or count to compare"
@@ -200,8 +219,8 @@ def _compare_ldns(
             metric,
             value[metric.key],
             float(value[metric.key].std()) if np.isfinite(value[metric.key]).all() else float("nan"),
-            floor[metric.key],
-            {"homogeneous": control[metric.key]},
+            draws["floor"][metric.key],
+            {"homogeneous": draws["homogeneous"][metric.key]},
             n_trials,
             missing,
         )
@@ -226,7 +245,7 @@ def _compare_ldns(
     details = {"bootstrap": bootstrap, "largest_population_count": largest, "perfect_rmse_corr": perfect}
     # Copies are found among training trials with the help of unseen ones.
     unseen = pair(real, generated, np.random.default_rng(seed))
-    return _comparison("ldns", real, generated, unseen, results, details, n_trials, seed, warnings)
+    return _comparison("ldns", real, generated, unseen, results, details, n_trials, seed, warnings, draws)
 
 
 def _comparison(
@@ -239,6 +258,7 @@ def _comparison(
     n_real: int,
     seed: int,
     warnings: list[str],
+    draws: Mapping[str, Mapping[str, np.ndarray]],
 ) -> Comparison:
     for result in results.values():
         if result.suspicious:
@@ -263,7 +283,22 @@ def _comparison(
         "seed": seed,
         "version": package,
     }
-    return Comparison(protocol, n_real, generated.n_trials, results, copies, tuple(warnings), details)
+    return Comparison(protocol, n_real, generated.n_trials, results, copies, tuple(warnings), details, draws)
+
+
+def _refuse_other(earlier: Comparison, asked: Mapping[str, Any]) -> None:
+    """Refuse floor and controls of another comparison than is asked for.
+
+    Raises:
+        DataError: If they are.
+    """
+    there = {**earlier.details, "protocol": earlier.protocol, "n_real": earlier.n_real}
+    for name, value in asked.items():
+        if there[name] != value:
+            raise DataError(
+                f"the earlier comparison has {name} {there[name]}, but this one {value}; take floor and controls from a "
+                "comparison with the same real trials."
+            )
 
 
 def _drawn(generated: SpikeData, rng: np.random.Generator) -> SpikeData:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ class Draws:
         excluded: Neurons that could not be used, by reason.
     """
 
-    values: dict[str, dict[str, np.ndarray]]
+    values: Mapping[str, Mapping[str, np.ndarray]]
     se: dict[str, float]
     sizes: dict[str, int]
     frame: Frame
@@ -59,6 +59,7 @@ def heldout_draws(
     rng: np.random.Generator,
     reconstruction: Reconstruction | None = None,
     progress: Callable[[int, int], None] | None = None,
+    known: Mapping[str, Mapping[str, np.ndarray]] | None = None,
 ) -> Draws:
     """Compute every metric for generated draws, floor draws and controls against the same held-out trials.
 
@@ -71,6 +72,7 @@ def heldout_draws(
         rng: Source of all randomness.
         reconstruction: Rates an autoencoder infers from the real trials, if at hand.
         progress: Called with the number of sets done and to do.
+        known: Values of floor and controls, of an earlier call for the same real trials; without, they are drawn.
     """
     test = pairing.for_metrics(pairing.test)
     n_conditions = pairing.n_conditions if pairing.conditional else 1
@@ -84,6 +86,8 @@ def heldout_draws(
     controls = Controls(pairing.train, bin_s, pairing.n_conditions, reconstruction)
     names = ["homogeneous", *(["psth"] if aligned else []), "shuffled", "replay", "verbatim"]
     names += ["ae"] if reconstruction is not None else []
+    if known:
+        names, n_floor = [], 0
     plan: list[tuple[str, Callable[[], Trials]]] = [("generated", lambda: pairing.draw_generated(rng))] * n_sets
     plan += [("floor", lambda: pairing.draw_train(rng))] * n_floor
     for name in names:
@@ -102,7 +106,7 @@ def heldout_draws(
         if progress is not None:
             progress(done + 1, len(plan))
     values = {s: {k.key: np.array([row[k.key] for row in r]) for k in m.HELDOUT_METRICS} for s, r in rows.items()}
-    return Draws(values, se, sizes, frame, excluded)
+    return Draws({**values, **(known or {})}, se, sizes, frame, excluded)
 
 
 # -- errors from trials ----------------------------------------------------------------------------------------------

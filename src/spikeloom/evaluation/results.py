@@ -98,6 +98,8 @@ class Comparison:
         memorisation: Verdict on copying.
         warnings: What a reader must know before quoting a number.
         details: Sizes, splits, seed, version, excluded neurons.
+        draws: Values of each draw of the floor and of the controls, which another comparison with the same real trials
+            may take over; not part of what is written.
     """
 
     protocol: str
@@ -107,6 +109,7 @@ class Comparison:
     memorisation: Memorisation
     warnings: tuple[str, ...]
     details: Mapping[str, Any]
+    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def verdict(self) -> str:
