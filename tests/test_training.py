@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import spikeloom.checkpoint
 import spikeloom.training
-from spikeloom.checkpoint import Best, Checkpoint
+from spikeloom.checkpoint import Best, Checkpoint, inherit
 from spikeloom.errors import ConfigError, RunError
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
@@ -211,6 +212,77 @@ class TestResume:
         with pytest.raises(AttributeError):  # the toy has no ``save``: it got to the end
             fit(model, recording(), run)
         assert len(line.seen) == 2
+
+    @pytest.mark.parametrize("stops", [[9], [4, 5], [1, 8, 9, 10, 17], [3, 12]])
+    def test_a_stopped_training_ends_in_the_very_weights(self, stops, whole, tmp_path):
+        """Both stages have 9 steps and validate at 2, 4, 6, 8 and 9; stops are on, between and at the ends of these."""
+        data, run = recording(ragged=True), Run.create(tmp_path / "run")
+        for until in stops:
+            for _ in range(2):  # the second time there is nothing to do
+                assert not fit(LDNS.make(data, LDNS_CONFIG, 3), data, run, seed=3, until=until)
+                assert not run.finished
+                with safe_open(run.checkpoint, "pt") as file:
+                    facts = json.loads(file.metadata()["facts"])
+                assert facts["step"] + facts["taken"] == until
+                assert facts["taken"] == 9 * len(facts["done"])
+        model = LDNS.make(data, LDNS_CONFIG, 3)
+        assert fit(model, data, run, seed=3, until=100)
+        assert all(torch.equal(v, model.state_dict()[k]) for k, v in weights(whole[0]).items())
+        loss = ["stage", "step", "learning_rate", "loss", "validation_loss"]
+        assert run.metrics()[loss].equals(whole[1].metrics()[loss])
+
+    def test_steps_that_patience_spared_are_not_counted(self, tmp_path):
+        config = StageConfig(steps=50, batch_size=6, validate_every=1, patience=1, learning_rate=1e-9, warmup_steps=0)
+        data, run = recording(), Run.create(tmp_path / "run")
+        both = dataclasses.replace(
+            SMALL_LDNS, autoencoder_training=config, prior_training=dataclasses.replace(LONGER, steps=50)
+        )
+        assert not fit(LDNS.make(data, both), data, run, until=40)
+        with safe_open(run.checkpoint, "pt") as file:
+            facts = json.loads(file.metadata()["facts"])
+        spent = int(run.metrics().query("stage == 'autoencoder'").step.max())
+        assert spent < 40
+        assert (facts["done"], facts["taken"], facts["step"]) == (["autoencoder"], spent, 40 - spent)
+
+    def test_a_training_without_a_run_cannot_be_stopped(self):
+        with pytest.raises(ConfigError, match="stop after 3 steps, but has no run"):
+            fit(LDNS.make(recording(), LDNS_CONFIG), recording(), until=3)
+
+    def test_an_heir_goes_on_with_its_own_learning_rate_and_no_best(self, tmp_path):
+        def config(**changes):
+            return OneStageConfig(training=dataclasses.replace(LONGER, warmup_steps=0, horizon=1e9, **changes))
+
+        data, rich, heir = recording(), *(Run.create(tmp_path / name) for name in ("rich", "heir"))
+        model = OneStage.make(data, config(learning_rate=1e-2))
+        fit(model, data, rich, until=4)
+        inherit(rich.checkpoint, heir.checkpoint)
+        with safe_open(heir.checkpoint, "pt") as file:
+            facts = json.loads(file.metadata()["facts"])
+            moments = {k: file.get_tensor(k) for k in file.keys() if k.startswith("optimizer.")}
+        with safe_open(rich.checkpoint, "pt") as file:
+            assert math.isfinite(json.loads(file.metadata()["facts"])["best_value"])
+            assert moments
+            assert all(torch.equal(v, file.get_tensor(k)) for k, v in moments.items())
+        assert (facts["step"], facts["best_value"], facts["unimproved"]) == (4, math.inf, 0)
+        still = OneStage.make(data, config(learning_rate=1e-30, weight_decay=0.0))
+        fit(still, data, heir, until=8)
+        assert set(heir.metrics().learning_rate) == {1e-30}
+        assert all(torch.equal(v, model.state_dict()[k]) for k, v in weights(still).items())
+        moved = OneStage.make(data, config(learning_rate=1e-2))
+        fit(moved, data, rich, until=8)
+        assert not all(torch.equal(v, model.state_dict()[k]) for k, v in weights(moved).items())
+
+    def test_an_heir_may_begin_to_average(self, tmp_path):
+        data, run = recording(), Run.create(tmp_path / "run")
+        fit(OneStage.make(data, OneStageConfig(training=LONGER)), data, run, until=4)
+        averaging = OneStage.make(data, OneStageConfig(training=dataclasses.replace(LONGER, ema=0.99)))
+        assert not fit(averaging, data, run, until=6)
+
+    def test_what_is_no_checkpoint_is_not_inherited(self, tmp_path):
+        (tmp_path / "text").write_text("hello")
+        with pytest.raises(RunError, match="text cannot be copied"):
+            inherit(tmp_path / "text", tmp_path / "heir")
+        assert not (tmp_path / "heir").exists()
 
     @pytest.mark.parametrize("damage", ["short", "text", "other", "facts"])
     def test_a_damaged_checkpoint_is_named(self, damage, tmp_path):

@@ -81,6 +81,8 @@ class Checkpoint:
     stage: str = ""
     step: int = 0
     seconds: float = 0.0
+    taken: int = 0
+    """Steps of the stages that are done."""
     best_value: float = math.inf
     unimproved: int = 0
     tensors: dict[str, Tensor] = field(default_factory=dict, repr=False)
@@ -92,8 +94,18 @@ class Checkpoint:
         optimizer: torch.optim.Optimizer | None = None,
         averaged: list[Tensor] | None = None,
         best: Best | None = None,
+        losses: Sequence[Tensor] = (),
     ) -> None:
-        """Write everything needed to go on exactly here; the file before stays until the new one is whole."""
+        """Write everything needed to go on exactly here; the file before stays until the new one is whole.
+
+        Args:
+            path: The file.
+            model: Whose weights are kept.
+            optimizer: Its state.
+            averaged: The moving average of the weights.
+            best: The best weights so far.
+            losses: Of the steps since the last validation, for the mean that it will note.
+        """
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
         if optimizer is not None:
             for i, state in optimizer.state_dict()["state"].items():
@@ -102,6 +114,8 @@ class Checkpoint:
         if best is not None:
             tensors |= {f"best.{i}": value for i, value in enumerate(best.weights)}
             self.best_value, self.unimproved = best.value, best.unimproved
+        if losses:
+            tensors["losses"] = torch.stack(list(losses))
         facts = {k: v for k, v in vars(self).items() if k != "tensors"}
         write_tensors(path, tensors, {"facts": json.dumps(facts)})
 
@@ -125,6 +139,10 @@ class Checkpoint:
                 f"{path} does not continue this model ({reason}); resume with the configuration and data of the run."
             ) from error
 
+    def losses(self, device: torch.device) -> list[Tensor]:
+        """Losses of the steps since the last validation."""
+        return list(self.tensors["losses"].to(device)) if "losses" in self.tensors else []
+
     def restore(
         self, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer, averaged: list[Tensor], best: Best
     ) -> None:
@@ -136,7 +154,29 @@ class Checkpoint:
                 states.setdefault(int(i), {})[key] = value
         optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
         for i in range(len(parameters)):
-            if averaged:
-                averaged[i].copy_(self.tensors[f"averaged.{i}"])
+            if averaged:  # where averaging begins only now, it begins with the weights
+                averaged[i].copy_(self.tensors.get(f"averaged.{i}", parameters[i].detach()))
             best.weights[i].copy_(self.tensors[f"best.{i}"])
         best.value, best.unimproved = self.best_value, self.unimproved
+
+
+def inherit(origin: Path, heir: Path) -> None:
+    """Copy a checkpoint to where another training goes on from it, without what it noted of its best weights.
+
+    Weights, averages, the state of the optimiser and the steps done are the same; the learning rate is not among them,
+    because the loop takes it from the configuration at every step.
+
+    Args:
+        origin: Checkpoint of one training.
+        heir: File to write, all of it or nothing.
+
+    Raises:
+        RunError: If it cannot be read or written.
+    """
+    try:
+        with safe_open(origin, "pt") as file:
+            facts = json.loads(file.metadata()["facts"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise RunError(f"{origin} cannot be copied ({' '.join(str(error).split())[:200]}).") from error
+    write_tensors(heir, tensors, {"facts": json.dumps(facts | {"best_value": math.inf, "unimproved": 0})})

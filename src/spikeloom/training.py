@@ -171,8 +171,13 @@ class Engine:
 
 
 def fit(
-    model: Any, data: SpikeData, run: Run | None = None, engine: Engine | Fabric | None = None, seed: int = 0
-) -> None:
+    model: Any,
+    data: SpikeData,
+    run: Run | None = None,
+    engine: Engine | Fabric | None = None,
+    seed: int = 0,
+    until: int | None = None,
+) -> bool:
     """Train a model in place, stage by stage.
 
     Args:
@@ -182,32 +187,50 @@ def fit(
             training starts from the beginning. Nothing is written without.
         engine: Devices and precision, or a Fabric.
         seed: Seed of everything drawn in training.
+        until: Steps, of all stages together, after which training stops and leaves a checkpoint in the run; called
+            again, it ends in the weights it would have had without a stop.
+
+    Returns:
+        Whether training has come to its end.
 
     Raises:
+        ConfigError: If training is to stop, but there is no run to go on from.
         RunError: If the checkpoint belongs to another model, or the loss is no longer a number.
     """
+    if until is not None and run is None:
+        raise ConfigError(f"training is to stop after {until} steps, but has no run to be continued from; give one.")
     fabric = engine if isinstance(engine, Fabric) else (engine or Engine()).fabric()
     fabric.launch()
     model.to(fabric.device)
     writing = run if fabric.is_global_zero else None
     resumed = Checkpoint.load(run.checkpoint, model) if run is not None and run.checkpoint.exists() else None
     done = list(resumed.done if resumed else getattr(model, "done", ()))
+    taken = resumed.taken if resumed else 0
     if writing is not None:
         writing.forget_after(done, *((resumed.stage, resumed.step) if resumed else ("", 0)))
     fabric.barrier()  # every process has read the checkpoint before a new one takes its place
     if writing is not None and resumed is None and done:  # a resumed training finds these weights nowhere else
         Checkpoint(done).save(writing.checkpoint, model)
+    if until is not None and resumed is not None and taken + resumed.step >= until:
+        return False
     for index, stage in enumerate(model.stages(data)):
         if stage.name in done:
             continue
         progress = resumed if resumed is not None and resumed.stage == stage.name else None
-        _train(_Training(fabric, model, stage, index, writing, done, seed), progress)
+        stop = None if until is None else until - taken
+        steps = _train(_Training(fabric, model, stage, index, writing, done, seed, taken, stop), progress)
+        if steps is None:
+            return False
         done.append(stage.name)
+        taken += steps
+        if until is not None and taken >= until:  # before the next stage, or the end, is prepared
+            return False
     model.eval()
     if writing is not None:
         model.save(writing.folder)
         writing.finish()
     fabric.barrier()
+    return True
 
 
 @dataclass
@@ -221,6 +244,10 @@ class _Training:
     run: Run | None
     done: list[str]
     seed: int
+    taken: int = 0
+    """Steps of the stages before."""
+    stop: int | None = None
+    """Step of this stage at which to leave a checkpoint and stop."""
 
 
 class _Loss(nn.Module):
@@ -235,7 +262,8 @@ class _Loss(nn.Module):
         return self.module.loss(self.trials[chosen], generator)
 
 
-def _train(job: _Training, resumed: Checkpoint | None) -> None:
+def _train(job: _Training, resumed: Checkpoint | None) -> int | None:
+    """Train a stage; returns the steps it took, or None where it was stopped on the way."""
     fabric, stage, config = job.fabric, job.stage, job.stage.config
     train = stage.train.to(fabric.device)
     validation = stage.validation[:VALIDATION_TRIALS].to(fabric.device)
@@ -251,14 +279,22 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
     averaged = [p.detach().clone() for p in parameters] if config.ema else []
     best = Best([p.detach().clone() for p in parameters])
     first_step, seconds = 0, 0.0
+    losses: list[Tensor] = []
     if resumed is not None:
         first_step, seconds = resumed.step, resumed.seconds
         resumed.restore(parameters, optimizer, averaged, best)
+        losses = resumed.losses(fabric.device)
     module, wrapped = fabric.setup(_Loss(stage.module, train), optimizer)
     generator = torch.Generator(fabric.device)
     started = saved = time.perf_counter()
-    losses: list[Tensor] = []
+    taken, ended = first_step, False
     stage.module.train()
+
+    def keep() -> None:
+        if job.run is not None:
+            spent = seconds + time.perf_counter() - started
+            state = Checkpoint(job.done, stage.name, taken, spent, job.taken)
+            state.save(job.run.checkpoint, job.model, optimizer, averaged, best, losses)
 
     on = [fabric.device.index or 0] if fabric.device.type == "cuda" else []
     with (
@@ -283,8 +319,11 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
                 decay = averaging_decay(step, config.ema)
                 torch._foreach_lerp_(averaged, [p.detach() for p in parameters], 1 - decay)  # pyright: ignore
             losses.append(loss.detach())
-            if (step + 1) % config.validate_every and step + 1 < config.steps:
-                progress.at(step + 1)
+            taken = step + 1
+            if taken % config.validate_every and taken < config.steps:
+                progress.at(taken)
+                if taken == job.stop:
+                    break
                 continue
 
             # All processes go by the same numbers, so that they stop, or fail, together.
@@ -295,36 +334,40 @@ def _train(job: _Training, resumed: Checkpoint | None) -> None:
                 value = fabric.broadcast(_validate(stage.module, validation, generator))
                 if not math.isfinite(mean_loss + value):
                     raise RunError(
-                        f"the loss of stage '{stage.name}' is {mean_loss} at step {step + 1} ({value} in validation); "
+                        f"the loss of stage '{stage.name}' is {mean_loss} at step {taken} ({value} in validation); "
                         "lower its learning_rate, or train in 32-true precision."
                     )
                 best.consider(value, parameters)
                 numbers = diagnose(stage.module, validation) if job.run is not None else {}
-            progress.at(step + 1, f"loss {mean_loss:.5f}, validation {value:.5f}")
+            progress.at(taken, f"loss {mean_loss:.5f}, validation {value:.5f}")
             now = time.perf_counter()
             if job.run is not None:
                 job.run.log(
                     stage=stage.name,
-                    step=step + 1,
+                    step=taken,
                     seconds=round(seconds + now - started, 2),
                     learning_rate=learning_rate,
                     loss=mean_loss,
                     validation_loss=value,
                 )
-                job.run.log_diagnostics(stage.name, step + 1, numbers)
-                if now - saved > CHECKPOINT_EVERY_S:
-                    state = Checkpoint(job.done, stage.name, step + 1, seconds + now - started)
-                    state.save(job.run.checkpoint, job.model, optimizer, averaged, best)
-                    saved = now
-            if config.patience is not None and best.unimproved >= config.patience:
+                job.run.log_diagnostics(stage.name, taken, numbers)
+            ended = config.patience is not None and best.unimproved >= config.patience
+            if ended or taken == job.stop:
                 break
+            if now - saved > CHECKPOINT_EVERY_S:
+                keep()
+                saved = now
 
+    if taken == job.stop and not ended and taken < config.steps:
+        keep()
+        return None
     final = best.weights if config.keep_best else averaged
     if final:
         assign(parameters, final)
     stage.module.eval()
     if job.run is not None:
-        Checkpoint([*job.done, stage.name]).save(job.run.checkpoint, job.model)
+        Checkpoint([*job.done, stage.name], taken=job.taken + taken).save(job.run.checkpoint, job.model)
+    return taken
 
 
 def _groups(stage: Stage) -> list[dict[str, Any]]:

@@ -28,6 +28,8 @@ from spikeloom.run import Run, environment
 from spikeloom.training import Engine, StageConfig, fit
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from spikeloom.data.conditions import Request
     from spikeloom.evaluation.results import Comparison
     from spikeloom.models.base import GenerativeModel
@@ -152,7 +154,7 @@ def start_run(
     data = with_default_splits(load_source(source, reading))
     model = kind.make(data, config, engine.seed)
     model.check_trainable(data)
-    record = _data_record(source, reading, data)
+    record = data_record(source, reading, data)
     if owner is not None:
         assert isinstance(model, LatentModel)  # as its configuration has an autoencoder
         model.take_autoencoder(owner)
@@ -162,19 +164,35 @@ def start_run(
         }
     fabric.launch()
     if fabric.is_global_zero:
-        precision = fabric.strategy.precision.precision
-        facts = environment(engine.seed, f"{fabric.world_size} x {fabric.device.type}", precision)
-        files = {
-            "config.yaml": {"model": model.name, **dataclasses.asdict(config)},
-            "environment.json": facts | {"preset": str(preset), "engine": dataclasses.asdict(engine)},
-            "data.json": record,
-        }
+        files = first_files(model.name, config, preset, engine, fabric, record)
         # A run that is killed at once must find the weights it has taken over when it is resumed.
         first = Checkpoint(list(model.done))
         Run.create(out, files, lambda run: first.save(run.checkpoint, model) if model.done else None)
     fabric.barrier()
     fit(model, data, Run(Path(out)), fabric, engine.seed)
     return model
+
+
+def first_files(
+    model: str, config: Any, preset: str | Path, engine: Engine, fabric: Fabric, record: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """What a run folder holds before training: contents by file name.
+
+    Args:
+        model: Name of the model.
+        config: Its complete configuration.
+        preset: Where that comes from.
+        engine: Devices, precision and seed that are asked for.
+        fabric: What they came to.
+        record: What ``data_record`` says of the recording.
+    """
+    precision = fabric.strategy.precision.precision
+    facts = environment(engine.seed, f"{fabric.world_size} x {fabric.device.type}", precision)
+    return {
+        "config.yaml": {"model": model, **dataclasses.asdict(config)},
+        "environment.json": facts | {"preset": str(preset), "engine": dataclasses.asdict(engine)},
+        "data.json": record,
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,7 +251,9 @@ class Recorded:
                 )
 
 
-def resume_run(folder: str | Path, engine: Engine | None = None) -> GenerativeModel:
+def resume_run(
+    folder: str | Path, engine: Engine | None = None, until: int | None = None, data: SpikeData | None = None
+) -> GenerativeModel:
     """Continue a training that was cut, with its own configuration, recording and seed; it ends in the same weights.
 
     A finished run is returned as it is.
@@ -241,6 +261,8 @@ def resume_run(folder: str | Path, engine: Engine | None = None) -> GenerativeMo
     Args:
         folder: The run.
         engine: Devices and precision to go on with; those of the run when not given. The seed is that of the run.
+        until: Steps, of all stages together, after which training is cut again.
+        data: The recording of the run, where it is loaded already.
 
     Raises:
         SpikeloomError: If the folder is not a run, or its recording has changed.
@@ -251,9 +273,9 @@ def resume_run(folder: str | Path, engine: Engine | None = None) -> GenerativeMo
     recorded = Recorded.of(run)
     seed = recorded.engine.seed
     fabric = (engine or recorded.engine).fabric()
-    data = load_source(run.folder)
+    data = load_source(run.folder) if data is None else data
     model = model_class(str(run.read_yaml("config.yaml")["model"])).make(data, recorded.config, seed)
-    fit(model, data, run, fabric, seed)
+    fit(model, data, run, fabric, seed, until)
     return model
 
 
@@ -400,7 +422,8 @@ def _plain_values(content: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _data_record(source: str, reading: Reading, data: SpikeData) -> dict[str, Any]:
+def data_record(source: str, reading: Reading, data: SpikeData) -> dict[str, Any]:
+    """What a run folder says of the recording: where it is, how it is read, its splits and its hash."""
     return {
         "source": _place(source),
         "reading": reading.to_dict(),
