@@ -46,6 +46,16 @@ TINY_LFADS = {
     "controller.units": 6,
     "posterior_samples": 2,
 }
+TINY_PIVAE = {"latents": 2, "encoder_units": 6, "prior_units": 5, "decoder_units": 4, "posterior_samples": 2}
+TINY_TNDM = {
+    "behaviour": "hand_vel",
+    "codes": 3,
+    "encoder_units": 6,
+    "generator_units": 7,
+    "relevant_factors": 2,
+    "irrelevant_factors": 4,
+    "posterior_samples": 2,
+}
 
 
 def tiny(*prefixes, sizes=TINY):
@@ -60,6 +70,10 @@ def tiny_of(preset):
         return tiny(sizes=TINY_GNOCCHI if kind == "gnocchi" else TINY_CODES)
     if kind == "lfads":
         return tiny(sizes=TINY_LFADS)
+    if kind == "tndm":
+        return tiny(sizes=TINY_TNDM)
+    if kind == "pivae":
+        return tiny(sizes=TINY_PIVAE)
     return tiny("autoencoder") + {"gaussian": [], "eag": tiny(sizes=TINY_EAG)}.get(kind, tiny("prior"))
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from spikeloom.data.codes import codes_in
 from spikeloom.data.sources import with_default_splits
-from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model
 from spikeloom.models.autoencoder import AutoencoderConfig
@@ -22,6 +22,8 @@ from spikeloom.models.gnocchi import GNOCCHI, GNOCCHIConfig
 from spikeloom.models.ldns import LDNS, LDNSConfig
 from spikeloom.models.lfads import LFADS
 from spikeloom.models.lfads_config import ControllerConfig, LFADSConfig
+from spikeloom.models.pivae import PiVAE
+from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.priors.code_diffusion import CodeDiffusionConfig
 from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.priors.energy import EnergyConfig
@@ -82,6 +84,8 @@ SMALL_LFADS = LFADSConfig(
     codes=2, encoder_units=6, generator_units=7, factors=3, ramp_steps=1, posterior_samples=2, training=FEW
 )
 
+SMALL_PIVAE = PiVAEConfig(latents=2, encoder_units=6, prior_units=5, posterior_samples=2, training=FEW)
+
 MODELS = {
     "eag": (EAG, EAGConfig(SMALL_AUTOENCODER, SMALL_GENERATOR, FEW, dataclasses.replace(FEW, ema=0.99))),
     "eag-published": (EAG, PUBLISHED_EAG),
@@ -95,6 +99,8 @@ MODELS = {
         LFADS,
         dataclasses.replace(SMALL_LFADS, controller=ControllerConfig(inputs=2, encoder_units=4, units=5)),
     ),
+    "pivae": (PiVAE, SMALL_PIVAE),
+    "pivae-labelled": (PiVAE, dataclasses.replace(SMALL_PIVAE, condition_on=("target", "hand_vel"))),
     "gaussian": (GaussianLatents, GaussianConfig(SMALL_AUTOENCODER, FEW)),
     "toy-two-stage": (TwoStage, TwoStageConfig(autoencoder_training=FEW)),
     "toy-one-stage": (OneStage, OneStageConfig(training=FEW)),
@@ -105,7 +111,14 @@ def recording(ragged: bool = False, n_trials: int = 20, n_bins: int = 22, n_neur
     rng = np.random.default_rng(0)
     lengths = rng.integers(9, n_bins + 1, n_trials) if ragged else None
     neurons = pd.DataFrame({"area": ["M1"] * n_neurons})
-    data = SpikeData(rng.poisson(0.4, (n_trials, n_bins, n_neurons)), bin_s=0.02, lengths=lengths, neurons=neurons)
+    data = SpikeData(
+        rng.poisson(0.4, (n_trials, n_bins, n_neurons)),
+        bin_s=0.02,
+        lengths=lengths,
+        neurons=neurons,
+        trials=pd.DataFrame({"target": np.resize(["left", "right"], n_trials)}),
+        signals={"hand_vel": Signal(rng.normal(size=(n_trials, n_bins, 2)), "m/s", ("x", "y"))},
+    )
     return with_default_splits(data)
 
 

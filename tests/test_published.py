@@ -58,7 +58,9 @@ def model_of(name: str) -> LDNS:
 
 
 def test_every_published_preset_is_here():
-    assert {*RECORDINGS, "eag-paper", "gnocchi-paper", "lfads-paper", "lfads-controller"} == set(presets()) - {
+    assert {*RECORDINGS, "eag-paper", "gnocchi-paper", "lfads-paper", "lfads-controller", "pivae-paper"} == set(
+        presets()
+    ) - {
         "code-autoencoder",
         "gnocchi",
         "gaussian",
@@ -68,6 +70,7 @@ def test_every_published_preset_is_here():
         "eag",
         "eag-demo",
         "lfads",
+        "pivae",
     }
 
 

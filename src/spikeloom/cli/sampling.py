@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spikeloom.data.conditions import Variable
 
 
-CHOICES = ("steps", "sampler", "guidance", "order", "temperature", "codes_from", "observation")
+CHOICES = ("steps", "sampler", "guidance", "order", "temperature", "codes_from", "mean_only", "observation")
 """Options that are the prior's or the observation's to understand."""
 
 
@@ -59,6 +59,7 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
         "--codes_of", type=str, help="draw a trial for the code of each of these (gnocchi): file or run folder"
     )
     parser.add_argument("--codes_from", type=str, help="law of lfads's initial conditions: fitted, prior or posterior")
+    parser.add_argument("--mean_only", action="store_true", default=None, help="of pivae: the mean latents of a label")
     parser.add_argument("--observation", type=str, help="how rates become counts: history or poisson; as fitted if not")
     parser.add_argument(
         "--rates", action="store_true", help="write the rates too: several times larger than the counts"

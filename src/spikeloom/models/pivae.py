@@ -1,0 +1,206 @@
+"""pi-VAE: bins, each for itself, as a function of a few latents whose distribution the labels of the bin tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from spikeloom.batch import Batch, mask_of
+from spikeloom.condition import Condition, ConditionSizes
+from spikeloom.data.conditions import Conditions, Request
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import ConfigError
+from spikeloom.models.base import ENCODE_CHUNK, Drawn
+from spikeloom.models.pivae_config import PiVAEConfig
+from spikeloom.models.pivae_inference import labelled, unlabelled
+from spikeloom.models.pivae_network import PiVAENetwork, counts_of_bins, trials_of
+from spikeloom.models.spiking import SpikingModel
+from spikeloom.models.training_labels import TrainingLabels
+from spikeloom.nets.normal import Normals
+from spikeloom.observation.poisson import Rates
+from spikeloom.training import Stage
+
+POOL = 256
+"""Bins of the training trials whose labels stand for all labels."""
+OPTIONS = ("mean_only", "observation")
+
+
+class PiVAE(SpikingModel):
+    """Poisson identifiable variational autoencoder (Zhou and Wei 2020).
+
+    The label of a bin (conditions: a target, an angle, a velocity) tells the normal distribution of its latents, and a
+    volume-preserving flow makes rates of them. Bins are independent given their labels: there are no dynamics, and what
+    samples have of a course over time comes from labels that change, and from spike history. Without labels, it is a
+    plain variational autoencoder of bins.
+
+    What is inferred from spikes (``encode``, ``rates``) rests on spikes alone: the posterior over all labels of the
+    training trials. ``posterior`` also reads a recording's labels.
+
+    New trials have the labels that are asked for; those that are not are taken from training trials, see
+    ``TrainingLabels.completed``, and are part of the sample.
+    """
+
+    name = "pivae"
+    Config = PiVAEConfig
+    reference = (
+        "Zhou D, Wei X-X (2020). Learning identifiable and interpretable latent models of high-dimensional neural "
+        "activity using pi-VAE. Advances in Neural Information Processing Systems 33. arXiv:2011.04798"
+    )
+    pool_mean: Tensor
+    pool_log_variance: Tensor
+
+    def _build(self) -> None:
+        variables = self.recording.variables
+        table = len(variables) == 1 and variables[0].kind == "label"
+        mean = torch.from_numpy(self.recording.mean_counts)
+        self.network = PiVAENetwork(mean, self.config, ConditionSizes.of(variables), table)
+        self.observation = self._make_observation()
+        self.labels = TrainingLabels(variables, self.recording.lengths) if variables else None
+        size = (POOL if variables else 1, self.network.latents)
+        self.register_buffer("pool_mean", torch.zeros(size))
+        self.register_buffer("pool_log_variance", torch.zeros(size))
+
+    def stages(self, data: SpikeData) -> Iterator[Stage]:
+        """One stage; then labels of training trials are kept, and the observation is fitted."""
+        train, validation = (self.labelled_batch(data.split(name)) for name in ("train", "val"))
+        if self.labels is not None:
+            self.labels.remember(data.split("train"))
+        yield Stage("pivae", self.network, train, validation, self.config.training)
+        self._keep_pool(train)
+        self._fit_observation(train, self._drawn_rates(train))
+        self._calibrate_observation(train)
+
+    # -- what users call -----------------------------------------------------------------------------------------
+
+    def sample(
+        self,
+        n: int,
+        length: int | None = None,
+        lengths: Int[np.ndarray, "trial"] | None = None,
+        condition: Request = None,
+        seed: int = 0,
+        **wishes: Any,
+    ) -> SpikeData:
+        """Generate new trials, see ``GenerativeModel.sample``.
+
+        Options are ``mean_only``, which takes the mean of the latents that a label tells instead of drawing them in
+        every bin (the comparison of Kapoor et al. 2024: rates are constant where labels are, which understates the
+        model), and ``observation``.
+
+        Returns:
+            Counts, with rates and latents, and with all labels they were drawn for; provenance names in "labels_drawn"
+            those that were not asked for but taken from training trials.
+        """
+        drawn = []
+        if self.labels is not None and n > 0 and seed >= 0:
+            asked = Conditions.asked(condition, self.recording.variables, n)
+            if length is not None or lengths is not None:
+                length, lengths = None, self._lengths(n, length, lengths, seed)
+            condition, lengths = self.labels.completed(asked, n, lengths, seed)
+            drawn = [v.name for v in self.recording.variables if v.name not in asked.names]
+        sample = super().sample(n, length, lengths, condition, seed, **wishes)
+        return replace(sample, provenance={**sample.provenance, "labels_drawn": drawn}) if drawn else sample
+
+    def posterior(
+        self, data: SpikeData
+    ) -> tuple[Float[np.ndarray, "trial time latent"], Float[np.ndarray, "trial time neuron"]]:
+        """Latents and rates of recorded trials, given their spikes and their labels.
+
+        Args:
+            data: A recording with the labels that the model was made for; where a trial has no value of one, it is
+                unknown.
+        """
+        self._check(data)
+        self.eval()
+        batch = self.labelled_batch(data)
+        with torch.no_grad():
+            parts = [self._infer(part) for part in self._parts(batch)]
+        latents, rates = (torch.cat(values).cpu().numpy() for values in zip(*parts))
+        return latents, rates
+
+    def labelled_batch(self, data: SpikeData) -> Batch:
+        """Trials with their labels."""
+        return Batch.of(data, self.recording.variables)
+
+    def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
+        """Refuse what pi-VAE cannot be asked for in sampling."""
+        super().check_options(asked_for, **options)
+        for name in options:
+            if name not in OPTIONS:
+                raise ConfigError(
+                    f"a model of kind 'pivae' has no option '{name}' in sampling; it has {', '.join(OPTIONS)}."
+                )
+
+    # -- helpers -------------------------------------------------------------------------------------------------
+
+    def _parts(self, trials: Batch) -> Iterator[Batch]:
+        for start in range(0, len(trials), ENCODE_CHUNK):
+            yield trials[start : start + ENCODE_CHUNK].to(self.pool_mean.device)
+
+    def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Latents and rates, for the labels of the batch or, if it has none, for any; the same draws every time."""
+        generator = torch.Generator(batch.lengths.device).manual_seed(0)
+        counts, samples = counts_of_bins(batch), self.config.posterior_samples
+        if batch.condition is None:
+            pool = Normals(self.pool_mean, self.pool_log_variance)
+            found = unlabelled(self.network, counts, pool, samples, generator)
+        else:
+            found = labelled(self.network, counts, self.network.prior(self.network.told_in(batch)), samples, generator)
+        latents, rates = (trials_of(values, batch.lengths, batch.n_bins) for values in found)
+        return latents, rates
+
+    @torch.no_grad()
+    def _keep_pool(self, train: Batch) -> None:
+        """Note what labels tell in training bins that are evenly spread."""
+        told = self.network.told_in(train.to(self.pool_mean.device))
+        chosen = torch.arange(len(self.pool_mean)) * len(told) // len(self.pool_mean)
+        pool = self.network.prior(told[chosen.to(told.device)])
+        self.pool_mean.copy_(pool.mean)
+        self.pool_log_variance.copy_(pool.log_variance)
+
+    @torch.no_grad()
+    def _drawn_rates(self, train: Batch) -> Rates:
+        """Rates of training trials for one draw of the posterior of every bin.
+
+        Of their kind are the rates of samples. Averaged over the posterior they would vary less, and what they lack
+        would be taken for dispersion of the counts.
+        """
+        self.eval()
+        generator = torch.Generator(self.pool_mean.device).manual_seed(0)
+        rates = []
+        for batch in self._parts(train):
+            prior = self.network.prior(self.network.told_in(batch))
+            found = labelled(self.network, counts_of_bins(batch), prior, 1, generator)[1]
+            rates.append(trials_of(found, batch.lengths, batch.n_bins))
+        return torch.cat(rates)
+
+    def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
+        return self._drawn(trials.lengths, trials.condition, generator)[1]
+
+    def _generate(
+        self,
+        lengths: Int[Tensor, "trial"],
+        generator: torch.Generator,
+        condition: Condition | None,
+        mean_only: bool | None = None,
+        observation: str | None = None,
+    ) -> Drawn:
+        draws = self._chosen_observation(observation)
+        latents, rates = self._drawn(lengths, condition, None if mean_only else generator)
+        return Drawn(rates, draws.sample(rates, generator), latents)
+
+    def _drawn(
+        self, lengths: Int[Tensor, "trial"], condition: Condition | None, generator: torch.Generator | None
+    ) -> tuple[Tensor, Rates]:
+        """Latents that labels tell, drawn or (without a generator) their means, and rates; zero in the padding."""
+        n_bins = int(lengths.max())
+        prior = self.network.prior(self.network.told(condition, n_bins, len(lengths)))
+        latents = prior.mean if generator is None else prior.draw(generator)
+        mask = mask_of(lengths, n_bins)
+        return latents * mask, self.network.decode(latents) * mask

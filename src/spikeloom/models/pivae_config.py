@@ -1,0 +1,62 @@
+"""Configuration of pi-VAE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from spikeloom.errors import ConfigError
+from spikeloom.models.latent_config import check_observation
+from spikeloom.observation.history import HistoryConfig
+from spikeloom.training import StageConfig
+
+
+@dataclass(frozen=True)
+class PiVAEConfig:
+    """Configuration of pi-VAE."""
+
+    latents: int = 4
+    """Latents of a bin; fewer for a recording of fewer neurons, because the decoder loses none."""
+    encoder_units: int = 60
+    """Units of each of the two hidden layers of the networks that infer latents from counts."""
+    prior_units: int = 32
+    """Units of each of the two hidden layers of the network that tells latents from labels; a single label variable has
+    a table instead."""
+    decoder_units: int | None = None
+    """Units of each of the two hidden layers of the decoder's networks; the larger of 30 and a quarter of the number of
+    neurons, when not set."""
+    decoder_blocks: int = 2
+    """Blocks of the volume-preserving flow: a permutation and two couplings each."""
+    log_variance_limit: float = 5.0
+    """Largest absolute log-variance of a posterior."""
+    posterior_samples: int = 16
+    """Samples of the posterior over which inferred rates are averaged; 0 takes the rates at its mean."""
+    condition_on: tuple[str, ...] = ()
+    """Labels of a bin: trial columns and signals; "NAME:KIND" for a column says what it is: deg or rad (an angle),
+    label or number. Without any, the latents of all bins have one learned normal distribution."""
+    observation: str = "history"
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
+    al. 2024) or poisson."""
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    """What a neuron remembers of its own spikes."""
+    training: StageConfig = field(
+        default_factory=lambda: StageConfig(
+            steps=2000, batch_size=64, learning_rate=3e-3, weight_decay=0.0, validate_every=50
+        )
+    )
+    """Optimisation."""
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("latents", 1),
+            ("encoder_units", 1),
+            ("prior_units", 1),
+            ("decoder_blocks", 0),
+            ("posterior_samples", 0),
+        ):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
+        if self.decoder_units is not None and self.decoder_units < 1:
+            raise ConfigError(f"decoder_units is {self.decoder_units}, but must be at least 1, or null.")
+        if not self.log_variance_limit > 0:
+            raise ConfigError(f"log_variance_limit is {self.log_variance_limit}, but must be positive.")
+        check_observation(self)

@@ -1,0 +1,196 @@
+"""The labels of the training trials, from which those of new trials are taken where they are not asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from spikeloom.data.conditions import Conditions
+from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.variables import Variable, label_of
+
+NEIGHBOURS = 10
+"""Training trials, at least, among which one is drawn for what a new trial is not asked for."""
+DRAWS = 0x1ABE1
+"""Keeps these draws apart from others of the same seed."""
+FAR = 1e9
+SAME = 1e-6
+"""Trials whose squared distances differ by less are equally near."""
+
+Features = Float[np.ndarray, "trial feature"]
+
+
+class TrainingLabels(nn.Module):
+    """Values of the condition variables in the training trials, kept with the weights of a model.
+
+    Args:
+        variables: The condition variables.
+        lengths: (trial,) valid bins of the training trials.
+    """
+
+    values: Tensor
+    known: Tensor
+    signals: Tensor
+    signals_known: Tensor
+
+    def __init__(self, variables: tuple[Variable, ...], lengths: Int[np.ndarray, "trial"]):
+        super().__init__()
+        self.variables, self.lengths = variables, lengths
+        self.static = [v for v in variables if not v.aligned]
+        self.aligned = [v for v in variables if v.aligned]
+        n = len(lengths)
+        self.register_buffer("values", torch.zeros(n, len(self.static)))
+        self.register_buffer("known", torch.zeros(n, len(self.static), dtype=torch.bool))
+        self.register_buffer("signals", torch.zeros(n, int(lengths.max()), sum(v.size for v in self.aligned)))
+        self.register_buffer("signals_known", torch.zeros(n, len(self.aligned), dtype=torch.bool))
+
+    def remember(self, train: SpikeData) -> None:
+        """Keep the labels of the training trials."""
+        for i, variable in enumerate(self.static):
+            column = pd.Series(train.trials[variable.name])
+            known = variable.known(column)
+            numbers = [
+                float(variable.labels.index(label_of(value)) if variable.kind == "label" else value) if there else 0.0
+                for value, there in zip(column, known)
+            ]
+            self.values[:, i], self.known[:, i] = torch.tensor(numbers), torch.from_numpy(known)
+        for i, (variable, part) in enumerate(self._parts()):
+            values = train.signals[variable.name].values[:, : self.signals.shape[1]]
+            inside = np.asarray(train.valid[:, : values.shape[1]])
+            known = np.asarray(variable.known(values) | ~inside).all(1)
+            kept = np.where((inside & known[:, None])[..., None], values, 0).astype(np.float32)
+            self.signals[:, : values.shape[1], part] = torch.from_numpy(kept).to(self.signals)
+            self.signals_known[:, i] = torch.from_numpy(known)
+
+    def completed(
+        self, asked: Conditions, n: int, lengths: Int[np.ndarray, "trial"] | None, seed: int
+    ) -> tuple[Conditions, Int[np.ndarray, "trial"]]:
+        """What is asked of ``n`` trials with, in place of what is not, the labels of a training trial for each.
+
+        It is drawn among all training trials where nothing is asked for; else among those that are most like what is
+        asked for, a signal by its mean: all that are equally near, and ten at least. So labels go with each other as
+        they do in the recording. What is not known of the drawn trial remains unknown. Signals of the drawn trial are
+        cut, or held at their last value, to the length of the new one.
+
+        Args:
+            asked: What is asked for.
+            n: Number of trials.
+            lengths: Bins of each trial; those of what is asked for, or of the drawn trials, when not given.
+            seed: Seed of the draws.
+
+        Raises:
+            DataError: If a signal that is asked for ends before its trial does.
+        """
+        chosen = self._chosen(asked, n, seed)
+        if lengths is None:
+            lengths = self.lengths[chosen] if asked.lengths is None else asked.lengths
+        table = {}
+        for i, variable in enumerate(self.static):
+            own = self._in_recording(variable, i, chosen)
+            if variable.name in asked.table:
+                column = pd.Series(asked.table[variable.name])
+                own = [a if there else b for a, b, there in zip(column, own, variable.known(column))]
+            table[variable.name] = own
+        given, n_bins, signals = asked.signals_over(lengths), int(lengths.max()), {}
+        for i, (variable, part) in enumerate(self._parts()):
+            values = self._held(chosen, n_bins)[..., part].copy()
+            values[~_array(self.signals_known)[chosen, i]] = np.nan
+            if variable.name in given:
+                wanted = given[variable.name].values
+                there = _asked_signals(variable, wanted, lengths)
+                values[there] = wanted[there]
+            signals[variable.name] = Signal(values, variable.unit, variable.columns)
+        return Conditions(pd.DataFrame(table, index=pd.RangeIndex(n)), signals, lengths), lengths
+
+    def _parts(self) -> list[tuple[Variable, slice]]:
+        """The signals, and where their dimensions are."""
+        ends = np.cumsum([0, *(v.size for v in self.aligned)])
+        return [(v, slice(int(a), int(b))) for v, a, b in zip(self.aligned, ends, ends[1:])]
+
+    def _in_recording(self, variable: Variable, index: int, trials: Int[np.ndarray, "trial"]) -> list:
+        """Values of a column in some training trials as the recording has them; NaN where not known."""
+        numbers, known = _array(self.values)[trials, index], _array(self.known)[trials, index]
+        if variable.kind == "label":
+            return [variable.read(variable.labels[int(v)]) if there else np.nan for v, there in zip(numbers, known)]
+        # Seven digits are what single precision holds.
+        return [float(f"{v:.7g}") if there else np.nan for v, there in zip(numbers, known)]
+
+    def _held(self, trials: Int[np.ndarray, "trial"], n_bins: int) -> Float[np.ndarray, "trial time dim"]:
+        """Signals of some training trials over so many bins, the last value held where a trial has ended."""
+        bins = np.minimum(np.arange(n_bins), self.lengths[trials, None] - 1)
+        return _array(self.signals)[trials[:, None], bins]
+
+    def _chosen(self, asked: Conditions, n: int, seed: int) -> Int[np.ndarray, "trial"]:
+        """A training trial for each new one."""
+        rng = np.random.default_rng([seed, DRAWS])
+        wanted = self._features(asked.table, {k: s.values for k, s in asked.signals.items()}, asked.lengths, n)
+        trained: Features | None = None
+        chosen = np.zeros(n, dtype=np.int64)
+        for i, row in enumerate(wanted):  # one after another, so that they do not depend on how many follow
+            among = np.arange(len(self.lengths))
+            if np.isfinite(row).any():
+                trained = self._trained_features() if trained is None else trained
+                among = _nearest(row, trained)
+            chosen[i] = among[rng.integers(len(among))]
+        return chosen
+
+    def _trained_features(self) -> Features:
+        everyone = np.arange(len(self.lengths))
+        columns = {v.name: self._in_recording(v, i, everyone) for i, v in enumerate(self.static)}
+        known, values = _array(self.signals_known), _array(self.signals)
+        signals = {
+            v.name: np.where(known[:, i, None, None], values[..., part], np.nan)
+            for i, (v, part) in enumerate(self._parts())
+        }
+        return self._features(pd.DataFrame(columns, index=pd.RangeIndex(len(everyone))), signals, self.lengths)
+
+    def _features(
+        self,
+        table: pd.DataFrame,
+        signals: dict[str, np.ndarray],
+        lengths: Int[np.ndarray, "trial"] | None,
+        n: int | None = None,
+    ) -> Features:
+        """One row for each trial, NaN where a variable is not known."""
+        n = len(table) if n is None else n
+        parts = [np.zeros((n, 0), np.float32)]
+        for variable in self.variables:
+            empty = np.full((n, variable.size), np.nan, np.float32)
+            if variable.aligned and variable.name in signals:
+                parts.append(variable.features(_means(signals[variable.name], lengths)[:, None])[:, 0])
+            elif not variable.aligned and variable.name in table:
+                parts.append(variable.features(table[variable.name]))
+            else:
+                parts.append(empty)
+        return np.concatenate(parts, axis=1)
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.cpu().numpy()
+
+
+def _means(values: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
+    """(trial, dim) means over the valid bins; of a signal of a single bin, that bin."""
+    if lengths is None or values.shape[1] == 1:
+        return values.mean(1)
+    inside = (np.arange(values.shape[1]) < lengths[:, None])[..., None]
+    return np.where(inside, values, 0).sum(1) / inside.sum(1)
+
+
+def _asked_signals(
+    variable: Variable, values: np.ndarray, lengths: Int[np.ndarray, "trial"]
+) -> Bool[np.ndarray, "trial"]:
+    """Trials in which a signal has a value in every bin."""
+    beyond = np.arange(values.shape[1]) >= lengths[:, None]
+    return np.asarray(variable.known(values) | beyond).all(1)
+
+
+def _nearest(row: Float[np.ndarray, "feature"], trained: Features) -> Int[np.ndarray, "trial"]:
+    """The training trials whose known features are nearest to those of a row: ten of them, and all as near."""
+    known = np.isfinite(row)
+    distance = np.nan_to_num(np.square(trained[:, known] - row[known]).sum(1), nan=FAR)
+    reach = np.partition(distance, min(NEIGHBOURS, len(distance)) - 1)[min(NEIGHBOURS, len(distance)) - 1]
+    return np.flatnonzero(distance <= reach + SAME)
