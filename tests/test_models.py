@@ -24,6 +24,8 @@ from spikeloom.models.lfads import LFADS
 from spikeloom.models.lfads_config import ControllerConfig, LFADSConfig
 from spikeloom.models.pivae import PiVAE
 from spikeloom.models.pivae_config import PiVAEConfig
+from spikeloom.models.tndm import TNDM
+from spikeloom.models.tndm_config import TNDMConfig
 from spikeloom.priors.code_diffusion import CodeDiffusionConfig
 from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.priors.energy import EnergyConfig
@@ -85,6 +87,16 @@ SMALL_LFADS = LFADSConfig(
 )
 
 SMALL_PIVAE = PiVAEConfig(latents=2, encoder_units=6, prior_units=5, posterior_samples=2, training=FEW)
+SMALL_TNDM = TNDMConfig(
+    behaviour="hand_vel",
+    codes=2,
+    encoder_units=6,
+    generator_units=7,
+    relevant_factors=2,
+    irrelevant_factors=3,
+    posterior_samples=2,
+    training=FEW,
+)
 
 MODELS = {
     "eag": (EAG, EAGConfig(SMALL_AUTOENCODER, SMALL_GENERATOR, FEW, dataclasses.replace(FEW, ema=0.99))),
@@ -101,6 +113,8 @@ MODELS = {
     ),
     "pivae": (PiVAE, SMALL_PIVAE),
     "pivae-labelled": (PiVAE, dataclasses.replace(SMALL_PIVAE, condition_on=("target", "hand_vel"))),
+    "tndm": (TNDM, SMALL_TNDM),
+    "tndm-lfads-cell": (TNDM, dataclasses.replace(SMALL_TNDM, cell="lfads", decoder="synchronous")),
     "gaussian": (GaussianLatents, GaussianConfig(SMALL_AUTOENCODER, FEW)),
     "toy-two-stage": (TwoStage, TwoStageConfig(autoencoder_training=FEW)),
     "toy-one-stage": (OneStage, OneStageConfig(training=FEW)),

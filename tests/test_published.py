@@ -58,9 +58,15 @@ def model_of(name: str) -> LDNS:
 
 
 def test_every_published_preset_is_here():
-    assert {*RECORDINGS, "eag-paper", "gnocchi-paper", "lfads-paper", "lfads-controller", "pivae-paper"} == set(
-        presets()
-    ) - {
+    assert {
+        *RECORDINGS,
+        "eag-paper",
+        "gnocchi-paper",
+        "lfads-paper",
+        "lfads-controller",
+        "pivae-paper",
+        "tndm-paper",
+    } == set(presets()) - {
         "code-autoencoder",
         "gnocchi",
         "gaussian",
@@ -71,6 +77,7 @@ def test_every_published_preset_is_here():
         "eag-demo",
         "lfads",
         "pivae",
+        "tndm",
     }
 
 

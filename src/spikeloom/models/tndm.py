@@ -19,6 +19,7 @@ from spikeloom.models.behaviour import Behaviour
 from spikeloom.models.initial import InitialConditionModel, Unfolded
 from spikeloom.models.tndm_config import TNDMConfig
 from spikeloom.models.tndm_network import TNDMNetwork, Unrolled
+from spikeloom.models.withheld import Withheld
 from spikeloom.nets.lfads import Posterior
 from spikeloom.observation.poisson import Rates
 from spikeloom.training import Stage
@@ -73,6 +74,7 @@ class TNDM(InitialConditionModel):
             entries=float(lengths.mean()) * n_neurons,
             n_bins=int(lengths.max()),
             mean_counts=torch.from_numpy(self.recording.mean_counts),
+            withheld=Withheld(self.config.withheld, self.recording.neurons),
         )
         self.observation = self._make_observation()
         self._make_codes()
@@ -95,6 +97,8 @@ class TNDM(InitialConditionModel):
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse what any model refuses, and a recording without behaviour to learn."""
         super().check_trainable(data)
+        if self.network.withheld is not None:
+            self.network.withheld.check(data.lengths)
         for name in ("train", "val"):
             self._check_readable(data.split(name).lengths, f"the split '{name}' has trials")
         # On a copy: what is learned from a recording is learned in training.
@@ -141,11 +145,15 @@ class TNDM(InitialConditionModel):
     def _unfold(
         self, codes: Float[Tensor, "trial code"], lengths: Int[Tensor, "trial"], generator: torch.Generator
     ) -> Unfolded:
-        self._check_readable(lengths.cpu().numpy(), "samples are to have")
         made = self.network.generate(codes, lengths)
         mask = mask_of(lengths, made.factors.shape[1])
         signals = {self.behaviour.name: self.behaviour.restored(made.behaviour) * mask}
         return Unfolded(self.network.rates(made.log_rates) * mask, made.factors * mask, signals)
+
+    def _lengths(self, n: int, length: int | None, lengths: np.ndarray | None, seed: int) -> np.ndarray:
+        found = super()._lengths(n, length, lengths, seed)
+        self._check_readable(found, "samples are to have trials")
+        return found
 
     def _check_readable(self, lengths: Int[np.ndarray, "trial"], whose: str) -> None:
         longest = self.network.to_behaviour.longest

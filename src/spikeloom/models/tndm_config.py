@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from spikeloom.errors import ConfigError
 from spikeloom.models.initial import CODES_FROM
 from spikeloom.models.latent_config import check_observation, refuse_negative
+from spikeloom.models.withheld import WithheldConfig
 from spikeloom.nets.behaviour_readout import KINDS
 from spikeloom.nets.tndm import CELLS
 from spikeloom.observation.history import HistoryConfig
@@ -29,7 +30,7 @@ class WeightConfig:
 
     def __post_init__(self) -> None:
         for name in ("value", "after", "rise_steps"):
-            refuse_negative(name, getattr(self, name))
+            refuse_negative(name, float(getattr(self, name)))
         if self.after and not self.rise_steps:
             raise ConfigError(f"after is {self.after}, but a weight that does not rise is never zero; set rise_steps.")
 
@@ -116,6 +117,8 @@ class TNDMConfig:
     """Where unconditional samples take their codes from: the prior (as published), a normal distribution fitted to the
     posteriors of all training trials (fitted), or the posterior of a training trial drawn for each (posterior), which
     does not leave what was recorded."""
+    withheld: WithheldConfig = field(default_factory=WithheldConfig)
+    """What the encoder is not shown."""
     observation: str = "history"
     """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
     al. 2024) or poisson."""

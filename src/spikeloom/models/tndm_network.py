@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from spikeloom.batch import Batch, mask_of
 from spikeloom.models.tndm_config import TNDMConfig
+from spikeloom.models.withheld import Withheld
 from spikeloom.nets.behaviour_readout import readout
 from spikeloom.nets.lfads import Posterior, linear
 from spikeloom.nets.tndm import FreeGenerator, TwoWayEncoder
@@ -54,6 +55,7 @@ class TNDMNetwork(nn.Module):
         entries: Bins of a typical trial times neurons, by which the loss of a trial is divided.
         n_bins: Bins of the longest training trial.
         mean_counts: Mean count per bin of each neuron, with which rates start.
+        withheld: What the encoder is not shown; everything is when not given.
     """
 
     steps: Tensor
@@ -67,9 +69,10 @@ class TNDMNetwork(nn.Module):
         entries: float,
         n_bins: int,
         mean_counts: Float[Tensor, "neuron"] | None = None,
+        withheld: Withheld | None = None,
     ):
         super().__init__()
-        self.config, self.bin_s, self.entries = config, bin_s, entries
+        self.config, self.bin_s, self.entries, self.withheld = config, bin_s, entries, withheld
         codes, hidden = config.codes, config.generator_units
         self.encoder = TwoWayEncoder(units, 2 * codes, config.encoder_units, config.dropout, config.least_variance)
         cell = (config.cell, config.cell_clip, config.dropout)
@@ -89,8 +92,10 @@ class TNDMNetwork(nn.Module):
     def posterior(self, batch: Batch) -> Posterior:
         """The posterior of both initial conditions of trials, side by side."""
         assert batch.counts is not None
-        x = self.dropout(batch.counts.float())
-        return self.encoder(x, batch.lengths if batch.ragged else None)
+        x, lengths = self.dropout(batch.counts.float()), batch.lengths if batch.ragged else None
+        if self.withheld is not None and self.withheld.anything:
+            x, lengths = self.withheld(x, batch.lengths), self.withheld.lengths(batch.lengths)
+        return self.encoder(x, lengths)
 
     def encode(self, batch: Batch) -> Posterior:
         """The posterior of each trial's code: its initial conditions, in standard deviations of the prior."""
