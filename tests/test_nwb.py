@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from recordings import recordings as any_recording
+from spikeloom.data.binning import bin_spikes
 from spikeloom.data.files import load, save
-from spikeloom.data.nwb import bin_spikes
 from spikeloom.data.reading import Reading
 from spikeloom.data.series import Series, resample
 from spikeloom.data.sources import content_hash

@@ -6,7 +6,7 @@ The file is read with h5py, without pynwb: that needs no schema, starts at once 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,16 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from spikeloom.data.binning import EDGE, bin_spikes
 from spikeloom.data.containers import Hdf5, reading_file
-from spikeloom.data.reading import Reading, named_splits, refine, whole_bins
-from spikeloom.data.series import behaviour, resampled
+from spikeloom.data.nlb import Grid
+from spikeloom.data.reading import Reading, named_splits, refine, rows_to_read, whole_bins
+from spikeloom.data.series import behaviour, note_missing, resampled
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
 DEFAULT_BIN_S = 0.005
 """The bin of the Neural Latents Benchmark."""
-EDGE = 1e-6
-"""Times are compared to within this share of a bin: clocks are written with floating-point noise."""
 HIGHEST_RATE_HZ = 500.0
 """No population fires faster on average; a higher rate means that times are not in seconds."""
 
@@ -45,9 +45,7 @@ class Spans:
 
     def keep(self, kept: np.ndarray) -> Spans:
         """Those of a mask."""
-        return Spans(
-            self.start_s[kept], self.n_bins[kept], self.trials.iloc[np.flatnonzero(kept)].reset_index(drop=True)
-        )
+        return Spans(self.start_s[kept], self.n_bins[kept], _rows(self.trials, kept))
 
 
 def read_nwb(path: Path, reading: Reading) -> SpikeData:
@@ -60,10 +58,12 @@ def read_nwb(path: Path, reading: Reading) -> SpikeData:
 
     Bins that were not observed (``obs_intervals``) are never zeros: whole trials end where observation ends, and trials
     that do not begin in it, or whose window leaves it, are dropped and noted in the provenance, as are trials without
-    an event.
+    an event. With ``reading.overlap`` "cut" a window ends where that of another trial begins.
 
     A spike on the border of two bins belongs to the later one. Signals are interpolated linearly at bin centres, or
-    averaged over each bin when they are sampled faster; where they were not sampled they are NaN.
+    averaged over each bin when they are sampled faster; where they were not sampled they are NaN. With
+    ``reading.binning`` "nlb" windows begin at the first point of the benchmark's grid in them, and counts and signals
+    are those of its tables, see ``nlb.Grid``.
 
     Args:
         path: The file.
@@ -71,6 +71,16 @@ def read_nwb(path: Path, reading: Reading) -> SpikeData:
 
     Raises:
         DataError: If there are no units, if trials are impossible, or if nothing is left.
+    """
+    data, notes = read_units(path, reading)
+    return refine(data, reading, notes)
+
+
+def read_units(path: Path, reading: Reading) -> tuple[SpikeData, list[str]]:
+    """What ``read_nwb`` reads before it is refined, and the notes so far.
+
+    Raises:
+        DataError: As ``read_nwb``.
     """
     notes: list[str] = []
     with reading_file(path), h5py.File(path, "r") as opened:
@@ -83,6 +93,12 @@ def read_nwb(path: Path, reading: Reading) -> SpikeData:
         neurons = _table(file["units"], len(spikes), notes, skip=("spike_times", "obs_intervals"))
         observed = _observed(file["units"], len(spikes))
         trials = _trials(file, notes)
+        grid = None
+        if trials is not None:
+            end_s = float(np.nanmax(trials["stop_time"].to_numpy(dtype=float), initial=0.0))
+            grid = Grid.of(bin_s, observed, end_s) if reading.binning == "nlb" else None
+            if not reading.continuous:
+                trials = _rows(trials, rows_to_read(trials, reading.where))
         if trials is None or reading.continuous:
             if reading.align is not None:
                 raise DataError("there is no trials table to align to; leave out align, and cut with window_s.")
@@ -90,59 +106,34 @@ def read_nwb(path: Path, reading: Reading) -> SpikeData:
             if reading.window_s is None and reading.reaches is None:
                 notes.append("the recording is not cut into trials; cut it with window_s")
         elif reading.align is not None:
-            spans = _around_events(trials, observed, reading, bin_s, notes)
+            spans = _around_events(trials, observed, reading, bin_s, grid, notes)
         else:
             spans = _whole_trials(trials, observed, bin_s, notes)
         series = behaviour(file, reading.signals, notes)
-    counts = bin_spikes(spikes, spans.start_s, spans.n_bins, bin_s)
+    later_s = spans.start_s + (reading.lag_s or 0.0)
+    if grid is None:
+        counts = bin_spikes(spikes, spans.start_s, spans.n_bins, bin_s)
+        signals = resampled(series, later_s, spans.n_bins, bin_s)
+    else:
+        counts = grid.count(spikes, np.rint(spans.start_s / bin_s).astype(np.int64), spans.n_bins)
+        signals = grid.signals(series, grid.bin_from(later_s), spans.n_bins, notes)
     _check_rate(counts, spans, spikes, bin_s)
+    note_missing(signals, spans.n_bins, notes)
+    if reading.forward_s:
+        n_forward = whole_bins(reading.forward_s, bin_s, "forward_s")
+        provenance |= {"forward_bins": n_forward}
+        notes.append(f"the last {n_forward} bins of each trial are for forward prediction: hide them from encoders")
     data = SpikeData(
         counts=counts,
         bin_s=bin_s,
         lengths=spans.n_bins,
-        signals=resampled(series, spans.start_s + (reading.lag_s or 0.0), spans.n_bins, bin_s, notes),
+        signals=signals,
         trials=spans.trials,
         neurons=neurons,
         splits=named_splits(spans.trials),
         provenance={**provenance, "file": path.name, "format": "nwb"},
     )
-    return refine(data, reading, notes)
-
-
-def bin_spikes(
-    spikes: list[np.ndarray], start_s: Float[np.ndarray, "trial"], n_bins: Int[np.ndarray, "trial"], bin_s: float
-) -> np.ndarray:
-    """Count spikes in the bins of stretches that may overlap.
-
-    Args:
-        spikes: Increasing spike times of every neuron.
-        start_s: Where each stretch starts.
-        n_bins: How many bins it has.
-        bin_s: Width of a bin.
-
-    Returns:
-        (trial, time, neuron) counts; zero beyond ``n_bins``.
-    """
-    n_time = int(n_bins.max())
-    found = []
-    for times in spikes:
-        first = np.searchsorted(times, start_s - EDGE * bin_s)
-        last = np.searchsorted(times, start_s + (n_bins + EDGE) * bin_s)
-        n = last - first
-        trial = np.repeat(np.arange(len(start_s)), n)
-        index = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first, n)
-        # Rounding to a millionth of a bin puts a time that should lie on a border into the later bin.
-        time = np.floor(np.round((times[index] - start_s[trial]) / bin_s, 6)).astype(np.int64)
-        inside = (time >= 0) & (time < n_bins[trial])
-        place = trial[inside] * n_time + time[inside]
-        # Places never decrease: equal ones follow each other, so counting needs no sort.
-        new = np.flatnonzero(np.r_[True, place[1:] != place[:-1]]) if len(place) else np.zeros(0, dtype=np.int64)
-        found.append((place[new], np.diff(np.r_[new, len(place)])))
-    most = max((int(count.max()) for _, count in found if len(count)), default=0)
-    counts = np.zeros((len(start_s) * n_time, len(spikes)), dtype=np.min_scalar_type(most))
-    for neuron, (place, count) in enumerate(found):
-        counts[place, neuron] = count
-    return counts.reshape(len(start_s), n_time, len(spikes))
+    return data, notes
 
 
 def _written_by_us(file: Hdf5) -> tuple[float | None, dict[str, Any]]:
@@ -241,6 +232,10 @@ def _trials(file: Hdf5, notes: list[str]) -> pd.DataFrame | None:
     return trials
 
 
+def _rows(table: pd.DataFrame, kept: np.ndarray) -> pd.DataFrame:
+    return table if kept.all() else table.iloc[np.flatnonzero(kept)].reset_index(drop=True)
+
+
 def _table(group: Hdf5, n_rows: int, notes: list[str], skip: tuple[str, ...]) -> pd.DataFrame:
     """The columns of a table with one value a row, or a few; ragged ones and references are left out."""
     order = [_text(name) for name in group.attrs.get("colnames", [])]
@@ -276,7 +271,12 @@ def _text(value: object) -> str:
 
 
 def _around_events(
-    trials: pd.DataFrame, observed: np.ndarray | None, reading: Reading, bin_s: float, notes: list[str]
+    trials: pd.DataFrame,
+    observed: np.ndarray | None,
+    reading: Reading,
+    bin_s: float,
+    grid: Grid | None,
+    notes: list[str],
 ) -> Spans:
     name = str(reading.align)
     if name not in trials:
@@ -286,10 +286,34 @@ def _around_events(
     event = trials[name].to_numpy(dtype=float)
     before, after = reading.before_s or 0.0, float(reading.after_s or 0.0)
     n = whole_bins(before + after, bin_s, "the window around the event (before_s + after_s)")
-    spans = Spans(event - before, np.full(len(trials), n), trials)
+    n_forward = whole_bins(reading.forward_s, bin_s, "forward_s") if reading.forward_s else 0
+    spans = Spans(event - before, np.full(len(trials), n + n_forward), trials)
     spans = _drop(spans, np.isfinite(event), f"have no '{name}'", notes)
-    inside = _observed_bins(spans, observed, bin_s) == spans.n_bins
-    return _drop(spans, inside, "have a window that leaves the observed time", notes)
+    if grid is not None:
+        spans = replace(spans, start_s=grid.bin_from(spans.start_s) * bin_s)
+    if reading.overlap == "cut":
+        spans = _apart(spans, n_forward, bin_s, notes)
+    if grid is not None:
+        seen = grid.observed_bins(np.rint(spans.start_s / bin_s).astype(np.int64), spans.n_bins)
+    else:
+        seen = _observed_bins(spans, observed, bin_s)
+    return _drop(spans, seen == spans.n_bins, "have a window that leaves the observed time", notes)
+
+
+def _apart(spans: Spans, n_forward: int, bin_s: float, notes: list[str]) -> Spans:
+    """Windows that end where another begins; what is forward may overlap, but cannot follow a window that was cut."""
+    order = np.argsort(spans.start_s, kind="stable")
+    until_next = np.floor(np.round(np.diff(spans.start_s[order]) / bin_s, 6)).astype(np.int64)
+    room = np.full(len(order), np.iinfo(np.int64).max)
+    room[order[:-1]] = until_next
+    cut = room < spans.n_bins - n_forward
+    if not cut.any():
+        return spans
+    if n_forward:
+        return _drop(spans, ~cut, "have a window that another begins in, so that nothing follows it", notes)
+    notes.append(f"{cut.sum()} of {len(cut)} windows end early, where that of another trial begins")
+    spans = replace(spans, n_bins=np.minimum(spans.n_bins, room))
+    return _drop(spans, spans.n_bins > 0, "begin where another does", notes)
 
 
 def _whole_trials(trials: pd.DataFrame, observed: np.ndarray | None, bin_s: float, notes: list[str]) -> Spans:

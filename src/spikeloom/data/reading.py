@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from spikeloom.data.bins import rebin, whole_bins
 from spikeloom.data.comparisons import column_of, is_comparison, matches, parsed
@@ -19,7 +20,9 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
 
 ARRAY_OPTIONS = ("counts", "lengths", "segment", "axes")
-NWB_OPTIONS = ("align", "continuous", "lag_s")
+NWB_OPTIONS = ("align", "continuous", "lag_s", "forward_s", "binning", "overlap")
+BINNINGS = ("event", "nlb")
+OVERLAPS = ("keep", "cut")
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Reading:
     columns: tuple[str, ...] | None = None
     """Columns of the trials table to keep; all that fit when not given."""
     condition: str | None = None
-    """Trial column that becomes "condition", by which splits are balanced and metrics are grouped."""
+    """Trial column that becomes "condition", by which splits are balanced and metrics are grouped; several joined by
+    commas stand for their combinations."""
     where: tuple[str, ...] = ()
     """Trials to keep: comparisons that must all hold, like "success=1"; "length" is a trial's bins as read."""
     smooth_s: float | None = None
@@ -74,6 +78,13 @@ class Reading:
     """Seconds after the event (align) or onset (reaches) at which a trial stops."""
     lag_s: float | None = None
     """Read signals this much later than spikes, in seconds, as behaviour follows motor cortex (NWB only)."""
+    forward_s: float | None = None
+    """Seconds that follow after_s, for models that predict what comes next; part of each trial (NWB only)."""
+    binning: str | None = None
+    """Where bins begin: "event", at the event that trials are cut around (if not given), or "nlb", on the grid of
+    milliseconds of the Neural Latents Benchmark, which gives exactly its counts (NWB only)."""
+    overlap: str | None = None
+    """What becomes of a window that another trial's begins in: "keep" (if not given), or "cut" it there (NWB only)."""
     hold_out: tuple[str, ...] = ()
     """Trials that become the split "heldout", which no model sees: comparisons that must all hold, like "octant=1"."""
 
@@ -95,6 +106,19 @@ class Reading:
             )
         if getattr(self, event) is not None and self.after_s is None:
             raise DataError(f"{event} is '{getattr(self, event)}', but not where trials stop; give after_s in seconds.")
+        for name, known in (("binning", BINNINGS), ("overlap", OVERLAPS)):
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise DataError(f"{name} is '{value}', but must be {' or '.join(known)}.")
+        if self.align is None:
+            for name in ("forward_s", "binning", "overlap"):
+                if getattr(self, name) is not None:
+                    raise DataError(
+                        f"{name} is {getattr(self, name)}, but no trials are cut around an event; "
+                        "give align=<trial column> too."
+                    )
+        if self.forward_s is not None and not (np.isfinite(self.forward_s) and self.forward_s >= 0):
+            raise DataError(f"forward_s is {self.forward_s}, but must be a number of seconds, 0 or more.")
         if self.align is not None and self.continuous:
             raise DataError("a recording is read around events (align) or as continuous pieces (continuous), not both.")
         if self.axes is not None:
@@ -122,6 +146,7 @@ class Reading:
             "before_s": float,
             "after_s": float,
             "lag_s": float,
+            "forward_s": float,
             "continuous": bool,
             "signals": tuple,
             "columns": tuple,
@@ -179,7 +204,7 @@ def refine(data: SpikeData, reading: Reading, notes: Sequence[str] = ()) -> Spik
     # A comparison of what only reaches have chooses among these, any other among the trials they are cut from.
     late = [t for t in reading.where if reading.reaches and parsed(t)[0] in set(REACH_COLUMNS) - set(data.trials)]
     if reading.neurons is not None:
-        kept = _neuron_mask(data.neurons, reading.neurons)
+        kept = neuron_mask(data.neurons, reading.neurons)
         data = smoothed_of_neurons(data, kept).select(neurons=kept)
     data = _where(data, [text for text in reading.where if text not in late])
     if reading.bin_s is not None:
@@ -194,7 +219,7 @@ def refine(data: SpikeData, reading: Reading, notes: Sequence[str] = ()) -> Spik
             )
     data = _where(_cut(data, reading, notes), late)
     if reading.condition is not None:
-        data = replace(data, trials=data.trials.assign(condition=column_of(data.trials, reading.condition, "trial")))
+        data = replace(data, trials=data.trials.assign(condition=_conditions(data.trials, reading.condition)))
     told: dict[str, Any] = {}
     if reading.to_dict():
         told["reading"] = reading.to_dict()
@@ -213,10 +238,14 @@ def _where(data: SpikeData, texts: Sequence[str]) -> SpikeData:
     for text in texts:
         table = data.trials if "length" in data.trials else data.trials.assign(length=data.lengths)
         kept = matches(table, text)
-        if not kept.any():
-            raise DataError(f"no trial is left after keeping those with '{text}'; loosen the comparison.")
+        _refuse_none(kept, text)
         data = data.select(trials=kept)
     return data
+
+
+def _refuse_none(kept: np.ndarray, text: str) -> None:
+    if not kept.any():
+        raise DataError(f"no trial is left after keeping those with '{text}'; loosen the comparison.")
 
 
 def _cut(data: SpikeData, reading: Reading, notes: list[str]) -> SpikeData:
@@ -243,7 +272,28 @@ def named_splits(table: pd.DataFrame) -> dict[str, np.ndarray]:
     return {str(n): np.flatnonzero((table["split"] == n).to_numpy(bool)) for n in names}
 
 
-def _neuron_mask(table: pd.DataFrame, text: str) -> np.ndarray:
+def rows_to_read(table: pd.DataFrame, where: Sequence[str]) -> Bool[np.ndarray, "row"]:
+    """The rows for which those comparisons hold that can be made already; the others are left to ``refine``.
+
+    What is large need then be read for these only.
+
+    Raises:
+        DataError: If no row is left.
+    """
+    kept = np.ones(len(table), dtype=bool)
+    for text in where:
+        if parsed(text)[0] in table:
+            kept &= matches(table, text)
+            _refuse_none(kept, text)
+    return kept
+
+
+def neuron_mask(table: pd.DataFrame, text: str) -> Bool[np.ndarray, "neuron"]:
+    """The neurons that the reading option "neurons" keeps.
+
+    Raises:
+        DataError: If it is neither a column of true and false nor a comparison, or if it leaves no neuron.
+    """
     if is_comparison(text):
         mask = matches(table, text, "neuron")
     else:
@@ -257,6 +307,17 @@ def _neuron_mask(table: pd.DataFrame, text: str) -> np.ndarray:
     if not mask.any():
         raise DataError(f"no neuron is left after keeping those with '{text}'; loosen the comparison.")
     return mask
+
+
+def _conditions(table: pd.DataFrame, text: str) -> pd.Series:
+    """The values of a column, or the combinations of those of several, where none is missing."""
+    names = [name.strip() for name in text.split(",")]
+    if text in table or len(names) == 1:
+        return column_of(table, text, "trial")
+    columns = [column_of(table, name, "trial") for name in names]
+    missing = np.logical_or.reduce([column.isna().to_numpy() for column in columns])
+    words = [[f"{v:g}" if isinstance(v, float) else str(v) for v in column.tolist()] for column in columns]
+    return pd.Series([None if gone else ",".join(row) for gone, *row in zip(missing, *words)], dtype=object)
 
 
 def _chosen_signals(signals: Mapping[str, Signal], names: Sequence[str]) -> dict[str, Signal]:

@@ -114,20 +114,15 @@ def _read(group: Hdf5) -> Series:
 
 
 def resampled(
-    series: Mapping[str, Series],
-    start_s: Float[np.ndarray, "trial"],
-    n_bins: Int[np.ndarray, "trial"],
-    bin_s: float,
-    notes: list[str],
+    series: Mapping[str, Series], start_s: Float[np.ndarray, "trial"], n_bins: Int[np.ndarray, "trial"], bin_s: float
 ) -> dict[str, Signal]:
-    """The series as signals of trials.
+    """The series as signals of trials, NaN where they were not sampled.
 
     Args:
         series: Time series by name.
         start_s: Time on the clock of the series at which each trial starts.
         n_bins: Number of bins of each trial.
         bin_s: Width of a bin.
-        notes: Gets a note about bins in which a series was not sampled.
     """
     n_time = int(n_bins.max())
     valid = np.arange(n_time) < n_bins[:, None]
@@ -136,11 +131,20 @@ def resampled(
     for name, one in series.items():
         values = np.zeros((*valid.shape, one.values.shape[1]), dtype=np.float32)
         values[valid] = resample(one, start[valid], bin_s)
-        missing = int(np.isnan(values[valid]).any(axis=1).sum())
-        if missing:
-            notes.append(f"signal '{name}' is missing (NaN) in {missing} of {int(valid.sum())} bins")
         signals[name] = Signal(values, one.unit, one.columns)
     return signals
+
+
+def note_missing(signals: Mapping[str, Signal], n_bins: Int[np.ndarray, "trial"], notes: list[str]) -> None:
+    """Add a note about bins in which a signal has no value, and the first trial that has any."""
+    valid = np.arange(int(n_bins.max())) < n_bins[:, None]
+    for name, signal in signals.items():
+        missing = np.isnan(signal.values).any(axis=2) & valid
+        if missing.any():
+            first = int(np.flatnonzero(missing.any(axis=1))[0])
+            notes.append(
+                f"signal '{name}' is missing (NaN) in {missing.sum()} of {valid.sum()} bins, first in trial {first}"
+            )
 
 
 def resample(series: Series, bin_start_s: Float[np.ndarray, "bin"], bin_s: float) -> Float[np.ndarray, "bin dim"]:

@@ -1,0 +1,78 @@
+"""Spike times counted in bins: bins that begin at each trial's own start, or bins of one grid for the whole session."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+EDGE = 1e-6
+"""Times are compared to within this share of a bin: clocks are written with floating-point noise."""
+
+
+def bin_spikes(
+    spikes: list[np.ndarray], start_s: Float[np.ndarray, "trial"], n_bins: Int[np.ndarray, "trial"], bin_s: float
+) -> np.ndarray:
+    """Count spikes in the bins of stretches that may overlap; the bins of each begin where it starts.
+
+    Args:
+        spikes: Increasing spike times of every neuron.
+        start_s: Where each stretch starts.
+        n_bins: How many bins it has.
+        bin_s: Width of a bin.
+
+    Returns:
+        (trial, time, neuron) counts; zero beyond ``n_bins``.
+    """
+    found = []
+    for times in spikes:
+        first = np.searchsorted(times, start_s - EDGE * bin_s)
+        last = np.searchsorted(times, start_s + (n_bins + EDGE) * bin_s)
+        trial, index = _ranges(first, last)
+        # Rounding to a millionth of a bin puts a time that should lie on a border into the later bin.
+        time = np.floor(np.round((times[index] - start_s[trial]) / bin_s, 6)).astype(np.int64)
+        inside = (time >= 0) & (time < n_bins[trial])
+        found.append((trial[inside], time[inside]))
+    return _counted(found, n_bins)
+
+
+def bin_numbered(
+    numbers: list[np.ndarray], first: Int[np.ndarray, "trial"], n_bins: Int[np.ndarray, "trial"]
+) -> np.ndarray:
+    """Count spikes whose bins on a grid are known already.
+
+    Args:
+        numbers: For every neuron the numbers of the bins its spikes are in, in increasing order.
+        first: Number of the first bin of each stretch; stretches may overlap.
+        n_bins: How many bins each has.
+
+    Returns:
+        (trial, time, neuron) counts; zero beyond ``n_bins``.
+    """
+    found = []
+    for number in numbers:
+        trial, index = _ranges(np.searchsorted(number, first), np.searchsorted(number, first + n_bins))
+        found.append((trial, number[index] - first[trial]))
+    return _counted(found, n_bins)
+
+
+def _ranges(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every index from first to last of each trial, and whose it is."""
+    n = last - first
+    trial = np.repeat(np.arange(len(first)), n)
+    return trial, np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first, n)
+
+
+def _counted(found: list[tuple[np.ndarray, np.ndarray]], n_bins: np.ndarray) -> np.ndarray:
+    """Counts from the trial and the bin of every spike of each neuron, in the order of their time."""
+    n_time = int(n_bins.max())
+    places = []
+    for trial, time in found:
+        place = trial * n_time + time
+        # Places never decrease: equal ones follow each other, so counting needs no sort.
+        new = np.flatnonzero(np.r_[True, place[1:] != place[:-1]]) if len(place) else np.zeros(0, dtype=np.int64)
+        places.append((place[new], np.diff(np.r_[new, len(place)])))
+    most = max((int(count.max()) for _, count in places if len(count)), default=0)
+    counts = np.zeros((len(n_bins) * n_time, len(found)), dtype=np.min_scalar_type(most))
+    for neuron, (place, count) in enumerate(places):
+        counts[place, neuron] = count
+    return counts.reshape(len(n_bins), n_time, len(found))
