@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,10 +53,15 @@ class Conditions:
         Raises:
             DataError: If a name is unknown, or values do not fit.
         """
+        return request if isinstance(request, Conditions) else cls.repeating(request, variables, n).repeated(n)
+
+    @classmethod
+    def repeating(cls, request: Request, variables: Sequence[Variable], n: int) -> Conditions:
+        """The fewest conditions that, repeated, are what is ``asked`` of ``n`` trials: millions need no more memory."""
         if isinstance(request, Conditions):
             return request
         if isinstance(request, SpikeData):
-            return cls.recorded(request.select(trials=np.resize(np.arange(request.n_trials), n)), variables)
+            return cls.recorded(request, variables).rows(np.arange(min(n, request.n_trials)))
         if isinstance(request, pd.DataFrame):
             request = from_table(request, variables)[0]
         known = {v.name: v for v in variables}
@@ -63,9 +69,28 @@ class Conditions:
         for name in given:
             if name not in known:
                 raise DataError(_unknown(name, variables))
-        static = {name: _column(known[name], v, n) for name, v in given.items() if not known[name].aligned}
+        static = {name: _column(known[name], v) for name, v in given.items() if not known[name].aligned}
         signals = {name: _trials_of(known[name], v) for name, v in given.items() if known[name].aligned}
-        return cls(pd.DataFrame(static, index=pd.RangeIndex(n)), *_padded(signals, known, n))
+        fewest = min(n, math.lcm(*map(len, [*static.values(), *signals.values()])))
+        static = {name: [values[i % len(values)] for i in range(fewest)] for name, values in static.items()}
+        return cls(pd.DataFrame(static, index=pd.RangeIndex(fewest)), *_padded(signals, known, fewest))
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trials."""
+        return len(self.table)
+
+    def rows(self, index: Int[np.ndarray, "index"]) -> Conditions:
+        """The conditions of some trials."""
+        return Conditions(
+            self.table.iloc[index].reset_index(drop=True),
+            {name: Signal(s.values[index], s.unit, s.columns) for name, s in self.signals.items()},
+            None if self.lengths is None else self.lengths[index],
+        )
+
+    def repeated(self, n: int) -> Conditions:
+        """As many conditions, one trial's after another's and again from the first."""
+        return self if n == self.n_trials else self.rows(np.resize(np.arange(self.n_trials), n))
 
     @property
     def names(self) -> list[str]:
@@ -189,14 +214,14 @@ def _unknown(name: str, variables: Sequence[Variable]) -> str:
     return f"the model has no condition '{name}'; {hint}"
 
 
-def _column(variable: Variable, values: Any, n: int) -> list[Any]:
-    """Values of a static variable for ``n`` trials."""
+def _column(variable: Variable, values: Any) -> list[Any]:
+    """Values of a static variable, trial by trial."""
     one = isinstance(values, str) or not hasattr(values, "__len__") or np.shape(values) == ()
     values = [variable.read(v) for v in ([values] if one else values)]
     if not values:
         raise DataError(f"condition '{variable.name}' was given no value; give one for all trials, or one for each.")
     variable.features(values)  # refuses what the variable cannot be
-    return [values[i % len(values)] for i in range(n)]
+    return values
 
 
 def _trials_of(variable: Variable, values: Any) -> list[np.ndarray]:

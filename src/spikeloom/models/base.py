@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,10 +24,11 @@ from spikeloom.config import from_mapping
 from spikeloom.data.codes import with_codes
 from spikeloom.data.conditions import Conditions, Request
 from spikeloom.data.sources import content_hash, with_default_splits
-from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.spikedata import Signal, SpikeData, as_counts
 from spikeloom.data.variables import Variable, check_complete, variables_of
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomError
 from spikeloom.models.given import given_lengths, seen_of
+from spikeloom.models.plan import Chunk, Part, Plan, added
 from spikeloom.observation.poisson import Seen
 from spikeloom.run import Run
 from spikeloom.training import Engine, Stage, fit
@@ -284,14 +286,35 @@ class GenerativeModel(nn.Module):
                 is given does not fit.
             ConfigError: If the model has no such option, or does not fill in.
         """
+        wishes = {"condition": condition, "given": given, "known": known, "codes": codes}
+        plan = self.plan(n, length, lengths, seed=seed, **wishes, **options)
+        return self.assembled(plan, [self.draw(chunk) for chunk in plan.chunks()])
+
+    def plan(
+        self,
+        n: int,
+        length: int | None = None,
+        lengths: Int[np.ndarray, "trial"] | None = None,
+        condition: Request = None,
+        seed: int = 0,
+        given: SpikeData | None = None,
+        known: Bool[np.ndarray, "..."] | None = None,
+        codes: Float[np.ndarray, "trial code"] | None = None,
+        **options: Any,
+    ) -> Plan:
+        """What ``sample`` would draw, and refuses whatever it would refuse; nothing is drawn yet but lengths.
+
+        A sample is ``assembled`` from what ``draw`` makes of each chunk of a plan. Chunks can be drawn by any process
+        that has the same weights.
+        """
         wishes = {"condition": condition, "given": given, "codes": codes}
         asked_for = frozenset(name for name, wish in wishes.items() if wish is not None)
         self.check_options(asked_for, **options)
         if known is not None and given is None:
             raise DataError("known says which bins of given trials may be used, but no trials are given; give them.")
-        asked = Conditions.asked(condition, self.recording.variables, max(n, 0))
-        if length is None and lengths is None:
-            lengths = asked.lengths
+        asked = Conditions.repeating(condition, self.recording.variables, max(n, 0))
+        if length is None and lengths is None and asked.lengths is not None:
+            lengths = np.resize(asked.lengths, max(n, 0))
         if given is not None:
             self._check(given)
             if length is None and lengths is None:
@@ -299,40 +322,59 @@ class GenerativeModel(nn.Module):
         lengths = self._lengths(n, length, lengths, seed)
         codes = None if codes is None else self._codes(codes, n)
         seen = None if given is None else seen_of(given, known, lengths)
+        longest = np.zeros(asked.n_trials, dtype=np.int64)
+        np.maximum.at(longest, np.arange(n) % asked.n_trials, lengths)
+        Condition.of(asked, self.recording.variables, longest, int(lengths.max()))  # refuses what no chunk could have
+        return Plan(lengths, seed, SAMPLE_CHUNK, asked, asked_for, codes, seen, options)
+
+    @torch.no_grad()
+    def draw(self, chunk: Chunk) -> Part:
+        """New trials: those of one chunk of a plan, which are the same wherever and whenever they are drawn."""
         self.eval()
         device = next(self.parameters()).device
-        n_bins = int(lengths.max())
-        told = Condition.of(asked, self.recording.variables, lengths, n_bins).map(lambda values: values.to(device))
-        parts = []
-        for chunk, start in enumerate(range(0, n, SAMPLE_CHUNK)):
-            at = slice(start, start + SAMPLE_CHUNK)
-            generator = torch.Generator(device).manual_seed(_chunk_seed(seed, chunk))
-            part = torch.as_tensor(lengths[at], device=device)
-            wanted = told[at] if self.recording.variables else None
-            fixed: dict[str, Any] = {}
-            if seen is not None:
-                width = int(part.max())
-                fixed["seen"] = Seen(seen.counts[at, :width].to(device), seen.known[at, :width].to(device))
-            if codes is not None:
-                fixed["codes"] = torch.as_tensor(codes[at], device=device)
-            parts.append(self._generate(part, generator, wanted, **fixed, **options))
-        drawn = _joined(parts, n_bins)
-        signals = {name: Signal(drawn.pop(name), *kind) for name, kind in self.recording.signals.items()}
-        found = drawn.pop("codes", None)
-        result = SpikeData(
-            **drawn,
-            bin_s=self.recording.bin_s,
-            lengths=lengths,
-            signals={**asked.signals_over(lengths), **signals},
-            trials=asked.trials(self.recording.variables),
-            neurons=self.recording.neurons,
-            provenance={"generated_by": self.name, "trained_on": self.recording.trained_on, "seed": seed}
-            | ({"conditioned_on": asked.names} if asked.names else {})
-            | ({} if seen is None else {"given_bins": int(seen.known.sum())})
-            | ({} if codes is None else {"codes_given": True})
-            | {k: v for k, v in options.items() if v is not None},
+        variables, lengths = self.recording.variables, torch.as_tensor(chunk.lengths, device=device)
+        told = None
+        if variables:
+            told = Condition.of(chunk.asked, variables, chunk.lengths, chunk.n_bins).map(lambda v: v.to(device))
+        fixed: dict[str, Any] = {}
+        if chunk.seen is not None:
+            fixed["seen"] = Seen(chunk.seen.counts.to(device), chunk.seen.known.to(device))
+        if chunk.codes is not None:
+            fixed["codes"] = torch.as_tensor(chunk.codes, device=device)
+        generator = torch.Generator(device).manual_seed(chunk.seed)
+        drawn = self._generate(lengths, generator, told, **fixed, **chunk.options)
+        sums = {k: v.cpu().numpy().astype(np.float64) for k, v in self._sums(drawn, lengths, chunk.n_bins).items()}
+        rates, counts, latents, codes = (
+            None if v is None else v.cpu().numpy() for v in (drawn.rates, drawn.counts, drawn.latents, drawn.codes)
         )
-        return self._noted(result if found is None else with_codes(result, found), asked_for)
+        signals = {name: values.cpu().numpy() for name, values in drawn.signals.items()}
+        return Part(as_counts(counts), rates, latents, codes, signals, sums)
+
+    def assembled(self, plan: Plan, parts: Sequence[Part]) -> SpikeData:
+        """The sample of a plan from the parts that were drawn of all its chunks, in their order."""
+        sums = functools.reduce(added, (part.sums for part in parts), {})
+        return self._recording(plan.asked.repeated(plan.n), plan.lengths, plan.n_bins, parts, self.told_of(plan, sums))
+
+    def piece(self, chunk: Chunk, part: Part) -> SpikeData:
+        """The trials of one chunk alone, as they stand in the whole sample; without provenance."""
+        return self._recording(chunk.asked, chunk.lengths, chunk.n_bins, [part], {})
+
+    def told_of(self, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Provenance of the sample of a plan.
+
+        Args:
+            plan: The plan.
+            sums: The sums of all its parts, added up.
+        """
+        return {
+            **self._noted(plan, sums),
+            **{"generated_by": self.name, "trained_on": self.recording.trained_on, "seed": plan.seed},
+            **({"conditioned_on": plan.asked.names} if plan.asked.names else {}),
+            **({} if plan.seen is None else {"given_bins": int(plan.seen.known.sum())}),
+            **({} if plan.codes is None else {"codes_given": True}),
+            **{k: v for k, v in plan.options.items() if v is not None},
+            **plan.notes,
+        }
 
     def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
         """Generate a trial for each anchor, at another code than the anchor's own (see ``codes``).
@@ -418,9 +460,13 @@ class GenerativeModel(nn.Module):
         if "codes" in asked_for:
             raise ConfigError(f"a model of kind '{self.name}' has no codes to draw trials for; fit gnocchi or lfads.")
 
-    def _noted(self, sample: SpikeData, asked_for: frozenset[str]) -> SpikeData:
-        """A sample, with what the model has to say of it in its provenance or as a warning."""
-        return sample
+    def _sums(self, drawn: Drawn, lengths: Int[Tensor, "trial"], n_bins: int) -> dict[str, Tensor]:
+        """What ``_noted`` has to know of all trials, as sums over those of a chunk (``n_bins``: of the whole plan)."""
+        return {}
+
+    def _noted(self, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """What the model has to say of a sample in its provenance; it may warn, too."""
+        return {}
 
     # -- helpers -------------------------------------------------------------------------------------------------
 
@@ -439,6 +485,37 @@ class GenerativeModel(nn.Module):
                 f"the recording has bins of {data.bin_s:g} s, but the model was made for {self.recording.bin_s:g} s; "
                 "read it with that bin width."
             )
+
+    def _recording(
+        self,
+        asked: Conditions,
+        lengths: Int[np.ndarray, "trial"],
+        n_bins: int,
+        parts: Sequence[Part],
+        provenance: dict[str, Any],
+    ) -> SpikeData:
+        """Trials that were drawn, padded to as many bins, with what was asked of them."""
+        first = parts[0]
+        made: dict[str, Any] = {
+            name: np.concatenate([_padded(getattr(part, name), n_bins) for part in parts])
+            for name in ("counts", "rates", "latents")
+            if getattr(first, name) is not None
+        }
+        signals = {
+            name: Signal(np.concatenate([_padded(part.signals[name], n_bins) for part in parts]), *kind)
+            for name, kind in self.recording.signals.items()
+        }
+        result = SpikeData(
+            **made,
+            bin_s=self.recording.bin_s,
+            lengths=lengths,
+            signals={**asked.signals_over(lengths, n_bins), **signals},
+            trials=asked.trials(self.recording.variables),
+            neurons=self.recording.neurons,
+            provenance=provenance,
+        )
+        codes = [part.codes for part in parts if part.codes is not None]
+        return with_codes(result, np.concatenate(codes)) if codes else result
 
     def _codes(self, codes: Any, n: int) -> Float[np.ndarray, "trial code"]:
         try:
@@ -465,21 +542,5 @@ class GenerativeModel(nn.Module):
         return lengths.astype(np.int64)
 
 
-def _joined(parts: Sequence[Drawn], n_bins: int) -> dict[str, Any]:
-    """The arrays of all parts by name, trials padded to as many bins."""
-
-    def joined(tensors: Sequence[Tensor]) -> np.ndarray:
-        arrays = [t.cpu().numpy() for t in tensors]
-        if arrays[0].ndim == 3:
-            arrays = [np.pad(a, ((0, 0), (0, n_bins - a.shape[1]), (0, 0))) for a in arrays]
-        return np.concatenate(arrays)
-
-    named = [
-        {k: v for k in ("rates", "counts", "latents", "codes") if (v := getattr(p, k)) is not None} | dict(p.signals)
-        for p in parts
-    ]
-    return {name: joined([part[name] for part in named]) for name in named[0]}
-
-
-def _chunk_seed(seed: int, chunk: int) -> int:
-    return int(np.random.SeedSequence([seed, chunk]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def _padded(values: np.ndarray, n_bins: int) -> np.ndarray:
+    return np.pad(values, ((0, 0), (0, n_bins - values.shape[1]), (0, 0)))

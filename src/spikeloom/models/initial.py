@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from spikeloom.condition import Condition
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError
 from spikeloom.models.base import ENCODE_CHUNK, Drawn
+from spikeloom.models.plan import Plan
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.nets.lfads import Posterior
 from spikeloom.observation.poisson import Rates
@@ -152,9 +153,6 @@ class InitialConditionModel(SpikingModel):
         covariance = away.T @ away / len(mean) + std.square().mean(0).diag()
         return mean.mean(0) + normal @ torch.linalg.cholesky(covariance).T
 
-    def _noted(self, sample: SpikeData, asked_for: frozenset[str]) -> SpikeData:
-        """A sample with where its codes come from, and the weights that priors had in training."""
-        told = self._weights()
-        if "codes" not in asked_for:
-            told["codes_from"] = self.config.codes_from
-        return replace(sample, provenance={**told, **sample.provenance})
+    def _noted(self, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Where codes come from, and the weights that priors had in training."""
+        return {**self._weights(), **({} if "codes" in plan.asked_for else {"codes_from": self.config.codes_from})}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, Drawn, GenerativeModel
 from spikeloom.models.given import runs
 from spikeloom.models.latent_config import refuse_other_autoencoder
+from spikeloom.models.plan import Plan
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.models.withheld import Withheld
 from spikeloom.nets.blocks import Mask
@@ -194,20 +195,22 @@ class LatentModel(SpikingModel):
         )
         return with_codes(sample, np.asarray(codes))
 
-    def _noted(self, sample: SpikeData, asked_for: frozenset[str]) -> SpikeData:
+    def _sums(self, drawn: Drawn, lengths: Int[Tensor, "trial"], n_bins: int) -> dict[str, Tensor]:
+        assert drawn.latents is not None
+        return {"power": self.prior.power(drawn.latents, lengths, n_bins)}
+
+    def _noted(self, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """The power of the sampled latents over that of the training latents, under "spectrum_ratio".
 
         A warning says when it is off by more than a tenth in the low, middle or high third of frequencies, in a sample
         that is large enough, of the training lengths, and for which nothing was asked.
         """
-        assert sample.latents is not None
-        device = self.prior.mean.device
-        valid = torch.as_tensor(sample.lengths.copy(), device=device)
-        ratio = self.prior.spectrum_ratio(torch.as_tensor(sample.latents.copy(), device=device), valid)
+        total = torch.as_tensor(sums["power"], dtype=torch.float32, device=self.prior.mean.device)
+        ratio = self.prior.ratio_of(total, int(plan.lengths.sum()))
         low, high = SPECTRUM_TOLERANCE
         # A few trials scatter, and trials of another length leak other power into the bands: there is no verdict then.
-        usual = set(sample.lengths) <= set(self.recording.lengths)
-        judged = not asked_for and sample.n_trials >= SPECTRUM_TRIALS and usual
+        usual = set(plan.lengths) <= set(self.recording.lengths)
+        judged = not plan.asked_for and plan.n >= SPECTRUM_TRIALS and usual
         if judged and not bool(((ratio > low) & (ratio < high)).all()):
             shown = ", ".join(f"{r:.2f}" for r in ratio.tolist())
             warnings.warn(
@@ -216,8 +219,7 @@ class LatentModel(SpikingModel):
                 SpikeloomWarning,
                 stacklevel=3,
             )
-        noted = {"spectrum_ratio": [round(r, 4) for r in ratio.tolist()]}
-        return replace(sample, provenance={**sample.provenance, **noted})
+        return {"spectrum_ratio": [round(r, 4) for r in ratio.tolist()]}
 
     @torch.no_grad()
     def _whole_infer(self, batch: Batch) -> tuple[Tensor, Rates]:

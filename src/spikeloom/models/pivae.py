@@ -20,6 +20,7 @@ from spikeloom.models.base import ENCODE_CHUNK, Drawn
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.pivae_inference import labelled, unlabelled
 from spikeloom.models.pivae_network import PiVAENetwork, counts_of_bins, trials_of
+from spikeloom.models.plan import Plan
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.nets.normal import Normals
@@ -78,7 +79,7 @@ class PiVAE(SpikingModel):
 
     # -- what users call -----------------------------------------------------------------------------------------
 
-    def sample(
+    def plan(
         self,
         n: int,
         length: int | None = None,
@@ -86,16 +87,15 @@ class PiVAE(SpikingModel):
         condition: Request = None,
         seed: int = 0,
         **wishes: Any,
-    ) -> SpikeData:
-        """Generate new trials, see ``GenerativeModel.sample``.
+    ) -> Plan:
+        """What is to be drawn, see ``GenerativeModel.sample``.
 
         Options are ``mean_only``, which takes the mean of the latents that a label tells instead of drawing them in
         every bin (the comparison of Kapoor et al. 2024: rates are constant where labels are, which understates the
         model), and ``observation``.
 
-        Returns:
-            Counts, with rates and latents, and with all labels they were drawn for; provenance names in "labels_drawn"
-            those that were not asked for but taken from training trials.
+        Samples have all labels they were drawn for; provenance names in "labels_drawn" those that were not asked for
+        but taken from training trials.
         """
         drawn = []
         if self.labels is not None and n > 0 and seed >= 0:
@@ -104,8 +104,8 @@ class PiVAE(SpikingModel):
                 length, lengths = None, self._lengths(n, length, lengths, seed)
             condition, lengths = self.labels.completed(asked, n, lengths, seed)
             drawn = [v.name for v in self.recording.variables if v.name not in asked.names]
-        sample = super().sample(n, length, lengths, condition, seed, **wishes)
-        return replace(sample, provenance={**sample.provenance, "labels_drawn": drawn}) if drawn else sample
+        plan = super().plan(n, length, lengths, condition, seed, **wishes)
+        return replace(plan, notes={"labels_drawn": drawn}) if drawn else plan
 
     def posterior(
         self, data: SpikeData

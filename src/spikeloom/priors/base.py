@@ -110,11 +110,29 @@ class LatentPrior(nn.Module):
 
     def spectrum_ratio(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor, "band"]:
         """Power of sampled over training latents in the low, middle and high third of frequencies; 1 is right."""
-        return band_power(self.normalised(latents, lengths), lengths) / self.band_power
+        return self.ratio_of(self.power(latents, lengths, latents.shape[1]), int(lengths.sum()))
+
+    def power(self, latents: Latents, lengths: Int[Tensor, "trial"], n_bins: int) -> Float[Tensor, "frequency"]:
+        """Power of z-scored latents, zero-padded to ``n_bins``, at each frequency; a sum over trials and channels."""
+        return power(self.normalised(latents, lengths), n_bins)
+
+    def ratio_of(self, total: Float[Tensor, "frequency"], valid_bins: int) -> Float[Tensor, "band"]:
+        """The ``spectrum_ratio`` of trials from the sum of their ``power`` and of their lengths."""
+        return in_bands(total, valid_bins, len(self.mean)) / self.band_power
+
+
+def power(latents: Latents, n_bins: int) -> Float[Tensor, "frequency"]:
+    """Power of sequences, zero-padded to ``n_bins``, at each frequency; summed over trials and channels."""
+    return torch.fft.rfft(latents, n=n_bins, dim=1).abs().square().sum(dim=(0, 2))
+
+
+def in_bands(total: Float[Tensor, "frequency"], valid_bins: int, channels: int) -> Float[Tensor, "band"]:
+    """Mean of a power in equal bands of frequency, per valid bin and channel."""
+    mean = total / valid_bins / channels
+    thirds = torch.tensor_split(mean, BANDS)
+    return torch.stack([third.mean() if len(third) else mean.mean() for third in thirds])
 
 
 def band_power(latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor, "band"]:
     """Mean power of zero-padded sequences in equal bands of frequency, per valid bin."""
-    power = torch.fft.rfft(latents, dim=1).abs().square().sum(dim=(0, 2)) / lengths.sum() / latents.shape[2]
-    thirds = torch.tensor_split(power, BANDS)
-    return torch.stack([third.mean() if len(third) else power.mean() for third in thirds])
+    return in_bands(power(latents, latents.shape[1]), int(lengths.sum()), latents.shape[2])
