@@ -26,7 +26,12 @@ CHUNK = 256
 
 @torch.no_grad()
 def infer_labels(
-    model: PiVAE, data: SpikeData, name: str, candidates: Sequence[Any] | None = None, samples: int = 64, seed: int = 0
+    model: PiVAE,
+    data: SpikeData,
+    name: str,
+    candidates: Sequence[Any] | np.ndarray | None = None,
+    samples: int = 64,
+    seed: int = 0,
 ) -> Float[np.ndarray, "trial ..."]:
     """Probabilities of candidate values of a label, given spikes: p(u | x), for candidates that are equally likely.
 

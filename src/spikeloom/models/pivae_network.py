@@ -114,7 +114,7 @@ class PiVAENetwork(nn.Module):
 
     def diagnostics(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
         """Misfit of a value, and divergence of the posterior from the prior in nats a bin."""
-        misfit, divergence = self._terms(batch, generator)
+        misfit, divergence = (term.detach() for term in self._terms(batch, generator))
         return {"misfit": float(misfit), "kl": float(divergence) * len(self.decoder.offset)}
 
     def _terms(self, batch: Batch, generator: torch.Generator) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:

@@ -13,12 +13,12 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.variables import Variable, label_of
 
 NEIGHBOURS = 10
-"""Training trials, at least, among which one is drawn for what a new trial is not asked for."""
+"""Training trials among which one is drawn where none has just what a new trial is asked for."""
 DRAWS = 0x1ABE1
 """Keeps these draws apart from others of the same seed."""
 FAR = 1e9
 SAME = 1e-6
-"""Trials whose squared distances differ by less are equally near."""
+"""Squared distance between features that differ by rounding only."""
 
 Features = Float[np.ndarray, "trial feature"]
 
@@ -60,7 +60,7 @@ class TrainingLabels(nn.Module):
         for i, (variable, part) in enumerate(self._parts()):
             values = train.signals[variable.name].values[:, : self.signals.shape[1]]
             inside = np.asarray(train.valid[:, : values.shape[1]])
-            known = np.asarray(variable.known(values) | ~inside).all(1)
+            known = np.asarray((variable.known(values) | ~inside).all(1))
             kept = np.where((inside & known[:, None])[..., None], values, 0).astype(np.float32)
             self.signals[:, : values.shape[1], part] = torch.from_numpy(kept).to(self.signals)
             self.signals_known[:, i] = torch.from_numpy(known)
@@ -70,10 +70,10 @@ class TrainingLabels(nn.Module):
     ) -> tuple[Conditions, Int[np.ndarray, "trial"]]:
         """What is asked of ``n`` trials with, in place of what is not, the labels of a training trial for each.
 
-        It is drawn among all training trials where nothing is asked for; else among those that are most like what is
-        asked for, a signal by its mean: all that are equally near, and ten at least. So labels go with each other as
-        they do in the recording. What is not known of the drawn trial remains unknown. Signals of the drawn trial are
-        cut, or held at their last value, to the length of the new one.
+        It is drawn among all training trials where nothing is asked for; else among those that have what is asked for,
+        or the ten that come nearest, where a signal stands for its mean. So labels go with each other as they do in the
+        recording. What is not known of the drawn trial remains unknown. Signals of the drawn trial are cut, or held at
+        their last value, to the length of the new one.
 
         Args:
             asked: What is asked for.
@@ -133,7 +133,7 @@ class TrainingLabels(nn.Module):
             among = np.arange(len(self.lengths))
             if np.isfinite(row).any():
                 trained = self._trained_features() if trained is None else trained
-                among = _nearest(row, trained)
+                among = _like(row, trained)
             chosen[i] = among[rng.integers(len(among))]
         return chosen
 
@@ -185,12 +185,12 @@ def _asked_signals(
 ) -> Bool[np.ndarray, "trial"]:
     """Trials in which a signal has a value in every bin."""
     beyond = np.arange(values.shape[1]) >= lengths[:, None]
-    return np.asarray(variable.known(values) | beyond).all(1)
+    return np.asarray((variable.known(values) | beyond).all(1))
 
 
-def _nearest(row: Float[np.ndarray, "feature"], trained: Features) -> Int[np.ndarray, "trial"]:
-    """The training trials whose known features are nearest to those of a row: ten of them, and all as near."""
+def _like(row: Float[np.ndarray, "feature"], trained: Features) -> Int[np.ndarray, "chosen"]:
+    """The training trials that have the known features of a row; if there are none, the ten that are nearest."""
     known = np.isfinite(row)
     distance = np.nan_to_num(np.square(trained[:, known] - row[known]).sum(1), nan=FAR)
-    reach = np.partition(distance, min(NEIGHBOURS, len(distance)) - 1)[min(NEIGHBOURS, len(distance)) - 1]
-    return np.flatnonzero(distance <= reach + SAME)
+    same = np.flatnonzero(distance <= SAME)
+    return same if len(same) else distance.argsort(kind="stable")[:NEIGHBOURS]

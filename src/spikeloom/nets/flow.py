@@ -72,7 +72,7 @@ class VolumePreservingFlow(nn.Module):
     def forward(self, x: Channels) -> Channels:
         """Channels of the same number."""
         for block, order in enumerate(self.orders):
-            x = self.couplings[2 * block + 1](self.couplings[2 * block](x[..., order]))
+            x = self.couplings[2 * block + 1](self.couplings[2 * block](x.index_select(-1, order)))
         return x
 
 
