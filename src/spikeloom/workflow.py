@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,12 +157,7 @@ def start_run(
     model.check_trainable(data)
     record = data_record(source, reading, data)
     if owner is not None:
-        assert isinstance(model, LatentModel)  # as its configuration has an autoencoder
-        model.take_autoencoder(owner)
-        record["autoencoder_from"] = {
-            "run": Path(str(autoencoder)).resolve().name,
-            "weights": weights_hash(model.autoencoder),
-        }
+        record["autoencoder_from"] = taken_over(model, owner, str(autoencoder))
     fabric.launch()
     if fabric.is_global_zero:
         files = first_files(model.name, config, preset, engine, fabric, record)
@@ -171,6 +167,22 @@ def start_run(
     fabric.barrier()
     fit(model, data, Run(Path(out)), fabric, engine.seed)
     return model
+
+
+def taken_over(model: GenerativeModel, owner: GenerativeModel, folder: str | Path) -> dict[str, str]:
+    """Take over the trained autoencoder of another model; what a run folder says of that.
+
+    Args:
+        model: Whose configuration has the same autoencoder.
+        owner: The other model.
+        folder: Its run.
+
+    Raises:
+        SpikeloomError: If it was made for another recording.
+    """
+    assert isinstance(model, LatentModel)  # as its configuration has an autoencoder
+    model.take_autoencoder(owner)
+    return {"run": Path(folder).resolve().name, "weights": weights_hash(model.autoencoder)}
 
 
 def first_files(
@@ -296,23 +308,35 @@ def sample_like(
         condition: What to ask for instead of what the recording was recorded under, see ``model.sample``.
         options: Passed to ``model.sample``.
     """
+    return model.sample(**request_like(model, like, n, condition), **options)
+
+
+def request_like(
+    model: GenerativeModel, like: SpikeData, n: int | None = None, condition: Request = None
+) -> dict[str, Any]:
+    """What ``sample_like`` asks of ``model.sample``, or of ``model.plan``.
+
+    Raises:
+        DataError: If the recording has other bins than the model, or a condition does not fit.
+    """
     if not np.isclose(like.bin_s, model.recording.bin_s):
         raise DataError(
             f"the recording to imitate has bins of {like.bin_s:g} s, but the model was made for "
             f"{model.recording.bin_s:g} s; name one with the model's bins, or set --length."
         )
-    n = like.n_trials if n is None else n
+    n = max(like.n_trials if n is None else n, 0)
     variables = model.recording.variables
-    asked = Conditions.asked(like, variables, max(n, 0)).changed(Conditions.asked(condition, variables, max(n, 0)))
+    recorded, wanted = (Conditions.repeating(request, variables, n) for request in (like, condition))
+    fewest = min(n, math.lcm(recorded.n_trials, wanted.n_trials))
+    asked = recorded.repeated(fewest).changed(wanted.repeated(fewest))
     free = [v.name for v in variables if v.name not in asked.names]
     if free:
         warnings.warn(
             f"the recording to imitate has no {' and no '.join(free)}: that is left to the model.",
             SpikeloomWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    lengths = np.resize(like.lengths, max(n, 0))
-    return model.sample(n, lengths=lengths, condition=asked if variables else None, **options)
+    return {"n": n, "lengths": np.resize(like.lengths, n), "condition": asked if variables else None}
 
 
 def signed(generated: SpikeData, run: str | Path, keep_rates: bool = False) -> SpikeData:
@@ -320,9 +344,13 @@ def signed(generated: SpikeData, run: str | Path, keep_rates: bool = False) -> S
 
     Rates are several times larger than the counts and follow from the latents, so they are left out unless asked for.
     """
-    source = Run(Path(run)).read_json("data.json").get("source", "")
-    provenance = {**generated.provenance, "run": Path(run).name, "source": source}
+    provenance = {**generated.provenance, **origin(run)}
     return dataclasses.replace(generated, rates=generated.rates if keep_rates else None, provenance=provenance)
+
+
+def origin(run: str | Path) -> dict[str, str]:
+    """What the provenance of samples says of the run they come from."""
+    return {"run": Path(run).name, "source": Run(Path(run)).read_json("data.json").get("source", "")}
 
 
 def inferred(model: GenerativeModel, data: SpikeData) -> SpikeData:

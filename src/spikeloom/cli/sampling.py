@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
     from spikeloom.data.conditions import Variable
+    from spikeloom.models.base import GenerativeModel
 
 
 CHOICES = ("steps", "sampler", "guidance", "order", "temperature", "codes_from", "mean_only", "observation")
@@ -64,20 +65,54 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument(
         "--rates", action="store_true", help="write the rates too: several times larger than the counts"
     )
+    parser.add_argument(
+        "--workers",
+        type=PositiveInt,
+        help="draw in bulk, with so many processes (Ray), and write trials to --out (.h5) as they are drawn: memory "
+        "does not grow with their number, and the file is the same whatever the number of workers",
+    )
+    parser.add_argument(
+        "--address",
+        type=str,
+        help="of a running Ray cluster for the workers, auto or HOST:PORT; every machine of it needs the run folder "
+        "under the same path. Ray is started on this machine if not given",
+    )
     seed_option(parser, "the same seed gives the same trials")
     device_option(parser)
 
 
 def sample(options: Namespace) -> None:
     """Write new trials."""
+    from spikeloom.data.files import check_writable, save
+    from spikeloom.workflow import origin, signed
+
+    if options.address is not None and options.workers is None:
+        raise ConfigError(f"--address {options.address} is for --workers; say how many of them are to draw there.")
+    if options.workers is None:
+        check_writable(options.out)
+        model = load_run(options)
+        generated = model.sample(**_wishes(options, model))
+        save(signed(generated, options.run, options.rates), options.out)
+        print(f"{options.out}: {generated}")
+        return
+    from spikeloom.bulk import Workers, sample_to_file
+    from spikeloom.data.streaming import check_streamable
+
+    check_streamable(options.out)
+    model = load_run(options)
+    plan = model.plan(**_wishes(options, model))
+    workers = Workers(options.workers, options.address)
+    written = sample_to_file(options.run, plan, options.out, workers, model, options.rates, origin(options.run))
+    print(f"{options.out}: {written}")
+
+
+def _wishes(options: Namespace, model: GenerativeModel) -> dict[str, Any]:
+    """What the options ask of ``model.sample``, or of ``model.plan``."""
     import numpy as np
 
-    from spikeloom.data.files import check_writable, save
     from spikeloom.data.sources import load_source
-    from spikeloom.workflow import held_out, sample_like, signed
+    from spikeloom.workflow import held_out, request_like
 
-    check_writable(options.out)
-    model = load_run(options)
     drawing = {k: options[k] for k in CHOICES if options[k] is not None}
     if options.like is not None and options.length is not None:
         raise ConfigError("--like takes the lengths of a recording and --length sets one; give one of them.")
@@ -88,24 +123,20 @@ def sample(options: Namespace) -> None:
     if options.codes_of is not None and (options.like is not None or options.given is not None):
         raise ConfigError("--codes_of takes trials and their lengths from a recording; leave --like and --given out.")
     condition, n_asked = requested(options.condition or [], model.recording.variables)
-    drawing |= {"condition": condition, "seed": options.seed}
     if options.like is not None:
-        generated = sample_like(model, held_out(load_source(options.like)), options.n, **drawing)
-    elif options.codes_of is not None:
+        like = held_out(load_source(options.like))
+        return {**drawing, "seed": options.seed, **request_like(model, like, options.n, condition)}
+    drawing |= {"condition": condition, "seed": options.seed, "length": options.length}
+    if options.codes_of is not None:
         shown = held_out(load_source(options.codes_of))
         repeated = np.resize(np.arange(shown.n_trials), options.n or shown.n_trials)
         lengths = None if options.length else shown.lengths[repeated]
-        codes = model.codes(shown)[repeated]
-        generated = model.sample(len(codes), length=options.length, lengths=lengths, codes=codes, **drawing)
-    elif options.given is not None:
+        return {**drawing, "n": len(repeated), "lengths": lengths, "codes": model.codes(shown)[repeated]}
+    if options.given is not None:
         begun = held_out(load_source(options.given))
         drawing |= {"given": begun, "known": _known(options.known, begun.n_bins)}
-        generated = model.sample(options.n or n_asked or begun.n_trials, length=options.length, **drawing)
-    else:
-        n = options.n or n_asked or held_out(load_source(options.run)).n_trials
-        generated = model.sample(n, length=options.length, **drawing)
-    save(signed(generated, options.run, options.rates), options.out)
-    print(f"{options.out}: {generated}")
+        return {**drawing, "n": options.n or n_asked or begun.n_trials}
+    return {**drawing, "n": options.n or n_asked or held_out(load_source(options.run)).n_trials}
 
 
 def _known(text: str | None, n_bins: int) -> np.ndarray | None:

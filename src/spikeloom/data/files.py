@@ -23,6 +23,7 @@ from spikeloom.data.containers import (
     write_hdf5,
     write_npz,
 )
+from spikeloom.data.indy import is_indy, read_indy
 from spikeloom.data.reading import ARRAY_OPTIONS, NWB_OPTIONS, Reading, refine
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
@@ -73,6 +74,8 @@ def load(path: str | Path, reading: Reading = Reading()) -> SpikeData:  # noqa: 
             return refine(_unpack(stored), reading)
         if "units/spike_times" in stored:
             return _load_nwb(path, reading)
+        if ending == ".mat" and is_indy(stored):
+            return read_indy(path, reading)
         reading.refuse(NWB_OPTIONS, "arrays")
         origin = {"file": path.name, "format": ending[1:]}
         return from_arrays(stored, reading, origin)
@@ -98,7 +101,7 @@ def save(data: SpikeData, path: str | Path) -> None:
         with all_or_nothing(path) as temporary:
             write_nwb(data, temporary)
     elif ending in _WRITE:
-        arrays = _pack(data)
+        arrays = packed(data)
         with all_or_nothing(path) as temporary:
             _WRITE[ending](temporary, arrays)
     else:
@@ -129,7 +132,7 @@ def _load_nwb(path: Path, reading: Reading) -> SpikeData:
     return read_nwb(path, reading)
 
 
-def _pack(data: SpikeData) -> dict[str, np.ndarray]:
+def packed(data: SpikeData) -> dict[str, np.ndarray]:
     """All of a SpikeData as flat named arrays; what arrays cannot hold goes into the JSON text ``about``."""
     arrays: dict[str, np.ndarray] = {
         "spikeloom_layout": np.array(LAYOUT),
@@ -153,7 +156,7 @@ def _pack(data: SpikeData) -> dict[str, np.ndarray]:
             key = f"{part}/{_key(str(name))}"
             arrays[key], kept = _pack_column(pd.Series(table[name]), f"{part} column '{name}'")
             about[part].append({"name": str(name), "key": key, **kept})
-    arrays["about"] = np.array(json.dumps(about, default=_plain))
+    arrays["about"] = np.array(json.dumps(about, default=plain))
     return arrays
 
 
@@ -240,7 +243,7 @@ def _key(name: str) -> str:
     return quote(name, safe=" ").replace(".", "%2E") or "%"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numpy's and pathlib's values as what JSON can hold."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
