@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spikeloom import __version__
-from spikeloom.cli import bench, judging, navigating, recordings, sampling, training
+from spikeloom.cli import bench, judging, navigating, recordings, sampling, training, tuning
 from spikeloom.cli.messages import about_options, one_line, show_warning
 from spikeloom.cli.options import is_first_process
 from spikeloom.errors import ConfigError, SpikeloomError
@@ -35,8 +35,10 @@ class Verb:
 
 VERBS = {
     "demo": Verb("simulate, fit, sample, compare, report: a whole turn in minutes", judging.demo_options, judging.demo),
+    "fetch": Verb("download a published recording, or list them", recordings.fetch_options, recordings.fetch),
     "describe": Verb("say what was understood of a recording", recordings.describe_options, recordings.describe),
     "fit": Verb("train a model on a recording", training.fit_options, training.fit),
+    "tune": Verb("search for hyper-parameters, many trainings at once", tuning.tune_options, tuning.tune),
     "sample": Verb("generate trials from a trained run", sampling.sample_options, sampling.sample),
     "encode": Verb(
         "latents and rates that a trained run infers from a recording", sampling.encode_options, sampling.encode
@@ -72,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"spikeloom: process {os.environ.get('LOCAL_RANK')} stopped: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        remedies = {"fit": "; continue with the same command and --resume", "bench": "; continue with the same command"}
-        remedy = remedies.get(words[0], "")
+        again = "; continue with the same command"
+        remedy = {"fit": f"{again} and --resume", "tune": again, "bench": again}.get(words[0], "")
         print(f"spikeloom: stopped{remedy}.", file=sys.stderr)
         return 130
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikeloom.cli.options import SOURCE, fields_of, is_first_process, plain, reading, reading_options, value_of
 from spikeloom.errors import ConfigError
@@ -39,16 +39,13 @@ def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("--max_steps", type=int, help="upper limit of the steps of every stage")
     reading_options(parser)
     parser.add_class_arguments(Engine)
-    parser.add_class_arguments(type(config), skip={"condition_on"})
-    parser.add_argument("--condition_on", nargs="+", action="extend", type=str, help=CONDITION_ON)
-    parser.set_defaults({k: v for k, v in flattened(config).items() if k != "condition_on"})
+    model_options(parser, config)
     if recorded:
         parser.set_defaults(flattened(recorded.engine) | recorded.reading.to_dict())
 
 
 def fit(options: Namespace) -> None:
     """Train, or go on training."""
-    from spikeloom.config import from_mapping
     from spikeloom.models.latent_config import refuse_other_autoencoder
     from spikeloom.run import Run
     from spikeloom.training import Engine
@@ -56,18 +53,9 @@ def fit(options: Namespace) -> None:
 
     recorded = Recorded.of(Run.open(options.out)) if options.resume else None
     own = recorded.config if recorded else preset_config(options.model)
-    kind = type(own)
-    values = {name: plain(options[name]) for name in fields_of(kind) if name != "condition_on"}
-    if "condition_on" in fields_of(kind):
-        values["condition_on"] = tuple(options.condition_on or own.condition_on)
-    elif options.condition_on:
-        raise ConfigError(
-            f"the preset '{options.model}' makes a model without conditions, but condition_on is "
-            f"{', '.join(options.condition_on)}; leave it out, or choose a preset of ldns."
-        )
     lender = options.autoencoder_from
     taken = lender or (recorded and recorded.autoencoder_from)  # its training is told as it was
-    config = limited(from_mapping(kind, values), options.max_steps, ["autoencoder_training"] if taken else [])
+    config = limited(asked_config(options, own), options.max_steps, ["autoencoder_training"] if taken else [])
     if lender and not recorded:
         refuse_other_autoencoder(config, run_config(Run.open(lender)), "autoencoder_training")
     engine = Engine(**{name: options[name] for name in fields_of(Engine)})
@@ -81,6 +69,39 @@ def fit(options: Namespace) -> None:
         start_run(options.source, options.model, options.out, asked, engine, config, lender)
     if is_first_process():
         print(f"trained: {options.out}")
+
+
+def model_options(parser: ArgumentParser, config: Any) -> None:
+    """Options for every value of a model's configuration, which are what the configuration says when not given."""
+    from spikeloom.config import flattened
+
+    parser.add_class_arguments(type(config), skip={"condition_on"})
+    parser.add_argument("--condition_on", nargs="+", action="extend", type=str, help=CONDITION_ON)
+    parser.set_defaults({k: v for k, v in flattened(config).items() if k != "condition_on"})
+
+
+def asked_config(options: Namespace, own: Any) -> Any:
+    """The configuration that the options describe.
+
+    Args:
+        options: Those of ``model_options``, and ``model``.
+        own: The configuration they were made for.
+
+    Raises:
+        ConfigError: If it cannot hold.
+    """
+    from spikeloom.config import from_mapping
+
+    kind = type(own)
+    values = {name: plain(options[name]) for name in fields_of(kind) if name != "condition_on"}
+    if "condition_on" in fields_of(kind):
+        values["condition_on"] = tuple(options.condition_on or own.condition_on)
+    elif options.condition_on:
+        raise ConfigError(
+            f"the preset '{options.model}' makes a model without conditions, but condition_on is "
+            f"{', '.join(options.condition_on)}; leave it out, or choose a preset of ldns."
+        )
+    return from_mapping(kind, values)
 
 
 def _recorded(argv: Sequence[str]) -> Recorded | None:

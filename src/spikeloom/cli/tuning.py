@@ -1,0 +1,106 @@
+"""The command that searches for hyper-parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spikeloom.cli.options import SOURCE, fields_of, reading, reading_options, value_of
+from spikeloom.cli.training import asked_config, model_options
+from spikeloom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from spikeloom.tuning.space import SearchSpace
+
+
+def tune_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
+    """Options of ``tune``: those of the preset's model too, with the values of preset and search space."""
+    from spikeloom.run import Run
+    from spikeloom.training import PRECISIONS
+    from spikeloom.tuning.settings import Resources, SearchConfig
+    from spikeloom.tuning.space import spaces
+    from spikeloom.workflow import run_config, sharing
+
+    preset, space = _chosen(value_of("--model", argv), value_of("--space", argv), value_of("--method", argv))
+    config = _own_config(preset, space)
+    lender = value_of("--autoencoder_from", argv)
+    if lender:
+        config = sharing(config, run_config(Run.open(lender)))
+    for parameter in space.parameters:
+        if value_of(f"--{parameter.key}", argv) is not None:
+            raise ConfigError(
+                f"--{parameter.key} is searched ({parameter.words}) by the search space '{space.name}'; leave it out, "
+                "or give a --space without it."
+            )
+    parser.add_argument("source", type=str, help=SOURCE)
+    parser.add_argument("--model", type=str, default=preset, help="preset: its name, or a YAML file")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the search; the same command continues it")
+    parser.add_argument(
+        "--space",
+        type=str,
+        default=value_of("--space", argv) or space.name,
+        help=f"what is searched: a YAML file, or {', '.join(spaces())}; the first of the model when not given",
+    )
+    parser.add_class_arguments(SearchConfig)
+    parser.add_class_arguments(Resources)
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of every training, as in fit")
+    parser.add_argument("--autoencoder_from", type=Path, help="run whose trained autoencoder all trainings take over")
+    parser.add_argument("--max_steps", type=int, help="upper limit of the steps of every stage")
+    reading_options(parser)
+    model_options(parser, config)
+
+
+def tune(options: Namespace) -> None:
+    """Search, or go on searching."""
+    from spikeloom.models.latent_config import refuse_other_autoencoder
+    from spikeloom.run import Run
+    from spikeloom.tuning.member import plain
+    from spikeloom.tuning.search import tune as search_for
+    from spikeloom.tuning.settings import Resources, SearchConfig
+    from spikeloom.workflow import limited, run_config
+
+    preset, space = _chosen(options.model, options.space, options.method)
+    lender = options.autoencoder_from
+    config = asked_config(options, _own_config(preset, space))
+    config = limited(config, options.max_steps, ["autoencoder_training"] if lender else [])
+    if lender:
+        refuse_other_autoencoder(config, run_config(Run.open(lender)), "autoencoder_training")
+    tuned = search_for(
+        options.source,
+        preset,
+        options.out,
+        space,
+        SearchConfig(**{name: options[name] for name in fields_of(SearchConfig)}),
+        Resources(**{name: options[name] for name in fields_of(Resources)}),
+        reading(options),
+        config,
+        lender,
+        options.precision,
+    )
+    print(f"best: member {tuned.member}, score {tuned.score:.5g}: {plain(tuned.values)}")
+    print(f"trained: {tuned.best}")
+
+
+def _chosen(preset: str | None, space: str | None, method: str | None) -> tuple[str, SearchSpace]:
+    """Preset and search space, each of which may say what the other is when that is not given."""
+    from spikeloom.config import read_preset
+    from spikeloom.tuning.space import read_space, space_for
+
+    if space is not None:
+        found = read_space(space)
+        return preset or found.preset, found
+    preset = preset or "ldns"
+    return preset, space_for(read_preset(preset)["model"], method)
+
+
+def _own_config(preset: str, space: SearchSpace) -> Any:
+    """The preset's configuration with the changes of the search space."""
+    from spikeloom.config import read_preset
+    from spikeloom.tuning.prepared import chosen_space
+    from spikeloom.workflow import preset_config
+
+    chosen_space(space, read_preset(preset)["model"], None)
+    return preset_config(preset, dict(space.changes))
