@@ -4,8 +4,8 @@ The public names are imported when they are first used, so that ``import spikelo
 
 * data: ``SpikeData``, ``Signal``, ``Reading``, ``load`` (a file, a data set or a run folder), ``save``, ``lorenz``,
   ``make_reaching``, ``hold_out``, ``cut_reaches``;
-* models: ``LDNS``, ``EAG``, ``GNOCCHI``, ``LFADS``, ``GaussianLatents``, ``CodeAutoencoder``, their configurations
-  (``LDNSConfig`` and so on), ``load_model``, ``Engine``, ``Run``;
+* models: ``LDNS``, ``EAG``, ``GNOCCHI``, ``LFADS``, ``TNDM``, ``GaussianLatents``, ``CodeAutoencoder``, their
+  configurations (``LDNSConfig`` and so on), ``load_model``, ``Engine``, ``Run``;
 * codes: ``navigate``, ``write_walk``, ``LinearMap``, ``codes_in``;
 * spikes from rates of any model: ``fit_history``, ``HistoryConfig``, ``redrawn``;
 * evaluation: ``compare``, ``SignalDecoder``, ``LabelDecoder``, ``write_report``.
@@ -36,6 +36,8 @@ _PUBLIC = {
     "CodeAutoencoderConfig": "models.code_autoencoder",
     "LFADS": "models.lfads",
     "LFADSConfig": "models.lfads_config",
+    "TNDM": "models.tndm",
+    "TNDMConfig": "models.tndm_config",
     "GaussianLatents": "models.gaussian",
     "GaussianConfig": "models.gaussian",
     "load_model": "models",
