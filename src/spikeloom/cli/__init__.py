@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         again = "; continue with the same command"
-        remedy = {"fit": f"{again} and --resume", "tune": again, "bench": again}.get(words[0], "")
+        remedy = {"fit": f"{again} and --resume", "tune": again, "bench": again, "fetch": again}.get(words[0], "")
         print(f"spikeloom: stopped{remedy}.", file=sys.stderr)
         return 130
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spikeloom.data.spikedata import SpikeData
     from spikeloom.models.base import GenerativeModel
 
-SOURCE = "file (.npz .h5 .mat .nwb), name of a data set (lorenz, reaching, reaching-ring), or run folder"
+SOURCE = "file (.npz .h5 .mat .nwb), data set (lorenz, reaching, reaching-ring, or of `spikeloom fetch`), or run folder"
 
 
 def reading_options(parser: ArgumentParser) -> None:

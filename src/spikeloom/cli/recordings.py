@@ -1,4 +1,4 @@
-"""The command that says what was understood of a recording."""
+"""The commands that fetch published recordings and say what was understood of a recording."""
 
 from __future__ import annotations
 
@@ -9,6 +9,33 @@ from spikeloom.cli.options import SOURCE, load_recording, reading_options
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
+
+
+def fetch_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
+    """Options of ``fetch``."""
+    parser.add_argument("name", nargs="?", type=str, help="published recording; all there are are listed if not given")
+
+
+def fetch(options: Namespace) -> None:
+    """Download a published recording into the cache, or list all."""
+    from spikeloom.data.datasets import RECIPES
+    from spikeloom.data.fetching import fetch, folder_of, is_fetched, recipe_of
+
+    if options.name is None:
+        for recipe in RECIPES.values():
+            size = f"{recipe.megabytes:g} MB"
+            print(f"{recipe.name:16}{'fetched' if is_fetched(recipe) else size:>8}  {recipe.licence:10} {recipe.what}")
+        return
+    recipe = recipe_of(options.name)
+    fetch(recipe)
+    lines = {
+        "folder": folder_of(recipe),
+        "licence": recipe.licence,
+        "cite": recipe.citation,
+        "next": f"spikeloom describe {recipe.name}",
+    }
+    print(f"{recipe.name}: {recipe.what}")
+    print("\n".join(f"{name:16}{text}" for name, text in [*lines.items(), *(("note", note) for note in recipe.notes)]))
 
 
 def describe_options(parser: ArgumentParser, argv: Sequence[str]) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from spikeloom.data.datasets import RECIPES
+from spikeloom.data.fetching import load_fetched
 from spikeloom.data.files import load
 from spikeloom.data.reading import ARRAY_OPTIONS, NWB_OPTIONS, Reading, refine
 from spikeloom.data.spikedata import DEFAULT_FRACTIONS, SpikeData
@@ -37,8 +39,9 @@ DATASETS: Mapping[str, Callable[[], SpikeData]] = {
     "lorenz": _lorenz,
     "reaching": _reaching,
     "reaching-ring": partial(_reaching, "ring"),
+    **{name: partial(load_fetched, name) for name in RECIPES},
 }
-"""Data sets that can be named instead of a file."""
+"""Data sets that can be named instead of a file: simulated ones, and published ones that have been fetched."""
 
 
 DEFAULT_SPLIT_SEED = 0
@@ -60,17 +63,19 @@ def load_source(source: str | Path, reading: Reading = Reading()) -> SpikeData: 
         >>> load_source("lorens")
         Traceback (most recent call last):
         ...
-        spikeloom.errors.DataError: there is no file 'lorens' and no data set of that name (data sets: lorenz, reaching, reaching-ring); did you mean 'lorenz'?
+        spikeloom.errors.DataError: there is no file 'lorens' and no data set of that name (data sets: lorenz, reaching, reaching-ring, and those `spikeloom fetch` lists); did you mean 'lorenz'?
     """  # noqa: E501
     path = Path(source)
     if path.is_dir():
         return _load_run(path, reading)
     if path.exists():
         return load(path, reading)
+    if str(source) in RECIPES:
+        return load_fetched(str(source), reading)
     if str(source) in DATASETS:
         reading.refuse((*ARRAY_OPTIONS, *NWB_OPTIONS), f"the data set '{source}'")
         return refine(DATASETS[str(source)](), reading)
-    known = ", ".join(DATASETS)
+    known = ", ".join(name for name in DATASETS if name not in RECIPES) + ", and those `spikeloom fetch` lists"
     raise DataError(f"there is no file '{source}' and no data set of that name (data sets: {known}){_suggestion(path)}")
 
 
