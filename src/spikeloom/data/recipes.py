@@ -45,7 +45,7 @@ class Recipe:
     reading: Reading
     licence: str
     citation: str
-    megabytes: float
+    megabytes: int
     layout: Literal["nwb", "indy", "speech"] = "nwb"
     test_file: str | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
