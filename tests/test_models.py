@@ -114,7 +114,7 @@ MODELS = {
     "pivae": (PiVAE, SMALL_PIVAE),
     "pivae-labelled": (PiVAE, dataclasses.replace(SMALL_PIVAE, condition_on=("target", "hand_vel"))),
     "tndm": (TNDM, SMALL_TNDM),
-    "tndm-lfads-cell": (TNDM, dataclasses.replace(SMALL_TNDM, cell="lfads", decoder="synchronous")),
+    "tndm-gru": (TNDM, dataclasses.replace(SMALL_TNDM, cell="gru", decoder="synchronous")),
     "gaussian": (GaussianLatents, GaussianConfig(SMALL_AUTOENCODER, FEW)),
     "toy-two-stage": (TwoStage, TwoStageConfig(autoencoder_training=FEW)),
     "toy-one-stage": (OneStage, OneStageConfig(training=FEW)),

@@ -35,6 +35,7 @@ SMALL = TNDMConfig(
     codes=3,
     encoder_units=6,
     generator_units=7,
+    cell="gru",
     relevant_factors=2,
     irrelevant_factors=4,
     lags=3,
@@ -608,7 +609,7 @@ class TestModel:
             {"codes_from": "data"},
             {"observation": "binomial"},
             {"lags": 7, "decoder": "causal"},
-            {"cell_clip": 3.0},
+            {"cell_clip": 3.0, "cell": "gru"},
         ],
     )
     def test_wrong_configurations(self, wrong):

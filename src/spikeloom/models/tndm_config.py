@@ -51,11 +51,12 @@ class WeightConfig:
 class WeightsConfig:
     """What each part of the loss weighs."""
 
-    behaviour: WeightConfig = field(default_factory=lambda: WeightConfig(0.2))
+    behaviour: WeightConfig = field(default_factory=lambda: WeightConfig(4.0))
     """Of half the squared error of z-scored behaviour, summed over the bins and dimensions of a trial."""
-    kl_relevant: WeightConfig = field(default_factory=lambda: WeightConfig(1.0, rise_steps=500))
-    """Of the divergence of relevant initial conditions from their prior, in nats; 1 is an evidence lower bound."""
-    kl_irrelevant: WeightConfig = field(default_factory=lambda: WeightConfig(1.0, after=250, rise_steps=500))
+    kl_relevant: WeightConfig = field(default_factory=lambda: WeightConfig(0.1, rise_steps=300))
+    """Of the divergence of relevant initial conditions from their prior, in nats; 1 is an evidence lower bound. The
+    less, the better are inferred rates and behaviour, and the less alike are trials sampled from the prior."""
+    kl_irrelevant: WeightConfig = field(default_factory=lambda: WeightConfig(0.1, after=150, rise_steps=300))
     """Of that of irrelevant ones, which begins later, so that what behaviour tells goes into relevant ones."""
     independence: WeightConfig = field(default_factory=lambda: WeightConfig(100.0))
     """Of the mean squared covariance of a relevant and an irrelevant initial condition."""
@@ -84,14 +85,14 @@ class TNDMConfig:
     """Units of the encoder, in each direction of time."""
     generator_units: int = 64
     """Units of each of the two generators."""
-    cell: str = "gru"
-    """Cell of the generators: gru (as published) or lfads (the reset gate before the product, states that are
-    clipped)."""
+    cell: str = "lfads"
+    """Cell of the generators: gru (as published, and faster for long trials) or lfads (the reset gate before the
+    product, states that are clipped, and kept at first)."""
     cell_clip: float = 5.0
     """Largest absolute value of a state of the cell of lfads."""
-    relevant_factors: int = 5
+    relevant_factors: int = 10
     """Factors from which both rates and behaviour are read."""
-    irrelevant_factors: int = 5
+    irrelevant_factors: int = 10
     """Factors from which rates alone are read. Latents of a trial are relevant factors, then irrelevant ones."""
     decoder: str = "fir"
     """How behaviour is read from relevant factors: fir (the present and the last few bins; trials of any length),
@@ -99,7 +100,7 @@ class TNDMConfig:
     longest training trial, as published) or full (all bins of the trial, of the same length)."""
     lags: int = 5
     """Bins that fir looks at, the present one included."""
-    dropout: float = 0.15
+    dropout: float = 0.05
     """Share of the input, of the encoder's summary and of what is read out of states that is dropped in training."""
     prior_variance: float = 1.0
     """Variance of the prior over initial conditions, whose mean is zero."""
@@ -131,7 +132,7 @@ class TNDMConfig:
     """What of rates is averaged: rate, or log (their logarithm, as published)."""
     training: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=2000, batch_size=64, learning_rate=5e-3, weight_decay=0.0, clip=0.02, validate_every=50
+            steps=1500, batch_size=64, learning_rate=5e-3, weight_decay=0.0, clip=0.02, validate_every=50
         )
     )
     """Optimisation."""
