@@ -14,6 +14,7 @@ from spikeloom.data.reading import Reading
 from spikeloom.errors import RunError, SpikeloomWarning
 from spikeloom.models import load_model
 from spikeloom.models.base import GenerativeModel
+from spikeloom.models.latent import AUTOENCODER
 from spikeloom.run import Run, environment, strict_json
 from spikeloom.training import Engine
 from spikeloom.workflow import Recorded, resume_run, start_run
@@ -180,8 +181,8 @@ def trained(
     model = load_model(folder).to(engine.fabric().device)
     told = tuple(dict.fromkeys(str(w.message) for w in said if issubclass(w.category, SpikeloomWarning)))
     spent = training_seconds(folder)
-    if autoencoder is not None:
-        spent += training_seconds(autoencoder, "autoencoder")
+    if autoencoder is not None and AUTOENCODER not in set(Run(folder).metrics()["stage"]):
+        spent += training_seconds(autoencoder, AUTOENCODER)
     return TrainedModel(model, sum(p.numel() for p in model.parameters()), spent, told)
 
 

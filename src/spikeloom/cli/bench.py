@@ -100,6 +100,61 @@ def _disentanglement(options: Namespace) -> Path:
     return options.out / f"{NAME}.md"
 
 
+# -- generation ------------------------------------------------------------------------------------------------------
+
+
+def _generation_options(parser: ArgumentParser) -> None:
+    from jsonargparse.typing import PositiveInt
+
+    from spikeloom.generation_subjects import SUBJECTS
+
+    _out_option(parser)
+    parser.add_argument("--data", type=str, default="lorenz", help=f"what models are trained on: {SOURCE}")
+    parser.add_argument("--seeds", type=PositiveInt, default=3, help="trainings of each model")
+    parser.add_argument(
+        "--models", nargs="+", choices=tuple(SUBJECTS), help="what is measured; everything if not given"
+    )
+    parser.add_argument(
+        "--preset", nargs="+", type=str, default=[], help="other presets than the usual ones, as ldns=ldns-demo"
+    )
+    parser.add_argument(
+        "--behaviour",
+        type=str,
+        help="signal or trial column that TNDM and pi-VAE are told; the first signal, or the condition, if not given",
+    )
+    parser.add_argument(
+        "--trials", type=PositiveInt, help="most trials of the recording that are used; all if not given"
+    )
+    parser.add_argument(
+        "-n", type=PositiveInt, help="trials that each model draws; as many as it was trained on if not given"
+    )
+    parser.add_argument("--max_steps", type=PositiveInt, help="upper limit of the steps of every stage of a training")
+    device_option(parser)
+    reading_options(parser)
+
+
+def _generation(options: Namespace) -> Path:
+    from spikeloom.generation import NAME, measure
+
+    def whole(number: int | None) -> int | None:
+        return None if number is None else int(number)  # what YAML can write
+
+    measure(
+        options.out,
+        options.data,
+        reading(options),
+        seeds=int(options.seeds),
+        subjects=options.models,
+        presets=options.preset,
+        behaviour=options.behaviour,
+        trials=whole(options.trials),
+        n=whole(options.n),
+        max_steps=whole(options.max_steps),
+        device=options.device,
+    )
+    return options.out / f"{NAME}.md"
+
+
 def _out_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for JSON, tables and figures; the same command continues it"
@@ -125,5 +180,10 @@ BENCHMARKS = {
         "what codes of whole trials tell of reaches, for every model with codes, trained from scratch",
         _disentanglement_options,
         _disentanglement,
+    ),
+    "generation": Benchmark(
+        "how real the trials are that every system draws, trained from scratch on one recording, beside cheap controls",
+        _generation_options,
+        _generation,
     ),
 }

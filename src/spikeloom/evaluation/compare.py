@@ -296,8 +296,8 @@ def _refuse_other(earlier: Comparison, asked: Mapping[str, Any]) -> None:
     for name, value in asked.items():
         if there[name] != value:
             raise DataError(
-                f"the earlier comparison has {name} {there[name]}, but this one {value}; take floor and controls from a "
-                "comparison with the same real trials."
+                f"the earlier comparison has {name} {there[name]}, but this one {value}; take floor and controls from "
+                "a comparison with the same real trials."
             )
 
 

@@ -208,7 +208,7 @@ class LatencyQuality:
             "references": references,
             "points": points,
         }
-        return _spelt(content)
+        return spelt(content)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> LatencyQuality:
@@ -357,9 +357,10 @@ def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)  # float reads "inf" too
 
 
-def _spelt(value: Any) -> Any:
+def spelt(value: Any) -> Any:
+    """Plain values in which infinity is spelt out, as JSON has none."""
     if isinstance(value, Mapping):
-        return {k: _spelt(v) for k, v in value.items()}
+        return {k: spelt(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_spelt(v) for v in value]
+        return [spelt(v) for v in value]
     return str(value) if isinstance(value, float) and np.isinf(value) else value
