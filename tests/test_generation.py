@@ -30,6 +30,8 @@ from spikeloom.generation import Bench, by_training, fewer, measure, settings
 from spikeloom.generation_subjects import SUBJECTS, behaviour_of, config_of, left_out, presets_of
 from spikeloom.models import load_model
 from spikeloom.report.generation_figures import ROWS, draw_generation
+from spikeloom.report.latency_figures import write_png
+from spikeloom.report.style import new_figure
 from spikeloom.run import Run, strict_json
 
 FAST = partial(compare, n_draws=1, n_floor=2)
@@ -70,11 +72,12 @@ def labelled(**more):
 
 
 def hurry(patch):
-    """Few draws and resamplings, and a figure of one panel."""
+    """Few draws and resamplings, and an empty figure."""
     patch.setattr(generation, "compare", FAST)
     patch.setattr("spikeloom.evaluation.heldout.N_REPLICATES", 3)
     patch.setattr("spikeloom.evaluation.heldout.N_SLOW_REPLICATES", 2)
-    patch.setattr("spikeloom.report.generation_figures.ROWS", {"heldout": ROWS["heldout"][1:3]})
+    patch.setattr("spikeloom.evaluation.heldout.N_CLASSIFIER_DRAWS", 1)
+    patch.setattr("spikeloom.report.generation_figures.draw_generation", lambda result: new_figure(1.0, 1.0))
 
 
 @pytest.fixture(autouse=True)
@@ -231,9 +234,7 @@ class TestBenchmark:
         assert "true state" not in text
         assert "neurons shuffled" not in text  # was not asked for
         assert "Fewer than three seeds" in text
-        with Image.open(out / "generation.png") as image:
-            assert image.size[0] > 1500
-            assert image.size[1] > 300
+        assert (out / "generation.png").is_file()
 
 
 class TestTables:
@@ -291,10 +292,12 @@ class TestTables:
             assert list(row) == [m.key for m in LDNS_METRICS]
         assert MC_MAZE["lfads-history"]["rmse_std_isi"] == (0.0234, 0.0001)
 
-    def test_figure(self, done, monkeypatch):
-        monkeypatch.setattr("spikeloom.report.generation_figures.ROWS", ROWS)
+    def test_figure(self, done, tmp_path):
         result = done[0]
         figure = draw_generation(result)
+        write_png(figure, tmp_path / "a.png")
+        with Image.open(tmp_path / "a.png") as image:
+            assert min(image.size) > 800
         panels = [axes for part in figure.subfigs for axes in part.axes]
         assert [axes.get_title("left") for axes in panels] == [p.title for row in ROWS.values() for p in row]
         labels = [label.get_text() for label in panels[0].get_yticklabels()]
