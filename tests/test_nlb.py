@@ -198,7 +198,7 @@ def test_forward_bins_follow_the_window(tmp_path: Path, binning: str) -> None:
     np.testing.assert_array_equal(longer.counts[:, :140], plain.counts)
     assert longer.provenance["forward_bins"] == 40
     assert "forward_bins" not in plain.provenance
-    with pytest.raises(DataError, match="forward_s is 0.203 s, which is not a whole number of bins"):
+    with pytest.raises(DataError, match=r"forward_s is 0\.203 s, which is not a whole number of bins"):
         load(path, Reading(**{**WINDOW.to_dict(), "binning": binning, "forward_s": 0.203}))
 
 

@@ -80,7 +80,7 @@ def download(
         return
 
 
-@dataclass(frozen=True)
+@dataclass
 class Resumable:
     """What pooch calls to get a file: asks for the bytes that are missing until all are there.
 
@@ -89,21 +89,23 @@ class Resumable:
         size: Bytes of the whole file, if known.
         wait_s: Seconds before the first new attempt.
         visible: Show progress.
+        version: The server's name for the version of the file that is being gathered.
     """
 
     partial: Path
     size: int | None
     wait_s: float
     visible: bool
+    version: str | None = None
 
     def __call__(self, url: str, output_file: Any, pooch: Any, check_only: bool = False) -> None:
         """Get the file; ``pooch`` and ``check_only`` are part of the signature that pooch expects."""
         import requests
 
-        most, idle, etag = self._have(), 0, None
+        most, idle = self._have(), 0
         while True:
             try:
-                etag = self._attempt(url, etag)
+                self._attempt(url)
                 break
             except (
                 requests.ConnectionError,
@@ -118,18 +120,18 @@ class Resumable:
                 time.sleep(self.wait_s * 2 ** max(idle - 1, 0))
         os.replace(self.partial, output_file)
 
-    def _attempt(self, url: str, etag: str | None) -> str | None:
-        """Ask once for what is missing; returns the server's name for this version of the file."""
+    def _attempt(self, url: str) -> None:
+        """Ask once for what is missing."""
         import requests
 
         have = self._have()
         if self.size is not None and have == self.size:
-            return etag
+            return
         headers = dict(HEADERS)
         if have:
             headers["Range"] = f"bytes={have}-"
-            if etag is not None:
-                headers["If-Range"] = etag  # another version comes whole
+            if self.version is not None:
+                headers["If-Range"] = self.version  # another version comes whole
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
             if answer.status_code in BUSY:
                 raise _Again(f"it answers {answer.status_code} {answer.reason}")
@@ -148,11 +150,11 @@ class Resumable:
                 raise DataError(
                     f"{url} has {total} bytes, but {self.size} were published; check whether it has been replaced."
                 )
+            named = answer.headers.get("ETag", "")
+            self.version = named if named.startswith('"') else None  # weak names do not tell bytes apart
             self._write(answer, start, total)
         if total is not None and self._have() < total:
             raise _Again(f"it ends after {self._have()} of {total} bytes")
-        strong = answer.headers.get("ETag", "")
-        return strong if strong.startswith('"') else None
 
     def _write(self, answer: requests.Response, start: int, total: int | None) -> None:
         megabytes = -(-(self.size or total or 0) // MEGABYTE)
@@ -167,6 +169,8 @@ class Resumable:
         return self.partial.stat().st_size if self.partial.exists() else 0
 
     def _gave_up(self, url: str, why: Exception) -> str:
+        if isinstance(why, _Again) and not self._have():
+            return f"{url} cannot be downloaded: {why}, {TRIES} times in a row; try again later."
         if self._have():
             kept = self.size or "an unknown number of"
             return (

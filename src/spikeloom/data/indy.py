@@ -39,7 +39,8 @@ def is_indy(names: Iterable[str]) -> bool:
 def read_indy(path: Path, reading: Reading) -> SpikeData:
     """Read a session as one trial without a gap, to be cut at reaches (``reaches="cursor_vel"``) or into windows.
 
-    A neuron is an electrode with all threshold crossings on it, sorted into units or not. The signals are
+    A neuron is an electrode with all threshold crossings on it, sorted into units or not, while positions were
+    sampled. The signals are
     ``cursor_pos`` and ``target_pos`` in mm, ``finger_pos`` in cm, and ``cursor_vel`` in mm/s, made from the position at
     its 250 Hz. The target is where it is at the centre of a bin: it jumps.
 

@@ -83,6 +83,13 @@ def read_units(path: Path, reading: Reading) -> tuple[SpikeData, list[str]]:
         DataError: As ``read_nwb``.
     """
     notes: list[str] = []
+    if reading.align is None:
+        for name in ("forward_s", "binning", "overlap"):
+            if getattr(reading, name) is not None:
+                raise DataError(
+                    f"{name} is {getattr(reading, name)}, but no trials are cut around an event; "
+                    "give align=<trial column> too."
+                )
     with reading_file(path), h5py.File(path, "r") as opened:
         file: Hdf5 = opened
         written_bin_s, provenance = _written_by_us(file)

@@ -110,13 +110,6 @@ class Reading:
             value = getattr(self, name)
             if value is not None and value not in known:
                 raise DataError(f"{name} is '{value}', but must be {' or '.join(known)}.")
-        if self.align is None:
-            for name in ("forward_s", "binning", "overlap"):
-                if getattr(self, name) is not None:
-                    raise DataError(
-                        f"{name} is {getattr(self, name)}, but no trials are cut around an event; "
-                        "give align=<trial column> too."
-                    )
         if self.forward_s is not None and not (np.isfinite(self.forward_s) and self.forward_s >= 0):
             raise DataError(f"forward_s is {self.forward_s}, but must be a number of seconds, 0 or more.")
         if self.align is not None and self.continuous:

@@ -86,6 +86,7 @@ class StreamedFile:
         self.provenance: Mapping[str, Any] = {}
         self._file, self._n_trials = file, n_trials
         self._about: dict[str, Any] = {}
+        self._kind: Any = None
 
     def append(self, piece: SpikeData) -> None:
         """Write the trials of a recording behind those that are there.
@@ -99,21 +100,24 @@ class StreamedFile:
         arrays = packed(piece)
         about = json.loads(str(arrays.pop("about")))
         rows = slice(self.n_written, self.n_written + piece.n_trials)
-        known = self._about or about
-        if rows.stop > self._n_trials or piece.splits or _without_missing(about) != _without_missing(known):
+        rest = {name: arrays.pop(name) for name in list(arrays) if not name.startswith(PER_TRIAL)}
+        kind = (_without_missing(about), list(arrays), {name: values.tolist() for name, values in rest.items()})
+        if self._kind is None and not piece.splits:
+            self._kind, self._about = kind, about
+            for name, values in rest.items():
+                self._file[name] = _text(values) if values.dtype.kind == "U" else values
+        elif self._kind == kind:
+            for kept, new in zip(self._about["trials"], about["trials"]):
+                kept.get("missing", []).extend(rows.start + i for i in new.get("missing", []))
+        if self._kind != kind or rows.stop > self._n_trials:
             raise DataError(
                 f"trials {rows.start} to {rows.stop - 1} do not fit behind the others of a file for {self._n_trials}: "
-                "signals, columns and neurons must be the same in all pieces; append pieces of one recording."
+                "signals, columns and neurons must be the same in all pieces, without splits; append pieces of one "
+                "recording."
             )
         for name, values in arrays.items():
-            if name.startswith(PER_TRIAL):
-                self._dataset(name, values)[rows] = values.astype(object) if values.dtype.kind == "U" else values
-            elif not self._about:
-                self._file[name] = values.astype(h5py.string_dtype()) if values.dtype.kind == "U" else values
-        if self._about:
-            for kept, new in zip(known["trials"], about["trials"]):
-                kept.get("missing", []).extend(rows.start + i for i in new.get("missing", []))
-        self._about, self.n_written = known, rows.stop
+            self._dataset(name, values)[rows] = _text(values) if values.dtype.kind == "U" else values
+        self.n_written = rows.stop
 
     def _dataset(self, name: str, values: np.ndarray) -> Hdf5:
         """The array of that name, made for all trials when it is first written to, and able to hold the values."""
@@ -149,6 +153,10 @@ class StreamedFile:
         if self.n_written != self._n_trials:
             raise DataError(f"a file for {self._n_trials} trials was given {self.n_written}; append them all.")
         self._file["about"] = json.dumps({**self._about, "provenance": dict(self.provenance)}, default=plain)
+
+
+def _text(values: np.ndarray) -> np.ndarray:
+    return values.astype(h5py.string_dtype())
 
 
 def _without_missing(about: Mapping[str, Any]) -> dict[str, Any]:
