@@ -400,7 +400,8 @@ class TestModel:
     @EVERY
     def test_it_has_latents_codes_and_behaviour(self, config):
         data = recording()
-        model = TNDM.make(data, config).fit(data)
+        weights = WeightsConfig(kl_relevant=WeightConfig(0.3, rise_steps=9))
+        model = TNDM.make(data, dataclasses.replace(config, weights=weights)).fit(data)
         assert model.encode(data).shape == (14, 11, 6)
         assert (model.encode(data)[~data.valid] == 0).all()
         assert model.codes(data).shape == (14, 6)
@@ -413,7 +414,7 @@ class TestModel:
         assert (signal.values.shape, signal.unit, signal.columns) == ((5, 11, 2), "cm/s", ("x", "y"))
         assert (signal.values[~sample.valid] == 0).all()
         told = sample.provenance
-        assert (told["weight_kl_relevant"], told["codes_from"]) == (config.weights.kl_relevant.value, "fitted")
+        assert (told["beta_relevant"], told["beta_irrelevant"], told["codes_from"]) == (0.3, 0.1, "fitted")
 
     @EVERY
     def test_codes_of_trials_give_what_is_inferred_of_them(self, config):

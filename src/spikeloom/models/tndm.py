@@ -165,4 +165,4 @@ class TNDM(InitialConditionModel):
 
     def _weights(self) -> dict[str, Any]:
         weights = self.config.weights.final
-        return {f"weight_{name}": weights[name] for name in ("behaviour", "kl_relevant", "kl_irrelevant")}
+        return {"beta_relevant": weights["kl_relevant"], "beta_irrelevant": weights["kl_irrelevant"]}
