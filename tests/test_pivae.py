@@ -442,6 +442,8 @@ class TestSamples:
         test = recording().split("test")
         sample = sample_like(model, test)
         assert sample.trials["target"].tolist() == test.trials["target"].tolist()
+        twice = sample_like(model, test, 2 * test.n_trials)
+        assert twice.trials["target"].tolist() == 2 * test.trials["target"].tolist()
         bare = dataclasses.replace(test, signals={})
         with pytest.warns(SpikeloomWarning, match="no velocity"):
             sample = sample_like(model, bare)

@@ -99,7 +99,7 @@ class PiVAE(SpikingModel):
         """
         drawn = []
         if self.labels is not None and n > 0 and seed >= 0:
-            asked = Conditions.asked(condition, self.recording.variables, n)
+            asked = Conditions.repeating(condition, self.recording.variables, n).repeated(n)
             if length is not None or lengths is not None:
                 length, lengths = None, self._lengths(n, length, lengths, seed)
             condition, lengths = self.labels.completed(asked, n, lengths, seed)
