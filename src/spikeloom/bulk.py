@@ -266,7 +266,7 @@ def _device(model: GenerativeModel) -> str:
 def _share(ray: Any, device: str, workers: int) -> float:
     """The share of a GPU that each worker gets, so that all of them find a place."""
     if device != "cuda":
-        return 0
+        return 0.0
     n = ray.cluster_resources().get("GPU", 0)
     if not n:
         raise ConfigError("the workers are to draw on a GPU, but Ray finds none; add --device cpu.")

@@ -101,7 +101,7 @@ class StreamedFile:
         about = json.loads(str(arrays.pop("about")))
         rows = slice(self.n_written, self.n_written + piece.n_trials)
         rest = {name: arrays.pop(name) for name in list(arrays) if not name.startswith(PER_TRIAL)}
-        kind = (_without_missing(about), list(arrays), {name: values.tolist() for name, values in rest.items()})
+        kind = (_without_missing(about), list(arrays), {name: values.tobytes() for name, values in rest.items()})
         if self._kind is None and not piece.splits:
             self._kind, self._about = kind, about
             for name, values in rest.items():
