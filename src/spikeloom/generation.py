@@ -96,6 +96,8 @@ def measure(
     if seeds < 1 or (n is not None and n < 1):
         raise ConfigError(f"{seeds} seeds and {n} samples were asked for; ask for at least one of each.")
     benchmarking.refuse_occupied(out, NAME)
+    if Path(source).is_dir():
+        raise DataError(f"{source} is a folder; models are trained on a recording: a file, or the name of a data set.")
     whole = with_default_splits(load_source(source, reading))
     data = fewer(whole, trials)
     behaviour = behaviour_of(data, behaviour)

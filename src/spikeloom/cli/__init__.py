@@ -46,7 +46,7 @@ VERBS = {
     "navigate": Verb("walk through the codes of a trained run", navigating.navigate_options, navigating.navigate),
     "compare": Verb("judge generated trials against a recording", judging.compare_options, judging.compare),
     "report": Verb("judge a trained run and write a page about it", judging.report_options, judging.report),
-    "bench": Verb("measure time against quality of trained runs", bench.bench_options, bench.bench),
+    "bench": Verb("measure models beside each other, or time against quality", bench.bench_options, bench.bench),
 }
 
 

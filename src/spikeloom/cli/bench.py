@@ -111,9 +111,7 @@ def _generation_options(parser: ArgumentParser) -> None:
     _out_option(parser)
     parser.add_argument("--data", type=str, default="lorenz", help=f"what models are trained on: {SOURCE}")
     parser.add_argument("--seeds", type=PositiveInt, default=3, help="trainings of each model")
-    parser.add_argument(
-        "--models", nargs="+", choices=tuple(SUBJECTS), help="what is measured; everything if not given"
-    )
+    parser.add_argument("--models", nargs="+", type=str, help=f"of {', '.join(SUBJECTS)}; everything if not given")
     parser.add_argument(
         "--preset", nargs="+", type=str, default=[], help="other presets than the usual ones, as ldns=ldns-demo"
     )
