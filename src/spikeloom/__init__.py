@@ -4,7 +4,7 @@ The public names are imported when they are first used, so that ``import spikelo
 
 * data: ``SpikeData``, ``Signal``, ``Reading``, ``load`` (a file, a data set or a run folder), ``save``, ``lorenz``,
   ``make_reaching``, ``hold_out``, ``cut_reaches``;
-* models: ``LDNS``, ``EAG``, ``GNOCCHI``, ``LFADS``, ``TNDM``, ``GaussianLatents``, ``CodeAutoencoder``, their
+* models: ``LDNS``, ``EAG``, ``GNOCCHI``, ``LFADS``, ``TNDM``, ``PiVAE``, ``GaussianLatents``, ``CodeAutoencoder``, their
   configurations (``LDNSConfig`` and so on), ``load_model``, ``Engine``, ``Run``;
 * codes: ``navigate``, ``write_walk``, ``LinearMap``, ``codes_in``;
 * spikes from rates of any model: ``fit_history``, ``HistoryConfig``, ``redrawn``;
@@ -38,6 +38,9 @@ _PUBLIC = {
     "LFADSConfig": "models.lfads_config",
     "TNDM": "models.tndm",
     "TNDMConfig": "models.tndm_config",
+    "PiVAE": "models.pivae",
+    "PiVAEConfig": "models.pivae_config",
+    "infer_labels": "models.label_inference",
     "GaussianLatents": "models.gaussian",
     "GaussianConfig": "models.gaussian",
     "load_model": "models",
