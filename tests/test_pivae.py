@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
+from commands import tiny_of
 from spikeloom.batch import Batch
+from spikeloom.cli import main
 from spikeloom.condition import Condition
 from spikeloom.data.conditions import Conditions
+from spikeloom.data.files import load, save
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
@@ -411,7 +414,7 @@ class TestSamples:
         )
         with torch.no_grad():
             prior = model.network.prior(model.network.told(told, 12, 1))
-            rates = model.network.decode(torch.from_numpy(sample.latents)).numpy()
+            rates = model.network.decode(torch.tensor(sample.latents)).numpy()
         spread = (prior.log_variance / 2).exp()[0].numpy()
         assert (np.abs(sample.latents.mean(0) - prior.mean[0].numpy()) < 4 * spread / math.sqrt(1000)).all()
         np.testing.assert_allclose(sample.latents.std(0), spread, rtol=0.15)
@@ -685,3 +688,20 @@ class TestLabelInference:
             infer_labels(model, data, "target")
         with pytest.raises(DataError, match="no candidate values of 'speed'"):
             infer_labels(model, data, "speed")
+
+
+class TestCommands:
+    def test_samples_at_the_mean(self, tmp_path, refused, run):
+        """Through the program: fitted with labels, drawn at the mean latents of one, and refused elsewhere."""
+        save(recording(), tmp_path / "r.npz")
+        fitted, drawn = str(tmp_path / "fitted"), tmp_path / "drawn.npz"
+        words = ["--model", "pivae", "--condition_on", "target", "--max_steps", "2", "--device", "cpu"]
+        assert main(["fit", str(tmp_path / "r.npz"), "--out", fitted, *words, *tiny_of("pivae")]) == 0
+        asked = ["--condition", "target=2", "--mean_only", "--rates", "-n", "3", "--length", "6"]
+        assert main(["sample", fitted, "--out", str(drawn), *asked]) == 0
+        sample = load(drawn)
+        assert sample.provenance["mean_only"] is True
+        assert sample.trials["target"].tolist() == [2, 2, 2]
+        np.testing.assert_allclose(sample.rates, sample.rates[:1, :1].repeat(3, 0).repeat(6, 1), rtol=1e-4)
+        line = refused("sample", run, "--out", tmp_path / "no.npz", "-n", "2", "--mean_only")
+        assert "no option 'mean_only'" in line
