@@ -4,9 +4,9 @@ The public names are imported when they are first used, so that ``import spikelo
 
 * data: ``SpikeData``, ``Signal``, ``Reading``, ``load`` (a file, a data set or a run folder), ``save``, ``lorenz``,
   ``make_reaching``, ``hold_out``, ``cut_reaches``;
-* models: ``LDNS``, ``EAG``, ``GNOCCHI``, ``LFADS``, ``TNDM``, ``PiVAE``, ``GaussianLatents``, ``CodeAutoencoder``, their
-  configurations (``LDNSConfig`` and so on), ``load_model``, ``Engine``, ``Run``;
-* codes: ``navigate``, ``write_walk``, ``LinearMap``, ``codes_in``;
+* models: ``LDNS``, ``EAG``, ``GNOCCHI``, ``LFADS``, ``TNDM``, ``PiVAE``, ``GaussianLatents``, ``CodeAutoencoder``,
+  their configurations (``LDNSConfig`` and so on), ``load_model``, ``Engine``, ``Run``;
+* codes: ``navigate``, ``write_walk``, ``LinearMap``, ``codes_in``; labels told from spikes: ``infer_labels``;
 * spikes from rates of any model: ``fit_history``, ``HistoryConfig``, ``redrawn``;
 * evaluation: ``compare``, ``SignalDecoder``, ``LabelDecoder``, ``write_report``.
 """
