@@ -165,7 +165,8 @@ class _Decimated:
         ms = np.arange(first * self.width - half, (first + n - 1) * self.width + half + 1)
         filled = np.interp(ms, self.as_float, self.values)
         filled[(ms < 0) | (ms >= self.end)] = 0.0
-        result = sliding_window_view(filled, len(self.taps))[:: self.width] @ self.taps
+        around = np.ascontiguousarray(sliding_window_view(filled, len(self.taps))[:: self.width])
+        result = around @ self.taps
         wanted = (first + np.arange(n)) * self.width
         place = np.minimum(np.searchsorted(self.at, wanted), len(self.at) - 1)
         result[self.at[place] != wanted] = np.nan
