@@ -104,7 +104,7 @@ def test_a_session_is_one_trial_of_all_threshold_crossings(tmp_path: Path) -> No
 
 def test_signals_of_a_session(tmp_path: Path) -> None:
     data = load(write(tmp_path / "a.mat"), Reading(bin_s=0.02))
-    cursor = movement()[0]
+    cursor, target = movement()
     assert {name: (s.unit, s.columns) for name, s in data.signals.items()} == {
         "cursor_pos": ("mm", ("x", "y")),
         "cursor_vel": ("mm/s", ("x", "y")),
@@ -122,6 +122,10 @@ def test_signals_of_a_session(tmp_path: Path) -> None:
     assert set(np.unique(data.signals["target_pos"].values)) == {0.0, TARGET_MM, TARGET_MM / 2}
     jumps = np.flatnonzero(np.diff(data.signals["target_pos"].values[0, :, 0])) + 1
     np.testing.assert_array_equal(jumps, np.arange(1, 16) * 100)
+    late = target.copy()
+    late[:, 1003:] = 7.0  # within bin 200, after its centre
+    jumped = load(write(tmp_path / "c.mat", target_pos=late), Reading(bin_s=0.02)).signals["target_pos"].values
+    assert jumped[0, 199:203, 0].tolist() == [0.0, TARGET_MM, 7.0, 7.0]
     later = load(tmp_path / "a.mat", Reading(bin_s=0.02, lag_s=0.1))
     np.testing.assert_allclose(
         later.signals["cursor_pos"].values[0, :-5], data.signals["cursor_pos"].values[0, 5:], atol=1e-3
