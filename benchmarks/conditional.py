@@ -22,7 +22,9 @@ import numpy as np
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.decoding import LabelDecoder, SignalDecoder
+from spikeloom.evaluation.decoding import judge
+from spikeloom.evaluation.label_decoding import LabelDecoder
+from spikeloom.evaluation.linear_decoding import LaggedRidge
 from spikeloom.models import load_model
 from spikeloom.workflow import held_out, sample_like
 from timing import over_seeds, table
@@ -53,13 +55,13 @@ def judged(run: Path, guidances: list[float], repeats: int, seed: int) -> dict[s
     model, data = load_model(run), load_source(run)
     test = held_out(data)
     decoders = {
-        v.name: (SignalDecoder if v.aligned else LabelDecoder).fit(data.split("train"), v.name)
+        v.name: (LaggedRidge() if v.aligned else LabelDecoder()).fit(data.split("train"), v.name)
         for v in model.recording.variables
     }
     asked = test.select(trials=np.tile(np.arange(test.n_trials), repeats))
 
     def decoded(spikes: SpikeData, wanted: SpikeData) -> dict[str, float]:
-        return {f"{name} decoded": decoder.score(spikes, wanted) for name, decoder in decoders.items()}
+        return {f"{name} decoded": judge(decoder, spikes, wanted).value for name, decoder in decoders.items()}
 
     result = {"real, held out (ceiling)": decoded(test, test)}
     aligned = any(v.aligned for v in model.recording.variables)

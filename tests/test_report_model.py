@@ -16,9 +16,11 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.variables import Variable
 from spikeloom.errors import DataError
 from spikeloom.evaluation.asked import answer
-from spikeloom.evaluation.decoding import LabelDecoder, SignalDecoder
+from spikeloom.evaluation.decoding import judge
 from spikeloom.evaluation.drawing import Drawing, as_poisson, poisson_nll
 from spikeloom.evaluation.estimates import Estimate
+from spikeloom.evaluation.label_decoding import LabelDecoder
+from spikeloom.evaluation.linear_decoding import LaggedRidge
 from spikeloom.heldout_likelihood import SEED, spike_drawing, spike_response, unseen_rates
 from spikeloom.models import load_model
 from spikeloom.observation.softplus import SoftplusHistory
@@ -254,8 +256,8 @@ class TestAsked:
     def test_a_signal_is_scored_as_its_decoder_scores_it(self, data):
         variable, test = Variable.of(data, "vel"), data.split("test")
         result = answer(data, test, variable)
-        decoder = SignalDecoder.fit(data.split("train"), "vel")
-        assert np.mean([e.value for e in result.ceiling]) == pytest.approx(decoder.score(test), abs=1e-4)
+        decoder = LaggedRidge().fit(data.split("train"), "vel")
+        assert np.mean([e.value for e in result.ceiling]) == pytest.approx(judge(decoder, test).value, abs=1e-4)
         assert result.generated == result.ceiling
         assert result.names == ("x", "y")
         assert result.imitates
@@ -268,8 +270,8 @@ class TestAsked:
 
     def test_a_label_is_scored_as_its_decoder_scores_it(self, data):
         result = answer(data, recording(seed=1).split("test"), Variable.of(data, "angle"))
-        decoder = LabelDecoder.fit(data.split("train"), "angle")
-        assert result.ceiling[0].value == decoder.score(data.split("test"))
+        decoder = LabelDecoder().fit(data.split("train"), "angle")
+        assert result.ceiling[0].value == judge(decoder, data.split("test")).value
         assert result.ceiling[0].value > 0.6
         assert result.control[0] < 0.4
         left, right = figures.asked_and_decoded(result, data.bin_s).axes

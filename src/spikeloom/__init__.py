@@ -8,7 +8,8 @@ The public names are imported when they are first used, so that ``import spikelo
   their configurations (``LDNSConfig`` and so on), ``load_model``, ``Engine``, ``Run``;
 * codes: ``navigate``, ``write_walk``, ``LinearMap``, ``codes_in``; labels told from spikes: ``infer_labels``;
 * spikes from rates of any model: ``fit_history``, ``HistoryConfig``, ``redrawn``;
-* evaluation: ``compare``, ``SignalDecoder``, ``LabelDecoder``, ``write_report``.
+* evaluation: ``compare``, ``write_report``; decoders ``LaggedRidge``, ``Kalman``, ``GRU``, ``LabelDecoder``; ``judge``,
+  how well they decode; ``utility``, what generated trials are worth to them.
 """
 
 from importlib import import_module
@@ -54,8 +55,12 @@ _PUBLIC = {
     "redrawn": "observation.redraw",
     "HistoryConfig": "observation.history",
     "compare": "evaluation.compare",
-    "SignalDecoder": "evaluation.decoding",
-    "LabelDecoder": "evaluation.decoding",
+    "LaggedRidge": "evaluation.linear_decoding",
+    "Kalman": "evaluation.kalman_decoding",
+    "GRU": "gru_decoding",
+    "LabelDecoder": "evaluation.label_decoding",
+    "judge": "evaluation.decoding",
+    "utility": "evaluation.utility",
     "write_report": "report.page",
     "SpikeloomError": "errors",
 }

@@ -6,10 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 
 LINE_EVERY_S = 15.0
 """Seconds between two lines where there is no terminal."""
+_UNSEEN = ContextVar("_UNSEEN", default=False)
 
 
 class Progress:
@@ -22,7 +24,7 @@ class Progress:
     """
 
     def __init__(self, name: str, total: int, visible: bool = True):
-        self.name, self.total, self.visible = name, total, visible
+        self.name, self.total, self.visible = name, total, visible and not _UNSEEN.get()
         self._note = ""
         self._bar = None
 
@@ -61,6 +63,22 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """For as long as the block lasts, work that is begun says nothing: it is a small part of some that does.
+
+    Example:
+        >>> with unseen():
+        ...     Progress("training", 10).visible
+        False
+    """
+    before = _UNSEEN.set(True)
+    try:
+        yield
+    finally:
+        _UNSEEN.reset(before)
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from sklearn.linear_model import RidgeCV
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.variables import RADIANS, Variable, label_of
 from spikeloom.errors import DataError
-from spikeloom.evaluation.decoding import STRENGTHS, LabelDecoder, SignalDecoder
 from spikeloom.evaluation.estimates import Estimate
+from spikeloom.evaluation.label_decoding import LabelDecoder
+from spikeloom.evaluation.linear_decoding import STRENGTHS, LaggedRidge
 
 MOST_CLASSES = 20
 """An angle with more different values than this is decoded as an angle, not as one of so many directions."""
@@ -124,7 +125,7 @@ def _kind(train: SpikeData, variable: Variable) -> str:
 
 def _of_signal(variable: Variable, train: SpikeData, sets: Sequence[SpikeData]) -> list[Found]:
     name = variable.name
-    decoder = SignalDecoder.fit(_not_too_many(train), name)
+    decoder = LaggedRidge(before=NEIGHBOURS // 2, after=NEIGHBOURS // 2).fit(_not_too_many(train), name)
     found = []
     for data in sets:
         decoded = [decoder.decode(data.select(trials=[trial])) for trial in range(data.n_trials)]
@@ -137,7 +138,7 @@ def _of_class(variable: Variable, train: SpikeData, sets: Sequence[SpikeData]) -
     def labelled(data: SpikeData) -> SpikeData:
         return replace(data, trials=pd.DataFrame({variable.name: list(map(label_of, data.trials[variable.name]))}))
 
-    decoder = LabelDecoder.fit(labelled(train), variable.name)
+    decoder = LabelDecoder().fit(labelled(train), variable.name)
     return [Found(list(labelled(d).trials[variable.name]), decoder.decode(d).tolist()) for d in sets]
 
 
