@@ -92,6 +92,17 @@ def test_engines_that_this_machine_lacks_are_refused(values, said):
         Engine(**values).fabric()
 
 
+def dotted(content, prefix=""):
+    """Nested values by dotted name."""
+    said = {}
+    for name, value in content.items():
+        if isinstance(value, dict):
+            said |= dotted(value, f"{prefix}{name}.")
+        else:
+            said[prefix + name] = tuple(value) if isinstance(value, list) else value
+    return said
+
+
 class TestPresets:
     @pytest.mark.parametrize("name", sorted(presets()))
     def test_a_complete_configuration_comes_back_from_its_own_yaml(self, name):
@@ -104,12 +115,7 @@ class TestPresets:
         content = read_preset(name)
         kind = model_class(content.pop("model")).Config
         config = preset_config(name)
-        said = {}
-        for part, values in content.items():
-            if isinstance(values, dict):
-                said |= {f"{part}.{key}": value for key, value in values.items()}
-            else:
-                said[part] = tuple(values) if isinstance(values, list) else values
+        said = dotted(content)
         assert flattened(config).items() >= said.items()
         assert flattened(config) == flattened(kind()) | said
         part, key = ("autoencoder", "latents") if hasattr(config, "autoencoder") else ("training", "steps")
