@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spikeloom import __version__
-from spikeloom.cli import bench, judging, navigating, recordings, sampling, training, tuning
+from spikeloom.cli import bench, decoding, judging, navigating, recordings, sampling, training, tuning
 from spikeloom.cli.messages import about_options, one_line, show_warning
 from spikeloom.cli.options import is_first_process
 from spikeloom.errors import ConfigError, SpikeloomError
@@ -45,6 +45,11 @@ VERBS = {
     ),
     "navigate": Verb("walk through the codes of a trained run", navigating.navigate_options, navigating.navigate),
     "compare": Verb("judge generated trials against a recording", judging.compare_options, judging.compare),
+    "decode": Verb(
+        "decode behaviour, and say what generated trials are worth to a decoder",
+        decoding.decode_options,
+        decoding.decode,
+    ),
     "report": Verb("judge a trained run and write a page about it", judging.report_options, judging.report),
     "bench": Verb("measure models beside each other, or time against quality", bench.bench_options, bench.bench),
 }
