@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import errno
+import io
 import itertools
 import os
 import pickle
@@ -27,7 +28,7 @@ from spikeloom.cluster import cluster
 from spikeloom.data import streaming as streaming_module
 from spikeloom.data.files import load, save
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.data.streaming import StreamedFile, streaming
+from spikeloom.data.streaming import streaming
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomWarning
 from spikeloom.models import base, load_model
 from spikeloom.models.gnocchi import GNOCCHI
@@ -233,22 +234,41 @@ def test_pieces_of_another_recording_are_refused_and_leave_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failure_on_the_way_leaves_the_older_file(conditioned, tmp_path, monkeypatch):
-    folder, _ = conditioned
-    model, path = load_model(folder), tmp_path / "a.h5"
-    path.write_bytes(b"older")
-    appended = StreamedFile.append
+class Small(io.FileIO):
+    """A disk with room for so many bytes."""
 
-    def full(self, piece):
-        if self.n_written:
+    room = 0
+
+    def write(self, content):
+        if self.tell() + len(content) > self.room:
             raise OSError(errno.ENOSPC, "No space left on device")
-        appended(self, piece)
+        return super().write(content[:1000])  # a part at a time, as a raw file may
 
-    monkeypatch.setattr(StreamedFile, "append", full)
-    with pytest.raises(DataError, match=r"a\.h5 could not be written: no space is left"):
-        sample_to_file(folder, model.plan(3 * CHUNK), path)
-    assert path.read_bytes() == b"older"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+
+@pytest.mark.parametrize("room", [50, 3000, 30000, 80000])
+def test_a_full_disk_is_told_and_leaves_the_older_file(tmp_path, monkeypatch, room):
+    rng = np.random.default_rng(0)
+    data = SpikeData(rng.poisson(3, (100, 30, 10)), 0.02, latents=rng.normal(size=(100, 30, 8)))
+    path, opened, appended = tmp_path / "a.h5", Path.open, []
+    path.write_bytes(b"older")
+    monkeypatch.setattr(Small, "room", room)
+    monkeypatch.setattr(Path, "open", lambda self, mode="r", **k: (Small if mode == "w+b" else opened)(self, mode))
+
+    def stream():
+        with streaming(path, 100) as file:
+            for start in range(0, 100, 10):
+                file.append(data.select(slice(start, start + 10)))
+                appended.append(start)
+
+    for write in (stream, lambda: save(data, path)):
+        with pytest.raises(DataError, match=r"a\.h5 could not be written: no space is left"):
+            write()
+        assert path.read_bytes() == b"older"
+        assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
+    assert len(appended) < 10  # not drawn to the end in vain
+    monkeypatch.setattr(Small, "room", 10**6)
+    stream()
+    assert_same(load(path), data)
 
 
 # -- one process ---------------------------------------------------------------------------------------------------
@@ -337,32 +357,6 @@ def _all(model, plan):
     return [model.draw(chunk) for chunk in plan.chunks()]
 
 
-def test_a_chunk_whose_worker_dies_is_drawn_again(ray, conditioned, tmp_path, monkeypatch):
-    folder, _ = conditioned
-    model = load_model(folder)
-    mark = tmp_path / "died"
-
-    def mortal(order, chunk):
-        from spikeloom.bulk import draw_chunk  # the worker's own
-
-        if not mark.exists():
-            mark.touch()
-            os._exit(1)
-        return draw_chunk(order, chunk)
-
-    plan = model.plan(3 * CHUNK, seed=1)
-    monkeypatch.setattr(bulk, "draw_chunk", mortal)
-    sample_to_file(folder, plan, tmp_path / "a.h5", Workers(2))
-    assert mark.exists()
-    assert_same(load(tmp_path / "a.h5"), dataclasses.replace(model.sample(3 * CHUNK, seed=1), rates=None))
-    monkeypatch.setattr(bulk, "TRIES", 0)
-    monkeypatch.setattr(bulk, "draw_chunk", lambda order, chunk: os._exit(1))
-    with pytest.raises(RunError, match="a chunk was lost with its worker 1 times") as caught:
-        sample_to_file(folder, plan, tmp_path / "b.h5", Workers(2))
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "b.h5").exists()
-
-
 def test_what_workers_refuse_is_one_sentence(ray, conditioned, tmp_path, monkeypatch):
     folder, data = conditioned
     other = LDNS.make(data, conditional(("angle", "drive")), seed=5)
@@ -378,6 +372,32 @@ def test_what_workers_refuse_is_one_sentence(ray, conditioned, tmp_path, monkeyp
     with pytest.raises(RunError, match=r"could not draw its trials \(ZeroDivisionError: of all things\)"):
         sample_to_file(folder, other.plan(3), tmp_path / "a.h5", Workers(2), other)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_chunk_whose_worker_dies_is_drawn_again(ray, conditioned, tmp_path, monkeypatch):
+    folder, _ = conditioned
+    model = load_model(folder)
+    mark = tmp_path / "died"
+
+    def mortal(order, chunk):
+        from spikeloom.bulk import draw_chunk  # the worker's own
+
+        if not mark.exists():
+            mark.touch()
+            os._exit(1)
+        return draw_chunk(order, chunk)
+
+    plan = model.plan(2 * CHUNK, seed=1)
+    monkeypatch.setattr(bulk, "draw_chunk", mortal)
+    sample_to_file(folder, plan, tmp_path / "a.h5", Workers(2))
+    assert mark.exists()
+    assert_same(load(tmp_path / "a.h5"), dataclasses.replace(model.sample(2 * CHUNK, seed=1), rates=None))
+    monkeypatch.setattr(bulk, "TRIES", 0)
+    monkeypatch.setattr(bulk, "draw_chunk", lambda order, chunk: os._exit(1))
+    with pytest.raises(RunError, match="a chunk was lost with its worker 1 times") as caught:
+        sample_to_file(folder, model.plan(3), tmp_path / "b.h5", Workers(2))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "b.h5").exists()
 
 
 def test_only_what_is_being_drawn_is_in_memory():

@@ -231,12 +231,69 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def write_hdf5(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays to an HDF5 file, compressed; text as UTF-8."""
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as (file, _):
         for name, values in arrays.items():
             options: dict[str, Any] = {"compression": "gzip", "shuffle": True} if values.size > 1 else {}
             if values.dtype.kind == "U":
                 values, options = values.astype(object), options | {"dtype": h5py.string_dtype()}
             file.create_dataset(name, data=values, **options)
+
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[tuple[Hdf5, Callable[[], None]]]:
+    """A new HDF5 file that is open while the block runs, and a function that raises what has failed so far.
+
+    HDF5 hides that a disk is full until it closes the file, and then takes the whole program with it; so what it writes
+    goes through an object that keeps the first error to itself until it is asked.
+
+    Raises:
+        OSError: If something could not be written.
+    """
+    with path.open("w+b", buffering=0) as raw:
+        writes = _Writes(raw)
+        try:
+            with h5py.File(writes, "w") as file:
+                yield file, writes.check
+        finally:
+            writes.check()  # what failed first, rather than what HDF5 makes of it
+
+
+class _Writes:
+    """A file as HDF5 uses it, on which writing never fails; ``check`` tells whether it should have."""
+
+    def __init__(self, raw: Any):
+        self._raw = raw
+        self._error: OSError | None = None
+        self.seek, self.tell, self.read, self.readinto, self.flush = (
+            raw.seek,
+            raw.tell,
+            raw.read,
+            raw.readinto,
+            raw.flush,
+        )
+
+    def write(self, content: Any) -> int:
+        self._attempt(lambda: self._write_all(memoryview(content).cast("B")))
+        return len(content)
+
+    def truncate(self, size: int | None = None) -> int:
+        self._attempt(lambda: self._raw.truncate(size))
+        return 0 if size is None else size
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _write_all(self, left: memoryview) -> None:
+        while left:  # a raw file may take a part at a time
+            left = left[self._raw.write(left) :]
+
+    def _attempt(self, change: Callable[[], object]) -> None:
+        if self._error is None:
+            try:
+                change()
+            except OSError as error:
+                self._error = error
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from spikeloom.data.containers import Hdf5, all_or_nothing, check_place
+from spikeloom.data.containers import Hdf5, all_or_nothing, check_place, new_hdf5
 from spikeloom.data.files import packed, plain
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
@@ -63,8 +63,8 @@ def streaming(path: str | Path, n_trials: int) -> Iterator[StreamedFile]:
         SpikeData: 4 trials x 10 bins of 20 ms x 3 neurons, 50 Hz mean rate
     """
     check_streamable(path)
-    with all_or_nothing(Path(path)) as temporary, h5py.File(temporary, "w") as file:
-        streamed = StreamedFile(file, n_trials)
+    with all_or_nothing(Path(path)) as temporary, new_hdf5(temporary) as (file, check):
+        streamed = StreamedFile(file, n_trials, check)
         yield streamed
         streamed._finish()
 
@@ -75,16 +75,17 @@ class StreamedFile:
     Args:
         file: An open HDF5 file.
         n_trials: Number of trials it will hold.
+        check: Raises what has failed in writing so far.
 
     Attributes:
         n_written: Trials appended so far.
         provenance: Of the whole recording; that of pieces is ignored.
     """
 
-    def __init__(self, file: Hdf5, n_trials: int):
+    def __init__(self, file: Hdf5, n_trials: int, check: Callable[[], None]):
         self.n_written = 0
         self.provenance: Mapping[str, Any] = {}
-        self._file, self._n_trials = file, n_trials
+        self._file, self._n_trials, self._check = file, n_trials, check
         self._about: dict[str, Any] = {}
         self._kind: Any = None
 
@@ -118,6 +119,7 @@ class StreamedFile:
         for name, values in arrays.items():
             self._dataset(name, values)[rows] = _text(values) if values.dtype.kind == "U" else values
         self.n_written = rows.stop
+        self._check()
 
     def _dataset(self, name: str, values: np.ndarray) -> Hdf5:
         """The array of that name, made for all trials when it is first written to, and able to hold the values."""
