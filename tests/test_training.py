@@ -18,9 +18,11 @@ from spikeloom.errors import ConfigError, RunError
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
 from spikeloom.models.ldns import LDNS
+from spikeloom.models.lfads import LFADS
 from spikeloom.priors.diffusion import DiffusionPrior
 from spikeloom.run import Run
 from spikeloom.training import Engine, StageConfig, averaging_decay, fit
+from spikeloom.workflow import preset_config
 from test_models import FEW, SMALL_AUTOENCODER, SMALL_LDNS, recording
 from toys import OneStage, OneStageConfig
 
@@ -139,6 +141,9 @@ class TestWhatIsKept:
         assert float(best.weights[0]) == 0
 
 
+SMALL_LFADS = {"codes": 3, "encoder_units": 6, "generator_units": 7, "factors": 4}
+
+
 class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
@@ -243,6 +248,16 @@ class TestResume:
         spent = int(run.metrics().query("stage == 'autoencoder'").step.max())
         assert spent < 40
         assert (facts["done"], facts["taken"], facts["step"]) == (["autoencoder"], spent, 40 - spent)
+
+    def test_what_follows_a_stage_is_the_same_when_it_was_done_before(self, tmp_path):
+        """What a model takes from a trained network, such as codes of all trials, is taken without dropout."""
+        data, run = recording(), Run.create(tmp_path / "run")
+        config = preset_config("lfads", {**SMALL_LFADS, "dropout": 0.5}, max_steps=3)
+        whole = LFADS.make(data, config, 1).fit(data, seed=1)
+        assert not fit(LFADS.make(data, config, 1), data, run, seed=1, until=3)
+        model = LFADS.make(data, config, 1)
+        assert fit(model, data, run, seed=1)
+        assert all(torch.equal(v, model.state_dict()[k]) for k, v in weights(whole).items())
 
     def test_a_training_without_a_run_cannot_be_stopped(self):
         with pytest.raises(ConfigError, match="stop after 3 steps, but has no run"):

@@ -215,6 +215,7 @@ def fit(
         return False
     for index, stage in enumerate(model.stages(data)):
         if stage.name in done:
+            stage.module.eval()  # as training would have left it
             continue
         progress = resumed if resumed is not None and resumed.stage == stage.name else None
         stop = None if until is None else until - taken

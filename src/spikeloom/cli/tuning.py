@@ -93,7 +93,7 @@ def _chosen(preset: str | None, space: str | None, method: str | None) -> tuple[
         found = read_space(space)
         return preset or found.preset, found
     preset = preset or "ldns"
-    return preset, space_for(read_preset(preset)["model"], method)
+    return preset, space_for(read_preset(preset)["model"], preset, method)
 
 
 def _own_config(preset: str, space: SearchSpace) -> Any:
@@ -102,5 +102,5 @@ def _own_config(preset: str, space: SearchSpace) -> Any:
     from spikeloom.tuning.prepared import chosen_space
     from spikeloom.workflow import preset_config
 
-    chosen_space(space, read_preset(preset)["model"], None)
+    chosen_space(space, read_preset(preset)["model"], preset, None)
     return preset_config(preset, dict(space.changes))

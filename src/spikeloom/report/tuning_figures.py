@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,15 @@ from matplotlib.ticker import MaxNLocator
 
 from spikeloom.report.style import FLOOR, GENERATED, MUTED, REAL, label_figure, log_axis, new_figure, styled
 
-COLUMNS = 4
-"""Panels of values in a row."""
+COLUMNS = 5
+"""Most panels of values in a row."""
 PANEL = (3.1, 2.3)
 """Inches of a panel."""
 OUTLIER = 4.0
 """A score is beyond the axis where it is further from the best than so many times the middle half is."""
 
 
+@runtime_checkable
 class Searched(Protocol):
     """A value that was searched, see ``spikeloom.tuning.space.Parameter``."""
 
@@ -103,7 +104,7 @@ def draw_random(table: pd.DataFrame, parameters: Sequence[Searched], best: int, 
 def _panels(parameters: Sequence[Searched]) -> tuple[Figure, Axes, list[Axes]]:
     """A large panel, and a small one for each value below it."""
     rows = math.ceil(len(parameters) / COLUMNS)
-    columns = min(COLUMNS, len(parameters))
+    columns = math.ceil(len(parameters) / rows)
     figure = new_figure(max(columns, 2.5) * PANEL[0], 3.2 + rows * PANEL[1])
     grid = figure.add_gridspec(1 + rows, columns, height_ratios=[3.2, *[PANEL[1]] * rows])
     small = [figure.add_subplot(grid[1 + i // columns, i % columns]) for i in range(len(parameters))]

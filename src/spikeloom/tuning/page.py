@@ -64,7 +64,8 @@ def _page(prepared: Prepared, trials: Trials, best: int) -> str:
         settings = ", ".join(SET_BY_SEARCH[1:])
         lines += [
             f"Population-based training: {search.population} members, {last} of at most {prepared.plan.generations} "
-            f"generations, {prepared.plan.end(last)} steps for each member; {EXPLOITS[str(search.exploit)]}. Seed {search.seed}.",
+            f"generations, {prepared.plan.end(last)} steps for each member; {EXPLOITS[str(search.exploit)]}. Seed "
+            f"{search.seed}.",
             "",
             f"The search itself sets {settings} of every stage: the learning rate is constant, nothing stops early, "
             "and the last weights are kept.",

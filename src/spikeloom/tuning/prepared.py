@@ -148,7 +148,7 @@ def prepare(
     reading = reading or Reading()
     model = read_preset(preset)["model"]
     kind = model_class(model)
-    space = chosen_space(space, model, search.method)
+    space = chosen_space(space, model, preset, search.method)
     search = search.resolved(space.method)
     owner = None if autoencoder is None else load_model(autoencoder)
     config = config or preset_config(preset, dict(space.changes))
@@ -182,14 +182,16 @@ def prepare(
     return prepared
 
 
-def chosen_space(space: str | Path | SearchSpace | None, model: str, method: str | None) -> SearchSpace:
-    """The search space that is asked for, or the shipped one of a kind of model.
+def chosen_space(
+    space: str | Path | SearchSpace | None, model: str, preset: str | Path, method: str | None
+) -> SearchSpace:
+    """The search space that is asked for, or the shipped one of a kind of model and its preset.
 
     Raises:
         ConfigError: If it is of another kind of model.
     """
     if space is None:
-        return space_for(model, method)
+        return space_for(model, preset, method)
     space = space if isinstance(space, SearchSpace) else read_space(space)
     if space.model != model:
         raise ConfigError(

@@ -103,9 +103,9 @@ class SearchConfig:
 class Resources:
     """What every training has for itself, and where trainings run."""
 
-    cpus: float = 1
+    cpus: float = 1.0
     """Processors of each training; as many run at once as there is room for."""
-    gpus: float = 0
+    gpus: float = 0.0
     """Graphics cards of each training; a half lets two share one. Without any, training stays on the processor."""
     address: str | None = None
     """A running Ray cluster to join, such as auto or 10.0.0.1:6379; the folder of the search, and the recording, must

@@ -201,7 +201,8 @@ def applied(config: Any, values: Mapping[str, Any], where: str = "the search spa
 def spaces() -> dict[str, Path]:
     """Shipped search spaces by name."""
     folder = resources.files("spikeloom") / "spaces"
-    return {Path(str(p)).stem: Path(str(p)) for p in sorted(folder.iterdir(), key=str) if str(p).endswith(".yaml")}
+    found = {Path(str(p)).stem: Path(str(p)) for p in folder.iterdir() if str(p).endswith(".yaml")}
+    return {name: found[name] for name in sorted(found)}
 
 
 def read_space(space: str | Path) -> SearchSpace:
@@ -223,14 +224,15 @@ def read_space(space: str | Path) -> SearchSpace:
     return space_of(path.stem, content)
 
 
-def space_for(model: str, method: str | None = None) -> SearchSpace:
-    """The first shipped search space of a kind of model (and method, if one is asked for).
+def space_for(model: str, preset: str | Path, method: str | None = None) -> SearchSpace:
+    """The first shipped search space of a kind of model; if there is one, for a method and made for a preset.
 
     Raises:
         ConfigError: If there is none.
     """
     own = [space for space in map(read_space, spaces()) if space.model == model]
     fitting = [space for space in own if method in (None, space.method)] or own
+    fitting.sort(key=lambda space: space.preset != str(preset))
     if not fitting:
         raise ConfigError(
             f"there is no shipped search space for models of kind '{model}'; write one and give it with --space (those "

@@ -105,4 +105,4 @@ def settled(best: Sequence[float], tolerance: float) -> bool:
 
 def _better(score: float, other: float) -> bool:
     """Whether a score wins against another; one that is no number loses against any that is."""
-    return math.isfinite(score) and (not math.isfinite(other) or score < other)
+    return bool(math.isfinite(score) and (not math.isfinite(other) or score < other))
