@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def fetch_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     """Options of ``fetch``."""
-    parser.add_argument("name", nargs="?", type=str, help="published recording; all there are are listed if not given")
+    parser.add_argument("name", nargs="?", type=str, help="published recording; without a name all are listed")
 
 
 def fetch(options: Namespace) -> None:

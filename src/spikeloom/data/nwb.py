@@ -129,7 +129,10 @@ def read_units(path: Path, reading: Reading) -> tuple[SpikeData, list[str]]:
     if reading.forward_s:
         n_forward = whole_bins(reading.forward_s, bin_s, "forward_s")
         provenance |= {"forward_bins": n_forward}
-        notes.append(f"the last {n_forward} bins of each trial are for forward prediction: hide them from encoders")
+        notes.append(
+            f"the last {n_forward} bins of each trial are for forward prediction: hide them from encoders "
+            f"(withheld.forward_bins {n_forward})"
+        )
     data = SpikeData(
         counts=counts,
         bin_s=bin_s,
