@@ -216,6 +216,21 @@ class TestNetwork:
         assert told["kl"] == pytest.approx(float(divergence.mean()), rel=1e-3)
         assert told["misfit"] + told["kl"] / 5 == pytest.approx(float(found), rel=1e-4)
 
+    def test_the_divergence_comes_to_its_weight_in_training_only(self):
+        data = recording()
+        network = PiVAE.make(data, labelled_by("target", ramp_steps=3)).network
+        batch = Batch.of(data, PiVAE.make(data, labelled_by("target")).recording.variables)
+        with torch.no_grad():
+            whole = network.eval().loss(batch, noise(0))
+            told = network.diagnostics(batch, noise(0))
+            network.train()
+            losses = torch.stack([network.loss(batch, noise(0)) for _ in range(5)])
+            weights = (losses - told["misfit"]) / (whole - told["misfit"])
+            torch.testing.assert_close(weights, torch.tensor([0.25, 0.5, 0.75, 1, 1]), rtol=1e-3, atol=1e-3)
+            assert network.eval().loss(batch, noise(0)) == whole
+        assert network.diagnostics(batch, noise(0))["ramp"] == 1
+        assert told["ramp"] == 0
+
     def test_posteriors_are_bounded(self):
         network = PiVAE.make(recording(), dataclasses.replace(SMALL, log_variance_limit=0.5)).network
         sharp = Normals(torch.zeros(4, 2), torch.full((4, 2), -30.0))
@@ -522,6 +537,7 @@ class TestEdges:
             ({"latents": 0}, "latents is 0, but must be at least 1"),
             ({"decoder_blocks": -1}, "decoder_blocks is -1"),
             ({"posterior_samples": -1}, "posterior_samples is -1"),
+            ({"ramp_steps": -1}, "ramp_steps is -1"),
             ({"decoder_units": 0}, "decoder_units is 0"),
             ({"log_variance_limit": 0.0}, "log_variance_limit is 0"),
             ({"observation": "gaussian"}, "observation is 'gaussian'"),
@@ -537,6 +553,7 @@ class TestEdges:
         assert config.training.steps == 500 * per_epoch
         assert config.training.warmup_steps == 25 * per_epoch
         assert config.training.batch_size == 4096 // 140
+        assert config.ramp(1) == 1
         network = PiVAE.make(
             dataclasses.replace(
                 recording(n_neurons=182),
@@ -551,7 +568,7 @@ class TestEdges:
 
 
 TRAINED = StageConfig(steps=300, batch_size=32, learning_rate=5e-3, validate_every=100, weight_decay=0.0)
-RECOVERY = {"latents": 3, "encoder_units": 20, "posterior_samples": 16, "training": TRAINED}
+RECOVERY = {"latents": 3, "ramp_steps": 100, "encoder_units": 20, "posterior_samples": 16, "training": TRAINED}
 ANGLES = np.arange(0, 360, 45)
 
 
@@ -665,7 +682,7 @@ class TestLabelInference:
                 z = prior.mean + spread * torch.randn((3000, *prior.mean.shape), generator=noise(9))
                 rates = model.network.decode(z).double()
                 poisson = torch.distributions.Poisson(rates)
-                likelihood = poisson.log_prob(torch.from_numpy(data.counts[trial, :n]).double()).sum(2).exp().mean(0)
+                likelihood = poisson.log_prob(torch.tensor(data.counts[trial, :n]).double()).sum(2).exp().mean(0)
             logs.append(float(likelihood.log().sum()))
         expected = 1 / (1 + math.exp(logs[1] - logs[0]))
         assert probabilities[0, 0] == pytest.approx(expected, abs=0.05)

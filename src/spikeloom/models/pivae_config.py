@@ -14,7 +14,7 @@ from spikeloom.training import StageConfig
 class PiVAEConfig:
     """Configuration of pi-VAE."""
 
-    latents: int = 4
+    latents: int = 8
     """Latents of a bin; fewer for a recording of fewer neurons, because the decoder loses none."""
     encoder_units: int = 60
     """Units of each of the two hidden layers of the networks that infer latents from counts."""
@@ -28,6 +28,9 @@ class PiVAEConfig:
     """Blocks of the volume-preserving flow: a permutation and two couplings each."""
     log_variance_limit: float = 5.0
     """Largest absolute log-variance of a posterior."""
+    ramp_steps: int = 500
+    """Training steps over which the divergence of posteriors from the prior comes to its weight of 1, lest latents are
+    left unused; 0 for that weight from the first."""
     posterior_samples: int = 16
     """Samples of the posterior over which inferred rates are averaged; 0 takes the rates at its mean."""
     condition_on: tuple[str, ...] = ()
@@ -51,6 +54,7 @@ class PiVAEConfig:
             ("encoder_units", 1),
             ("prior_units", 1),
             ("decoder_blocks", 0),
+            ("ramp_steps", 0),
             ("posterior_samples", 0),
         ):
             if getattr(self, name) < least:
@@ -60,3 +64,13 @@ class PiVAEConfig:
         if not self.log_variance_limit > 0:
             raise ConfigError(f"log_variance_limit is {self.log_variance_limit}, but must be positive.")
         check_observation(self)
+
+    def ramp(self, step: int) -> float:
+        """Weight of the divergence at a training step, counted from 1.
+
+        Example:
+            >>> config = PiVAEConfig(ramp_steps=3)
+            >>> [config.ramp(step) for step in (1, 2, 3, 4, 5)]
+            [0.25, 0.5, 0.75, 1.0, 1.0]
+        """
+        return min(1.0, step / (self.ramp_steps + 1))

@@ -56,12 +56,17 @@ class LabelPrior(nn.Module):
 class PiVAENetwork(nn.Module):
     """Poisson identifiable VAE (Zhou and Wei 2020).
 
+    The ramp of the loss goes by a counter among the buffers, so that a resumed training goes on at the weight it would
+    have had.
+
     Args:
         mean_counts: Mean count per bin of each neuron, with which rates start.
         config: The model's configuration.
         sizes: Features of the label variables.
         table: Whether the only one of them is a label, one of several.
     """
+
+    steps: Tensor
 
     def __init__(self, mean_counts: Float[Tensor, "neuron"], config: PiVAEConfig, sizes: ConditionSizes, table: bool):
         super().__init__()
@@ -76,6 +81,7 @@ class PiVAENetwork(nn.Module):
         self.decoder = FlowDecoder(self.latents, neurons, config.decoder_blocks, hidden)
         self.decoder.offset.data.copy_(mean_counts.clamp(min=1e-4).expm1().log())  # the inverse of softplus
         self.observation = Poisson()
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     # -- the parts -----------------------------------------------------------------------------------------------
 
@@ -107,15 +113,22 @@ class PiVAENetwork(nn.Module):
     # -- training ------------------------------------------------------------------------------------------------
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
-        """Negative evidence lower bound of a bin over the number of neurons, mean over bins."""
+        """Negative evidence lower bound of a bin over the number of neurons, mean over bins.
+
+        In training the weight of the divergence rises by the ramp; in evaluation it is 1.
+        """
         with torch.autocast(batch.lengths.device.type, enabled=False):
             misfit, divergence = self._terms(batch, generator)
-            return misfit + divergence
+            if not self.training:
+                return misfit + divergence
+            self.steps += 1
+            return misfit + self.config.ramp(int(self.steps)) * divergence
 
     def diagnostics(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
-        """Misfit of a value, and divergence of the posterior from the prior in nats a bin."""
+        """Misfit of a value, divergence of the posterior from the prior in nats a bin, and its weight in training."""
         misfit, divergence = (term.detach() for term in self._terms(batch, generator))
-        return {"misfit": float(misfit), "kl": float(divergence) * len(self.decoder.offset)}
+        ramp = self.config.ramp(int(self.steps))
+        return {"misfit": float(misfit), "kl": float(divergence) * len(self.decoder.offset), "ramp": ramp}
 
     def _terms(self, batch: Batch, generator: torch.Generator) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Misfit with one sample of the posterior, and divergence, both of a value (a neuron in a bin)."""
