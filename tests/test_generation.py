@@ -418,6 +418,10 @@ class TestRecordings:
             "seeds": 1,
             "device": "cpu",
         }
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Bench, "control", lambda *a: pytest.fail("cut before anything was measured"))
+            with pytest.raises(pytest.fail.Exception):
+                measure(tmp_path / "out", source, **told)
         result = measure(tmp_path / "out", source, **told)
         assert result.setting["samples"] == 17
         assert Run(tmp_path / "out" / "runs" / "lfads-0").read_json("data.json")["source"].endswith("recording.npz")

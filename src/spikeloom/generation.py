@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -114,6 +114,7 @@ def measure(
     if left:
         result = replace(result, commands=(*result.commands, benchmarking.command(device)))
         out.mkdir(parents=True, exist_ok=True)
+        Run(out).write_json(f"{NAME}.json", result.to_dict())  # first, so that a folder that was cut is known again
         if data is not whole and not (out / RECORDING).is_file():
             save(data, out / RECORDING)
         told = (source, reading) if data is whole else (str(out / RECORDING), Reading())
@@ -319,18 +320,18 @@ class Bench:
                 self.source,
                 self.reading,
                 engine,
-                next(self._autoencoders(training, seed), None),
+                self._autoencoder(training, seed),
             )
             self._trained = ((training, seed), made)
         return self._trained[1]
 
-    def _autoencoders(self, training: str, seed: int) -> Iterator[Path]:
+    def _autoencoder(self, training: str, seed: int) -> Path | None:
         """A finished run whose autoencoder is the one that would be trained."""
         other = TRAININGS[training].autoencoder
-        if other is not None and same_autoencoder(self.configs[training], self.configs[other]):
-            folder = self._folder(other, seed)
-            if Run(folder).finished:
-                yield folder
+        if other is None or not same_autoencoder(self.configs[training], self.configs[other]):
+            return None
+        folder = self._folder(other, seed)
+        return folder if Run(folder).finished else None
 
     def _folder(self, training: str, seed: int) -> Path:
         return self.out / benchmarking.RUNS / f"{training}-{seed}"
