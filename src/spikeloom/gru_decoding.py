@@ -174,4 +174,4 @@ class GRUDecoding:
 
 def _batches(data: SpikeData) -> Iterator[SpikeData]:
     for first in range(0, data.n_trials, BATCH):
-        yield data.select(trials=slice(first, first + BATCH))
+        yield data if data.n_trials <= BATCH else data.select(trials=slice(first, first + BATCH))

@@ -77,15 +77,10 @@ class LaggedRidge:
     def sums(self, data: SpikeData, target: str) -> Sums:
         """Products of features with each other and with the signal, over the bins in which it is known."""
         known = known_bins(data, target)
-        kept = np.flatnonzero(known.any(1))
-        if not len(kept):
+        if not known.any():
             raise DataError(f"the signal '{target}' is not known in any bin of the trials; choose other trials.")
-        found = None
-        for rows in _few(kept, data.n_bins * data.n_neurons):
-            part = self._sums(data.select(trials=rows), target, known[rows])
-            found = part if found is None else found + part
-        assert found is not None
-        return found
+        parts = [self._sums(part, target, known[rows]) for rows, part in _few(data)]
+        return sum(parts[1:], parts[0])
 
     def _sums(self, data: SpikeData, target: str, known: np.ndarray) -> Sums:
         seen, lengths = _padded(self.inputs.of(data), self.before, self.after), data.lengths
@@ -146,8 +141,7 @@ class LinearDecoding:
         before, after = self.settings.before, self.settings.after
         weights = self.weights.reshape(before + after + 1, data.n_neurons, -1)
         decoded = []
-        for rows in _few(np.arange(data.n_trials), data.n_bins * data.n_neurons):
-            part = data.select(trials=rows)
+        for _, part in _few(data):
             seen = _padded(self.settings.inputs.of(part), before, after)
             values = sum(seen[:, lag : lag + data.n_bins] @ weight for lag, weight in enumerate(weights))
             decoded.append((values + self.intercept)[part.valid])
@@ -200,11 +194,12 @@ def _features(seen: np.ndarray, trial: np.ndarray, time: np.ndarray, lags: int) 
     return np.concatenate([seen[trial, time + lag] for lag in range(lags)], axis=1)
 
 
-def _few(trials: Int[np.ndarray, "trial"], size: int) -> Iterator[Int[np.ndarray, "part"]]:
-    """Some trials at a time."""
-    step = max(1, MOST_NUMBERS // size)
-    for first in range(0, len(trials), step):
-        yield trials[first : first + step]
+def _few(data: SpikeData) -> Iterator[tuple[slice, SpikeData]]:
+    """Some trials at a time, and which they are."""
+    step = max(1, MOST_NUMBERS // (data.n_bins * data.n_neurons))
+    for first in range(0, data.n_trials, step):
+        rows = slice(first, first + step)
+        yield rows, data if step >= data.n_trials else data.select(trials=rows)
 
 
 def _r2(decoding: LinearDecoding, sums: Sums) -> float:

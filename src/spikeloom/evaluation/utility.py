@@ -26,7 +26,6 @@ from spikeloom.evaluation.decoding import (
     Judged,
     Sums,
     judge,
-    labels_of,
     signal_of,
     tuned,
 )
@@ -362,10 +361,11 @@ def _plain(data: SpikeData, target: str, whose: str = "real") -> SpikeData:
     Raises:
         DataError: If they have no such target.
     """
-    try:
-        signal_of(data, target) if target in data.signals or target not in data.trials else labels_of(data, target)
-    except DataError as error:
-        raise DataError(f"in the {whose} trials {error}") from None
+    if target not in data.signals and target not in data.trials:
+        signals, known = (", ".join(map(str, names)) or "none" for names in (data.signals, data.trials))
+        raise DataError(
+            f"the {whose} trials have no '{target}' to decode (signals: {signals}; columns: {known}); name what is there."
+        )
     columns = [c for c in (SOURCE_TRIAL, target) if c in data.trials]
     signals = {target: data.signals[target]} if target in data.signals else {}
     return replace(data, signals=signals, trials=data.trials[columns], rates=None, latents=None, splits={})

@@ -62,7 +62,7 @@ def draw_utility(utility: Utility) -> Figure:
 
 
 def _draw(axes: Axes, decoder: DecoderUtility, points: list[Point], along: str) -> None:
-    places = sorted({getattr(p, along) for p in points})
+    places = sorted({float(getattr(p, along)) for p in points})
     axes.axhline(0, color=MUTED, linewidth=0.9, zorder=0)
     axes.set_xscale("log")
     low, high = places[0] / 1.25, places[-1] * 1.25
