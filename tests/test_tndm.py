@@ -433,6 +433,12 @@ class TestModel:
         np.testing.assert_allclose(made.signals["hand_vel"].values, model.decode(data), rtol=1e-4, atol=1e-4)
         np.testing.assert_array_equal(codes_in(made), codes)
 
+    @pytest.mark.filterwarnings("error")
+    def test_many_codes_are_columns(self):
+        data = recording()
+        model = TNDM.make(data, dataclasses.replace(SMALL, codes=64)).fit(data)
+        assert codes_in(model.sample(2)).shape == (2, 128)
+
     def test_behaviour_is_in_the_units_of_the_signal(self):
         data = recording()
         model = TNDM.make(data, SMALL).fit(data)
@@ -484,7 +490,7 @@ class TestModel:
         model = TNDM.make(data, dataclasses.replace(SMALL, prior_variance=0.25)).fit(data)
         codes = codes_in(model.sample(400, length=2, codes_from="prior"))
         assert codes.std() == pytest.approx(1, abs=0.05)
-        initial = model.network.prior.initial(torch.from_numpy(codes))
+        initial = model.network.prior.initial(torch.tensor(codes))
         assert initial.std().item() == pytest.approx(0.5, abs=0.03)
         assert list(model.network.prior.parameters()) == []
         with pytest.raises(ConfigError, match="kind 'tndm' has no option 'steps' in sampling"):

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from spikeloom.data.spikedata import SpikeData
@@ -28,7 +29,9 @@ def with_codes(data: SpikeData, codes: Float[np.ndarray, "trial code"]) -> Spike
     if len(codes) != data.n_trials:
         raise DataError(f"there are {len(codes)} codes for {data.n_trials} trials; pass one for each.")
     rest = data.trials.drop(columns=[c for c in data.trials if _COLUMN.fullmatch(str(c))])
-    return replace(data, trials=rest.assign(**{f"code_{i}": codes[:, i] for i in range(codes.shape[1])}))
+    # Columns that are added one by one leave a table in pieces, of which pandas warns when they are many.
+    columns = pd.DataFrame(codes, rest.index, [f"code_{i}" for i in range(codes.shape[1])], copy=True)
+    return replace(data, trials=pd.concat([rest, columns], axis=1))
 
 
 def codes_in(data: SpikeData) -> Float[np.ndarray, "trial code"]:
