@@ -153,6 +153,24 @@ def _generation(options: Namespace) -> Path:
     return options.out / f"{NAME}.md"
 
 
+# -- inference -------------------------------------------------------------------------------------------------------
+
+
+def _inference_options(parser: ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", type=Path, help="trained run folders of one recording")
+    _out_option(parser)
+    parser.add_argument("--velocity", type=str, help="signal that is read from rates")
+    parser.add_argument("--over", type=str, help="trial column over which averages are taken")
+    parser.add_argument("--psth_sd_s", type=float, default=0.07, help="s.d. of the kernel of averages in seconds")
+
+
+def _inference(options: Namespace) -> Path:
+    from spikeloom.inference_scores import NAME, measure
+
+    measure(options.runs, options.out, options.velocity, options.over, options.psth_sd_s)
+    return options.out / f"{NAME}.md"
+
+
 def _out_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for JSON, tables and figures; the same command continues it"
@@ -183,5 +201,10 @@ BENCHMARKS = {
         "how real the trials are that every system draws, trained from scratch on one recording, beside cheap controls",
         _generation_options,
         _generation,
+    ),
+    "inference": Benchmark(
+        "how well rates inferred by trained runs explain neurons and bins that were withheld, velocity and averages",
+        _inference_options,
+        _inference,
     ),
 }
