@@ -360,6 +360,7 @@ def test_least_squares_are_those_of_the_pairs_of_bins(tuned_neurons):
     np.testing.assert_allclose(
         fitted.transition_noise, np.cov((now - before @ fitted.transition.T).T, bias=True), atol=1e-3
     )
+    np.testing.assert_allclose(fitted.prior, np.cov(states.T, bias=True), atol=1e-9)
     np.testing.assert_allclose(fitted.observation, np.linalg.lstsq(states, y, rcond=None)[0].T, atol=1e-8)
     left = y - states @ fitted.observation.T
     np.testing.assert_allclose(fitted.observation_noise, left.T @ left / len(left), atol=1e-9)

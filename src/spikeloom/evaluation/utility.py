@@ -364,7 +364,7 @@ def _plain(data: SpikeData, target: str, whose: str = "real") -> SpikeData:
     if target not in data.signals and target not in data.trials:
         signals, known = (", ".join(map(str, names)) or "none" for names in (data.signals, data.trials))
         raise DataError(
-            f"the {whose} trials have no '{target}' to decode (signals: {signals}; columns: {known}); name what is there."
+            f"the {whose} trials have no '{target}' to decode (signals: {signals}; columns: {known}); name one."
         )
     columns = [c for c in (SOURCE_TRIAL, target) if c in data.trials]
     signals = {target: data.signals[target]} if target in data.signals else {}
