@@ -356,10 +356,13 @@ def times(value: float, floor: float) -> str:
     """A value as a multiple of the floor.
 
     Example:
-        >>> times(0.3, 0.1), times(float("inf"), 0.1), times(0.3, 0.0)
-        ('(×3)', '', '')
+        >>> times(0.33, 0.1), times(123.4, 0.5), times(float("inf"), 0.1), times(0.3, 0.0)
+        ('(×3.3)', '(×247)', '', '')
     """
-    return f"(×{value / floor:.2g})" if np.isfinite(value) and floor > 0 else ""
+    if not np.isfinite(value) or floor <= 0:
+        return ""
+    ratio = value / floor
+    return f"(×{ratio:.0f})" if ratio >= 10 else f"(×{ratio:.2g})"
 
 
 def _printed(name: str, key: str) -> str:
