@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import pickle
+import signal
 import sys
 import time
 from pathlib import Path
@@ -269,6 +270,36 @@ def test_a_full_disk_is_told_and_leaves_the_older_file(tmp_path, monkeypatch, ro
     monkeypatch.setattr(Small, "room", 10**6)
     stream()
     assert_same(load(path), data)
+
+
+class Interrupted(io.FileIO):
+    """A file on which Ctrl-C is pressed while HDF5 is at work."""
+
+    pressed = False
+
+    def write(self, content):
+        if not self.pressed:
+            type(self).pressed = True
+            signal.raise_signal(signal.SIGINT)
+        return super().write(content)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_interruption_waits_until_hdf5_is_done(tmp_path, monkeypatch, streamed):
+    data = SpikeData(np.ones((4, 30, 10), int), 0.02)
+    opened, before = Path.open, signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Interrupted, "pressed", False)
+    monkeypatch.setattr(Path, "open", lambda self, mode="r", **k: (Interrupted if "+" in mode else opened)(self, mode))
+
+    def stream():
+        with streaming(tmp_path / "a.h5", 4) as file:
+            file.append(data)
+
+    with pytest.raises(KeyboardInterrupt):
+        stream() if streamed else save(data, tmp_path / "a.h5")
+    assert Interrupted.pressed
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 # -- one process ---------------------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,7 +233,7 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def write_hdf5(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays to an HDF5 file, compressed; text as UTF-8."""
-    with new_hdf5(path) as (file, _):
+    with new_hdf5(path) as writing, writing() as file:
         for name, values in arrays.items():
             options: dict[str, Any] = {"compression": "gzip", "shuffle": True} if values.size > 1 else {}
             if values.dtype.kind == "U":
@@ -239,23 +241,56 @@ def write_hdf5(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             file.create_dataset(name, data=values, **options)
 
 
-@contextmanager
-def new_hdf5(path: Path) -> Iterator[tuple[Hdf5, Callable[[], None]]]:
-    """A new HDF5 file that is open while the block runs, and a function that raises what has failed so far.
+Writing = Callable[[], AbstractContextManager[Hdf5]]
+"""Gives a new HDF5 file for a block that writes to it, and raises an OSError behind it where that has failed."""
 
-    HDF5 hides that a disk is full until it closes the file, and then takes the whole program with it; so what it writes
-    goes through an object that keeps the first error to itself until it is asked.
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[Writing]:
+    """A new HDF5 file, open while the block runs; all that touches it is done in blocks of what this gives.
+
+    HDF5 hides that a disk is full until it closes the file, and then takes the whole program with it. So what it writes
+    goes through an object that keeps the first error to itself, until HDF5 is not at work.
 
     Raises:
         OSError: If something could not be written.
     """
     with path.open("w+b", buffering=0) as raw:
         writes = _Writes(raw)
+        with uninterrupted():
+            file = h5py.File(writes, "w")
+
+        @contextmanager
+        def writing() -> Iterator[Hdf5]:
+            with uninterrupted():
+                yield file
+            writes.check()
+
         try:
-            with h5py.File(writes, "w") as file:
-                yield file, writes.check
+            yield writing
         finally:
+            with uninterrupted():
+                file.close()
             writes.check()  # what failed first, rather than what HDF5 makes of it
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C and requests to end wait until the block ends, because HDF5 does not survive them."""
+    known = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    mine = {number: handler for number, handler in known.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread():  # nothing is ever raised in the others
+        mine = {}
+    came: list[int] = []
+    for number in mine:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in mine.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 class _Writes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from spikeloom.data.containers import Hdf5, all_or_nothing, check_place, new_hdf5
+from spikeloom.data.containers import Hdf5, Writing, all_or_nothing, check_place, new_hdf5
 from spikeloom.data.files import packed, plain
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
@@ -63,8 +63,8 @@ def streaming(path: str | Path, n_trials: int) -> Iterator[StreamedFile]:
         SpikeData: 4 trials x 10 bins of 20 ms x 3 neurons, 50 Hz mean rate
     """
     check_streamable(path)
-    with all_or_nothing(Path(path)) as temporary, new_hdf5(temporary) as (file, check):
-        streamed = StreamedFile(file, n_trials, check)
+    with all_or_nothing(Path(path)) as temporary, new_hdf5(temporary) as writing:
+        streamed = StreamedFile(writing, n_trials)
         yield streamed
         streamed._finish()
 
@@ -73,19 +73,18 @@ class StreamedFile:
     """An open file of ``streaming``.
 
     Args:
-        file: An open HDF5 file.
+        writing: A new HDF5 file.
         n_trials: Number of trials it will hold.
-        check: Raises what has failed in writing so far.
 
     Attributes:
         n_written: Trials appended so far.
         provenance: Of the whole recording; that of pieces is ignored.
     """
 
-    def __init__(self, file: Hdf5, n_trials: int, check: Callable[[], None]):
+    def __init__(self, writing: Writing, n_trials: int):
         self.n_written = 0
         self.provenance: Mapping[str, Any] = {}
-        self._file, self._n_trials, self._check = file, n_trials, check
+        self._writing, self._n_trials = writing, n_trials
         self._about: dict[str, Any] = {}
         self._kind: Any = None
 
@@ -103,62 +102,60 @@ class StreamedFile:
         rows = slice(self.n_written, self.n_written + piece.n_trials)
         rest = {name: arrays.pop(name) for name in list(arrays) if not name.startswith(PER_TRIAL)}
         kind = (_without_missing(about), list(arrays), {name: values.tobytes() for name, values in rest.items()})
-        if self._kind is None and not piece.splits:
-            self._kind, self._about = kind, about
-            for name, values in rest.items():
-                self._file[name] = _text(values) if values.dtype.kind == "U" else values
-        elif self._kind == kind:
-            for kept, new in zip(self._about["trials"], about["trials"]):
-                kept.get("missing", []).extend(rows.start + i for i in new.get("missing", []))
-        if self._kind != kind or rows.stop > self._n_trials:
+        if piece.splits or self._kind not in (None, kind) or rows.stop > self._n_trials:
             raise DataError(
                 f"trials {rows.start} to {rows.stop - 1} do not fit behind the others of a file for {self._n_trials}: "
                 "signals, columns and neurons must be the same in all pieces, without splits; append pieces of one "
                 "recording."
             )
-        for name, values in arrays.items():
-            self._dataset(name, values)[rows] = _text(values) if values.dtype.kind == "U" else values
+        with self._writing() as file:
+            if self._kind is None:
+                self._kind, self._about = kind, about
+                for name, values in rest.items():
+                    file[name] = _storable(values)
+            else:
+                for kept, new in zip(self._about["trials"], about["trials"]):
+                    kept.get("missing", []).extend(rows.start + i for i in new.get("missing", []))
+            for name, values in arrays.items():
+                self._room(file, name, values)[rows] = _storable(values)
         self.n_written = rows.stop
-        self._check()
 
-    def _dataset(self, name: str, values: np.ndarray) -> Hdf5:
+    def _room(self, file: Hdf5, name: str, values: np.ndarray) -> Hdf5:
         """The array of that name, made for all trials when it is first written to, and able to hold the values."""
-        if name not in self._file:
-            return self._create(name, h5py.string_dtype() if values.dtype.kind == "U" else values.dtype, values)
-        there = self._file[name]
+        if name not in file:
+            return self._create(file, name, _storable(values).dtype, values)
+        there = file[name]
         if there.shape[1:] != values.shape[1:]:
             raise DataError(f"'{name}' has {there.shape[1:]} values a trial, but {values.shape[1:]} were appended.")
-        if h5py.check_string_dtype(there.dtype) is not None:
-            return there
-        wider = np.promote_types(there.dtype, values.dtype)
+        wider = there.dtype if values.dtype.kind == "U" else np.promote_types(there.dtype, values.dtype)
         if wider == there.dtype:
             return there
         # A larger count than any before: the smallest type that holds all counts is known when all are drawn.
-        self._file.move(name, name + "~")
-        made = self._create(name, wider, values)
+        file.move(name, name + "~")
+        made = self._create(file, name, wider, values)
         for start in range(0, self.n_written, CHUNK_TRIALS):
             rows = slice(start, min(start + CHUNK_TRIALS, self.n_written))
             made[rows] = there[rows]
-        del self._file[name + "~"]  # its place is used again by the trials that follow
+        del file[name + "~"]  # its place is used again by the trials that follow
         return made
 
-    def _create(self, name: str, dtype: np.dtype, values: np.ndarray) -> Hdf5:
-        shape = (self._n_trials, *values.shape[1:])
-        of_trial = int(np.prod(values.shape[1:], dtype=np.int64)) * np.dtype(dtype).itemsize
-        rows = COLUMN_TRIALS
-        while rows > 1 and (rows * of_trial > CHUNK_BYTES or (values.ndim > 1 and rows > CHUNK_TRIALS)):
+    def _create(self, file: Hdf5, name: str, dtype: np.dtype, values: np.ndarray) -> Hdf5:
+        of_trial = dtype.itemsize * int(np.prod(values.shape[1:]))
+        rows = COLUMN_TRIALS if values.ndim == 1 else CHUNK_TRIALS
+        while rows > 1 and rows * of_trial > CHUNK_BYTES:
             rows //= 2
-        chunks = (min(rows, self._n_trials), *values.shape[1:])
-        return self._file.create_dataset(name, shape, dtype, chunks=chunks, compression="gzip", shuffle=True)
+        shape, chunks = ((n, *values.shape[1:]) for n in (self._n_trials, min(rows, self._n_trials)))
+        return file.create_dataset(name, shape, dtype, chunks=chunks, compression="gzip", shuffle=True)
 
     def _finish(self) -> None:
         if self.n_written != self._n_trials:
             raise DataError(f"a file for {self._n_trials} trials was given {self.n_written}; append them all.")
-        self._file["about"] = json.dumps({**self._about, "provenance": dict(self.provenance)}, default=plain)
+        with self._writing() as file:
+            file["about"] = json.dumps({**self._about, "provenance": dict(self.provenance)}, default=plain)
 
 
-def _text(values: np.ndarray) -> np.ndarray:
-    return values.astype(h5py.string_dtype())
+def _storable(values: np.ndarray) -> np.ndarray:
+    return values.astype(h5py.string_dtype()) if values.dtype.kind == "U" else values
 
 
 def _without_missing(about: Mapping[str, Any]) -> dict[str, Any]:
