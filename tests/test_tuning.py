@@ -19,7 +19,7 @@ from spikeloom.tuning.plan import Plan, StagePlan, planned, refuse_set_keys, ris
 from spikeloom.tuning.population import Member, Population, next_generation
 from spikeloom.tuning.score import kept_score, score_after, smoothed
 from spikeloom.tuning.settings import Resources, SearchConfig
-from spikeloom.tuning.space import Parameter, applied, read_space, space_for, space_of, spaces
+from spikeloom.tuning.space import Parameter, applied, read_space, space_for, space_of, spaces, with_values
 from spikeloom.tuning.tournament import TOURNAMENTS, binary, pairs, settled, truncation
 from spikeloom.tuning.trials import Row, Trials
 from spikeloom.workflow import preset_config
@@ -46,6 +46,7 @@ class TestSpaces:
             assert parameter.whole == (type(parameter.ends[0]) is int and not parameter.choices)
         values = drawn(fitted.parameters, generator(), lambda v: bool(applied(config, v)), space.method == "pbt")
         made = flattened(applied(config, values))
+        assert made == flattened(with_values(config, values))
         assert {key: made[key] for key in space.keys} == values
         if space.method == "pbt":
             refuse_set_keys(space.keys, config)

@@ -25,7 +25,7 @@ from spikeloom.tuning.member import seed_of, write_config
 from spikeloom.tuning.plan import SET_BY_SEARCH, Plan, planned, refuse_set_keys
 from spikeloom.tuning.score import VALIDATION_LOSS
 from spikeloom.tuning.settings import Resources, SearchConfig
-from spikeloom.tuning.space import SearchSpace, applied, read_space, space_for
+from spikeloom.tuning.space import SearchSpace, read_space, space_for, with_values
 from spikeloom.workflow import data_record, first_files, preset_config, sharing, taken_over
 
 FILE = "search.yaml"
@@ -69,7 +69,7 @@ class Prepared:
 
     def config_with(self, values: Mapping[str, Any]) -> Any:
         """The configuration with values that are searched."""
-        return applied(self.config, values)
+        return with_values(self.config, values)
 
     def accepts(self, values: Mapping[str, Any]) -> bool:
         """Whether the configuration accepts values together."""
@@ -248,7 +248,7 @@ def refuse_shapes(space: SearchSpace, model: GenerativeModel) -> None:
     config = model.config
     own = shapes(config)
     for parameter in space.parameters:
-        if any(shapes(applied(config, {parameter.key: end})) != own for end in parameter.ends):
+        if any(shapes(with_values(config, {parameter.key: end})) != own for end in parameter.ends):
             raise ConfigError(
                 f"'{parameter.key}' changes the shapes of weights ({parameter.words}), so members of a population "
                 "could not take them over from each other; leave it out of the space, or ask for random search."

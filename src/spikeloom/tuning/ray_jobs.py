@@ -98,6 +98,10 @@ class RayJobs:
             def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
                 note(trial.config["job"]["member"], trial.last_result, "")
 
+            def __reduce__(self) -> tuple[type, tuple]:
+                # Ray Tune keeps a copy for a search of its own to be restored, which is never done.
+                return (dict, ())
+
         shutil.rmtree(self.store, ignore_errors=True)
         try:
             tuner = tune.Tuner(

@@ -195,6 +195,25 @@ def applied(config: Any, values: Mapping[str, Any], where: str = "the search spa
     return from_mapping(type(config), merged(_listed(asdict(config)), nested(values)), where)
 
 
+def with_values(config: Any, values: Mapping[str, Any]) -> Any:
+    """The same, of values whose types are known to be right.
+
+    Raises:
+        ConfigError: If the configuration does not accept them.
+
+    Example:
+        >>> from spikeloom.models.lfads_config import LFADSConfig
+        >>> with_values(LFADSConfig(), {"codes": 5, "l2.generator": 0.5}).l2.generator
+        0.5
+    """
+    return _replaced(config, nested(values))
+
+
+def _replaced(config: Any, changes: Mapping[str, Any]) -> Any:
+    old = {name: getattr(config, name) for name in changes}
+    return replace(config, **{k: _replaced(old[k], v) if is_dataclass(old[k]) else v for k, v in changes.items()})
+
+
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
