@@ -24,7 +24,7 @@ from timing import machine, over_seeds, table
 
 # The prior of LDNS takes no part in inference.
 LDNS = {"prior_training": {"steps": 1}}
-LFADS = {"observation": "poisson", "training": {"steps": 2500, "learning_rate": 4e-3}}
+LFADS = {"observation": "poisson", "training": {"steps": 1500, "batch_size": 32, "learning_rate": 5e-3}}
 SUBJECTS = {
     "autoencoder of LDNS": ("ldns-demo", LDNS),
     "LFADS": ("lfads", LFADS),

@@ -85,6 +85,53 @@ def test_every_command_about_given_trials(folder, capsys):
         np.testing.assert_array_equal(sl.load(f"{name}.npz").counts[:, known], held_out[:, known])
 
 
+def test_every_command_about_baselines(folder, capsys):
+    (block,) = [b for b in blocks("") if "--model tndm" in b]
+    for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
+        model = words[words.index("--model") + 1] if words[1] == "fit" else ""
+        extra = ["--max_steps", "2", "--device", "cpu", *tiny_of(model)] if model else []
+        assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
+    assert "hand_vel" in sl.load("with_behaviour.npz").signals
+    np.testing.assert_allclose(sl.load("towards_120.npz").trials["reach_angle_deg"], 120.0)
+    assert "| lfads |" in (folder / "scores" / "inference.md").read_text()
+
+
+def test_every_command_about_searches(folder, capsys):
+    pytest.importorskip("ray")
+    (block,) = [b for b in blocks("") if "spikeloom tune" in b]
+    smaller = block.replace("-n 1000000 --workers 16", "-n 140 --workers 1").replace(
+        "--population 20", "--population 2"
+    )
+    small = ["--generations", "2", "--generation_steps", "2", "--first_generation_steps", "2"]
+    for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
+        extra = [*small, *tiny_of("lfads")] if words[1] == "tune" else []
+        assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
+    assert sl.load("many.h5").n_trials == 140
+
+
+@pytest.mark.filterwarnings("ignore::spikeloom.errors.SpikeloomWarning")
+def test_every_command_about_decoders(folder, capsys):
+    lines = [line for b in blocks("") for line in b.splitlines()]
+    (fit,) = [line for line in lines if "fit session.nwb" in line and "runs/reaching" in line]
+    assert main([*shlex.split(fit, comments=True)[1:], *FIT]) == 0, capsys.readouterr().err
+    (block,) = [b for b in blocks("") if "spikeloom decode" in b]
+    for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
+        extra = ["--decoders", "ridge", "--seeds", "2", "--fractions", "1", "--ratios", "1"]
+        assert main([*words[1:], *(extra if words[1] == "decode" else [])]) == 0, capsys.readouterr().err
+    assert (folder / "decoding.png").is_file()
+
+
+def test_every_published_recording_that_is_named_has_a_recipe():
+    from spikeloom.data.datasets import RECIPES
+
+    (table,) = re.findall(r"\| name \| what .*?\n\n", README, re.DOTALL)
+    named = []
+    for line in table.strip().splitlines()[2:]:
+        first, *others = line.split("|")[1].strip().split(", ")
+        named += [first] + [o if not o.startswith("_") else first.rsplit("_", 1)[0] + o for o in others]
+    assert sorted(named) == sorted(RECIPES)
+
+
 @pytest.mark.filterwarnings("ignore::spikeloom.errors.SpikeloomWarning")
 def test_every_command_about_codes(folder, capsys, monkeypatch):
     """The simulated recording is as it is, but small; the session has a reach every second."""
