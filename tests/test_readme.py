@@ -99,9 +99,8 @@ def test_every_command_about_baselines(folder, capsys):
 def test_every_command_about_searches(folder, capsys):
     pytest.importorskip("ray")
     (block,) = [b for b in blocks("") if "spikeloom tune" in b]
-    smaller = block.replace("-n 1000000 --workers 16", "-n 140 --workers 1").replace(
-        "--population 20", "--population 2"
-    )
+    for many, few in (("-n 1000000 --workers 16", "-n 140 --workers 1"), ("--population 20", "--population 2")):
+        block = block.replace(many, few)
     small = ["--generations", "2", "--generation_steps", "2", "--first_generation_steps", "2"]
     for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
         extra = [*small, *tiny_of("lfads")] if words[1] == "tune" else []
