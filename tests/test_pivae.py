@@ -135,6 +135,21 @@ class TestFlow:
                 assert (jacobian[jacobian.abs() > 1e-9].abs() - 1).abs().max() > 1e-3
 
     @pytest.mark.parametrize("channels", [6, 7])
+    def test_without_scales_and_shifts_channels_are_only_exchanged(self, channels):
+        """In each block by its permutation, then twice the second part for the first."""
+        torch.manual_seed(0)
+        flow = VolumePreservingFlow(channels, hidden=4, blocks=2)
+        for parameter in flow.parameters():
+            torch.nn.init.zeros_(parameter)
+        x = torch.arange(float(channels))
+        expected = x.tolist()
+        for order in flow.orders.tolist():
+            expected = [expected[i] for i in order]
+            for _ in range(2):
+                expected = expected[channels // 2 :] + expected[: channels // 2]
+        assert flow(x).tolist() == expected
+
+    @pytest.mark.parametrize("channels", [6, 7])
     def test_every_output_depends_on_every_latent(self, channels):
         torch.manual_seed(0)
         decoder = FlowDecoder(2, channels, blocks=2, hidden=16)
