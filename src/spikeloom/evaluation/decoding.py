@@ -6,7 +6,7 @@ Decoders of signals are in ``linear_decoding.py`` and ``kalman_decoding.py``, th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -220,7 +220,9 @@ def groups_of(data: SpikeData) -> Int[np.ndarray, "trial"]:
     return np.arange(data.n_trials)
 
 
-def tuned(decoder: Any, train: SpikeData, validation: SpikeData, target: str) -> Any:
+def tuned(
+    decoder: Any, train: SpikeData, validation: SpikeData, target: str, told: Callable[[], None] = lambda: None
+) -> Any:
     """The decoder with the settings that do best on validation trials; these are kept from then on.
 
     Args:
@@ -228,8 +230,13 @@ def tuned(decoder: Any, train: SpikeData, validation: SpikeData, target: str) ->
         train: Real trials to learn from.
         validation: Real trials that choose.
         target: Signal or trial column.
+        told: Called when a candidate has been tried.
     """
     candidates = list(decoder.candidates())
     if len(candidates) == 1:
         return candidates[0]
-    return max(candidates, key=lambda each: judge(each.fit(train, target), validation).value)
+    scores = []
+    for candidate in candidates:
+        scores.append(judge(candidate.fit(train, target), validation).value)
+        told()
+    return candidates[int(np.argmax(scores))]

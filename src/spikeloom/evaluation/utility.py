@@ -95,27 +95,34 @@ def utility(
     """
     _check(decoders, fractions, ratios, controls, curves, seeds)
     study = _Study.of(real, synthetic, target, controls, rates, seen)
-    chosen = [tuned(d, study.train, study.validation, target) for d in decoders]
-    curves = [d.name for d in chosen if isinstance(d, ClosedForm | LabelDecoder)] if curves is None else curves
+    curves = [d.name for d in decoders if isinstance(d, ClosedForm | LabelDecoder)] if curves is None else curves
     main = study.main_ratio
     grids = {
         d.name: (
             sorted({*fractions, 1.0} if d.name in curves else {1.0}),
             sorted({*ratios, main} if d.name in curves else {main}),
         )
-        for d in chosen
+        for d in decoders
     }
-    total = seeds * sum(len(f) * (1 + len(r) * len(study.sources)) + (synthetic is not None) for f, r in grids.values())
-    done = 0
+    arms = [len(f) * (1 + len(r) * len(study.sources)) + (synthetic is not None) for f, r in grids.values()]
+    tried = [len(d.candidates()) for d in decoders]
+    total, done = seeds * sum(arms) + sum(n for n in tried if n > 1), 0
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, max(total, done))
+
+    chosen = [tuned(d, study.train, study.validation, target, one_more) for d in decoders]
     measured = {}
     for decoder in chosen:
         found: dict[_Arm, list[Judged]] = {}
         for seed in range(seeds):
             for arm, judged in study.measure(decoder, *grids[decoder.name], seed):
                 found.setdefault(arm, []).append(judged)
-                if arm.source != TRTS and progress is not None:
-                    done += 1
-                    progress(done, max(total, done))
+                if arm.source != TRTS:
+                    one_more()
         measured[decoder.name] = {arm: Repeated.of(each) for arm, each in found.items() if len(each) == seeds}
     if progress is not None and done < total:  # shares and ratios for which there were not enough trials
         progress(total, total)
