@@ -64,7 +64,7 @@ def cluster(address: str | None = None, cpus: int | None = None) -> Iterator[Any
         how = {"address": address, **quiet}
     try:
         ray.init(**how)
-    except (RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # a plain one, where it did not start in time
         ray.shutdown()
         reason = " ".join(str(error).split())[:160].rstrip(".")
         if address is None:
