@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from spikeloom.report.style import FLOOR, GENERATED, MUTED, REAL, label_figure, log_axis, new_figure, styled
 
@@ -18,6 +18,7 @@ COLUMNS = 5
 """Most panels of values in a row."""
 PANEL = (3.1, 2.3)
 """Inches of a panel."""
+TITLE = "score of the validation trials, less is better"
 OUTLIER = 4.0
 """A score is beyond the axis where it is further from the best than so many times the middle half is."""
 
@@ -57,9 +58,8 @@ def draw_population(table: pd.DataFrame, parameters: Sequence[Searched], lineage
     best = table.loc[table.groupby("generation")["score"].idxmin().dropna()]
     large.plot(best["generation"], best["score"], "o", color=REAL, markersize=5, label="best of a generation", zorder=5)
     large.set_ylabel(score)
-    _cut(large, table["score"].to_numpy(dtype=float))
     large.legend(loc="best")
-    large.set_title("score of the validation trials, less is better")
+    large.set_title(TITLE + _cut(large, table["score"].to_numpy(dtype=float)))
     for axes, parameter in zip(panels, parameters):
         _courses(axes, _as_numbers(table, parameter), parameter.key, lineage)
         _scale(axes.yaxis, axes, parameter, table)
@@ -97,7 +97,7 @@ def draw_random(table: pd.DataFrame, parameters: Sequence[Searched], best: int, 
     large.set_xlabel("rank of the training")
     large.xaxis.set_major_locator(MaxNLocator(integer=True))
     large.legend(loc="best")
-    large.set_title("score of the validation trials, less is better")
+    large.set_title(TITLE + _cut(large, table["score"].to_numpy(dtype=float)))
     return figure
 
 
@@ -141,11 +141,11 @@ def _courses(axes: Axes, table: pd.DataFrame, column: str, lineage: Sequence[int
         axes.plot([], [], color=MUTED, linestyle=(0, (2, 1.5)), linewidth=1.2, label="took over from another member")
 
 
-def _cut(axes: Axes, scores: np.ndarray) -> None:
-    """Leave scores out of the axis that would press all others together, and say how many."""
+def _cut(axes: Axes, scores: np.ndarray) -> str:
+    """Leave scores out of the axis that would press all others together; says how many, and how many have failed."""
     finite = np.sort(scores[np.isfinite(scores)])
-    if len(finite) < 4:
-        return
+    if not len(finite):
+        return ""
     low, middle = finite[0], float(np.median(finite))
     limit = low + OUTLIER * max(middle - low, 1e-12)
     shown = finite[finite <= limit]
@@ -154,18 +154,19 @@ def _cut(axes: Axes, scores: np.ndarray) -> None:
     axes.set_ylim(low - margin, shown[-1] + margin)
     failed = len(scores) - len(finite)
     told = [*([f"{beyond} above"] if beyond else []), *([f"{failed} failed"] if failed else [])]
-    if told:
-        axes.annotate(
-            ", ".join(told), (0.02, 0.97), xycoords="axes fraction", ha="left", va="top", fontsize=8, color=MUTED
-        )
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _as_numbers(table: pd.DataFrame, parameter: Searched) -> pd.DataFrame:
     """The table with the places of choices in their list, instead of the choices."""
     if not parameter.choices:
         return table
-    names = [str(choice) for choice in parameter.choices]
-    places = [names.index(str(v)) if str(v) in names else np.nan for v in table[parameter.key]]
+    places = [
+        next(
+            (i for i, choice in enumerate(parameter.choices) if choice == v or (choice is None and pd.isna(v))), np.nan
+        )
+        for v in table[parameter.key]
+    ]
     return table.assign(**{parameter.key: places})
 
 
@@ -176,3 +177,5 @@ def _scale(axis: Any, axes: Axes, parameter: Searched, table: pd.DataFrame) -> N
         values = table[parameter.key].to_numpy(dtype=float)
         (axes.set_yscale if axis is axes.yaxis else axes.set_xscale)("log")
         log_axis(axis, float(values.min()), float(values.max()))
+        if axis is axes.xaxis and values.max() > 60 * values.min():  # numbers beside each other need room
+            axis.set_major_locator(LogLocator(numticks=5))
