@@ -49,9 +49,11 @@ def cluster(address: str | None = None, cpus: int | None = None) -> Iterator[Any
         raise ConfigError(f"this needs Ray, which is not installed; install it with `{REMEDY}`.")
     if address is not None:
         _knock(address)
-    # Read when Ray is imported: it reports nothing, and leaves the devices of tasks that ask for none as they are.
+    # Read when Ray is imported: it reports nothing, leaves the devices of tasks that ask for none as they are, and does
+    # not begin again for ever what a machine has too little memory for.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_task_oom_retries", "3")
     import ray
 
     if ray.is_initialized():
