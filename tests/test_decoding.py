@@ -366,6 +366,18 @@ def test_least_squares_are_those_of_the_pairs_of_bins(tuned_neurons):
     np.testing.assert_allclose(fitted.observation_noise, left.T @ left / len(left), atol=1e-9)
 
 
+def test_a_neuron_that_hardly_fired_is_not_believed(tuned_neurons):
+    train, test = halves(tuned_neurons)
+    silent, loud = train.counts.copy(), test.counts.copy()
+    silent[:, :, 4], loud[:, :, 4] = 0, 1
+    silent[0, 5, 4] = 1
+    fitted = Kalman().fit(dataclasses.replace(train, counts=silent), "vel")
+    others = [n for n in range(12) if n != 4]
+    without = Kalman().fit(train.select(neurons=others), "vel")
+    fair = judge(without, test.select(neurons=others)).value
+    assert judge(fitted, dataclasses.replace(test, counts=loud)).value > fair - 0.05
+
+
 def test_silent_neurons_and_impossible_settings(tuned_neurons):
     counts = tuned_neurons.counts.copy()
     counts[:, :, 4] = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -46,14 +47,14 @@ def draw_utility(utility: Utility) -> Figure:
     decoders = utility.decoders
     figure = new_figure(max(6.5, 3.6 * len(decoders) + 0.6), 6.4)
     panels = figure.subplots(2, len(decoders), squeeze=False, sharey="row")
+    added = [p for d in decoders for p in d.points if p.source != ALONE]
+    n_real, ratios = sorted({float(p.n_real) for p in added}), sorted({p.ratio for p in added})
     for column, decoder in enumerate(decoders):
         by_share, by_ratio = panels[:, column]
         alone = decoder.alone.value
         by_share.set_title(f"{decoder.name}: {utility.measure} {alone:.3f} on all real trials alone", fontsize=10)
-        shares = [p for p in decoder.points if p.source != ALONE and p.ratio == utility.ratio]
-        ratios = [p for p in decoder.points if p.source != ALONE and p.fraction == 1.0]
-        _draw(by_share, decoder, shares, "n_real")
-        _draw(by_ratio, decoder, ratios, "ratio")
+        _draw(by_share, decoder, [p for p in decoder.points if p.ratio == utility.ratio], "n_real", n_real)
+        _draw(by_ratio, decoder, [p for p in decoder.points if p.fraction == 1.0], "ratio", ratios)
         by_share.set_xlabel(f"real training trials ({utility.ratio:g} more for each)")
         by_ratio.set_xlabel(f"trials added for each of the {utility.trials['train']} real ones")
     _legend(figure, utility)
@@ -61,8 +62,7 @@ def draw_utility(utility: Utility) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, decoder: DecoderUtility, points: list[Point], along: str) -> None:
-    places = sorted({float(getattr(p, along)) for p in points})
+def _draw(axes: Axes, decoder: DecoderUtility, points: list[Point], along: str, places: Sequence[float]) -> None:
     axes.axhline(0, color=MUTED, linewidth=0.9, zorder=0)
     axes.set_xscale("log")
     low, high = places[0] / 1.25, places[-1] * 1.25
@@ -82,7 +82,7 @@ def _draw(axes: Axes, decoder: DecoderUtility, points: list[Point], along: str) 
             axes.plot(
                 at, p.gain.value, look.marker, color=look.colour, markerfacecolor=face, markersize=5, zorder=front + 1
             )
-    log_axis(axes.xaxis, places[0], places[-1])
+    log_axis(axes.xaxis, low, high)
     axes.set_xticks(places, [f"{p:g}" for p in places])
     axes.xaxis.set_minor_locator(NullLocator())
 
