@@ -65,7 +65,7 @@ def test_every_command_about_an_own_recording(folder, capsys):
 
 
 def test_every_command_about_a_behaviour(folder, capsys):
-    (block,) = [b for b in blocks("") if "--condition_on" in b]
+    (block,) = [b for b in blocks("") if "--condition_on reach_angle_deg hand_vel" in b]
     (folder / "wanted.csv").write_text("reach_angle_deg\n0\n90\n120\n")
     for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
         extra = FIT if words[1] == "fit" else []

@@ -104,8 +104,6 @@ class LatentModel(SpikingModel):
         """Refuse what any model refuses, and conditions or trials that a part of this one cannot deal with."""
         for name in ("train", "val") if self.recording.variables else ():
             self.prior.check(condition_of(data.split(name), self.recording.variables))
-        if self.autoencoder.withheld is not None:
-            self.autoencoder.withheld.check(data.lengths)
         super().check_trainable(data)
 
     def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:

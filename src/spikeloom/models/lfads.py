@@ -69,8 +69,6 @@ class LFADS(InitialConditionModel):
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse a recording without the activity that is learned."""
         super().check_trainable(data)
-        if self.network.withheld is not None:
-            self.network.withheld.check(data.lengths)
         if self.config.reads:
             self.activity.of(data)
 

@@ -10,6 +10,7 @@ from spikeloom.batch import Batch
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
+from spikeloom.models.withheld import Withheld
 from spikeloom.observation.base import HistoryModel
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.observation.poisson import Poisson, Rates
@@ -41,7 +42,10 @@ class SpikingModel(GenerativeModel):
         raise NotImplementedError  # every model with an observation defines it
 
     def check_trainable(self, data: SpikeData) -> None:
-        """Refuse what any model refuses, and trials that the observation cannot deal with."""
+        """Refuse what any model refuses, and trials that the observation, or what is withheld of them, cannot serve."""
+        for part in self.modules():
+            if isinstance(part, Withheld):
+                part.check(data.lengths)
         if isinstance(self.observation, SoftplusHistory):
             self.observation.check(int(data.split("train").lengths.max()))
         super().check_trainable(data)

@@ -97,8 +97,6 @@ class TNDM(InitialConditionModel):
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse what any model refuses, and a recording without behaviour to learn."""
         super().check_trainable(data)
-        if self.network.withheld is not None:
-            self.network.withheld.check(data.lengths)
         for name in ("train", "val"):
             self._check_readable(data.split(name).lengths, f"the split '{name}' has trials")
         # On a copy: what is learned from a recording is learned in training.
