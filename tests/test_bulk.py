@@ -284,6 +284,15 @@ class Interrupted(io.FileIO):
         return super().write(content)
 
 
+@pytest.fixture
+def heeds_interruptions():
+    """Where tests run in the background, the shell has told their process to ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_interruptions")
 @pytest.mark.parametrize("streamed", [True, False])
 def test_an_interruption_waits_until_hdf5_is_done(tmp_path, monkeypatch, streamed):
     data = SpikeData(np.ones((4, 30, 10), int), 0.02)
