@@ -41,9 +41,9 @@ from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
-from spikeloom.models.base import Recording
 from spikeloom.models.eag import EAG
 from spikeloom.models.ldns import LDNS
+from spikeloom.models.recording import Recording
 from spikeloom.priors.energy import EnergyPrior
 from spikeloom.training import Engine, Stage, fit
 from spikeloom.workflow import preset_config
