@@ -48,7 +48,8 @@ def test_jobs_that_fail_or_die_end_no_other(ray, tmp_path):
     assert outcomes[0].error is outcomes[3].error is None
     assert len(outcomes[0].warnings) == 1
     assert "its process ended" in str(outcomes[1].error)
-    assert "no power" in str(outcomes[2].error)
+    # On a busy machine Ray may tell that the process of an error is gone before it tells the error.
+    assert "no power" in str(outcomes[2].error) or "its process ended" in str(outcomes[2].error)
     assert sorted(told, key=lambda each: each[0]) == sorted(outcomes.items())
     assert not (tmp_path / "store").exists()
     jobs.close()
