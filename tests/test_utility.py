@@ -308,7 +308,7 @@ def test_one_sentence_in_either_direction():
         "worse."
     )
     as_good = said({"ridge": 0.05}, {"ridge": 0.05}, {"replay": 0.0, "jitter": 0.4, "dropout": -0.1}).verdict
-    assert as_good.endswith("over these repeated); but not beyond what replay or dropout does.")
+    assert as_good.endswith("over these repeated); ridge not beyond what replay or dropout does for it.")
     none = said({"ridge": 0.005, "kalman": 0.05}, {"ridge": 0.05, "kalman": 0.005}).verdict
     assert none == (
         "With 50 synthetic trials beside 50 real ones, synthetic trials did not help: no decoder gains beyond error "

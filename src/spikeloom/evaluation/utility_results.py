@@ -205,10 +205,14 @@ class Utility:
         return f"{signed(point.gain)} over real trials alone and {signed(point.over[DUPLICATED])} over these repeated"
 
     def _cheaper(self, helped: Sequence[str]) -> str:
-        """Controls that do as well, for some decoder that was helped."""
-        points = [self.main(d, SYNTHETIC) for d in self.decoders if d.name in helped]
-        names = [n for n in points[0].over if n != DUPLICATED and any(not self._beyond(p.over[n]) for p in points)]
-        return f"; but not beyond what {_and(names, 'or')} does" if names else ""
+        """The controls that do as well for a decoder that was helped."""
+        told = ""
+        for decoder in self.decoders:
+            over = self.main(decoder, SYNTHETIC).over
+            as_good = [name for name, gain in over.items() if not self._beyond(gain)]
+            if decoder.name in helped and as_good:
+                told += f"; {decoder.name} not beyond what {_and(as_good, 'or')} does for it"
+        return told
 
     def _hurt(self) -> str:
         losses = {d.name: self.main(d, SYNTHETIC).gain for d in self.decoders}

@@ -121,10 +121,10 @@ class RayJobs:
                 ),
             )
             for result in tuner.fit():
-                died = "" if result.error is None else f"its process ended ({_first_line(result.error)})"
+                died = "" if result.error is None else f"its process ended ({_told(result.error)})"
                 note((result.config or {})["job"]["member"], result.metrics, died)
         except tune.TuneError as error:
-            raise RunError(f"Ray Tune stopped: {_first_line(error)}.") from error
+            raise RunError(f"Ray Tune stopped: {_told(error)}.") from error
         finally:
             shutil.rmtree(self.store, ignore_errors=True)
         return {job.member: outcomes.get(job.member, Outcome("it was never started")) for job in jobs}
@@ -158,6 +158,8 @@ def _outcome(metrics: dict[str, Any]) -> dict[str, Any]:
     return {"error": metrics["error"], "warnings": tuple(metrics["warnings"])}
 
 
-def _first_line(error: BaseException) -> str:
+def _told(error: BaseException) -> str:
+    """The line that says what happened: the last of a traceback from another process, else the first."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].strip().rstrip(".:")[:200]
+    line = lines[-1] if any("Traceback" in line or "ray::" in line for line in lines[:1]) else lines[0]
+    return line.strip().rstrip(".:")[:200]
