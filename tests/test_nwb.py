@@ -307,7 +307,7 @@ def test_a_written_file_is_valid_marked_and_whole(tmp_path: Path) -> None:
         file = io.read()
         assert file.session_description.startswith("SYNTHETIC")
         assert file.trials["source_start_time"][3] == 3.0
-        assert set(file.processing["spikeloom"].data_interfaces) == {"rate_hz", "latents"}
+        assert set(file.processing["misc"].data_interfaces) == {"rate_hz", "latents"}
         assert file.processing["behavior"]["hand_vel"].unit == "cm/s"
     back = load(path)
     assert content_hash(back) == content_hash(data)

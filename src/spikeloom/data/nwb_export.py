@@ -14,8 +14,10 @@ from hdmf.backends.hdf5.h5_utils import H5DataIO
 from hdmf.common import ElementIdentifiers, VectorData, VectorIndex
 from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 from pynwb.epoch import TimeIntervals
+from pynwb.file import Subject
 from pynwb.misc import Units
 
+from spikeloom import __version__
 from spikeloom.data.sources import content_hash
 from spikeloom.data.spikedata import Signal, SpikeData
 
@@ -23,6 +25,10 @@ GAP_S = 1.0
 """Seconds between the end of a trial and the start of the next."""
 GENERATED = ("generated", "generated_by", "model", "simulated", "simulator", "synthetic")
 """A recording whose provenance has one of these keys was not recorded from an animal."""
+ORIGIN = ("generated_by", "model", "simulator", "run", "source", "seed")
+"""Keys of the provenance that are also told in words."""
+SYNTHETIC_CONSTRUCT = "http://purl.obolibrary.org/obo/NCBITaxon_32630"
+"""What the taxonomy of species, which a subject has to be named by, calls what no animal made."""
 UNIT_COLUMNS = {"spike_times", "obs_intervals", "electrodes", "electrode_group", "waveforms", "waveform_mean"}
 TRIAL_COLUMNS = {"start_time", "stop_time", "tags", "timeseries", "split"}
 
@@ -34,7 +40,10 @@ def write_nwb(data: SpikeData, path: Path) -> None:
     nothing is known of the gaps; the spikes of a bin are spread evenly in it. Trial columns of times on another clock
     (``start_time``, ``stop_time``, any number column ending in ``_time``) get the prefix ``source_``. Splits become the
     trial column ``split``. The width of a bin and the provenance are kept in the notes, where ``read_nwb`` finds
-    them. The session description of generated data begins with the word SYNTHETIC.
+    them.
+
+    Of generated data the word SYNTHETIC begins the descriptions of the session, the units, the trials and every series;
+    the keywords and the subject say it too, and columns and signals that the model was asked for are described as such.
 
     Args:
         data: The recording; generated if its provenance has one of the keys ``GENERATED``.
@@ -42,43 +51,94 @@ def write_nwb(data: SpikeData, path: Path) -> None:
     """
     duration = data.lengths * data.bin_s
     start = np.concatenate([[0.0], np.cumsum(duration + GAP_S)[:-1]])
-    about = json.dumps({"spikeloom_nwb": 1, "bin_s": data.bin_s, "provenance": dict(data.provenance)}, default=_plain)
-    generated = any(data.provenance.get(key) for key in GENERATED)
-    what = "SYNTHETIC data drawn from a model, not recorded from an animal." if generated else "Binned spike counts."
+    about = {"spikeloom_nwb": 1, "spikeloom": __version__, "bin_s": data.bin_s, "provenance": dict(data.provenance)}
+    synthetic = _is_synthetic(data)
+    what = "SYNTHETIC data drawn from a model, not recorded from an animal." if synthetic else "Binned spike counts."
+    # Who made an experiment, where, and on which animal: SpikeData does not know it of a recording, and of generated
+    # data there is nobody to name. It is left out rather than made up; programs that judge files may ask for it.
     file: Any = NWBFile(  # pynwb builds its classes at run time, out of sight of a static check
         session_description=(
             f"{what} {data.n_trials} trials laid one after another with gaps of {GAP_S:g} s; the spikes of each "
-            f"{data.bin_s:g} s bin are spread evenly in it. The session start time is arbitrary. Written by spikeloom."
+            f"{data.bin_s:g} s bin are spread evenly in it. The session start time is arbitrary. "
+            f"Written by spikeloom {__version__}."
         ),
         identifier=f"spikeloom-{content_hash(data)[:32]}",
         session_start_time=datetime(2000, 1, 1, tzinfo=UTC),
-        notes=about,
-        keywords=["spikeloom", "synthetic"] if generated else ["spikeloom"],
+        notes=json.dumps(about, default=_plain),
+        keywords=["spikeloom", "synthetic", "generated"] if synthetic else ["spikeloom"],
         trials=_trials(data, start, start + duration),
         units=_units(data, start, start + duration),
+        **(_of_synthetic(data) if synthetic else {}),
     )
-    centre = start[:, None] + (np.arange(data.n_bins) + 0.5) * data.bin_s
-    times = centre[data.valid]
     if data.signals:
-        module = file.create_processing_module("behavior", "signals at the bin centres")
+        module = file.create_processing_module("behavior", _said("signals at the bin centres", data))
         for name, signal in data.signals.items():
-            module.add(_series(_plain_name(name), signal, data.valid, times))
+            module.add(_series(_plain_name(name), signal, data, start, _told(name, data) or name))
     known = {"rate_hz": (data.rate_hz, "Hz", "expected firing rate"), "latents": (data.latents, "a.u.", "latents")}
     if any(values is not None for values, _, _ in known.values()):
-        module = file.create_processing_module("spikeloom", "what a model, or a simulation, says of every bin")
+        module = file.create_processing_module("misc", "what a model, or a simulation, says of every bin")
         for name, (values, unit, description) in known.items():
             if values is not None:
-                module.add(_series(name, Signal(values, unit), data.valid, times, description))
+                module.add(_series(name, Signal(values, unit), data, start, description))
     with NWBHDF5IO(path=str(path), mode="w") as io:
         io.write(container=file)
+
+
+# -- what generated data say of themselves -------------------------------------------------------------------------
+
+
+def _is_synthetic(data: SpikeData) -> bool:
+    return any(data.provenance.get(key) for key in GENERATED)
+
+
+def _said(description: str, data: SpikeData) -> str:
+    return f"SYNTHETIC: {description}" if _is_synthetic(data) else description
+
+
+def _of_synthetic(data: SpikeData) -> dict[str, Any]:
+    """What a file of generated data says where others name an experiment and an animal."""
+    origin = ", ".join(f"{key} {data.provenance[key]}" for key in ORIGIN if data.provenance.get(key) is not None)
+    none = "No animal is involved: the data were generated"
+    return {
+        "experiment_description": f"SYNTHETIC: no experiment took place. {none}" + (f" ({origin})." if origin else "."),
+        "was_generated_by": [["spikeloom", __version__]],
+        # A file without a subject, or with one without species, sex and age, counts as incomplete.
+        "subject": Subject(
+            subject_id="synthetic", description=f"{none}.", species=SYNTHETIC_CONSTRUCT, sex="U", age="P0D/"
+        ),
+    }
+
+
+def _told(name: str, data: SpikeData) -> str:
+    """What is to be said of a trial column or a signal of generated data, if anything."""
+    if not _is_synthetic(data):
+        return ""
+    asked, drawn = (_names(data.provenance.get(key)) for key in ("conditioned_on", "labels_drawn"))
+    same = name == "condition" and any(n in data.trials and data.trials[n].equals(data.trials[name]) for n in asked)
+    if name in asked or same:
+        return f"'{name}' as asked for: what the model was told to generate, not measured; missing where left free"
+    return f"'{name}' as drawn together with the spikes, not asked for" if name in drawn else ""
+
+
+def _names(value: Any) -> list[str]:
+    return [str(v) for v in value] if isinstance(value, list | tuple) else [] if value is None else [str(value)]
+
+
+# -- tables and series ---------------------------------------------------------------------------------------------
 
 
 def _units(data: SpikeData, start: np.ndarray, stop: np.ndarray) -> Units:
     trains = data.spike_times(start)
     observed = np.column_stack([start, stop])
-    spikes = VectorData(name="spike_times", description="seconds", data=_packed(np.concatenate(trains)))
+    spikes = VectorData(
+        name="spike_times",
+        description="seconds; the spikes of a bin are spread evenly in it",
+        data=_packed(np.concatenate(trains)),
+    )
     intervals = VectorData(
-        name="obs_intervals", description="trials", data=_packed(np.tile(observed, (data.n_neurons, 1)))
+        name="obs_intervals",
+        description="start and stop of every trial, seconds; nothing is known of the time between",
+        data=_packed(np.tile(observed, (data.n_neurons, 1))),
     )
     ends = np.cumsum([len(train) for train in trains], dtype=np.int64)
     columns = [
@@ -88,9 +148,17 @@ def _units(data: SpikeData, start: np.ndarray, stop: np.ndarray) -> Units:
         VectorIndex(
             name="obs_intervals_index", target=intervals, data=np.arange(1, data.n_neurons + 1) * data.n_trials
         ),
-        *_columns(data.neurons, UNIT_COLUMNS, "unit"),
+        *_columns(data, data.neurons, UNIT_COLUMNS, "unit"),
     ]
-    return Units(name="units", description="neurons", columns=columns, id=_ids(data.neurons))
+    imitated = "neurons named as in the recording that was imitated, with spikes that were generated"
+    return Units(
+        name="units",
+        description=_said(imitated, data) if _is_synthetic(data) else "neurons",
+        columns=columns,
+        id=_ids(data.neurons),
+        # More is not known of a spike than its bin, even where that is coarser than any amplifier.
+        resolution=data.bin_s,
+    )
 
 
 def _trials(data: SpikeData, start: np.ndarray, stop: np.ndarray) -> TimeIntervals:
@@ -103,11 +171,14 @@ def _trials(data: SpikeData, start: np.ndarray, stop: np.ndarray) -> TimeInterva
     columns = [
         VectorData(name="start_time", description="start of the first bin, seconds", data=start),
         VectorData(name="stop_time", description="end of the last bin, seconds", data=stop),
-        *_columns(table, TRIAL_COLUMNS - ({"split"} if not data.splits else set()), "trial"),
+        *_columns(data, table, TRIAL_COLUMNS - ({"split"} if not data.splits else set()), "trial"),
     ]
     if data.splits:
         columns.append(VectorData(name="split", description="group of trials; none: in no group", data=list(split)))
-    return TimeIntervals(name="trials", description="trials", columns=columns, id=_ids(table))
+    asked = _names(data.provenance.get("conditioned_on"))
+    told = f"; what the model was asked for: {', '.join(asked)}" if asked else ""
+    description = _said(f"trials that were generated{told}", data) if _is_synthetic(data) else "trials"
+    return TimeIntervals(name="trials", description=description, columns=columns, id=_ids(table))
 
 
 def _ids(table: pd.DataFrame) -> ElementIdentifiers:
@@ -115,7 +186,7 @@ def _ids(table: pd.DataFrame) -> ElementIdentifiers:
     return ElementIdentifiers(name="id", data=table["id"].to_numpy(dtype=int) if own else np.arange(len(table)))
 
 
-def _columns(table: pd.DataFrame, reserved: set[str], what: str) -> list[VectorData]:
+def _columns(data: SpikeData, table: pd.DataFrame, reserved: set[str], what: str) -> list[VectorData]:
     columns = {}
     for name in table:
         column = table[name]
@@ -134,18 +205,23 @@ def _columns(table: pd.DataFrame, reserved: set[str], what: str) -> list[VectorD
             values = column.to_numpy(dtype=float, na_value=np.nan) if column.isna().any() else column.to_numpy()
         else:
             values = ["" if pd.isna(v) else str(v) for v in column]
-        columns[new] = VectorData(name=new, description=f"{what} column '{name}'", data=values)
+        # Numbers that are 0 or 1 stay numbers: a condition is asked for by the values that the recording has.
+        description = (_told(str(name), data) if what == "trial" else "") or f"{what} column '{name}'"
+        columns[new] = VectorData(name=new, description=description, data=values)
     return list(columns.values())
 
 
-def _series(name: str, signal: Signal, valid: np.ndarray, times: np.ndarray, description: str = "") -> TimeSeries:
+def _series(name: str, signal: Signal, data: SpikeData, start: np.ndarray, description: str) -> TimeSeries:
+    centre = (np.arange(data.n_bins) + 0.5) * data.bin_s
+    # One trial has no gaps, and a series without gaps is told by its rate.
+    regular = {"starting_time": float(start[0] + centre[0]), "rate": 1 / data.bin_s}
     return TimeSeries(
         name=name,
-        description=description or f"{name}, at bin centres",
-        data=_packed(signal.values[valid]),
+        description=_said(f"{description}, at bin centres", data),
+        data=_packed(signal.values[data.valid]),
         unit=signal.unit or "unknown",
-        timestamps=_packed(times),
         comments=f"columns=[{','.join(signal.columns)}]",
+        **(regular if data.n_trials == 1 else {"timestamps": _packed((start[:, None] + centre)[data.valid])}),
     )
 
 
