@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
 POINTS = ("full", "quick")
+ASKED = ("ldns", "eag")
 MODELS = ("gnocchi", "gnocchi-no-mmd", "code-autoencoder", "code-autoencoder-no-mmd", "lfads", "pca")
 
 
@@ -171,6 +172,54 @@ def _inference(options: Namespace) -> Path:
     return options.out / f"{NAME}.md"
 
 
+# -- conditional -----------------------------------------------------------------------------------------------------
+
+
+def _conditional_options(parser: ArgumentParser) -> None:
+    from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+    _out_option(parser)
+    parser.add_argument("--data", type=str, required=True, help=f"a recording of reaches: {SOURCE}")
+    parser.add_argument(
+        "--direction", type=str, required=True, help="trial column of directions, its name ends in _deg or _rad"
+    )
+    parser.add_argument("--velocity", type=str, required=True, help="signal of two dimensions, asked for and decoded")
+    parser.add_argument("--models", nargs="+", choices=ASKED, default=list(ASKED), help="what is measured")
+    parser.add_argument("--seeds", type=PositiveInt, default=1, help="trainings of each model")
+    parser.add_argument(
+        "--unseen",
+        nargs="*",
+        type=NonNegativeInt,
+        default=list(range(8)),
+        help="octants that are held out, each in a training of its own: 0 to the right, 2 up; none if left empty",
+    )
+    parser.add_argument("--repeats", type=PositiveInt, default=5, help="samples for each held-out trial")
+    parser.add_argument("--guidance", nargs="+", type=float, default=[1.0], help="strengths at which samples are asked")
+    parser.add_argument("--max_steps", type=PositiveInt, help="upper limit of the steps of every stage of a training")
+    device_option(parser)
+    reading_options(parser)
+
+
+def _conditional(options: Namespace) -> Path:
+    from spikeloom.conditional_generation import NAME, measure
+
+    measure(
+        options.out,
+        options.data,
+        reading(options),
+        direction=options.direction,
+        velocity=options.velocity,
+        models=options.models,
+        seeds=int(options.seeds),
+        octants=[int(k) for k in options.unseen],
+        repeats=int(options.repeats),
+        guidance=options.guidance,
+        max_steps=None if options.max_steps is None else int(options.max_steps),
+        device=options.device,
+    )
+    return options.out / f"{NAME}.md"
+
+
 def _out_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for JSON, tables and figures; the same command continues it"
@@ -201,6 +250,11 @@ BENCHMARKS = {
         "how real the trials are that every system draws, trained from scratch on one recording, beside cheap controls",
         _generation_options,
         _generation,
+    ),
+    "conditional": Benchmark(
+        "whether samples that were asked for a reach, also for a direction never seen, are decoded as that reach",
+        _conditional_options,
+        _conditional,
     ),
     "inference": Benchmark(
         "how well rates inferred by trained runs explain neurons and bins that were withheld, velocity and averages",
