@@ -1,5 +1,6 @@
 """Shared fixtures; shape annotations of the package are checked while the tests run."""
 
+import importlib
 import os
 from pathlib import Path
 
@@ -11,6 +12,13 @@ from commands import FIT, counts
 
 # One thread a worker: the suite runs two workers on two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Whatever is first imported by a module under the hook is compiled anew in every process, other libraries, too.
+for _library in (
+    *("beartype", "h5py", "jinja2", "jsonargparse", "lightning_fabric", "matplotlib.figure", "pandas", "pynwb"),
+    *("rich.progress", "scipy.signal", "scipy.stats", "sklearn.ensemble", "torch"),
+):
+    importlib.import_module(_library)
 
 _hook = install_import_hook("spikeloom", "beartype.beartype")
 
