@@ -18,6 +18,9 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.variables import Variable, shown
 from spikeloom.errors import DataError
 
+DISTANCE = "condition_distance"
+"""Column of generated trials that says how far what they were asked for is from every training trial's."""
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -161,7 +164,8 @@ def from_table(
     """Conditions by name from a table, and the number of trials in it.
 
     One row is a trial; or, with a column "trial", one row is a bin of that trial, and the dimensions of a signal are
-    columns named SIGNAL_DIMENSION, for example ``hand_vel_x``.
+    columns named SIGNAL_DIMENSION, for example ``hand_vel_x``. The column "condition_distance" of generated trials is
+    not read.
 
     Args:
         table: The table.
@@ -176,7 +180,7 @@ def from_table(
         raise DataError(f"{what} has rows without a number in the column 'trial'; say which trial each bin belongs to.")
     parts = [part for _, part in table.groupby("trial")] if by_bin else []
     request: dict[str, Any] = {}
-    left = [str(name) for name in table if not (by_bin and name == "trial")]
+    left = [str(name) for name in table if name != DISTANCE and not (by_bin and name == "trial")]
     for variable in variables:
         columns = [f"{variable.name}_{c}" for c in variable.columns] if variable.aligned else [variable.name]
         found = [c for c in columns if c in left]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,11 +21,12 @@ from spikeloom.checkpoint import write_tensors
 from spikeloom.condition import Condition
 from spikeloom.config import from_mapping
 from spikeloom.data.codes import with_codes
-from spikeloom.data.conditions import Conditions, Request
+from spikeloom.data.conditions import DISTANCE, Conditions, Request
+from spikeloom.data.familiarity import Familiarity
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData, as_counts
 from spikeloom.data.variables import check_complete
-from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomError
+from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomError, SpikeloomWarning
 from spikeloom.models.given import given_lengths, seen_of
 from spikeloom.models.plan import Chunk, Part, Plan, added
 from spikeloom.models.recording import Recording
@@ -198,7 +200,10 @@ class GenerativeModel(nn.Module):
 
         Returns:
             Counts, with the rates and latents they came from, and the condition that was asked for. (Where the
-            observation has a memory, a neuron's own past has changed what its rate alone would have brought.)
+            observation has a memory, a neuron's own past has changed what its rate alone would have brought.) Of a
+            model that remembers what training trials were recorded under (LDNS, EAG), the column "condition_distance"
+            says how far that is from all of these, see ``Familiarity.distance``: at most 1 is as near as they are to
+            each other. A warning says where much is farther.
 
         Raises:
             DataError: If no trial, or a trial of no bins, is asked for; the condition is none the model knows; or what
@@ -244,7 +249,13 @@ class GenerativeModel(nn.Module):
         longest = np.zeros(asked.n_trials, dtype=np.int64)
         np.maximum.at(longest, np.arange(n) % asked.n_trials, lengths)
         Condition.of(asked, self.recording.variables, longest, int(lengths.max()))  # refuses what no chunk could have
-        return Plan(lengths, seed, SAMPLE_CHUNK, asked, asked_for, codes, seen, options)
+        distances = None
+        told = self._familiarity(asked, longest) if asked.names else None
+        if told is not None:
+            distances, unfamiliar = told.distance.astype(np.float32), told.sentence(n)
+            if unfamiliar:
+                warnings.warn(unfamiliar, SpikeloomWarning, stacklevel=3)
+        return Plan(lengths, seed, SAMPLE_CHUNK, asked, asked_for, codes, seen, options, distances=distances)
 
     @torch.no_grad()
     def draw(self, chunk: Chunk) -> Part:
@@ -272,11 +283,13 @@ class GenerativeModel(nn.Module):
     def assembled(self, plan: Plan, parts: Sequence[Part]) -> SpikeData:
         """The sample of a plan from the parts that were drawn of all its chunks, in their order."""
         sums = functools.reduce(added, (part.sums for part in parts), {})
-        return self._recording(plan.asked.repeated(plan.n), plan.lengths, plan.n_bins, parts, self.told_of(plan, sums))
+        distances = None if plan.distances is None else np.resize(plan.distances, plan.n)
+        told = self.told_of(plan, sums)
+        return self._recording(plan.asked.repeated(plan.n), distances, plan.lengths, plan.n_bins, parts, told)
 
     def piece(self, chunk: Chunk, part: Part) -> SpikeData:
         """The trials of one chunk alone, as they stand in the whole sample; without provenance."""
-        return self._recording(chunk.asked, chunk.lengths, chunk.n_bins, [part], {})
+        return self._recording(chunk.asked, chunk.distances, chunk.lengths, chunk.n_bins, [part], {})
 
     def told_of(self, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Provenance of the sample of a plan.
@@ -379,6 +392,10 @@ class GenerativeModel(nn.Module):
         if "codes" in asked_for:
             raise ConfigError(f"a model of kind '{self.name}' has no codes to draw trials for; fit gnocchi or lfads.")
 
+    def _familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> Familiarity | None:
+        """How near what is asked comes to what training trials were recorded under, of a model that remembers them."""
+        return None
+
     def _sums(self, drawn: Drawn, lengths: Int[Tensor, "trial"], n_bins: int) -> dict[str, Tensor]:
         """What ``_noted`` has to know of all trials, as sums over those of a chunk (``n_bins``: of the whole plan)."""
         return {}
@@ -408,13 +425,14 @@ class GenerativeModel(nn.Module):
     def _recording(
         self,
         asked: Conditions,
+        distances: Float[np.ndarray, "trial"] | None,
         lengths: Int[np.ndarray, "trial"],
         n_bins: int,
         parts: Sequence[Part],
         provenance: dict[str, Any],
     ) -> SpikeData:
         """Trials that were drawn, padded to as many bins, with what was asked of them."""
-        first = parts[0]
+        first, trials = parts[0], asked.trials(self.recording.variables)
         made: dict[str, Any] = {
             name: np.concatenate([_padded(getattr(part, name), n_bins) for part in parts])
             for name in ("counts", "rates", "latents")
@@ -429,7 +447,7 @@ class GenerativeModel(nn.Module):
             bin_s=self.recording.bin_s,
             lengths=lengths,
             signals={**asked.signals_over(lengths, n_bins), **signals},
-            trials=asked.trials(self.recording.variables),
+            trials=trials if distances is None else trials.assign(**{DISTANCE: distances}),
             neurons=self.recording.neurons,
             provenance=provenance,
         )

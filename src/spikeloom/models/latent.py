@@ -17,6 +17,8 @@ from spikeloom import calibration
 from spikeloom.batch import Batch, condition_of, mask_of
 from spikeloom.condition import Condition
 from spikeloom.data.codes import with_codes
+from spikeloom.data.conditions import Conditions
+from spikeloom.data.familiarity import Familiarity
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.models.autoencoder import Autoencoder
@@ -25,6 +27,7 @@ from spikeloom.models.given import runs
 from spikeloom.models.latent_config import refuse_other_autoencoder
 from spikeloom.models.plan import Plan
 from spikeloom.models.spiking import SpikingModel
+from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.models.withheld import Withheld
 from spikeloom.nets.blocks import Mask
 from spikeloom.observation.poisson import Rates, Seen
@@ -49,6 +52,8 @@ class LatentModel(SpikingModel):
         self.autoencoder = Autoencoder(self.recording.n_neurons, self.config.autoencoder, mean, withheld)
         self.prior = self._make_prior()
         self.observation = self._make_observation()
+        variables = self.recording.variables
+        self.labels = TrainingLabels(variables, self.recording.lengths) if variables else None
 
     def _make_prior(self) -> LatentPrior:
         raise NotImplementedError  # every latent model defines it
@@ -87,6 +92,8 @@ class LatentModel(SpikingModel):
         samples calibrate the mean counts.
         """
         variables = self.recording.variables
+        if self.labels is not None and np.array_equal(data.split("train").lengths, self.recording.lengths):
+            self.labels.remember(data.split("train"))
         train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
         yield Stage(AUTOENCODER, self.autoencoder, train, validation, self.config.autoencoder_training)
         latents, rates = self._whole_infer(train)
@@ -105,6 +112,18 @@ class LatentModel(SpikingModel):
         for name in ("train", "val") if self.recording.variables else ():
             self.prior.check(condition_of(data.split(name), self.recording.variables))
         super().check_trainable(data)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Take over saved weights; those saved before conditions were kept with them leave these unknown."""
+        if self.labels is not None and not any(name.startswith("labels.") for name in state_dict):
+            own = TrainingLabels(self.recording.variables, self.recording.lengths).state_dict(prefix="labels.")
+            state_dict = {**own, **state_dict}
+        return super().load_state_dict(state_dict, *args, **kwargs)
+
+    def _familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> Familiarity | None:
+        if self.labels is None or not self.labels.remembers:
+            return None
+        return self.labels.compared().familiarity(asked, lengths)
 
     def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
         latents = self.prior.sample(trials.lengths, generator, trials.condition)

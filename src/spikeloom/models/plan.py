@@ -27,6 +27,7 @@ class Plan:
         seen: What is given of each trial.
         options: Options of the prior or the observation.
         notes: What the provenance of the sample is to say beside what follows from all this.
+        distances: One for each row of ``asked``: how far that is from every training trial's conditions.
     """
 
     lengths: Int[np.ndarray, "trial"]
@@ -38,6 +39,7 @@ class Plan:
     seen: Seen | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    distances: Float[np.ndarray, "row"] | None = None
 
     @property
     def n(self) -> int:
@@ -54,15 +56,17 @@ class Plan:
         n_bins = self.n_bins
         for number, start in enumerate(range(0, self.n, self.chunk_size)):
             at = slice(start, min(start + self.chunk_size, self.n))
+            rows = np.arange(at.start, at.stop) % self.asked.n_trials
             seed = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0] >> np.uint64(1)
             yield Chunk(
                 self.lengths[at],
                 n_bins,
                 int(seed),
-                self.asked.rows(np.arange(at.start, at.stop) % self.asked.n_trials),
+                self.asked.rows(rows),
                 None if self.codes is None else self.codes[at],
                 None if self.seen is None else _cut(self.seen, at, int(self.lengths[at].max())),
                 self.options,
+                None if self.distances is None else self.distances[rows],
             )
 
 
@@ -78,6 +82,7 @@ class Chunk:
         codes: What each is to be like.
         seen: What is given of each.
         options: Options of the prior or the observation.
+        distances: How far what is asked is from every training trial's conditions.
     """
 
     lengths: Int[np.ndarray, "trial"]
@@ -87,6 +92,7 @@ class Chunk:
     codes: Float[np.ndarray, "trial code"] | None = None
     seen: Seen | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    distances: Float[np.ndarray, "trial"] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""The labels of the training trials, from which those of new trials are taken where they are not asked for."""
+"""The conditions of the training trials, kept with the weights of a model.
+
+What new trials are asked for is compared with them; and a model that needs labels takes from them those that are not
+asked for.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spikeloom.data.conditions import Conditions
+from spikeloom.data.familiarity import TrainingConditions, as_numbers
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.data.variables import Variable, label_of
+from spikeloom.data.variables import Variable
 
 NEIGHBOURS = 10
 """Training trials among which one is drawn where none has just what a new trial is asked for."""
@@ -46,17 +51,15 @@ class TrainingLabels(nn.Module):
         self.register_buffer("known", torch.zeros(n, len(self.static), dtype=torch.bool))
         self.register_buffer("signals", torch.zeros(n, int(lengths.max()), sum(v.size for v in self.aligned)))
         self.register_buffer("signals_known", torch.zeros(n, len(self.aligned), dtype=torch.bool))
+        self._compared: tuple[tuple[int, ...], TrainingConditions] | None = None
 
     def remember(self, train: SpikeData) -> None:
         """Keep the labels of the training trials."""
         for i, variable in enumerate(self.static):
-            column = pd.Series(train.trials[variable.name])
-            known = variable.known(column)
-            numbers = [
-                float(variable.labels.index(label_of(value)) if variable.kind == "label" else value) if there else 0.0
-                for value, there in zip(column, known)
-            ]
-            self.values[:, i], self.known[:, i] = torch.tensor(numbers), torch.from_numpy(known)
+            numbers = as_numbers(variable, train.trials[variable.name])
+            known = np.isfinite(numbers)
+            self.values[:, i] = torch.from_numpy(np.where(known, numbers, 0).astype(np.float32))
+            self.known[:, i] = torch.from_numpy(known)
         for i, (variable, part) in enumerate(self._parts()):
             values = train.signals[variable.name].values[:, : self.signals.shape[1]]
             inside = np.asarray(train.valid[:, : values.shape[1]])
@@ -64,6 +67,29 @@ class TrainingLabels(nn.Module):
             kept = np.where((inside & known[:, None])[..., None], values, 0).astype(np.float32)
             self.signals[:, : values.shape[1], part] = torch.from_numpy(kept).to(self.signals)
             self.signals_known[:, i] = torch.from_numpy(known)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is anything: a new module has none, nor has one whose weights were saved without."""
+        return bool(self.known.any() or self.signals_known.any())
+
+    def recorded(self) -> Conditions:
+        """The conditions of the training trials; NaN where not known."""
+        everyone = np.arange(len(self.lengths))
+        columns = {v.name: self._in_recording(v, i, everyone) for i, v in enumerate(self.static)}
+        known, values = _array(self.signals_known), _array(self.signals)
+        signals = {
+            v.name: Signal(np.where(known[:, i, None, None], values[..., part], np.nan), v.unit, v.columns)
+            for i, (v, part) in enumerate(self._parts())
+        }
+        return Conditions(pd.DataFrame(columns, index=pd.RangeIndex(len(everyone))), signals, self.lengths)
+
+    def compared(self) -> TrainingConditions:
+        """The same, ready to be compared with what is asked; their scatter is computed once."""
+        version = tuple(values._version for values in self.buffers())
+        if self._compared is None or self._compared[0] != version:
+            self._compared = version, TrainingConditions(self.recorded(), self.variables)
+        return self._compared[1]
 
     def completed(
         self, asked: Conditions, n: int, lengths: Int[np.ndarray, "trial"] | None, seed: int
@@ -138,14 +164,8 @@ class TrainingLabels(nn.Module):
         return chosen
 
     def _trained_features(self) -> Features:
-        everyone = np.arange(len(self.lengths))
-        columns = {v.name: self._in_recording(v, i, everyone) for i, v in enumerate(self.static)}
-        known, values = _array(self.signals_known), _array(self.signals)
-        signals = {
-            v.name: np.where(known[:, i, None, None], values[..., part], np.nan)
-            for i, (v, part) in enumerate(self._parts())
-        }
-        return self._features(pd.DataFrame(columns, index=pd.RangeIndex(len(everyone))), signals, self.lengths)
+        recorded = self.recorded()
+        return self._features(recorded.table, {k: v.values for k, v in recorded.signals.items()}, self.lengths)
 
     def _features(
         self,
