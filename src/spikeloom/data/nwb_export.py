@@ -116,7 +116,7 @@ def _told(name: str, data: SpikeData) -> str:
     asked, drawn = (_names(data.provenance.get(key)) for key in ("conditioned_on", "labels_drawn"))
     same = name == "condition" and any(n in data.trials and data.trials[n].equals(data.trials[name]) for n in asked)
     if name in asked or same:
-        return f"'{name}' as asked for: what the model was told to generate, not measured; missing where left free"
+        return f"'{name}' as asked for, not measured (missing where it was left free)"
     return f"'{name}' as drawn together with the spikes, not asked for" if name in drawn else ""
 
 
