@@ -2,17 +2,16 @@
 
     python benchmarks/bulk.py [RUN] [-n TRIALS] [--workers K ...]
 
-RUN is a trained run folder whose recording can be loaded (a short one is trained where none is given; how well it was
-trained changes no time). The ways take turns and the best of each counts. Ray is started before and its workers have
+RUN is a trained run folder; where none is given, one of the small LDNS is made that was not trained, which changes no
+time. The ways take turns and the best of each counts. Ray is started before and its workers have
 read the model; what that takes is printed by itself. What this process has to do itself for a trial that others drew
-says how many workers it can serve. Memory is the most that the process had, in processes of their
-own, drawn with one sampling step: drawing takes the same memory with more.
+says how many workers it can serve. Memory is the most that a process had which did nothing else, with one sampling
+step: more of them take no more.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,10 +21,21 @@ from pathlib import Path
 from spikeloom.bulk import Workers, one_thread, sample_to_file
 from spikeloom.cluster import cluster
 from spikeloom.data.files import save
+from spikeloom.data.sources import load_source
 from spikeloom.models import load_model
-from spikeloom.training import Engine
-from spikeloom.workflow import preset_config, start_run
+from spikeloom.models.ldns import LDNS
+from spikeloom.workflow import preset_config
 from timing import machine, table
+
+FEW = ["--steps", "1", "--device", "cpu"]
+PEAK = """
+import sys
+from spikeloom.cli import main
+status = main(sys.argv[1:])
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+sys.exit(status)
+"""
+"""A command, and the most memory that its process had in kB (on Linux)."""
 
 
 def main() -> None:
@@ -39,8 +49,7 @@ def main() -> None:
         folder = Path(name)
         if options.run is None:
             options.run = folder / "run"
-            config = preset_config("ldns-small", max_steps=5)
-            start_run("lorenz", "ldns-small", options.run, engine=Engine(device="cpu"), config=config)
+            LDNS.make(load_source("lorenz"), preset_config("ldns-small")).save(options.run)
         print(f"{machine()}; {options.n} trials\n")
         times(options.run, options.n, options.workers, options.repeats, folder)
         memory(options.run, options.n, folder)
@@ -90,16 +99,12 @@ def times(run: Path, n: int, workers: list[int], repeats: int, folder: Path) -> 
 def memory(run: Path, n: int, folder: Path) -> None:
     """Print the memory of n and 4n trials."""
     rows = []
-    for way, words in {"plain sample": [], "bulk, one process": ["--workers", "1"]}.items():
+    for way, more in {"plain sample": [], "bulk, one process": ["--workers", "1"]}.items():
         peaks = []
         for trials in (n, 4 * n):
-            command = [sys.executable, "-m", "spikeloom", "sample", str(run), "--out", str(folder / "m.h5")]
-            command += ["-n", str(trials), "--steps", "1", "--device", "cpu", *words]
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            _, status, used = os.wait4(process.pid, 0)
-            if status:
-                sys.exit(f"failed: {' '.join(command)}")
-            peaks.append(used.ru_maxrss / 1024)
+            words = ["sample", str(run), "--out", str(folder / "m.h5"), "-n", str(trials), *FEW, *more]
+            done = subprocess.run([sys.executable, "-c", PEAK, *words], stdout=subprocess.PIPE, text=True, check=True)
+            peaks.append(int(done.stdout.split()[-1]) / 1024)
         rows.append([way, f"{peaks[0]:.0f}", f"{peaks[1]:.0f}", f"{peaks[1] - peaks[0]:+.0f}"])
     print(table(["way", f"MB, {n} trials", f"MB, {4 * n} trials", "difference"], rows))
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -12,6 +13,8 @@ from spikeloom.errors import ConfigError, RunError
 from spikeloom.models import model_class
 from spikeloom.models.ldns import LDNSConfig
 from spikeloom.models.lfads_config import LFADSConfig
+from spikeloom.report.style import GENERATED
+from spikeloom.report.tuning_figures import draw_population, draw_random
 from spikeloom.run import Run
 from spikeloom.training import StageConfig
 from spikeloom.tuning.explore import drawn, explored, factor, perturbed, sampled
@@ -522,3 +525,37 @@ class TestSettings:
     def test_resources(self, given):
         with pytest.raises(ConfigError, match="it needs a processor"):
             Resources(**given)
+
+
+class TestFigures:
+    def table(self, generations):
+        rows = []
+        for generation in range(1, generations + 1):
+            for member in range(6):
+                score = {(1, 3): NAN, (1, 4): 900.0}.get((generation, member), 5.0 + member - generation)
+                parent = 2 if (generation, member) == (2, 3) else None
+                values = {"rate": 10.0**-member, "size": 3 + member, "kind": [None, 8, "all"][member % 3]}
+                rows.append(Row(generation, member, 10 * generation, score, values, parent).flat())
+        return pd.DataFrame(rows)
+
+    def test_a_population(self):
+        figure = draw_population(self.table(3), [RATE, SIZE, KIND], [2, 3, 3], "misfit")
+        scores, rate, size, kind = (figure.axes[-1], *figure.axes[:3])
+        assert scores.get_title(loc="left") == "score of the validation trials, less is better (1 above, 1 failed)"
+        assert scores.get_ylim()[1] < 20
+        assert [a.get_title(loc="left") for a in (rate, size, kind)] == ["rate", "size", "kind"]
+        assert (rate.get_yscale(), size.get_yscale()) == ("log", "linear")
+        assert [t.get_text() for t in kind.get_yticklabels()] == ["None", "8", "all"]
+        # The weights of member 3 were those of member 2: from its size to the one that member 3 has then.
+        lines = [tuple(map(float, line.get_ydata())) for line in size.lines if line.get_color() == GENERATED]
+        assert set(lines) == {(5.0,), (6.0,), (5.0, 6.0), (6.0, 6.0)}
+        figure.draw_without_rendering()
+
+    def test_trainings_of_their_own(self):
+        figure = draw_random(self.table(1), [RATE, SIZE, KIND], 0, "misfit")
+        scores, _, size, kind = (figure.axes[-1], *figure.axes[:3])
+        best = [line.get_xydata().tolist() for line in size.lines if line.get_color() == GENERATED]
+        assert best == [[[3.0, 4.0]]]
+        assert sorted(set(kind.lines[0].get_xdata())) == [0, 1, 2]
+        assert scores.get_ylabel() == "misfit"
+        figure.draw_without_rendering()

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 pytest.importorskip("ray")
 
@@ -57,7 +58,8 @@ def test_a_population_is_the_same_as_without_ray(ray, recording, tmp_path):
     entries = {"training.learning_rate": {"choices": [1e-3, 1e30], "weight": 0.01}, "dropout": {"low": 0, "high": 0.6}}
     search = SearchConfig(method="pbt", population=4, generations=2, generation_steps=2, tolerance=-1.0, seed=1)
     options = {"space": space(**entries), "config": lfads()}
-    tuned = tune(recording, "lfads", tmp_path / "ray", search=search, **options)
+    joined = Resources(address="auto")  # so that the end is trained there, too
+    tuned = tune(recording, "lfads", tmp_path / "ray", search=search, resources=joined, **options)
     first = tuned.table.query("generation == 1").set_index("member")
     broken = first["training.learning_rate"] == 1e30
     assert 0 < broken.sum() < 4
@@ -65,6 +67,8 @@ def test_a_population_is_the_same_as_without_ray(ray, recording, tmp_path):
     assert first.loc[broken, "error"].str.contains("the loss of stage").all()
     searched(recording, tmp_path / "here", search, **options)
     assert (tmp_path / "ray" / "trials.csv").read_bytes() == (tmp_path / "here" / "trials.csv").read_bytes()
+    there, here = (load_file(tmp_path / name / "best" / "weights.safetensors") for name in ("ray", "here"))
+    assert all(bool((value == here[name]).all()) for name, value in there.items())
     assert {p.name for p in (tmp_path / "ray").iterdir()} >= {"best", "tuning.md", "tuning.png"}
     assert not list((tmp_path / "ray").rglob("*.pkl"))
 

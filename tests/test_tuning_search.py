@@ -201,6 +201,21 @@ class TestPopulation:
         assert main(["sample", str(tuned.best), "-n", "3", "--out", str(tmp_path / "s.npz")]) == 0
         assert load(tmp_path / "s.npz").n_trials == 3
 
+    def test_what_is_noted_of_the_best_is_what_its_weights_went_through(self, whole):
+        tuned, out, _, _, _ = whole
+        line = [tuned.member]
+        for generation in (3, 2):
+            (row,) = tuned.table.query(f"generation == {generation} and member == {line[0]}").to_dict("records")
+            line.insert(0, line[0] if math.isnan(row["copied_from"]) else int(row["copied_from"]))
+        assert len(set(line)) > 1
+        for name, rows in (("metrics", 8), ("diagnostics", 8 * 5)):
+            noted = getattr(Run(tuned.best), name)()
+            assert len(noted) == rows
+            for member, first, last in zip(line, (0, 4, 6), (4, 6, 8)):
+                theirs = getattr(Run(out / "trials" / f"{member:03d}"), name)()
+                (a, b) = (t[(t["step"] > first) & (t["step"] <= last)].reset_index(drop=True) for t in (noted, theirs))
+                assert a.equals(b)
+
     def test_the_same_call_finds_it_done(self, whole, recording):
         tuned, out, _, _, _ = whole
         before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != FIGURE}

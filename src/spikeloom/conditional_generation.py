@@ -46,7 +46,7 @@ from spikeloom.evaluation.conditional_generation import (
     Task,
 )
 from spikeloom.evaluation.decoding import signal_of
-from spikeloom.generation_subjects import same_autoencoder
+from spikeloom.generation_subjects import presets_of, same_autoencoder
 from spikeloom.models.base import GenerativeModel
 from spikeloom.progress import Progress
 from spikeloom.run import Run
@@ -69,6 +69,7 @@ def measure(
     direction: str,
     velocity: str,
     models: Sequence[str] = MODELS,
+    presets: Sequence[str] | Mapping[str, str] = (),
     seeds: int = 1,
     octants: Sequence[int] = tuple(range(OCTANTS)),
     repeats: int = 5,
@@ -88,6 +89,7 @@ def measure(
         direction: Trial column that holds the direction of each trial.
         velocity: Signal of two dimensions that is decoded.
         models: Of ``MODELS``.
+        presets: Other presets than the usual ones, see ``generation_subjects.presets_of``.
         seeds: Trainings of each model.
         octants: Directions that are held out, each in a training of its own; none for no such training.
         repeats: Samples for each held-out trial.
@@ -96,7 +98,7 @@ def measure(
         device: auto, cpu, cuda or mps.
 
     Raises:
-        ConfigError: If a model or an octant does not exist.
+        ConfigError: If a model, a preset or an octant does not exist.
         DataError: If the recording cannot be used.
         RunError: If the folder holds something else.
     """
@@ -107,7 +109,8 @@ def measure(
         raise DataError(f"{source} is a folder; models are trained on a recording: a file, or the name of a data set.")
     data = with_default_splits(load_source(source, reading))
     _check_recording(data, direction, velocity, octants)
-    configs = {name: preset_config(name, None, max_steps) for name in models}
+    preset = presets_of(presets)
+    configs = {name: preset_config(preset[name], None, max_steps) for name in models}
     setting = {
         "recording": {
             "source": Path(source).name,
@@ -135,7 +138,7 @@ def measure(
         result = replace(result, commands=(*result.commands, benchmarking.command(device)))
         out.mkdir(parents=True, exist_ok=True)
         benchmarking.write(result, out, NAME)  # first, so that a folder that was cut is known again
-    bench = Bench(data, out, source, reading, direction, velocity, configs, repeats, tuple(guidance), device)
+    bench = Bench(data, out, source, reading, direction, velocity, preset, configs, repeats, tuple(guidance), device)
     with Progress("measuring", len(left)) as progress:
         for i, (task, name, seed, octant) in enumerate(left):
             progress.at(i, f"{name.upper()}, {task}{'' if octant < 0 else f' octant {octant}'}, seed {seed}")
@@ -265,6 +268,7 @@ class Bench:
         reading: How to understand that.
         direction: Trial column.
         velocity: Signal.
+        presets: Preset of every model.
         configs: Configuration of every model, without what it is told.
         repeats: Samples for each held-out trial.
         guidance: Strengths.
@@ -277,6 +281,7 @@ class Bench:
     reading: Reading
     direction: str
     velocity: str
+    presets: Mapping[str, str]
     configs: Mapping[str, Any]
     repeats: int
     guidance: tuple[float, ...]
@@ -429,7 +434,7 @@ class Bench:
             source, reading = str(path), Reading()
         config = dataclasses.replace(self.configs[name], condition_on=(told,))
         made = benchmarking.trained(
-            name,
+            self.presets[name],
             config,
             self._folder(name, seed, told, octant),
             source,

@@ -185,6 +185,9 @@ def _conditional_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--velocity", type=str, required=True, help="signal of two dimensions, asked for and decoded")
     parser.add_argument("--models", nargs="+", choices=ASKED, default=list(ASKED), help="what is measured")
+    parser.add_argument(
+        "--preset", nargs="+", type=str, default=[], help="other presets than the usual ones, as ldns=ldns-paper"
+    )
     parser.add_argument("--seeds", type=PositiveInt, default=1, help="trainings of each model")
     parser.add_argument(
         "--unseen",
@@ -210,6 +213,7 @@ def _conditional(options: Namespace) -> Path:
         direction=options.direction,
         velocity=options.velocity,
         models=options.models,
+        presets=options.preset,
         seeds=int(options.seeds),
         octants=[int(k) for k in options.unseen],
         repeats=int(options.repeats),

@@ -191,7 +191,10 @@ def by_octant(octants: Int[np.ndarray, "trial"]) -> list[Int[np.ndarray, "_"]]:
 
 
 def nearest(
-    wanted: Courses, recorded: Courses, number: int, itself: Int[np.ndarray, "trial"] | None = None
+    wanted: Courses,
+    recorded: Float[np.ndarray, "recorded longest dim"],
+    number: int,
+    itself: Int[np.ndarray, "trial"] | None = None,
 ) -> Int[np.ndarray, "trial number"]:
     """The recorded trials whose course is nearest to each that is wanted; beyond its end a trial rests.
 

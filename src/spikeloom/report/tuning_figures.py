@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from spikeloom.report.style import FLOOR, GENERATED, MUTED, REAL, label_figure, log_axis, new_figure, styled
 
@@ -18,6 +18,8 @@ COLUMNS = 5
 """Most panels of values in a row."""
 PANEL = (3.1, 2.3)
 """Inches of a panel."""
+SHORT_RANGE = 4.0
+"""Ratio of the largest to the smallest value up to which a logarithmic axis has evenly spaced numbers."""
 TITLE = "score of the validation trials, less is better"
 OUTLIER = 4.0
 """A score is beyond the axis where it is further from the best than so many times the middle half is."""
@@ -177,5 +179,8 @@ def _scale(axis: Any, axes: Axes, parameter: Searched, table: pd.DataFrame) -> N
         values = table[parameter.key].to_numpy(dtype=float)
         (axes.set_yscale if axis is axes.yaxis else axes.set_xscale)("log")
         log_axis(axis, float(values.min()), float(values.max()))
+        if values.max() < SHORT_RANGE * values.min():  # hardly any of 1, 2, 5 would lie in it
+            axis.set_major_locator(MaxNLocator(4))
+            axis.set_minor_locator(NullLocator())
         if axis is axes.xaxis and values.max() > 60 * values.min():  # numbers beside each other need room
             axis.set_major_locator(LogLocator(numticks=5))

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,13 +116,21 @@ def write_config(run: Run, model: str, config: Any) -> None:
     run.write_yaml("config.yaml", {"model": model, **dataclasses.asdict(config)})
 
 
-def copied(origin: Path, folder: Path, **facts: Any) -> Run:
-    """A copy of a run folder, which appears as a whole, with further facts in its record."""
+def copied(origin: Path, folder: Path, facts: Mapping[str, Any], prepare: Callable[[Run], None]) -> Run:
+    """A copy of a run folder, which appears as a whole.
+
+    Args:
+        origin: The run.
+        folder: The copy to make.
+        facts: What is added to its record.
+        prepare: Changes the copy before it appears.
+    """
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
         shutil.copytree(origin, unfinished / "run", ignore=shutil.ignore_patterns("heir-*"))
         run = Run(unfinished / "run")
         run.write_json("environment.json", {**run.read_json("environment.json"), **facts})
+        prepare(run)
         run.folder.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from spikeloom.run import Run
+import pandas as pd
+
+from spikeloom.atomic import atomic
+from spikeloom.run import RECORDS, Run
 from spikeloom.tuning.member import Job, Outcome, lay_ready, take_over
 from spikeloom.tuning.plan import Plan, stages_of
 from spikeloom.tuning.population import Member, Population, next_generation
@@ -57,6 +60,25 @@ def ended(prepared: Prepared, plan: Plan, trials: Trials) -> bool:
     first = 1 + sum(stage.generations for stage in plan.stages[: plan.stage(plan.generations)])
     best = [trials.best(g).score for g in range(first, trials.generations + 1)]
     return settled(best, float(prepared.search.tolerance or 0.0))
+
+
+def write_course(prepared: Prepared, plan: Plan, trials: Trials, member: int, run: Run) -> None:
+    """Write into a copy of a member's run what was noted of its weights, in each generation where they were then.
+
+    The member's own folder holds what it has itself gone through, with weights that it may have given up.
+    """
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in RECORDS}
+    for generation, origin in enumerate(trials.lineage(member), start=1):
+        folder = Run(prepared.folder(origin))
+        noted = {"metrics.csv": folder.metrics(), "diagnostics.csv": folder.diagnostics()}
+        begin = {stage: plan.begin(i) for i, stage in enumerate(dict.fromkeys(noted["metrics.csv"]["stage"]))}
+        for name, table in noted.items():
+            steps = [begin[stage] + step for stage, step in zip(table["stage"], table["step"])]
+            there = [plan.end(generation - 1) < step <= plan.end(generation) for step in steps]
+            parts[name].append(table.loc[there])
+    for name, tables in parts.items():
+        with atomic(run.folder / name) as temporary:
+            pd.concat(tables).to_csv(temporary, index=False, na_rep="nan")
 
 
 def _first(prepared: Prepared) -> Population:

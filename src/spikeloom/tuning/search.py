@@ -107,13 +107,16 @@ def _finished(prepared: Prepared, trials: Trials, jobs: Any) -> Tuned:
     if not folder.exists():
         method = str(prepared.search.method)
         facts = {"method": method, "member": best.member, "generations": trials.generations, "score": best.score}
-        copied(prepared.folder(best.member), folder, tuning=facts)
+
+        def end_here(run: Run) -> None:
+            plan = prepared.plan
+            if plan is not None:
+                write_config(run, prepared.model, plan.ended(run_config(run), plan.end(trials.generations)))
+                pbt.write_course(prepared, plan, trials, best.member, run)
+
+        copied(prepared.folder(best.member), folder, {"tuning": facts}, end_here)
     run = Run.open(folder)
-    config = run_config(run)
     if not run.finished:
-        if prepared.plan is not None:
-            config = prepared.plan.ended(config, prepared.plan.end(trials.generations))
-            write_config(run, prepared.model, config)
         job = Job(best.member, str(folder))
         # Warnings of the end of a training are about the model that is handed over.
         alone = prepared.resources.address is None
@@ -122,6 +125,6 @@ def _finished(prepared: Prepared, trials: Trials, jobs: Any) -> Tuned:
             warnings.warn(words, SpikeloomWarning, stacklevel=3)
         if outcome.error is not None:
             raise RunError(f"the best training could not be brought to its end: {outcome.error.rstrip('.')}.")
-    known = flattened(config)
+    known = flattened(run_config(run))
     values = {key: known[key] for key in prepared.space.keys}
     return Tuned(folder, best.member, best.score, values, trials.table())
