@@ -1,6 +1,7 @@
 """Decoders: what is in the spikes is found, and nothing else."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -448,6 +449,15 @@ def test_numbers_are_the_same_label_in_any_type(tuned_neurons):
     decoder = LabelDecoder().fit(data, "angle")
     whole = dataclasses.replace(tuned_neurons, trials=tuned_neurons.trials.assign(angle=angle.astype(int)))
     assert judge(decoder, data).value == judge(decoder, whole).value
+
+
+def test_a_label_of_one_trial_is_learned_without_a_word(tuned_neurons):
+    side = tuned_neurons.trials["side"].to_numpy()
+    rows = np.concatenate([np.flatnonzero(side != "left")[:20], np.flatnonzero(side == "left")[:1]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        decoder = LabelDecoder().fit(tuned_neurons.select(trials=rows), "side")
+    assert "left" in decoder.discriminant.classes_
 
 
 def test_what_is_not_there_is_named(tuned_neurons):

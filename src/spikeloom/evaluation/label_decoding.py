@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,10 @@ class LabelDecoder:
         if len(np.unique(labels)) >= len(labels):
             raise DataError(f"every trial has a '{target}' of its own, so none can be learned; choose another column.")
         analysis = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-        return LabelDecoding(target, analysis.fit(_thirds(data), labels))
+        with warnings.catch_warnings():
+            # A class of one trial adds nothing to the covariance, which is that of all classes together.
+            warnings.filterwarnings("ignore", "Only one sample available", UserWarning)
+            return LabelDecoding(target, analysis.fit(_thirds(data), labels))
 
 
 @dataclass(frozen=True, eq=False)
