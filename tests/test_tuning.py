@@ -18,6 +18,7 @@ from spikeloom.report.tuning_figures import draw_population, draw_random
 from spikeloom.run import Run
 from spikeloom.training import StageConfig
 from spikeloom.tuning.explore import drawn, explored, factor, perturbed, sampled
+from spikeloom.tuning.pbt import write_course
 from spikeloom.tuning.plan import Plan, StagePlan, planned, refuse_set_keys, rising_steps, stages_of
 from spikeloom.tuning.population import Member, Population, next_generation
 from spikeloom.tuning.score import kept_score, score_after, smoothed
@@ -491,6 +492,36 @@ class TestTable:
         (tmp_path / "trials.csv").write_text("generation,member\n1,x\n")
         with pytest.raises(RunError, match=r"trials\.csv is damaged"):
             Trials(tmp_path / "trials.csv", [RATE])
+
+
+def test_the_course_of_weights_is_put_together_from_where_they_were(tmp_path):
+    """Member 1 fails in the first stage, takes over from member 0 behind it, and is the best."""
+    plan = Plan((StagePlan("autoencoder_training", 3, 2, 1, 1), StagePlan("prior_training", 2, 2, 2, 1)))
+    runs = [Run(tmp_path / name) for name in ("0", "1", "best")]
+    noted = {0: [("autoencoder", 3), ("prior", 4)], 1: [("autoencoder", 0), ("prior", 4)], 2: [("prior", 1)]}
+    for number, run in enumerate(runs):
+        run.folder.mkdir()
+        for stage, steps in noted[number]:
+            for step in range(1, steps + 1):
+                values = {"loss": number + step / 10, "validation_loss": NAN}
+                run.log(stage=stage, step=step, seconds=1.0, learning_rate=1e-3, **values)
+                if stage == "prior":  # the other stage tells nothing of itself
+                    run.log_diagnostics(stage, step, {"spread": number + step / 10})
+    trials = Trials(tmp_path / "trials.csv", [RATE])
+    first = [Row(1, 0, 3, 0.5, {"rate": 0.1}), Row(1, 1, 3, NAN, {"rate": 0.9}, error="no power")]
+    second = [Row(2, 0, 5, 0.4, {"rate": 0.1}), Row(2, 1, 5, 0.3, {"rate": 0.08}, copied_from=0)]
+    trials.put([*first, *second, Row(3, 0, 7, 0.4, {"rate": 0.1}), Row(3, 1, 7, 0.2, {"rate": 0.08})])
+
+    write_course(runs[2], 1, trials, plan, lambda member: tmp_path / str(member))
+    metrics = runs[2].metrics()
+    assert metrics["stage"].tolist() == ["autoencoder"] * 3 + ["prior"] * 4
+    assert metrics["step"].tolist() == [1, 2, 3, 1, 2, 3, 4]
+    assert metrics["loss"].tolist() == [0.1, 0.2, 0.3, 1.1, 1.2, 1.3, 1.4]
+    assert runs[2].diagnostics()["value"].tolist() == [1.1, 1.2, 1.3, 1.4]
+    course = pd.read_csv(tmp_path / "best" / "course.csv")
+    assert course["member"].tolist() == [0, 1, 1]
+    assert course["rate"].tolist() == [0.1, 0.08, 0.08]
+    assert course["steps"].tolist() == [3, 5, 7]
 
 
 class TestSettings:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from safetensors.torch import load_file
@@ -215,6 +216,14 @@ class TestPopulation:
                 theirs = getattr(Run(out / "trials" / f"{member:03d}"), name)()
                 (a, b) = (t[(t["step"] > first) & (t["step"] <= last)].reset_index(drop=True) for t in (noted, theirs))
                 assert a.equals(b)
+        course = pd.read_csv(tuned.best / "course.csv")
+        assert course[["generation", "member", "steps"]].to_numpy().tolist() == [
+            [generation, member, steps] for generation, member, steps in zip((1, 2, 3), line, (4, 6, 8))
+        ]
+        table = tuned.table.set_index(["generation", "member"])
+        for key in ("score", *tuned.values):
+            assert course[key].tolist() == [table.loc[(g, m), key] for g, m in zip((1, 2, 3), line)]
+        assert {key: course[key].iloc[-1] for key in tuned.values} == dict(tuned.values)
 
     def test_the_same_call_finds_it_done(self, whole, recording):
         tuned, out, _, _, _ = whole

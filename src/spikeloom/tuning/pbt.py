@@ -7,12 +7,14 @@ The state of a search is its folder: the checkpoints of the members, what they t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from spikeloom.atomic import atomic
-from spikeloom.run import RECORDS, Run
+from spikeloom.run import Run
 from spikeloom.tuning.member import Job, Outcome, lay_ready, take_over
 from spikeloom.tuning.plan import Plan, stages_of
 from spikeloom.tuning.population import Member, Population, next_generation
@@ -22,6 +24,9 @@ from spikeloom.tuning.random_search import first_values
 from spikeloom.tuning.score import score_after
 from spikeloom.tuning.tournament import settled
 from spikeloom.tuning.trials import Row, Trials
+
+COURSE = "course.csv"
+"""File in the run folder of the best: one row for each generation that its weights went through."""
 
 
 def search(prepared: Prepared, jobs: Any, trials: Trials) -> None:
@@ -62,23 +67,37 @@ def ended(prepared: Prepared, plan: Plan, trials: Trials) -> bool:
     return settled(best, float(prepared.search.tolerance or 0.0))
 
 
-def write_course(prepared: Prepared, plan: Plan, trials: Trials, member: int, run: Run) -> None:
-    """Write into a copy of a member's run what was noted of its weights, in each generation where they were then.
+def write_course(run: Run, member: int, trials: Trials, plan: Plan, folder: Callable[[int], Path]) -> None:
+    """Write into a copy of a member's run what its weights went through, in each generation where they were then.
 
-    The member's own folder holds what it has itself gone through, with weights that it may have given up.
+    The member's own folder holds what it has itself gone through, with weights that it may have given up. The table
+    ``course.csv`` has a row for each generation: the member that the weights were in, the steps behind them at its end,
+    the score, and the values that they were trained with.
+
+    Args:
+        run: The copy.
+        member: The member.
+        trials: The table of the search.
+        plan: Its generations.
+        folder: The run folder of a member.
     """
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in RECORDS}
-    for generation, origin in enumerate(trials.lineage(member), start=1):
-        folder = Run(prepared.folder(origin))
-        noted = {"metrics.csv": folder.metrics(), "diagnostics.csv": folder.diagnostics()}
-        begin = {stage: plan.begin(i) for i, stage in enumerate(dict.fromkeys(noted["metrics.csv"]["stage"]))}
-        for name, table in noted.items():
+    line = trials.lineage(member)
+    rows = [trials.row(generation, origin).flat() for generation, origin in enumerate(line, start=1)]
+    with atomic(run.folder / COURSE) as temporary:
+        pd.DataFrame(rows).drop(columns="error").to_csv(temporary, index=False)
+    runs = [Run(folder(origin)) for origin in line]
+    noted = {"metrics.csv": [r.metrics() for r in runs], "diagnostics.csv": [r.diagnostics() for r in runs]}
+    # In the order of training: whose weights lasted has noted all stages, whoever failed may lack the first.
+    stages = dict.fromkeys(stage for table in noted["metrics.csv"] for stage in table["stage"])
+    begin = {stage: plan.begin(index) for index, stage in enumerate(stages)}
+    for name, tables in noted.items():
+        parts = []
+        for generation, table in enumerate(tables, start=1):
             steps = [begin[stage] + step for stage, step in zip(table["stage"], table["step"])]
-            there = [plan.end(generation - 1) < step <= plan.end(generation) for step in steps]
-            parts[name].append(table.loc[there])
-    for name, tables in parts.items():
-        with atomic(run.folder / name) as temporary:
-            pd.concat(tables).to_csv(temporary, index=False, na_rep="nan")
+            parts.append(table.loc[[plan.end(generation - 1) < step <= plan.end(generation) for step in steps]])
+        if any(len(part) for part in parts):
+            with atomic(run.folder / name) as temporary:
+                pd.concat([part for part in parts if len(part)]).to_csv(temporary, index=False, na_rep="nan")
 
 
 def _first(prepared: Prepared) -> Population:

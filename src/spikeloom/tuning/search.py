@@ -66,7 +66,8 @@ def tune(
     these are better, and perturbs the values. Random search trains with values that are drawn once.
 
     The folder holds the search (``search.yaml``), the table of all trainings (``trials.csv``), their run folders
-    (``trials/``), the best one, trained to its end (``best/``), and a page with a figure (``tuning.md``,
+    (``trials/``), the best one, trained to its end (``best/``; what its weights went through, and with which values in
+    which generation, is in its ``metrics.csv`` and ``course.csv``), and a page with a figure (``tuning.md``,
     ``tuning.png``). The same call continues a search that was cut.
 
     Args:
@@ -112,7 +113,7 @@ def _finished(prepared: Prepared, trials: Trials, jobs: Any) -> Tuned:
             plan = prepared.plan
             if plan is not None:
                 write_config(run, prepared.model, plan.ended(run_config(run), plan.end(trials.generations)))
-                pbt.write_course(prepared, plan, trials, best.member, run)
+                pbt.write_course(run, best.member, trials, plan, prepared.folder)
 
         copied(prepared.folder(best.member), folder, {"tuning": facts}, end_here)
     run = Run.open(folder)
