@@ -114,12 +114,12 @@ class Familiarity:
         if not self.yardsticks[name]:
             values = self.beside.get(name, ())
             shown = "; ".join(values[:SHOWN]) + (f"; and {len(values) - SHOWN} more" if len(values) > SHOWN else "")
-            return f"a {name} that no training trial has" + (f" ({shown})" if values else "")
+            return f"{_one(name)} that no training trial has" + (f" ({shown})" if values else "")
         usual, median = self.yardsticks[name], float(np.median(self.distances[name][rows]))
         unit = f" {self.units[name]}" if self.units.get(name) else ""
         return (
-            f"a {name} farther from that of every training trial than {USUAL:.0%} of these are from each other (median "
-            f"{median / usual:.2g} times as far: {median:.3g}{unit}, usual is {usual:.3g})"
+            f"{_one(name)} farther from every training trial's than {100 * USUAL:g} % of these are from each other "
+            f"(median {median / usual:.2g} times as far: {median:.3g}{unit}, usual is {usual:.3g})"
         )
 
 
@@ -347,6 +347,10 @@ def _among(variable: Variable, value: float, recorded: Float[np.ndarray, "traini
     sides = [recorded[side == side[side >= 0].min()][0] for side in (below, above) if (side >= 0).any()]
     names = dict.fromkeys(_short(float(v)) for v in sides)
     return f"{_short(value)}, nearest {' and '.join(names)}"
+
+
+def _one(name: str) -> str:
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _short(value: float) -> str:

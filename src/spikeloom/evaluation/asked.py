@@ -12,6 +12,8 @@ import pandas as pd
 from jaxtyping import Float
 from sklearn.linear_model import RidgeCV
 
+from spikeloom.data.conditions import Conditions
+from spikeloom.data.familiarity import TrainingConditions
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.variables import RADIANS, Variable, label_of
 from spikeloom.errors import DataError
@@ -89,7 +91,7 @@ def answer(data: SpikeData, generated: SpikeData, variable: Variable, seed: int 
     """
     train = _known(data.split("train"), variable, "training")
     sets = _known(data.split("test"), variable, "held-out"), _known(generated, variable, "generated")
-    kind = _kind(train, variable)
+    kind = _kind(train, sets, variable)
     find, score, measure = {
         "signal": (_of_signal, _explained, "R²"),
         "class": (_of_class, _correct, "share decoded as asked"),
@@ -113,12 +115,29 @@ def answer(data: SpikeData, generated: SpikeData, variable: Variable, seed: int 
     )
 
 
+def unfamiliar(data: SpikeData, generated: SpikeData, variables: Sequence[Variable]) -> dict[str, str]:
+    """Which generated trials were asked for what no training trial comes near, in words, see ``Familiarity.findings``.
+
+    Args:
+        data: Recording with a split "train".
+        generated: Generated trials; of what they do not say they were asked for, nothing is said.
+        variables: What they could be asked for.
+
+    Raises:
+        DataError: If a value is not one that a variable can have.
+    """
+    trained = TrainingConditions(Conditions.recorded(data.split("train"), variables), variables)
+    return trained.familiarity(Conditions.recorded(generated, variables), generated.lengths).findings()
+
+
 # -- the three kinds of decoders -------------------------------------------------------------------------------------
 
 
-def _kind(train: SpikeData, variable: Variable) -> str:
+def _kind(train: SpikeData, sets: Sequence[SpikeData], variable: Variable) -> str:
     if variable.kind in RADIANS:
-        few = len(set(train.trials[variable.name])) <= MOST_CLASSES
+        recorded, *others = ({label_of(v) for v in each.trials[variable.name]} for each in (train, *sets))
+        # A direction that no training trial has could never be decoded as asked.
+        few = len(recorded) <= MOST_CLASSES and all(found <= recorded for found in others)
         return "class" if few else "angle"
     return "class" if variable.kind == "label" else variable.kind
 

@@ -254,7 +254,7 @@ class GenerativeModel(nn.Module):
         if told is not None:
             distances, unfamiliar = told.distance.astype(np.float32), told.sentence(n)
             if unfamiliar:
-                warnings.warn(unfamiliar, SpikeloomWarning, stacklevel=3)
+                warnings.warn(unfamiliar, SpikeloomWarning, stacklevel=4)
         return Plan(lengths, seed, SAMPLE_CHUNK, asked, asked_for, codes, seen, options, distances=distances)
 
     @torch.no_grad()

@@ -26,6 +26,7 @@ from spikeloom.models.base import ENCODE_CHUNK, Drawn, GenerativeModel
 from spikeloom.models.given import runs
 from spikeloom.models.latent_config import refuse_other_autoencoder
 from spikeloom.models.plan import Plan
+from spikeloom.models.recording import Recording
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.models.withheld import Withheld
@@ -46,14 +47,17 @@ class LatentModel(SpikingModel):
     autoencoder: Autoencoder
     prior: LatentPrior
 
+    def __init__(self, config: Any, recording: Recording, seed: int = 0):
+        super().__init__(config, recording, seed)
+        variables = recording.variables
+        self.labels = TrainingLabels(variables, recording.lengths) if variables else None
+
     def _build(self) -> None:
         mean = torch.from_numpy(self.recording.mean_counts)
         withheld = Withheld(self.config.autoencoder.withheld, self.recording.neurons)
         self.autoencoder = Autoencoder(self.recording.n_neurons, self.config.autoencoder, mean, withheld)
         self.prior = self._make_prior()
         self.observation = self._make_observation()
-        variables = self.recording.variables
-        self.labels = TrainingLabels(variables, self.recording.lengths) if variables else None
 
     def _make_prior(self) -> LatentPrior:
         raise NotImplementedError  # every latent model defines it
@@ -190,6 +194,8 @@ class LatentModel(SpikingModel):
         guidance = options.get("guidance")
         if guidance not in (None, 1) and "condition" not in asked_for and self.recording.variables:
             raise ConfigError(f"guidance {guidance:g} was asked for, but no condition to follow; ask for one.")
+        if guidance is not None and self.recording.variables:
+            self.prior.check(None, guidance)  # before anything is said of the condition
 
     @torch.no_grad()
     def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:

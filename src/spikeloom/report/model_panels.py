@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spikeloom.data.familiarity import sentence
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.variables import Variable
 from spikeloom.errors import DataError
-from spikeloom.evaluation.asked import Answer, answer
+from spikeloom.evaluation.asked import Answer, answer, unfamiliar
 from spikeloom.evaluation.drawing import Drawing
 from spikeloom.evaluation.estimates import Estimate
 from spikeloom.report import figures, glossary
@@ -24,7 +25,9 @@ def model_panels(
 ) -> list[Panel]:
     """The panels that a model has: one on spike history, where it has one, and one for each condition variable."""
     panels = [] if drawing is None else [drawn(drawing, real.split("test"), generated)]
-    return [*(asked_for(real, generated, variable, len(variables) > 1) for variable in variables), *panels]
+    findings = _unfamiliar(real, generated, variables)
+    asked = [asked_for(real, generated, v, len(variables) > 1, findings.get(v.name, "")) for v in variables]
+    return [*asked, *panels]
 
 
 def drawn(drawing: Drawing, held_out: SpikeData, generated: SpikeData) -> Panel:
@@ -57,8 +60,8 @@ def drawn(drawing: Drawing, held_out: SpikeData, generated: SpikeData) -> Panel:
     )
 
 
-def asked_for(real: SpikeData, generated: SpikeData, variable: Variable, named: bool) -> Panel:
-    """One condition variable, decoded."""
+def asked_for(real: SpikeData, generated: SpikeData, variable: Variable, named: bool, unfamiliar: str = "") -> Panel:
+    """One condition variable, decoded; with what is said of values that no training trial comes near."""
     title = f"{ASKED}: {variable.name}" if named else ASKED
     try:
         result = answer(real, generated, variable)
@@ -78,10 +81,23 @@ def asked_for(real: SpikeData, generated: SpikeData, variable: Variable, named: 
     return draw(
         title,
         f"{_requests(result)} {glossary.TERMS['decoder']} {_hint(result)}",
-        "",
+        unfamiliar,
         lambda: figures.asked_and_decoded(result, real.bin_s),
         table=Table(header, rows),
     )
+
+
+def _unfamiliar(real: SpikeData, generated: SpikeData, variables: Sequence[Variable]) -> dict[str, str]:
+    """A sentence for each variable whose asked values are unfamiliar; one on combinations goes with the first."""
+    try:
+        found = unfamiliar(real, generated, variables)
+    except DataError:  # which the panel of that variable says
+        return {}
+    together = found.pop("", "")
+    if together:
+        first = variables[0].name
+        found[first] = f"{found[first]}, and {together}" if first in found else together
+    return {name: sentence([words]) for name, words in found.items()}
 
 
 def _requests(result: Answer) -> str:
