@@ -100,6 +100,29 @@ class TestPSTH:
         assert found.sum() == pytest.approx(1)
         assert (found * np.arange(60)).sum() == pytest.approx(30.5)
 
+    @pytest.mark.parametrize("sd", [2.0, 2.5, 50.0, 70.0])  # kernels of 12, 15, 300 and 420 samples
+    def test_an_impulse_becomes_the_kernel(self, sd):
+        counts, at, n = np.zeros((1, 1200, 1)), 600, int(6 * sd)
+        counts[0, at] = 3
+        found = psth(counts, np.array([1200]), np.array(["a"]), sd)["a"][:, 0]
+        # Samples of the kernel lie around its middle; an even number has none there, and half a sample is lost.
+        place = np.arange(n) - (n - 1) / 2
+        expected = np.zeros(1200)
+        expected[at - (n - 1) // 2 : at - (n - 1) // 2 + n] = np.exp(-(place**2) / (2 * sd**2))
+        np.testing.assert_allclose(found, 3 * expected / expected.sum(), atol=1e-12)
+        kernel = np.exp(-(place**2) / (2 * sd**2))
+        np.testing.assert_allclose(found, np.convolve(counts[0, :, 0], kernel / kernel.sum(), "same"), atol=1e-12)
+
+    def test_trials_without_a_condition_are_in_no_average(self, rng):
+        counts = rng.poisson(1.0, (4, 12, 2))
+        told = psth(counts, np.full(4, 12), np.array(["a", None, "b", np.nan], dtype=object), 1.0)
+        alone = psth(counts[[0, 2]], np.full(2, 12), np.array(["a", "b"]), 1.0)
+        assert list(told) == ["a", "b"]
+        np.testing.assert_array_equal(told["b"], alone["b"])
+        assert list(psth(counts, np.full(4, 12), np.array([1.0, np.nan, 1.0, 2.0]), 1.0)) == [1.0, 2.0]
+        with pytest.raises(DataError, match="no trial has a condition"):
+            psth(counts, np.full(4, 12), np.full(4, np.nan), 1.0)
+
     def test_true_averages_score_one(self, rng):
         truth = {"a": rng.random((20, 3)), "b": rng.random((20, 3)), "unseen": rng.random((20, 3))}
         condition = np.array(["a", "b", "a"])

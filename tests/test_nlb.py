@@ -106,6 +106,31 @@ def test_a_bin_is_missing_where_its_first_millisecond_is() -> None:
     assert grid.count([np.array([3.0005, 3.0021])], np.array([600]), np.array([1])).tolist() == [[[1]]]
 
 
+def test_a_group_of_milliseconds_at_the_end_of_a_session_is_a_bin() -> None:
+    """Bins of 20 ms over 1.013 s: the last has thirteen milliseconds, and its spikes count."""
+    grid = Grid.of(0.02, np.array([[0.0, 1.013]]), 1.0)
+    assert grid.end == 1013
+    assert grid.observed_bins(np.array([40, 50]), np.array([20, 20])).tolist() == [11, 1]
+    assert grid.count([np.array([0.9999, 1.0, 1.0129, 1.0131])], np.array([49]), np.array([2])).ravel().tolist() == [
+        1,
+        2,
+    ]
+
+
+def test_times_are_cut_to_bins_as_they_are_written() -> None:
+    """Within a millionth of a millisecond of a border a spike is behind it; an event is on a bin to the nanosecond."""
+    grid = Grid.of(0.005, None, 100.0)
+    times = np.array(
+        [0.29, 0.57, 1.005, 4.35, 9.995]
+    )  # their products with 1000 are a hair below whole numbers, or not
+    wanted = np.round(times * 1000 / 5).astype(int)
+    counted = grid.count([times], np.array([0]), np.array([2000]))[0, :, 0]
+    assert np.flatnonzero(counted).tolist() == wanted.tolist()
+    assert grid.bin_from(times).tolist() == wanted.tolist()
+    assert grid.bin_from(times + 2e-9).tolist() == (wanted + 1).tolist()
+    assert grid.bin_from(times - 2e-9).tolist() == wanted.tolist()
+
+
 def test_trials_that_were_not_observed_throughout_are_dropped_and_named(tmp_path: Path) -> None:
     start = 2.1 * np.arange(40)
     stop = start + TRIAL_S
@@ -118,19 +143,22 @@ def test_trials_that_were_not_observed_throughout_are_dropped_and_named(tmp_path
     )
 
 
-@pytest.mark.parametrize("lag_s", [0.0, 0.1, -0.02])
-def test_signals_are_those_of_the_decimated_session(tmp_path: Path, lag_s: float) -> None:
+# Lags that are not whole bins too: the window of behaviour begins at the first bin in itself, not that much later.
+@pytest.mark.parametrize(
+    ("lag_s", "bin_ms"), [(0.0, 5), (0.1, 5), (-0.02, 5), (0.0023, 5), (-0.0077, 5), (0.14, 20), (-0.05, 20), (0.1, 1)]
+)
+def test_signals_are_those_of_the_decimated_session(tmp_path: Path, lag_s: float, bin_ms: int) -> None:
     path = write_train(tmp_path / TRAIN, first_s=0.3)
-    data = load(path, Reading(**{**WINDOW.to_dict(), "lag_s": lag_s}))
+    data = load(path, Reading(**{**WINDOW.to_dict(), "lag_s": lag_s, "bin_s": bin_ms / 1000}))
     with h5py.File(path) as file:
         onset = file["intervals/trials/move_onset_time"][:]
         ms = np.rint(file["processing/behavior/hand_vel/timestamps"][:] * 1000).astype(int)
         values = file["processing/behavior/hand_vel/data"][:]
     n = int(ms[-1]) + 1
     session = np.column_stack([np.interp(np.arange(n), ms, column) for column in values.T])
-    filtered = decimate(session, 5, n=500, ftype="fir", axis=0)
-    filtered[~np.isin(np.arange(len(filtered)) * 5, ms)] = np.nan
-    expected = np.stack(windows(filtered, 5, onset + lag_s, 0.25, 0.45))
+    filtered = decimate(session, bin_ms, n=500, ftype="fir", axis=0) if bin_ms > 1 else session
+    filtered[~np.isin(np.arange(len(filtered)) * bin_ms, ms)] = np.nan
+    expected = np.stack(windows(filtered, bin_ms, onset + lag_s, 0.25, 0.45))
     np.testing.assert_allclose(data.signals["hand_vel"].values, expected, atol=1e-6)
 
 

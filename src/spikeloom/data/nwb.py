@@ -37,15 +37,22 @@ class Spans:
         start_s: Time of the start of the first bin of each.
         n_bins: Number of bins of each.
         trials: One row for each.
+        asked_s: Where each was to start, before it was moved to the first bin of a grid; ``start_s`` if not given.
     """
 
     start_s: Float[np.ndarray, "trial"]
     n_bins: Int[np.ndarray, "trial"]
     trials: pd.DataFrame
+    asked_s: Float[np.ndarray, "trial"] | None = None
 
     def keep(self, kept: np.ndarray) -> Spans:
         """Those of a mask."""
-        return Spans(self.start_s[kept], self.n_bins[kept], _rows(self.trials, kept))
+        asked_s = None if self.asked_s is None else self.asked_s[kept]
+        return Spans(self.start_s[kept], self.n_bins[kept], _rows(self.trials, kept), asked_s)
+
+    def later(self, lag_s: float) -> Float[np.ndarray, "trial"]:
+        """Where those start that were asked for this much later: a grid moves them for themselves."""
+        return (self.start_s if self.asked_s is None else self.asked_s) + lag_s
 
 
 def read_nwb(path: Path, reading: Reading) -> SpikeData:
@@ -117,7 +124,7 @@ def read_units(path: Path, reading: Reading) -> tuple[SpikeData, list[str]]:
         else:
             spans = _whole_trials(trials, observed, bin_s, notes)
         series = behaviour(file, reading.signals, notes)
-    later_s = spans.start_s + (reading.lag_s or 0.0)
+    later_s = spans.later(reading.lag_s or 0.0)
     if grid is None:
         counts = bin_spikes(spikes, spans.start_s, spans.n_bins, bin_s)
         signals = resampled(series, later_s, spans.n_bins, bin_s)
@@ -300,7 +307,7 @@ def _around_events(
     spans = Spans(event - before, np.full(len(trials), n + n_forward), trials)
     spans = _drop(spans, np.isfinite(event), f"have no '{name}'", notes)
     if grid is not None:
-        spans = replace(spans, start_s=grid.bin_from(spans.start_s) * bin_s)
+        spans = replace(spans, start_s=grid.bin_from(spans.start_s) * bin_s, asked_s=spans.start_s)
     if reading.overlap == "cut":
         spans = _apart(spans, n_forward, bin_s, notes)
     if grid is not None:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int, Real, Shaped
 from scipy.signal.windows import gaussian
 from scipy.special import gammaln, xlogy
@@ -140,14 +141,20 @@ def psth(
     Args:
         counts: Spike counts of all trials of all splits.
         lengths: Valid bins of each trial.
-        condition: What each trial was recorded under.
+        condition: What each trial was recorded under; a trial of which it is missing is in no average.
         sd_bins: Standard deviation of the kernel in bins of these counts.
         together: Bins that are summed after smoothing.
+
+    Raises:
+        DataError: If no trial has a condition.
     """
     kernel = gaussian(max(int(6 * sd_bins), 1), sd_bins)
     kernel /= kernel.sum()
+    known = ~pd.isna(condition)
+    if not known.any():
+        raise DataError(f"no trial has a condition (all {len(known)} are missing); name another trial column.")
     found = {}
-    for value in np.unique(condition):
+    for value in np.unique(condition[known]):
         rows = np.flatnonzero(condition == value)
         rows = rows[lengths[rows] >= 0.8 * lengths[rows].mean()]
         n = int(lengths[rows].min()) // together * together
