@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from spikeloom.atomic import atomic
 from spikeloom.data.reading import Reading
-from spikeloom.errors import RunError, SpikeloomWarning
+from spikeloom.data.sources import content_hash
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.models import load_model
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.latent import AUTOENCODER
@@ -109,6 +111,29 @@ def leaves(content: Any, prefix: str = "") -> dict[str, Any]:
         return {prefix: content}
     items = content.items() if isinstance(content, Mapping) else enumerate(content)
     return {k: v for name, value in items for k, v in leaves(value, f"{prefix}.{name}".lstrip(".")).items()}
+
+
+def chosen(asked: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """Names of what is measured, in the order of the tables; all when none are named.
+
+    Raises:
+        ConfigError: If there is none of a name.
+    """
+    unknown = [name for name in asked or () if name not in known]
+    if unknown:
+        raise ConfigError(f"there is no model '{unknown[0]}' to measure; choose of {', '.join(known)}.")
+    return [name for name in known if not asked or name in asked]
+
+
+def about(data: SpikeData, source: str, reading: Reading) -> dict[str, Any]:
+    """What a setting says of the recording."""
+    return {
+        "source": Path(source).name,
+        "reading": reading.to_dict(),
+        "hash": content_hash(data),
+        "summary": f"{data.n_trials} trials, {data.n_neurons} neurons, bins of {data.bin_s * 1e3:g} ms",
+        "splits": {name: len(rows) for name, rows in data.splits.items()},
+    }
 
 
 def command(device: str) -> dict[str, Any]:

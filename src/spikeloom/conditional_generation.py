@@ -20,7 +20,7 @@ from spikeloom import benchmarking
 from spikeloom.data.files import save
 from spikeloom.data.reaches import OCTANTS
 from spikeloom.data.reading import Reading
-from spikeloom.data.sources import content_hash, load_source, with_default_splits
+from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.evaluation.asked_reaches import (
@@ -112,13 +112,7 @@ def measure(
     preset = presets_of(presets)
     configs = {name: preset_config(preset[name], None, max_steps) for name in models}
     setting = {
-        "recording": {
-            "source": Path(source).name,
-            "reading": reading.to_dict(),
-            "hash": content_hash(data),
-            "summary": f"{data.n_trials} trials, {data.n_neurons} neurons, bins of {data.bin_s * 1e3:g} ms",
-            "splits": {name: len(rows) for name, rows in data.splits.items()},
-        },
+        "recording": benchmarking.about(data, source, reading),
         "direction": direction,
         "velocity": velocity,
         "repeats": repeats,
@@ -173,9 +167,7 @@ def draw(bench: Bench, result: ConditionalGeneration, out: Path) -> None:
 
 
 def _check(models: Sequence[str], octants: Sequence[int], seeds: int, repeats: int, guidance: Sequence[float]) -> None:
-    unknown = [name for name in models if name not in MODELS]
-    if unknown or not models:
-        raise ConfigError(f"there is no model '{(*unknown, '')[0]}' to measure; choose of {', '.join(MODELS)}.")
+    benchmarking.chosen(models, MODELS)
     wrong = [k for k in octants if not 0 <= k < OCTANTS]
     if wrong:
         raise ConfigError(f"there is no octant {wrong[0]}; octants are 0 (to the right) to {OCTANTS - 1}.")

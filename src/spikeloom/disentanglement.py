@@ -14,7 +14,7 @@ from spikeloom.code_measures import Task, references, scores
 from spikeloom.code_subjects import PCA, SUBJECTS, LinearSubject, Trained, trained
 from spikeloom.data.reading import Reading
 from spikeloom.data.smoothing import SMOOTHED
-from spikeloom.data.sources import content_hash, load_source, with_default_splits
+from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, SpikeloomWarning
 from spikeloom.evaluation.disentanglement import Disentanglement, Result
@@ -64,7 +64,7 @@ def measure(
         RunError: If the folder holds something else.
     """
     out, reading = Path(out), reading or Reading()
-    names = chosen(subjects)
+    names = benchmarking.chosen(subjects, list(SUBJECTS))
     if seeds < 1 or codes < 1:
         raise ConfigError(f"{seeds} seeds with codes of {codes} values were asked for; ask for at least one of each.")
     benchmarking.refuse_occupied(out, NAME)
@@ -113,18 +113,6 @@ def measured(made: Trained, name: str, seed: int, task: Task, out: Path) -> Resu
 # -- what is compared ------------------------------------------------------------------------------------------------
 
 
-def chosen(subjects: Sequence[str] | None) -> list[str]:
-    """Names of subjects, in the order of the tables.
-
-    Raises:
-        ConfigError: If there is none of a name.
-    """
-    unknown = [name for name in subjects or () if name not in SUBJECTS]
-    if unknown:
-        raise ConfigError(f"there is no model '{unknown[0]}' to measure; choose of {', '.join(SUBJECTS)}.")
-    return [name for name in SUBJECTS if not subjects or name in subjects]
-
-
 def usual_activity(data: SpikeData) -> str:
     """What is learned of a recording if nothing is named."""
     return next((name for name in (SIMULATED, SMOOTHED) if name in data.signals), COUNTS)
@@ -155,11 +143,7 @@ def settings(
     }
     data = task.data
     recording = {
-        "source": Path(source).name,
-        "reading": reading.to_dict(),
-        "hash": content_hash(data),
-        "summary": f"{data.n_trials} trials, {data.n_neurons} neurons, bins of {data.bin_s * 1e3:g} ms",
-        "splits": {name: len(rows) for name, rows in data.splits.items()},
+        **benchmarking.about(data, source, reading),
         "position": task.position,
         "unit": task.unit,
     }

@@ -16,7 +16,7 @@ import numpy as np
 from spikeloom import benchmarking
 from spikeloom.data.files import save
 from spikeloom.data.reading import Reading
-from spikeloom.data.sources import content_hash, load_source, with_default_splits
+from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
@@ -30,7 +30,6 @@ from spikeloom.generation_subjects import (
     TRAININGS,
     Recipe,
     behaviour_of,
-    chosen,
     config_of,
     left_out,
     presets_of,
@@ -92,7 +91,7 @@ def measure(
         RunError: If the folder holds something else.
     """
     out, reading = Path(out), reading or Reading()
-    names, preset = chosen(subjects), presets_of(presets)
+    names, preset = benchmarking.chosen(subjects, list(SUBJECTS)), presets_of(presets)
     if seeds < 1 or (n is not None and n < 1):
         raise ConfigError(f"{seeds} seeds and {n} samples were asked for; ask for at least one of each.")
     benchmarking.refuse_occupied(out, NAME)
@@ -180,11 +179,7 @@ def settings(
 ) -> dict[str, Any]:
     """What decides the numbers."""
     recording = {
-        "source": Path(source).name,
-        "reading": reading.to_dict(),
-        "hash": content_hash(data),
-        "summary": f"{data.n_trials} trials, {data.n_neurons} neurons, bins of {data.bin_s * 1e3:g} ms",
-        "splits": {name: len(rows) for name, rows in data.splits.items()},
+        **benchmarking.about(data, source, reading),
         "truth": bool(data.provenance.get("simulated")) and behaviour == "state",
     }
     subjects = {}

@@ -77,18 +77,6 @@ SUBJECTS = {
 """All subjects, in the order of the tables; another system is a line here and one in ``TRAININGS``."""
 
 
-def chosen(subjects: Sequence[str] | None) -> list[str]:
-    """Names of subjects, in the order of the tables; all when none are named.
-
-    Raises:
-        ConfigError: If there is none of a name.
-    """
-    unknown = [name for name in subjects or () if name not in SUBJECTS]
-    if unknown:
-        raise ConfigError(f"there is no model '{unknown[0]}' to measure; choose of {', '.join(SUBJECTS)}.")
-    return [name for name in SUBJECTS if not subjects or name in subjects]
-
-
 def behaviour_of(data: SpikeData, asked: str | None) -> str | None:
     """The signal or trial column that models of behaviour are told; None where the recording has none.
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from spikeloom.evaluation.codes import PairedDifference
-from spikeloom.evaluation.disentanglement import MEASURES, NONE, Disentanglement, Mean
+from spikeloom.evaluation.disentanglement import MEASURES, Disentanglement, Mean
+from spikeloom.evaluation.records import NONE, in_markdown
 
 GNOCCHI, PCA = "gnocchi", "pca"
 RIVALS = ("lfads", "code-autoencoder-no-mmd")
@@ -72,7 +73,7 @@ def claims_table(result: Disentanglement) -> list[str]:
         rows.append(
             [f"{claim.number}: {claim.says}", *(cell for v in verdicts for cell in (f"**{v.word}**", v.numbers))]
         )
-    return [*lines, *("| " + " | ".join(row) + " |" for row in rows)]
+    return [*lines, *in_markdown(rows)]
 
 
 def effects_table(result: Disentanglement) -> list[str]:
@@ -108,7 +109,7 @@ def effects_table(result: Disentanglement) -> list[str]:
         "Means over seeds of differences within a seed: the penalty's, over both decoders; the diffusion's, with and "
         "without the penalty; and how much more the penalty changes with diffusion than without.",
         "",
-        *("| " + " | ".join(row) + " |" for row in rows),
+        *in_markdown(rows),
     ]
 
 

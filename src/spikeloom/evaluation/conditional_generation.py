@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spikeloom.evaluation.latency import NONE, spelt
+from spikeloom.evaluation.records import NONE, in_markdown, number, spelt
 
 Task = Literal["direction", "unseen", "trajectory"]
 
@@ -104,7 +104,7 @@ class Score:
             int(content["octant"]),
             str(content["whose"]),
             float(content["guidance"]),
-            {str(k): float("nan") if v is None else float(v) for k, v in content["values"].items()},
+            {str(k): number(v) for k, v in content["values"].items()},
         )
 
 
@@ -167,10 +167,10 @@ class ConditionalGeneration:
         for task, (title, explained) in TASKS.items():
             scores = [s for s in self.scores if s.task == task]
             if scores:
-                lines += ["", f"## {title}", "", explained, "", *_lines(self._table(task, scores))]
+                lines += ["", f"## {title}", "", explained, "", *in_markdown(self._table(task, scores))]
             if task == "unseen" and scores:
                 lines += ["", "By octant (0 is to the right, 2 is up), velocity from spikes (R2):", ""]
-                lines += _lines(_by_octant(scores))
+                lines += in_markdown(_by_octant(scores))
         if self.warnings:
             lines += ["", "Said in training:", "", *(f"- {text}" for text in self.warnings)]
         return "\n".join(lines) + "\n"
@@ -212,7 +212,3 @@ def _by_octant(scores: list[Score]) -> list[list[str]]:
             if any(each):
                 rows.append([model.upper(), label, *(_mean(here, "r2_spikes") for here in each)])
     return rows
-
-
-def _lines(rows: list[list[str]]) -> list[str]:
-    return ["| " + " | ".join(row) + " |" for row in rows]

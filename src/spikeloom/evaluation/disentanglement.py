@@ -11,8 +11,8 @@ from jaxtyping import Float
 from scipy.stats import t as student
 
 from spikeloom.evaluation.codes import PairedDifference, paired_difference
+from spikeloom.evaluation.records import NONE, BySubject, in_markdown, number
 
-NONE = "-"
 REFERENCE = "pca"
 """The subject against which held-out trials are counted."""
 
@@ -226,10 +226,10 @@ class Result:
         return cls(
             str(content["subject"]),
             int(content["seed"]),
-            {str(k): _number(v) for k, v in content["metrics"].items()},
-            {str(k): tuple(map(_number, v)) for k, v in content["arrays"].items()},
+            {str(k): number(v) for k, v in content["metrics"].items()},
+            {str(k): tuple(map(number, v)) for k, v in content["arrays"].items()},
             int(content["parameters"]),
-            _number(content["seconds"]),
+            number(content["seconds"]),
             tuple(map(str, content["warnings"])),
         )
 
@@ -261,7 +261,7 @@ class Mean(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Disentanglement:
+class Disentanglement(BySubject[Result]):
     """All of a benchmark.
 
     Attributes:
@@ -294,26 +294,11 @@ class Disentanglement:
         Raises:
             KeyError, TypeError, ValueError, AttributeError: If it was not written by ``to_dict``.
         """
-        references = {k: {m: _number(v) for m, v in r.items()} for k, r in content["references"].items()}
+        references = {k: {m: number(v) for m, v in r.items()} for k, r in content["references"].items()}
         results = tuple(Result.from_dict(r) for r in content["results"])
         return cls(dict(content["setting"]), tuple(content["commands"]), references, results)
 
     # -- what is asked of it -----------------------------------------------------------------------------------------
-
-    @property
-    def subjects(self) -> list[str]:
-        """Names of those that were measured, in the order of the setting."""
-        measured = {r.subject for r in self.results}
-        return [name for name in self.setting["subjects"] if name in measured]
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """What subjects are called."""
-        return {name: str(said["label"]) for name, said in self.setting["subjects"].items()}
-
-    def result(self, subject: str, seed: int) -> Result | None:
-        """What was measured of a subject with a seed."""
-        return next((r for r in self.results if (r.subject, r.seed) == (subject, seed)), None)
 
     def values(self, subject: str, key: str) -> dict[int, float]:
         """A number of a subject by seed, where it is known."""
@@ -416,7 +401,7 @@ class Disentanglement:
             if not m.title.startswith("same"):
                 told.setdefault(m.says, []).append(m.title)
         says = [f"- *{'; '.join(titles)}*: {text}." for text, titles in told.items()]
-        return [f"## {group.title}", "", *("| " + " | ".join(row) + " |" for row in rows), "", *says, ""]
+        return [f"## {group.title}", "", *in_markdown(rows), "", *says, ""]
 
     def _unit(self, m: Measure) -> str:
         metres = m.key.startswith(("end_error", "heldout_error")) or m.key in ("unintended_row", "unintended_pinv")
@@ -442,7 +427,3 @@ REMARK = "Fewer than three seeds: differences between subjects may be those of s
 
 def _shown(value: float) -> str:
     return f"{value:.3g}" if np.isfinite(value) else NONE
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)

@@ -8,10 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from spikeloom.evaluation.latency import NONE, Quality, Score, spelt
+from spikeloom.evaluation.latency import Quality, Score
 from spikeloom.evaluation.metrics import HELDOUT_METRICS, Metric
 from spikeloom.evaluation.published import CAUTION, LDNS_METRICS
 from spikeloom.evaluation.published_values import FLOOR, MC_MAZE
+from spikeloom.evaluation.records import NONE, BySubject, in_markdown, number, spelt
 
 Protocol = Literal["heldout", "ldns"]
 
@@ -67,9 +68,9 @@ class Result:
             str(content["subject"]),
             int(content["seed"]),
             Quality.from_dict(content["quality"]),
-            Copies(_number(copies["share"]), _number(copies["se"]), bool(copies["alarm"])),
-            _number(content["samples_per_s"]),
-            _number(content["training_s"]),
+            Copies(number(copies["share"]), number(copies["se"]), bool(copies["alarm"])),
+            number(content["samples_per_s"]),
+            number(content["training_s"]),
             int(content["parameters"]),
             tuple(map(str, content["warnings"])),
         )
@@ -92,7 +93,7 @@ class Spread(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Generation:
+class Generation(BySubject[Result]):
     """All of a benchmark.
 
     Attributes:
@@ -135,24 +136,9 @@ class Generation:
 
     # -- what is asked of it -----------------------------------------------------------------------------------------
 
-    @property
-    def subjects(self) -> list[str]:
-        """Names of those that were measured, in the order of the setting."""
-        measured = {r.subject for r in self.results}
-        return [name for name in self.setting["subjects"] if name in measured]
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """What subjects are called."""
-        return {name: str(said["label"]) for name, said in self.setting["subjects"].items()}
-
     def of(self, subject: str) -> list[Result]:
         """What was measured of a subject, by seed."""
         return sorted((r for r in self.results if r.subject == subject), key=lambda r: r.seed)
-
-    def result(self, subject: str, seed: int) -> Result | None:
-        """What was measured of a subject with a seed."""
-        return next((r for r in self.results if (r.subject, r.seed) == (subject, seed)), None)
 
     def scores(self, subject: str, protocol: Protocol, key: str) -> list[Score]:
         """A metric of a subject by seed, where it exists."""
@@ -276,7 +262,7 @@ class Generation:
                 cells.append(self._cell(name, protocol, m.key, ratios))
                 cells += [_printed(name, m.key)] if published else []
             rows.append([self.labels[name], *cells])
-        return _lines(rows)
+        return in_markdown(rows)
 
     def _cell(self, name: str, protocol: Protocol, key: str, ratio: bool) -> str:
         spread, floor = self.spread(name, protocol, key), self.floor_of(protocol, key)
@@ -304,7 +290,7 @@ class Generation:
                     _mean_of([r.samples_per_s for r in mine], ",.0f"),
                 ]
             )
-        return _lines(rows)
+        return in_markdown(rows)
 
     def _remarks(self) -> list[str]:
         """Each warning once, with the subjects and seeds it is of."""
@@ -383,11 +369,3 @@ def _shown(value: float, error: float) -> str:
 def _mean_of(values: list[float], shown: str) -> str:
     known = [v for v in values if np.isfinite(v)]
     return format(sum(known) / len(known), shown) if known else NONE
-
-
-def _lines(rows: list[list[str]]) -> list[str]:
-    return ["| " + " | ".join(row) + " |" for row in rows]
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)  # float reads "inf" too

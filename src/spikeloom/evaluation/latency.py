@@ -10,12 +10,11 @@ import numpy as np
 
 from spikeloom.evaluation.metrics import HELDOUT_METRICS, Metric
 from spikeloom.evaluation.published import CAUTION, LDNS_METRICS
+from spikeloom.evaluation.records import NONE, in_markdown, number, spelt
 from spikeloom.evaluation.results import Comparison
 
 MAIN = ("count_kl", "corr_rmse", "isi_mean_rmse", "isi_std_rmse", "acf_rmse", "psd_db", "c2st_auc")
 """Held-out metrics that stand beside the times; the others have a table of their own."""
-
-NONE = "-"
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Score:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Score:
         """Inverse of what is written."""
-        value, se, score = (_number(content[name]) for name in ("value", "se", "score"))
+        value, se, score = (number(content[name]) for name in ("value", "se", "score"))
         return cls(value, se, score, bool(content["at_floor"]))
 
 
@@ -79,7 +78,7 @@ class Quality:
     def from_dict(cls, content: Mapping[str, Any]) -> Quality:
         """Inverse of what is written."""
         heldout, ldns = ({k: Score.from_dict(v) for k, v in content[name].items()} for name in ("heldout", "ldns"))
-        return cls(heldout, ldns, tuple(map(_number, content["spectrum_ratio"])), tuple(content["warnings"]))
+        return cls(heldout, ldns, tuple(map(number, content["spectrum_ratio"])), tuple(content["warnings"]))
 
     def score(self, protocol: Literal["heldout", "ldns"], key: str) -> Score | None:
         """A metric of a protocol, or None where it does not exist."""
@@ -276,7 +275,7 @@ class LatencyQuality:
             else:
                 named = [*([each.point.run] if several else []), each.point.generator, each.passes]
             rows.append([*named, *(cell(each) for _, cell in columns)])
-        return ["| " + " | ".join(row) + " |" for row in rows]
+        return in_markdown(rows)
 
     def _remarks(self, several: bool) -> list[str]:
         """Each warning once, with the points it is of."""
@@ -351,16 +350,3 @@ def _scores(comparison: Comparison) -> dict[str, Score]:
     return {
         key: Score(float(r.value), float(r.se), float(r.score), r.at_floor) for key, r in comparison.metrics.items()
     }
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)  # float reads "inf" too
-
-
-def spelt(value: Any) -> Any:
-    """Plain values in which infinity is spelt out, as JSON has none."""
-    if isinstance(value, Mapping):
-        return {k: spelt(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [spelt(v) for v in value]
-    return str(value) if isinstance(value, float) and np.isinf(value) else value
