@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from spikeloom.data.archives import ByHand
+from spikeloom.data.binned import binned
 from spikeloom.data.cache import cache_folder
 from spikeloom.data.containers import check_readable
 from spikeloom.data.datasets import RECIPES
@@ -60,8 +61,7 @@ def fetch(recipe: Recipe, visible: bool = True) -> list[Path]:
     Raises:
         DataError: If it has to be downloaded by hand, cannot be reached, or is not what was published.
     """
-    folder = folder_of(recipe)
-    files = [*recipe.files, *filter(None, [recipe.test_file])]
+    folder, files = folder_of(recipe), _files(recipe)
     for file in _missing(recipe, files):
         if isinstance(recipe.source, ByHand):
             raise DataError(
@@ -83,6 +83,8 @@ def fetch(recipe: Recipe, visible: bool = True) -> list[Path]:
 def load_fetched(name: str, reading: Reading = Reading()) -> SpikeData:  # noqa: B008  # frozen
     """A published recording, read as its recipe says.
 
+    What is read is kept in the cache, see ``binned``, and comes from there when it is asked for again.
+
     The benchmark's test trials are among them only if no held-out neuron is kept (neurons="heldout=0"), because nobody
     knows what these fired there: a zero would be wrong, and a count cannot be missing.
 
@@ -100,14 +102,20 @@ def load_fetched(name: str, reading: Reading = Reading()) -> SpikeData:  # noqa:
             f"the recording '{name}' has not been fetched into {folder_of(recipe)}; `spikeloom fetch {name}` {does}."
         )
     reading.refuse(ARRAY_OPTIONS, f"the recording '{name}'")
+    files = [folder_of(recipe) / file for file in _files(recipe)]
+    wanted = adapted(recipe.reading, reading)
     try:
-        data = _READERS[recipe.layout](recipe, adapted(recipe.reading, reading))
+        data = binned(recipe.layout, files, wanted, lambda: _READERS[recipe.layout](recipe, wanted))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error.__cause__
     told = {"dataset": name, "origin": recipe.source.page, "licence": recipe.licence, "citation": recipe.citation}
     notes = [*data.provenance.get("notes", []), *recipe.notes]
     provenance = {**data.provenance, **told, **({"notes": notes} if notes else {})}
     return with_splits(replace(data, provenance=provenance), recipe.splits)
+
+
+def _files(recipe: Recipe) -> list[str]:
+    return [*recipe.files, *filter(None, [recipe.test_file])]
 
 
 def _missing(recipe: Recipe, files: list[str] | tuple[str, ...]) -> list[str]:
