@@ -136,88 +136,83 @@ def recording(ragged: bool = False, n_trials: int = 20, n_bins: int = 22, n_neur
     return with_default_splits(data)
 
 
-@pytest.fixture(params=list(MODELS))
+@pytest.fixture(scope="module", params=list(MODELS))
 def kind(request):
     return request.param
 
 
-@pytest.fixture(params=[False, True], ids=["equal", "ragged"])
+@pytest.fixture(scope="module", params=[False, True], ids=["equal", "ragged"])
 def data(request):
     return recording(ragged=request.param)
+
+
+@pytest.fixture(scope="module")
+def trained(kind, data):
+    """A trained model, for tests that change nothing of it."""
+    cls, config = MODELS[kind]
+    model = cls.make(data, config, seed=3)
+    assert model.fit(data, seed=3) is model
+    return model
 
 
 @pytest.mark.filterwarnings("ignore:the power of the sampled latents")
 @pytest.mark.filterwarnings("ignore:samples hardly follow their codes")
 @pytest.mark.filterwarnings("ignore:unconditional samples have shrunk")
 class TestContract:
-    def test_training_moves_the_weights_and_leaves_evaluation_mode(self, kind, data):
+    def test_training_repeats_moves_the_weights_and_leaves_evaluation_mode(self, kind, data, trained):
         cls, config = MODELS[kind]
-        model = cls.make(data, config)
+        model = cls.make(data, config, seed=3)
         before = {k: v.clone() for k, v in model.state_dict().items()}
-        assert model.fit(data) is model
+        model.fit(data, seed=3)
         assert not model.training
         assert any(not torch.equal(v, before[k]) for k, v in model.state_dict().items())
         assert all(torch.isfinite(v).all() for v in model.state_dict().values())
+        assert all(torch.equal(v, model.state_dict()[k]) for k, v in trained.state_dict().items())
 
-    def test_encode_and_rates_have_the_shapes_of_the_recording(self, kind, data):
-        cls, config = MODELS[kind]
-        model = cls.make(data, config).fit(data)
-        latents, rates = model.encode(data), model.rates(data)
+    def test_encode_and_rates_have_the_shapes_of_the_recording(self, data, trained):
+        latents, rates = trained.encode(data), trained.rates(data)
         of_bins = data.counts.shape[:2]
-        assert latents.shape == (data.n_trials, model.code_size) or latents.shape[:2] == of_bins
-        assert not model.code_size or model.codes(data).shape == (data.n_trials, model.code_size)
+        assert latents.shape == (data.n_trials, trained.code_size) or latents.shape[:2] == of_bins
+        assert not trained.code_size or trained.codes(data).shape == (data.n_trials, trained.code_size)
         assert rates.shape == data.counts.shape
         assert (rates[data.valid] >= 0).all()
         assert rates[data.valid].mean() > 0
         assert (rates[~data.valid] == 0).all()
 
-    def test_samples_are_recordings_of_the_same_neurons(self, kind, data):
-        cls, config = MODELS[kind]
-        model = cls.make(data, config).fit(data)
-        sample = model.sample(6, seed=1)
+    def test_samples_are_recordings_of_the_same_neurons(self, data, trained):
+        sample = trained.sample(6, seed=1)
         assert isinstance(sample, SpikeData)
         assert sample.n_trials == 6
         assert sample.bin_s == data.bin_s
         assert set(sample.lengths) <= set(data.split("train").lengths)
         pd.testing.assert_frame_equal(sample.neurons, data.neurons)
         assert sample.rates is not None
-        assert (sample.latents is None) == (model.encode(data).ndim == 2)
-        if model.code_size:
-            assert codes_in(sample).shape == (6, model.code_size)
-        assert sample.provenance["generated_by"] == cls.name
+        assert (sample.latents is None) == (trained.encode(data).ndim == 2)
+        if trained.code_size:
+            assert codes_in(sample).shape == (6, trained.code_size)
+        assert sample.provenance["generated_by"] == trained.name
 
-    def test_samples_of_any_length(self, kind, data):
-        cls, config = MODELS[kind]
-        model = cls.make(data, config).fit(data)
+    def test_samples_of_any_length(self, data, trained):
         for length in (1, 7, 3 * data.n_bins):
-            sample = model.sample(2, length=length)
+            sample = trained.sample(2, length=length)
             assert sample.counts.shape == (2, length, data.n_neurons)
         lengths = np.array([4, 30, 11])
-        np.testing.assert_array_equal(model.sample(3, lengths=lengths).lengths, lengths)
+        np.testing.assert_array_equal(trained.sample(3, lengths=lengths).lengths, lengths)
 
-    def test_the_seed_decides_the_sample(self, kind, data):
-        cls, config = MODELS[kind]
-        model = cls.make(data, config).fit(data)
-        first, again, other = (model.sample(4, length=40, seed=s) for s in (5, 5, 6))
+    def test_the_seed_decides_the_sample(self, trained):
+        first, again, other = (trained.sample(4, length=40, seed=s) for s in (5, 5, 6))
         np.testing.assert_array_equal(first.counts, again.counts)
         np.testing.assert_array_equal(first.rates, again.rates)
         assert not np.array_equal(first.rates, other.rates) or not np.array_equal(first.counts, other.counts)
 
-    def test_training_repeats(self, kind, data):
-        cls, config = MODELS[kind]
-        a, b = (cls.make(data, config, seed=3).fit(data, seed=3) for _ in range(2))
-        assert all(torch.equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
-
-    def test_a_saved_model_samples_the_same(self, kind, data, tmp_path):
-        cls, config = MODELS[kind]
-        model = cls.make(data, config).fit(data)
-        model.save(tmp_path)
-        loaded = cls.load(tmp_path)
-        a, b = model.sample(3, seed=2), loaded.sample(3, seed=2)
+    def test_a_saved_model_samples_the_same(self, data, trained, tmp_path):
+        trained.save(tmp_path)
+        loaded = type(trained).load(tmp_path)
+        a, b = trained.sample(3, seed=2), loaded.sample(3, seed=2)
         np.testing.assert_array_equal(a.counts, b.counts)
         np.testing.assert_array_equal(a.rates, b.rates)
-        np.testing.assert_array_equal(model.rates(data), loaded.rates(data))
-        assert loaded.config == config
+        np.testing.assert_array_equal(trained.rates(data), loaded.rates(data))
+        assert loaded.config == trained.config
 
     def test_other_neurons_or_bins_are_refused(self, kind, data):
         cls, config = MODELS[kind]
