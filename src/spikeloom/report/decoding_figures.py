@@ -58,7 +58,8 @@ def draw_utility(utility: Utility) -> Figure:
         by_share.set_xlabel(f"real training trials ({utility.ratio:g} more for each)")
         by_ratio.set_xlabel(f"trials added for each of the {utility.trials['train']} real ones")
     _legend(figure, utility)
-    label_figure(figure, y=f"gain in {utility.measure} of '{utility.target}'\nover the real trials alone (± {WIDTH} se)")
+    gain = f"gain in {utility.measure} of '{utility.target}'\nover the real trials alone (± {WIDTH} se)"
+    label_figure(figure, y=gain)
     return figure
 
 
