@@ -202,7 +202,7 @@ class TestResume:
         file, words = tmp_path / "toy.npz", ["--device", "cpu", *tiny(), "--prior_training.validate_every", "5"]
         np.savez(file, counts=counts(), bin_s=0.02)
         fit = ["fit", file, *words, "--autoencoder_training.steps", 3, "--prior_training.steps", 400]
-        assert spikeloom(*fit, "--out", tmp_path / "whole").returncode == 0
+        assert main([*map(str, fit), "--out", str(tmp_path / "whole")]) == 0
         started = subprocess.Popen(
             [sys.executable, "-m", "spikeloom", *map(str, fit), "--out", str(tmp_path / "run")],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -217,8 +217,7 @@ class TestResume:
         assert started.wait() == -signal.SIGKILL
         started.stderr.close()
         assert not (tmp_path / "run" / "weights.safetensors").exists()
-        done = spikeloom(*fit, "--out", tmp_path / "run", "--resume")
-        assert done.returncode == 0, done.stderr
+        assert main([*map(str, fit), "--out", str(tmp_path / "run"), "--resume"]) == 0
         a, b = (load_file(tmp_path / f / "weights.safetensors") for f in ("whole", "run"))
         assert all(torch.equal(v, b[k]) for k, v in a.items())
         assert len(Run(tmp_path / "run").metrics()) == len(Run(tmp_path / "whole").metrics())

@@ -65,7 +65,7 @@ class Serial:
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
     path = tmp_path_factory.mktemp("recording") / "toy.npz"
-    np.savez(path, counts=counts(), bin_s=0.02)
+    np.savez(path, counts=counts(n_bins=8), bin_s=0.02)
     return str(path)
 
 
