@@ -98,8 +98,9 @@ def test_degrees_are_read_by_the_name_of_their_column():
     assert degrees_of(data, "a_deg").tolist() == [0, 270]
     assert np.allclose(degrees_of(data, "b_rad"), [180, 45])
     assert octants_of(data, "b_rad").tolist() == [4, 1]
+    assert degrees_of(data, "side:deg").tolist() == [1, 2]
     for column in ("side", "x_deg"):
-        with pytest.raises(DataError, match=f"'{column}' is no direction"):
+        with pytest.raises(DataError, match=f"'{column}' holds no directions"):
             degrees_of(data, column)
     with pytest.raises(DataError, match=r"no trial column 'c_deg' \(columns: a_deg"):
         degrees_of(data, "c_deg")

@@ -86,7 +86,7 @@ def measure(
         out: Folder of results.
         source: A recording of reaches.
         reading: How to understand it.
-        direction: Trial column that holds the direction of each trial.
+        direction: Trial column that holds the direction of each trial, see ``degrees_of``.
         velocity: Signal of two dimensions that is decoded.
         models: Of ``MODELS``.
         presets: Other presets than the usual ones, see ``generation_subjects.presets_of``.
@@ -448,7 +448,7 @@ class Bench:
         return None
 
     def _folder(self, name: str, seed: int, told: str, octant: int) -> Path:
-        which = f"{name}-{told}-{seed}" if octant < 0 else f"{name}-without-{octant}-{seed}"
+        which = f"{name}-{told.partition(':')[0]}-{seed}" if octant < 0 else f"{name}-without-{octant}-{seed}"
         return self.out / benchmarking.RUNS / which
 
 

@@ -181,7 +181,10 @@ def _conditional_options(parser: ArgumentParser) -> None:
     _out_option(parser)
     parser.add_argument("--data", type=str, required=True, help=f"a recording of reaches: {SOURCE}")
     parser.add_argument(
-        "--direction", type=str, required=True, help="trial column of directions, its name ends in _deg or _rad"
+        "--direction",
+        type=str,
+        required=True,
+        help="trial column of directions; NAME:deg or NAME:rad if its unit is not plain",
     )
     parser.add_argument("--velocity", type=str, required=True, help="signal of two dimensions, asked for and decoded")
     parser.add_argument("--models", nargs="+", choices=ASKED, default=list(ASKED), help="what is measured")

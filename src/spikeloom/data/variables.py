@@ -82,7 +82,7 @@ class Variable:
     @classmethod
     def _of_column(cls, data: SpikeData, name: str, kind: str) -> Variable:
         column = pd.Series(data.trials[name])
-        kind = kind or _kind(name, column)
+        kind = kind or kind_of(name, column)
         groups = (
             name != "condition" and "condition" in data.trials and _same(column, pd.Series(data.trials["condition"]))
         )
@@ -290,8 +290,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:40]}..."
 
 
-def _kind(name: str, column: pd.Series) -> str:
-    """What a trial column most likely is."""
+def kind_of(name: str, column: pd.Series) -> str:
+    """What a trial column most likely is, by its name and values: one of ``KINDS``."""
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return "label"
     values = column.dropna().to_numpy(dtype=np.float64)

@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 
 from spikeloom.data.reaches import OCTANTS, octant_of
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.data.variables import RADIANS
+from spikeloom.data.variables import RADIANS, kind_of
 from spikeloom.errors import DataError
 from spikeloom.evaluation.decoding import Inputs, known_bins, signal_of
 from spikeloom.evaluation.linear_decoding import LaggedRidge, LinearDecoding
@@ -31,20 +31,26 @@ Courses = Float[np.ndarray, "trial time dim"]
 Valid = Bool[np.ndarray, "trial time"]
 
 
-def degrees_of(data: SpikeData, column: str) -> Float[np.ndarray, "trial"]:
-    """The direction of every trial in degrees, from a trial column whose name tells its unit (``_deg`` or ``_rad``).
+def degrees_of(data: SpikeData, direction: str) -> Float[np.ndarray, "trial"]:
+    """The direction of every trial in degrees.
+
+    Args:
+        data: Trials.
+        direction: A trial column of angles; "NAME:deg" or "NAME:rad" where name and values do not tell the unit.
 
     Raises:
         DataError: If there is no such column, or it holds no angles.
     """
+    column, _, unit = direction.partition(":")
     if column not in data.trials:
         known = ", ".join(map(str, data.trials)) or "none"
         raise DataError(f"there is no trial column '{column}' (columns: {known}); name one that holds a direction.")
-    unit = next((name for name in RADIANS if column.endswith(f"_{name}")), None)
     values = data.trials[column]
-    if unit is None or values.dtype.kind not in "iuf":
+    unit = unit or kind_of(column, values)
+    if unit not in RADIANS or values.dtype.kind not in "iuf":
         raise DataError(
-            f"'{column}' is no direction: directions are numbers in a column whose name ends in _deg or _rad; name one."
+            f"'{direction}' holds no directions but what looks like a {unit}; name a column of angles, with :deg or "
+            ":rad behind it if its name does not tell the unit."
         )
     return np.rad2deg(values.to_numpy(dtype=np.float64) * RADIANS[unit]) % 360
 
@@ -87,7 +93,7 @@ class Readout:
             raise DataError(f"'{velocity}' has {values.shape[2]} dimensions, but reaches have two; name a velocity.")
         around = max(1, min(MOST_AROUND, round(AROUND_S / train.bin_s)))
         spikes = LaggedRidge(before=around, after=around, inputs=Inputs()).fit(train, velocity)
-        return cls(velocity, Ridge(ALPHA).fit(train.rates[known], values[known]), spikes)
+        return cls(velocity, Ridge(ALPHA).fit(train.rates[known].astype(np.float64), values[known]), spikes)
 
     def decoded(self, data: SpikeData) -> dict[str, Courses]:
         """Velocity in every bin, read from "rates" and from "spikes"; NaN in the padding."""
