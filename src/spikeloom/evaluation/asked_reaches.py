@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int
 from sklearn.linear_model import Ridge
 
@@ -46,7 +47,7 @@ def degrees_of(data: SpikeData, direction: str) -> Float[np.ndarray, "trial"]:
         known = ", ".join(map(str, data.trials)) or "none"
         raise DataError(f"there is no trial column '{column}' (columns: {known}); name one that holds a direction.")
     values = data.trials[column]
-    unit = unit or kind_of(column, values)
+    unit = unit or kind_of(column, pd.Series(values))
     if unit not in RADIANS or values.dtype.kind not in "iuf":
         raise DataError(
             f"'{direction}' holds no directions but what looks like a {unit}; name a column of angles, with :deg or "
