@@ -7,9 +7,11 @@ from scipy.stats import poisson
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 
+from spikeloom.data.scoring import Scoring
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError, SpikeloomWarning
-from spikeloom.evaluation.cosmoothing import bits_per_spike, psth, psth_r2, score, velocity_r2
+from spikeloom.evaluation.cosmoothing import bits_per_spike, score, velocity_r2
+from spikeloom.evaluation.psth import psth, psth_r2
 
 
 @pytest.fixture
@@ -155,7 +157,7 @@ def test_a_whole_recording(rng):
     )
     train, test = data.select(np.arange(40)), data.select(np.arange(40, 60))
     heldout = np.arange(10) >= 7
-    found = score(train, test, truth[:40], truth[40:], heldout, 5, "vel", "phase", psth_sd_s=0.03)
+    found = score(train, test, truth[:40], truth[40:], heldout, 5, Scoring("vel", condition="phase", psth_sd_s=0.03))
     counts = test.counts.astype(float)
     assert found.co_bps == pytest.approx(bits_per_spike(truth[40:, :25, 7:], counts[:, :25, 7:]))
     assert found.fp_bps == pytest.approx(bits_per_spike(truth[40:, 25:], counts[:, 25:]))

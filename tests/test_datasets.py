@@ -112,6 +112,8 @@ def test_windows_of_the_benchmark(tmp_path: Path, name: str, n_bins: int) -> Non
     event = {"intervals/trials/move_onset_time": None, f"intervals/trials/{reading.align}": start + 1.5}
     if name == "mc_rtt":
         event["intervals/trials/start_time"] = start
+    if name == "dmfc_rsg":  # intervals as long as a window, which leave no room for shifts
+        event |= {"intervals/trials/tp": np.full(40, 1500.0), "intervals/trials/set_time": start}
     observed = {"units/obs_intervals": np.tile([[0.0, 90.0]], (17, 1)), "units/obs_intervals_index": np.arange(1, 18)}
     path = write_train(tmp_path / TRAIN, **event, **observed)
     window = replace(reading, signals=(), condition=None)

@@ -16,7 +16,8 @@ from spikeloom.data.datasets import RECIPES
 from spikeloom.data.fetching import folder_of, is_fetched
 from spikeloom.data.reading import Reading
 from spikeloom.data.sources import load_source
-from spikeloom.evaluation.cosmoothing import bits_per_spike, psth, psth_r2, velocity_r2
+from spikeloom.evaluation.cosmoothing import bits_per_spike, velocity_r2
+from spikeloom.evaluation.psth import psth, psth_r2
 
 NAME = "mc_maze_large"
 EXPECTED = {"co-bps": 0.1528, "vel R2": 0.5224, "psth R2": 0.3871}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from sklearn.linear_model import PoissonRegressor
 
 from spikeloom import benchmarking
 from spikeloom.atomic import atomic
+from spikeloom.data.datasets import RECIPES
+from spikeloom.data.scoring import Scoring
 from spikeloom.data.smoothing import smoothed_counts
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
@@ -32,7 +34,13 @@ KERNEL_S = 0.05
 LOG_FLOOR = 1e-4
 STRENGTH = 0.01
 """Ridge penalty of its regressions."""
-HEADER = ("", "co-bps", "fp-bps", "velocity R2", "PSTH R2")
+HEADER = {
+    "co_bps": "co-bps",
+    "fp_bps": "fp-bps",
+    "velocity_r2": "velocity R2",
+    "psth_r2": "PSTH R2",
+    "tp_correlation": "tp correlation",
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def measure(
     out: str | Path,
     velocity: str | None = None,
     condition: str | None = None,
-    psth_sd_s: float = 0.07,
+    psth_sd_s: float | None = None,
 ) -> list[Scored]:
     """Score runs of one recording beside a reference, and write JSON and a table.
 
@@ -58,9 +66,10 @@ def measure(
     Args:
         runs: Trained runs that withhold the same neurons and bins.
         out: Folder to write to.
-        velocity: Signal that is read from rates; none when not given.
-        condition: Trial column over which averages are taken; none when not given.
-        psth_sd_s: Standard deviation in seconds of the kernel of those averages.
+        velocity: Signal that is read from rates.
+        condition: Trial column over which averages are taken.
+        psth_sd_s: Standard deviation in seconds of the kernel of those averages. What is not given is what the recipe
+            of a published recording says; of another recording there is nothing then, and 0.07 s.
 
     Raises:
         ConfigError: If runs do not withhold the same, or the recording has no such signal or column.
@@ -75,16 +84,14 @@ def measure(
         if model.recording.trained_on != models[0].recording.trained_on:
             raise RunError(f"{run} was trained on other trials than {runs[0]}; name runs of one recording.")
         refuse_other(withheld_by(model), hidden, Path(run).name, Path(runs[0]).name)
-    for name, known in ((velocity, data.signals), (condition, data.trials)):
-        if name is not None and name not in known:
-            raise ConfigError(f"the recording has no '{name}' (has {', '.join(map(str, known)) or 'none'}).")
+    given: dict[str, Any] = {"velocity": velocity, "condition": condition, "psth_sd_s": psth_sd_s}
+    scoring = scoring_of(data, {name: value for name, value in given.items() if value is not None})
     train, test = data.split("train"), held_out(data)
     heldout, forward = hidden
-    options: dict[str, Any] = {"velocity": velocity, "condition": condition, "psth_sd_s": psth_sd_s}
 
     def scored(label: str, of_train: np.ndarray, of_test: np.ndarray) -> Scored:
         doubles = of_train.astype(np.float64), of_test.astype(np.float64)
-        return Scored(label, score(train, test, *doubles, heldout, forward, **options))
+        return Scored(label, score(train, test, *doubles, heldout, forward, scoring))
 
     results = [scored("smoothing + Poisson regression", *reference(train, test, heldout, forward))]
     results += [scored(Path(r).name, m.rates(train), m.rates(test)) for r, m in zip(runs, models)]
@@ -92,6 +99,27 @@ def measure(
         results.append(scored("true rates", train.rates, test.rates))
     write(results, data, hidden, out)
     return results
+
+
+def scoring_of(data: SpikeData, given: Mapping[str, Any]) -> Scoring:
+    """What rates of a recording are scored by: what is given, or else what its recipe says, as far as it is there.
+
+    Raises:
+        ConfigError: If the recording has no signal or trial column that is given.
+    """
+    for name, known in (("velocity", data.signals), ("condition", data.trials)):
+        if name in given and given[name] not in known:
+            raise ConfigError(f"the recording has no '{given[name]}' (has {', '.join(map(str, known)) or 'none'}).")
+    recipe = RECIPES.get(str(data.provenance.get("dataset")))
+    said = Scoring() if recipe is None else recipe.scoring
+    there = {*data.trials, None}
+    usual = {name: getattr(said, name) for name in ("apart", "condition", "outliers")}
+    usual = {name: value if value in there else None for name, value in usual.items()}
+    usual |= {
+        "velocity": said.velocity if said.velocity in data.signals else None,
+        "interval": said.interval if {said.interval, *said.within} <= there else None,
+    }
+    return replace(said, **(usual | dict(given)))
 
 
 def withheld_by(model: GenerativeModel) -> tuple[np.ndarray, int]:
@@ -156,10 +184,11 @@ def write(results: Sequence[Scored], data: SpikeData, hidden: tuple[np.ndarray, 
 
 def markdown(results: Sequence[Scored], told: dict[str, Any]) -> str:
     """The table, and what decides its numbers."""
-    rows = [HEADER, ("---",) * len(HEADER)]
-    for each in results:
-        numbers = each.scores.to_dict().values()
-        rows.append((each.label, *("-" if np.isnan(v) else f"{v:.3f}" for v in numbers)))
+    numbers = [each.scores.to_dict() for each in results]
+    shown = [name for name in HEADER if not all(np.isnan(of[name]) for of in numbers)]
+    rows = [("", *(HEADER[name] for name in shown)), ("---",) * (1 + len(shown))]
+    for each, of in zip(results, numbers):
+        rows.append((each.label, *("-" if np.isnan(of[name]) else f"{of[name]:.3f}" for name in shown)))
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     return (
         "# Rates inferred of held-out trials\n\n"

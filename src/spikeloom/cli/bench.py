@@ -160,9 +160,10 @@ def _generation(options: Namespace) -> Path:
 def _inference_options(parser: ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="trained run folders of one recording")
     _out_option(parser)
-    parser.add_argument("--velocity", type=str, help="signal that is read from rates")
-    parser.add_argument("--over", type=str, help="trial column over which averages are taken")
-    parser.add_argument("--psth_sd_s", type=float, default=0.07, help="s.d. of the kernel of averages in seconds")
+    usual = "of a published recording as its recipe says if not given"
+    parser.add_argument("--velocity", type=str, help=f"signal that is read from rates; {usual}")
+    parser.add_argument("--over", type=str, help=f"trial column over which averages are taken; {usual}")
+    parser.add_argument("--psth_sd_s", type=float, help="s.d. of the kernel of averages in seconds; 0.07, or the same")
 
 
 def _inference(options: Namespace) -> Path:

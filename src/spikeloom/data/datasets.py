@@ -15,6 +15,7 @@ from dataclasses import replace
 from spikeloom.data.archives import ByHand, Dandi, Zenodo
 from spikeloom.data.reading import Reading
 from spikeloom.data.recipes import Recipe
+from spikeloom.data.scoring import Scoring
 
 BENCHMARK = (
     "Pei et al. 2021, Neural Latents Benchmark '21: evaluating latent variable models of neural population activity, "
@@ -35,6 +36,7 @@ MAZE = Reading(
     condition="trial_type,trial_version",
     where=(USED,),
 )
+MAZE_SCORING = Scoring(velocity="hand_vel", condition="condition", psth_sd_s=0.05)
 MAZE_TASK = "macaque M1 and PMd, delayed reaches through mazes"
 
 _MC_MAZE = Recipe(
@@ -47,6 +49,7 @@ _MC_MAZE = Recipe(
     licence="CC-BY-4.0",
     citation="Churchland & Kaufman 2022, MC_Maze, doi:10.48324/dandi.000128/0.220113.0400; " + BENCHMARK,
     megabytes=694,
+    scoring=replace(MAZE_SCORING, psth_sd_s=0.07),
 )
 _INDY = Recipe(
     name="indy",
@@ -102,6 +105,7 @@ _ALL = (
         reading=MAZE,
         citation="Churchland & Kaufman 2022, MC_Maze_Large, doi:10.48324/dandi.000138/0.220113.0407; " + BENCHMARK,
         megabytes=149,
+        scoring=MAZE_SCORING,
     ),
     replace(
         _MC_MAZE,
@@ -113,6 +117,7 @@ _ALL = (
         reading=MAZE,
         citation="Churchland & Kaufman 2022, MC_Maze_Medium, doi:10.48324/dandi.000139/0.220113.0408; " + BENCHMARK,
         megabytes=77,
+        scoring=MAZE_SCORING,
     ),
     replace(
         _MC_MAZE,
@@ -124,6 +129,7 @@ _ALL = (
         reading=MAZE,
         citation="Churchland & Kaufman 2022, MC_Maze_Small, doi:10.48324/dandi.000140/0.220113.0408; " + BENCHMARK,
         megabytes=30,
+        scoring=MAZE_SCORING,
     ),
     Recipe(
         name="mc_rtt",
@@ -144,6 +150,7 @@ _ALL = (
         licence="CC-BY-4.0",
         citation="O'Doherty 2024, MC_RTT, doi:10.48324/dandi.000129/0.241017.1444; " + BENCHMARK,
         megabytes=51,
+        scoring=Scoring(velocity="finger_vel"),
     ),
     Recipe(
         name="area2_bump",
@@ -166,6 +173,7 @@ _ALL = (
         licence="CC-BY-4.0",
         citation="Chowdhury & Miller 2022, Area2_Bump, doi:10.48324/dandi.000127/0.220113.0359; " + BENCHMARK,
         megabytes=1820,
+        scoring=Scoring(velocity="hand_vel", apart="ctr_hold_bump", condition="condition", psth_sd_s=0.04),
     ),
     Recipe(
         name="dmfc_rsg",
@@ -179,13 +187,28 @@ _ALL = (
             align="go_time",
             before_s=1.5,
             after_s=0.0,
+            jitter_s=0.3,
+            jitter_room="tp",
+            scored="set_time,go_time",
             condition="is_eye,theta,is_short,ts",
             where=(USED,),
         ),
         licence="CC-BY-4.0",
         citation="Sohn & Jazayeri 2022, DMFC_RSG, doi:10.48324/dandi.000130/0.220113.0407; " + BENCHMARK,
         megabytes=16,
-        notes=("windows end at go, without the benchmark's jitter, and are whole, without its padding at the front",),
+        scoring=Scoring(
+            condition="condition",
+            psth_sd_s=0.07,
+            interval="tp",
+            within=("is_eye", "theta", "is_short"),
+            outliers="is_outlier",
+        ),
+        notes=(
+            "windows end up to 0.3 s after go, see jitter_bins; scores regard the bins from set to go only, see "
+            "scored_from_bin and scored_to_bin",
+            "that tp is in milliseconds, and known of all trials but those of the test file, was taken from how the "
+            "benchmark uses it, not seen in the file",
+        ),
     ),
     _INDY,
     Recipe(

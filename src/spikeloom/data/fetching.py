@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -141,8 +142,9 @@ def _with_test_trials(data: SpikeData, path: Path, reading: Reading, notes: list
     if not path.exists():
         notes.append(f"the benchmark's test trials are left out, as there is no {path.name}")
         return data
-    # Behaviour and conditions of the test trials were not published either.
-    test, more = read_units(path, replace(reading, signals=()))
+    # Behaviour, conditions and events of the test trials were not published either; their windows are not shifted.
+    hidden: dict[str, Any] = {"signals": (), "jitter_s": None, "jitter_room": None, "scored": None}
+    test, more = read_units(path, replace(reading, **hidden))
     notes += [f"test trials: {note}" for note in more]
     return join(data.select(neurons=~held_out), test)
 

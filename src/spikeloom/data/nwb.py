@@ -16,9 +16,11 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from spikeloom.data.binning import EDGE, bin_spikes
+from spikeloom.data.comparisons import column_of
 from spikeloom.data.containers import Hdf5, reading_file
+from spikeloom.data.jitter import COLUMN, jitter_bins
 from spikeloom.data.nlb import Grid
-from spikeloom.data.reading import Reading, named_splits, refine, rows_to_read, whole_bins
+from spikeloom.data.reading import SCORED, Reading, named_splits, refine, rows_to_read, whole_bins
 from spikeloom.data.series import behaviour, note_missing, resampled
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
@@ -91,7 +93,7 @@ def read_units(path: Path, reading: Reading) -> tuple[SpikeData, list[str]]:
     """
     notes: list[str] = []
     if reading.align is None:
-        for name in ("forward_s", "binning", "overlap"):
+        for name in ("forward_s", "binning", "overlap", "jitter_s", "scored"):
             if getattr(reading, name) is not None:
                 raise DataError(
                     f"{name} is {getattr(reading, name)}, but no trials are cut around an event; "
@@ -111,6 +113,8 @@ def read_units(path: Path, reading: Reading) -> tuple[SpikeData, list[str]]:
         if trials is not None:
             end_s = float(np.nanmax(trials["stop_time"].to_numpy(dtype=float), initial=0.0))
             grid = Grid.of(bin_s, observed, end_s) if reading.binning == "nlb" else None
+            if reading.jitter_s is not None:
+                trials[COLUMN] = jitter_bins(trials, reading, bin_s)
             if not reading.continuous:
                 trials = _rows(trials, rows_to_read(trials, reading.where))
         if trials is None or reading.continuous:
@@ -301,6 +305,9 @@ def _around_events(
     if not pd.api.types.is_numeric_dtype(trials[name].dtype):
         raise DataError(f"the trial column '{name}' does not hold times; align to a column of seconds.")
     event = trials[name].to_numpy(dtype=float)
+    if reading.jitter_s is not None:
+        event = event + trials[COLUMN].to_numpy() * bin_s
+        notes.append(f"{(trials[COLUMN] > 0).sum()} of {len(trials)} windows were shifted later, see {COLUMN}")
     before, after = reading.before_s or 0.0, float(reading.after_s or 0.0)
     n = whole_bins(before + after, bin_s, "the window around the event (before_s + after_s)")
     n_forward = whole_bins(reading.forward_s, bin_s, "forward_s") if reading.forward_s else 0
@@ -314,7 +321,20 @@ def _around_events(
         seen = grid.observed_bins(np.rint(spans.start_s / bin_s).astype(np.int64), spans.n_bins)
     else:
         seen = _observed_bins(spans, observed, bin_s)
-    return _drop(spans, seen == spans.n_bins, "have a window that leaves the observed time", notes)
+    spans = _drop(spans, seen == spans.n_bins, "have a window that leaves the observed time", notes)
+    return spans if reading.scored is None else _with_scored_part(spans, reading.scored, n_forward, bin_s)
+
+
+def _with_scored_part(spans: Spans, names: str, n_forward: int, bin_s: float) -> Spans:
+    """The bins of each window that begin between two events, as trial columns; all where a time is missing."""
+    last, columns = spans.n_bins - n_forward, {}
+    for column, name, missing in zip(SCORED, names.split(","), (np.zeros_like(last), last)):
+        since_s = column_of(spans.trials, name.strip(), "trial").to_numpy(dtype=float) - spans.start_s
+        known = np.isfinite(since_s)
+        # A bin is behind an event if it begins with it, to the nanosecond.
+        bins = np.ceil(np.round(np.where(known, since_s, 0.0) * 1e9) / (bin_s * 1e9) - EDGE).astype(np.int64)
+        columns[column] = np.where(known, np.clip(bins, 0, last), missing)
+    return replace(spans, trials=spans.trials.assign(**columns))
 
 
 def _apart(spans: Spans, n_forward: int, bin_s: float, notes: list[str]) -> Spans:

@@ -20,9 +20,14 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
 
 ARRAY_OPTIONS = ("counts", "lengths", "segment", "axes")
-NWB_OPTIONS = ("align", "continuous", "lag_s", "forward_s", "binning", "overlap")
+NWB_OPTIONS = (
+    *("align", "continuous", "lag_s", "forward_s", "binning", "overlap"),
+    *("jitter_s", "jitter_room", "scored"),
+)
 BINNINGS = ("event", "nlb")
 OVERLAPS = ("keep", "cut")
+SCORED = ("scored_from_bin", "scored_to_bin")
+"""Trial columns with the part of each trial that the option "scored" asks for: from one bin to before the other."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,13 @@ class Reading:
     milliseconds of the Neural Latents Benchmark, which gives exactly its counts (NWB only)."""
     overlap: str | None = None
     """What becomes of a window that another trial's begins in: "keep" (if not given), or "cut" it there (NWB only)."""
+    jitter_s: float | None = None
+    """Shift windows later by up to this many seconds at random, always by the same whole bins (NWB only)."""
+    jitter_room: str | None = None
+    """Trial column with the milliseconds before the event that stay in a window that is shifted (NWB only)."""
+    scored: str | None = None
+    """Two trial columns of times, such as "set_time,go_time": only bins that begin between them count in scores of
+    inferred rates (NWB only)."""
     hold_out: tuple[str, ...] = ()
     """Trials that become the split "heldout", which no model sees: comparisons that must all hold, like "octant=1"."""
 
@@ -112,6 +124,14 @@ class Reading:
                 raise DataError(f"{name} is '{value}', but must be {' or '.join(known)}.")
         if self.forward_s is not None and not (np.isfinite(self.forward_s) and self.forward_s >= 0):
             raise DataError(f"forward_s is {self.forward_s}, but must be a number of seconds, 0 or more.")
+        if self.jitter_s is not None and not (np.isfinite(self.jitter_s) and self.jitter_s >= 0):
+            raise DataError(f"jitter_s is {self.jitter_s}, but must be a number of seconds, 0 or more.")
+        if self.jitter_room is not None and self.jitter_s is None:
+            raise DataError(f"jitter_room is '{self.jitter_room}', but no window is shifted; give jitter_s too.")
+        if self.scored is not None and len(self.scored.split(",")) != 2:
+            raise DataError(f"scored is '{self.scored}', but must name two trial columns of times, 'from,to'.")
+        if self.scored is not None and self.window_s is not None:
+            raise DataError("a part of each trial is scored (scored) or trials are cut (window_s), not both.")
         if self.align is not None and self.continuous:
             raise DataError("a recording is read around events (align) or as continuous pieces (continuous), not both.")
         if self.axes is not None:
@@ -140,6 +160,7 @@ class Reading:
             "after_s": float,
             "lag_s": float,
             "forward_s": float,
+            "jitter_s": float,
             "continuous": bool,
             "signals": tuple,
             "columns": tuple,
@@ -326,5 +347,5 @@ def _chosen_columns(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     for name in names:
         if name not in table and name not in stems.values():
             raise DataError(f"there is no trial column '{name}' (columns: {', '.join(map(str, table)) or 'none'}).")
-    always = {"condition", "split", "source_trial", "source_bin"}
+    always = {"condition", "split", "source_trial", "source_bin", "jitter_bins", *SCORED}
     return table.loc[:, [c in names or stems[c] in names or c in always for c in table]]

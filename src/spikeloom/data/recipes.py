@@ -11,6 +11,7 @@ import numpy as np
 from spikeloom.data.archives import ByHand, Dandi, Zenodo
 from spikeloom.data.holdout import HELDOUT
 from spikeloom.data.reading import Reading
+from spikeloom.data.scoring import Scoring
 from spikeloom.data.spikedata import SpikeData
 
 Part = tuple[str, float, float]
@@ -34,6 +35,7 @@ class Recipe:
         test_file: File of the benchmark's test trials, of which held-out neurons and behaviour were never published.
         checksums: Digests of files that are known besides those the archive states, by path.
         splits: Splits to be made of those the recording brings; these as they are when there are none.
+        scoring: What inferred rates are scored by.
         folder: Name of the folder that its files are kept in; its own name if not given.
         notes: What differs from the publication, and what is not known.
     """
@@ -50,6 +52,7 @@ class Recipe:
     test_file: str | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
     splits: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
+    scoring: Scoring = Scoring()  # noqa: RUF009  # frozen
     folder: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -68,6 +71,8 @@ def adapted(reading: Reading, asked: Reading) -> Reading:
     for name in ("where", "hold_out"):
         if name in changes:
             changes[name] = (*getattr(reading, name), *changes[name])
+    if asked.window_s is not None and asked.scored is None:
+        changes["scored"] = None  # it is a part of trials, of which windows know nothing
     return replace(reading, **changes)
 
 

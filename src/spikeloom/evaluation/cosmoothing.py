@@ -1,28 +1,30 @@
 """Scores of inferred rates as the Neural Latents Benchmark defines them (Pei et al. 2021, arXiv:2109.04463).
 
 They judge models that infer: how well rates of neurons that the encoder never saw explain their spikes (co-bps), how
-well rates of bins to come do (fp-bps), how well rates tell velocity, and how close their averages are to those of
-spikes. Rates are expected counts per bin throughout. Always print the bin width and the split beside a score.
+well rates of bins to come do (fp-bps), how well rates tell velocity, how close their averages are to those of spikes,
+and whether they change faster where intervals are shorter. Rates are expected counts per bin throughout. Always print
+the bin width and the split beside a score.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int, Real, Shaped
-from scipy.signal.windows import gaussian
 from scipy.special import gammaln, xlogy
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 
+from spikeloom.data.reading import SCORED
+from spikeloom.data.scoring import Scoring
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.evaluation.psth import at_end, psth, psth_r2, too_short
 
 LEAST_RATE = 1e-9
 """A rate of zero is taken for this, because a spike would be impossible."""
@@ -42,12 +44,14 @@ class Cosmoothing:
         fp_bps: Bits per spike of all neurons in the bins that it was not shown.
         velocity_r2: R2 of a linear read-out of behaviour.
         psth_r2: R2 of the averages over trials of a condition.
+        tp_correlation: Correlation of produced intervals with how fast rates change; good if negative.
     """
 
     co_bps: float = float("nan")
     fp_bps: float = float("nan")
     velocity_r2: float = float("nan")
     psth_r2: float = float("nan")
+    tp_correlation: float = float("nan")
 
     def to_dict(self) -> dict[str, float]:
         """Plain values."""
@@ -125,70 +129,49 @@ def velocity_r2(
     return float(r2_score(eval_velocity[test], search.predict(eval_rates[test])))
 
 
-def psth(
-    counts: Real[np.ndarray, "trial fine neuron"],
-    lengths: Int[np.ndarray, "trial"],
-    condition: Shaped[np.ndarray, "trial"],
-    sd_bins: float,
-    together: int = 1,
-) -> dict[Any, Float[np.ndarray, "_ neuron"]]:
-    """Averages of smoothed counts over the trials of each condition, in expected counts per bin.
-
-    As the benchmark: smoothed by a Gaussian of ``int(6 sd)`` samples (an even number shifts by half a sample), trials
-    shorter than four fifths of their condition's mean length left out, the rest cut to the shortest. The benchmark
-    smooths at 1 ms and then takes bins together; give counts in bins of 1 ms to do the same.
-
-    Args:
-        counts: Spike counts of all trials of all splits.
-        lengths: Valid bins of each trial.
-        condition: What each trial was recorded under; a trial of which it is missing is in no average.
-        sd_bins: Standard deviation of the kernel in bins of these counts.
-        together: Bins that are summed after smoothing.
-
-    Raises:
-        DataError: If no trial has a condition.
-    """
-    kernel = gaussian(max(int(6 * sd_bins), 1), sd_bins)
-    kernel /= kernel.sum()
-    known = ~pd.isna(condition)
-    if not known.any():
-        raise DataError(f"no trial has a condition (all {len(known)} are missing); name another trial column.")
-    found = {}
-    for value in np.unique(condition[known]):
-        rows = np.flatnonzero(condition == value)
-        rows = rows[lengths[rows] >= 0.8 * lengths[rows].mean()]
-        n = int(lengths[rows].min()) // together * together
-        smooth = np.stack([_smoothed(counts[row, : lengths[row]].astype(float), kernel)[:n] for row in rows])
-        found[value] = smooth.mean(0).reshape(n // together, together, -1).sum(1)
-    return found
-
-
-def psth_r2(
+def tp_correlation(
     rates: Trials,
-    condition: Shaped[np.ndarray, "trial"],
-    psths: Mapping[Any, Float[np.ndarray, "_ neuron"]],
+    inside: Bool[np.ndarray, "trial time"],
+    interval: Real[np.ndarray, "trial"],
+    group: Shaped[np.ndarray, "trial"],
 ) -> float:
-    """R2 of mean rates of each condition against its PSTH, conditions one after another, uniform mean over neurons.
+    """Pearson correlation of produced intervals with the speed of rates, within groups, averaged over these.
+
+    The speed of a trial is the mean length of the step from the rates of one bin to those of the next. A population
+    whose activity runs through the same path in less time is faster where intervals are shorter: below zero is good.
 
     Args:
-        rates: Rates of all neurons of the trials that are judged.
-        condition: What each was recorded under; a condition that none of them has is left out.
-        psths: What ``psth`` found; bins that are NaN in the first neuron are left out.
+        rates: Rates of all neurons.
+        inside: Bins between the events; only steps between two of these count.
+        interval: Interval that was produced in each trial; trials without are left out.
+        group: What was asked for in each trial; trials of which it is missing are left out.
 
     Raises:
-        DataError: If no trial has a condition with a PSTH.
+        DataError: If no group has two trials of different intervals and speeds.
     """
-    truth, found = [], []
-    for value, of_spikes in psths.items():
-        rows = np.flatnonzero(condition == value)
-        if len(rows):
-            n = min(len(of_spikes), rates.shape[1])
-            keep = np.isfinite(of_spikes[:n, 0])
-            truth.append(of_spikes[:n][keep])
-            found.append(rates[rows, :n].mean(0)[keep])
-    if not truth:
-        raise DataError("none of the judged trials has a condition with a PSTH; name another condition.")
-    return float(r2_score(np.concatenate(truth), np.concatenate(found)))
+    speed = np.full(len(rates), np.nan)
+    for trial in np.flatnonzero(inside.sum(1) > 1):
+        speed[trial] = np.linalg.norm(np.diff(rates[trial, inside[trial]], axis=0), axis=1).mean()
+    known = np.isfinite(speed) & np.isfinite(interval.astype(float)) & ~pd.isna(group)
+    found = []
+    for value in np.unique(group[known]):
+        rows = known & (group == value)
+        if np.ptp(speed[rows]) > 0 and np.ptp(interval[rows]) > 0:
+            found.append(np.corrcoef(speed[rows], interval[rows])[0, 1])
+    if not found:
+        raise DataError(
+            "no group has two trials of different intervals and speeds, so nothing correlates; name other columns."
+        )
+    return float(np.mean(found))
+
+
+def scored_part(data: SpikeData, forward_bins: int = 0) -> Int[np.ndarray, "trial 2"]:
+    """First bin of each trial that is scored, and the one after the last; see the reading option ``scored``."""
+    last = data.lengths - forward_bins
+    if not set(SCORED) <= set(data.trials):
+        return np.stack([np.zeros_like(last), last], axis=1)
+    first, stop = (pd.Series(data.trials[name]).to_numpy(dtype=float) for name in SCORED)
+    return np.stack([np.nan_to_num(first), np.where(np.isfinite(stop), np.minimum(stop, last), last)], 1).astype(int)
 
 
 def score(
@@ -198,11 +181,12 @@ def score(
     test_rates: Float[np.ndarray, "trial2 time2 neuron"],
     heldout: Bool[np.ndarray, "neuron"],
     forward_bins: int = 0,
-    velocity: str | None = None,
-    condition: str | None = None,
-    psth_sd_s: float = 0.07,
+    scoring: Scoring = Scoring(),  # noqa: B008  # frozen
 ) -> Cosmoothing:
-    """All four scores of a model's rates, as far as there is something to score.
+    """All scores of a model's rates, as far as there is something to score.
+
+    Averages are those of counts in the bins of the recording, smoothed within its trials; the benchmark smooths
+    milliseconds of the whole session, see ``psth``.
 
     Args:
         train: Trials that the model was trained on.
@@ -211,40 +195,78 @@ def score(
         test_rates: And for the second.
         heldout: Neurons that its encoder was not shown.
         forward_bins: Bins at the end of every trial that it was not shown.
-        velocity: Signal that is read from rates; none when not given.
-        condition: Trial column over which averages are taken; none when not given.
-        psth_sd_s: Standard deviation in seconds of the kernel of those averages.
+        scoring: Signals and trial columns that scores are about.
     """
     scores: dict[str, float] = {}
-    valid = test.valid[..., None]
-    seen = np.arange(test.n_bins) < (test.lengths - forward_bins)[:, None]
+    parts = scored_part(train, forward_bins), scored_part(test, forward_bins)
+    shown, seen = _inside(parts[0], train.n_bins), _inside(parts[1], test.n_bins)
+    ahead = test.valid & (np.arange(test.n_bins) >= (test.lengths - forward_bins)[:, None])
     if heldout.any():
         scores["co_bps"] = bits_per_spike(test_rates, test.counts, seen[..., None] & heldout)
     if forward_bins:
-        scores["fp_bps"] = bits_per_spike(test_rates, test.counts, valid & ~seen[..., None])
-    if velocity is not None:
-        shown = np.arange(train.n_bins) < (train.lengths - forward_bins)[:, None]
+        scores["fp_bps"] = bits_per_spike(test_rates, test.counts, ahead[..., None])
+    if scoring.velocity is not None:
         told = [
-            np.where(at[..., None], data.signals[velocity].values, np.nan).astype(np.float64)
+            np.where(at[..., None], data.signals[scoring.velocity].values, np.nan).astype(np.float64)
             for data, at in ((train, shown), (test, seen))
         ]
-        scores["velocity_r2"] = velocity_r2(rates, told[0], test_rates, told[1])
-    if condition is not None:
-        counts = np.zeros((train.n_trials + test.n_trials, max(train.n_bins, test.n_bins), test.n_neurons))
-        counts[: train.n_trials, : train.n_bins] = train.counts
-        counts[train.n_trials :, : test.n_bins] = test.counts
-        lengths = np.concatenate([train.lengths, test.lengths]) - forward_bins
-        values = [d.trials[condition].to_numpy() for d in (train, test)]
-        psths = psth(counts, lengths, np.concatenate(values), psth_sd_s / test.bin_s)
-        scores["psth_r2"] = psth_r2(test_rates, values[1], psths)
+        scores["velocity_r2"] = velocity_r2(rates, told[0], test_rates, told[1], _decoded_apart(train, test, scoring))
+    usual = [np.ones(data.n_trials, dtype=bool) for data in (train, test)]
+    if scoring.outliers is not None:
+        columns = [pd.Series(data.trials[scoring.outliers]) for data in (train, test)]
+        usual = [~column.fillna(0).to_numpy(dtype=bool) for column in columns]
+    if scoring.condition is not None:
+        values = [_groups(data, (scoring.condition,), kept) for kept, data in zip(usual, (train, test))]
+        scores["psth_r2"] = _psth_score(train, test, test_rates, parts, values, forward_bins, scoring.psth_sd_s)
+    if scoring.interval is not None:
+        group = _groups(test, scoring.within, usual[1])
+        interval = test.trials[scoring.interval].to_numpy(dtype=float)
+        scores["tp_correlation"] = tp_correlation(test_rates, seen, interval, group)
     return Cosmoothing(**scores)
 
 
-def _smoothed(values: Float[np.ndarray, "fine neuron"], kernel: np.ndarray) -> Float[np.ndarray, "fine neuron"]:
-    """Every column convolved; where the kernel is longer than the trial, the middle of what comes out."""
-    full = np.stack([np.convolve(column, kernel) for column in values.T], axis=1)
-    first = (len(kernel) - 1) // 2
-    return np.maximum(full[first : first + len(values)], 0)
+def _psth_score(
+    train: SpikeData,
+    test: SpikeData,
+    test_rates: np.ndarray,
+    parts: tuple[np.ndarray, np.ndarray],
+    condition: list[np.ndarray],
+    forward_bins: int,
+    sd_s: float,
+) -> float:
+    """R2 against averages of all trials; parts are aligned at their ends where not all of each trial is scored."""
+    counts = np.zeros((train.n_trials + test.n_trials, max(train.n_bins, test.n_bins), test.n_neurons))
+    counts[: train.n_trials, : train.n_bins] = train.counts
+    counts[train.n_trials :, : test.n_bins] = test.counts
+    lengths = np.concatenate([train.lengths, test.lengths]) - forward_bins
+    part, every, sd_bins = np.concatenate(parts), np.concatenate(condition), sd_s / test.bin_s
+    if not set(SCORED) <= set(test.trials):
+        return psth_r2(test_rates, condition[1], psth(counts, lengths, every, sd_bins))
+    ends = int(part[:, 1].max())
+    padded = {value: at_end(found, ends) for value, found in psth(counts, lengths, every, sd_bins, part=part).items()}
+    judged, jitter = condition[1].copy(), (ends - parts[1][:, 1]).astype(np.int64)
+    judged[too_short(part[:, 1] - part[:, 0], every)[train.n_trials :]] = None
+    return psth_r2(test_rates[:, :ends], judged, padded, jitter)
+
+
+def _inside(part: np.ndarray, n_bins: int) -> Bool[np.ndarray, "trial time"]:
+    bins = np.arange(n_bins)
+    return (bins >= part[:, :1]) & (bins < part[:, 1:])
+
+
+def _groups(data: SpikeData, columns: Sequence[str], kept: np.ndarray) -> np.ndarray:
+    """One text for each combination of the columns' values; None where any is missing, and for trials not kept."""
+    table = data.trials.loc[:, list(columns)]
+    groups = np.array([",".join(map(str, row)) for row in table.itertuples(index=False)], dtype=object)
+    groups[table.isna().to_numpy().any(axis=1) | ~kept] = None
+    return groups
+
+
+def _decoded_apart(train: SpikeData, test: SpikeData, scoring: Scoring) -> list[tuple[np.ndarray, np.ndarray]]:
+    if scoring.apart is None:
+        return []
+    first, second = (data.trials[scoring.apart].to_numpy(dtype=float) for data in (train, test))
+    return [(first == value, second == value) for value in np.intersect1d(first, second) if np.isfinite(value)]
 
 
 def _warn_of_zeros(zeros: int, entries: int) -> None:
