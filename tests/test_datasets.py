@@ -116,7 +116,7 @@ def test_windows_of_the_benchmark(tmp_path: Path, name: str, n_bins: int) -> Non
         event |= {"intervals/trials/tp": np.full(40, 1500.0), "intervals/trials/set_time": start}
     observed = {"units/obs_intervals": np.tile([[0.0, 90.0]], (17, 1)), "units/obs_intervals_index": np.arange(1, 18)}
     path = write_train(tmp_path / TRAIN, **event, **observed)
-    window = replace(reading, signals=(), condition=None)
+    window = replace(reading, signals=(), direction_of=None, condition=None)
     assert load(path, window).lengths.tolist() == [n_bins] * 40
     assert set(load(path, replace(window, forward_s=0.2)).lengths) == {n_bins + 40}
 
@@ -259,7 +259,7 @@ def test_test_trials_are_there_where_all_their_neurons_are(fetched, published) -
     assert data.counts.shape == (50, 140, 12)
     assert {name: len(v) for name, v in data.splits.items()} == {"train": 30, "val": 10, "test": 10}
     np.testing.assert_array_equal(data.splits["test"], np.arange(40, 50))
-    alone = load(published / TEST, replace(fetched.reading, signals=(), condition=None))
+    alone = load(published / TEST, replace(fetched.reading, signals=(), direction_of=None, condition=None))
     np.testing.assert_array_equal(data.counts[40:], alone.counts)
     whole = load_source(fetched.name)
     np.testing.assert_array_equal(data.counts[:40], whole.counts[:, :, ~whole.neurons["heldout"].to_numpy()])

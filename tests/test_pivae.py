@@ -572,7 +572,7 @@ class TestEdges:
         network = PiVAE.make(
             dataclasses.replace(
                 recording(n_neurons=182),
-                trials=pd.DataFrame({"reach_angle": np.linspace(-3, 3, 30)}),
+                trials=pd.DataFrame({"reach_angle_deg": np.linspace(0, 350, 30)}),
             ),
             config,
         ).network

@@ -33,6 +33,7 @@ MAZE = Reading(
     lag_s=0.12,
     overlap="cut",
     signals=("hand_vel",),
+    direction_of="hand_vel",
     condition="trial_type,trial_version",
     where=(USED,),
 )

@@ -143,7 +143,8 @@ def _with_test_trials(data: SpikeData, path: Path, reading: Reading, notes: list
         notes.append(f"the benchmark's test trials are left out, as there is no {path.name}")
         return data
     # Behaviour, conditions and events of the test trials were not published either; their windows are not shifted.
-    hidden: dict[str, Any] = {"signals": (), "jitter_s": None, "jitter_room": None, "scored": None}
+    unknown = ("direction_of", "jitter_s", "jitter_room", "scored")
+    hidden: dict[str, Any] = {"signals": (), **dict.fromkeys(unknown)}
     test, more = read_units(path, replace(reading, **hidden))
     notes += [f"test trials: {note}" for note in more]
     return join(data.select(neurons=~held_out), test)

@@ -13,6 +13,7 @@ from jaxtyping import Bool
 
 from spikeloom.data.bins import rebin, whole_bins
 from spikeloom.data.comparisons import column_of, is_comparison, matches, parsed
+from spikeloom.data.directions import ANGLE, parse_direction, with_direction
 from spikeloom.data.holdout import hold_out
 from spikeloom.data.reaches import REACH_COLUMNS, cut_reaches
 from spikeloom.data.smoothing import smoothed_of_neurons, with_smoothed_counts
@@ -94,6 +95,9 @@ class Reading:
     """Shift windows later by up to this many seconds at random, always by the same whole bins (NWB only)."""
     jitter_room: str | None = None
     """Trial column with the milliseconds before the event that stay in a window that is shifted (NWB only)."""
+    direction_of: str | None = None
+    """Velocity signal whose direction at the event (align), or at the start of a trial, becomes the trial column
+    "reach_angle_deg"; "hand_vel@0.15" for its direction 0.15 s later."""
     scored: str | None = None
     """Two trial columns of times, such as "set_time,go_time": only bins that begin between them count in scores of
     inferred rates (NWB only)."""
@@ -136,6 +140,10 @@ class Reading:
             raise DataError("a recording is read around events (align) or as continuous pieces (continuous), not both.")
         if self.axes is not None:
             split_axes(self.axes)
+        if self.direction_of is not None:
+            if self.reaches is not None:
+                raise DataError("reaches have a direction of their own, from start to end; leave direction_of out.")
+            parse_direction(self.direction_of)
         for text in (*self.where, *self.hold_out):
             parsed(text)
 
@@ -215,8 +223,9 @@ def refine(data: SpikeData, reading: Reading, notes: Sequence[str] = ()) -> Spik
         DataError: If something asked for does not exist, or if nothing is left.
     """
     notes = list(notes)
-    # A comparison of what only reaches have chooses among these, any other among the trials they are cut from.
-    late = [t for t in reading.where if reading.reaches and parsed(t)[0] in set(REACH_COLUMNS) - set(data.trials)]
+    # A comparison of what is found only here chooses among what is cut, any other among the trials it is cut from.
+    made = REACH_COLUMNS if reading.reaches else (ANGLE,) if reading.direction_of else ()
+    late = [t for t in reading.where if parsed(t)[0] in set(made) - set(data.trials)]
     if reading.neurons is not None:
         kept = neuron_mask(data.neurons, reading.neurons)
         data = smoothed_of_neurons(data, kept).select(neurons=kept)
@@ -231,7 +240,10 @@ def refine(data: SpikeData, reading: Reading, notes: Sequence[str] = ()) -> Spik
             notes.append(
                 f"counts were smoothed after trials were cut around '{reading.align}', so edges see no further"
             )
-    data = _where(_cut(data, reading, notes), late)
+    data = _cut(data, reading, notes)
+    if reading.direction_of is not None:
+        data = with_direction(data, *parse_direction(reading.direction_of), before_s=reading.before_s or 0.0)
+    data = _where(data, late)
     if reading.condition is not None:
         data = replace(data, trials=data.trials.assign(condition=_conditions(data.trials, reading.condition)))
     told: dict[str, Any] = {}
