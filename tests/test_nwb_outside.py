@@ -254,6 +254,7 @@ def test_samples_of_a_run_for_an_angle_and_a_velocity(tmp_path):
     np.testing.assert_array_equal(back.counts, drawn.counts)
     assert back.trials["angle"].tolist() == drawn.trials["angle"].tolist()
     assert back.provenance["run"] == "run"
+    assert back.provenance["source"] == "toy.npz"
     assert back.provenance["seed"] == 5
     with NWBHDF5IO(out, "r") as io:
         read = io.read()

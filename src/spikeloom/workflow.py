@@ -349,8 +349,9 @@ def signed(generated: SpikeData, run: str | Path, keep_rates: bool = False) -> S
 
 
 def origin(run: str | Path) -> dict[str, str]:
-    """What the provenance of samples says of the run they come from."""
-    return {"run": Path(run).name, "source": Run(Path(run)).read_json("data.json").get("source", "")}
+    """What the provenance of samples says of the run they come from: names, as paths are nobody's business elsewhere."""
+    source = Run(Path(run)).read_json("data.json").get("source", "")
+    return {"run": Path(run).name, "source": Path(str(source)).name}
 
 
 def inferred(model: GenerativeModel, data: SpikeData) -> SpikeData:
