@@ -32,7 +32,7 @@ def reaches(tmp_path_factory):
         rng.poisson(0.4, (24, 26, 4)),
         bin_s=0.02,
         lengths=rng.integers(14, 27, 24),
-        trials=pd.DataFrame({"reach_angle": rng.uniform(-180, 180, 24), "cue": rng.uniform(-3, 3, 24)}),
+        trials=pd.DataFrame({"reach_angle_deg": rng.uniform(-180, 180, 24), "cue": rng.uniform(-3, 3, 24)}),
         signals={name: Signal(rng.normal(size=(24, 26, 2)), "m/s", ("x", "y")) for name in ("hand_vel", "cursor_vel")},
     )
     path = tmp_path_factory.mktemp("reaches") / "reaches.npz"
@@ -81,7 +81,7 @@ class TestFit:
         new, out = str(tmp_path / "new"), tmp_path / "g.npz"
         fit = ["fit", reaches, "--model", preset, "--out", new, "--max_steps", "2", "--device", "cpu", *small]
         assert main(fit) == 0
-        asked = {"angle": ["reach_angle=45deg"], "velocity": ["hand_vel=0.3,-0.1"]}.get(preset.rpartition("-")[2])
+        asked = {"angle": ["reach_angle_deg=45deg"], "velocity": ["hand_vel=0.3,-0.1"]}.get(preset.rpartition("-")[2])
         condition = ["--condition", *asked] if asked else []
         assert main(["sample", new, "--out", str(out), "-n", "3", *condition]) == 0
         sample = load(out)
@@ -100,7 +100,7 @@ class TestFit:
 
     def test_a_preset_with_a_condition_needs_it(self, toy, refused, tmp_path):
         words = ["fit", toy, "--model", "ldns-mc-maze-angle", "--out", tmp_path / "new", *FIT]
-        assert "no signal and no trial column 'reach_angle'" in refused(*words)
+        assert "no signal and no trial column 'reach_angle_deg'" in refused(*words)
 
     def test_same_seed_same_weights(self, toy, run, tmp_path):
         for seed in (0, 1):

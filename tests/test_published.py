@@ -51,7 +51,7 @@ def model_of(name: str) -> LDNS:
     data = SpikeData(
         rng.poisson(0.3, (10, 4, RECORDINGS[name][0])),
         bin_s=0.005,
-        trials=pd.DataFrame({"reach_angle": rng.uniform(-np.pi, np.pi, 10)}),
+        trials=pd.DataFrame({"reach_angle_deg": rng.uniform(-180, 180, 10)}),
         signals={"hand_vel": Signal(rng.normal(size=(10, 4, 2)), "m/s", ("x", "y"))},
     )
     return LDNS.make(data, preset_config(name))
@@ -123,7 +123,7 @@ def test_presets_train_for_the_published_epochs(name):
 
 def test_the_conditional_presets_differ_from_the_unconditional_one_in_the_condition_and_the_loss():
     base = preset_config("ldns-mc-maze")
-    for name, condition in (("angle", "reach_angle"), ("velocity", "hand_vel")):
+    for name, condition in (("angle", "reach_angle_deg"), ("velocity", "hand_vel")):
         config = preset_config(f"ldns-mc-maze-{name}")
         assert config.condition_on == (condition,)
         assert (config.prior.condition_dropout, config.prior.huber, base.prior.huber) == (0.0, 0.05, 0.04)
