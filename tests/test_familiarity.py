@@ -25,6 +25,8 @@ from spikeloom.evaluation.compare import compare
 from spikeloom.models import base, load_model
 from spikeloom.models.eag import EAG, EAGConfig
 from spikeloom.models.ldns import LDNS
+from spikeloom.models.pivae import PiVAE
+from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.report.model_panels import model_panels
 from spikeloom.run import Run
 from spikeloom.training import StageConfig, fit
@@ -307,6 +309,16 @@ class TestModels:
         assert DISTANCE not in model.sample(3).trials
         free = LDNS.make(data, tiny(())).fit(data)
         assert DISTANCE not in free.sample(2, condition=data).trials
+
+    def test_labels_that_pivae_takes_from_training_trials_are_not_judged(self, data, quiet):
+        sizes = {"latents": 2, "encoder_units": 6, "prior_units": 5, "decoder_units": 4, "posterior_samples": 2}
+        config = PiVAEConfig(condition_on=("angle", "drive"), training=FEW, observation="poisson", **sizes)
+        model = PiVAE.make(data, config).fit(data)
+        assert DISTANCE not in model.sample(3).trials
+        assert model.sample(3, condition={"angle": 45}).trials[DISTANCE].tolist() == [0, 0, 0]
+        with pytest.warns(SpikeloomWarning, match="2 of 5 trials are asked for an angle that no training trial has"):
+            sample = model.sample(5, length=9, condition={"angle": [45, "22.5deg", None]})
+        np.testing.assert_array_equal(sample.trials[DISTANCE], [0, np.inf, np.nan, 0, np.inf])
 
     def test_a_signal_beyond_all_and_several_at_once(self, model):
         strong = 9 * np.ones((12, 1))

@@ -349,7 +349,7 @@ def signed(generated: SpikeData, run: str | Path, keep_rates: bool = False) -> S
 
 
 def origin(run: str | Path) -> dict[str, str]:
-    """What the provenance of samples says of the run they come from: names, as paths are nobody's business elsewhere."""
+    """What the provenance of samples says of the run they come from: names; paths are nobody's business elsewhere."""
     source = Run(Path(run)).read_json("data.json").get("source", "")
     return {"run": Path(run).name, "source": Path(str(source)).name}
 

@@ -249,12 +249,7 @@ class GenerativeModel(nn.Module):
         longest = np.zeros(asked.n_trials, dtype=np.int64)
         np.maximum.at(longest, np.arange(n) % asked.n_trials, lengths)
         Condition.of(asked, self.recording.variables, longest, int(lengths.max()))  # refuses what no chunk could have
-        distances = None
-        told = self._familiarity(asked, longest) if asked.names else None
-        if told is not None:
-            distances, unfamiliar = told.distance.astype(np.float32), told.sentence(n)
-            if unfamiliar:
-                warnings.warn(unfamiliar, SpikeloomWarning, stacklevel=4)
+        distances = distances_told(self._familiarity(asked, longest) if asked.names else None, n)
         return Plan(lengths, seed, SAMPLE_CHUNK, asked, asked_for, codes, seen, options, distances=distances)
 
     @torch.no_grad()
@@ -477,6 +472,21 @@ class GenerativeModel(nn.Module):
         if len(lengths) != n or lengths.min() < 1 or (lengths != np.floor(lengths)).any():
             raise DataError(f"{n} trials need {n} whole lengths of at least one bin; got {lengths[:5]}.")
         return lengths.astype(np.int64)
+
+
+def distances_told(told: Familiarity | None, n: int) -> Float[np.ndarray, "row"] | None:
+    """How far each row of what is asked is from every training trial's; warns where nothing recorded speaks for it.
+
+    Args:
+        told: What is known of that; None if nothing.
+        n: Number of trials for which the rows are asked again and again.
+    """
+    if told is None:
+        return None
+    unfamiliar = told.sentence(n)
+    if unfamiliar:
+        warnings.warn(unfamiliar, SpikeloomWarning, stacklevel=5)
+    return told.distance.astype(np.float32)
 
 
 def _padded(values: np.ndarray, n_bins: int) -> np.ndarray:

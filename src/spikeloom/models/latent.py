@@ -125,9 +125,7 @@ class LatentModel(SpikingModel):
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def _familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> Familiarity | None:
-        if self.labels is None or not self.labels.remembers:
-            return None
-        return self.labels.compared().familiarity(asked, lengths)
+        return None if self.labels is None else self.labels.familiarity(asked, lengths)
 
     def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
         latents = self.prior.sample(trials.lengths, generator, trials.condition)

@@ -16,7 +16,7 @@ from spikeloom.condition import Condition, ConditionSizes
 from spikeloom.data.conditions import Conditions, Request
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError
-from spikeloom.models.base import ENCODE_CHUNK, Drawn
+from spikeloom.models.base import ENCODE_CHUNK, Drawn, distances_told
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.pivae_inference import labelled, unlabelled
 from spikeloom.models.pivae_network import PiVAENetwork, counts_of_bins, trials_of
@@ -97,15 +97,23 @@ class PiVAE(SpikingModel):
         Samples have all labels they were drawn for; provenance names in "labels_drawn" those that were not asked for
         but taken from training trials.
         """
-        drawn = []
+        drawn, distances = [], None
         if self.labels is not None and n > 0 and seed >= 0:
-            asked = Conditions.repeating(condition, self.recording.variables, n).repeated(n)
+            rows = Conditions.repeating(condition, self.recording.variables, n)
+            asked = rows.repeated(n)
             if length is not None or lengths is not None:
                 length, lengths = None, self._lengths(n, length, lengths, seed)
             condition, lengths = self.labels.completed(asked, n, lengths, seed)
             drawn = [v.name for v in self.recording.variables if v.name not in asked.names]
+            # Of what is asked only: what is taken from training trials was recorded.
+            longest = np.full(rows.n_trials, lengths.max())
+            distances = distances_told(self.labels.familiarity(rows, longest), n)
         plan = super().plan(n, length, lengths, condition, seed, **wishes)
-        return replace(plan, notes={"labels_drawn": drawn}) if drawn else plan
+        return replace(
+            plan,
+            notes={"labels_drawn": drawn} if drawn else plan.notes,
+            distances=None if distances is None else np.resize(distances, plan.asked.n_trials),
+        )
 
     def posterior(
         self, data: SpikeData

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spikeloom.data.conditions import Conditions
-from spikeloom.data.familiarity import TrainingConditions, as_numbers
+from spikeloom.data.familiarity import Familiarity, TrainingConditions, as_numbers
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.variables import Variable
 
@@ -90,6 +90,15 @@ class TrainingLabels(nn.Module):
         if self._compared is None or self._compared[0] != version:
             self._compared = version, TrainingConditions(self.recorded(), self.variables)
         return self._compared[1]
+
+    def familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> Familiarity | None:
+        """How near what is asked comes to what training trials were recorded under; None where that is not known.
+
+        Args:
+            asked: What is asked for.
+            lengths: Bins of the longest trial that is drawn for each row.
+        """
+        return self.compared().familiarity(asked, lengths) if self.remembers and asked.names else None
 
     def completed(
         self, asked: Conditions, n: int, lengths: Int[np.ndarray, "trial"] | None, seed: int
