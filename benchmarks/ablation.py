@@ -35,8 +35,8 @@ from torch import nn
 from spikeloom.batch import Batch
 from spikeloom.config import merged
 from spikeloom.data.files import load
-from spikeloom.data.lorenz import lorenz
 from spikeloom.data.reading import Reading
+from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.compare import compare

@@ -6,8 +6,8 @@ For every seed a share of the training trials is chosen, a model is trained on t
 asked for the behaviour of these trials, and its samples are added to them. Decoders are tuned on the validation
 trials, by which the model's training chooses its weights too, and judged on the held-out trials, beside as many copies
 of the real trials, Poisson draws from the rates that the model infers of them, and other cheap ways to more trials.
-For a signal the model is also asked for the same courses, slower and faster. Trained models and samples are kept in DIR:
-the same command goes on where it was cut.
+For a signal the model is also asked for the same courses, slower and faster. Trained models and samples are kept in
+DIR: the same command goes on where it was cut.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from jsonargparse import ArgumentParser
 
-from spikeloom.benchmarking import trained
+from spikeloom.bench.benchmarking import trained
 from spikeloom.cli.options import reading, reading_options
 from spikeloom.data.files import load, save
 from spikeloom.data.reading import Reading

@@ -14,7 +14,7 @@ import argparse
 import time
 from pathlib import Path
 
-from spikeloom.data.lorenz import lorenz
+from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.evaluation.compare import compare
 from spikeloom.models import load_model
 from timing import machine, table

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from spikeloom.data import arm as plant
-from spikeloom.data.arm import Arm, force_of_length, force_of_velocity, hand_position, passive_force
-from spikeloom.data.reaching_task import ReachingTask, inverse_kinematics
+from spikeloom.data.simulated.arm import Arm, force_of_length, force_of_velocity, hand_position, passive_force
+from spikeloom.data.simulated.reaching_task import ReachingTask, inverse_kinematics
 from spikeloom.errors import DataError
 
 POSTURE = torch.deg2rad(torch.tensor([[45.0, 90.0]], dtype=torch.float64))

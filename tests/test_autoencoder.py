@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spikeloom.batch import Batch
-from spikeloom.data.lorenz import lorenz
+from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.errors import ConfigError
 from spikeloom.models.autoencoder import Autoencoder, AutoencoderConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents

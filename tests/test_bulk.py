@@ -28,8 +28,8 @@ from spikeloom.cli import main
 from spikeloom.cluster import cluster
 from spikeloom.data import streaming as streaming_module
 from spikeloom.data.files import load, save
+from spikeloom.data.formats.streaming import streaming
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.data.streaming import streaming
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomWarning
 from spikeloom.models import base, load_model
 from spikeloom.models.gnocchi import GNOCCHI

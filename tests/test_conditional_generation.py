@@ -11,9 +11,9 @@ import yaml
 from PIL import Image
 
 from commands import TINY, TINY_EAG
+from spikeloom.bench.conditional_generation import Bench, Plane, draw, measure, without
 from spikeloom.checkpoint import weights_hash
 from spikeloom.cli import main
-from spikeloom.conditional_generation import Bench, Plane, draw, measure, without
 from spikeloom.data.files import save
 from spikeloom.data.reaches import octant_of
 from spikeloom.data.reading import Reading
@@ -33,7 +33,7 @@ from spikeloom.evaluation.asked_reaches import (
     scatter,
     turned,
 )
-from spikeloom.evaluation.conditional_generation import ConditionalGeneration, Score
+from spikeloom.evaluation.records.conditional_generation import ConditionalGeneration, Score
 from spikeloom.models import load_model
 from spikeloom.models.ldns import LDNS
 
@@ -201,7 +201,7 @@ def command(source, out, presets, *more):
 def done(tmp_path_factory, source, presets):
     out = tmp_path_factory.mktemp("bench") / "results"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spikeloom.conditional_generation.draw", only_ldns)
+        patch.setattr("spikeloom.bench.conditional_generation.draw", only_ldns)
         assert command(source, out, presets, "--unseen", "1") == 0
     return out
 
@@ -264,8 +264,8 @@ def test_a_benchmark_that_was_cut_goes_on(done, source, presets, tmp_path, monke
     whole = content["scores"]
     content["scores"] = [s for s in whole if s["task"] != "trajectory"]
     (out / "conditional.json").write_text(json.dumps(content))
-    monkeypatch.setattr("spikeloom.benchmarking.start_run", None)  # nothing is trained anew
-    monkeypatch.setattr("spikeloom.conditional_generation.draw", lambda *asked: None)
+    monkeypatch.setattr("spikeloom.bench.benchmarking.start_run", None)  # nothing is trained anew
+    monkeypatch.setattr("spikeloom.bench.conditional_generation.draw", lambda *asked: None)
     assert command(source, out, presets, "--unseen", "1") == 0
     again = json.loads((out / "conditional.json").read_text())
 
@@ -321,8 +321,8 @@ def test_samples_that_are_the_recorded_trials_reach_the_ceiling(source, tmp_path
     def sample(model, like, seed=0, guidance=1.0):
         return infer(model, like)
 
-    monkeypatch.setattr("spikeloom.conditional_generation.inferred", infer)
-    monkeypatch.setattr("spikeloom.conditional_generation.sample_like", sample)
+    monkeypatch.setattr("spikeloom.bench.conditional_generation.inferred", infer)
+    monkeypatch.setattr("spikeloom.bench.conditional_generation.sample_like", sample)
     monkeypatch.setattr(Bench, "trained", lambda self, *asked: LDNS.make(data))
     bench = Bench(data, tmp_path, source, Reading(), "angle_deg", "hand_vel", {}, {}, 3, (1.0,), "cpu")
     by_whose = {s.whose: s.values for s in bench.measured("direction", "ldns", 0, -1)}

@@ -7,7 +7,7 @@ from scipy.stats import poisson
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 
-from spikeloom.data.scoring import Scoring
+from spikeloom.data.published.scoring import Scoring
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.cosmoothing import bits_per_spike, score, velocity_r2

@@ -13,13 +13,13 @@ from nlb_files import TEST, TRAIN, write_test, write_train
 from recordings import assert_same
 from spikeloom.cli import main
 from spikeloom.data import datasets, fetching, sources
-from spikeloom.data.archives import ByHand, Dandi, Zenodo
-from spikeloom.data.datasets import RECIPES
-from spikeloom.data.fetching import fetch, folder_of, is_fetched, load_fetched
 from spikeloom.data.files import load
 from spikeloom.data.joined import join
+from spikeloom.data.published.archives import ByHand, Dandi, Zenodo
+from spikeloom.data.published.datasets import RECIPES
+from spikeloom.data.published.fetching import fetch, folder_of, is_fetched, load_fetched
+from spikeloom.data.published.recipes import Recipe, adapted, with_splits
 from spikeloom.data.reading import Reading
-from spikeloom.data.recipes import Recipe, adapted, with_splits
 from spikeloom.data.sources import DATASETS, load_source, with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError

@@ -12,10 +12,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from spikeloom import disentanglement
-from spikeloom.cli import main
-from spikeloom.cli.bench import MODELS
-from spikeloom.code_measures import (
+from spikeloom.bench import disentanglement
+from spikeloom.bench.code_measures import (
     Task,
     likeness,
     navigation,
@@ -24,16 +22,18 @@ from spikeloom.code_measures import (
     references,
     scores,
 )
-from spikeloom.code_subjects import NO_MMD, SUBJECTS, LinearSubject, Recipe
+from spikeloom.bench.code_subjects import NO_MMD, SUBJECTS, LinearSubject, Recipe
+from spikeloom.bench.disentanglement import measure
+from spikeloom.bench.window_pca import WindowPCA, stretched
+from spikeloom.cli import main
+from spikeloom.cli.bench import MODELS
 from spikeloom.data.files import save
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.disentanglement import measure
 from spikeloom.evaluation.behaviour import with_places
-from spikeloom.evaluation.code_claims import FAILS, HOLDS, OPEN, UNTESTED, claims_table, effects_table
-from spikeloom.evaluation.disentanglement import GROUPS, Disentanglement, Mean, Result
+from spikeloom.evaluation.records.code_claims import FAILS, HOLDS, OPEN, UNTESTED, claims_table, effects_table
+from spikeloom.evaluation.records.disentanglement import GROUPS, Disentanglement, Mean, Result
 from spikeloom.report.disentanglement_figures import draw_disentanglement
 from spikeloom.run import strict_json
-from spikeloom.window_pca import WindowPCA, stretched
 
 TRIALS, BINS, NEURONS = 120, 12, 12
 GRID = np.array([[x, y] for x in range(4) for y in range(4)], dtype=float)
@@ -105,7 +105,7 @@ def fast(monkeypatch):
 @pytest.fixture
 def small(monkeypatch):
     monkeypatch.setattr(disentanglement, "SUBJECTS", SMALL)
-    monkeypatch.setattr("spikeloom.code_subjects.SUBJECTS", SMALL)
+    monkeypatch.setattr("spikeloom.bench.code_subjects.SUBJECTS", SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def done(source, tmp_path_factory):
     out = tmp_path_factory.mktemp("bench") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(disentanglement, "SUBJECTS", SMALL)
-        patch.setattr("spikeloom.code_subjects.SUBJECTS", SMALL)
+        patch.setattr("spikeloom.bench.code_subjects.SUBJECTS", SMALL)
         patch.setattr(disentanglement, "scores", partial(scores, anchors=3, draws=2))
         patch.setattr("spikeloom.report.disentanglement_figures.PANELS", ("r2_draw",))
         return measure(out, source, codes=4, seeds=2, max_steps=3, device="cpu"), out
@@ -383,7 +383,7 @@ class TestBenchmark:
         assert "| unit R2, one draw ↑ |" in (tmp_path / "out" / "disentanglement.md").read_text()
         # A run that was trained, but not measured, is not trained again.
         (tmp_path / "out" / "disentanglement.json").write_text(json.dumps(left | {"results": []}))
-        monkeypatch.setattr("spikeloom.benchmarking.start_run", lambda *a: pytest.fail("trained again"))
+        monkeypatch.setattr("spikeloom.bench.benchmarking.start_run", lambda *a: pytest.fail("trained again"))
         result = measure(tmp_path / "out", source, codes=4, seeds=1, subjects=names, max_steps=2, device="cpu")
         assert result.results[0].metrics == Result.from_dict(left["results"][0]).metrics
         assert [r.subject for r in result.results] == names

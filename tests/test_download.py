@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from spikeloom.data import download as module
-from spikeloom.data.archives import Dandi, Zenodo
-from spikeloom.data.download import TRIES, download
+from spikeloom.data.published.archives import Dandi, Zenodo
+from spikeloom.data.published.download import TRIES, download
 from spikeloom.errors import DataError
 from web import Page, Web, serving
 

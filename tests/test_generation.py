@@ -14,20 +14,20 @@ import yaml
 from PIL import Image
 
 from commands import TINY, TINY_EAG, TINY_LFADS, TINY_PIVAE, TINY_TNDM
-from spikeloom import benchmarking, generation
+from spikeloom.bench import benchmarking, generation
+from spikeloom.bench.generation import Bench, by_training, fewer, measure, settings
+from spikeloom.bench.generation_subjects import SUBJECTS, behaviour_of, config_of, left_out, presets_of
 from spikeloom.checkpoint import weights_hash
 from spikeloom.cli import main
 from spikeloom.data.files import load, save
-from spikeloom.data.lorenz import lorenz
+from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.generation import MAIN, Copies, Generation, Result, times
-from spikeloom.evaluation.latency import Quality, Score
 from spikeloom.evaluation.published import LDNS_METRICS
-from spikeloom.evaluation.published_values import MC_MAZE
-from spikeloom.generation import Bench, by_training, fewer, measure, settings
-from spikeloom.generation_subjects import SUBJECTS, behaviour_of, config_of, left_out, presets_of
+from spikeloom.evaluation.records.generation import MAIN, Copies, Generation, Result, times
+from spikeloom.evaluation.records.latency import Quality, Score
+from spikeloom.evaluation.records.published_values import MC_MAZE
 from spikeloom.models import load_model
 from spikeloom.report.generation_figures import ROWS, draw_generation
 from spikeloom.report.latency_figures import write_png

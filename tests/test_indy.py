@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from spikeloom.data.datasets import RECIPES
-from spikeloom.data.fetching import folder_of
 from spikeloom.data.files import load
+from spikeloom.data.published.datasets import RECIPES
+from spikeloom.data.published.fetching import folder_of
 from spikeloom.data.reading import Reading
 from spikeloom.data.sources import load_source
 from spikeloom.errors import DataError

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from commands import spikeloom, tiny_of
+from spikeloom.bench.inference_scores import measure, reference
 from spikeloom.data.files import save
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError
 from spikeloom.evaluation.cosmoothing import bits_per_spike
-from spikeloom.inference_scores import measure, reference
 from spikeloom.models import load_model
 from spikeloom.workflow import held_out, preset_config, start_run
 

@@ -12,13 +12,14 @@ import yaml
 from PIL import Image
 
 from commands import FIT, counts, tiny
-from spikeloom import latency_quality, models
+from spikeloom import models
+from spikeloom.bench import latency_quality
+from spikeloom.bench.latency_quality import PLANS, Plan, Way, measure
 from spikeloom.cli import main
 from spikeloom.data.files import save
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.latency import LatencyQuality, Quality, Score
-from spikeloom.latency_quality import PLANS, Plan, Way, measure
+from spikeloom.evaluation.records.latency import LatencyQuality, Quality, Score
 from spikeloom.models.ldns import LDNS
 
 TOY = Plan({"ldns": (Way("ddim", 2), Way("ddim", 3), Way("dpm_solver_sde", 2)), "eag": (Way(None, 1), Way(None, 2))}, 2)

@@ -9,10 +9,10 @@ import torch
 from scipy.stats import multivariate_normal
 
 from spikeloom.batch import Batch
-from spikeloom.code_subjects import ModelSubject
+from spikeloom.bench.code_subjects import ModelSubject
 from spikeloom.config import presets
 from spikeloom.data.codes import codes_in
-from spikeloom.data.lorenz import lorenz
+from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.data.smoothing import smoothed_counts
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData

@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from spikeloom.data import lorenz as module
-from spikeloom.data.lorenz import integrate, lorenz
+from spikeloom.data.simulated.lorenz import integrate, lorenz
 
 
 @pytest.fixture(scope="module")

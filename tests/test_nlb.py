@@ -9,9 +9,9 @@ from scipy.signal import decimate
 
 from nlb_files import ONSET_S, TRAIN, TRIAL_S, write_train
 from spikeloom.data.files import load
-from spikeloom.data.nlb import Grid
+from spikeloom.data.formats.nlb import Grid
+from spikeloom.data.formats.series import Series
 from spikeloom.data.reading import Reading
-from spikeloom.data.series import Series
 from spikeloom.errors import DataError
 
 WINDOW = Reading(bin_s=0.005, align="move_onset_time", before_s=0.25, after_s=0.45, binning="nlb")

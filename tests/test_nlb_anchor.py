@@ -12,8 +12,8 @@ import pytest
 from scipy.signal.windows import gaussian
 
 from nlb_files import TRAIN, write_train
-from spikeloom.data.datasets import RECIPES
-from spikeloom.data.fetching import folder_of, is_fetched
+from spikeloom.data.published.datasets import RECIPES
+from spikeloom.data.published.fetching import folder_of, is_fetched
 from spikeloom.data.reading import Reading
 from spikeloom.data.sources import load_source
 from spikeloom.evaluation.cosmoothing import bits_per_spike, velocity_r2

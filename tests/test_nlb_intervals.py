@@ -8,17 +8,17 @@ import pandas as pd
 import pytest
 
 from nlb_files import TRAIN, write_train
-from spikeloom.data.datasets import RECIPES
+from spikeloom.bench.inference_scores import scoring_of
 from spikeloom.data.files import load
-from spikeloom.data.jitter import jitter_bins
+from spikeloom.data.formats.jitter import jitter_bins
+from spikeloom.data.published.datasets import RECIPES
+from spikeloom.data.published.recipes import adapted
+from spikeloom.data.published.scoring import Scoring
 from spikeloom.data.reading import Reading, refine
-from spikeloom.data.recipes import adapted
-from spikeloom.data.scoring import Scoring
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 from spikeloom.evaluation.cosmoothing import bits_per_spike, score, scored_part, tp_correlation
 from spikeloom.evaluation.psth import at_end, psth, psth_r2
-from spikeloom.inference_scores import scoring_of
 
 RECIPE = RECIPES["dmfc_rsg"]
 

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from recordings import recordings as any_recording
-from spikeloom.data.binning import bin_spikes
 from spikeloom.data.files import load, save
+from spikeloom.data.formats.binning import bin_spikes
+from spikeloom.data.formats.series import Series, resample
 from spikeloom.data.reading import Reading
-from spikeloom.data.series import Series, resample
 from spikeloom.data.sources import content_hash
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError

@@ -12,9 +12,9 @@ from sklearn.linear_model import Ridge
 from spikeloom.cli import main
 from spikeloom.data import reaching_controller, sources
 from spikeloom.data import reaching_store as store
-from spikeloom.data.arm import Arm, hand_position
-from spikeloom.data.reaching import FRACTIONS, make_reaching
-from spikeloom.data.reaching_controller import (
+from spikeloom.data.simulated.arm import Arm, hand_position
+from spikeloom.data.simulated.reaching import FRACTIONS, make_reaching
+from spikeloom.data.simulated.reaching_controller import (
     ReachingController,
     Rollout,
     Schedule,
@@ -24,7 +24,7 @@ from spikeloom.data.reaching_controller import (
     rollout,
     train_controller,
 )
-from spikeloom.data.reaching_task import (
+from spikeloom.data.simulated.reaching_task import (
     ReachingTask,
     Trials,
     check_window,

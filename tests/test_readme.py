@@ -121,7 +121,7 @@ def test_every_command_about_decoders(folder, capsys):
 
 
 def test_every_published_recording_that_is_named_has_a_recipe():
-    from spikeloom.data.datasets import RECIPES
+    from spikeloom.data.published.datasets import RECIPES
 
     (table,) = re.findall(r"\| name \| what .*?\n\n", README, re.DOTALL)
     named = []

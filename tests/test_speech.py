@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import scipy.io
 
-from spikeloom.data.datasets import RECIPES
-from spikeloom.data.fetching import folder_of, is_fetched
+from spikeloom.data.formats.speech import read_speech
+from spikeloom.data.published.datasets import RECIPES
+from spikeloom.data.published.fetching import folder_of, is_fetched
 from spikeloom.data.reading import Reading
 from spikeloom.data.sources import load_source
-from spikeloom.data.speech import read_speech
 from spikeloom.errors import DataError
 
 ELECTRODES = 256

@@ -24,7 +24,7 @@ import torch
 
 from spikeloom.checkpoint import weights_hash
 from spikeloom.cluster import REMEDY, cluster, has_ray
-from spikeloom.data.streaming import check_streamable, streaming
+from spikeloom.data.formats.streaming import check_streamable, streaming
 from spikeloom.errors import ConfigError, RunError, SpikeloomError, SpikeloomWarning
 from spikeloom.models import load_model
 from spikeloom.models.base import GenerativeModel

@@ -32,7 +32,7 @@ import pandas as pd
 import yaml
 
 from spikeloom.atomic import atomic
-from spikeloom.data.containers import check_place
+from spikeloom.data.formats.containers import check_place
 from spikeloom.errors import RunError
 
 METRICS = ("stage", "step", "seconds", "learning_rate", "loss", "validation_loss")

@@ -15,8 +15,8 @@ from spikeloom.checkpoint import Checkpoint, weights_hash
 from spikeloom.config import flattened, from_mapping, merged, read_preset
 from spikeloom.data.codes import with_codes
 from spikeloom.data.conditions import Conditions
-from spikeloom.data.containers import check_place
 from spikeloom.data.files import save
+from spikeloom.data.formats.containers import check_place
 from spikeloom.data.reading import Reading
 from spikeloom.data.sources import DATASETS, content_hash, load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData

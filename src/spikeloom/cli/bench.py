@@ -50,7 +50,7 @@ def _latency_options(parser: ArgumentParser) -> None:
 
 
 def _latency_quality(options: Namespace) -> Path:
-    from spikeloom.latency_quality import NAME, PLANS, measure
+    from spikeloom.bench.latency_quality import NAME, PLANS, measure
 
     measure(
         options.runs,
@@ -85,7 +85,7 @@ def _disentanglement_options(parser: ArgumentParser) -> None:
 
 
 def _disentanglement(options: Namespace) -> Path:
-    from spikeloom.disentanglement import NAME, measure
+    from spikeloom.bench.disentanglement import NAME, measure
 
     measure(
         options.out,
@@ -107,7 +107,7 @@ def _disentanglement(options: Namespace) -> Path:
 def _generation_options(parser: ArgumentParser) -> None:
     from jsonargparse.typing import PositiveInt
 
-    from spikeloom.generation_subjects import SUBJECTS
+    from spikeloom.bench.generation_subjects import SUBJECTS
 
     _out_option(parser)
     parser.add_argument("--data", type=str, default="lorenz", help=f"what models are trained on: {SOURCE}")
@@ -133,7 +133,7 @@ def _generation_options(parser: ArgumentParser) -> None:
 
 
 def _generation(options: Namespace) -> Path:
-    from spikeloom.generation import NAME, measure
+    from spikeloom.bench.generation import NAME, measure
 
     def whole(number: int | None) -> int | None:
         return None if number is None else int(number)  # what YAML can write
@@ -167,7 +167,7 @@ def _inference_options(parser: ArgumentParser) -> None:
 
 
 def _inference(options: Namespace) -> Path:
-    from spikeloom.inference_scores import NAME, measure
+    from spikeloom.bench.inference_scores import NAME, measure
 
     measure(options.runs, options.out, options.velocity, options.over, options.psth_sd_s)
     return options.out / f"{NAME}.md"
@@ -208,7 +208,7 @@ def _conditional_options(parser: ArgumentParser) -> None:
 
 
 def _conditional(options: Namespace) -> Path:
-    from spikeloom.conditional_generation import NAME, measure
+    from spikeloom.bench.conditional_generation import NAME, measure
 
     measure(
         options.out,

@@ -63,8 +63,8 @@ def decode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 def decode(options: Namespace) -> None:
     """Decode held-out trials, and measure what more training trials are worth."""
-    from spikeloom.data.containers import check_place
     from spikeloom.data.files import load
+    from spikeloom.data.formats.containers import check_place
     from spikeloom.data.sources import load_source, with_default_splits
     from spikeloom.decoders import DECODERS, LABEL_DECODERS, Choices
     from spikeloom.evaluation.utility import FRACTIONS, RATIOS, utility

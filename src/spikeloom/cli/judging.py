@@ -26,8 +26,8 @@ def compare_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 def compare(options: Namespace) -> None:
     """Judge samples of any program against a recording."""
-    from spikeloom.data.containers import check_place
     from spikeloom.data.files import load
+    from spikeloom.data.formats.containers import check_place
     from spikeloom.data.sources import load_source
     from spikeloom.evaluation.compare import compare
     from spikeloom.progress import counted

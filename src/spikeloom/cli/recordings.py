@@ -18,8 +18,8 @@ def fetch_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 def fetch(options: Namespace) -> None:
     """Download a published recording into the cache, or list all."""
-    from spikeloom.data.datasets import RECIPES
-    from spikeloom.data.fetching import fetch, folder_of, is_fetched, recipe_of
+    from spikeloom.data.published.datasets import RECIPES
+    from spikeloom.data.published.fetching import fetch, folder_of, is_fetched, recipe_of
 
     if options.name is None:
         for recipe in RECIPES.values():

@@ -96,7 +96,7 @@ def sample(options: Namespace) -> None:
         print(f"{options.out}: {generated}")
         return
     from spikeloom.bulk import Workers, sample_to_file
-    from spikeloom.data.streaming import check_streamable
+    from spikeloom.data.formats.streaming import check_streamable
 
     check_streamable(options.out)
     model = load_run(options)

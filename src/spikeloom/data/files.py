@@ -11,8 +11,8 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.arrays import from_arrays
-from spikeloom.data.containers import (
+from spikeloom.data.formats.arrays import from_arrays
+from spikeloom.data.formats.containers import (
     Stored,
     all_or_nothing,
     check_place,
@@ -23,7 +23,7 @@ from spikeloom.data.containers import (
     write_hdf5,
     write_npz,
 )
-from spikeloom.data.indy import is_indy, read_indy
+from spikeloom.data.formats.indy import is_indy, read_indy
 from spikeloom.data.reading import ARRAY_OPTIONS, NWB_OPTIONS, Reading, refine
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
@@ -96,7 +96,7 @@ def save(data: SpikeData, path: str | Path) -> None:
     path = Path(path)
     ending = path.suffix.lower()
     if ending == ".nwb":
-        from spikeloom.data.nwb_export import write_nwb  # pynwb takes a second to import
+        from spikeloom.data.formats.nwb_export import write_nwb  # pynwb takes a second to import
 
         with all_or_nothing(path) as temporary:
             write_nwb(data, temporary)
@@ -126,7 +126,7 @@ def _unknown_ending(path: Path) -> DataError:
 
 
 def _load_nwb(path: Path, reading: Reading) -> SpikeData:
-    from spikeloom.data.nwb import read_nwb
+    from spikeloom.data.formats.nwb import read_nwb
 
     reading.refuse(ARRAY_OPTIONS, "an NWB file")
     return read_nwb(path, reading)

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from spikeloom.data.datasets import RECIPES
-from spikeloom.data.fetching import load_fetched
 from spikeloom.data.files import load
+from spikeloom.data.published.datasets import RECIPES
+from spikeloom.data.published.fetching import load_fetched
 from spikeloom.data.reading import ARRAY_OPTIONS, NWB_OPTIONS, Reading, refine
 from spikeloom.data.spikedata import DEFAULT_FRACTIONS, SpikeData
 from spikeloom.errors import DataError
@@ -23,14 +23,14 @@ from spikeloom.errors import DataError
 
 @cache  # a turn from fit to report asks for it several times
 def _lorenz() -> SpikeData:
-    from spikeloom.data.lorenz import lorenz
+    from spikeloom.data.simulated.lorenz import lorenz
 
     return lorenz()
 
 
 @cache
 def _reaching(hold_out: str | None = None) -> SpikeData:
-    from spikeloom.data.reaching import make_reaching  # imports torch
+    from spikeloom.data.simulated.reaching import make_reaching  # imports torch
 
     return make_reaching(hold_out=hold_out)
 

@@ -15,7 +15,7 @@ from spikeloom.evaluation.asked_reaches import mean_courses, paths
 from spikeloom.report.style import FLOOR, GENERATED, MUTED, REAL, label_figure, new_figure, rate_unit, styled, time_unit
 
 if TYPE_CHECKING:
-    from spikeloom.conditional_generation import Asked
+    from spikeloom.bench.conditional_generation import Asked
 
 COLOURS = ("#e03131", "#f08c00", "#94a100", "#2f9e44", "#0c8599", "#1971c2", "#6741d9", "#d6336c")
 """One for each octant, around the circle."""

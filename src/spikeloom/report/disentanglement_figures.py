@@ -13,14 +13,14 @@ from matplotlib.lines import Line2D
 
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.code_map import LinearMap, medoid
-from spikeloom.evaluation.disentanglement import MEASURES, Disentanglement
+from spikeloom.evaluation.records.disentanglement import MEASURES, Disentanglement
 from spikeloom.report.code_figures import draw_codes, draw_navigation
 from spikeloom.report.latency_figures import write_png
 from spikeloom.report.style import GENERATED, INK, MUTED, new_figure, styled
 
 if TYPE_CHECKING:
-    from spikeloom.code_measures import Task
-    from spikeloom.code_subjects import Coded
+    from spikeloom.bench.code_measures import Task
+    from spikeloom.bench.code_subjects import Coded
 
 PANELS = (
     "r2_draw",
@@ -148,7 +148,7 @@ def draw_subject(subject: Coded, name: str, label: str, task: Task, out: Path) -
 
 
 def _walks(subject: Coded, label: str, task: Task, codes: np.ndarray, code_map: LinearMap) -> Figure:
-    from spikeloom.code_measures import DIRECTIONS, DRAWS, TARGET, walk
+    from spikeloom.bench.code_measures import DIRECTIONS, DRAWS, TARGET, walk
 
     unseen = task.rows("val", "test")
     anchor = unseen[[medoid(codes[unseen])]]

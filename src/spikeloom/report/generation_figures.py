@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from spikeloom.evaluation.generation import Generation, Protocol
+from spikeloom.evaluation.records.generation import Generation, Protocol
 from spikeloom.report.style import FLOOR, GENERATED, INK, MUTED, log_axis, new_figure, styled
 
 COLOURS = {

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
 from spikeloom.atomic import atomic
-from spikeloom.evaluation.latency import LatencyQuality, Measured, Quality
+from spikeloom.evaluation.records.latency import LatencyQuality, Measured, Quality
 from spikeloom.report.style import GENERATED, INK, MUTED, label_figure, log_axis, new_figure, styled
 
 Fill = Literal["full", "none", "left", "bottom"]

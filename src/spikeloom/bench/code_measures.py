@@ -1,0 +1,454 @@
+"""What is measured of a model with codes: reconstruction, geometry of codes, walks, held-out targets, new trials."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from sklearn.linear_model import RidgeCV
+
+from spikeloom.bench.code_subjects import Coded
+from spikeloom.bench.window_pca import stretched
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.evaluation.behaviour import PLACES, TARGET, targets_of, with_places
+from spikeloom.evaluation.code_map import Direction, LinearMap, split_folds
+from spikeloom.evaluation.codes import (
+    active_dimensions,
+    chance_cosine,
+    code_moments,
+    code_snr,
+    heldout_target_error,
+    orthogonality,
+    predict_targets,
+    radial_reach,
+    unit_r2,
+)
+from spikeloom.evaluation.mmd import mmd_to_prior
+from spikeloom.evaluation.movement import PositionDecoder, first_and_last, unintended_movement
+from spikeloom.navigation import MOST_TARGETS, POSITIONS
+
+ANCHORS = 10
+DRAWS = 8
+FREE_GOALS = 7
+"""Steps of a walk where targets are no grid."""
+GRID_GOALS = 12
+"""Most different values of a coordinate that make a grid."""
+COMPONENTS = 10
+"""Principal components along which new trials are compared with recorded ones."""
+ALPHAS = np.logspace(0, 6, 13)
+"""Penalties among which the read-out of whole trials chooses."""
+DIRECTIONS: tuple[Direction, ...] = ("row", "pinv")
+START = ("start_x", "start_y")
+
+
+class Scores(NamedTuple):
+    """Numbers of one subject: single ones, and those that another subject's are paired with."""
+
+    metrics: dict[str, float]
+    arrays: dict[str, Float[np.ndarray, "item"]]
+
+
+# -- the task --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A recording of reaches, as every subject sees it.
+
+    Attributes:
+        data: The recording, with splits and places named as ``PLACES``.
+        activity: What all subjects learn.
+        places: The places that are known.
+        position: The signal with the hand's position; None where there is none.
+    """
+
+    data: SpikeData
+    activity: Float[np.ndarray, "trial time unit"]
+    places: tuple[str, ...]
+    position: str | None
+
+    @classmethod
+    def of(cls, data: SpikeData, read: Callable[[SpikeData], np.ndarray]) -> Task:
+        """The task in a recording.
+
+        Args:
+            data: Recording with splits.
+            read: Its activity.
+
+        Raises:
+            DataError: If it tells of no targets.
+        """
+        data = with_places(data)
+        places = tuple(name for name in PLACES if name in data.trials)
+        if not set(TARGET) <= set(places):
+            known = ", ".join(map(str, data.trials)) or "none"
+            raise DataError(
+                "the recording has no targets (trial columns target_x and target_y), by which codes could be judged; "
+                f"its trial columns are: {known}."
+            )
+        found = (name for name in POSITIONS if name in data.signals and data.signals[name].values.shape[2] == 2)
+        return cls(data, read(data).astype(np.float64), places, next(found, None))
+
+    @cached_property
+    def values(self) -> Float[np.ndarray, "trial place"]:
+        """Where each trial started and went."""
+        return self.data.trials[list(self.places)].to_numpy(dtype=np.float64)
+
+    @cached_property
+    def targets(self) -> Float[np.ndarray, "trial 2"]:
+        """Where each trial went."""
+        return targets_of(self.data)
+
+    def rows(self, *splits: str) -> Int[np.ndarray, "row"]:
+        """Trials of splits of which all places are known."""
+        parts = [self.data.splits[s] for s in splits if s in self.data.splits]
+        found = np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+        return found[np.isfinite(self.values[found]).all(1)]
+
+    @cached_property
+    def train(self) -> Int[np.ndarray, "row"]:
+        """Training trials, whatever is known of them."""
+        return self.data.splits["train"]
+
+    @cached_property
+    def test(self) -> Int[np.ndarray, "row"]:
+        """Test trials, whatever is known of them."""
+        return self.data.splits["test"]
+
+    @cached_property
+    def heldout(self) -> Int[np.ndarray, "row"]:
+        """Trials of held-out conditions."""
+        return self.rows("heldout")
+
+    @cached_property
+    def grid(self) -> Float[np.ndarray, "target 2"] | None:
+        """The targets, where they are few; None where every trial has one of its own."""
+        known = self.targets[np.isfinite(self.targets).all(1)]
+        grid = np.unique(known, axis=0)
+        return grid if len(grid) <= MOST_TARGETS else None
+
+    @cached_property
+    def unseen(self) -> Bool[np.ndarray, "target"]:
+        """Which targets of the grid only held-out trials have."""
+        assert self.grid is not None
+        seen = self.targets[np.setdiff1d(np.arange(self.data.n_trials), self.data.splits.get("heldout", []))]
+        return ~(self.grid[:, None] == seen[None]).all(2).any(1)
+
+    @cached_property
+    def decoder(self) -> PositionDecoder | None:
+        """Position of the hand from the activity in a bin, fitted to recorded training trials."""
+        if self.position is None:
+            return None
+        hand = self.data.signals[self.position].values
+        return PositionDecoder.fit(self.activity[self.train], hand[self.train], self.data.valid[self.train])
+
+    @property
+    def unit(self) -> str:
+        """Of positions."""
+        return "" if self.position is None else self.data.signals[self.position].unit
+
+    def goals(self, name: str) -> Float[np.ndarray, "goal"]:
+        """Where walks along a coordinate of the target go: all its values on a grid, or evenly over 90 % of trials."""
+        known = self.targets[:, TARGET.index(name)]
+        known = known[np.isfinite(known)]
+        spread = float(np.ptp(known)) or 1.0
+        near = np.unique(np.round(known / spread, 3), return_inverse=True)[1]  # files round, each value its own way
+        values = np.array([known[near == k].mean() for k in range(near.max() + 1)]) if self.grid is not None else known
+        if self.grid is not None and len(values) <= GRID_GOALS:
+            return values
+        low, high = np.quantile(known, [0.05, 0.95])
+        return np.linspace(low, high, FREE_GOALS)
+
+    def in_heldout_region(self, ends: Float[np.ndarray, "*any 2"]) -> Bool[np.ndarray, "*any"]:
+        """Whether places are nearer to a held-out target than to any other, and no further than targets are apart."""
+        assert self.grid is not None
+        apart = np.linalg.norm(self.grid[:, None] - self.grid[None], axis=-1) + np.diag(np.full(len(self.grid), np.inf))
+        away = np.linalg.norm(ends[..., None, :] - self.grid, axis=-1)
+        return self.unseen[away.argmin(-1)] & (away.min(-1) <= apart.min(1).max())
+
+    def at_heldout_target(self, places: Float[np.ndarray, "*any 2"]) -> Bool[np.ndarray, "*any"]:
+        """Whether places are held-out targets themselves."""
+        assert self.grid is not None
+        near = 1e-3 * float(np.ptp(self.grid, axis=0).max())
+        away = np.linalg.norm(places[..., None, :] - self.grid[self.unseen], axis=-1)
+        return (away < near).any(-1)
+
+
+# -- one subject -----------------------------------------------------------------------------------------------------
+
+
+def scores(subject: Coded, task: Task, seed: int, anchors: int = ANCHORS, draws: int = DRAWS) -> Scores:
+    """All that is measured of a subject; what a recording cannot tell is left out.
+
+    Args:
+        subject: Codes and back.
+        task: The recording.
+        seed: Of draws, of shuffles, and of the anchors of walks, which are the same for all subjects.
+        anchors: Number of trials that walks start from.
+        draws: Trials at every step of a walk, of a subject that draws.
+    """
+    codes = subject.codes(task.data)
+    total = Scores({}, {})
+    for part in (reconstruction, geometry, readouts, heldout):
+        found = part(subject, task, codes, seed)
+        total = Scores(total.metrics | found.metrics, total.arrays | found.arrays)
+    walks = navigation(subject, task, codes, seed, anchors, draws if subject.random else 1)
+    new = likeness(new_trials(subject, task, codes[task.train], seed), task)
+    return Scores(total.metrics | walks.metrics | new.metrics, total.arrays | walks.arrays | new.arrays)
+
+
+def reconstruction(subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int) -> Scores:
+    """R2 of units of test trials from their own codes, and from those of other test trials."""
+    rows = task.test
+    lengths = task.data.lengths[rows]
+    n_bins = int(lengths.max())
+    real, valid = task.activity[rows, :n_bins], task.data.valid[rows, :n_bins]
+    order = np.random.default_rng([seed, 1]).permutation(len(rows))
+    others = np.empty_like(order)
+    others[order] = np.roll(order, 1)
+    made = {
+        "draw": lambda c: subject.activity(c, lengths, seed),
+        "expected": lambda c: subject.expected(c, lengths),
+    }
+    metrics, arrays = {}, {}
+    for name, make in made.items():
+        own = unit_r2(real, make(codes[rows]), valid)
+        arrays[f"r2_{name}"] = own
+        metrics[f"r2_{name}"] = float(np.nanmedian(own))
+        metrics[f"r2_{name}_shuffled"] = float(np.nanmedian(unit_r2(real, make(codes[rows[others]]), valid)))
+    return Scores(metrics, arrays)
+
+
+def geometry(subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int) -> Scores:
+    """How tight codes are by target and by start, and how near to the prior, over all held-in trials."""
+    rows = task.rows("train", "val", "test")
+    mean, std = code_moments(codes[rows])
+    metrics = {
+        "code_mmd": mmd_to_prior(codes[rows]),
+        "code_mean": float(np.abs(mean).max()),
+        "code_sd_min": float(std.min()),
+        "code_sd_max": float(std.max()),
+        "code_dims": float(active_dimensions(codes[rows])),
+    }
+    shuffled = np.random.default_rng([seed, 2]).permutation(len(rows))
+    for what, names in (("target", TARGET), ("start", START)):
+        labels = task.data.trials[list(names)].to_numpy() if set(names) <= set(task.places) else None
+        if labels is None or len(np.unique(labels[rows], axis=0)) > MOST_TARGETS:
+            continue
+        try:
+            metrics[f"snr_{what}"] = code_snr(codes[rows], labels[rows])
+            metrics[f"snr_{what}_shuffled"] = code_snr(codes[rows], labels[rows][shuffled])
+        except DataError:  # too few trials of each
+            continue
+    return Scores(metrics, {})
+
+
+def readouts(subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int) -> Scores:
+    """How well places are read from codes of training trials in ten folds, and the angles of these read-outs."""
+    rows = task.rows("train")
+    values = task.values[rows]
+    found = LinearMap.fit(codes[rows], values, task.places)
+    metrics = {f"readout_{name}": float(r2) for name, r2 in zip(task.places, found.heldout_r2)}
+    axes = {"cos_all": values, "cos_target": task.targets[rows]}
+    arrays = {}
+    for name, wanted in axes.items():
+        if name == "cos_all" and len(task.places) == len(TARGET):
+            continue
+        result = orthogonality(codes[rows], wanted)
+        metrics[name], arrays[name] = result.mean, result.folds
+    return Scores(metrics, arrays)
+
+
+def heldout(subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int) -> Scores:
+    """Targets of held-out trials, read by a regression that knows training trials only."""
+    if not len(task.heldout):
+        return Scores({}, {})
+    train = task.rows("train")
+    told = codes[train], task.targets[train], codes[task.heldout]
+    true = task.targets[task.heldout]
+    error = heldout_target_error(*told, true)
+    reach = radial_reach(predict_targets(*told), true, task.targets[train].mean(0))
+    metrics = {"heldout_error": float(error.mean()), "radial_reach": float(np.nanmean(reach))}
+    return Scores(metrics, {"heldout_error": error, "radial_reach": reach})
+
+
+# -- walks -----------------------------------------------------------------------------------------------------------
+
+
+def navigation(
+    subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int, anchors: int, draws: int
+) -> Scores:
+    """Walks of codes along the target, from several anchors: what moves, and where reaches end."""
+    chosen = np.random.default_rng([seed, 3]).permutation(task.rows("val", "test"))[:anchors]
+    if task.decoder is None or not len(chosen):
+        return Scores({}, {})
+    rows = task.rows("train")
+    code_map = LinearMap.fit(codes[rows], task.values[rows], task.places)
+    metrics: dict[str, float] = {}
+    arrays: dict[str, np.ndarray] = {}
+    for direction in DIRECTIONS:
+        moved, meant, inside, missed = [], [], [], []
+        for axis, name in enumerate(TARGET):
+            goals = task.goals(name)
+            amounts = goals - task.targets[chosen, axis, None]
+            amounts = np.concatenate([np.zeros((len(chosen), 1)), amounts], axis=1)  # the anchor itself is the first
+            try:
+                walked = walk(subject, task, code_map, codes[chosen], chosen, name, amounts, direction, draws, seed)
+            except DataError:  # codes say nothing of this variable
+                return Scores(metrics, arrays)
+            ends = first_and_last(walked, task.data.lengths[chosen])
+            movement = unintended_movement(ends, name)
+            moved.append(movement.unintended)
+            meant.append(movement.intended)
+            wanted = np.repeat(task.targets[chosen, None], len(goals), axis=1)
+            wanted[..., axis] = goals
+            missed.append(np.linalg.norm(ends[:, 1:, 1] - wanted, axis=-1).mean(1))
+            if task.grid is not None and task.unseen.any():
+                inside.append(task.in_heldout_region(ends[:, 1:, 1])[task.at_heldout_target(wanted)])
+        stray, intended = np.concatenate(moved), np.concatenate(meant)
+        metrics[f"unintended_{direction}"] = float(stray.mean())
+        metrics[f"unintended_ratio_{direction}"] = float(stray.sum() / intended.sum()) if intended.any() else np.nan
+        metrics[f"end_error_{direction}"] = float(np.concatenate(missed).mean())
+        arrays[f"unintended_{direction}"] = stray
+        arrays[f"end_error_{direction}"] = np.concatenate(missed)
+        if inside and len(np.concatenate(inside)):
+            metrics[f"inside_{direction}"] = float(np.concatenate(inside).mean())
+    return Scores(metrics, arrays)
+
+
+def walk(
+    subject: Coded,
+    task: Task,
+    code_map: LinearMap,
+    codes: Float[np.ndarray, "anchor code"],
+    chosen: Int[np.ndarray, "anchor"],
+    name: str,
+    amounts: Float[np.ndarray, "anchor step"],
+    direction: Direction,
+    draws: int,
+    seed: int,
+) -> Float[np.ndarray, "anchor step time 2"]:
+    """Hand positions decoded from the mean activity over draws, along walks; all steps share their noise."""
+    assert task.decoder is not None
+    lengths = np.repeat(task.data.lengths[chosen], draws)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SpikeloomWarning)  # how much codes tell of a variable is in the tables
+        walked = np.stack(
+            [code_map.walk(code, name, far, "effect", direction) for code, far in zip(codes, amounts)], axis=1
+        )
+    steps = []
+    for step in walked:
+        made = subject.activity(np.repeat(step, draws, axis=0), lengths, seed)
+        steps.append(task.decoder.decode(made.reshape(len(chosen), draws, *made.shape[1:]).mean(1)))
+    return np.stack(steps, axis=1)
+
+
+# -- new trials ------------------------------------------------------------------------------------------------------
+
+
+def new_trials(
+    subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int
+) -> tuple[Float[np.ndarray, "trial time unit"], Int[np.ndarray, "trial"]]:
+    """As many trials as there are training trials, of their lengths, for codes drawn from a normal fitted to theirs."""
+    lengths = task.data.lengths[task.train]
+    rng = np.random.default_rng([seed, 4])
+    covariance = np.atleast_2d(np.cov(codes.T))
+    drawn = rng.multivariate_normal(codes.mean(0), covariance, size=len(lengths), method="svd")
+    return subject.activity(drawn, lengths, seed), lengths
+
+
+def likeness(trials: tuple[Float[np.ndarray, "trial time unit"], Int[np.ndarray, "trial"]], task: Task) -> Scores:
+    """How like test trials others are: covariance of units, spread along components of trials, mean course."""
+    test = task.activity[task.test], task.data.lengths[task.test]
+    train = task.activity[task.train], task.data.lengths[task.train]
+    mean, std = _moments(*train)
+    made, real, learned = (((a - mean) / std, n) for a, n in (trials, test, train))
+    pairs = np.triu_indices(len(mean), k=1)
+    covariance = [np.cov(a[np.arange(a.shape[1]) < n[:, None]].T)[pairs] for a, n in (made, real)]
+    bins = int(min(n.min() for _, n in (made, real, learned)))
+    course = [a[:, :bins].mean(0).ravel() for a, _ in (made, real)]
+    window = learned[0][:, :bins].reshape(len(learned[0]), -1)
+    axes = np.linalg.svd(window - window.mean(0), full_matrices=False)[2][: min(COMPONENTS, len(window) - 1)]
+    spread = [(a[:, :bins].reshape(len(a), -1) @ axes.T).std(0) for a, _ in (made, learned)]
+    ratio = spread[0] / spread[1]
+    metrics = {
+        "covariance": _correlation(*covariance) if len(covariance[0]) > 1 else float("nan"),
+        "spread": float(ratio.mean()),
+        "psth": _correlation(*course),
+    }
+    return Scores(metrics, {"spread": ratio})
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.corrcoef(np.stack([x, y]))[0, 1])
+
+
+def _moments(activity: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    valid = activity[np.arange(activity.shape[1]) < lengths[:, None]]
+    std = valid.std(0)
+    return valid.mean(0), np.where(std > 0, std, 1.0)
+
+
+# -- what subjects are seen beside -----------------------------------------------------------------------------------
+
+
+def references(task: Task, n_codes: int) -> Mapping[str, Mapping[str, float]]:
+    """What recorded activity itself allows ("real"), and what numbers are where codes tell nothing ("chance").
+
+    Read-outs of recorded activity are ridge regressions from whole trials, all bins of all units.
+    """
+    rows, other = task.rows("train"), task.heldout
+    n_bins = int(np.median(task.data.lengths[task.train]))
+    mean, std = _moments(task.activity[task.train], task.data.lengths[task.train])
+    points = stretched((task.activity - mean) / std, task.data.lengths, n_bins).reshape(task.data.n_trials, -1)
+    missed = np.empty((len(rows), len(task.places)))
+    for out in split_folds(len(rows), 10):
+        rest = np.setdiff1d(np.arange(len(rows)), out)
+        found = RidgeCV(ALPHAS).fit(points[rows[rest]], task.values[rows[rest]])
+        missed[out] = task.values[rows[out]] - found.predict(points[rows[out]])
+    r2 = 1 - np.square(missed).sum(0) / np.square(task.values[rows] - task.values[rows].mean(0)).sum(0)
+    real = {f"readout_{name}": float(v) for name, v in zip(task.places, r2)}
+    chance = {f"readout_{name}": 0.0 for name in task.places}
+    chance |= {"cos_target": chance_cosine(n_codes)}
+    if len(task.places) > len(TARGET):
+        chance["cos_all"] = chance_cosine(n_codes)
+    if len(other):
+        middle = task.targets[rows].mean(0)
+        predicted = RidgeCV(ALPHAS).fit(points[rows], task.targets[rows]).predict(points[other])
+        true = task.targets[other]
+        real["heldout_error"] = float(np.linalg.norm(predicted - true, axis=1).mean())
+        real["radial_reach"] = float(np.nanmean(radial_reach(predicted, true, middle)))
+        chance |= {"heldout_error": float(np.linalg.norm(true - middle, axis=1).mean()), "radial_reach": 0.0}
+    real |= likeness((task.activity[task.test], task.data.lengths[task.test]), task).metrics
+    # Test trials are alike to themselves; what another real set reaches is training trials against them.
+    between = likeness((task.activity[task.train], task.data.lengths[task.train]), task).metrics
+    real |= {name: between[name] for name in ("covariance", "psth")}
+    return {"real": real | _decoded(task), "chance": chance}
+
+
+def _decoded(task: Task) -> dict[str, float]:
+    """Where reaches end as decoded from recorded activity."""
+    if task.decoder is None:
+        return {}
+    test, hand = task.test, task.data.signals[str(task.position)].values
+    score = task.decoder.score(task.activity[test], hand[test], task.data.valid[test])
+    found: dict[str, Any] = {"decoder_x": score[0], "decoder_y": score[1]}
+
+    def ends(rows: np.ndarray) -> np.ndarray:
+        assert task.decoder is not None
+        decoded = task.decoder.decode(task.activity[rows])[:, None]
+        return first_and_last(decoded, task.data.lengths[rows])[:, 0, 1]
+
+    known = task.rows("test")
+    error = np.linalg.norm(ends(known) - task.targets[known], axis=1).mean() if len(known) else np.nan
+    found |= {f"end_error_{d}": error for d in DIRECTIONS}
+    if task.grid is not None and len(task.heldout):
+        inside = task.in_heldout_region(ends(task.heldout)).mean()
+        found |= {f"inside_{d}": inside for d in DIRECTIONS}
+    return {name: float(value) for name, value in found.items()}

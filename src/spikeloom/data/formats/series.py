@@ -1,0 +1,185 @@
+"""Behavioural time series of NWB files, and how samples become one value in each bin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+from jaxtyping import Float, Int
+
+from spikeloom.data.formats.containers import Hdf5
+from spikeloom.data.spikedata import Signal
+from spikeloom.errors import DataError
+
+GAP = 3.0
+"""Samples of a signal further apart than this many sampling intervals have a gap between them, not a straight line."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A behavioural time series of the file.
+
+    Attributes:
+        times_s: (sample,) increasing times.
+        values: (sample, dim) values in the series' own unit.
+        unit: Physical unit.
+        columns: Names of the dimensions, if the file says.
+    """
+
+    times_s: Float[np.ndarray, "sample"]
+    values: Float[np.ndarray, "sample dim"]
+    unit: str
+    columns: tuple[str, ...]
+
+
+def _all_series(file: Hdf5) -> Iterator[tuple[str, Hdf5]]:
+    """Every series in the behaviour module, and in any container in it; those are named container_series."""
+
+    def walk(group: Hdf5, prefix: str) -> Iterator[tuple[str, Hdf5]]:
+        for name, item in group.items():
+            if isinstance(item, h5py.Group):
+                if _is_series(item):
+                    yield prefix + name, item
+                else:
+                    yield from walk(item, f"{prefix}{name}_")
+
+    if "processing/behavior" in file:
+        yield from walk(file["processing/behavior"], "")
+
+
+def _is_series(item: Hdf5) -> bool:
+    return isinstance(item, h5py.Group) and "data" in item and ("timestamps" in item or "starting_time" in item)
+
+
+def behaviour(file: Hdf5, names: Sequence[str] | None, notes: list[str]) -> dict[str, Series]:
+    """The series in ``processing/behavior``.
+
+    A series in a container is named ``container_series``, and may be asked for by ``series`` alone. A series
+    elsewhere is read when its full path is asked for, such as ``acquisition/hand``.
+
+    Args:
+        file: An open NWB file.
+        names: The series wanted; None takes all that can be used.
+        notes: Gets a note about series that cannot.
+
+    Raises:
+        DataError: If a series asked for does not exist; lists those that do.
+    """
+    usable, unusable = {}, []
+    for name, group in _all_series(file):
+        fits = group["data"].ndim in (1, 2) and group["data"].dtype.kind in "buif" and len(group["data"]) > 1
+        if fits:
+            usable[name] = group
+        else:
+            unusable.append(name)
+    if unusable:
+        notes.append(f"series left out, as they are not (sample, dim) numbers: {', '.join(unusable)}")
+    if names is None:
+        return {name: _read(group) for name, group in usable.items()}
+    chosen = {}
+    for name in names:
+        same = [n for n in usable if n == name] or [n for n, g in usable.items() if g.name.rsplit("/", 1)[-1] == name]
+        if name.startswith(("acquisition/", "processing/")) and name in file and _is_series(file[name]):
+            usable, same = usable | {name: file[name]}, [name]
+        if len(same) != 1:
+            raise DataError(
+                f"there is no signal '{name}' in processing/behavior (signals: {', '.join(usable) or 'none'}); "
+                "name one of these, or a series elsewhere in the file by its full path."
+            )
+        chosen[name] = _read(usable[same[0]])
+    return chosen
+
+
+def _read(group: Hdf5) -> Series:
+    data = group["data"]
+    factor, offset = float(data.attrs.get("conversion", 1.0)), float(data.attrs.get("offset", 0.0))
+    values = data[...].astype(np.float64).reshape(len(data), -1) * factor + offset
+    if "timestamps" in group:
+        times = group["timestamps"][...].astype(np.float64)
+    else:
+        start = group["starting_time"]
+        times = float(start[()]) + np.arange(len(values)) / float(start.attrs["rate"])
+    if len(times) != len(values):
+        raise DataError(f"{group.name} has {len(values)} samples but {len(times)} timestamps; correct the file.")
+    sound = np.isfinite(times)
+    order = np.flatnonzero(sound)[np.argsort(times[sound], kind="stable")]
+    said = re.search(r"columns=\[([^\]]*)\]", _text(group.attrs.get("comments", "")))
+    columns = tuple(c.strip() for c in said[1].split(",")) if said else ()
+    if len(columns) != values.shape[1]:
+        columns = ()
+    return Series(times[order], values[order], _text(data.attrs.get("unit", "")), columns)
+
+
+def resampled(
+    series: Mapping[str, Series], start_s: Float[np.ndarray, "trial"], n_bins: Int[np.ndarray, "trial"], bin_s: float
+) -> dict[str, Signal]:
+    """The series as signals of trials, NaN where they were not sampled.
+
+    Args:
+        series: Time series by name.
+        start_s: Time on the clock of the series at which each trial starts.
+        n_bins: Number of bins of each trial.
+        bin_s: Width of a bin.
+    """
+    n_time = int(n_bins.max())
+    valid = np.arange(n_time) < n_bins[:, None]
+    start = start_s[:, None] + np.arange(n_time) * bin_s
+    signals = {}
+    for name, one in series.items():
+        values = np.zeros((*valid.shape, one.values.shape[1]), dtype=np.float32)
+        values[valid] = resample(one, start[valid], bin_s)
+        signals[name] = Signal(values, one.unit, one.columns)
+    return signals
+
+
+def note_missing(signals: Mapping[str, Signal], n_bins: Int[np.ndarray, "trial"], notes: list[str]) -> None:
+    """Add a note about bins in which a signal has no value, and the first trial that has any."""
+    valid = np.arange(int(n_bins.max())) < n_bins[:, None]
+    for name, signal in signals.items():
+        missing = np.isnan(signal.values).any(axis=2) & valid
+        if missing.any():
+            first = int(np.flatnonzero(missing.any(axis=1))[0])
+            notes.append(
+                f"signal '{name}' is missing (NaN) in {missing.sum()} of {valid.sum()} bins, first in trial {first}"
+            )
+
+
+def resample(series: Series, bin_start_s: Float[np.ndarray, "bin"], bin_s: float) -> Float[np.ndarray, "bin dim"]:
+    """The value of a series in each bin: the mean of points spread evenly over it, one for each sample it covers.
+
+    A series slower than the bins gives one point, the linear interpolation at the bin's centre. Values are NaN more
+    than one sampling interval away from any sample: nothing is invented across a gap.
+    """
+    interval = float(np.median(np.diff(series.times_s)))
+    n_points = max(1, int(np.floor(bin_s / max(interval, bin_s * 1e-3) + 1e-6)))
+    total = np.zeros((len(bin_start_s), series.values.shape[1]))
+    for i in range(n_points):
+        total += _interpolate(series, bin_start_s + (i + 0.5) / n_points * bin_s, interval)
+    return total / n_points
+
+
+def _interpolate(series: Series, at: np.ndarray, interval: float) -> np.ndarray:
+    times, values = series.times_s, series.values
+    after = np.clip(np.searchsorted(times, at, side="right"), 1, len(times) - 1)
+    before = after - 1
+    width = times[after] - times[before]
+    share = np.clip((at - times[before]) / np.where(width > 0, width, 1.0), 0.0, 1.0)
+    gap = (width > GAP * interval) | (at < times[0]) | (at > times[-1])
+    # On a sample, up to the noise of the clock, the value is that sample's, whatever its neighbours are.
+    share = np.where(abs(share - np.round(share)) < 1e-6, np.round(share), share)
+    # In a gap and beyond the ends the nearest sample stands for one sampling interval, as it does in a sampled trial.
+    share = np.where(gap, np.round(share), share)
+    far = gap & (np.minimum(abs(at - times[before]), abs(at - times[after])) > interval * 1.001)
+    low, high = values[before], values[after]
+    share = share[:, None]
+    # A weight of zero must not let a missing neighbour in.
+    result = np.where(share == 0, low, np.where(share == 1, high, low + (high - low) * share))
+    result[far] = np.nan
+    return result
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,1 @@
+"""Published recordings by name: what they are, where they are, and how they get here."""

@@ -1,0 +1,113 @@
+"""Binned copies of fetched recordings, kept so that a file of hundreds of megabytes is read once for each reading."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeloom.atomic import atomic
+from spikeloom.data.cache import cache_place, canonical
+from spikeloom.data.files import load, packed
+from spikeloom.data.formats.containers import open_npz, reading_file, write_npz
+from spikeloom.data.reading import Reading
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError, SpikeloomWarning
+
+VERSION = 1
+"""Of the readers; raised when what any of them makes of the same file changes, so that older copies are not used."""
+MADE_BY = "made_by"
+"""Entry of a copy that says what it was made from."""
+
+
+def binned(layout: str, files: Sequence[Path], reading: Reading, read: Callable[[], SpikeData]) -> SpikeData:
+    """What ``read`` makes of files, or the copy that was kept when it was last made of the same files and reading.
+
+    A copy that is damaged or was made from something else is named in a warning and made again. It is one npz file,
+    written whole or not at all; reading it executes nothing. All copies may be deleted at any time.
+
+    Args:
+        layout: Which reader it is.
+        files: All that is read; files that do not exist belong to what is compared, and folders stand for what they
+            hold.
+        reading: How they are read.
+        read: Reads them.
+
+    Raises:
+        DataError: What ``read`` raises.
+    """
+    origin = {
+        "version": VERSION,
+        "layout": layout,
+        "files": [(file.name, checksum(file)) for file in files],
+        "reading": reading.to_dict(),
+    }
+    place = cache_place("binned", origin, ".npz")
+    if place.exists():
+        try:
+            return _copy(place, origin)
+        except DataError as error:
+            warnings.warn(f"{error} The recording is binned again.", SpikeloomWarning, stacklevel=2)
+    data = read()
+    try:
+        with atomic(place) as temporary:
+            write_npz(temporary, {**packed(data), MADE_BY: np.array(canonical(origin))})
+    except OSError as error:
+        warnings.warn(
+            f"the binned recording could not be kept in {place.parent} ({error.strerror or error}), so it will be made "
+            "again next time; free some space, or let SPIKELOOM_CACHE name a folder that can be written.",
+            SpikeloomWarning,
+            stacklevel=2,
+        )
+    return data
+
+
+def _copy(place: Path, origin: Mapping[str, Any]) -> SpikeData:
+    try:
+        with reading_file(place), zipfile.ZipFile(place) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise DataError(f"the checksum of {damaged} is wrong")
+        stored = open_npz(place)
+        if MADE_BY not in stored or str(stored[MADE_BY].read()) != canonical(origin):
+            raise DataError("it was made from something else")
+        return load(place)
+    except DataError as error:
+        why = str(error).removeprefix(f"{place}: ").split(";")[0]
+        raise DataError(f"the binned copy {place} cannot be used: {why}.") from None
+
+
+def checksum(path: Path) -> str | None:
+    """SHA-256 of a file, or of the names and checksums of all files in a folder; None where there is nothing.
+
+    To read 700 MB takes as long as to bin them, so what was found is kept for as long as a file has the same size and
+    time of change.
+    """
+    if path.is_dir():
+        inside = {str(p.relative_to(path)): checksum(p) for p in sorted(path.rglob("*")) if p.is_file()}
+        return hashlib.sha256(canonical(inside).encode()).hexdigest()
+    if not path.exists():
+        return None
+    known = path.stat()
+    place = cache_place(
+        "checksums", {"path": str(path.absolute()), "size": known.st_size, "changed_ns": known.st_mtime_ns}, ".json"
+    )
+    try:
+        found = json.loads(place.read_text())["sha256"]
+        if isinstance(found, str) and len(found) == 64:
+            return found
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not kept yet, or damaged
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with atomic(place) as temporary:
+            temporary.write_text(json.dumps({"sha256": found}))
+    except OSError:
+        pass  # it is found again next time; where copies cannot be kept either, that is said
+    return found

@@ -1,0 +1,1 @@
+"""Recordings that are made, of which the truth is known."""
