@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from spikeloom.data import arm as plant
+from spikeloom.data.simulated import arm as plant
 from spikeloom.data.simulated.arm import Arm, force_of_length, force_of_velocity, hand_position, passive_force
 from spikeloom.data.simulated.reaching_task import ReachingTask, inverse_kinematics
 from spikeloom.errors import DataError

@@ -12,7 +12,7 @@ import pytest
 
 from nlb_files import TEST, TRAIN, write_test, write_train
 from recordings import assert_same
-from spikeloom.data import binned, fetching
+from spikeloom.data.published import binned, fetching
 from spikeloom.data.published.datasets import RECIPES
 from spikeloom.data.published.fetching import folder_of, load_fetched
 from spikeloom.data.reading import Reading

@@ -26,8 +26,8 @@ from spikeloom import bulk
 from spikeloom.bulk import Workers, sample_to_file
 from spikeloom.cli import main
 from spikeloom.cluster import cluster
-from spikeloom.data import streaming as streaming_module
 from spikeloom.data.files import load, save
+from spikeloom.data.formats import streaming as streaming_module
 from spikeloom.data.formats.streaming import streaming
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomWarning

@@ -12,9 +12,10 @@ import pytest
 from nlb_files import TEST, TRAIN, write_test, write_train
 from recordings import assert_same
 from spikeloom.cli import main
-from spikeloom.data import datasets, fetching, sources
+from spikeloom.data import sources
 from spikeloom.data.files import load
 from spikeloom.data.joined import join
+from spikeloom.data.published import datasets, fetching
 from spikeloom.data.published.archives import ByHand, Dandi, Zenodo
 from spikeloom.data.published.datasets import RECIPES
 from spikeloom.data.published.fetching import fetch, folder_of, is_fetched, load_fetched

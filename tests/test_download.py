@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikeloom.data import download as module
+from spikeloom.data.published import download as module
 from spikeloom.data.published.archives import Dandi, Zenodo
 from spikeloom.data.published.download import TRIES, download
 from spikeloom.errors import DataError

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from recordings import assert_same
 from recordings import recordings as any_recording
-from spikeloom.data import containers
 from spikeloom.data.files import load, save
+from spikeloom.data.formats import containers
 from spikeloom.data.reading import Reading, matches, rebin
 from spikeloom.data.sources import content_hash, load_source, with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData

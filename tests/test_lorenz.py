@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from spikeloom.data import lorenz as module
+from spikeloom.data.simulated import lorenz as module
 from spikeloom.data.simulated.lorenz import integrate, lorenz
 
 

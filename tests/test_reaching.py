@@ -10,8 +10,9 @@ import torch
 from sklearn.linear_model import Ridge
 
 from spikeloom.cli import main
-from spikeloom.data import reaching_controller, sources
-from spikeloom.data import reaching_store as store
+from spikeloom.data import sources
+from spikeloom.data.simulated import reaching_controller
+from spikeloom.data.simulated import reaching_store as store
 from spikeloom.data.simulated.arm import Arm, hand_position
 from spikeloom.data.simulated.reaching import FRACTIONS, make_reaching
 from spikeloom.data.simulated.reaching_controller import (
