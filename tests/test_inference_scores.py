@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from commands import spikeloom, tiny_of
+from commands import tiny_of
 from spikeloom.bench.inference_scores import measure, reference
+from spikeloom.cli import main
 from spikeloom.data.files import save
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError
@@ -88,16 +89,15 @@ def test_runs_of_other_tasks_do_not_compare(runs):
     assert not (runs / "refused").exists()
 
 
-def test_from_the_command_line(runs):
-    done = spikeloom("bench", "inference", runs / "both", "--out", runs / "cli", "--velocity", "vel")
-    assert done.returncode == 0, done.stderr
+def test_from_the_command_line(runs, capsys):
+    words = ["bench", "inference", str(runs / "both")]
+    assert main([*words, "--out", str(runs / "cli"), "--velocity", "vel"]) == 0
     assert (runs / "cli" / "inference.md").is_file()
-    done = spikeloom("bench", "inference", runs / "both", "--out", runs / "wrong", "--velocity", "speed")
-    assert done.returncode == 2
-    assert "the recording has no 'speed' (has vel)" in done.stderr
+    assert main([*words, "--out", str(runs / "wrong"), "--velocity", "speed"]) == 2
+    assert "the recording has no 'speed' (has vel)" in capsys.readouterr().err
 
 
 def test_the_option_of_fit(runs):
     options = ["--model", "lfads", "--max_steps", "2", "--device", "cpu", "--withheld.neurons", "heldout"]
-    done = spikeloom("fit", runs / "recording.npz", "--out", runs / "fitted", *options, *tiny_of("lfads"))
-    assert done.returncode == 0, done.stderr
+    words = ["fit", str(runs / "recording.npz"), "--out", str(runs / "fitted"), *options, *tiny_of("lfads")]
+    assert main(words) == 0
