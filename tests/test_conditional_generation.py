@@ -208,7 +208,8 @@ def done(tmp_path_factory, source, presets):
 
 def only_ldns(bench, result, out):
     """The figures of one model: those of another are no different."""
-    draw(bench, replace(result, setting={"subjects": {"ldns": {}}}), out)
+    bench.configs = {"ldns": bench.configs["ldns"]}
+    draw(bench, result, out)
 
 
 def test_everything_is_measured_and_drawn(done):
@@ -273,6 +274,16 @@ def test_a_benchmark_that_was_cut_goes_on(done, source, presets, tmp_path, monke
         return sorted((s["task"], s["model"], s["whose"], s["guidance"], str(s["values"])) for s in scores)
 
     assert known(again["scores"]) == known(whole)
+
+
+def test_one_of_its_models_may_be_asked_for_alone(done, source, presets, tmp_path, monkeypatch):
+    out = tmp_path / "again"
+    shutil.copytree(done, out)
+    drawn = []
+    monkeypatch.setattr("spikeloom.report.latency_figures.write_png", lambda figure, path: drawn.append(path.name))
+    assert command(source, out, presets, "--unseen", "1", "--models", "ldns") == 0
+    assert sorted(drawn) == [f"ldns-{n}.png" for n in ("averages", "directions", "latents", "trajectories", "unseen")]
+    assert "EAG" in (out / "conditional.md").read_text()
 
 
 def test_another_benchmark_is_refused(done, source, presets, capsys):

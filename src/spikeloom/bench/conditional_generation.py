@@ -146,11 +146,11 @@ def measure(
 
 
 def draw(bench: Bench, result: ConditionalGeneration, out: Path) -> None:
-    """Draw the figures of the first seed of every model, of what was measured."""
+    """Draw the figures of the first seed of every model that was asked for, of what was measured."""
     from spikeloom.report.conditional_figures import draw_directions, draw_trajectories, draw_unseen
     from spikeloom.report.latency_figures import write_png
 
-    for name in result.setting[benchmarking.SUBJECTS]:
+    for name in bench.configs:
         if result.has("direction", name, 0):
             directions = bench.directions(name, 0)
             for what, figure in draw_directions(directions).items():
