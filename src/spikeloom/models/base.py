@@ -246,8 +246,7 @@ class GenerativeModel(nn.Module):
         lengths = self._lengths(n, length, lengths, seed)
         codes = None if codes is None else self._codes(codes, n)
         seen = None if given is None else seen_of(given, known, lengths)
-        longest = np.zeros(asked.n_trials, dtype=np.int64)
-        np.maximum.at(longest, np.arange(n) % asked.n_trials, lengths)
+        longest = longest_of(lengths, asked.n_trials)
         Condition.of(asked, self.recording.variables, longest, int(lengths.max()))  # refuses what no chunk could have
         distances = distances_told(self._familiarity(asked, longest) if asked.names else None, n)
         return Plan(lengths, seed, SAMPLE_CHUNK, asked, asked_for, codes, seen, options, distances=distances)
@@ -472,6 +471,18 @@ class GenerativeModel(nn.Module):
         if len(lengths) != n or lengths.min() < 1 or (lengths != np.floor(lengths)).any():
             raise DataError(f"{n} trials need {n} whole lengths of at least one bin; got {lengths[:5]}.")
         return lengths.astype(np.int64)
+
+
+def longest_of(lengths: Int[np.ndarray, "trial"], n_rows: int) -> Int[np.ndarray, "row"]:
+    """Bins of the longest trial for which each row of what is asked is asked, again and again.
+
+    Example:
+        >>> longest_of(np.array([5, 6, 7, 4]), 3).tolist()
+        [5, 6, 7]
+    """
+    longest = np.zeros(n_rows, dtype=np.int64)
+    np.maximum.at(longest, np.arange(len(lengths)) % n_rows, lengths)
+    return longest
 
 
 def distances_told(told: Familiarity | None, n: int) -> Float[np.ndarray, "row"] | None:

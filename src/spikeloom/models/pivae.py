@@ -16,7 +16,7 @@ from spikeloom.condition import Condition, ConditionSizes
 from spikeloom.data.conditions import Conditions, Request
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError
-from spikeloom.models.base import ENCODE_CHUNK, Drawn, distances_told
+from spikeloom.models.base import ENCODE_CHUNK, Drawn, distances_told, longest_of
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.pivae_inference import labelled, unlabelled
 from spikeloom.models.pivae_network import PiVAENetwork, counts_of_bins, trials_of
@@ -106,8 +106,8 @@ class PiVAE(SpikingModel):
             condition, lengths = self.labels.completed(asked, n, lengths, seed)
             drawn = [v.name for v in self.recording.variables if v.name not in asked.names]
             # Of what is asked only: what is taken from training trials was recorded.
-            longest = np.full(rows.n_trials, lengths.max())
-            distances = distances_told(self.labels.familiarity(rows, longest), n)
+            told = self.labels.familiarity(rows, longest_of(lengths, rows.n_trials))
+            distances = distances_told(told, n)
         plan = super().plan(n, length, lengths, condition, seed, **wishes)
         return replace(
             plan,
