@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,9 +25,9 @@ from spikeloom.data.familiarity import Familiarity
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData, as_counts
 from spikeloom.data.variables import check_complete
-from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomError, SpikeloomWarning
+from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomError
 from spikeloom.models.given import given_lengths, seen_of
-from spikeloom.models.plan import Chunk, Part, Plan, added
+from spikeloom.models.plan import Chunk, Part, Plan, added, distances_told, longest_of
 from spikeloom.models.recording import Recording
 from spikeloom.observation.poisson import Seen
 from spikeloom.run import Run
@@ -471,33 +470,6 @@ class GenerativeModel(nn.Module):
         if len(lengths) != n or lengths.min() < 1 or (lengths != np.floor(lengths)).any():
             raise DataError(f"{n} trials need {n} whole lengths of at least one bin; got {lengths[:5]}.")
         return lengths.astype(np.int64)
-
-
-def longest_of(lengths: Int[np.ndarray, "trial"], n_rows: int) -> Int[np.ndarray, "row"]:
-    """Bins of the longest trial for which each row of what is asked is asked, again and again.
-
-    Example:
-        >>> longest_of(np.array([5, 6, 7, 4]), 3).tolist()
-        [5, 6, 7]
-    """
-    longest = np.zeros(n_rows, dtype=np.int64)
-    np.maximum.at(longest, np.arange(len(lengths)) % n_rows, lengths)
-    return longest
-
-
-def distances_told(told: Familiarity | None, n: int) -> Float[np.ndarray, "row"] | None:
-    """How far each row of what is asked is from every training trial's; warns where nothing recorded speaks for it.
-
-    Args:
-        told: What is known of that; None if nothing.
-        n: Number of trials for which the rows are asked again and again.
-    """
-    if told is None:
-        return None
-    unfamiliar = told.sentence(n)
-    if unfamiliar:
-        warnings.warn(unfamiliar, SpikeloomWarning, stacklevel=5)
-    return told.distance.astype(np.float32)
 
 
 def _padded(values: np.ndarray, n_bins: int) -> np.ndarray:

@@ -16,11 +16,11 @@ from spikeloom.condition import Condition, ConditionSizes
 from spikeloom.data.conditions import Conditions, Request
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError
-from spikeloom.models.base import ENCODE_CHUNK, Drawn, distances_told, longest_of
+from spikeloom.models.base import ENCODE_CHUNK, Drawn
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.pivae_inference import labelled, unlabelled
 from spikeloom.models.pivae_network import PiVAENetwork, counts_of_bins, trials_of
-from spikeloom.models.plan import Plan
+from spikeloom.models.plan import Plan, distances_told, longest_of
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.nets.normal import Normals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int, UInt
 
 from spikeloom.data.conditions import Conditions
+from spikeloom.data.familiarity import Familiarity
+from spikeloom.errors import SpikeloomWarning
 from spikeloom.observation.poisson import Seen
 
 
@@ -128,3 +131,30 @@ def added(total: Mapping[str, np.ndarray], part: Mapping[str, np.ndarray]) -> di
 def _cut(seen: Seen, at: slice, width: int) -> Seen:
     # Copies: a view would be sent to another process with all that it is a view of.
     return Seen(seen.counts[at, :width].clone(), seen.known[at, :width].clone())
+
+
+def longest_of(lengths: Int[np.ndarray, "trial"], n_rows: int) -> Int[np.ndarray, "row"]:
+    """Bins of the longest trial for which each row of what is asked is asked, again and again.
+
+    Example:
+        >>> longest_of(np.array([5, 6, 7, 4]), 3).tolist()
+        [5, 6, 7]
+    """
+    longest = np.zeros(n_rows, dtype=np.int64)
+    np.maximum.at(longest, np.arange(len(lengths)) % n_rows, lengths)
+    return longest
+
+
+def distances_told(told: Familiarity | None, n: int) -> Float[np.ndarray, "row"] | None:
+    """How far each row of what is asked is from every training trial's; warns where nothing recorded speaks for it.
+
+    Args:
+        told: What is known of that; None if nothing.
+        n: Number of trials for which the rows are asked again and again.
+    """
+    if told is None:
+        return None
+    unfamiliar = told.sentence(n)
+    if unfamiliar:
+        warnings.warn(unfamiliar, SpikeloomWarning, stacklevel=5)
+    return told.distance.astype(np.float32)
