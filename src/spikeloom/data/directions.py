@@ -59,7 +59,7 @@ def with_direction(data: SpikeData, signal: str, at_s: float = 0.0, before_s: fl
     place = int(np.floor((before_s + at_s) / data.bin_s + 1e-6))
     if not 0 <= place < data.n_bins:
         raise DataError(
-            f"direction_of looks {at_s:g} s after the event, but trials reach from {-before_s:g} to "
+            f"direction_of looks {at_s:g} s after the event, but trials reach from {0 - before_s:g} to "
             f"{data.n_bins * data.bin_s - before_s:g} s; choose a moment in them."
         )
     x, y = values[:, place].astype(np.float64).T
