@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from spikeloom.checkpoint import weights_hash
 from spikeloom.cluster import REMEDY, cluster, has_ray
@@ -30,6 +29,7 @@ from spikeloom.models import load_model
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.plan import Chunk, Part, Plan, added
 from spikeloom.progress import Progress
+from spikeloom.threads import one_thread
 
 AHEAD = 3
 """Chunks for each worker that are sent out and not yet written: one it draws, one it has drawn, one to begin with."""
@@ -135,17 +135,6 @@ def sample_to_file(
     rate = spikes / (int(plan.lengths.sum()) * recording.n_neurons * recording.bin_s)
     bins = (int(plan.lengths.min()), plan.n_bins)
     return Written(plan.n, bins, recording.n_neurons, recording.bin_s, rate, time.perf_counter() - started)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch computes with one thread while the block runs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -247,7 +247,7 @@ class GenerativeModel(nn.Module):
         seen = None if given is None else seen_of(given, known, lengths)
         longest = longest_of(lengths, asked.n_trials)
         Condition.of(asked, self.recording.variables, longest, int(lengths.max()))  # refuses what no chunk could have
-        distances = distances_told(self._familiarity(asked, longest) if asked.names else None, n)
+        distances = distances_told(self._familiarity(asked, longest), n)
         return Plan(lengths, seed, SAMPLE_CHUNK, asked, asked_for, codes, seen, options, distances=distances)
 
     @torch.no_grad()

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from spikeloom.data.simulated.arm import STEP_S
-from spikeloom.data.simulated.reaching_controller import ReachingController, one_thread, rollout
+from spikeloom.data.simulated.reaching_controller import ReachingController, rollout
 from spikeloom.data.simulated.reaching_store import WINDOW, examine, load_controller, settle_rates, trained_controller
 from spikeloom.data.simulated.reaching_task import ReachingTask, Trials, check_window, cut, draw_trials, fits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError, DataError
+from spikeloom.threads import one_thread
 
 FRACTIONS = {"train": 0.8, "val": 0.08, "test": 0.12}
 """The paper's 80 % for training; its 20 % for validation are divided into what chooses weights and what judges."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from spikeloom.data.simulated.arm import MUSCLES, Arm, ArmState, hand_position
 from spikeloom.data.simulated.reaching_task import ReachingTask, Trials, cues, draw_trials, goals, inverse_kinematics
 from spikeloom.errors import RunError
 from spikeloom.progress import Progress
+from spikeloom.threads import one_thread
 
 N_SENSED = 2 + 2 * len(MUSCLES)
 """Position of the hand, lengths and velocities of the muscles."""
@@ -255,14 +255,3 @@ def compiled_step(
         step = control_step
     controller.zero_grad()
     return step
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Work on one thread: small steps gain nothing by more, and sums come out the same on any number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -19,12 +19,12 @@ from spikeloom.data.simulated.reaching_controller import (
     ReachingController,
     Rollout,
     Schedule,
-    one_thread,
     rollout,
     train_controller,
 )
 from spikeloom.data.simulated.reaching_task import ReachingTask, Trials, cut, draw_trials, fits
 from spikeloom.errors import DataError, RunError, SpikeloomWarning
+from spikeloom.threads import one_thread
 
 VERSION = 1
 """Of the arm, the task and the training; raised when any of them changes, so that old controllers are not used."""
