@@ -32,21 +32,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from spikeloom.batch import Batch
 from spikeloom.config import merged
 from spikeloom.data.files import load
-from spikeloom.data.reading import Reading
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
+from spikeloom.models.data_spec import DataSpec
 from spikeloom.models.eag import EAG
 from spikeloom.models.ldns import LDNS
-from spikeloom.models.recording import Recording
 from spikeloom.priors.energy import EnergyPrior
-from spikeloom.training import Engine, Stage, fit
-from spikeloom.workflow import preset_config
+from spikeloom.training.batch import Batch
+from spikeloom.training.engine import Engine
+from spikeloom.training.loop import fit
+from spikeloom.training.stages import Stage
+from spikeloom.workflow.steps import preset_config
 from timing import table
 
 
@@ -73,7 +75,7 @@ SETTINGS = {
     "s1_reach_50ms.npz": Setting("ldns-small", "eag", 800, 1200, samples_per_trial=3, draws=3),
     "lorenz": Setting("ldns-demo", "eag-demo", 300, 700, samples_per_trial=1, draws=1, validation=200, test=500),
 }
-READING = Reading(segment="segment", window_s=1.0, signals=("hand_vel",))
+READING = LoadOptions(segment="segment", window_s=1.0, signals=("hand_vel",))
 
 AUTOENCODER = {
     "kernel s4": {"kernel": "s4"},
@@ -239,7 +241,7 @@ def run(
         "autoencoder_training": {"steps": setting.autoencoder_steps, "patience": None},
         "prior_training": {"steps": setting.prior_steps, "patience": None},
     }
-    base, recording = preset_config(setting.preset, common), Recording.of(data)
+    base, recording = preset_config(setting.preset, common), DataSpec.of(data)
     done = {(r["recording"], r["seed"], r["part"], r["variant"]) for r in records(out)}
 
     def missing(part: str, variant: str) -> bool:

@@ -24,18 +24,18 @@ from jsonargparse import ArgumentParser
 from spikeloom.bench.benchmarking import trained
 from spikeloom.cli.options import reading, reading_options
 from spikeloom.data.files import load, save
-from spikeloom.data.reading import Reading
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.decoders import DECODERS, LABEL_DECODERS, Choices
+from spikeloom.decoding.registry import DECODERS, LABEL_DECODERS, Choices
 from spikeloom.evaluation.augmentation import warped
 from spikeloom.evaluation.estimates import Estimate
 from spikeloom.evaluation.utility import utility
 from spikeloom.evaluation.utility_results import DecoderUtility, Point, Utility
+from spikeloom.plot.style import write_png
 from spikeloom.report.decoding_figures import draw_utility
-from spikeloom.report.latency_figures import write_png
-from spikeloom.training import Engine
-from spikeloom.workflow import inferred, preset_config, sample_like
+from spikeloom.training.engine import Engine
+from spikeloom.workflow.steps import inferred, preset_config, sample_like
 
 RATIOS = 0.5, 1.0, 2.0, 5.0
 MOST_GENERATED = 5000
@@ -81,7 +81,7 @@ def measured(
     if not source.is_file():
         save(data, source)
     config = preset_config(options.preset, {"condition_on": [options.target]})
-    model = trained(options.preset, config, folder / "run", str(source), Reading(), Engine(seed=seed)).model
+    model = trained(options.preset, config, folder / "run", str(source), LoadOptions(), Engine(seed=seed)).model
     train = data.split("train")
     n = min(MOST_GENERATED, int(max(RATIOS) * train.n_trials))
     wanted = {"as-recorded": train}

@@ -21,12 +21,12 @@ import numpy as np
 
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.decoding.label import LabelDecoder
+from spikeloom.decoding.protocol import judge
+from spikeloom.decoding.ridge import LaggedRidge
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.decoding import judge
-from spikeloom.evaluation.label_decoding import LabelDecoder
-from spikeloom.evaluation.linear_decoding import LaggedRidge
 from spikeloom.models import load_model
-from spikeloom.workflow import held_out, sample_like
+from spikeloom.workflow.steps import held_out, sample_like
 from timing import over_seeds, table
 
 METRICS = ("count_kl", "rate_rmse", "corr_slope", "fano_rmse", "isi_w1", "acf_rmse", "psth_err", "c2st_auc")

@@ -13,10 +13,10 @@ import argparse
 import torch
 from torch import nn
 
-from spikeloom.batch import Batch
 from spikeloom.models.lfads_config import ControllerConfig, LFADSConfig
 from spikeloom.models.lfads_network import LFADSNetwork
 from spikeloom.nets.clipped_gru import ClippedGRU
+from spikeloom.training.batch import Batch
 from timing import machine, seconds, table
 
 NEURONS, UNITS = 128, 64

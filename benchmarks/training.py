@@ -15,9 +15,9 @@ import argparse
 import torch
 from torch import nn
 
-from spikeloom.batch import Batch
 from spikeloom.models.autoencoder import Autoencoder, AutoencoderConfig
 from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
+from spikeloom.training.batch import Batch
 from timing import machine, seconds, table
 
 BINS, NEURONS, LATENTS, BATCH = 256, 128, 8, 64

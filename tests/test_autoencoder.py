@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from spikeloom.batch import Batch
 from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.errors import ConfigError
 from spikeloom.models.autoencoder import Autoencoder, AutoencoderConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
 from spikeloom.observation.poisson import Poisson
-from spikeloom.training import StageConfig
+from spikeloom.training.batch import Batch
+from spikeloom.training.stages import StageConfig
 
 
 def test_poisson_loss_by_hand():

@@ -12,14 +12,14 @@ import pytest
 
 from nlb_files import TEST, TRAIN, write_test, write_train
 from recordings import assert_same
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.published import binned, fetching
 from spikeloom.data.published.datasets import RECIPES
 from spikeloom.data.published.fetching import folder_of, load_fetched
-from spikeloom.data.reading import Reading
 from spikeloom.errors import DataError, SpikeloomWarning
 
 NAME = "mc_maze_small"
-FAST = Reading(bin_s=0.02)
+FAST = LoadOptions(bin_s=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +72,12 @@ def test_a_recording_is_binned_once_and_comes_back_as_it_was(cache, read) -> Non
 
 def test_another_reading_is_another_copy(cache, read) -> None:
     fine, coarse = load_fetched(NAME), load_fetched(NAME, FAST)
-    both = load_fetched(NAME, Reading(neurons="heldout=0"))
+    both = load_fetched(NAME, LoadOptions(neurons="heldout=0"))
     assert (fine.n_bins, coarse.n_bins, both.n_trials) == (140, 35, 50)
     assert read == [TRAIN, TRAIN, TRAIN, TEST]
     assert len(copies(cache)) == 3
     assert_same(load_fetched(NAME, FAST), coarse)
-    assert_same(load_fetched(NAME, Reading(neurons="heldout=0")), both)
+    assert_same(load_fetched(NAME, LoadOptions(neurons="heldout=0")), both)
     assert len(read) == 4
     # Recipes that read the same file in the same way share a copy; splits and words are their own.
     other = load_fetched("mc_maze_ldns")
@@ -124,7 +124,7 @@ def test_a_copy_that_cannot_be_trusted_is_made_again(cache, read, damage: str) -
     elif damage == "empty":
         copy.write_bytes(b"")
     elif damage == "of another":
-        load_fetched(NAME, Reading(bin_s=0.01))
+        load_fetched(NAME, LoadOptions(bin_s=0.01))
         (other,) = (p for p in copies(cache) if p != copy)
         shutil.copy(other, copy)
         read.clear()
@@ -159,7 +159,7 @@ def test_what_cannot_be_kept_is_still_read(cache, read, monkeypatch) -> None:
 
 def test_a_reading_that_fails_leaves_no_copy(cache) -> None:
     with pytest.raises(DataError, match="no trial is left"):
-        load_fetched(NAME, Reading(where=("split=nothing",)))
+        load_fetched(NAME, LoadOptions(where=("split=nothing",)))
     assert not (cache / "binned").exists()
 
 

@@ -22,10 +22,7 @@ from hypothesis import strategies as st
 
 from recordings import assert_same
 from recordings import recordings as any_recording
-from spikeloom import bulk
-from spikeloom.bulk import Workers, sample_to_file
 from spikeloom.cli import main
-from spikeloom.cluster import cluster
 from spikeloom.data.files import load, save
 from spikeloom.data.formats import streaming as streaming_module
 from spikeloom.data.formats.streaming import streaming
@@ -34,7 +31,10 @@ from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomWarning
 from spikeloom.models import base, load_model
 from spikeloom.models.gnocchi import GNOCCHI
 from spikeloom.models.ldns import LDNS
-from spikeloom.workflow import origin, request_like, signed
+from spikeloom.workflow.parallel_sampling import Workers, sample_to_file
+from spikeloom.workflow.ray_cluster import cluster
+from spikeloom.workflow.steps import origin, request_like, signed
+from spikeloom.workflow import parallel_sampling as bulk
 from test_conditional_models import recording as conditional_recording
 from test_conditional_models import tiny as conditional
 from test_models import MODELS, SMALL_GNOCCHI, recording
@@ -364,7 +364,7 @@ def test_without_ray_one_process_draws_and_says_so(conditioned, tmp_path, monkey
     with pytest.warns(SpikeloomWarning, match=r"Ray is not installed, so one process.*spikeloom\[cluster\]"):
         sample_to_file(folder, model.plan(3), tmp_path / "a.h5", Workers(3))
     assert_same(load(tmp_path / "a.h5"), dataclasses.replace(model.sample(3), rates=None))
-    monkeypatch.setattr("spikeloom.cluster.has_ray", lambda: False)
+    monkeypatch.setattr("spikeloom.workflow.ray_cluster.has_ray", lambda: False)
     with pytest.raises(ConfigError, match=r"Ray, which is not installed; install it with `pip install"):
         sample_to_file(folder, model.plan(3), tmp_path / "b.h5", Workers(3, "auto"))
     assert not (tmp_path / "b.h5").exists()
@@ -420,7 +420,7 @@ def test_a_chunk_whose_worker_dies_is_drawn_again(ray, conditioned, tmp_path, mo
     mark = tmp_path / "died"
 
     def mortal(order, chunk):
-        from spikeloom.bulk import draw_chunk  # the worker's own
+        from spikeloom.workflow.parallel_sampling import draw_chunk  # the worker's own
 
         if not mark.exists():
             mark.touch()

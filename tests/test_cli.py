@@ -12,13 +12,13 @@ import pytest
 
 import spikeloom as package
 from commands import FIT_EAG, TINY, counts, tiny
-from spikeloom import workflow
 from spikeloom.cli import VERBS, main
 from spikeloom.config import presets
 from spikeloom.data import sources
 from spikeloom.data.files import load, save
 from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.workflow import steps as workflow
 
 
 class TestHelp:
@@ -194,7 +194,7 @@ def test_demo_leaves_everything(tmp_path, monkeypatch, capsys):
     for key, value in TINY.items():
         part, name = key.split(".")
         changes.setdefault(part, {})[name] = value
-    monkeypatch.setattr("spikeloom.workflow.preset_config", lambda name: preset(name, changes, 2))
+    monkeypatch.setattr("spikeloom.workflow.steps.preset_config", lambda name: preset(name, changes, 2))
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out)]) == 0
     assert {p.name for p in out.iterdir()} == {"run", "generated.npz", "scores.json", "report.html"}

@@ -21,7 +21,7 @@ from spikeloom.data.files import load, save
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import SpikeloomWarning
 from spikeloom.models.latent import LatentModel
-from spikeloom.run import Run
+from spikeloom.training.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from spikeloom.nets.tokens import Tokens
 from spikeloom.priors.code_diffusion import CodeDiffusion, CodeDiffusionConfig
 from spikeloom.priors.mmd import MMDConfig, squared_mmd, squared_mmd_to_normal
 from spikeloom.priors.samplers import Grid, NoiseSchedule, ddpm
-from spikeloom.workflow import preset_config
+from spikeloom.workflow.steps import preset_config
 
 PUBLISHED = dict(
     hidden=8,

@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose
 
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.code_map import LinearMap
+from spikeloom.plot.style import data_uri
 from spikeloom.report.code_figures import draw_axes_cosines, draw_codes, draw_navigation, target_colours
-from spikeloom.report.style import data_uri
 
 NAMES = ["start_x", "start_y", "target_x", "target_y"]
 GRID = np.array([(x, y) for x in np.linspace(-0.3, -0.05, 6) for y in np.linspace(0.3, 0.55, 6)])

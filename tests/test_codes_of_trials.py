@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import torch
 
-from spikeloom.batch import Batch
 from spikeloom.data.codes import codes_in, with_codes
 from spikeloom.data.files import load, save
 from spikeloom.data.smoothing import SMOOTHED, smoothed_counts
@@ -21,10 +20,11 @@ from spikeloom.models.code import EncoderConfig
 from spikeloom.models.code_autoencoder import CodeAutoencoder, CodeAutoencoderConfig, CodeDecoderConfig
 from spikeloom.models.gnocchi import GNOCCHI, GNOCCHIConfig
 from spikeloom.models.ldns import LDNS
-from spikeloom.navigation import navigate, write_walk
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.priors.code_diffusion import CodeDiffusionConfig
-from spikeloom.training import StageConfig
+from spikeloom.training.batch import Batch
+from spikeloom.training.stages import StageConfig
+from spikeloom.workflow.traversal import navigate, write_walk
 from test_models import SMALL_LDNS
 
 N_BINS, N_UNITS = 12, 10
@@ -368,7 +368,7 @@ class TestNavigation:
         assert navigate(trained, told, "target_x", ["target_y"], draws=1).map.names == ("target_y", "target_x")
 
     def test_targets_that_are_words_or_unknown_spoil_no_report(self, data, trained):
-        from spikeloom.coded import coded
+        from spikeloom.workflow.code_summary import coded
 
         words = dataclasses.replace(data, trials=data.trials.assign(target_x="left"))
         assert "must be a number" in coded(trained, words).missing
@@ -405,7 +405,7 @@ def test_the_default_on_simulated_reaching(recwarn):
     """Held-out activity of a hundred units comes back from five numbers a trial, and from no other trial's."""
     from spikeloom.data.sources import load_source
     from spikeloom.evaluation.codes import unit_r2
-    from spikeloom.workflow import preset_config
+    from spikeloom.workflow.steps import preset_config
 
     data = load_source("reaching")
     model = GNOCCHI.make(data, preset_config("gnocchi", {"activity": "activity"}, 1200)).fit(data)

@@ -12,15 +12,15 @@ from PIL import Image
 
 from commands import TINY, TINY_EAG
 from spikeloom.bench.conditional_generation import Bench, Plane, draw, measure, without
-from spikeloom.checkpoint import weights_hash
+from spikeloom.bench.conditional_record import ConditionalGeneration, Score
 from spikeloom.cli import main
 from spikeloom.data.files import save
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.reaches import octant_of
-from spikeloom.data.reading import Reading
 from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError
-from spikeloom.evaluation.asked_reaches import (
+from spikeloom.evaluation.reach_fidelity import (
     Readout,
     degrees_of,
     explained,
@@ -33,9 +33,9 @@ from spikeloom.evaluation.asked_reaches import (
     scatter,
     turned,
 )
-from spikeloom.evaluation.records.conditional_generation import ConditionalGeneration, Score
 from spikeloom.models import load_model
 from spikeloom.models.ldns import LDNS
+from spikeloom.training.checkpoint import weights_hash
 
 BIN = 0.05
 
@@ -278,7 +278,7 @@ def test_a_benchmark_that_was_cut_goes_on(done, source, presets, tmp_path, monke
 
 def test_one_of_its_models_may_be_asked_for_alone(done, source, presets, monkeypatch):
     drawn = []
-    monkeypatch.setattr("spikeloom.report.latency_figures.write_png", lambda figure, path: drawn.append(path.name))
+    monkeypatch.setattr("spikeloom.plot.style.write_png", lambda figure, path: drawn.append(path.name))
     assert command(source, done, presets, "--unseen", "1", "--models", "ldns") == 0
     assert sorted(drawn) == [f"ldns-{n}.png" for n in ("averages", "directions", "latents", "trajectories", "unseen")]
     assert "EAG" in (done / "conditional.md").read_text()
@@ -333,7 +333,7 @@ def test_samples_that_are_the_recorded_trials_reach_the_ceiling(source, tmp_path
     monkeypatch.setattr("spikeloom.bench.conditional_generation.inferred", infer)
     monkeypatch.setattr("spikeloom.bench.conditional_generation.sample_like", sample)
     monkeypatch.setattr(Bench, "trained", lambda self, *asked: LDNS.make(data))
-    bench = Bench(data, tmp_path, source, Reading(), "angle_deg", "hand_vel", {}, {}, 3, (1.0,), "cpu")
+    bench = Bench(data, tmp_path, source, LoadOptions(), "angle_deg", "hand_vel", {}, {}, 3, (1.0,), "cpu")
     by_whose = {s.whose: s.values for s in bench.measured("direction", "ldns", 0, -1)}
     for key in ("r2_rates", "r2_spikes", "turn_rates", "turn_spikes"):
         assert np.isclose(by_whose["samples"][key], by_whose["recorded"][key])

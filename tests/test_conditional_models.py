@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from spikeloom.condition import Condition
+from spikeloom.conditioning.features import Condition
 from spikeloom.data.files import load, save
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
@@ -21,8 +21,8 @@ from spikeloom.models.ldns import LDNS, LDNSConfig
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.priors.energy import EnergyConfig
-from spikeloom.training import StageConfig
-from spikeloom.workflow import sample_like
+from spikeloom.training.stages import StageConfig
+from spikeloom.workflow.steps import sample_like
 
 BINS, NEURONS = 24, 8
 ANGLES = np.arange(0, 360, 45)

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeloom.condition import Condition
-from spikeloom.data.conditions import Conditions, from_table, read_table
+from spikeloom.conditioning.features import Condition
+from spikeloom.conditioning.requests import Conditions, from_table, read_table
+from spikeloom.conditioning.variables import Variable, check_complete, label_of, variables_of
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.data.variables import Variable, check_complete, label_of, variables_of
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 
 N, BINS = 20, 12
@@ -65,7 +65,7 @@ class TestKinds:
         assert variable(values, name).kind == kind
 
     def test_many_whole_numbers_are_numbers(self, monkeypatch):
-        monkeypatch.setattr("spikeloom.data.variables.MOST_LABELS", 5)
+        monkeypatch.setattr("spikeloom.conditioning.variables.MOST_LABELS", 5)
         assert variable(np.arange(N)).kind == "number"
         assert variable(np.arange(N) % 5).kind == "label"
 

@@ -15,16 +15,16 @@ from spikeloom.cli import main
 from spikeloom.data import sources
 from spikeloom.data.files import load
 from spikeloom.data.joined import join
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.published import datasets, fetching
 from spikeloom.data.published.archives import ByHand, Dandi, Zenodo
 from spikeloom.data.published.datasets import RECIPES
 from spikeloom.data.published.fetching import fetch, folder_of, is_fetched, load_fetched
 from spikeloom.data.published.recipes import Recipe, adapted, with_splits
-from spikeloom.data.reading import Reading
 from spikeloom.data.sources import DATASETS, load_source, with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
-from spikeloom.workflow import data_record
+from spikeloom.workflow.steps import data_record
 from web import Page, serving
 
 TOY = Recipe(
@@ -156,11 +156,13 @@ def test_splits_of_ldns_have_its_sizes() -> None:
 
 def test_what_is_asked_for_replaces_what_the_recipe_says() -> None:
     reading = RECIPES["mc_maze"].reading
-    changed = adapted(reading, Reading(bin_s=0.02, lag_s=0.0, where=("trial_type=1",), hold_out=("trial_version=2",)))
+    changed = adapted(
+        reading, LoadOptions(bin_s=0.02, lag_s=0.0, where=("trial_type=1",), hold_out=("trial_version=2",))
+    )
     assert changed == replace(
         reading, bin_s=0.02, lag_s=0.0, where=("split!=none", "trial_type=1"), hold_out=("trial_version=2",)
     )
-    assert adapted(reading, Reading()) == reading
+    assert adapted(reading, LoadOptions()) == reading
 
 
 # -- fetching --------------------------------------------------------------------------------------------------------
@@ -246,17 +248,17 @@ def test_a_fetched_recording_is_read_as_the_benchmark_reads_it(fetched, publishe
     assert data.provenance["origin"] == "https://dandiarchive.org/dandiset/000999/0.1"
     assert data.provenance["reading"]["binning"] == "nlb"
     assert "it is a toy" in data.provenance["notes"]
-    wide = load_source(fetched.name, Reading(bin_s=0.02, where=("split=val",), forward_s=0.2))
+    wide = load_source(fetched.name, LoadOptions(bin_s=0.02, where=("split=val",), forward_s=0.2))
     assert wide.counts.shape == (10, 45, 17)
     assert list(wide.splits) == ["val"]
     with pytest.raises(DataError, match="counts cannot be used with the recording 'mc_maze_small'"):
-        load_source(fetched.name, Reading(counts="x"))
+        load_source(fetched.name, LoadOptions(counts="x"))
     with pytest.raises(DataError, match=r"mc_maze_small: .*no trial column 'nothing'"):
-        load_source(fetched.name, Reading(align="nothing", after_s=0.1))
+        load_source(fetched.name, LoadOptions(align="nothing", after_s=0.1))
 
 
 def test_test_trials_are_there_where_all_their_neurons_are(fetched, published) -> None:
-    data = load_source(fetched.name, Reading(neurons="heldout=0"))
+    data = load_source(fetched.name, LoadOptions(neurons="heldout=0"))
     assert data.counts.shape == (50, 140, 12)
     assert {name: len(v) for name, v in data.splits.items()} == {"train": 30, "val": 10, "test": 10}
     np.testing.assert_array_equal(data.splits["test"], np.arange(40, 50))
@@ -269,10 +271,10 @@ def test_test_trials_are_there_where_all_their_neurons_are(fetched, published) -
     assert np.isnan(data.signals["hand_vel"].values[40:]).all()
     assert data.trials["condition"].isna().tolist() == [False] * 40 + [True] * 10
     # With any held-out neuron among those that are kept they stay out: a zero there would be invented.
-    assert load_source(fetched.name, Reading(neurons="id<3")).n_trials == 40
-    assert load_source(fetched.name, Reading(neurons="id<2")).n_trials == 50
+    assert load_source(fetched.name, LoadOptions(neurons="id<3")).n_trials == 40
+    assert load_source(fetched.name, LoadOptions(neurons="id<2")).n_trials == 50
     (folder_of(fetched) / "sub-X" / TEST).unlink()
-    without = load_source(fetched.name, Reading(neurons="heldout=0"))
+    without = load_source(fetched.name, LoadOptions(neurons="heldout=0"))
     assert without.n_trials == 40
     assert f"as there is no {TEST}" in " ".join(without.provenance["notes"])
 
@@ -280,11 +282,11 @@ def test_test_trials_are_there_where_all_their_neurons_are(fetched, published) -
 def test_a_test_file_of_other_neurons_is_refused(fetched) -> None:
     write_test(folder_of(fetched) / "sub-X" / TEST, n_units=11)
     with pytest.raises(DataError, match="recordings of 12 and of 11 neurons cannot be joined"):
-        load_source(fetched.name, Reading(neurons="heldout=0"))
+        load_source(fetched.name, LoadOptions(neurons="heldout=0"))
 
 
 def test_a_run_finds_its_recording_again_by_name(fetched, tmp_path) -> None:
-    reading = Reading(where=("trial_type=1",), bin_s=0.02)
+    reading = LoadOptions(where=("trial_type=1",), bin_s=0.02)
     data = with_default_splits(load_source(fetched.name, reading))
     run = tmp_path / "run"
     run.mkdir()

@@ -12,9 +12,10 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.decoders import DECODERS, Choices
-from spikeloom.errors import ConfigError, DataError
-from spikeloom.evaluation.decoding import (
+from spikeloom.decoding.gru import GRU
+from spikeloom.decoding.kalman import Kalman, KalmanDecoding
+from spikeloom.decoding.label import LabelDecoder
+from spikeloom.decoding.protocol import (
     AS_COUNTED,
     ClosedForm,
     Decoder,
@@ -27,11 +28,10 @@ from spikeloom.evaluation.decoding import (
     standard_error,
     tuned,
 )
+from spikeloom.decoding.registry import DECODERS, Choices
+from spikeloom.decoding.ridge import STRENGTHS, LaggedRidge, lagged, lagged_products
+from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.estimates import Estimate
-from spikeloom.evaluation.kalman_decoding import Kalman, KalmanDecoding
-from spikeloom.evaluation.label_decoding import LabelDecoder
-from spikeloom.evaluation.linear_decoding import STRENGTHS, LaggedRidge, lagged, lagged_products
-from spikeloom.gru_decoding import GRU
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_sums_of_parts_say_what_all_trials_say(tuned_neurons, name, monkeypatch)
     first, second = halves(data)
     together = decoder.solve(decoder.sums(first, "vel") + decoder.sums(second, "vel"), "vel")
     np.testing.assert_allclose(together.decode(data), decoder.fit(data, "vel").decode(data), atol=1e-9)
-    monkeypatch.setattr("spikeloom.evaluation.linear_decoding.MOST_NUMBERS", 3500)  # seven trials at a time
+    monkeypatch.setattr("spikeloom.decoding.ridge.MOST_NUMBERS", 3500)  # seven trials at a time
     np.testing.assert_allclose(decoder.fit(data, "vel").decode(data), together.decode(data), atol=1e-9)
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from spikeloom.data.directions import parse_direction, with_direction
-from spikeloom.data.reading import Reading, refine
+from spikeloom.data.options import LoadOptions, apply_options
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
@@ -55,24 +55,24 @@ def test_what_cannot_be_is_said():
             assert parse_direction(text) == ("vel", 0.0)
             continue
         with pytest.raises(DataError, match="must be a signal, or a signal and seconds"):
-            Reading(direction_of=text)
+            LoadOptions(direction_of=text)
     with pytest.raises(DataError, match="direction of their own"):
-        Reading(reaches="vel", before_s=0.1, after_s=0.2, direction_of="vel")
+        LoadOptions(reaches="vel", before_s=0.1, after_s=0.2, direction_of="vel")
 
 
 def test_a_reading_finds_directions_before_trials_are_chosen_and_held_out():
-    asked = Reading(direction_of="vel@0.1", where=("reach_angle_deg<200", "kind=1"), condition="reach_angle_deg")
-    data = refine(turning(), asked)
+    asked = LoadOptions(direction_of="vel@0.1", where=("reach_angle_deg<200", "kind=1"), condition="reach_angle_deg")
+    data = apply_options(turning(), asked)
     assert data.trials["reach_angle_deg"].round(6).tolist() == [30, 120]
     assert data.n_trials == 2
     assert "condition" in data.trials
-    held = refine(turning(), Reading(direction_of="vel", hold_out=("reach_angle_deg>100",)))
+    held = apply_options(turning(), LoadOptions(direction_of="vel", hold_out=("reach_angle_deg>100",)))
     assert held.splits["heldout"].tolist() == [2]
-    assert Reading.from_dict(asked.to_dict()) == asked
+    assert LoadOptions.from_dict(asked.to_dict()) == asked
 
 
 def test_the_direction_of_real_reaches_is_that_of_their_velocity_at_onset(recordings):
-    reading = Reading(bin_s=0.005, align="move_onset_time", before_s=0.25, after_s=0.45, direction_of="hand_vel")
+    reading = LoadOptions(bin_s=0.005, align="move_onset_time", before_s=0.25, after_s=0.45, direction_of="hand_vel")
     data = load_source(recordings / "mc_maze_2trials.nwb", reading)
     velocity = data.signals["hand_vel"].values[:, 50].astype(float)
     assert np.allclose(data.trials["reach_angle_deg"], np.degrees(np.arctan2(velocity[:, 1], velocity[:, 0])) % 360)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from spikeloom.bench import disentanglement
+from spikeloom.bench.code_claims import FAILS, HOLDS, OPEN, UNTESTED, claims_table, effects_table
 from spikeloom.bench.code_measures import (
     Task,
     likeness,
@@ -24,16 +25,15 @@ from spikeloom.bench.code_measures import (
 )
 from spikeloom.bench.code_subjects import NO_MMD, SUBJECTS, LinearSubject, Recipe
 from spikeloom.bench.disentanglement import measure
+from spikeloom.bench.disentanglement_figures import draw_disentanglement
+from spikeloom.bench.disentanglement_record import GROUPS, Disentanglement, Mean, Result
 from spikeloom.bench.window_pca import WindowPCA, stretched
 from spikeloom.cli import main
 from spikeloom.cli.bench import MODELS
 from spikeloom.data.files import save
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.evaluation.behaviour import with_places
-from spikeloom.evaluation.records.code_claims import FAILS, HOLDS, OPEN, UNTESTED, claims_table, effects_table
-from spikeloom.evaluation.records.disentanglement import GROUPS, Disentanglement, Mean, Result
-from spikeloom.report.disentanglement_figures import draw_disentanglement
-from spikeloom.run import strict_json
+from spikeloom.training.run import strict_json
 
 TRIALS, BINS, NEURONS = 120, 12, 12
 GRID = np.array([[x, y] for x in range(4) for y in range(4)], dtype=float)
@@ -98,8 +98,8 @@ def replaced(subject, **methods) -> Any:
 def fast(monkeypatch):
     """Few draws and small figures, of which one set is drawn as it is."""
     monkeypatch.setattr(disentanglement, "scores", partial(scores, anchors=2, draws=2))
-    monkeypatch.setattr("spikeloom.report.disentanglement_figures.PANELS", ("r2_draw",))
-    monkeypatch.setattr("spikeloom.report.disentanglement_figures.DRAWN", ())
+    monkeypatch.setattr("spikeloom.bench.disentanglement_figures.PANELS", ("r2_draw",))
+    monkeypatch.setattr("spikeloom.bench.disentanglement_figures.DRAWN", ())
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def done(source, tmp_path_factory):
         patch.setattr(disentanglement, "SUBJECTS", SMALL)
         patch.setattr("spikeloom.bench.code_subjects.SUBJECTS", SMALL)
         patch.setattr(disentanglement, "scores", partial(scores, anchors=3, draws=2))
-        patch.setattr("spikeloom.report.disentanglement_figures.PANELS", ("r2_draw",))
+        patch.setattr("spikeloom.bench.disentanglement_figures.PANELS", ("r2_draw",))
         return measure(out, source, codes=4, seeds=2, max_steps=3, device="cpu"), out
 
 
@@ -335,7 +335,7 @@ class TestBenchmark:
             assert Image.open(out / f"{name}.png").width > 800
 
     def test_the_figure(self, done, monkeypatch):
-        monkeypatch.setattr("spikeloom.report.disentanglement_figures.PANELS", ("r2_draw", "cos_target", "snr_start"))
+        monkeypatch.setattr("spikeloom.bench.disentanglement_figures.PANELS", ("r2_draw", "cos_target", "snr_start"))
         result, out = done
         assert Image.open(out / "disentanglement.png").width > 800
         panels = draw_disentanglement(result).axes[:3]

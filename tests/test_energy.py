@@ -9,13 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeloom.batch import Batch, mask_of
 from spikeloom.errors import ConfigError
 from spikeloom.nets.generator import Generator
 from spikeloom.priors.base import Given
 from spikeloom.priors.energy import EnergyConfig, EnergyPrior
 from spikeloom.priors.energy_score import energy_score
 from spikeloom.priors.masking import masked_share, reveal_rank, revealed_after
+from spikeloom.training.batch import Batch, mask_of
 
 SMALL = EnergyConfig(
     width=16, layers=1, heads=2, buffers=2, head_width=12, head_blocks=1, noise=4, samples=3, sampling_steps=4

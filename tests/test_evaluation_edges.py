@@ -228,7 +228,7 @@ def test_samples_of_another_program_are_judged_from_the_command_line(tmp_path, c
 
 
 def test_a_generator_trained_on_other_trials_is_noticed(real):
-    from spikeloom.data.sources import content_hash
+    from spikeloom.data.spikedata import content_hash
 
     own = make(1, provenance={"trained_on": content_hash(real.split("train"))})
     other = make(1, provenance={"trained_on": content_hash(real.split("test"))})

@@ -10,27 +10,28 @@ from safetensors.torch import load_file, save_file
 
 from commands import FIT, FIT_EAG
 from recordings import assert_same
-from spikeloom.bulk import sample_to_file
 from spikeloom.cli import main
-from spikeloom.data import familiarity as module
-from spikeloom.data.conditions import DISTANCE, Conditions
-from spikeloom.data.familiarity import TrainingConditions
+from spikeloom.conditioning import novelty as module
+from spikeloom.conditioning.novelty import TrainingConditions
+from spikeloom.conditioning.requests import DISTANCE, Conditions
+from spikeloom.conditioning.variables import Variable, variables_of
 from spikeloom.data.files import load, save
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.data.variables import Variable, variables_of
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
-from spikeloom.evaluation.asked import answer, unfamiliar
 from spikeloom.evaluation.compare import compare
+from spikeloom.evaluation.condition_fidelity import answer, unfamiliar
 from spikeloom.models import base, load_model
 from spikeloom.models.eag import EAG, EAGConfig
 from spikeloom.models.ldns import LDNS
 from spikeloom.models.pivae import PiVAE
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.report.model_panels import model_panels
-from spikeloom.run import Run
-from spikeloom.training import StageConfig, fit
-from spikeloom.workflow import sample_like
+from spikeloom.training.loop import fit
+from spikeloom.training.run import Run
+from spikeloom.training.stages import StageConfig
+from spikeloom.workflow.parallel_sampling import sample_to_file
+from spikeloom.workflow.steps import sample_like
 from test_conditional_models import AUTOENCODER, BINS, FEW, GENERATOR, recording, tiny, tuning
 
 EXTRAPOLATION = "what is drawn for them is an extrapolation, unchecked by any recorded trial"

@@ -15,19 +15,19 @@ from recordings import assert_same
 from recordings import recordings as any_recording
 from spikeloom.data.files import load, save
 from spikeloom.data.formats import containers
-from spikeloom.data.reading import Reading, matches, rebin
-from spikeloom.data.sources import content_hash, load_source, with_default_splits
-from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.options import LoadOptions, matches, rebin
+from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.spikedata import Signal, SpikeData, content_hash
 from spikeloom.errors import DataError
 
-PMD_PLAN = Reading(counts="plan_spikes", bin_s=0.005, condition="plan_condition")
-BCI_BASELINE = Reading(
+PMD_PLAN = LoadOptions(counts="plan_spikes", bin_s=0.005, condition="plan_condition")
+BCI_BASELINE = LoadOptions(
     neurons="good_electrode",
     where=("trial_type=baselineEvaluation", "success=1", "length<=30"),
     condition="target_angle_deg",
 )
-S1_WINDOWS = Reading(segment="segment", window_s=1.0, signals=("hand_vel",))
-HC_WINDOWS = Reading(window_s=1.0)
+S1_WINDOWS = LoadOptions(segment="segment", window_s=1.0, signals=("hand_vel",))
+HC_WINDOWS = LoadOptions(window_s=1.0)
 
 
 def counts(n_trials: int = 6, n_bins: int = 10, n_neurons: int = 4) -> np.ndarray:
@@ -122,7 +122,7 @@ def test_damage_to_our_layout_is_told(tmp_path: Path) -> None:
         load(path)
     save(toy(), path)
     with pytest.raises(DataError, match="cannot be used with a file in spikeloom's own layout"):
-        load(path, Reading(counts="counts"))
+        load(path, LoadOptions(counts="counts"))
 
 
 # -- arrays of other origin ----------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_arrays_are_taken_by_name_and_shape(tmp_path: Path) -> None:
     notes = " ".join(data.provenance["notes"])
     assert "counts is 'spikes'" in notes
     assert "not used: lfp" in notes
-    chosen = load(tmp_path / "arrays.npz", Reading(signals=(), columns=("kind",), condition="kind"))
+    chosen = load(tmp_path / "arrays.npz", LoadOptions(signals=(), columns=("kind",), condition="kind"))
     assert not chosen.signals
     assert list(chosen.trials) == ["kind", "split", "condition"]
 
@@ -192,7 +192,7 @@ def test_matlab_files_of_version_7_3_and_cells_of_words(tmp_path: Path) -> None:
         np.testing.assert_array_equal(data.counts, counts())
         assert data.counts.dtype == np.uint8
     assert load(tmp_path / "five.mat").trials["kind"].tolist() == words.tolist()
-    assert load(tmp_path / "seven.mat", Reading(condition="kind")).trials["condition"].tolist() == words.tolist()
+    assert load(tmp_path / "seven.mat", LoadOptions(condition="kind")).trials["condition"].tolist() == words.tolist()
 
 
 def test_objects_in_matlab_files_are_refused(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_objects_in_matlab_files_are_refused(tmp_path: Path) -> None:
 def test_axes_may_come_in_any_order(tmp_path: Path, axes: str) -> None:
     order = [("trial", "time", "neuron").index(a.strip()) for a in axes.split(",")]
     path = npz(tmp_path, spikes=counts().transpose(order), bin_s=0.02)
-    np.testing.assert_array_equal(load(path, Reading(axes=axes)).counts, counts())
+    np.testing.assert_array_equal(load(path, LoadOptions(axes=axes)).counts, counts())
     path = npz(tmp_path, spikes=counts().transpose(order), bin_s=0.02, dims=np.array(axes.replace(" ", "").split(",")))
     np.testing.assert_array_equal(load(path).counts, counts())
 
@@ -219,7 +219,7 @@ def test_no_window_crosses_the_border_of_a_segment(tmp_path: Path) -> None:
     pieces = load(path)
     assert pieces.lengths.tolist() == [20, 7, 3, 20]
     assert pieces.trials["segment"].tolist() == [0, 1, 0, 2]
-    cut = load(path, Reading(window_s=0.5, step_s=0.2))
+    cut = load(path, LoadOptions(window_s=0.5, step_s=0.2))
     assert len(set(map(tuple, cut.counts[:, :, 0]))) == cut.n_trials
     assert set(cut.counts[:, 0, 0]) == {*range(0, 16, 2), 20, 22, *range(30, 46, 2)}
     np.testing.assert_array_equal(cut.signals["hand"].values[..., 0], cut.counts[..., 0])
@@ -237,7 +237,7 @@ def test_trials_are_filtered_before_their_lengths_are_checked(tmp_path: Path) ->
     path = npz(tmp_path, spikes=counts(), bin_s=0.02, length=[10, 0, 8, 7, 6, 5], ok=[True, False] + 4 * [True])
     with pytest.raises(DataError, match="length of trial 1 is 0"):
         load(path)
-    assert load(path, Reading(where=("ok=true",))).lengths.tolist() == [10, 8, 7, 6, 5]
+    assert load(path, LoadOptions(where=("ok=true",))).lengths.tolist() == [10, 8, 7, 6, 5]
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_wrong_readings_end_in_one_sentence(tmp_path: Path, reading: dict, messa
     kind = np.array(list("abcabc"))
     path = npz(tmp_path, spikes=counts(), bin_s=0.02, kind=kind, speed=np.arange(6.0), unit_id=np.arange(4))
     with pytest.raises(DataError, match=message) as caught:
-        load(path, Reading(**reading))
+        load(path, LoadOptions(**reading))
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -307,12 +307,12 @@ def test_wrong_readings_end_in_one_sentence(tmp_path: Path, reading: dict, messa
 )
 def test_readings_that_cannot_hold_are_refused(reading: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        Reading(**reading)
+        LoadOptions(**reading)
 
 
 def test_readings_survive_json_and_strangers() -> None:
-    for reading in (PMD_PLAN, BCI_BASELINE, S1_WINDOWS, HC_WINDOWS, Reading(continuous=True, lag_s=0.1)):
-        assert Reading.from_dict(json.loads(json.dumps(reading.to_dict()))) == reading
+    for reading in (PMD_PLAN, BCI_BASELINE, S1_WINDOWS, HC_WINDOWS, LoadOptions(continuous=True, lag_s=0.1)):
+        assert LoadOptions.from_dict(json.loads(json.dumps(reading.to_dict()))) == reading
     for values, message in [
         ({"windows": 1.0}, "no reading option 'windows'"),
         ({"window_s": "1"}, "must be of type float"),
@@ -322,7 +322,7 @@ def test_readings_survive_json_and_strangers() -> None:
         ({"counts": 3}, "must be of type str"),
     ]:
         with pytest.raises(DataError, match=message):
-            Reading.from_dict(values)
+            LoadOptions.from_dict(values)
 
 
 def test_wider_bins_sum_counts_and_average_signals() -> None:
@@ -400,9 +400,9 @@ def test_pickles_are_never_opened(tmp_path: Path) -> None:
     path = npz(tmp_path, spikes=counts(), bin_s=0.02, trap=np.array([Trap()], dtype=object))
     assert load(path).n_trials == 6  # not asked for, so not read
     with pytest.raises(DataError, match="'trap': object arrays"):
-        load(path, Reading(counts="trap"))
+        load(path, LoadOptions(counts="trap"))
     with pytest.raises(DataError, match="'trap' has 1 entries"):
-        load(path, Reading(lengths="trap"))
+        load(path, LoadOptions(lengths="trap"))
     assert not (tmp_path / "sprung").exists()
 
 
@@ -433,7 +433,7 @@ def test_unknown_sources_suggest_the_nearest(tmp_path: Path) -> None:
 
 def run_folder(tmp_path: Path, **changes: object) -> Path:
     path = npz(tmp_path, spikes=counts(), bin_s=0.02, length=[10, 9, 8, 7, 6, 5])
-    reading = Reading(where=("length>5",))
+    reading = LoadOptions(where=("length>5",))
     data = with_default_splits(load(path, reading))
     folder = tmp_path / "run"
     folder.mkdir(exist_ok=True)
@@ -480,7 +480,7 @@ def test_folders_that_are_no_runs_are_refused(tmp_path: Path) -> None:
         load_source(tmp_path)
     folder = run_folder(tmp_path)
     with pytest.raises(DataError, match="brings its own reading"):
-        load_source(folder, Reading(window_s=1.0))
+        load_source(folder, LoadOptions(window_s=1.0))
     (folder / "data.json").write_text("{")
     with pytest.raises(DataError, match="damaged"):
         load_source(folder)

@@ -16,8 +16,11 @@ from PIL import Image
 from commands import TINY, TINY_EAG, TINY_LFADS, TINY_PIVAE, TINY_TNDM
 from spikeloom.bench import benchmarking, generation
 from spikeloom.bench.generation import Bench, by_training, fewer, measure, settings
+from spikeloom.bench.generation_figures import ROWS, draw_generation
+from spikeloom.bench.generation_record import MAIN, Copies, Generation, Result, times
 from spikeloom.bench.generation_subjects import SUBJECTS, behaviour_of, config_of, left_out, presets_of
-from spikeloom.checkpoint import weights_hash
+from spikeloom.bench.latency_record import Quality, Score
+from spikeloom.bench.published_values import MC_MAZE
 from spikeloom.cli import main
 from spikeloom.data.files import load, save
 from spikeloom.data.simulated.lorenz import lorenz
@@ -25,14 +28,10 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.published import LDNS_METRICS
-from spikeloom.evaluation.records.generation import MAIN, Copies, Generation, Result, times
-from spikeloom.evaluation.records.latency import Quality, Score
-from spikeloom.evaluation.records.published_values import MC_MAZE
 from spikeloom.models import load_model
-from spikeloom.report.generation_figures import ROWS, draw_generation
-from spikeloom.report.latency_figures import write_png
-from spikeloom.report.style import new_figure
-from spikeloom.run import Run, strict_json
+from spikeloom.plot.style import new_figure, write_png
+from spikeloom.training.checkpoint import weights_hash
+from spikeloom.training.run import Run, strict_json
 
 FAST = partial(compare, n_draws=1, n_floor=2)
 """The comparison with few draws: what it says is tested elsewhere."""
@@ -77,7 +76,7 @@ def hurry(patch):
     patch.setattr("spikeloom.evaluation.heldout.N_REPLICATES", 3)
     patch.setattr("spikeloom.evaluation.heldout.N_SLOW_REPLICATES", 2)
     patch.setattr("spikeloom.evaluation.heldout.N_CLASSIFIER_DRAWS", 1)
-    patch.setattr("spikeloom.report.generation_figures.draw_generation", lambda result: new_figure(1.0, 1.0))
+    patch.setattr("spikeloom.bench.generation_figures.draw_generation", lambda result: new_figure(1.0, 1.0))
 
 
 @pytest.fixture(autouse=True)
@@ -168,7 +167,7 @@ class TestBenchmark:
         assert poisson.quality.heldout["rate_rmse"] != history.quality.heldout["rate_rmse"]
 
     def test_rows_of_one_model_have_the_same_rates(self, done, source):
-        bench = Bench(load(source), 5, done[1], source, generation.Reading(), "cpu", {}, {})
+        bench = Bench(load(source), 5, done[1], source, generation.LoadOptions(), "cpu", {}, {})
         bench.data = generation.with_default_splits(bench.data)
         model = load_model(done[1] / "runs" / "lfads-0")
         poisson, history = (bench.sampled(model, SUBJECTS[name], 0) for name in ("lfads", "lfads-history"))
@@ -388,7 +387,7 @@ class TestRecordings:
         assert "single seed" in text
 
     def test_controls_have_conditions_and_samples_do_not(self, source, monkeypatch):
-        reading = generation.Reading()
+        reading = generation.LoadOptions()
         bench = Bench(generation.with_default_splits(labelled()), 40, Path(), source, reading, "cpu", {}, {})
         compared = []
         monkeypatch.setattr(
@@ -437,7 +436,7 @@ class TestRecordings:
     def test_the_truth_is_told_of(self):
         data = generation.with_default_splits(lorenz(n_trials=20, n_bins=10, n_neurons=5))
         configs = dict.fromkeys(generation.TRAININGS, config_of("pivae", "pivae", "state", 1))
-        setting = settings(data, "lorenz", generation.Reading(), "state", 9, ["pivae"], {}, presets_of([]), configs)
+        setting = settings(data, "lorenz", generation.LoadOptions(), "state", 9, ["pivae"], {}, presets_of([]), configs)
         quality = Quality({"corr_rmse": Score(0.1, 0.1, 0.0, True)}, {})
         row = Result("pivae", 0, quality, Copies(0.0, 0.1, False), 1.0, 1.0, 10)
         text = Generation(setting, (), quality, (row,)).markdown()

@@ -10,14 +10,14 @@ from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.models.autoencoder import AutoencoderConfig
+from spikeloom.models.context import runs
 from spikeloom.models.eag import EAG, EAGConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
-from spikeloom.models.given import runs
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
-from spikeloom.observation.poisson import Seen
+from spikeloom.observation.poisson import ObservedCounts
 from spikeloom.observation.softplus import SoftplusHistory
 from spikeloom.priors.energy import EnergyConfig
-from spikeloom.training import StageConfig
+from spikeloom.training.stages import StageConfig
 
 AUTOENCODER = AutoencoderConfig(latents=2, channels=16, encoder_blocks=1, state=4)
 PRIOR = EnergyConfig(
@@ -133,7 +133,7 @@ def test_spikes_that_were_seen_are_the_past_of_those_that_follow(kind):
     law.cap.fill_(3) if isinstance(law.cap, torch.Tensor) else None
     law.filters[0] = -40.0  # a spike silences the next bin
     rates = torch.full((400, 2, 1), 2.0)
-    seen = Seen(torch.ones((400, 2, 1), dtype=torch.int32), torch.tensor([[True, False]]).expand(400, 2))
+    seen = ObservedCounts(torch.ones((400, 2, 1), dtype=torch.int32), torch.tensor([[True, False]]).expand(400, 2))
     counts = law.sample(rates, torch.Generator().manual_seed(0), seen)
     assert (counts[:, 0] == 1).all()
     assert (counts[:, 1] == 0).all()

@@ -10,7 +10,7 @@ from commands import FIT, counts
 from spikeloom.cli import main
 from spikeloom.data.files import load
 from spikeloom.data.holdout import hold_out
-from spikeloom.data.reading import Reading
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
@@ -75,7 +75,7 @@ def test_none_all_and_nonsense_are_refused() -> None:
     with pytest.raises(DataError, match="all 256 are held out"):
         hold_out(hold_out(data, "target_x<0.5"), "target_x>=0.5")
     with pytest.raises(DataError, match="not a comparison"):
-        Reading(hold_out=("target_x",))
+        LoadOptions(hold_out=("target_x",))
 
 
 def test_missing_values_are_not_held_out() -> None:
@@ -94,17 +94,17 @@ def recording(tmp_path) -> str:
 
 
 def test_windows_and_columns_that_are_not_kept(recording) -> None:
-    reading = Reading(hold_out=("angle=45", "good=true"), window_s=0.1, columns=("good",))
+    reading = LoadOptions(hold_out=("angle=45", "good=true"), window_s=0.1, columns=("good",))
     data = load(recording, reading)
     assert data.n_trials == 160
     assert sorted(set(data.split("heldout").trials["source_trial"])) == list(range(5, 40, 4))
     assert "angle" not in data.trials
     assert data.provenance["notes"][-1] == "36 of 160 trials (22.5 %) are held out: angle=45 and good=true"
     assert data.provenance["reading"]["hold_out"] == ["angle=45", "good=true"]
-    assert Reading.from_dict(json.loads(json.dumps(reading.to_dict()))) == reading
+    assert LoadOptions.from_dict(json.loads(json.dumps(reading.to_dict()))) == reading
     with pytest.raises(DataError, match="must be of type tuple"):
-        Reading.from_dict({"hold_out": "angle=45"})
-    assert len(load(recording, Reading(hold_out=("length>=20", "angle=0"))).splits["heldout"]) == 10
+        LoadOptions.from_dict({"hold_out": "angle=45"})
+    assert len(load(recording, LoadOptions(hold_out=("length>=20", "angle=0"))).splits["heldout"]) == 10
 
 
 def test_commands_hold_out_and_a_run_remembers(recording, tmp_path, capsys, refused) -> None:

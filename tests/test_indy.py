@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from spikeloom.data.files import load
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.published.datasets import RECIPES
 from spikeloom.data.published.fetching import folder_of
-from spikeloom.data.reading import Reading
 from spikeloom.data.sources import load_source
 from spikeloom.errors import DataError
 
@@ -87,7 +87,7 @@ def write(path: Path, **changes: object) -> Path:
 
 
 def test_a_session_is_one_trial_of_all_threshold_crossings(tmp_path: Path) -> None:
-    data = load(write(tmp_path / "indy_20160630_01.mat"), Reading(bin_s=0.02))
+    data = load(write(tmp_path / "indy_20160630_01.mat"), LoadOptions(bin_s=0.02))
     assert data.counts.shape == (1, 1600, 4)
     edges = START_S + np.arange(1601) * 0.02
     for channel, units in enumerate(trains()):
@@ -103,7 +103,7 @@ def test_a_session_is_one_trial_of_all_threshold_crossings(tmp_path: Path) -> No
 
 
 def test_signals_of_a_session(tmp_path: Path) -> None:
-    data = load(write(tmp_path / "a.mat"), Reading(bin_s=0.02))
+    data = load(write(tmp_path / "a.mat"), LoadOptions(bin_s=0.02))
     cursor, target = movement()
     assert {name: (s.unit, s.columns) for name, s in data.signals.items()} == {
         "cursor_pos": ("mm", ("x", "y")),
@@ -124,14 +124,14 @@ def test_signals_of_a_session(tmp_path: Path) -> None:
     np.testing.assert_array_equal(jumps, np.arange(1, 16) * 100)
     late = target.copy()
     late[:, 1003:] = 7.0  # within bin 200, after its centre
-    jumped = load(write(tmp_path / "c.mat", target_pos=late), Reading(bin_s=0.02)).signals["target_pos"].values
+    jumped = load(write(tmp_path / "c.mat", target_pos=late), LoadOptions(bin_s=0.02)).signals["target_pos"].values
     assert jumped[0, 199:203, 0].tolist() == [0.0, TARGET_MM, 7.0, 7.0]
-    later = load(tmp_path / "a.mat", Reading(bin_s=0.02, lag_s=0.1))
+    later = load(tmp_path / "a.mat", LoadOptions(bin_s=0.02, lag_s=0.1))
     np.testing.assert_allclose(
         later.signals["cursor_pos"].values[0, :-5], data.signals["cursor_pos"].values[0, 5:], atol=1e-3
     )
     six = np.concatenate([np.zeros((1, N_SAMPLES)), cursor, np.ones((3, N_SAMPLES))])
-    wide = load(write(tmp_path / "b.mat", finger_pos=six), Reading(bin_s=0.02))
+    wide = load(write(tmp_path / "b.mat", finger_pos=six), LoadOptions(bin_s=0.02))
     assert wide.signals["finger_pos"].columns == ("z", "-x", "-y", "azimuth", "elevation", "roll")
 
 
@@ -148,7 +148,7 @@ def test_the_recipe_cuts_reaches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(onset % 2.0, 0.56, atol=0.03)
     assert set(data.signals) == {"cursor_pos", "cursor_vel", "target_pos"}
     assert data.provenance["dataset"] == "indy"
-    held = load_source("indy", Reading(hold_out=("octant=1",), smooth_s=0.08))
+    held = load_source("indy", LoadOptions(hold_out=("octant=1",), smooth_s=0.08))
     assert len(held.splits["heldout"]) == 8
     assert held.signals["smoothed_counts"].values.shape == (16, 35, 3)
 
@@ -170,7 +170,7 @@ def test_what_cannot_be_read_is_said_in_one_sentence(
 ) -> None:
     path = write(tmp_path / "a.mat", **changes)
     with pytest.raises(DataError, match=message) as caught:
-        load(path, Reading(**reading))
+        load(path, LoadOptions(**reading))
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 

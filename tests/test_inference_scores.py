@@ -14,7 +14,7 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError
 from spikeloom.evaluation.cosmoothing import bits_per_spike
 from spikeloom.models import load_model
-from spikeloom.workflow import held_out, preset_config, start_run
+from spikeloom.workflow.steps import held_out, preset_config, start_run
 
 SMALL = {
     "codes": 3,

@@ -15,11 +15,11 @@ from commands import FIT, counts, tiny
 from spikeloom import models
 from spikeloom.bench import latency_quality
 from spikeloom.bench.latency_quality import PLANS, Plan, Way, measure
+from spikeloom.bench.latency_record import LatencyQuality, Quality, Score
 from spikeloom.cli import main
 from spikeloom.data.files import save
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.records.latency import LatencyQuality, Quality, Score
 from spikeloom.models.ldns import LDNS
 
 TOY = Plan({"ldns": (Way("ddim", 2), Way("ddim", 3), Way("dpm_solver_sde", 2)), "eag": (Way(None, 1), Way(None, 2))}, 2)
@@ -100,7 +100,7 @@ class TestMeasurement:
 
     def test_scores_are_those_of_compare(self, measured, shop):
         from spikeloom.data.sources import load_source
-        from spikeloom.workflow import held_out, sample_like
+        from spikeloom.workflow.steps import held_out, sample_like
 
         result, _ = measured
         data = load_source(shop / "run")
@@ -143,7 +143,7 @@ class TestMeasurement:
     def test_infinity_survives_json(self):
         scores = {"kl_div_psc": Score(math.inf, math.nan, math.inf, False)}
         result = LatencyQuality({}, references=(latency_quality.Reference("x", "floor", Quality({}, scores)),))
-        from spikeloom.run import strict_json
+        from spikeloom.training.run import strict_json
 
         again = LatencyQuality.from_dict(json.loads(strict_json(result.to_dict())))
         assert again.references[0].quality.ldns["kl_div_psc"].value == math.inf
@@ -169,7 +169,7 @@ class TestMeasurement:
         ]
 
     def test_figure(self, measured):
-        from spikeloom.report.latency_figures import PANELS, draw_latency_quality
+        from spikeloom.bench.latency_figures import PANELS, draw_latency_quality
 
         result, out = measured
         with Image.open(out / "latency_quality.png") as image:

@@ -9,14 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeloom.batch import Batch
-from spikeloom.condition import Condition, ConditionSizes
+from spikeloom.conditioning.features import Condition, ConditionSizes
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.models.autoencoder import AutoencoderConfig
 from spikeloom.models.ldns import LDNS, LDNSConfig
 from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
 from spikeloom.priors.windows import centre_mask, centred, held, uncentred
-from spikeloom.training import StageConfig
+from spikeloom.training.batch import Batch
+from spikeloom.training.stages import StageConfig
 
 TINY = DiffusionConfig(channels=8, blocks=1, state=4, sampling_steps=3)
 PUBLISHED = dataclasses.replace(

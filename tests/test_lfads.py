@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from spikeloom.batch import Batch
 from spikeloom.bench.code_subjects import ModelSubject
 from spikeloom.config import presets
 from spikeloom.data.codes import codes_in
@@ -24,9 +23,12 @@ from spikeloom.nets.clipped_gru import BidirectionalClippedGRU, ClippedGRU
 from spikeloom.nets.lfads import ControllerEncoder, Posterior
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.priors.initial import AutoregressivePrior, InitialPrior
-from spikeloom.run import Run
-from spikeloom.training import Engine, StageConfig, diagnose
-from spikeloom.workflow import preset_config
+from spikeloom.training.batch import Batch
+from spikeloom.training.engine import Engine
+from spikeloom.training.loop import diagnose
+from spikeloom.training.run import Run
+from spikeloom.training.stages import StageConfig
+from spikeloom.workflow.steps import preset_config
 
 FEW = StageConfig(steps=3, batch_size=8, validate_every=1, weight_decay=0.0)
 PLAIN = LFADSConfig(codes=3, encoder_units=6, generator_units=7, factors=4, posterior_samples=3, training=FEW)
@@ -461,7 +463,7 @@ class TestModel:
 
     def test_a_training_that_was_cut_goes_on_with_the_ramp(self, tmp_path, monkeypatch):
         """Checkpoints hold the step, so weights end as those of an uncut training."""
-        monkeypatch.setattr("spikeloom.training.CHECKPOINT_EVERY_S", 0.0)
+        monkeypatch.setattr("spikeloom.training.loop.CHECKPOINT_EVERY_S", 0.0)
         data = recording()
         config = dataclasses.replace(
             PLAIN, kl_weight=10.0, ramp_steps=6, training=dataclasses.replace(FEW, steps=6, keep_best=False)

@@ -29,7 +29,7 @@ from spikeloom.models.tndm_config import TNDMConfig
 from spikeloom.priors.code_diffusion import CodeDiffusionConfig
 from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.priors.energy import EnergyConfig
-from spikeloom.training import StageConfig
+from spikeloom.training.stages import StageConfig
 from test_code_diffusion import PUBLISHED as PUBLISHED_DIFFUSION
 from toys import OneStage, OneStageConfig, TwoStage, TwoStageConfig
 
@@ -299,9 +299,9 @@ def test_whole_chunks_do_not_depend_on_how_many_trials_follow(monkeypatch):
 @pytest.mark.parametrize("kernel", ["s4", "s4d"])
 def test_padding_influences_nothing(norm, kernel):
     """More padding, or anything written into it, changes neither latents, rates nor losses."""
-    from spikeloom.batch import Batch
     from spikeloom.models.autoencoder import Autoencoder
     from spikeloom.priors.diffusion import DiffusionPrior
+    from spikeloom.training.batch import Batch
 
     torch.manual_seed(0)
     lengths = torch.tensor([9, 5, 7])
@@ -331,7 +331,7 @@ def test_padding_influences_nothing(norm, kernel):
 
 
 def test_lengths_of_a_recording_with_other_bins_are_not_taken():
-    from spikeloom.workflow import sample_like
+    from spikeloom.workflow.steps import sample_like
 
     data = recording()
     model = TwoStage.make(data, TwoStageConfig(autoencoder_training=FEW)).fit(data)
@@ -340,7 +340,7 @@ def test_lengths_of_a_recording_with_other_bins_are_not_taken():
 
 
 def test_the_seed_of_the_engine_counts():
-    from spikeloom.training import Engine
+    from spikeloom.training.engine import Engine
 
     data = recording()
     a, b, c = (

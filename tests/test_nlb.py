@@ -11,10 +11,10 @@ from nlb_files import ONSET_S, TRAIN, TRIAL_S, write_train
 from spikeloom.data.files import load
 from spikeloom.data.formats.nlb import Grid
 from spikeloom.data.formats.series import Series
-from spikeloom.data.reading import Reading
+from spikeloom.data.options import LoadOptions
 from spikeloom.errors import DataError
 
-WINDOW = Reading(bin_s=0.005, align="move_onset_time", before_s=0.25, after_s=0.45, binning="nlb")
+WINDOW = LoadOptions(bin_s=0.005, align="move_onset_time", before_s=0.25, after_s=0.45, binning="nlb")
 
 
 def table_of_milliseconds(path: Path) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_counts_are_those_of_a_table_of_milliseconds(tmp_path: Path, bin_ms: int
             "units/spike_times_index": index + len(special),
         },
     )
-    data = load(path, Reading(**{**WINDOW.to_dict(), "bin_s": bin_ms / 1000}))
+    data = load(path, LoadOptions(**{**WINDOW.to_dict(), "bin_s": bin_ms / 1000}))
     expected = windows(rebinned(table_of_milliseconds(path), bin_ms), bin_ms, onset, 0.25, 0.45)
     assert data.counts.shape == (40, 700 // bin_ms, 17)
     np.testing.assert_array_equal(data.counts, np.stack(expected))
@@ -85,7 +85,7 @@ def test_both_binnings_start_where_they_say(tmp_path: Path) -> None:
             "units/spike_times_index": len(times) * np.arange(1, 18),
         },
     )
-    event = load(path, Reading(**{**WINDOW.to_dict(), "binning": "event"}))
+    event = load(path, LoadOptions(**{**WINDOW.to_dict(), "binning": "event"}))
     assert (event.counts[:, 0] == 1).all()
     assert (event.counts[:, -1] == 1).all()
     assert (event.counts.sum(axis=1) == 2).all()
@@ -149,7 +149,7 @@ def test_trials_that_were_not_observed_throughout_are_dropped_and_named(tmp_path
 )
 def test_signals_are_those_of_the_decimated_session(tmp_path: Path, lag_s: float, bin_ms: int) -> None:
     path = write_train(tmp_path / TRAIN, first_s=0.3)
-    data = load(path, Reading(**{**WINDOW.to_dict(), "lag_s": lag_s, "bin_s": bin_ms / 1000}))
+    data = load(path, LoadOptions(**{**WINDOW.to_dict(), "lag_s": lag_s, "bin_s": bin_ms / 1000}))
     with h5py.File(path) as file:
         onset = file["intervals/trials/move_onset_time"][:]
         ms = np.rint(file["processing/behavior/hand_vel/timestamps"][:] * 1000).astype(int)
@@ -164,7 +164,7 @@ def test_signals_are_those_of_the_decimated_session(tmp_path: Path, lag_s: float
 
 @pytest.mark.parametrize("lag_s", [0.0, 0.1, -0.05])
 def test_a_signal_is_read_later_than_spikes(tmp_path: Path, lag_s: float) -> None:
-    data = load(write_train(tmp_path / TRAIN), Reading(**{**WINDOW.to_dict(), "lag_s": lag_s}))
+    data = load(write_train(tmp_path / TRAIN), LoadOptions(**{**WINDOW.to_dict(), "lag_s": lag_s}))
     onset = data.trials["move_onset_time"].to_numpy()
     start = np.ceil(np.round((onset - 0.25) * 1000, 6) / 5) * 0.005
     expected = start[:, None] + np.arange(140) * 0.005 + lag_s  # hand_pos is the time itself
@@ -230,14 +230,14 @@ def test_series_off_the_grid_are_left_out_and_missing_samples_stay_missing(tmp_p
 @pytest.mark.parametrize("binning", ["event", "nlb"])
 def test_forward_bins_follow_the_window(tmp_path: Path, binning: str) -> None:
     path = write_train(tmp_path / TRAIN)
-    plain = load(path, Reading(**{**WINDOW.to_dict(), "binning": binning}))
-    longer = load(path, Reading(**{**WINDOW.to_dict(), "binning": binning, "forward_s": 0.2}))
+    plain = load(path, LoadOptions(**{**WINDOW.to_dict(), "binning": binning}))
+    longer = load(path, LoadOptions(**{**WINDOW.to_dict(), "binning": binning, "forward_s": 0.2}))
     assert longer.n_bins == 180
     np.testing.assert_array_equal(longer.counts[:, :140], plain.counts)
     assert longer.provenance["forward_bins"] == 40
     assert "forward_bins" not in plain.provenance
     with pytest.raises(DataError, match=r"forward_s is 0\.203 s, which is not a whole number of bins"):
-        load(path, Reading(**{**WINDOW.to_dict(), "binning": binning, "forward_s": 0.203}))
+        load(path, LoadOptions(**{**WINDOW.to_dict(), "binning": binning, "forward_s": 0.203}))
 
 
 @pytest.mark.parametrize("binning", ["event", "nlb"])
@@ -252,36 +252,36 @@ def test_windows_that_overlap_end_where_the_next_begins(tmp_path: Path, binning:
     }
     path = write_train(tmp_path / TRAIN, **changes)
     reading = {**WINDOW.to_dict(), "binning": binning}
-    kept = load(path, Reading(**reading))
-    cut = load(path, Reading(**reading, overlap="cut"))
+    kept = load(path, LoadOptions(**reading))
+    cut = load(path, LoadOptions(**reading, overlap="cut"))
     assert (kept.lengths == 140).all()
     assert cut.lengths.tolist() == [140] * 10 + [40] + [140] * 29
     np.testing.assert_array_equal(cut.counts[10, :40], kept.counts[10, :40])
     assert "1 of 40 windows end early" in " ".join(cut.provenance["notes"])
     # A trial that is not read does not cut any.
-    alone = load(path, Reading(**reading, overlap="cut", where=("id!=11",)))
+    alone = load(path, LoadOptions(**reading, overlap="cut", where=("id!=11",)))
     assert (alone.lengths == 140).all()
     # What is forward may overlap, but does not follow a window that is cut.
-    forward = load(path, Reading(**reading, overlap="cut", forward_s=0.2))
+    forward = load(path, LoadOptions(**reading, overlap="cut", forward_s=0.2))
     assert forward.trials["id"].tolist() == [i for i in range(40) if i != 10]
     onset[11] = onset[10] + 0.7
     path = write_train(tmp_path / "b.nwb", **changes)
-    assert load(path, Reading(**reading, overlap="cut", forward_s=0.2)).lengths.tolist() == [180] * 40
+    assert load(path, LoadOptions(**reading, overlap="cut", forward_s=0.2)).lengths.tolist() == [180] * 40
 
 
 def test_comparisons_choose_before_anything_is_cut(tmp_path: Path) -> None:
     path = write_train(tmp_path / TRAIN)
-    some = load(path, Reading(**WINDOW.to_dict(), where=("split=val", "trial_type!=0")))
+    some = load(path, LoadOptions(**WINDOW.to_dict(), where=("split=val", "trial_type!=0")))
     everything = load(path, WINDOW)
     kept = [i for i in range(30, 40) if i % 3]
     np.testing.assert_array_equal(some.counts, everything.counts[kept])
     assert some.splits["val"].tolist() == list(range(len(kept)))
     with pytest.raises(DataError, match="no trial is left after keeping those with 'split=new'"):
-        load(path, Reading(**WINDOW.to_dict(), where=("split=new",)))
+        load(path, LoadOptions(**WINDOW.to_dict(), where=("split=new",)))
 
 
 def test_combinations_of_columns_are_conditions(tmp_path: Path) -> None:
-    data = load(write_train(tmp_path / TRAIN), Reading(**WINDOW.to_dict(), condition="trial_type, trial_version"))
+    data = load(write_train(tmp_path / TRAIN), LoadOptions(**WINDOW.to_dict(), condition="trial_type, trial_version"))
     assert data.trials["condition"].tolist()[:6] == ["0,0", "1,1", "2,0", "0,1", "1,0", "2,1"]
     assert data.trials["condition"].nunique() == 6
 
@@ -299,13 +299,13 @@ def test_combinations_of_columns_are_conditions(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_said_in_one_sentence(tmp_path: Path, options: dict, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        load(write_train(tmp_path / TRAIN), Reading(**{**WINDOW.to_dict(), **options}))
+        load(write_train(tmp_path / TRAIN), LoadOptions(**{**WINDOW.to_dict(), **options}))
     assert "\n" not in str(caught.value)
 
 
 def test_the_grid_agrees_with_real_spikes(recordings: Path) -> None:
     path = recordings / "mc_maze_2trials.nwb"
-    data = load(path, Reading(**WINDOW.to_dict(), signals=("hand_vel",)))
+    data = load(path, LoadOptions(**WINDOW.to_dict(), signals=("hand_vel",)))
     table = rebinned(table_of_milliseconds(path), 5)
     np.testing.assert_array_equal(
         data.counts, np.stack(windows(table, 5, data.trials["move_onset_time"].to_numpy(), 0.25, 0.45))

@@ -12,9 +12,9 @@ import pytest
 from scipy.signal.windows import gaussian
 
 from nlb_files import TRAIN, write_train
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.published.datasets import RECIPES
 from spikeloom.data.published.fetching import folder_of, is_fetched
-from spikeloom.data.reading import Reading
 from spikeloom.data.sources import load_source
 from spikeloom.evaluation.cosmoothing import bits_per_spike, velocity_r2
 from spikeloom.evaluation.psth import psth, psth_r2
@@ -49,7 +49,7 @@ def regression(name: str) -> dict[str, float]:
     rates = np.clip(rates, LEAST, 1e20)
     velocity = data.signals["hand_vel"].values.astype(float)
     # The benchmark smooths whole trials: what is around a window reaches into it.
-    wide = Reading(bin_s=0.001, align="move_onset_time", before_s=0.25 + MARGIN_S, after_s=0.45 + MARGIN_S)
+    wide = LoadOptions(bin_s=0.001, align="move_onset_time", before_s=0.25 + MARGIN_S, after_s=0.45 + MARGIN_S)
     fine = load_source(name, wide)
     condition = data.trials["condition"].to_numpy()
     averages = psth(fine.counts, fine.lengths, fine.trials["condition"].to_numpy(), float(SD_MS), together=5)

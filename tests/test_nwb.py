@@ -12,9 +12,8 @@ from recordings import recordings as any_recording
 from spikeloom.data.files import load, save
 from spikeloom.data.formats.binning import bin_spikes
 from spikeloom.data.formats.series import Series, resample
-from spikeloom.data.reading import Reading
-from spikeloom.data.sources import content_hash
-from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.options import LoadOptions
+from spikeloom.data.spikedata import Signal, SpikeData, content_hash
 from spikeloom.errors import DataError
 
 RAMP = 2.0
@@ -83,7 +82,7 @@ def brute_force(path: Path, start: np.ndarray, n_bins: int, bin_s: float) -> np.
 
 def test_whole_trials(tmp_path: Path) -> None:
     path = write(tmp_path / "a.nwb")
-    data = load(path, Reading(bin_s=0.02))
+    data = load(path, LoadOptions(bin_s=0.02))
     np.testing.assert_array_equal(data.counts, brute_force(path, data.trials["start_time"], 50, 0.02))
     assert set(data.trials) == {"id", "start_time", "stop_time", "go_time", "split", "target_0", "target_1"}
     assert data.neurons["area"].tolist() == ["M1", "M1", "PMd", "PMd"]
@@ -95,14 +94,16 @@ def test_whole_trials(tmp_path: Path) -> None:
     hand = data.signals["hand"]
     assert (hand.unit, hand.columns) == ("mm", ("x", "y"))
     assert "Eye_gaze" in data.signals
-    only = load(path, Reading(bin_s=0.02, neurons="area=PMd", where=("split!=none",), signals=("gaze",), columns=()))
+    only = load(
+        path, LoadOptions(bin_s=0.02, neurons="area=PMd", where=("split!=none",), signals=("gaze",), columns=())
+    )
     assert (only.n_trials, only.n_neurons, list(only.signals), list(only.trials)) == (9, 2, ["gaze"], ["split"])
 
 
 @pytest.mark.parametrize("lag_s", [0.0, 0.1, -0.05])
 def test_events_and_lag(tmp_path: Path, lag_s: float) -> None:
     path = write(tmp_path / "a.nwb")
-    reading = Reading(bin_s=0.005, align="go_time", before_s=0.2, after_s=0.4, lag_s=lag_s, signals=("hand",))
+    reading = LoadOptions(bin_s=0.005, align="go_time", before_s=0.2, after_s=0.4, lag_s=lag_s, signals=("hand",))
     data = load(path, reading)
     assert data.counts.shape == (9, 120, 4)
     assert "1 of 10 trials were dropped because they have no 'go_time' (id 3)" in data.provenance["notes"]
@@ -119,13 +120,13 @@ def test_windows_that_leave_the_observed_time_are_dropped_never_filled(tmp_path:
     observed = np.column_stack([start, stop])
     changes = {"units/obs_intervals": np.concatenate([observed] * 4)}
     path = write(tmp_path / "a.nwb", **changes)
-    whole = load(path, Reading(bin_s=0.02))
+    whole = load(path, LoadOptions(bin_s=0.02))
     assert whole.lengths.tolist() == [50, 50, 35, *[50] * 7]
-    aligned = load(path, Reading(bin_s=0.02, align="go_time", after_s=0.6))
+    aligned = load(path, LoadOptions(bin_s=0.02, align="go_time", after_s=0.6))
     assert aligned.trials["id"].tolist() == [0, 1, 4, 5, 6, 7, 8, 9]
     assert "leaves the observed time (id 2)" in " ".join(aligned.provenance["notes"])
     with pytest.raises(DataError, match="no trial is left: all 9 have a window that leaves the observed time"):
-        load(path, Reading(bin_s=0.02, align="go_time", after_s=0.7))
+        load(path, LoadOptions(bin_s=0.02, align="go_time", after_s=0.7))
 
 
 def test_units_observed_at_different_times_have_their_common_time(tmp_path: Path) -> None:
@@ -134,22 +135,22 @@ def test_units_observed_at_different_times_have_their_common_time(tmp_path: Path
         tmp_path / "a.nwb",
         **{"units/obs_intervals": intervals, "units/obs_intervals_index": np.array([2, 3, 4, 5], np.uint8)},
     )
-    data = load(path, Reading(bin_s=0.1))
+    data = load(path, LoadOptions(bin_s=0.1))
     # Observed from 2 to 9.25 s; trials start at 0.5, 2, 3.5, 5, 6.5, 8, 9.5, ...
     assert data.trials["id"].tolist() == [1, 2, 3, 4, 5]
-    pieces = load(path, Reading(bin_s=0.1, continuous=True, window_s=1.0))
+    pieces = load(path, LoadOptions(bin_s=0.1, continuous=True, window_s=1.0))
     assert pieces.n_trials == 7
 
 
 def test_continuous_sessions(tmp_path: Path) -> None:
     path = write(tmp_path / "a.nwb", **{f"intervals/trials/{c}": None for c in ("start_time", "stop_time")})
-    pieces = load(path, Reading(bin_s=0.02))
+    pieces = load(path, LoadOptions(bin_s=0.02))
     assert pieces.lengths.tolist() == [50] * 10
-    windows = load(path, Reading(bin_s=0.02, window_s=0.4))
+    windows = load(path, LoadOptions(bin_s=0.02, window_s=0.4))
     assert windows.counts.shape == (20, 20, 4)
     nothing = {"units/obs_intervals": None, "units/obs_intervals_index": None}
     path = write(tmp_path / "b.nwb", **nothing)
-    session = load(path, Reading(bin_s=0.02, continuous=True))
+    session = load(path, LoadOptions(bin_s=0.02, continuous=True))
     with h5py.File(path) as file:
         assert session.counts.sum() == len(file["units/spike_times"])
     assert session.n_trials == 1
@@ -206,7 +207,7 @@ def test_missing_behaviour_is_noted(tmp_path: Path) -> None:
         "processing/behavior/hand/data": np.column_stack([times, times]),
         "processing/behavior/hand/timestamps": times,
     }
-    data = load(write(tmp_path / "a.nwb", **hand), Reading(bin_s=0.02, signals=("hand",)))
+    data = load(write(tmp_path / "a.nwb", **hand), LoadOptions(bin_s=0.02, signals=("hand",)))
     assert "signal 'hand' is missing (NaN) in 375 of 500 bins" in data.provenance["notes"][-1]
 
 
@@ -236,7 +237,7 @@ def test_missing_behaviour_is_noted(tmp_path: Path) -> None:
 def test_impossible_sessions_end_in_one_sentence(tmp_path: Path, changes: dict, reading: dict, message: str) -> None:
     path = write(tmp_path / "a.nwb", **changes)
     with pytest.raises(DataError, match=message) as caught:
-        load(path, Reading(**reading))
+        load(path, LoadOptions(**reading))
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -247,7 +248,7 @@ def test_times_in_milliseconds_are_suspected(tmp_path: Path) -> None:
     index = {"units/spike_times_index": np.arange(1, 5) * 200_000}
     nothing = {"units/obs_intervals": None, "units/obs_intervals_index": None}
     with pytest.raises(DataError, match="which no neuron has"):
-        load(write(tmp_path / "a.nwb", **trials, **crowded, **index, **nothing), Reading(bin_s=0.001))
+        load(write(tmp_path / "a.nwb", **trials, **crowded, **index, **nothing), LoadOptions(bin_s=0.001))
 
 
 # -- writing -------------------------------------------------------------------------------------------------------
@@ -317,7 +318,7 @@ def test_a_written_file_is_valid_marked_and_whole(tmp_path: Path) -> None:
     assert back.signals["hand_vel"].columns == ("x", "y")
     np.testing.assert_allclose(back.signals["hand_vel"].values, data.signals["hand_vel"].values[:, : back.n_bins], 1e-6)
     assert back.provenance["model"] == "ldns"
-    assert load(path, Reading(bin_s=0.02)).n_bins == back.n_bins // 2
+    assert load(path, LoadOptions(bin_s=0.02)).n_bins == back.n_bins // 2
 
 
 def test_a_recording_is_not_called_synthetic(tmp_path: Path) -> None:
@@ -331,22 +332,22 @@ def test_a_recording_is_not_called_synthetic(tmp_path: Path) -> None:
 
 def test_binning_restores_the_arrays_of_the_real_recordings(recordings: Path) -> None:
     stored = np.load(recordings / "hc_place_animal1_25ms.npz")
-    data = load(recordings / "hc_place_animal1.nwb", Reading(bin_s=0.025))
+    data = load(recordings / "hc_place_animal1.nwb", LoadOptions(bin_s=0.025))
     np.testing.assert_array_equal(data.counts[0], stored["spikes"])
     np.testing.assert_allclose(data.signals["Position_position"].values[0], stored["pos"], atol=1e-6)
-    windows = load(recordings / "hc_place_animal1.nwb", Reading(bin_s=0.025, window_s=1.0))
+    windows = load(recordings / "hc_place_animal1.nwb", LoadOptions(bin_s=0.025, window_s=1.0))
     np.testing.assert_array_equal(windows.counts, stored["spikes"][: 1459 * 40].reshape(1459, 40, 49))
 
     stored = np.load(recordings / "pmd_reach_1ms.npz")
-    data = load(recordings / "pmd_reach.nwb", Reading(bin_s=0.001))
+    data = load(recordings / "pmd_reach.nwb", LoadOptions(bin_s=0.001))
     np.testing.assert_array_equal(data.counts, stored["full_spikes"])
     np.testing.assert_array_equal(data.lengths, stored["full_length"])
     np.testing.assert_array_equal(data.trials["condition"], stored["full_condition"])
-    summed = load(recordings / "pmd_reach_1ms.npz", Reading(counts="full_spikes", bin_s=0.005))
-    np.testing.assert_array_equal(load(recordings / "pmd_reach.nwb", Reading(bin_s=0.005)).counts, summed.counts)
+    summed = load(recordings / "pmd_reach_1ms.npz", LoadOptions(counts="full_spikes", bin_s=0.005))
+    np.testing.assert_array_equal(load(recordings / "pmd_reach.nwb", LoadOptions(bin_s=0.005)).counts, summed.counts)
 
     stored = np.load(recordings / "mc_maze_2trials_1ms.npz")
-    data = load(recordings / "mc_maze_2trials.nwb", Reading(bin_s=0.001))
+    data = load(recordings / "mc_maze_2trials.nwb", LoadOptions(bin_s=0.001))
     for trial, source in enumerate((748, 1356)):
         n = data.lengths[trial]
         np.testing.assert_array_equal(data.counts[trial, :n], stored[f"spikes_{source}"])
@@ -357,7 +358,7 @@ def test_binning_restores_the_arrays_of_the_real_recordings(recordings: Path) ->
 
 
 def test_the_benchmarks_window_fits_the_real_trials(recordings: Path) -> None:
-    reading = Reading(
+    reading = LoadOptions(
         bin_s=0.005, align="move_onset_time", before_s=0.25, after_s=0.45, lag_s=0.1, signals=("hand_vel",)
     )
     data = load(recordings / "mc_maze_2trials.nwb", reading)

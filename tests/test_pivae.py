@@ -10,10 +10,9 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from commands import tiny_of
-from spikeloom.batch import Batch
 from spikeloom.cli import main
-from spikeloom.condition import Condition
-from spikeloom.data.conditions import Conditions
+from spikeloom.conditioning.features import Condition
+from spikeloom.conditioning.requests import Conditions
 from spikeloom.data.files import load, save
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
@@ -27,8 +26,9 @@ from spikeloom.models.pivae_network import LabelPrior, counts_of_bins
 from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.nets.flow import FlowDecoder, VolumePreservingFlow
 from spikeloom.nets.normal import Normals
-from spikeloom.training import StageConfig
-from spikeloom.workflow import preset_config, sample_like
+from spikeloom.training.batch import Batch
+from spikeloom.training.stages import StageConfig
+from spikeloom.workflow.steps import preset_config, sample_like
 
 FEW = StageConfig(steps=3, batch_size=8, validate_every=1, weight_decay=0.0)
 SMALL = PiVAEConfig(latents=2, encoder_units=6, prior_units=5, posterior_samples=3, observation="poisson", training=FEW)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from spikeloom.batch import Batch, mask_of
 from spikeloom.errors import ConfigError
 from spikeloom.nets.denoiser import Denoiser
 from spikeloom.priors.base import band_power
 from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
 from spikeloom.priors.gaussian import GaussianPrior
+from spikeloom.training.batch import Batch, mask_of
 
 TINY = DiffusionConfig(channels=16, blocks=1, state=4, patch=1)
 PUBLISHED = dataclasses.replace(TINY, prediction="noise", training_noise="step")

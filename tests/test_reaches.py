@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from spikeloom.cli import main
+from spikeloom.conditioning.variables import Variable
 from spikeloom.data.files import load, save
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.reaches import cut_reaches, octant_of
-from spikeloom.data.reading import Reading
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.data.variables import Variable
 from spikeloom.errors import DataError
 
 BIN_S = 0.02
@@ -232,21 +232,21 @@ def recording(tmp_path) -> str:
 
 
 def test_reading_cuts_reaches_and_everything_else_follows(recording, tmp_path) -> None:
-    reading = Reading(
+    reading = LoadOptions(
         segment="segment", reaches="hand_vel", before_s=0.2, after_s=0.4, condition="octant", smooth_s=0.06,
         where=("segment<2", "octant!=3"), hold_out=("octant=1",), columns=("reach_angle_deg",),
     )  # fmt: skip
-    assert Reading.from_dict(reading.to_dict()) == reading
+    assert LoadOptions.from_dict(reading.to_dict()) == reading
     data = load(recording, reading)
     assert (data.n_trials, data.n_bins) == (14, 30)
     assert list(data.trials) == ["reach_angle_deg", "source_trial", "source_bin", "condition"]
     assert sorted(data.trials["condition"]) == sorted([0, 1, 2, 4, 5, 6, 7] * 2)
     assert data.split("heldout").trials["condition"].tolist() == [1, 1]
-    whole = load(recording, Reading(segment="segment", smooth_s=0.06)).signals["smoothed_counts"].values
+    whole = load(recording, LoadOptions(segment="segment", smooth_s=0.06)).signals["smoothed_counts"].values
     for i, (trial, start) in enumerate(data.trials[["source_trial", "source_bin"]].to_numpy()):
         np.testing.assert_array_equal(data.signals["smoothed_counts"].values[i], whole[trial, start : start + 30])
-    save(load(recording, Reading(segment="segment")), tmp_path / "own.h5")
-    own = load(tmp_path / "own.h5", Reading(reaches="hand_vel", before_s=0.2, after_s=0.4))
+    save(load(recording, LoadOptions(segment="segment")), tmp_path / "own.h5")
+    own = load(tmp_path / "own.h5", LoadOptions(reaches="hand_vel", before_s=0.2, after_s=0.4))
     assert own.n_trials == 24
 
 
@@ -259,11 +259,11 @@ def test_reading_refuses_what_does_not_go_together(recording) -> None:
         ({"before_s": 1.0}, "give align=<trial column> .* or reaches"),
     ]:
         with pytest.raises(DataError, match=message):
-            Reading(**options)
+            LoadOptions(**options)
     with pytest.raises(DataError, match="no signal 'hand_vel' for reaches"):
-        load(recording, Reading(reaches="hand_vel", after_s=0.4, signals=("hand_pos",)))
+        load(recording, LoadOptions(reaches="hand_vel", after_s=0.4, signals=("hand_pos",)))
     with pytest.raises(DataError, match="align cannot be used with arrays"):
-        load(recording, Reading(align="go", before_s=0.1, after_s=0.4))
+        load(recording, LoadOptions(align="go", before_s=0.1, after_s=0.4))
 
 
 def test_describe_tells_of_reaches(recording, capsys) -> None:
@@ -276,7 +276,7 @@ def test_describe_tells_of_reaches(recording, capsys) -> None:
 
 
 def test_area_s1(recordings) -> None:
-    data = load(recordings / "s1_reach_50ms.npz", Reading(segment="segment", reaches="hand_vel", after_s=0.6))
+    data = load(recordings / "s1_reach_50ms.npz", LoadOptions(segment="segment", reaches="hand_vel", after_s=0.6))
     assert 1000 < data.n_trials < 1500
     assert np.bincount(data.trials["octant"], minlength=8).min() > 70
     speed = np.linalg.norm(data.signals["hand_vel"].values, axis=2).mean(axis=0)

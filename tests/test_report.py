@@ -14,9 +14,9 @@ from spikeloom.errors import DataError
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.published import LDNS_METRICS
+from spikeloom.plot.style import data_uri
 from spikeloom.report import figures, glossary, panels
 from spikeloom.report.page import bar, copying, headline, table, write_report
-from spikeloom.report.style import data_uri
 
 SPIKE_FIGURES = (
     figures.rasters,

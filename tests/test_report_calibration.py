@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikeloom.calibration import SOUND, judge
 from spikeloom.errors import DataError
+from spikeloom.priors.calibration import SOUND, judge
 from spikeloom.report import figures
 from spikeloom.report.calibration_panel import TITLE, calibration_panels
 from spikeloom.report.page import write_report
 from spikeloom.report.panel import Panel
 from spikeloom.report.panels import panels
-from spikeloom.run import DIAGNOSTICS, Run
+from spikeloom.training.run import DIAGNOSTICS, Run
 from test_report import comparison, recording
 
 

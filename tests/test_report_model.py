@@ -9,19 +9,17 @@ import pytest
 import torch
 from scipy.stats import poisson
 
-from spikeloom.batch import Batch
+from spikeloom.conditioning.variables import Variable
 from spikeloom.data.files import save
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.data.variables import Variable
+from spikeloom.decoding.label import LabelDecoder
+from spikeloom.decoding.protocol import judge
+from spikeloom.decoding.ridge import LaggedRidge
 from spikeloom.errors import DataError
-from spikeloom.evaluation.asked import answer
-from spikeloom.evaluation.decoding import judge
-from spikeloom.evaluation.drawing import Drawing, as_poisson, poisson_nll
+from spikeloom.evaluation.condition_fidelity import answer
 from spikeloom.evaluation.estimates import Estimate
-from spikeloom.evaluation.label_decoding import LabelDecoder
-from spikeloom.evaluation.linear_decoding import LaggedRidge
-from spikeloom.heldout_likelihood import SEED, spike_drawing, spike_response, unseen_rates
+from spikeloom.evaluation.history_likelihood import Drawing, as_poisson, poisson_nll
 from spikeloom.models import load_model
 from spikeloom.observation.softplus import SoftplusHistory
 from spikeloom.report import figures, glossary
@@ -29,7 +27,9 @@ from spikeloom.report.model_figures import examples
 from spikeloom.report.model_panels import ASKED, HISTORY, model_panels
 from spikeloom.report.page import write_report
 from spikeloom.report.panel import Panel
-from spikeloom.workflow import (
+from spikeloom.training.batch import Batch
+from spikeloom.workflow.heldout_likelihood import SEED, spike_drawing, spike_response, unseen_rates
+from spikeloom.workflow.steps import (
     held_out,
     preset_config,
     report_run,

@@ -8,7 +8,7 @@ import pytest
 
 from spikeloom.data.files import check_writable
 from spikeloom.errors import DataError, RunError
-from spikeloom.run import Run, environment, strict_json
+from spikeloom.training.run import Run, environment, strict_json
 
 
 def full_disk(*args, **kwargs):

@@ -9,9 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import spikeloom.training
+import spikeloom.training.loop
 from commands import FIT, counts, tiny
-from spikeloom.checkpoint import weights_hash
 from spikeloom.cli import main
 from spikeloom.errors import ConfigError, RunError
 from spikeloom.models import load_model
@@ -19,8 +18,9 @@ from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
 from spikeloom.models.ldns import LDNS
 from spikeloom.priors.diffusion import DiffusionPrior
-from spikeloom.run import Run
-from spikeloom.workflow import preset_config, resume_run, start_run
+from spikeloom.training.checkpoint import weights_hash
+from spikeloom.training.run import Run
+from spikeloom.workflow.steps import preset_config, resume_run, start_run
 from test_models import FEW, SMALL_AUTOENCODER, SMALL_LDNS, recording
 from test_training import Killed, interrupt, weights
 from toys import OneStage, OneStageConfig
@@ -127,7 +127,7 @@ class TestStart:
             raise Killed
 
         with monkeypatch.context() as patch:
-            patch.setattr("spikeloom.workflow.fit", killed)
+            patch.setattr("spikeloom.workflow.steps.fit", killed)
             with pytest.raises(Killed):
                 start_run(toy, "gaussian", tmp_path / "new", autoencoder=run)
         model = resume_run(tmp_path / "new")
@@ -140,7 +140,7 @@ class TestStart:
             raise Killed
 
         with monkeypatch.context() as patch:
-            patch.setattr("spikeloom.workflow.Checkpoint.save", killed)
+            patch.setattr("spikeloom.workflow.steps.Checkpoint.save", killed)
             with pytest.raises(Killed):
                 start_run(toy, "gaussian", tmp_path / "new", autoencoder=run)
         assert list(tmp_path.iterdir()) == []
@@ -175,7 +175,7 @@ class TestCommand:
 
     def test_it_is_resumed_with_and_without_the_option(self, run, toy, untrainable, refused, tmp_path, monkeypatch):
         """Its autoencoder was trained for more steps than the new run may have."""
-        monkeypatch.setattr(spikeloom.training, "CHECKPOINT_EVERY_S", -1.0)
+        monkeypatch.setattr(spikeloom.training.loop, "CHECKPOINT_EVERY_S", -1.0)
         fit = ["fit", toy, "--autoencoder_from", run, *OTHER_PRIOR, "--max_steps", "1"]
         for name in ("with", "without"):
             with monkeypatch.context() as patch:

@@ -6,7 +6,7 @@ import pytest
 
 from spikeloom.data.bins import rebin
 from spikeloom.data.files import load, save
-from spikeloom.data.reading import Reading
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.smoothing import SMOOTHED, smoothed_counts
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
@@ -70,10 +70,10 @@ def test_a_kernel_within_one_bin_is_refused(tmp_path) -> None:
         smoothed_counts(poisson(1, 5, 1), np.array([5]), 0.1)
     np.savez(tmp_path / "a.npz", counts=poisson(2, 8, 2), bin_s=0.02)
     with pytest.raises(DataError, match=r"smooth_s is 0\.001 s, which smooths nothing in bins of 0\.02 s"):
-        load(tmp_path / "a.npz", Reading(smooth_s=0.001))
+        load(tmp_path / "a.npz", LoadOptions(smooth_s=0.001))
     for wrong in (0.0, -1.0, float("inf")):
         with pytest.raises(DataError, match=r"smooth_s is .* positive"):
-            Reading(smooth_s=wrong)
+            LoadOptions(smooth_s=wrong)
 
 
 # -- as an option of reading -------------------------------------------------------------------------------------
@@ -88,8 +88,8 @@ def continuous(folder) -> str:
 
 def test_a_window_has_the_values_of_the_continuous_recording(tmp_path) -> None:
     path = continuous(tmp_path)
-    whole = load(path, Reading(segment="segment", smooth_s=0.06)).signals[SMOOTHED]
-    data = load(path, Reading(segment="segment", smooth_s=0.06, window_s=0.4))
+    whole = load(path, LoadOptions(segment="segment", smooth_s=0.06)).signals[SMOOTHED]
+    data = load(path, LoadOptions(segment="segment", smooth_s=0.06, window_s=0.4))
     windows = data.signals[SMOOTHED]
     assert (windows.unit, len(windows.columns)) == ("spikes/bin", 6)
     assert (data.n_trials, data.n_bins) == (8, 20)
@@ -104,7 +104,7 @@ def test_a_window_has_the_values_of_the_continuous_recording(tmp_path) -> None:
 def test_it_is_made_of_the_neurons_trials_and_bins_that_are_kept(tmp_path) -> None:
     good = np.array([1, 0, 1, 1, 0, 1])
     np.savez(tmp_path / "a.npz", counts=poisson(5, 40, 6), bin_s=0.02, good=good, kind=np.arange(5))
-    reading = Reading(neurons="good", where=("kind>1",), bin_s=0.04, smooth_s=0.08, signals=())
+    reading = LoadOptions(neurons="good", where=("kind>1",), bin_s=0.04, smooth_s=0.08, signals=())
     data = load(tmp_path / "a.npz", reading)
     assert list(data.signals) == [SMOOTHED]
     assert data.signals[SMOOTHED].values.shape == data.counts.shape == (3, 20, 4)
@@ -121,7 +121,7 @@ def test_what_was_saved_stays_true_for_fewer_neurons_and_wider_bins(tmp_path) ->
         signals={SMOOTHED: Signal(values, "spikes/bin"), "eye": Signal(values)},
     )
     save(data, tmp_path / "saved.npz")
-    again = load(tmp_path / "saved.npz", Reading(neurons="good")).signals[SMOOTHED]
+    again = load(tmp_path / "saved.npz", LoadOptions(neurons="good")).signals[SMOOTHED]
     np.testing.assert_array_equal(again.values, values[:, :, [0, 2, 3]])
     assert again.columns == ("0", "2", "3")
     wide = rebin(data, 0.04).signals
@@ -131,8 +131,8 @@ def test_what_was_saved_stays_true_for_fewer_neurons_and_wider_bins(tmp_path) ->
 
 def test_trials_that_a_file_cuts_before_are_said_to_be(tmp_path) -> None:
     save(SpikeData(poisson(6, 50, 3), 0.02), tmp_path / "a.nwb")
-    data = load(tmp_path / "a.nwb", Reading(align="start_time", after_s=0.4, smooth_s=0.05))
+    data = load(tmp_path / "a.nwb", LoadOptions(align="start_time", after_s=0.4, smooth_s=0.05))
     assert any("smoothed after trials were cut around 'start_time'" in note for note in data.provenance["notes"])
-    data = load(tmp_path / "a.nwb", Reading(smooth_s=0.05))
+    data = load(tmp_path / "a.nwb", LoadOptions(smooth_s=0.05))
     assert SMOOTHED in data.signals
     assert not any("smoothed" in note for note in data.provenance.get("notes", []))

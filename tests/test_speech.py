@@ -7,9 +7,9 @@ import pytest
 import scipy.io
 
 from spikeloom.data.formats.speech import read_speech
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.published.datasets import RECIPES
 from spikeloom.data.published.fetching import folder_of, is_fetched
-from spikeloom.data.reading import Reading
 from spikeloom.data.sources import load_source
 from spikeloom.errors import DataError
 
@@ -77,7 +77,7 @@ def test_sentences_are_trials_of_their_length(fetched) -> None:
 
 
 def test_what_is_asked_for_is_added_to_the_recipe(fetched) -> None:
-    data = load_source("human_speech", Reading(neurons="id>=250", bin_s=0.04, where=("block=1",)))
+    data = load_source("human_speech", LoadOptions(neurons="id>=250", bin_s=0.04, where=("block=1",)))
     assert data.neurons["id"].tolist() == list(range(250, 256))
     assert data.lengths.tolist() == [256, 20, 10]
     whole = fetched["train/t12.05"][0][:, 250:]
@@ -98,7 +98,7 @@ def test_what_is_asked_for_is_added_to_the_recipe(fetched) -> None:
 def test_files_that_hold_no_sentences(tmp_path: Path, changes: dict, message: str) -> None:
     write(tmp_path / "train" / "a.mat", [10, 11], **changes)
     with pytest.raises(DataError, match=message) as caught:
-        read_speech([tmp_path / "train"], Reading())
+        read_speech([tmp_path / "train"], LoadOptions())
     assert "a.mat" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -106,12 +106,12 @@ def test_files_that_hold_no_sentences(tmp_path: Path, changes: dict, message: st
 def test_folders_without_sessions_and_options_without_meaning(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     with pytest.raises(DataError, match="train holds no MATLAB file; unpack the sessions there"):
-        read_speech([tmp_path / "train"], Reading())
+        read_speech([tmp_path / "train"], LoadOptions())
     write(tmp_path / "train" / "a.mat", [10, 11])
     with pytest.raises(DataError, match="lag_s cannot be used with sentences"):
-        read_speech([tmp_path / "train"], Reading(lag_s=0.1))
+        read_speech([tmp_path / "train"], LoadOptions(lag_s=0.1))
     with pytest.raises(DataError, match="no trial is left after keeping those with 'length>90'"):
-        read_speech([tmp_path / "train"], Reading(where=("length>90",)))
+        read_speech([tmp_path / "train"], LoadOptions(where=("length>90",)))
     (tmp_path / "train" / "b.mat").write_bytes(b"MATLAB 5.0 nonsense")
     with pytest.raises(DataError, match="truncated or damaged"):
-        read_speech([tmp_path / "train"], Reading())
+        read_speech([tmp_path / "train"], LoadOptions())

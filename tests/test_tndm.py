@@ -10,7 +10,6 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from commands import tiny_of
-from spikeloom.batch import Batch
 from spikeloom.cli import main
 from spikeloom.config import presets
 from spikeloom.data.codes import codes_in
@@ -18,17 +17,20 @@ from spikeloom.data.files import load, save
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError, DataError
+from spikeloom.models.held_out_inputs import HeldOutInputsConfig
 from spikeloom.models.tndm import TNDM
 from spikeloom.models.tndm_config import TNDMConfig, WeightConfig, WeightsConfig
 from spikeloom.models.tndm_network import TNDMNetwork, dependence
-from spikeloom.models.withheld import WithheldConfig
 from spikeloom.nets.behaviour_readout import readout
 from spikeloom.nets.lfads import Posterior
 from spikeloom.nets.tndm import FreeGenerator
 from spikeloom.priors.initial import InitialPrior
-from spikeloom.run import Run
-from spikeloom.training import Engine, StageConfig, diagnose
-from spikeloom.workflow import preset_config
+from spikeloom.training.batch import Batch
+from spikeloom.training.engine import Engine
+from spikeloom.training.loop import diagnose
+from spikeloom.training.run import Run
+from spikeloom.training.stages import StageConfig
+from spikeloom.workflow.steps import preset_config
 
 FEW = StageConfig(steps=3, batch_size=8, validate_every=1, weight_decay=0.0)
 SMALL = TNDMConfig(
@@ -541,7 +543,7 @@ class TestModel:
     def test_what_is_withheld_is_not_shown(self):
         table = pd.DataFrame({"heldout": [False, False, False, True, True]})
         data = dataclasses.replace(recording(), neurons=table)
-        config = dataclasses.replace(SMALL, withheld=WithheldConfig("heldout", 2), observation="poisson")
+        config = dataclasses.replace(SMALL, withheld=HeldOutInputsConfig("heldout", 2), observation="poisson")
         model = TNDM.make(data, config).fit(data)
         counts = data.counts.copy()
         counts[..., 3:] += 2
@@ -551,7 +553,7 @@ class TestModel:
         np.testing.assert_array_equal(model.rates(data), model.rates(other))
         assert not np.array_equal(model.rates(data), model.rates(dataclasses.replace(data, counts=data.counts[::-1])))
         with pytest.raises(ConfigError, match=r"withheld\.forward_bins is 4"):
-            TNDM.make(data, dataclasses.replace(SMALL, withheld=WithheldConfig(None, 4))).fit(data)
+            TNDM.make(data, dataclasses.replace(SMALL, withheld=HeldOutInputsConfig(None, 4))).fit(data)
 
     def test_a_saved_model_goes_on(self, tmp_path):
         data = recording()
@@ -566,7 +568,7 @@ class TestModel:
         assert int(loaded.network.steps) == 3
 
     def test_a_training_that_was_cut_goes_on_with_the_schedule(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("spikeloom.training.CHECKPOINT_EVERY_S", 0.0)
+        monkeypatch.setattr("spikeloom.training.loop.CHECKPOINT_EVERY_S", 0.0)
         data = recording()
         weights = WeightsConfig(kl_irrelevant=WeightConfig(10.0, after=2, rise_steps=4))
         training = dataclasses.replace(FEW, steps=6, keep_best=False)

@@ -11,18 +11,20 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-import spikeloom.checkpoint
-import spikeloom.training
-from spikeloom.checkpoint import Best, Checkpoint, inherit
+import spikeloom.training.checkpoint
+import spikeloom.training.loop
 from spikeloom.errors import ConfigError, RunError
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
 from spikeloom.models.ldns import LDNS
 from spikeloom.models.lfads import LFADS
 from spikeloom.priors.diffusion import DiffusionPrior
-from spikeloom.run import Run
-from spikeloom.training import Engine, StageConfig, averaging_decay, fit
-from spikeloom.workflow import preset_config
+from spikeloom.training.checkpoint import Best, Checkpoint, inherit
+from spikeloom.training.engine import Engine
+from spikeloom.training.loop import averaging_decay, fit
+from spikeloom.training.run import Run
+from spikeloom.training.stages import StageConfig
+from spikeloom.workflow.steps import preset_config
 from test_models import FEW, SMALL_AUTOENCODER, SMALL_LDNS, recording
 from toys import OneStage, OneStageConfig
 
@@ -90,10 +92,10 @@ class Model(torch.nn.Module):
         self.line, self.config = line, config
 
     def stages(self, data):
-        from spikeloom.batch import Batch
+        from spikeloom.training.batch import Batch
 
         part = Batch.of(data.split("val"))
-        yield spikeloom.training.Stage("line", self.line, part, part, self.config)
+        yield spikeloom.training.loop.Stage("line", self.line, part, part, self.config)
 
 
 def trained(validation, **config):
@@ -169,7 +171,7 @@ def interrupt(monkeypatch, module, at):
 class TestResume:
     @pytest.fixture
     def often(self, monkeypatch):
-        monkeypatch.setattr(spikeloom.training, "CHECKPOINT_EVERY_S", -1.0)
+        monkeypatch.setattr(spikeloom.training.loop, "CHECKPOINT_EVERY_S", -1.0)
 
     @pytest.fixture(scope="class")
     def whole(self, tmp_path_factory):
@@ -340,7 +342,7 @@ class TestFailure:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(spikeloom.checkpoint, "save_file", full)
+            patch.setattr(spikeloom.training.checkpoint, "save_file", full)
             with pytest.raises(RunError, match=r"no space is left on the device; make room.*--resume"):
                 LDNS.make(data, LDNS_CONFIG, 1).fit(data, run, seed=1)
         assert [p.name for p in run.folder.rglob("*") if p.is_file()] == ["metrics.csv"]
@@ -354,10 +356,10 @@ class TestFailure:
 
         model = OneStage.make(recording(), OneStageConfig(training=FEW))
         stage = next(iter(model.stages(recording())))
-        job = spikeloom.training._Training.__new__(spikeloom.training._Training)
+        job = spikeloom.training.loop._Training.__new__(spikeloom.training.loop._Training)
         job.fabric, job.stage = Fabric(), stage
         with pytest.raises(ConfigError, match="8 trials for 64 processes"):
-            spikeloom.training._train(job, None)
+            spikeloom.training.loop._train(job, None)
 
 
 @pytest.mark.parametrize(("precision", "active"), [("32-true", False), ("bf16-mixed", True)])

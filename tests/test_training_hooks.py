@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
-import spikeloom.training
-from spikeloom.batch import Batch
+import spikeloom.training.loop
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
-from spikeloom.run import DIAGNOSTICS, Run
-from spikeloom.training import VALIDATION_BATCH, StageConfig, diagnose, fit
+from spikeloom.training.batch import Batch
+from spikeloom.training.loop import VALIDATION_BATCH, diagnose, fit
+from spikeloom.training.run import DIAGNOSTICS, Run
+from spikeloom.training.stages import StageConfig
 from test_models import recording
 from test_training import Killed, interrupt, weights
 from toys import Talking, TalkingConfig, TalkingPrior
@@ -43,7 +44,7 @@ class Model(torch.nn.Module):
 
     def stages(self, data):
         part = Batch.of(data.split("val"))
-        yield spikeloom.training.Stage("two", self.module, part, part, self.config)
+        yield spikeloom.training.loop.Stage("two", self.module, part, part, self.config)
 
     def save(self, folder):
         (folder / "weights.safetensors").write_bytes(b"")
@@ -137,7 +138,7 @@ class TestDiagnostics:
 @pytest.mark.parametrize("at", [1, 3, 6, 9])
 def test_a_killed_training_with_two_rates_ends_in_the_very_weights(at, tmp_path, monkeypatch):
     """And its diagnostics are those of a training that was not killed."""
-    monkeypatch.setattr(spikeloom.training, "CHECKPOINT_EVERY_S", -1.0)
+    monkeypatch.setattr(spikeloom.training.loop, "CHECKPOINT_EVERY_S", -1.0)
     data, whole, cut = recording(ragged=True), Run.create(tmp_path / "whole"), Run.create(tmp_path / "cut")
     monkeypatch.setattr(TalkingPrior, "told", {"spread_ratio": 1 / 3, "increment_ratio": 1.0, "y": math.nan})
     with pytest.warns(SpikeloomWarning, match="collapsed"):

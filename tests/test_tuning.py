@@ -13,11 +13,11 @@ from spikeloom.errors import ConfigError, RunError
 from spikeloom.models import model_class
 from spikeloom.models.ldns import LDNSConfig
 from spikeloom.models.lfads_config import LFADSConfig
-from spikeloom.report.style import GENERATED
-from spikeloom.report.tuning_figures import draw_population, draw_random
-from spikeloom.run import Run
-from spikeloom.training import StageConfig
+from spikeloom.plot.style import GENERATED
+from spikeloom.training.run import Run
+from spikeloom.training.stages import StageConfig
 from spikeloom.tuning.explore import drawn, explored, factor, perturbed, sampled
+from spikeloom.tuning.figures import draw_population, draw_random
 from spikeloom.tuning.pbt import write_course
 from spikeloom.tuning.plan import Plan, StagePlan, planned, refuse_set_keys, rising_steps, stages_of
 from spikeloom.tuning.population import Member, Population, next_generation
@@ -26,7 +26,7 @@ from spikeloom.tuning.settings import Resources, SearchConfig
 from spikeloom.tuning.space import Parameter, applied, read_space, space_for, space_of, spaces, with_values
 from spikeloom.tuning.tournament import TOURNAMENTS, binary, pairs, settled, truncation
 from spikeloom.tuning.trials import Row, Trials
-from spikeloom.workflow import preset_config
+from spikeloom.workflow.steps import preset_config
 
 NAN = float("nan")
 RATE = Parameter("rate", 1e-5, 5e-3, "log", weight=0.3)

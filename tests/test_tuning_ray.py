@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 pytest.importorskip("ray")
 
 from commands import counts
-from spikeloom.cluster import cluster
 from spikeloom.errors import ConfigError
 from spikeloom.tuning import Resources, SearchConfig, tune
 from spikeloom.tuning.member import Job, Outcome
 from spikeloom.tuning.ray_jobs import RayJobs
+from spikeloom.workflow.ray_cluster import cluster
 from test_tuning_search import PBT, lfads, searched, space
 
 
@@ -90,8 +90,7 @@ def test_more_than_there_is(ray, recording, tmp_path):
 
 
 def test_nothing_else_imports_ray():
-    code = (
-        "import sys, spikeloom.cli.training, spikeloom.workflow, spikeloom.tuning.search; print('ray' in sys.modules)"
-    )
+    modules = "spikeloom.cli.training, spikeloom.workflow.steps, spikeloom.tuning.search"
+    code = f"import sys, {modules}; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "False"

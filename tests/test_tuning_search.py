@@ -18,15 +18,15 @@ from spikeloom.config import flattened
 from spikeloom.data.files import load
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.models import load_model
-from spikeloom.run import Run
-from spikeloom.training import StageConfig
+from spikeloom.training.run import Run
+from spikeloom.training.stages import StageConfig
 from spikeloom.tuning import Resources, SearchConfig, prepared, ray_jobs, tune
 from spikeloom.tuning import search as searching
 from spikeloom.tuning.member import Job, Outcome, lay_ready, seed_of, take_over, train
 from spikeloom.tuning.page import FIGURE, PAGE
 from spikeloom.tuning.population import Population
 from spikeloom.tuning.space import nested, space_of
-from spikeloom.workflow import preset_config, resume_run, run_config, start_run
+from spikeloom.workflow.steps import preset_config, resume_run, run_config, start_run
 
 PBT = SearchConfig(method="pbt", population=3, generations=3, generation_steps=2, tolerance=-1.0, seed=5)
 SPACE = {
@@ -316,13 +316,13 @@ class TestPopulation:
 
 def start(recording, folder, seed):
     """A run folder that has not begun."""
-    from spikeloom.data.reading import Reading
+    from spikeloom.data.options import LoadOptions
     from spikeloom.data.sources import load_source, with_default_splits
-    from spikeloom.training import Engine
-    from spikeloom.workflow import data_record, first_files
+    from spikeloom.training.engine import Engine
+    from spikeloom.workflow.steps import data_record, first_files
 
     data, engine = with_default_splits(load_source(recording)), Engine(device="cpu", seed=seed)
-    record = data_record(recording, Reading(), data)
+    record = data_record(recording, LoadOptions(), data)
     return Run.create(folder, first_files("lfads", lfads(), "lfads", engine, engine.fabric(), record)).folder
 
 

@@ -11,16 +11,16 @@ from spikeloom.cli import main
 from spikeloom.data.files import load, save
 from spikeloom.data.joined import join
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.decoding.gru import GRU
+from spikeloom.decoding.kalman import Kalman
+from spikeloom.decoding.label import LabelDecoder
+from spikeloom.decoding.protocol import Inputs, judge
+from spikeloom.decoding.ridge import LaggedRidge
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.augmentation import AUGMENTATIONS, MOST_WARP
-from spikeloom.evaluation.decoding import Inputs, judge
 from spikeloom.evaluation.estimates import Estimate
-from spikeloom.evaluation.kalman_decoding import Kalman
-from spikeloom.evaluation.label_decoding import LabelDecoder
-from spikeloom.evaluation.linear_decoding import LaggedRidge
 from spikeloom.evaluation.utility import FRACTIONS, RATIOS, utility
 from spikeloom.evaluation.utility_results import ALONE, SYNTHETIC, DecoderUtility, Point, Repeated, Utility
-from spikeloom.gru_decoding import GRU
 from spikeloom.report.decoding_figures import draw_utility
 
 

@@ -7,26 +7,26 @@ import pandas as pd
 import pytest
 import torch
 
-from spikeloom.batch import Batch
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.models import load_model
 from spikeloom.models.autoencoder import AutoencoderConfig
+from spikeloom.models.held_out_inputs import HeldOutInputs, HeldOutInputsConfig
 from spikeloom.models.ldns import LDNS, LDNSConfig
 from spikeloom.models.lfads import LFADS
 from spikeloom.models.lfads_config import ControllerConfig, LFADSConfig
-from spikeloom.models.withheld import Withheld, WithheldConfig
 from spikeloom.observation.poisson import Poisson
 from spikeloom.priors.diffusion import DiffusionConfig
-from spikeloom.training import StageConfig
+from spikeloom.training.batch import Batch
+from spikeloom.training.stages import StageConfig
 
 FEW = StageConfig(steps=2, batch_size=8, validate_every=1)
-BOTH = WithheldConfig("heldout", 5)
+BOTH = HeldOutInputsConfig("heldout", 5)
 SMALL_LFADS = LFADSConfig(codes=3, encoder_units=6, generator_units=7, factors=4, posterior_samples=0, training=FEW)
 
 
-def made(kind: str, withheld: WithheldConfig):
+def made(kind: str, withheld: HeldOutInputsConfig):
     if kind == "ldns":
         autoencoder = AutoencoderConfig(latents=2, channels=8, encoder_blocks=1, state=4, withheld=withheld)
         prior = DiffusionConfig(channels=8, blocks=1, state=4, sampling_steps=2)
@@ -68,7 +68,7 @@ def test_what_is_withheld_changes_nothing_that_is_inferred(kind, ragged):
     for a, b in zip(before, after):
         np.testing.assert_allclose(a, b, atol=1e-6)
     assert before[1].shape == data.counts.shape
-    open_model = cls.make(data, made(kind, WithheldConfig())[1])
+    open_model = cls.make(data, made(kind, HeldOutInputsConfig())[1])
     assert not np.allclose(open_model.rates(data), open_model.rates(hidden_changed(data)))
 
 
@@ -119,7 +119,7 @@ def test_withheld_neurons_are_predicted_from_the_others(kind):
     data = with_default_splits(
         SpikeData(rng.poisson(rates), bin_s=0.02, rates=rates.astype(np.float32), neurons=neurons)
     )
-    cls, config = made(kind, WithheldConfig("heldout"))
+    cls, config = made(kind, HeldOutInputsConfig("heldout"))
     stage = StageConfig(steps=250, batch_size=32, learning_rate=1e-2, validate_every=50)
     if kind == "ldns":
         config = dataclasses.replace(config, autoencoder_training=stage)
@@ -138,22 +138,22 @@ def test_withheld_neurons_are_predicted_from_the_others(kind):
 class TestErrors:
     def test_a_column_that_is_not_there(self):
         with pytest.raises(DataError, match="column 'hidden', but their table has heldout"):
-            Withheld(WithheldConfig("hidden"), recording().neurons)
+            HeldOutInputs(HeldOutInputsConfig("hidden"), recording().neurons)
 
     def test_a_column_that_leaves_nothing(self):
         with pytest.raises(DataError, match="true for all 8 neurons"):
-            Withheld(WithheldConfig("heldout"), pd.DataFrame({"heldout": [True] * 8}))
+            HeldOutInputs(HeldOutInputsConfig("heldout"), pd.DataFrame({"heldout": [True] * 8}))
 
     def test_a_column_of_something_else(self):
         with pytest.raises(DataError, match="'M1', but must hold true and false"):
-            Withheld(WithheldConfig("area"), pd.DataFrame({"area": ["M1", "PMd"]}))
+            HeldOutInputs(HeldOutInputsConfig("area"), pd.DataFrame({"area": ["M1", "PMd"]}))
 
     @KINDS
     def test_trials_of_which_nothing_is_left(self, kind):
-        cls, config = made(kind, WithheldConfig(None, 25))
+        cls, config = made(kind, HeldOutInputsConfig(None, 25))
         with pytest.raises(ConfigError, match="shortest trial has 25 bins"):
             cls.make(recording(), config).fit(recording())
 
     def test_less_than_no_bin(self):
         with pytest.raises(ConfigError, match="forward_bins is -1"):
-            WithheldConfig(forward_bins=-1)
+            HeldOutInputsConfig(forward_bins=-1)

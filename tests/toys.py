@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from spikeloom.batch import Batch, mask_of
-from spikeloom.models.base import Drawn, GenerativeModel
+from spikeloom.models.base import GeneratedBatch, GenerativeModel
 from spikeloom.models.latent import LatentModel
 from spikeloom.observation.poisson import Poisson
 from spikeloom.priors.base import LatentPrior
 from spikeloom.priors.gaussian import GaussianPrior
-from spikeloom.training import Stage, StageConfig
+from spikeloom.training.batch import Batch, mask_of
+from spikeloom.training.stages import Stage, StageConfig
 
 
 class PointwiseAutoencoder(nn.Module):
@@ -140,4 +140,4 @@ class OneStage(GenerativeModel):
         latents = torch.randn((len(lengths), n_bins, self.config.latents), generator=generator)
         mask = mask_of(lengths, n_bins)
         rates = F.softplus(self.decoder(latents)) * mask
-        return Drawn(rates, self.observation.sample(rates, generator), latents * mask)
+        return GeneratedBatch(rates, self.observation.sample(rates, generator), latents * mask)

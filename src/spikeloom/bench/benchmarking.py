@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from spikeloom.atomic import atomic
-from spikeloom.data.reading import Reading
-from spikeloom.data.sources import content_hash
-from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.options import LoadOptions
+from spikeloom.data.spikedata import SpikeData, content_hash
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.models import load_model
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.latent import AUTOENCODER
-from spikeloom.run import Run, environment, strict_json
-from spikeloom.training import Engine
-from spikeloom.workflow import Recorded, resume_run, start_run
+from spikeloom.training.engine import Engine
+from spikeloom.training.run import Run, environment, strict_json
+from spikeloom.workflow.steps import Recorded, resume_run, start_run
 
 RUNS = "runs"
 """Folder, among the results, of the models that were trained for them."""
@@ -125,7 +124,7 @@ def chosen(asked: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     return [name for name in known if not asked or name in asked]
 
 
-def about(data: SpikeData, source: str, reading: Reading) -> dict[str, Any]:
+def about(data: SpikeData, source: str, reading: LoadOptions) -> dict[str, Any]:
     """What a setting says of the recording."""
     return {
         "source": Path(source).name,
@@ -177,7 +176,7 @@ def trained(
     config: Any,
     folder: Path,
     source: str,
-    reading: Reading,
+    reading: LoadOptions,
     engine: Engine,
     autoencoder: Path | None = None,
 ) -> TrainedModel:

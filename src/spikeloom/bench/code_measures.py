@@ -31,7 +31,7 @@ from spikeloom.evaluation.codes import (
 )
 from spikeloom.evaluation.mmd import mmd_to_prior
 from spikeloom.evaluation.movement import PositionDecoder, first_and_last, unintended_movement
-from spikeloom.navigation import MOST_TARGETS, POSITIONS
+from spikeloom.workflow.traversal import MOST_TARGETS, POSITIONS
 
 ANCHORS = 10
 DRAWS = 8

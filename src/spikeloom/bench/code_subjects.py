@@ -13,11 +13,11 @@ from jaxtyping import Float, Int
 
 from spikeloom.bench import benchmarking
 from spikeloom.bench.window_pca import WindowPCA
-from spikeloom.data.reading import Reading
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.models.base import ENCODE_CHUNK
-from spikeloom.training import Engine
-from spikeloom.workflow import preset_config
+from spikeloom.training.engine import Engine
+from spikeloom.workflow.steps import preset_config
 
 PCA = "pca"
 
@@ -161,7 +161,7 @@ class Trained:
     warnings: tuple[str, ...] = ()
 
 
-def trained(name: str, config: Any, folder: Path, source: str, reading: Reading, engine: Engine) -> Trained:
+def trained(name: str, config: Any, folder: Path, source: str, reading: LoadOptions, engine: Engine) -> Trained:
     """A model, trained in a run folder; a training that was cut there goes on, and a finished one is loaded.
 
     Args:

@@ -17,14 +17,25 @@ from typing import Any
 import numpy as np
 
 from spikeloom.bench import benchmarking
+from spikeloom.bench.conditional_record import (
+    ANOTHER,
+    NEIGHBOURS,
+    RECORDED,
+    SAMPLES,
+    SEEN,
+    ConditionalGeneration,
+    Score,
+    Task,
+)
 from spikeloom.bench.generation_subjects import presets_of, same_autoencoder
 from spikeloom.data.files import save
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.reaches import OCTANTS
-from spikeloom.data.reading import Reading
 from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.decoding.protocol import signal_of
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
-from spikeloom.evaluation.asked_reaches import (
+from spikeloom.evaluation.reach_fidelity import (
     Readout,
     by_octant,
     degrees_of,
@@ -36,22 +47,11 @@ from spikeloom.evaluation.asked_reaches import (
     scatter,
     turned,
 )
-from spikeloom.evaluation.decoding import signal_of
-from spikeloom.evaluation.records.conditional_generation import (
-    ANOTHER,
-    NEIGHBOURS,
-    RECORDED,
-    SAMPLES,
-    SEEN,
-    ConditionalGeneration,
-    Score,
-    Task,
-)
 from spikeloom.models.base import GenerativeModel
 from spikeloom.progress import Progress
-from spikeloom.run import Run
-from spikeloom.training import Engine
-from spikeloom.workflow import inferred, preset_config, sample_like
+from spikeloom.training.engine import Engine
+from spikeloom.training.run import Run
+from spikeloom.workflow.steps import inferred, preset_config, sample_like
 
 NAME = "conditional"
 """Of the files in the folder of results."""
@@ -64,7 +64,7 @@ MODELS = ("ldns", "eag")
 def measure(
     out: str | Path,
     source: str,
-    reading: Reading | None = None,
+    reading: LoadOptions | None = None,
     *,
     direction: str,
     velocity: str,
@@ -102,7 +102,7 @@ def measure(
         DataError: If the recording cannot be used.
         RunError: If the folder holds something else.
     """
-    out, reading = Path(out), reading or Reading()
+    out, reading = Path(out), reading or LoadOptions()
     _check(models, octants, seeds, repeats, guidance)
     benchmarking.refuse_occupied(out, NAME)
     if Path(source).is_dir():
@@ -147,8 +147,8 @@ def measure(
 
 def draw(bench: Bench, result: ConditionalGeneration, out: Path) -> None:
     """Draw the figures of the first seed of every model that was asked for, of what was measured."""
-    from spikeloom.report.conditional_figures import draw_directions, draw_trajectories, draw_unseen
-    from spikeloom.report.latency_figures import write_png
+    from spikeloom.bench.conditional_figures import draw_directions, draw_trajectories, draw_unseen
+    from spikeloom.plot.style import write_png
 
     for name in bench.configs:
         if result.has("direction", name, 0):
@@ -270,7 +270,7 @@ class Bench:
     data: SpikeData
     out: Path
     source: str
-    reading: Reading
+    reading: LoadOptions
     direction: str
     velocity: str
     presets: Mapping[str, str]
@@ -423,7 +423,7 @@ class Bench:
             if not path.is_file():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save(without(self.data, self.direction, octant), path)
-            source, reading = str(path), Reading()
+            source, reading = str(path), LoadOptions()
         config = dataclasses.replace(self.configs[name], condition_on=(told,))
         made = benchmarking.trained(
             self.presets[name],

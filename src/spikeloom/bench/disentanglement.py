@@ -12,16 +12,16 @@ from typing import Any
 from spikeloom.bench import benchmarking
 from spikeloom.bench.code_measures import Task, references, scores
 from spikeloom.bench.code_subjects import PCA, SUBJECTS, LinearSubject, Trained, trained
+from spikeloom.bench.disentanglement_record import Disentanglement, Result
 from spikeloom.bench.window_pca import WindowPCA
-from spikeloom.data.reading import Reading
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.smoothing import SMOOTHED
 from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, SpikeloomWarning
-from spikeloom.evaluation.records.disentanglement import Disentanglement, Result
 from spikeloom.models.activity import COUNTS, Activity
 from spikeloom.progress import Progress
-from spikeloom.training import Engine
+from spikeloom.training.engine import Engine
 
 NAME = "disentanglement"
 """Of the files in the folder of results."""
@@ -32,7 +32,7 @@ SIMULATED = "activity"
 def measure(
     out: str | Path,
     source: str = "reaching-ring",
-    reading: Reading | None = None,
+    reading: LoadOptions | None = None,
     *,
     activity: str | None = None,
     codes: int = 5,
@@ -63,7 +63,7 @@ def measure(
         DataError: If the recording tells of no targets, or has no such activity.
         RunError: If the folder holds something else.
     """
-    out, reading = Path(out), reading or Reading()
+    out, reading = Path(out), reading or LoadOptions()
     names = benchmarking.chosen(subjects, list(SUBJECTS))
     if seeds < 1 or codes < 1:
         raise ConfigError(f"{seeds} seeds with codes of {codes} values were asked for; ask for at least one of each.")
@@ -101,7 +101,7 @@ def measure(
 
 def measured(made: Trained, name: str, seed: int, task: Task, out: Path) -> Result:
     """Measure one subject; of the first seed, draw its codes and walks too."""
-    from spikeloom.report.disentanglement_figures import draw_subject
+    from spikeloom.bench.disentanglement_figures import draw_subject
 
     found = scores(made.subject, task, seed)
     if seed == 0:
@@ -134,7 +134,7 @@ def linear(task: Task, read: Any, codes: int) -> Trained:
 
 
 def settings(
-    task: Task, source: str, reading: Reading, activity: str, codes: int, configs: Mapping[str, Any]
+    task: Task, source: str, reading: LoadOptions, activity: str, codes: int, configs: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What decides the numbers."""
     subjects = {
@@ -152,8 +152,8 @@ def settings(
 
 def write(result: Disentanglement, out: Path) -> None:
     """Write JSON, tables and the figure, all of each or nothing."""
-    from spikeloom.report.disentanglement_figures import draw_disentanglement
-    from spikeloom.report.latency_figures import write_png
+    from spikeloom.bench.disentanglement_figures import draw_disentanglement
+    from spikeloom.plot.style import write_png
 
     benchmarking.write(result, out, NAME)
     if not result.results:

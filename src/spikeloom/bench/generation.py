@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from spikeloom.bench import benchmarking
+from spikeloom.bench.generation_record import Copies, Generation, Protocol, Result
 from spikeloom.bench.generation_subjects import (
     SUBJECTS,
     TRAININGS,
@@ -26,22 +27,21 @@ from spikeloom.bench.generation_subjects import (
     trainings_of,
 )
 from spikeloom.bench.latency_quality import drawn
+from spikeloom.bench.latency_record import Quality
 from spikeloom.data.files import save
-from spikeloom.data.reading import Reading
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.controls import Controls
 from spikeloom.evaluation.pairing import pair
-from spikeloom.evaluation.records.generation import Copies, Generation, Protocol, Result
-from spikeloom.evaluation.records.latency import Quality
 from spikeloom.evaluation.results import Comparison
 from spikeloom.models.base import GenerativeModel
 from spikeloom.observation.poisson import Poisson
 from spikeloom.progress import Progress
-from spikeloom.run import Run
-from spikeloom.training import Engine
+from spikeloom.training.engine import Engine
+from spikeloom.training.run import Run
 
 NAME = "generation"
 """Of the files in the folder of results."""
@@ -55,7 +55,7 @@ JUDGED_WITH = 0
 def measure(
     out: str | Path,
     source: str = "lorenz",
-    reading: Reading | None = None,
+    reading: LoadOptions | None = None,
     *,
     seeds: int = 3,
     subjects: Sequence[str] | None = None,
@@ -90,7 +90,7 @@ def measure(
         DataError: If the recording cannot be used, or serves none of the subjects.
         RunError: If the folder holds something else.
     """
-    out, reading = Path(out), reading or Reading()
+    out, reading = Path(out), reading or LoadOptions()
     names, preset = benchmarking.chosen(subjects, list(SUBJECTS)), presets_of(presets)
     if seeds < 1 or (n is not None and n < 1):
         raise ConfigError(f"{seeds} seeds and {n} samples were asked for; ask for at least one of each.")
@@ -116,7 +116,7 @@ def measure(
         Run(out).write_json(f"{NAME}.json", result.to_dict())  # first, so that a folder that was cut is known again
         if data is not whole and not (out / RECORDING).is_file():
             save(data, out / RECORDING)
-        told = (source, reading) if data is whole else (str(out / RECORDING), Reading())
+        told = (source, reading) if data is whole else (str(out / RECORDING), LoadOptions())
         bench = Bench(data, n, out, *told, device, preset, configs)
         with Progress("measuring", len(left)) as progress:
             progress.at(0, "real against real")
@@ -169,7 +169,7 @@ def fewer(data: SpikeData, trials: int | None) -> SpikeData:
 def settings(
     data: SpikeData,
     source: str,
-    reading: Reading,
+    reading: LoadOptions,
     behaviour: str | None,
     n: int,
     names: Sequence[str],
@@ -202,8 +202,8 @@ def settings(
 
 def write(result: Generation, out: Path) -> None:
     """Write JSON, tables and the figure, all of each or nothing."""
-    from spikeloom.report.generation_figures import draw_generation
-    from spikeloom.report.latency_figures import write_png
+    from spikeloom.bench.generation_figures import draw_generation
+    from spikeloom.plot.style import write_png
 
     benchmarking.write(result, out, NAME)
     if result.results:
@@ -232,7 +232,7 @@ class Bench:
     n: int
     out: Path
     source: str
-    reading: Reading
+    reading: LoadOptions
     device: str
     presets: Mapping[str, str]
     configs: Mapping[str, Any]

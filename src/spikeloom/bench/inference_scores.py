@@ -23,9 +23,9 @@ from spikeloom.errors import ConfigError, RunError
 from spikeloom.evaluation.cosmoothing import LEAST_RATE, Cosmoothing, score
 from spikeloom.models import load_model
 from spikeloom.models.base import GenerativeModel
-from spikeloom.models.withheld import Withheld
-from spikeloom.run import Run
-from spikeloom.workflow import held_out
+from spikeloom.models.held_out_inputs import HeldOutInputs
+from spikeloom.training.run import Run
+from spikeloom.workflow.steps import held_out
 
 NAME = "inference"
 """Of the files of results."""
@@ -124,7 +124,7 @@ def scoring_of(data: SpikeData, given: Mapping[str, Any]) -> Scoring:
 
 def withheld_by(model: GenerativeModel) -> tuple[np.ndarray, int]:
     """Neurons and last bins of a trial that the encoder of a model is not shown."""
-    parts = [module for module in model.modules() if isinstance(module, Withheld)]
+    parts = [module for module in model.modules() if isinstance(module, HeldOutInputs)]
     if not parts:
         return np.zeros(model.recording.n_neurons, bool), 0
     return ~parts[0].seen.cpu().numpy(), parts[0].forward_bins

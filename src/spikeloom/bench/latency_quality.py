@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from spikeloom.bench import benchmarking
-from spikeloom.data.sources import content_hash, load_source
-from spikeloom.data.spikedata import SpikeData
+from spikeloom.bench.latency_record import LatencyQuality, Measured, Point, Quality, Reference, Speed
+from spikeloom.data.sources import load_source
+from spikeloom.data.spikedata import SpikeData, content_hash
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.records.latency import LatencyQuality, Measured, Point, Quality, Reference, Speed
 from spikeloom.evaluation.results import Comparison
 from spikeloom.models import load_model
 from spikeloom.models.base import ENCODE_CHUNK
@@ -29,9 +29,9 @@ from spikeloom.models.latent import LatentModel
 from spikeloom.observation.base import HistoryModel
 from spikeloom.observation.poisson import Poisson
 from spikeloom.progress import Progress
-from spikeloom.run import Run, environment
-from spikeloom.training import Engine
-from spikeloom.workflow import held_out, sample_like
+from spikeloom.training.engine import Engine
+from spikeloom.training.run import Run, environment
+from spikeloom.workflow.steps import held_out, sample_like
 
 NAME = "latency_quality"
 """Of the files in the folder of results."""
@@ -127,7 +127,8 @@ def measure(
         ConfigError: If the runs cannot be compared, or have nothing to vary.
         RunError: If a run is unfinished, or the folder holds something else.
     """
-    from spikeloom.report.latency_figures import draw_latency_quality, write_png
+    from spikeloom.bench.latency_figures import draw_latency_quality
+    from spikeloom.plot.style import write_png
 
     out, plan = Path(out), plan or PLANS["full"]
     benchmarking.refuse_occupied(out, NAME)
@@ -296,10 +297,10 @@ def measure_point(subject: Subject, point: Point, n: int, calls: int, seed: int)
     return Measured(point, speed, Quality.of(*judged(subject, generated, seed), ratio))
 
 
-Drawn = TypeVar("Drawn")
+GeneratedBatch = TypeVar("Drawn")
 
 
-def timed(call: Callable[[], Drawn], calls: int) -> tuple[Drawn, list[float], list[float]]:
+def timed(call: Callable[[], GeneratedBatch], calls: int) -> tuple[GeneratedBatch, list[float], list[float]]:
     """Repeat a call, unless it is long; its result, and the wall and processor seconds of each."""
     wall: list[float] = []
     cpu: list[float] = []

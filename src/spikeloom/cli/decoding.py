@@ -66,10 +66,10 @@ def decode(options: Namespace) -> None:
     from spikeloom.data.files import load
     from spikeloom.data.formats.containers import check_place
     from spikeloom.data.sources import load_source, with_default_splits
-    from spikeloom.decoders import DECODERS, LABEL_DECODERS, Choices
+    from spikeloom.decoding.registry import DECODERS, LABEL_DECODERS, Choices
     from spikeloom.evaluation.utility import FRACTIONS, RATIOS, utility
     from spikeloom.progress import counted
-    from spikeloom.run import Run
+    from spikeloom.training.run import Run
 
     if options.figure and options.figure.suffix.lower() != ".png":
         raise ConfigError(
@@ -99,8 +99,8 @@ def decode(options: Namespace) -> None:
     if options.json:
         Run(options.json.parent).write_json(options.json.name, found.to_dict())
     if options.figure:
+        from spikeloom.plot.style import write_png
         from spikeloom.report.decoding_figures import draw_utility
-        from spikeloom.report.latency_figures import write_png
 
         write_png(draw_utility(found), options.figure)
     print(found.table())
@@ -146,7 +146,7 @@ def _rates(path: Path, real: SpikeData) -> np.ndarray:
         DataError: If the file has none, or they are of other trials.
     """
     from spikeloom.data.files import load
-    from spikeloom.data.sources import content_hash
+    from spikeloom.data.spikedata import content_hash
 
     inferred = load(path)
     if inferred.rates is None:

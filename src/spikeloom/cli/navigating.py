@@ -11,7 +11,7 @@ from spikeloom.cli.options import SOURCE, device_option, load_recording, load_ru
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from spikeloom.navigation import Walk
+    from spikeloom.workflow.traversal import Walk
 
 STEPS = ("effect", "unit", "paper")
 DIRECTIONS = ("pinv", "row")
@@ -55,8 +55,8 @@ def navigate_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def navigate(options: Namespace) -> None:
     """Write what a walk brings."""
     from spikeloom.data.sources import with_default_splits
-    from spikeloom.navigation import navigate, write_walk
-    from spikeloom.run import Run
+    from spikeloom.training.run import Run
+    from spikeloom.workflow.traversal import navigate, write_walk
 
     Run.refuse_occupied(options.out)
     data = with_default_splits(load_recording(options))

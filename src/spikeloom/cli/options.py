@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from spikeloom.data.reading import Reading
+    from spikeloom.data.options import LoadOptions
     from spikeloom.data.spikedata import SpikeData
     from spikeloom.models.base import GenerativeModel
 
@@ -18,10 +18,10 @@ SOURCE = "file (.npz .h5 .mat .nwb), data set (lorenz, reaching, reaching-ring, 
 
 def reading_options(parser: ArgumentParser) -> None:
     """Options that say how a file is to be understood."""
-    from spikeloom.data.reading import Reading
+    from spikeloom.data.options import LoadOptions
 
     lists = {"signals", "columns", "where", "hold_out"}
-    parser.add_class_arguments(Reading, skip={*lists, "continuous"})
+    parser.add_class_arguments(LoadOptions, skip={*lists, "continuous"})
     parser.add_argument("--signals", nargs="+", type=str, help="behavioural signals to keep; all that fit if not given")
     parser.add_argument("--columns", nargs="+", type=str, help="trial columns to keep; all that fit if not given")
     parser.add_argument("--where", nargs="+", type=str, help="trials to keep, for example success=1 'length<=30'")
@@ -31,13 +31,13 @@ def reading_options(parser: ArgumentParser) -> None:
     parser.add_argument("--continuous", action="store_true", help="take an NWB session as one, whatever its trials")
 
 
-def reading(options: Namespace) -> Reading:
+def reading(options: Namespace) -> LoadOptions:
     """The reading that the options describe."""
-    from spikeloom.data.reading import Reading
+    from spikeloom.data.options import LoadOptions
 
-    given: dict[str, Any] = {f: options[f] for f in fields_of(Reading) if options[f] is not None}
+    given: dict[str, Any] = {f: options[f] for f in fields_of(LoadOptions) if options[f] is not None}
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    return Reading(**given)
+    return LoadOptions(**given)
 
 
 def load_recording(options: Namespace) -> SpikeData:
@@ -62,7 +62,7 @@ def device_option(parser: ArgumentParser) -> None:
 def load_run(options: Namespace) -> GenerativeModel:
     """The trained model that the options name, on their device."""
     from spikeloom.models import load_model
-    from spikeloom.training import Engine
+    from spikeloom.training.engine import Engine
 
     return load_model(options.run).to(Engine(device=options.device).fabric().device)
 

@@ -48,7 +48,7 @@ def describe_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def describe(options: Namespace) -> None:
     """Say what was understood of a recording."""
     from spikeloom.data.description import description
-    from spikeloom.run import strict_json
+    from spikeloom.training.run import strict_json
 
     data = load_recording(options)
     print(strict_json(data.summary()) if options.json else description(data))

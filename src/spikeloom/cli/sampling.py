@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jsonargparse import ArgumentParser, Namespace
 
-    from spikeloom.data.conditions import Variable
+    from spikeloom.conditioning.requests import Variable
     from spikeloom.models.base import GenerativeModel
 
 
@@ -84,7 +84,7 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def sample(options: Namespace) -> None:
     """Write new trials."""
     from spikeloom.data.files import check_writable, save
-    from spikeloom.workflow import origin, signed
+    from spikeloom.workflow.steps import origin, signed
 
     if options.address is not None and options.workers is None:
         raise ConfigError(f"--address {options.address} is for --workers; say how many of them are to draw there.")
@@ -95,8 +95,8 @@ def sample(options: Namespace) -> None:
         save(signed(generated, options.run, options.rates), options.out)
         print(f"{options.out}: {generated}")
         return
-    from spikeloom.bulk import Workers, sample_to_file
     from spikeloom.data.formats.streaming import check_streamable
+    from spikeloom.workflow.parallel_sampling import Workers, sample_to_file
 
     check_streamable(options.out)
     model = load_run(options)
@@ -111,7 +111,7 @@ def _wishes(options: Namespace, model: GenerativeModel) -> dict[str, Any]:
     import numpy as np
 
     from spikeloom.data.sources import load_source
-    from spikeloom.workflow import held_out, request_like
+    from spikeloom.workflow.steps import held_out, request_like
 
     drawing = {k: options[k] for k in CHOICES if options[k] is not None}
     if options.like is not None and options.length is not None:
@@ -159,7 +159,7 @@ def _known(text: str | None, n_bins: int) -> np.ndarray | None:
 
 def requested(words: Sequence[str], variables: Sequence[Variable]) -> tuple[dict[str, Any] | None, int | None]:
     """What the words after ``--condition`` ask for, and of how many trials a table among them speaks."""
-    from spikeloom.data.conditions import from_table, read_table
+    from spikeloom.conditioning.requests import from_table, read_table
 
     request: dict[str, Any] = {}
     n = None
@@ -208,7 +208,7 @@ def encode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def encode(options: Namespace) -> None:
     """Write what a run infers from a recording."""
     from spikeloom.data.files import check_writable, save
-    from spikeloom.workflow import inferred
+    from spikeloom.workflow.steps import inferred
 
     check_writable(options.out)
     encoded = inferred(load_run(options), load_recording(options))

@@ -12,7 +12,7 @@ from spikeloom.errors import ConfigError
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from spikeloom.workflow import Recorded
+    from spikeloom.workflow.steps import Recorded
 
 CONDITION_ON = "trial columns and signals that samples will be asked for; COLUMN:KIND says deg, rad, label or number"
 
@@ -20,9 +20,9 @@ CONDITION_ON = "trial columns and signals that samples will be asked for; COLUMN
 def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     """Options of ``fit``: those of the preset's model too."""
     from spikeloom.config import flattened
-    from spikeloom.run import Run
-    from spikeloom.training import Engine
-    from spikeloom.workflow import preset_config, run_config, sharing
+    from spikeloom.training.engine import Engine
+    from spikeloom.training.run import Run
+    from spikeloom.workflow.steps import preset_config, run_config, sharing
 
     # The options are those of the preset's model, with the preset's values; of a resumed run, with the run's values.
     recorded = _recorded(argv)
@@ -47,9 +47,17 @@ def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def fit(options: Namespace) -> None:
     """Train, or go on training."""
     from spikeloom.models.latent_config import refuse_other_autoencoder
-    from spikeloom.run import Run
-    from spikeloom.training import Engine
-    from spikeloom.workflow import Recorded, autoencoder_hash, limited, preset_config, resume_run, run_config, start_run
+    from spikeloom.training.engine import Engine
+    from spikeloom.training.run import Run
+    from spikeloom.workflow.steps import (
+        Recorded,
+        autoencoder_hash,
+        limited,
+        preset_config,
+        resume_run,
+        run_config,
+        start_run,
+    )
 
     recorded = Recorded.of(Run.open(options.out)) if options.resume else None
     own = recorded.config if recorded else preset_config(options.model)
@@ -105,8 +113,8 @@ def asked_config(options: Namespace, own: Any) -> Any:
 
 
 def _recorded(argv: Sequence[str]) -> Recorded | None:
-    from spikeloom.run import Run
-    from spikeloom.workflow import Recorded
+    from spikeloom.training.run import Run
+    from spikeloom.workflow.steps import Recorded
 
     folder = value_of("--out", argv) if "--resume" in argv else None
     return None if folder is None else Recorded.of(Run.open(folder))

@@ -24,7 +24,7 @@ from spikeloom.data.formats.containers import (
     write_npz,
 )
 from spikeloom.data.formats.indy import is_indy, read_indy
-from spikeloom.data.reading import ARRAY_OPTIONS, NWB_OPTIONS, Reading, refine
+from spikeloom.data.options import ARRAY_OPTIONS, NWB_OPTIONS, LoadOptions, apply_options
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
 
@@ -38,7 +38,7 @@ _READ = {".npz": open_npz, ".h5": open_hdf5, ".hdf5": open_hdf5, ".mat": open_ma
 _WRITE = {".npz": write_npz, ".h5": write_hdf5, ".hdf5": write_hdf5}
 
 
-def load(path: str | Path, reading: Reading = Reading()) -> SpikeData:  # noqa: B008  # frozen
+def load(path: str | Path, reading: LoadOptions = LoadOptions()) -> SpikeData:  # noqa: B008  # frozen
     """Read a recording from a file; its ending tells the format: .npz, .h5, .hdf5, .mat or .nwb.
 
     A file written by ``save`` comes back as it was. Arrays of other origin are understood by name, see
@@ -71,7 +71,7 @@ def load(path: str | Path, reading: Reading = Reading()) -> SpikeData:  # noqa: 
         stored = _READ[ending](path)
         if "spikeloom_layout" in stored:
             reading.refuse((*ARRAY_OPTIONS, *NWB_OPTIONS), "a file in spikeloom's own layout")
-            return refine(_unpack(stored), reading)
+            return apply_options(_unpack(stored), reading)
         if "units/spike_times" in stored:
             return _load_nwb(path, reading)
         if ending == ".mat" and is_indy(stored):
@@ -125,7 +125,7 @@ def _unknown_ending(path: Path) -> DataError:
     return DataError(f"{path}: the ending '{path.suffix}' is not known; spikeloom writes {known}.")
 
 
-def _load_nwb(path: Path, reading: Reading) -> SpikeData:
+def _load_nwb(path: Path, reading: LoadOptions) -> SpikeData:
     from spikeloom.data.formats.nwb import read_nwb
 
     reading.refuse(ARRAY_OPTIONS, "an NWB file")

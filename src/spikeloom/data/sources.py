@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from spikeloom.data.files import load
+from spikeloom.data.options import ARRAY_OPTIONS, NWB_OPTIONS, LoadOptions, apply_options
 from spikeloom.data.published.datasets import RECIPES
 from spikeloom.data.published.fetching import load_fetched
-from spikeloom.data.reading import ARRAY_OPTIONS, NWB_OPTIONS, Reading, refine
-from spikeloom.data.spikedata import DEFAULT_FRACTIONS, SpikeData
+from spikeloom.data.spikedata import DEFAULT_FRACTIONS, SpikeData, content_hash
 from spikeloom.errors import DataError
 
 
@@ -48,7 +47,7 @@ DEFAULT_SPLIT_SEED = 0
 """Seed of the splits that are made where a recording brings none; every command makes the same."""
 
 
-def load_source(source: str | Path, reading: Reading = Reading()) -> SpikeData:  # noqa: B008  # frozen
+def load_source(source: str | Path, reading: LoadOptions = LoadOptions()) -> SpikeData:  # noqa: B008  # frozen
     """The recording that a source stands for.
 
     Args:
@@ -74,25 +73,9 @@ def load_source(source: str | Path, reading: Reading = Reading()) -> SpikeData: 
         return load_fetched(str(source), reading)
     if str(source) in DATASETS:
         reading.refuse((*ARRAY_OPTIONS, *NWB_OPTIONS), f"the data set '{source}'")
-        return refine(DATASETS[str(source)](), reading)
+        return apply_options(DATASETS[str(source)](), reading)
     known = ", ".join(name for name in DATASETS if name not in RECIPES) + ", and those `spikeloom fetch` lists"
     raise DataError(f"there is no file '{source}' and no data set of that name (data sets: {known}){_suggestion(path)}")
-
-
-def content_hash(data: SpikeData) -> str:
-    """SHA-256 of what a recording says of spikes: valid counts, lengths and the width of a bin.
-
-    Example:
-        >>> ones = SpikeData(np.ones((2, 3, 4), int), bin_s=0.01)
-        >>> content_hash(ones) == content_hash(SpikeData(np.ones((2, 3, 4)), bin_s=0.01))
-        True
-    """
-    digest = hashlib.sha256()
-    digest.update(f"{data.n_trials} {data.n_neurons} {data.counts.dtype.name} {data.bin_s!r}".encode())
-    digest.update(np.ascontiguousarray(data.lengths, dtype="<i8").tobytes())
-    for trial, length in zip(data.counts, data.lengths):
-        digest.update(np.ascontiguousarray(trial[:length], dtype=trial.dtype.newbyteorder("<")).tobytes())
-    return digest.hexdigest()
 
 
 def with_default_splits(data: SpikeData) -> SpikeData:
@@ -157,7 +140,7 @@ def _carve(data: SpikeData, train: np.ndarray, missing: list[str]) -> dict[str, 
     return {name: np.sort(np.array(indices, dtype=np.int64)) for name, indices in parts.items()}
 
 
-def _load_run(folder: Path, reading: Reading) -> SpikeData:
+def _load_run(folder: Path, reading: LoadOptions) -> SpikeData:
     record = folder / "data.json"
     if not record.exists():
         raise DataError(f"{folder} is a folder without data.json, so not a run; name a file, or a run folder.")
@@ -189,7 +172,7 @@ def _load_run(folder: Path, reading: Reading) -> SpikeData:
             f"{record} names the folder {source} as its recording; a run is fitted to a file or a data set."
         )
     try:
-        data = load_source(path if path.exists() else source, Reading.from_dict(options))
+        data = load_source(path if path.exists() else source, LoadOptions.from_dict(options))
     except DataError as error:
         raise DataError(f"the recording of the run {folder} cannot be loaded: {error}") from None
     if content_hash(data) != known:

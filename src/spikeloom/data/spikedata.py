@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -387,6 +388,22 @@ class SpikeData:
         times = np.repeat(np.asarray(trial_start_s)[trial] + bin_ * self.bin_s, count) + within * self.bin_s
         ends = np.cumsum(by_neuron.sum(axis=1, dtype=np.int64))
         return np.split(times, ends[:-1])
+
+
+def content_hash(data: SpikeData) -> str:
+    """SHA-256 of what a recording says of spikes: valid counts, lengths and the width of a bin.
+
+    Example:
+        >>> ones = SpikeData(np.ones((2, 3, 4), int), bin_s=0.01)
+        >>> content_hash(ones) == content_hash(SpikeData(np.ones((2, 3, 4)), bin_s=0.01))
+        True
+    """
+    digest = hashlib.sha256()
+    digest.update(f"{data.n_trials} {data.n_neurons} {data.counts.dtype.name} {data.bin_s!r}".encode())
+    digest.update(np.ascontiguousarray(data.lengths, dtype="<i8").tobytes())
+    for trial, length in zip(data.counts, data.lengths):
+        digest.update(np.ascontiguousarray(trial[:length], dtype=trial.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
 
 
 def as_counts(values: Any, name: str = "counts") -> UInt[np.ndarray, "trial time neuron"]:

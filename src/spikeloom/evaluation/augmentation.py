@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.decoding.protocol import SMOOTHED
 from spikeloom.evaluation.controls import poisson_counts
-from spikeloom.evaluation.decoding import SMOOTHED
 
 MOST_WARP = 1.25
 """Trials become longer or shorter by this factor at most."""

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from spikeloom.conditioning.variables import RADIANS, Variable, shown, some
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.data.variables import RADIANS, Variable, shown, some
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 
 PLACES = ("start_x", "start_y", "target_x", "target_y")

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int, Num
 
-from spikeloom.data.variables import some
+from spikeloom.conditioning.variables import some
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 
 FOLDS = 10

@@ -17,9 +17,8 @@ from scipy.stats import kendalltau
 
 from spikeloom.data.joined import join
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError, DataError
-from spikeloom.evaluation.augmentation import AUGMENTATIONS
-from spikeloom.evaluation.decoding import (
+from spikeloom.decoding.label import LabelDecoder
+from spikeloom.decoding.protocol import (
     SOURCE_TRIAL,
     ClosedForm,
     Decoding,
@@ -29,7 +28,8 @@ from spikeloom.evaluation.decoding import (
     signal_of,
     tuned,
 )
-from spikeloom.evaluation.label_decoding import LabelDecoder
+from spikeloom.errors import ConfigError, DataError
+from spikeloom.evaluation.augmentation import AUGMENTATIONS
 from spikeloom.evaluation.pairing import check_comparable
 from spikeloom.evaluation.utility_results import ALONE, SYNTHETIC, DecoderUtility, Point, Repeated, Utility
 

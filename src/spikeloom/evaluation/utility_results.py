@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
-from spikeloom.evaluation.decoding import Judged, standard_error
+from spikeloom.decoding.protocol import Judged, standard_error
 from spikeloom.evaluation.estimates import Estimate
 
 ALONE, SYNTHETIC, DUPLICATED = "real alone", "synthetic", "duplicated"

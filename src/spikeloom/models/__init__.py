@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikeloom.errors import ConfigError
-from spikeloom.run import Run
+from spikeloom.training.run import Run
 
 if TYPE_CHECKING:
     from spikeloom.models.base import GenerativeModel

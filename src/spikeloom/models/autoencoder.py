@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from spikeloom.batch import Batch
 from spikeloom.errors import ConfigError
-from spikeloom.models.withheld import Withheld, WithheldConfig
+from spikeloom.models.held_out_inputs import HeldOutInputs, HeldOutInputsConfig
 from spikeloom.nets.blocks import GroupedLinear, Mask, Norm, SSMBlock, groups_for
 from spikeloom.nets.ssm import KERNELS
 from spikeloom.observation.poisson import Poisson
+from spikeloom.training.batch import Batch
 
 Latents = Float[Tensor, "trial time latent"]
 Rates = Float[Tensor, "trial time neuron"]
@@ -52,7 +52,7 @@ class AutoencoderConfig:
     """Weight of the squared differences between latents at nearby bins."""
     smoothness_lags: int = 5
     """Lags in bins at which latents are compared; lag i weighs 1 / (1 + i)."""
-    withheld: WithheldConfig = field(default_factory=WithheldConfig)
+    withheld: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
     """What the encoder is never shown."""
 
     def __post_init__(self) -> None:
@@ -114,7 +114,7 @@ class Autoencoder(nn.Module):
         n_neurons: int,
         config: AutoencoderConfig,
         mean_counts: Float[Tensor, "neuron"] | None = None,
-        withheld: Withheld | None = None,
+        withheld: HeldOutInputs | None = None,
     ):
         super().__init__()
         self.config, self.withheld = config, withheld

@@ -15,23 +15,25 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from spikeloom.batch import Batch
-from spikeloom.checkpoint import write_tensors
-from spikeloom.condition import Condition
+from spikeloom.conditioning.features import Condition
+from spikeloom.conditioning.novelty import ConditionNovelty
+from spikeloom.conditioning.requests import DISTANCE, Conditions, Request
+from spikeloom.conditioning.variables import check_complete
 from spikeloom.config import from_mapping
 from spikeloom.data.codes import with_codes
-from spikeloom.data.conditions import DISTANCE, Conditions, Request
-from spikeloom.data.familiarity import Familiarity
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData, as_counts
-from spikeloom.data.variables import check_complete
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomError
-from spikeloom.models.given import given_lengths, seen_of
-from spikeloom.models.plan import Chunk, Part, Plan, added, distances_told, longest_of
-from spikeloom.models.recording import Recording
-from spikeloom.observation.poisson import Seen
-from spikeloom.run import Run
-from spikeloom.training import Engine, Stage, fit
+from spikeloom.models.context import given_lengths, seen_of
+from spikeloom.models.data_spec import DataSpec
+from spikeloom.models.sampling import Chunk, Part, Plan, added, distances_of, longest_of
+from spikeloom.observation.poisson import ObservedCounts
+from spikeloom.training.batch import Batch
+from spikeloom.training.checkpoint import write_tensors
+from spikeloom.training.engine import Engine
+from spikeloom.training.loop import fit
+from spikeloom.training.run import Run
+from spikeloom.training.stages import Stage
 
 SAMPLE_CHUNK = 128
 """Trials drawn together. Every chunk has its own seed, so a sample does not depend on how the work was divided."""
@@ -39,7 +41,7 @@ ENCODE_CHUNK = 128
 
 
 @dataclass(frozen=True)
-class Drawn:
+class GeneratedBatch:
     """Some new trials as tensors.
 
     Attributes:
@@ -80,7 +82,7 @@ class GenerativeModel(nn.Module):
     done: tuple[str, ...] = ()
     """Stages that fitting leaves out, because the model has taken over their weights."""
 
-    def __init__(self, config: Any, recording: Recording, seed: int = 0):
+    def __init__(self, config: Any, recording: DataSpec, seed: int = 0):
         super().__init__()
         self.config, self.recording = config, recording
         with torch.random.fork_rng(devices=[]):
@@ -101,7 +103,7 @@ class GenerativeModel(nn.Module):
 
     def _generate(
         self, lengths: Int[Tensor, "trial"], generator: torch.Generator, condition: Condition | None, **options: Any
-    ) -> Drawn:
+    ) -> GeneratedBatch:
         """New trials of the given lengths, as the condition asks for."""
         raise NotImplementedError  # every model defines it
 
@@ -112,7 +114,7 @@ class GenerativeModel(nn.Module):
         """A new, untrained model for a recording; with the default configuration where none is given."""
         config = config or cls.Config()
         known = with_default_splits(data)
-        recording = Recording.of(known, getattr(config, "condition_on", ()), getattr(config, "reads", ()))
+        recording = DataSpec.of(known, getattr(config, "condition_on", ()), getattr(config, "reads", ()))
         return cls(config, recording, seed)
 
     def fit(
@@ -201,8 +203,8 @@ class GenerativeModel(nn.Module):
             Counts, with the rates and latents they came from, and the condition that was asked for. (Where the
             observation has a memory, a neuron's own past has changed what its rate alone would have brought.) Of a
             model that remembers what training trials were recorded under (LDNS, EAG), the column "condition_distance"
-            says how far that is from all of these, see ``Familiarity.distance``: at most 1 is as near as they are to
-            each other. A warning says where much is farther.
+            says how far that is from all of these, see ``ConditionNovelty.distance``: at most 1 is as near as they
+            are to each other. A warning says where much is farther.
 
         Raises:
             DataError: If no trial, or a trial of no bins, is asked for; the condition is none the model knows; or what
@@ -247,7 +249,7 @@ class GenerativeModel(nn.Module):
         seen = None if given is None else seen_of(given, known, lengths)
         longest = longest_of(lengths, asked.n_trials)
         Condition.of(asked, self.recording.variables, longest, int(lengths.max()))  # refuses what no chunk could have
-        distances = distances_told(self._familiarity(asked, longest), n)
+        distances = distances_of(self._familiarity(asked, longest), n)
         return Plan(lengths, seed, SAMPLE_CHUNK, asked, asked_for, codes, seen, options, distances=distances)
 
     @torch.no_grad()
@@ -261,7 +263,7 @@ class GenerativeModel(nn.Module):
             told = Condition.of(chunk.asked, variables, chunk.lengths, chunk.n_bins).map(lambda v: v.to(device))
         fixed: dict[str, Any] = {}
         if chunk.seen is not None:
-            fixed["seen"] = Seen(chunk.seen.counts.to(device), chunk.seen.known.to(device))
+            fixed["seen"] = ObservedCounts(chunk.seen.counts.to(device), chunk.seen.known.to(device))
         if chunk.codes is not None:
             fixed["codes"] = torch.as_tensor(chunk.codes, device=device)
         generator = torch.Generator(device).manual_seed(chunk.seed)
@@ -346,7 +348,7 @@ class GenerativeModel(nn.Module):
         if not path.is_file():
             raise RunError(f"{folder} has no weights yet: its training was cut; continue it with `fit ... --resume`.")
         try:
-            recording = Recording.from_json(run.read_json("data.json")["recording"])
+            recording = DataSpec.from_json(run.read_json("data.json")["recording"])
             model = cls(from_mapping(cls.Config, content, where="config.yaml"), recording)
             model.load_state_dict(load_file(path))
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -385,11 +387,11 @@ class GenerativeModel(nn.Module):
         if "codes" in asked_for:
             raise ConfigError(f"a model of kind '{self.name}' has no codes to draw trials for; fit gnocchi or lfads.")
 
-    def _familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> Familiarity | None:
+    def _familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
         """How near what is asked comes to what training trials were recorded under, of a model that remembers them."""
         return None
 
-    def _sums(self, drawn: Drawn, lengths: Int[Tensor, "trial"], n_bins: int) -> dict[str, Tensor]:
+    def _sums(self, drawn: GeneratedBatch, lengths: Int[Tensor, "trial"], n_bins: int) -> dict[str, Tensor]:
         """What ``_noted`` has to know of all trials, as sums over those of a chunk (``n_bins``: of the whole plan)."""
         return {}
 

@@ -12,19 +12,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from spikeloom.batch import Batch, mask_of
-from spikeloom.condition import Condition
+from spikeloom.conditioning.features import Condition
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, SpikeloomWarning
 from spikeloom.models.activity import COUNTS, Activity
-from spikeloom.models.base import ENCODE_CHUNK, Drawn
+from spikeloom.models.base import ENCODE_CHUNK, GeneratedBatch
 from spikeloom.models.latent_config import check_observation
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.nets.recurrent import TrialEncoder
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.observation.poisson import Rates
 from spikeloom.priors.mmd import BANDWIDTHS, MMDConfig, squared_mmd_to_normal
-from spikeloom.training import Stage, StageConfig, diagnose
+from spikeloom.training.batch import Batch, mask_of
+from spikeloom.training.loop import diagnose
+from spikeloom.training.stages import Stage, StageConfig
 
 Units = Float[Tensor, "trial time unit"]
 Codes = Float[Tensor, "trial code"]
@@ -286,7 +287,7 @@ class CodeModel(SpikingModel):
         codes: Codes | None = None,
         observation: str | None = None,
         **options: Any,
-    ) -> Drawn:
+    ) -> GeneratedBatch:
         draws = self._chosen_observation(observation)
         if codes is None:
             codes = self.network.draw_codes(len(lengths), generator)
@@ -294,7 +295,7 @@ class CodeModel(SpikingModel):
         mask = mask_of(lengths, z.shape[1])
         rates = self.activity.rates(z) * mask
         signals = {name: self.activity.restored(z) * mask for name in self.config.reads}
-        return Drawn(rates, draws.sample(rates, generator), codes=codes, signals=signals)
+        return GeneratedBatch(rates, draws.sample(rates, generator), codes=codes, signals=signals)
 
     def _warn(self, learned: Batch, judged: Batch) -> None:
         """Warn of a model whose samples do not follow their codes, or have shrunk."""

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spikeloom.batch import mask_of
 from spikeloom.errors import ConfigError
 from spikeloom.models.code import CodeConfig, CodeModel, CodeNetwork, Codes, Units
 from spikeloom.nets.recurrent import CodedSequence
 from spikeloom.nets.tokens import Tokens, bins_of_token
+from spikeloom.training.batch import mask_of
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from spikeloom.models.latent import LatentModel
 from spikeloom.models.latent_config import check_observation
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.priors.gaussian import GaussianPrior
-from spikeloom.training import StageConfig
+from spikeloom.training.stages import StageConfig
 
 
 @dataclass(frozen=True)

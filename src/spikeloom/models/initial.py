@@ -11,15 +11,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spikeloom.batch import Batch
-from spikeloom.condition import Condition
+from spikeloom.conditioning.features import Condition
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError
-from spikeloom.models.base import ENCODE_CHUNK, Drawn
-from spikeloom.models.plan import Plan
+from spikeloom.models.base import ENCODE_CHUNK, GeneratedBatch
+from spikeloom.models.sampling import Plan
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.nets.lfads import Posterior
 from spikeloom.observation.poisson import Rates
+from spikeloom.training.batch import Batch
 
 CODES_FROM = ("prior", "fitted", "posterior")
 
@@ -133,13 +133,13 @@ class InitialConditionModel(SpikingModel):
         codes: Float[Tensor, "trial code"] | None = None,
         codes_from: str | None = None,
         observation: str | None = None,
-    ) -> Drawn:
+    ) -> GeneratedBatch:
         draws = self._chosen_observation(observation)
         if codes is None:
             codes = self._drawn_codes(len(lengths), codes_from or self.config.codes_from, generator)
         made = self._unfold(codes, lengths, generator)
         counts = draws.sample(made.rates, generator)
-        return Drawn(made.rates, counts, latents=made.latents, codes=codes, signals=made.signals)
+        return GeneratedBatch(made.rates, counts, latents=made.latents, codes=codes, signals=made.signals)
 
     def _drawn_codes(self, n: int, source: str, generator: torch.Generator) -> Float[Tensor, "trial code"]:
         mean, std = self.training_mean, self.training_std

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spikeloom.batch import Batch
-from spikeloom.condition import Condition
-from spikeloom.data.conditions import Conditions
+from spikeloom.conditioning.features import Condition
+from spikeloom.conditioning.requests import Conditions
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 from spikeloom.models.pivae import PiVAE
 from spikeloom.models.pivae_network import BinCounts, PiVAENetwork, counts_of_bins, trials_of
+from spikeloom.training.batch import Batch
 
 CHUNK = 256
 """Bins whose likelihood is computed at once, for every sample of their latents."""

@@ -13,27 +13,28 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spikeloom import calibration
-from spikeloom.batch import Batch, condition_of, mask_of
-from spikeloom.condition import Condition
+from spikeloom.conditioning.features import Condition
+from spikeloom.conditioning.novelty import ConditionNovelty
+from spikeloom.conditioning.requests import Conditions
 from spikeloom.data.codes import with_codes
-from spikeloom.data.conditions import Conditions
-from spikeloom.data.familiarity import Familiarity
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.models.autoencoder import Autoencoder
-from spikeloom.models.base import ENCODE_CHUNK, Drawn, GenerativeModel
-from spikeloom.models.given import runs
+from spikeloom.models.base import ENCODE_CHUNK, GeneratedBatch, GenerativeModel
+from spikeloom.models.context import runs
+from spikeloom.models.data_spec import DataSpec
+from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.models.latent_config import refuse_other_autoencoder
-from spikeloom.models.plan import Plan
-from spikeloom.models.recording import Recording
+from spikeloom.models.sampling import Plan
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.models.training_labels import TrainingLabels
-from spikeloom.models.withheld import Withheld
 from spikeloom.nets.blocks import Mask
-from spikeloom.observation.poisson import Rates, Seen
+from spikeloom.observation.poisson import ObservedCounts, Rates
+from spikeloom.priors import calibration
 from spikeloom.priors.base import Given, LatentPrior
-from spikeloom.training import Stage, diagnose
+from spikeloom.training.batch import Batch, condition_of, mask_of
+from spikeloom.training.loop import diagnose
+from spikeloom.training.stages import Stage
 
 AUTOENCODER = "autoencoder"
 """Name of the stage that can be taken over from another model."""
@@ -47,14 +48,14 @@ class LatentModel(SpikingModel):
     autoencoder: Autoencoder
     prior: LatentPrior
 
-    def __init__(self, config: Any, recording: Recording, seed: int = 0):
+    def __init__(self, config: Any, recording: DataSpec, seed: int = 0):
         super().__init__(config, recording, seed)
         variables = recording.variables
         self.labels = TrainingLabels(variables, recording.lengths) if variables else None
 
     def _build(self) -> None:
         mean = torch.from_numpy(self.recording.mean_counts)
-        withheld = Withheld(self.config.autoencoder.withheld, self.recording.neurons)
+        withheld = HeldOutInputs(self.config.autoencoder.withheld, self.recording.neurons)
         self.autoencoder = Autoencoder(self.recording.n_neurons, self.config.autoencoder, mean, withheld)
         self.prior = self._make_prior()
         self.observation = self._make_observation()
@@ -124,7 +125,7 @@ class LatentModel(SpikingModel):
             state_dict = {**own, **state_dict}
         return super().load_state_dict(state_dict, *args, **kwargs)
 
-    def _familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> Familiarity | None:
+    def _familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
         return None if self.labels is None else self.labels.familiarity(asked, lengths)
 
     def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
@@ -150,18 +151,18 @@ class LatentModel(SpikingModel):
         generator: torch.Generator,
         condition: Condition | None,
         observation: str | None = None,
-        seen: Seen | None = None,
+        seen: ObservedCounts | None = None,
         **options: Any,
-    ) -> Drawn:
+    ) -> GeneratedBatch:
         draws = self._chosen_observation(observation)
         given = None if seen is None else Given(self._seen_latents(seen), seen.known)
         latents = self.prior.sample(lengths, generator, condition, given, **options)
         ragged = bool((lengths < latents.shape[1]).any())
         mask = Batch(lengths, ragged, latents=latents).mask
         rates = self._rates(latents, mask)
-        return Drawn(rates, draws.sample(rates, generator, seen), latents)
+        return GeneratedBatch(rates, draws.sample(rates, generator, seen), latents)
 
-    def _seen_latents(self, seen: Seen) -> Tensor:
+    def _seen_latents(self, seen: ObservedCounts) -> Tensor:
         """Latents of the known bins, zero elsewhere: each unbroken run is encoded as a trial of its own.
 
         So nothing is taken from bins that are not known.
@@ -216,7 +217,7 @@ class LatentModel(SpikingModel):
         )
         return with_codes(sample, np.asarray(codes))
 
-    def _sums(self, drawn: Drawn, lengths: Int[Tensor, "trial"], n_bins: int) -> dict[str, Tensor]:
+    def _sums(self, drawn: GeneratedBatch, lengths: Int[Tensor, "trial"], n_bins: int) -> dict[str, Tensor]:
         assert drawn.latents is not None
         return {"power": self.prior.power(drawn.latents, lengths, n_bins)}
 

@@ -8,7 +8,7 @@ from typing import Any
 from spikeloom.errors import ConfigError
 from spikeloom.models.autoencoder import AutoencoderConfig
 from spikeloom.observation.history import HistoryConfig
-from spikeloom.training import StageConfig
+from spikeloom.training.stages import StageConfig
 
 OBSERVATIONS = ("history", "published_history", "poisson")
 """How rates become counts."""

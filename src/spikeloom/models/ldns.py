@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from spikeloom.condition import ConditionSizes
+from spikeloom.conditioning.features import ConditionSizes
 from spikeloom.models.latent import LatentModel
 from spikeloom.models.latent_config import LatentConfig
 from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
-from spikeloom.training import StageConfig
+from spikeloom.training.stages import StageConfig
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spikeloom.batch import Batch, mask_of
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.models.activity import COUNTS, Activity
+from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.models.initial import InitialConditionModel, Unfolded
 from spikeloom.models.lfads_config import LFADSConfig
 from spikeloom.models.lfads_network import LFADSNetwork, activity_in
-from spikeloom.models.withheld import Withheld
 from spikeloom.nets.lfads import Posterior
-from spikeloom.training import Stage
+from spikeloom.training.batch import Batch, mask_of
+from spikeloom.training.stages import Stage
 
 
 class LFADS(InitialConditionModel):
@@ -47,7 +47,7 @@ class LFADS(InitialConditionModel):
         mean = torch.from_numpy(self.recording.mean_counts) if counted else None
         # Of counts there is nothing to prepare: the network is given them as they are, and makes rates.
         self.activity = Activity(self.config.activity, n_neurons, smoothing_sd_s=0.0)
-        withheld = Withheld(self.config.withheld, self.recording.neurons)
+        withheld = HeldOutInputs(self.config.withheld, self.recording.neurons)
         self.network = LFADSNetwork(n_neurons, self.config, float(lengths.mean()) * n_neurons, mean, withheld)
         self.observation = self._make_observation()
         self._make_codes()

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from spikeloom.errors import ConfigError
 from spikeloom.models.activity import COUNTS
+from spikeloom.models.held_out_inputs import HeldOutInputsConfig
 from spikeloom.models.initial import CODES_FROM
 from spikeloom.models.latent_config import check_observation, refuse_negative
-from spikeloom.models.withheld import WithheldConfig
 from spikeloom.observation.history import HistoryConfig
-from spikeloom.training import StageConfig
+from spikeloom.training.stages import StageConfig
 
 KL_PER = ("trial", "value")
 
@@ -79,7 +79,7 @@ class LFADSConfig:
     """Projections of the generator's state from which rates are read: the latents of a trial."""
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     """Inputs to the generator."""
-    withheld: WithheldConfig = field(default_factory=WithheldConfig)
+    withheld: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
     """What the encoders are never shown."""
     dropout: float = 0.05
     """Share of the input, and of what is read out of states, that is dropped in training."""

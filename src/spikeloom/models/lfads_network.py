@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from spikeloom.batch import Batch, mask_of
 from spikeloom.models.activity import COUNTS
+from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.models.lfads_config import LFADSConfig
-from spikeloom.models.withheld import Withheld
 from spikeloom.nets.lfads import Controller, ControllerEncoder, Generator, InitialEncoder, Posterior, Shown
 from spikeloom.observation.poisson import Poisson
 from spikeloom.priors.initial import AutoregressivePrior, InitialPrior
+from spikeloom.training.batch import Batch, mask_of
 
 Units = Float[Tensor, "trial time unit"]
 Factors = Float[Tensor, "trial time factor"]
@@ -65,7 +65,7 @@ class LFADSNetwork(nn.Module):
         config: LFADSConfig,
         entries: float,
         mean_counts: Float[Tensor, "neuron"] | None = None,
-        withheld: Withheld | None = None,
+        withheld: HeldOutInputs | None = None,
     ):
         super().__init__()
         self.config, self.entries, self.withheld = config, entries, withheld

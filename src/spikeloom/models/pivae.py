@@ -11,21 +11,21 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spikeloom.batch import Batch, mask_of
-from spikeloom.condition import Condition, ConditionSizes
-from spikeloom.data.conditions import Conditions, Request
+from spikeloom.conditioning.features import Condition, ConditionSizes
+from spikeloom.conditioning.requests import Conditions, Request
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError
-from spikeloom.models.base import ENCODE_CHUNK, Drawn
+from spikeloom.models.base import ENCODE_CHUNK, GeneratedBatch
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.pivae_inference import labelled, unlabelled
 from spikeloom.models.pivae_network import PiVAENetwork, counts_of_bins, trials_of
-from spikeloom.models.plan import Plan, distances_told, longest_of
+from spikeloom.models.sampling import Plan, distances_of, longest_of
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.nets.normal import Normals
 from spikeloom.observation.poisson import Rates
-from spikeloom.training import Stage
+from spikeloom.training.batch import Batch, mask_of
+from spikeloom.training.stages import Stage
 
 POOL = 256
 """Bins of the training trials whose labels stand for all labels."""
@@ -107,7 +107,7 @@ class PiVAE(SpikingModel):
             drawn = [v.name for v in self.recording.variables if v.name not in asked.names]
             # Of what is asked only: what is taken from training trials was recorded.
             told = self.labels.familiarity(rows, longest_of(lengths, rows.n_trials))
-            distances = distances_told(told, n)
+            distances = distances_of(told, n)
         plan = super().plan(n, length, lengths, condition, seed, **wishes)
         return replace(
             plan,
@@ -198,10 +198,10 @@ class PiVAE(SpikingModel):
         condition: Condition | None,
         mean_only: bool | None = None,
         observation: str | None = None,
-    ) -> Drawn:
+    ) -> GeneratedBatch:
         draws = self._chosen_observation(observation)
         latents, rates = self._drawn(lengths, condition, None if mean_only else generator)
-        return Drawn(rates, draws.sample(rates, generator), latents)
+        return GeneratedBatch(rates, draws.sample(rates, generator), latents)
 
     def _drawn(
         self, lengths: Int[Tensor, "trial"], condition: Condition | None, generator: torch.Generator | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from spikeloom.errors import ConfigError
 from spikeloom.models.latent_config import check_observation
 from spikeloom.observation.history import HistoryConfig
-from spikeloom.training import StageConfig
+from spikeloom.training.stages import StageConfig
 
 
 @dataclass(frozen=True)

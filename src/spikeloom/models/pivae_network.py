@@ -10,15 +10,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from spikeloom.batch import Batch, mask_of
-from spikeloom.condition import Condition, ConditionSizes
+from spikeloom.conditioning.features import Condition, ConditionSizes
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.nets.flow import FlowDecoder, perceptron
 from spikeloom.nets.normal import Normals
 from spikeloom.observation.poisson import Poisson
+from spikeloom.training.batch import Batch, mask_of
 
 BinCounts = Float[Tensor, "bin neuron"]
-Told = Float[Tensor, "*bins feature"]
+ConditioningFeatures = Float[Tensor, "*bins feature"]
 Latents = Float[Tensor, "*bins latent"]
 BinRates = Float[Tensor, "*bins neuron"]
 
@@ -48,7 +48,7 @@ class LabelPrior(nn.Module):
         else:
             self.network = perceptron(features, hidden, 2 * latents, nn.Tanh)
 
-    def forward(self, told: Told) -> Normals:
+    def forward(self, told: ConditioningFeatures) -> Normals:
         """The distribution in every bin."""
         return Normals(*self.network(told).chunk(2, dim=-1))
 

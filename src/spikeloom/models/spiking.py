@@ -6,15 +6,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from spikeloom.batch import Batch
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
-from spikeloom.models.withheld import Withheld
+from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.observation.base import HistoryModel
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.observation.poisson import Poisson, Rates
 from spikeloom.observation.softplus import SoftplusHistory
+from spikeloom.training.batch import Batch
 
 CALIBRATION = 512
 """Samples from which the mean counts of a trained model are told."""
@@ -44,7 +44,7 @@ class SpikingModel(GenerativeModel):
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse what any model refuses, and trials that the observation, or what is withheld of them, cannot serve."""
         for part in self.modules():
-            if isinstance(part, Withheld):
+            if isinstance(part, HeldOutInputs):
                 part.check(data.lengths)
         if isinstance(self.observation, SoftplusHistory):
             self.observation.check(int(data.split("train").lengths.max()))

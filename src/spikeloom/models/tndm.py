@@ -11,18 +11,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spikeloom.batch import Batch, mask_of
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.models.behaviour import Behaviour
+from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.models.initial import InitialConditionModel, Unfolded
 from spikeloom.models.tndm_config import TNDMConfig
 from spikeloom.models.tndm_network import TNDMNetwork, Unrolled
-from spikeloom.models.withheld import Withheld
 from spikeloom.nets.lfads import Posterior
 from spikeloom.observation.poisson import Rates
-from spikeloom.training import Stage
+from spikeloom.training.batch import Batch, mask_of
+from spikeloom.training.stages import Stage
 
 
 class TNDM(InitialConditionModel):
@@ -74,7 +74,7 @@ class TNDM(InitialConditionModel):
             entries=float(lengths.mean()) * n_neurons,
             n_bins=int(lengths.max()),
             mean_counts=torch.from_numpy(self.recording.mean_counts),
-            withheld=Withheld(self.config.withheld, self.recording.neurons),
+            withheld=HeldOutInputs(self.config.withheld, self.recording.neurons),
         )
         self.observation = self._make_observation()
         self._make_codes()

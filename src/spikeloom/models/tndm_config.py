@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 
 from spikeloom.errors import ConfigError
+from spikeloom.models.held_out_inputs import HeldOutInputsConfig
 from spikeloom.models.initial import CODES_FROM
 from spikeloom.models.latent_config import check_observation, refuse_negative
-from spikeloom.models.withheld import WithheldConfig
 from spikeloom.nets.behaviour_readout import KINDS
 from spikeloom.nets.tndm import CELLS
 from spikeloom.observation.history import HistoryConfig
-from spikeloom.training import StageConfig
+from spikeloom.training.stages import StageConfig
 
 AVERAGES = ("rate", "log")
 KL_DIRECTIONS = ("posterior", "reverse")
@@ -118,7 +118,7 @@ class TNDMConfig:
     """Where unconditional samples take their codes from: the prior (as published), a normal distribution fitted to the
     posteriors of all training trials (fitted), or the posterior of a training trial drawn for each (posterior), which
     does not leave what was recorded."""
-    withheld: WithheldConfig = field(default_factory=WithheldConfig)
+    withheld: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
     """What the encoder is not shown."""
     observation: str = "history"
     """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et

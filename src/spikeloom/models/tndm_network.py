@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from spikeloom.batch import Batch, mask_of
+from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.models.tndm_config import TNDMConfig
-from spikeloom.models.withheld import Withheld
 from spikeloom.nets.behaviour_readout import readout
 from spikeloom.nets.lfads import Posterior, linear
 from spikeloom.nets.tndm import FreeGenerator, TwoWayEncoder
 from spikeloom.observation.poisson import Poisson, Rates
 from spikeloom.priors.initial import InitialPrior
+from spikeloom.training.batch import Batch, mask_of
 
 Factors = Float[Tensor, "trial time factor"]
 Codes = Float[Tensor, "trial code"]
@@ -69,7 +69,7 @@ class TNDMNetwork(nn.Module):
         entries: float,
         n_bins: int,
         mean_counts: Float[Tensor, "neuron"] | None = None,
-        withheld: Withheld | None = None,
+        withheld: HeldOutInputs | None = None,
     ):
         super().__init__()
         self.config, self.bin_s, self.entries, self.withheld = config, bin_s, entries, withheld

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from spikeloom.data.conditions import Conditions
-from spikeloom.data.familiarity import Familiarity, TrainingConditions, as_numbers
+from spikeloom.conditioning.novelty import ConditionNovelty, TrainingConditions, as_numbers
+from spikeloom.conditioning.requests import Conditions
+from spikeloom.conditioning.variables import Variable
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.data.variables import Variable
 
 NEIGHBOURS = 10
 """Training trials among which one is drawn where none has just what a new trial is asked for."""
@@ -91,7 +91,7 @@ class TrainingLabels(nn.Module):
             self._compared = version, TrainingConditions(self.recorded(), self.variables)
         return self._compared[1]
 
-    def familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> Familiarity | None:
+    def familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
         """How near what is asked comes to what training trials were recorded under; None where that is not known.
 
         Args:

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
-from spikeloom.batch import mask_of
 from spikeloom.errors import SpikeloomWarning
-from spikeloom.observation.poisson import EPSILON, Counts, Rates, Seen
+from spikeloom.observation.poisson import EPSILON, Counts, ObservedCounts, Rates
+from spikeloom.training.batch import mask_of
 
 Block = tuple[Float[Tensor, "_column _row"], Float[Tensor, "_row"]]
 """Regressors and counts of some bins of one neuron."""
@@ -145,7 +145,7 @@ class HistoryModel(nn.Module):
             trust = (1 - (error / missing) ** 2).clamp(min=0)  # nothing where nothing is missing: 1 - infinity
             self.offset += (trust * missing / variance).nan_to_num(0, 0, 0).clamp(-0.5, 0.5)
 
-    def sample(self, rates: Rates, generator: torch.Generator, seen: Seen | None = None) -> Counts:
+    def sample(self, rates: Rates, generator: torch.Generator, seen: ObservedCounts | None = None) -> Counts:
         """Draw counts bin by bin, each trial from an empty past; where the rate is 0, as in padding, it is silent.
 
         Counts that were seen are kept, and are the past of those that follow them.

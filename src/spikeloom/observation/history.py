@@ -26,7 +26,7 @@ from torch import Tensor
 
 from spikeloom.errors import ConfigError
 from spikeloom.observation.base import Block, HistoryModel, Loss
-from spikeloom.observation.poisson import Counts, Rates, Seen
+from spikeloom.observation.poisson import Counts, ObservedCounts, Rates
 
 SPAN_S = 0.1
 """Past that a neuron sees unless told otherwise, in seconds."""
@@ -117,7 +117,7 @@ class SpikeHistory(HistoryModel):
         return self._over_outcomes(theta, lambda log_p, k: log_p.softmax(-1) @ k).to(theta.dtype)
 
     @torch.no_grad()
-    def sample(self, rates: Rates, generator: torch.Generator, seen: Seen | None = None) -> Counts:
+    def sample(self, rates: Rates, generator: torch.Generator, seen: ObservedCounts | None = None) -> Counts:
         """Draw counts bin by bin, each trial from an empty past; where the rate is 0, as in padding, so is the count.
 
         Counts that were seen are kept, and are the past of those that follow them.

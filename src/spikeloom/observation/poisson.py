@@ -17,7 +17,7 @@ EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedCounts:
     """Counts that were recorded, around which others are drawn.
 
     Attributes:
@@ -48,7 +48,7 @@ class Poisson(nn.Module):
         factorial = torch.cat([stirling.new_zeros(2), stirling])[counts.int()]
         return rates - counts * (rates + EPSILON).log() + factorial
 
-    def sample(self, rates: Rates, generator: torch.Generator, seen: Seen | None = None) -> Counts:
+    def sample(self, rates: Rates, generator: torch.Generator, seen: ObservedCounts | None = None) -> Counts:
         """Draw counts, where they were not seen."""
         drawn = torch.poisson(rates.float(), generator=generator).to(torch.int32)
         return drawn if seen is None else seen.kept(drawn)

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spikeloom.batch import mask_of
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.observation.base import Block, HistoryModel, Loss
 from spikeloom.observation.poisson import EPSILON, Counts, Poisson, Rates
+from spikeloom.training.batch import mask_of
 
 PAST, CAP = 20, 5
 """Past bins and largest count as published; the bins were of 5 ms."""
@@ -96,7 +96,7 @@ class SoftplusHistory(HistoryModel):
         return below + cap * torch.special.gammainc(cap, lam)
 
     @torch.no_grad()
-    def sample(self, rates: Rates, generator: torch.Generator, seen: Seen | None = None) -> Counts:
+    def sample(self, rates: Rates, generator: torch.Generator, seen: ObservedCounts | None = None) -> Counts:
         """Draw counts bin by bin, each trial from an empty past; where the rate is 0, as in padding, it is silent.
 
         Counts that were seen are kept, and are the past of those that follow them.

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from spikeloom.batch import Batch, mask_of
-from spikeloom.condition import Condition
+from spikeloom.conditioning.features import Condition
+from spikeloom.training.batch import Batch, mask_of
 
 Latents = Float[Tensor, "trial time latent"]
 

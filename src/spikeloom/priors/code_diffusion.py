@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from spikeloom.batch import mask_of
 from spikeloom.errors import ConfigError
 from spikeloom.nets.recurrent import CodedSequence, waves
 from spikeloom.nets.tokens import Tokens
@@ -16,6 +15,7 @@ from spikeloom.priors.diffusion import PREDICTIONS, TRAINING_NOISE
 from spikeloom.priors.mmd import Codes
 from spikeloom.priors.samplers import SAMPLERS, Grid, NoiseSchedule
 from spikeloom.priors.windows import in_overlapping_windows
+from spikeloom.training.batch import mask_of
 
 Activity = Float[Tensor, "trial time unit"]
 Noisy = Float[Tensor, "trial token component"]

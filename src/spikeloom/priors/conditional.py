@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spikeloom.condition import Condition, ConditionSizes
+from spikeloom.conditioning.features import Condition, ConditionSizes
 from spikeloom.errors import ConfigError
 from spikeloom.priors.base import LatentPrior
 
@@ -48,16 +48,16 @@ def check_condition_fields(config: ConditionFields) -> None:
         )
 
 
-class Told(NamedTuple):
+class ConditioningFeatures(NamedTuple):
     """What a network is told besides latents: a vector for each trial, and one for each bin."""
 
     static: Float[Tensor, "trial static"] | None = None
     aligned: Float[Tensor, "trial time aligned"] | None = None
 
-    def in_windows(self, bins: Int[Tensor, "number time"]) -> Told:
+    def in_windows(self, bins: Int[Tensor, "number time"]) -> ConditioningFeatures:
         """The same for windows of the trials."""
         static = None if self.static is None else self.static.repeat_interleave(len(bins), dim=0)
-        return Told(static, None if self.aligned is None else self.aligned[:, bins].flatten(0, 1))
+        return ConditioningFeatures(static, None if self.aligned is None else self.aligned[:, bins].flatten(0, 1))
 
 
 class ConditionalPrior(LatentPrior):
@@ -89,16 +89,16 @@ class ConditionalPrior(LatentPrior):
         static, aligned = (sum(s) + (len(s) if self.config.condition_dropout else 0) for s in self.sizes.all)
         return static, aligned
 
-    def told(self, condition: Condition | None) -> Told:
+    def told(self, condition: Condition | None) -> ConditioningFeatures:
         """The features of a condition, over its own bins."""
         if condition is None:
-            return Told()
+            return ConditioningFeatures()
         static, aligned = condition.static, condition.aligned
         if self.config.condition_dropout:
             static = torch.cat([static, condition.static_known.float()], dim=1)
             known = condition.aligned_known[:, None].float()
             aligned = torch.cat([aligned, known.expand(-1, aligned.shape[1], -1)], dim=2)
-        return Told(static, aligned)
+        return ConditioningFeatures(static, aligned)
 
     def forgetful(self, condition: Condition | None, generator: torch.Generator) -> Condition | None:
         """The condition of a training batch, hidden here and there."""

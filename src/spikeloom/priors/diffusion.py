@@ -10,16 +10,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spikeloom.batch import Batch, mask_of
-from spikeloom.condition import Condition, ConditionSizes
+from spikeloom.conditioning.features import Condition, ConditionSizes
 from spikeloom.errors import ConfigError
 from spikeloom.nets.blocks import Mask, Norm
 from spikeloom.nets.denoiser import Denoiser
 from spikeloom.nets.ssm import KERNELS
 from spikeloom.priors.base import Latents
-from spikeloom.priors.conditional import ConditionalPrior, Told, check_condition_fields
+from spikeloom.priors.conditional import ConditionalPrior, ConditioningFeatures, check_condition_fields
 from spikeloom.priors.samplers import SAMPLERS, TRAINING_STEPS, Grid, NoiseSchedule
 from spikeloom.priors.windows import centre_mask, centred, held, in_overlapping_windows, uncentred
+from spikeloom.training.batch import Batch, mask_of
 
 PREDICTIONS = ("noise", "velocity")
 TRAINING_NOISE = ("log_snr", "step")
@@ -178,14 +178,14 @@ class DiffusionPrior(ConditionalPrior):
             error = F.smooth_l1_loss(predicted, target, reduction="none", beta=self.config.huber)
         return error.mean() if counted is None else (error * counted).sum() / (counted.sum() * z.shape[-1])
 
-    def _told(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> Told:
+    def _told(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> ConditioningFeatures:
         """What the network is told of trials that lie in ``n_bins``: their condition, and where they are."""
         static, aligned = self.told(condition)
         if not self.config.length_mask:
-            return Told(static, None if aligned is None else held(aligned, lengths, n_bins))
+            return ConditioningFeatures(static, None if aligned is None else held(aligned, lengths, n_bins))
         inside = centre_mask(lengths, n_bins).float()
         placed = [] if aligned is None else [centred(aligned, lengths, n_bins)]
-        return Told(static, torch.cat([*placed, inside], dim=2))
+        return ConditioningFeatures(static, torch.cat([*placed, inside], dim=2))
 
     def _training_levels(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Diffusion step, signal scale and noise scale for each trial of a batch."""
@@ -197,7 +197,11 @@ class DiffusionPrior(ConditionalPrior):
         return step, signal, noise
 
     def denoise(
-        self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None = None, told: Told | None = None
+        self,
+        x: Latents,
+        step: float,
+        lengths: Int[Tensor, "trial"] | None = None,
+        told: ConditioningFeatures | None = None,
     ) -> Latents:
         """Expected clean latents given noisy ones at a (fractional) diffusion step.
 
@@ -205,7 +209,7 @@ class DiffusionPrior(ConditionalPrior):
         expectations are blended: a state-space kernel has learned nothing about longer lags, and with them samples
         lost most of their variance. (Normalised over time, as published, the whole sequence is taken at once.)
         """
-        told = told or Told()
+        told = told or ConditioningFeatures()
         window, n_bins = int(self.longest), x.shape[1]
         if not window or n_bins <= window or self.config.norm == "over_time":
             return self._denoise_at_once(x, step, lengths, told)
@@ -216,7 +220,9 @@ class DiffusionPrior(ConditionalPrior):
 
         return in_overlapping_windows(x, window, change)
 
-    def _denoise_at_once(self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None, told: Told) -> Latents:
+    def _denoise_at_once(
+        self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None, told: ConditioningFeatures
+    ) -> Latents:
         mask = None if lengths is None else mask_of(lengths, x.shape[1])
         predicted = self._predict(x, torch.full((len(x),), step, device=x.device), mask, told)
         signal, noise = self.schedule.scales_at(step)
@@ -226,7 +232,9 @@ class DiffusionPrior(ConditionalPrior):
             x0 = signal * x - noise * predicted
         return x0 if mask is None else x0 * mask
 
-    def _predict(self, x: Latents, step: Float[Tensor, "trial"], mask: Mask | None, told: Told) -> Latents:
+    def _predict(
+        self, x: Latents, step: Float[Tensor, "trial"], mask: Mask | None, told: ConditioningFeatures
+    ) -> Latents:
         if not self._marks_ends:
             return self.network(x, step, mask, *told)
         valid = x.new_ones(*x.shape[:2], 1) if mask is None else mask.to(x.dtype)

@@ -11,17 +11,17 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from spikeloom.batch import Batch, mask_of
-from spikeloom.condition import Condition, ConditionSizes
+from spikeloom.conditioning.features import Condition, ConditionSizes
 from spikeloom.errors import ConfigError
 from spikeloom.nets.generator import Generator
 from spikeloom.nets.transformer import POSITIONS, MaskedTransformer
 from spikeloom.priors.base import Given, Latents
-from spikeloom.priors.conditional import ConditionalPrior, Told, check_condition_fields
+from spikeloom.priors.conditional import ConditionalPrior, ConditioningFeatures, check_condition_fields
 from spikeloom.priors.energy_score import energy_score
 from spikeloom.priors.linear import LinearPrediction
 from spikeloom.priors.masking import LAWS, ORDERS, masked_share, reveal_rank, revealed_after
 from spikeloom.priors.windows import held
+from spikeloom.training.batch import Batch, mask_of
 
 MOST_STEPS = 1000
 """More passes than any trial has tokens help nobody."""
@@ -357,8 +357,8 @@ class EnergyPrior(ConditionalPrior):
         z: Latents,
         known: Bool[Tensor, "trial time"],
         lengths: Int[Tensor, "trial"],
-        told: Told,
-        free: Told | None,
+        told: ConditioningFeatures,
+        free: ConditioningFeatures | None,
         generator: torch.Generator,
         choices: _Choices,
     ) -> Latents:
@@ -394,7 +394,7 @@ class EnergyPrior(ConditionalPrior):
         z: Float[Tensor, "trial token values"],
         shown: Bool[Tensor, "trial token bin"],
         valid: Bool[Tensor, "trial token bin"],
-        told: Told,
+        told: ConditioningFeatures,
     ) -> Float[Tensor, "trial token width"]:
         """What the transformer makes of the tokens that are shown."""
         there = valid.any(-1)
@@ -423,14 +423,18 @@ class EnergyPrior(ConditionalPrior):
     def _valid(self, lengths: Int[Tensor, "trial"], n_bins: int) -> Bool[Tensor, "trial token bin"]:
         return self._tokens(mask_of(lengths, n_bins))
 
-    def _held(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> Told:
+    def _held(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> ConditioningFeatures:
         static, aligned = self.told(condition)
-        return Told(static, None if aligned is None or not aligned.shape[2] else held(aligned, lengths, n_bins))
+        return ConditioningFeatures(
+            static, None if aligned is None or not aligned.shape[2] else held(aligned, lengths, n_bins)
+        )
 
-    def _in_tokens(self, told: Told) -> Told:
-        return Told(told.static, None if told.aligned is None else self._tokens(told.aligned))
+    def _in_tokens(self, told: ConditioningFeatures) -> ConditioningFeatures:
+        return ConditioningFeatures(told.static, None if told.aligned is None else self._tokens(told.aligned))
 
-    def _tokens_told(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> Told:
+    def _tokens_told(
+        self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int
+    ) -> ConditioningFeatures:
         return self._in_tokens(self._held(condition, lengths, -(-n_bins // self.config.patch) * self.config.patch))
 
 
@@ -450,10 +454,12 @@ def _increments(latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor
     return change.std() if len(change) > 1 else latents.new_zeros(())
 
 
-def _rows(told: Told, rows: Bool[Tensor, "trial"], bins: Int[Tensor, "row window"]) -> Told:
+def _rows(
+    told: ConditioningFeatures, rows: Bool[Tensor, "trial"], bins: Int[Tensor, "row window"]
+) -> ConditioningFeatures:
     """What is told of some trials in a window of each."""
     static = None if told.static is None else told.static[rows]
     aligned = None if told.aligned is None else told.aligned[rows]
     if aligned is not None:
         aligned = aligned.gather(1, bins[..., None].expand(-1, -1, aligned.shape[2]))
-    return Told(static, aligned)
+    return ConditioningFeatures(static, aligned)

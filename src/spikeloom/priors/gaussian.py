@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spikeloom.batch import mask_of
-from spikeloom.condition import Condition
+from spikeloom.conditioning.features import Condition
 from spikeloom.priors.base import LatentPrior, Latents
+from spikeloom.training.batch import mask_of
 
 
 class GaussianPrior(LatentPrior):

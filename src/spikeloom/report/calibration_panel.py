@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from spikeloom import calibration
+from spikeloom.priors import calibration
 from spikeloom.report import figures, glossary
 from spikeloom.report.panel import Panel, draw
 

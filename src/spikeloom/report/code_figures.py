@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.code_map import LinearMap
 from spikeloom.evaluation.codes import chance_cosine
-from spikeloom.report.style import FLOOR, INK, MUTED, REAL, new_figure, styled
+from spikeloom.plot.style import FLOOR, INK, MUTED, REAL, new_figure, styled
 
 BEFORE, AFTER = "#1864ab", "#c2410c"
 BOTH_WAYS = LinearSegmentedColormap.from_list("both ways", [BEFORE, "#74a9cf", "#a9b0b6", "#f59f5e", AFTER])

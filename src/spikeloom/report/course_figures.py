@@ -13,11 +13,10 @@ from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import get_window
 
-from spikeloom.calibration import INCREMENT, SOUND, SPREAD
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 from spikeloom.evaluation import spike_statistics as ss
-from spikeloom.report.style import (
+from spikeloom.plot.style import (
     FLOOR,
     GENERATED,
     MIN_SPECTRUM_BINS,
@@ -27,12 +26,13 @@ from spikeloom.report.style import (
     label_figure,
     legend_above,
     log_axis,
-    named_sets,
     new_figure,
     rate_unit,
     styled,
     time_unit,
 )
+from spikeloom.priors.calibration import INCREMENT, SOUND, SPREAD
+from spikeloom.report.sets import named_sets
 
 
 @styled

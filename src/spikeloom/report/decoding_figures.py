@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from spikeloom.evaluation.utility_results import ALONE, SYNTHETIC, WIDTH, DecoderUtility, Point, Utility
-from spikeloom.report.style import GENERATED, MUTED, REAL, label_figure, log_axis, new_figure, styled
+from spikeloom.plot.style import GENERATED, MUTED, REAL, label_figure, log_axis, new_figure, styled
 
 
 class Look(NamedTuple):

@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from spikeloom.conditioning.variables import RADIANS
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.data.variables import RADIANS
 from spikeloom.errors import DataError
 from spikeloom.evaluation import spike_statistics as ss
-from spikeloom.evaluation.asked import Answer, Found
-from spikeloom.evaluation.drawing import Drawing, as_poisson, busy
+from spikeloom.evaluation.condition_fidelity import Answer, Found
 from spikeloom.evaluation.dynamics import autocorrelation
-from spikeloom.report.style import (
+from spikeloom.evaluation.history_likelihood import Drawing, as_poisson, busy
+from spikeloom.plot.style import (
     FLOOR,
     GENERATED,
     GENERATED_MAP,

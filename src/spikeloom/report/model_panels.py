@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spikeloom.data.familiarity import sentence
+from spikeloom.conditioning.novelty import sentence
+from spikeloom.conditioning.variables import Variable
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.data.variables import Variable
 from spikeloom.errors import DataError
-from spikeloom.evaluation.asked import Answer, answer, unfamiliar
-from spikeloom.evaluation.drawing import Drawing
+from spikeloom.evaluation.condition_fidelity import Answer, answer, unfamiliar
 from spikeloom.evaluation.estimates import Estimate
+from spikeloom.evaluation.history_likelihood import Drawing
 from spikeloom.report import figures, glossary
 from spikeloom.report.panel import Panel, Table, draw
 

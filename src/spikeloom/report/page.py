@@ -15,13 +15,13 @@ import pandas as pd
 import yaml
 
 from spikeloom.atomic import atomic
+from spikeloom.conditioning.variables import Variable
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.data.variables import Variable
-from spikeloom.evaluation.drawing import Drawing
+from spikeloom.evaluation.history_likelihood import Drawing
+from spikeloom.plot.style import rate_unit, time_unit
 from spikeloom.report import glossary
 from spikeloom.report.code_panels import Coded
 from spikeloom.report.panels import panels
-from spikeloom.report.style import rate_unit, time_unit
 
 SCALE = -0.25, 1.25
 """Scores at the two ends of the bars in the table; what lies beyond is drawn at the end."""

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from matplotlib.figure import Figure
 
 from spikeloom.errors import DataError
-from spikeloom.report.style import data_uri
+from spikeloom.plot.style import data_uri
 
 
 class Table(NamedTuple):

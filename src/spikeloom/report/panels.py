@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from spikeloom.conditioning.variables import Variable
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.data.variables import Variable
-from spikeloom.evaluation.drawing import Drawing
 from spikeloom.evaluation.dynamics import latent_spectrum_ratio
+from spikeloom.evaluation.history_likelihood import Drawing
 from spikeloom.evaluation.pairing import pair
 from spikeloom.evaluation.summary import Trials
+from spikeloom.plot.style import rate_unit
 from spikeloom.report import figures, glossary
 from spikeloom.report.calibration_panel import calibration_panels
 from spikeloom.report.code_panels import Coded, code_panels
 from spikeloom.report.model_panels import model_panels
 from spikeloom.report.panel import Panel, draw
-from spikeloom.report.style import rate_unit
 
 LOGGED = ["stage", "step", "loss", "validation_loss"]
 

@@ -13,7 +13,7 @@ from spikeloom.errors import DataError
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.dynamics import autocorrelation as lagged_autocorrelation
 from spikeloom.evaluation.dynamics import population_periodograms
-from spikeloom.report.style import (
+from spikeloom.plot.style import (
     FLOOR_DENSITY,
     GENERATED,
     GENERATED_DENSITY,
@@ -23,13 +23,13 @@ from spikeloom.report.style import (
     label_figure,
     legend_above,
     log_axis,
-    named_sets,
     new_figure,
     note,
     pearson,
     styled,
     time_unit,
 )
+from spikeloom.report.sets import named_sets
 
 MANY_PAIRS = 1500
 """Above this many pairs the density of the points is shown in place of the points."""

@@ -14,7 +14,7 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.pairing import check_comparable
-from spikeloom.report.style import (
+from spikeloom.plot.style import (
     FLOOR,
     GENERATED,
     GENERATED_MAP,
@@ -24,7 +24,6 @@ from spikeloom.report.style import (
     label_figure,
     legend_above,
     log_axis,
-    named_sets,
     new_figure,
     note,
     pearson,
@@ -32,6 +31,7 @@ from spikeloom.report.style import (
     styled,
     time_unit,
 )
+from spikeloom.report.sets import named_sets
 
 MIN_INTERVALS = 50
 """Neurons with fewer intervals are left out of interval figures, unless that leaves hardly any."""

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from spikeloom.checkpoint import inherit
 from spikeloom.config import from_mapping
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import SpikeloomError, SpikeloomWarning
-from spikeloom.run import Run, environment
-from spikeloom.training import Engine
+from spikeloom.training.checkpoint import inherit
+from spikeloom.training.engine import Engine
+from spikeloom.training.run import Run, environment
 
 _loaded: dict[str, SpikeData] = {}
 """The recording that this process has loaded last, which all trainings of a search share."""
@@ -80,7 +80,7 @@ def train(job: Job) -> Outcome:
 
 
 def _train(folder: Path, until: int | None) -> None:
-    from spikeloom.workflow import resume_run
+    from spikeloom.workflow.steps import resume_run
 
     run = Run.open(folder)
     if run.finished:

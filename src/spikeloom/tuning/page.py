@@ -33,8 +33,8 @@ def write_page(prepared: Prepared, trials: Trials, best: int) -> None:
         trials: Its table.
         best: The best member.
     """
-    from spikeloom.report.latency_figures import write_png
-    from spikeloom.report.tuning_figures import draw_population, draw_random
+    from spikeloom.plot.style import write_png
+    from spikeloom.tuning.figures import draw_population, draw_random
 
     title = score_words(prepared)
     if prepared.search.method == "pbt":

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from spikeloom.atomic import atomic
-from spikeloom.run import Run
+from spikeloom.training.run import Run
 from spikeloom.tuning.member import Job, Outcome, lay_ready, take_over
 from spikeloom.tuning.plan import Plan, stages_of
 from spikeloom.tuning.population import Member, Population, next_generation

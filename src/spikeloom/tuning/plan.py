@@ -10,7 +10,7 @@ from typing import Any
 
 from spikeloom.config import flattened
 from spikeloom.errors import ConfigError
-from spikeloom.training import StageConfig
+from spikeloom.training.stages import StageConfig
 
 GENERATIONS = 20
 """Generations when neither their number nor their steps are given."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spikeloom.errors import RunError
-from spikeloom.run import Run
+from spikeloom.training.run import Run
 from spikeloom.tuning.explore import explored
 from spikeloom.tuning.space import Parameter
 from spikeloom.tuning.tournament import TOURNAMENTS

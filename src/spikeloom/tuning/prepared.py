@@ -10,23 +10,24 @@ from typing import Any
 
 import torch
 
-from spikeloom.checkpoint import Checkpoint
 from spikeloom.config import read_preset
-from spikeloom.data.reading import Reading
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model, model_class
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.latent import AUTOENCODER
-from spikeloom.run import Run, strict_json
-from spikeloom.training import Engine, diagnose
+from spikeloom.training.checkpoint import Checkpoint
+from spikeloom.training.engine import Engine
+from spikeloom.training.loop import diagnose
+from spikeloom.training.run import Run, strict_json
 from spikeloom.tuning.member import seed_of, write_config
 from spikeloom.tuning.plan import SET_BY_SEARCH, Plan, planned, refuse_set_keys
 from spikeloom.tuning.score import VALIDATION_LOSS
 from spikeloom.tuning.settings import Resources, SearchConfig
 from spikeloom.tuning.space import SearchSpace, read_space, space_for, with_values
-from spikeloom.workflow import data_record, first_files, preset_config, sharing, taken_over
+from spikeloom.workflow.steps import data_record, first_files, preset_config, sharing, taken_over
 
 FILE = "search.yaml"
 TRIALS = "trials"
@@ -135,7 +136,7 @@ def prepare(
     space: str | Path | SearchSpace | None,
     search: SearchConfig,
     resources: Resources,
-    reading: Reading | None = None,
+    reading: LoadOptions | None = None,
     config: Any = None,
     autoencoder: str | Path | None = None,
     precision: str = "auto",
@@ -145,7 +146,7 @@ def prepare(
     Raises:
         SpikeloomError: If the recording, the model, the search space or the folder cannot be used.
     """
-    reading = reading or Reading()
+    reading = reading or LoadOptions()
     model = read_preset(preset)["model"]
     kind = model_class(model)
     space = chosen_space(space, model, preset, search.method)

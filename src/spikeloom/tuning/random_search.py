@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spikeloom.run import Run
+from spikeloom.training.run import Run
 from spikeloom.tuning.explore import drawn
 from spikeloom.tuning.member import Job, Outcome
 from spikeloom.tuning.plan import stage_names
@@ -15,7 +15,7 @@ from spikeloom.tuning.prepared import Prepared
 from spikeloom.tuning.progress import Board
 from spikeloom.tuning.score import kept_score
 from spikeloom.tuning.trials import Row, Trials
-from spikeloom.workflow import run_config
+from spikeloom.workflow.steps import run_config
 
 FIRST_VALUES = 1
 """Marks the draws of a member's first values."""

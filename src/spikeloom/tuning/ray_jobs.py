@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from spikeloom.cluster import REMEDY, cluster, has_ray
 from spikeloom.errors import ConfigError, RunError
 from spikeloom.tuning.member import Job, Outcome, train
 from spikeloom.tuning.settings import Resources
+from spikeloom.workflow.ray_cluster import REMEDY, cluster, has_ray
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",  # its own table of trials
@@ -94,7 +94,7 @@ class RayJobs:
                 outcomes[member] = Outcome(**_outcome(metrics or {})) if whole else Outcome(died or "it told nothing")
                 done(by_member[member], outcomes[member])
 
-        class Told(tune.Callback):
+        class TrialReports(tune.Callback):
             def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
                 note(trial.config["job"]["member"], trial.last_result, "")
 
@@ -117,7 +117,7 @@ class RayJobs:
                     trial_name_creator=lambda trial: trial.trial_id,
                 ),
                 run_config=tune.RunConfig(
-                    name="trainings", storage_path=str(self.store), verbose=0, callbacks=[Told()]
+                    name="trainings", storage_path=str(self.store), verbose=0, callbacks=[TrialReports()]
                 ),
             )
             for result in tuner.fit():

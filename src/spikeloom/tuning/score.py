@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from spikeloom.run import Run
+from spikeloom.training.run import Run
 
 VALIDATION_LOSS = "validation_loss"
 NEW_SHARE = 0.7

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from spikeloom.config import flattened
-from spikeloom.data.reading import Reading
+from spikeloom.data.options import LoadOptions
 from spikeloom.errors import RunError, SpikeloomWarning
-from spikeloom.run import Run
+from spikeloom.training.run import Run
 from spikeloom.tuning import pbt, random_search
 from spikeloom.tuning.member import Job, Outcome, copied, train, write_config
 from spikeloom.tuning.page import PAGE, write_page
@@ -23,7 +23,7 @@ from spikeloom.tuning.settings import Resources, SearchConfig
 from spikeloom.tuning.space import SearchSpace
 from spikeloom.tuning.trials import FILE as TABLE
 from spikeloom.tuning.trials import Trials
-from spikeloom.workflow import run_config
+from spikeloom.workflow.steps import run_config
 
 STORE = ".ray"
 
@@ -54,7 +54,7 @@ def tune(
     space: str | Path | SearchSpace | None = None,
     search: SearchConfig = SearchConfig(),  # noqa: B008  # frozen
     resources: Resources = Resources(),  # noqa: B008  # frozen
-    reading: Reading | None = None,
+    reading: LoadOptions | None = None,
     config: Any = None,
     autoencoder: str | Path | None = None,
     precision: str = "auto",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.formats.containers import Stored
-from spikeloom.data.reading import Reading, matches, named_splits, refine, split_axes
+from spikeloom.data.options import LoadOptions, apply_options, matches, named_splits, split_axes
 from spikeloom.data.spikedata import Signal, SpikeData, as_counts, as_lengths
 from spikeloom.errors import DataError
 
@@ -24,7 +24,7 @@ MOST_PARTS = 8
 """A (trial, dim) array of at most this many dimensions becomes trial columns ``name_0``, ``name_1``, ..."""
 
 
-def from_arrays(stored: Mapping[str, Stored], reading: Reading, origin: Mapping[str, Any]) -> SpikeData:
+def from_arrays(stored: Mapping[str, Stored], reading: LoadOptions, origin: Mapping[str, Any]) -> SpikeData:
     """Understand named arrays as a recording.
 
     Counts, lengths, segments and the width of a bin are the arrays that the reading names; where it names none, the one
@@ -50,7 +50,7 @@ def from_arrays(stored: Mapping[str, Stored], reading: Reading, origin: Mapping[
 class _Arrays:
     """The arrays of one file while they are being understood: which are taken, and what has been guessed."""
 
-    def __init__(self, stored: Mapping[str, Stored], reading: Reading) -> None:
+    def __init__(self, stored: Mapping[str, Stored], reading: LoadOptions) -> None:
         self.stored = stored
         self.reading = reading
         self.notes: list[str] = []
@@ -94,7 +94,7 @@ class _Arrays:
             splits=named_splits(trials),
             provenance=origin,
         )
-        return refine(data, self.reading, self.notes)
+        return apply_options(data, self.reading, self.notes)
 
     # -- names ---------------------------------------------------------------------------------------------------
 

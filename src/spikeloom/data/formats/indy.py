@@ -16,7 +16,7 @@ from jaxtyping import Float
 from spikeloom.data.formats.binning import EDGE, bin_spikes
 from spikeloom.data.formats.containers import Hdf5, check_readable, reading_file
 from spikeloom.data.formats.series import Series, note_missing, resampled
-from spikeloom.data.reading import ARRAY_OPTIONS, NWB_OPTIONS, Reading, refine
+from spikeloom.data.options import ARRAY_OPTIONS, NWB_OPTIONS, LoadOptions, apply_options
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
 
@@ -36,7 +36,7 @@ def is_indy(names: Iterable[str]) -> bool:
     return set(ARRAYS) <= set(names)
 
 
-def read_indy(path: Path, reading: Reading) -> SpikeData:
+def read_indy(path: Path, reading: LoadOptions) -> SpikeData:
     """Read a session as one trial without a gap, to be cut at reaches (``reaches="cursor_vel"``) or into windows.
 
     A neuron is an electrode with all threshold crossings on it, sorted into units or not, while positions were
@@ -86,7 +86,7 @@ def read_indy(path: Path, reading: Reading) -> SpikeData:
         ),
         provenance={"file": path.name, "format": "mat"},
     )
-    return refine(data, reading, notes)
+    return apply_options(data, reading, notes)
 
 
 def _spikes(file: Hdf5, n_channels: int) -> tuple[list[np.ndarray], list[int]]:

@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from spikeloom.data.comparisons import column_of
-from spikeloom.data.reading import Reading
+from spikeloom.data.options import LoadOptions
 
 SEED = 0
 COLUMN = "jitter_bins"
@@ -16,7 +16,7 @@ DIGITS = 4
 """Bounds in bins are rounded to this many decimals before they are rounded down."""
 
 
-def jitter_bins(trials: pd.DataFrame, reading: Reading, bin_s: float) -> Int[np.ndarray, "trial"]:
+def jitter_bins(trials: pd.DataFrame, reading: LoadOptions, bin_s: float) -> Int[np.ndarray, "trial"]:
     """Bins by which each window is shifted later, as the Neural Latents Benchmark shifts those of DMFC_RSG.
 
     A shift is at most ``jitter_s``, and leaves the milliseconds before the event that ``jitter_room`` names in the
@@ -38,7 +38,7 @@ def jitter_bins(trials: pd.DataFrame, reading: Reading, bin_s: float) -> Int[np.
         DataError: If there is no column with the room.
 
     Example:
-        >>> reading = Reading(align="go", before_s=1.5, after_s=0.0, jitter_s=0.3, jitter_room="tp")
+        >>> reading = LoadOptions(align="go", before_s=1.5, after_s=0.0, jitter_s=0.3, jitter_room="tp")
         >>> jitter_bins(pd.DataFrame({"tp": [900.0, 1400.0, 1600.0]}), reading, 0.02).tolist()
         [8, 4, 0]
     """

@@ -21,7 +21,7 @@ from spikeloom.data.formats.containers import Hdf5, reading_file
 from spikeloom.data.formats.jitter import COLUMN, jitter_bins
 from spikeloom.data.formats.nlb import Grid
 from spikeloom.data.formats.series import behaviour, note_missing, resampled
-from spikeloom.data.reading import SCORED, Reading, named_splits, refine, rows_to_read, whole_bins
+from spikeloom.data.options import SCORED, LoadOptions, apply_options, named_splits, rows_to_read, whole_bins
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
@@ -57,7 +57,7 @@ class Spans:
         return (self.start_s if self.asked_s is None else self.asked_s) + lag_s
 
 
-def read_nwb(path: Path, reading: Reading) -> SpikeData:
+def read_nwb(path: Path, reading: LoadOptions) -> SpikeData:
     """Bin the spike times of an NWB file.
 
     With ``reading.align`` every trial is cut around an event, from ``before_s`` before to ``after_s`` after it, and
@@ -82,10 +82,10 @@ def read_nwb(path: Path, reading: Reading) -> SpikeData:
         DataError: If there are no units, if trials are impossible, or if nothing is left.
     """
     data, notes = read_units(path, reading)
-    return refine(data, reading, notes)
+    return apply_options(data, reading, notes)
 
 
-def read_units(path: Path, reading: Reading) -> tuple[SpikeData, list[str]]:
+def read_units(path: Path, reading: LoadOptions) -> tuple[SpikeData, list[str]]:
     """What ``read_nwb`` reads before it is refined, and the notes so far.
 
     Raises:
@@ -294,7 +294,7 @@ def _text(value: object) -> str:
 def _around_events(
     trials: pd.DataFrame,
     observed: np.ndarray | None,
-    reading: Reading,
+    reading: LoadOptions,
     bin_s: float,
     grid: Grid | None,
     notes: list[str],

@@ -18,8 +18,7 @@ from pynwb.file import Subject
 from pynwb.misc import Units
 
 from spikeloom import __version__
-from spikeloom.data.sources import content_hash
-from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.spikedata import Signal, SpikeData, content_hash
 
 GAP_S = 1.0
 """Seconds between the end of a trial and the start of the next."""

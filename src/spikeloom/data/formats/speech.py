@@ -14,7 +14,7 @@ import pandas as pd
 import scipy.io
 
 from spikeloom.data.formats.containers import reading_file
-from spikeloom.data.reading import ARRAY_OPTIONS, NWB_OPTIONS, Reading, neuron_mask, refine, rows_to_read
+from spikeloom.data.options import ARRAY_OPTIONS, NWB_OPTIONS, LoadOptions, apply_options, neuron_mask, rows_to_read
 from spikeloom.data.spikedata import SpikeData, as_counts
 from spikeloom.errors import DataError
 
@@ -25,7 +25,7 @@ PREMOTOR = 128
 """The first electrodes are those in area 6v, the others those in area 44."""
 
 
-def read_speech(folders: Sequence[Path], reading: Reading) -> SpikeData:
+def read_speech(folders: Sequence[Path], reading: LoadOptions) -> SpikeData:
     """Read every session of some folders; a sentence is a trial, and a folder is a split of its own name.
 
     Of each sentence the table has its session, its block and its text. What ``reading`` chooses by these, by
@@ -73,7 +73,7 @@ def read_speech(folders: Sequence[Path], reading: Reading) -> SpikeData:
         splits={name: trials for name, trials in splits.items() if len(trials)},
         provenance={"file": ", ".join(folder.name for folder in folders), "format": "mat"},
     )
-    return refine(data, reading)
+    return apply_options(data, reading)
 
 
 def _session(path: Path) -> tuple[list[np.ndarray], pd.DataFrame]:

@@ -16,7 +16,7 @@ from spikeloom.atomic import atomic
 from spikeloom.data.cache import cache_place, canonical
 from spikeloom.data.files import load, packed
 from spikeloom.data.formats.containers import open_npz, reading_file, write_npz
-from spikeloom.data.reading import Reading
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError, SpikeloomWarning
 
@@ -26,7 +26,7 @@ MADE_BY = "made_by"
 """Entry of a copy that says what it was made from."""
 
 
-def binned(layout: str, files: Sequence[Path], reading: Reading, read: Callable[[], SpikeData]) -> SpikeData:
+def binned(layout: str, files: Sequence[Path], reading: LoadOptions, read: Callable[[], SpikeData]) -> SpikeData:
     """What ``read`` makes of files, or the copy that was kept when it was last made of the same files and reading.
 
     A copy that is damaged or was made from something else is named in a warning and made again. It is one npz file,

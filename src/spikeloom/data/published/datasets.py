@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.published.archives import ByHand, Dandi, Zenodo
 from spikeloom.data.published.recipes import Recipe
 from spikeloom.data.published.scoring import Scoring
-from spikeloom.data.reading import Reading
 
 BENCHMARK = (
     "Pei et al. 2021, Neural Latents Benchmark '21: evaluating latent variable models of neural population activity, "
@@ -24,7 +24,7 @@ BENCHMARK = (
 USED = "split!=none"
 """Trials that the benchmark has a use for."""
 
-MAZE = Reading(
+MAZE = LoadOptions(
     bin_s=0.005,
     binning="nlb",
     align="move_onset_time",
@@ -58,7 +58,7 @@ _INDY = Recipe(
     source=Zenodo("3854034"),
     files=("indy_20160630_01.mat",),
     layout="indy",
-    reading=Reading(
+    reading=LoadOptions(
         bin_s=0.02,
         neurons="area=M1",
         reaches="cursor_vel",
@@ -138,7 +138,7 @@ _ALL = (
         source=Dandi("000129", "0.241017.1444"),
         files=("sub-Indy/sub-Indy_desc-train_behavior+ecephys.nwb",),
         test_file="sub-Indy/sub-Indy_desc-test_ecephys.nwb",
-        reading=Reading(
+        reading=LoadOptions(
             bin_s=0.005,
             binning="nlb",
             align="start_time",
@@ -159,7 +159,7 @@ _ALL = (
         source=Dandi("000127", "0.220113.0359"),
         files=("sub-Han/sub-Han_desc-train_behavior+ecephys.nwb",),
         test_file="sub-Han/sub-Han_desc-test_ecephys.nwb",
-        reading=Reading(
+        reading=LoadOptions(
             bin_s=0.005,
             binning="nlb",
             align="move_onset_time",
@@ -182,7 +182,7 @@ _ALL = (
         source=Dandi("000130", "0.220113.0407"),
         files=("sub-Haydn/sub-Haydn_desc-train_ecephys.nwb",),
         test_file="sub-Haydn/sub-Haydn_desc-test_ecephys.nwb",
-        reading=Reading(
+        reading=LoadOptions(
             bin_s=0.005,
             binning="nlb",
             align="go_time",
@@ -221,7 +221,7 @@ _ALL = (
         ),
         files=("competitionData/train", "competitionData/test"),
         layout="speech",
-        reading=Reading(bin_s=0.02, neurons="area=6v", where=("length<=512",)),
+        reading=LoadOptions(bin_s=0.02, neurons="area=6v", where=("length<=512",)),
         splits={
             "train": (("train", 0.0, 1.0),),
             "val": (("test", 0.0, 0.25),),

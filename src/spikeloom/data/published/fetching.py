@@ -16,12 +16,12 @@ from spikeloom.data.formats.indy import read_indy
 from spikeloom.data.formats.nwb import read_units
 from spikeloom.data.formats.speech import read_speech
 from spikeloom.data.joined import join
+from spikeloom.data.options import ARRAY_OPTIONS, LoadOptions, apply_options, neuron_mask
 from spikeloom.data.published.archives import ByHand
 from spikeloom.data.published.binned import binned
 from spikeloom.data.published.datasets import RECIPES
 from spikeloom.data.published.download import download
 from spikeloom.data.published.recipes import Recipe, adapted, with_splits
-from spikeloom.data.reading import ARRAY_OPTIONS, Reading, neuron_mask, refine
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
@@ -81,7 +81,7 @@ def fetch(recipe: Recipe, visible: bool = True) -> list[Path]:
     return [folder / file for file in files]
 
 
-def load_fetched(name: str, reading: Reading = Reading()) -> SpikeData:  # noqa: B008  # frozen
+def load_fetched(name: str, reading: LoadOptions = LoadOptions()) -> SpikeData:  # noqa: B008  # frozen
     """A published recording, read as its recipe says.
 
     What is read is kept in the cache, see ``binned``, and comes from there when it is asked for again.
@@ -123,16 +123,16 @@ def _missing(recipe: Recipe, files: list[str] | tuple[str, ...]) -> list[str]:
     return [file for file in files if not (folder_of(recipe) / file).exists()]
 
 
-def _nwb(recipe: Recipe, reading: Reading) -> SpikeData:
+def _nwb(recipe: Recipe, reading: LoadOptions) -> SpikeData:
     path = folder_of(recipe) / recipe.files[0]
     check_readable(path)
     data, notes = read_units(path, reading)
     if recipe.test_file is not None and "heldout" in data.neurons:
         data = _with_test_trials(data, folder_of(recipe) / recipe.test_file, reading, notes)
-    return refine(data, reading, notes)
+    return apply_options(data, reading, notes)
 
 
-def _with_test_trials(data: SpikeData, path: Path, reading: Reading, notes: list[str]) -> SpikeData:
+def _with_test_trials(data: SpikeData, path: Path, reading: LoadOptions, notes: list[str]) -> SpikeData:
     """The recording, and the trials of the test file where every neuron that is kept was published."""
     held_out = data.neurons["heldout"].to_numpy(dtype=bool)
     kept = np.ones(len(held_out), bool) if reading.neurons is None else neuron_mask(data.neurons, reading.neurons)
@@ -150,7 +150,7 @@ def _with_test_trials(data: SpikeData, path: Path, reading: Reading, notes: list
     return join(data.select(neurons=~held_out), test)
 
 
-_READERS: Mapping[str, Callable[[Recipe, Reading], SpikeData]] = {
+_READERS: Mapping[str, Callable[[Recipe, LoadOptions], SpikeData]] = {
     "nwb": _nwb,
     "indy": lambda recipe, reading: read_indy(folder_of(recipe) / recipe.files[0], reading),
     "speech": lambda recipe, reading: read_speech([folder_of(recipe) / file for file in recipe.files], reading),

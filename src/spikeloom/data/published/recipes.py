@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from spikeloom.data.holdout import HELDOUT
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.published.archives import ByHand, Dandi, Zenodo
 from spikeloom.data.published.scoring import Scoring
-from spikeloom.data.reading import Reading
 from spikeloom.data.spikedata import SpikeData
 
 Part = tuple[str, float, float]
@@ -44,7 +44,7 @@ class Recipe:
     what: str
     source: Dandi | Zenodo | ByHand
     files: tuple[str, ...]
-    reading: Reading
+    reading: LoadOptions
     licence: str
     citation: str
     megabytes: int
@@ -57,14 +57,15 @@ class Recipe:
     notes: tuple[str, ...] = ()
 
 
-def adapted(reading: Reading, asked: Reading) -> Reading:
+def adapted(reading: LoadOptions, asked: LoadOptions) -> LoadOptions:
     """A recipe's reading with what a user asks for in its place; comparisons are added to those it has.
 
     Raises:
         DataError: If the two contradict each other.
 
     Example:
-        >>> adapted(Reading(bin_s=0.005, where=("split!=none",)), Reading(bin_s=0.02, where=("success=1",))).to_dict()
+        >>> own = LoadOptions(bin_s=0.005, where=("split!=none",))
+        >>> adapted(own, LoadOptions(bin_s=0.02, where=("success=1",))).to_dict()
         {'bin_s': 0.02, 'where': ['split!=none', 'success=1']}
     """
     changes = {name: getattr(asked, name) for name in asked.to_dict()}

@@ -1,0 +1,1 @@
+"""What new trials can be asked for: variables, requests, features and novelty."""

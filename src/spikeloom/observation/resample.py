@@ -1,0 +1,66 @@
+"""Spike history on top of any program that yields rates: fitted to recorded trials, drawn for generated ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError
+from spikeloom.observation.base import HistoryModel
+from spikeloom.observation.history import HistoryConfig, SpikeHistory
+from spikeloom.observation.poisson import Poisson, Rates
+from spikeloom.training.batch import Batch
+
+
+def fit_history(recorded: SpikeData, config: HistoryConfig | None = None) -> SpikeHistory:
+    """Spike history of a recording whose rates some model has inferred.
+
+    Args:
+        recorded: Recorded trials with ``rates``, in expected counts per bin.
+        config: What a neuron remembers; the defaults when not given.
+
+    Raises:
+        DataError: If the recording has no rates.
+    """
+    rates = _rates(recorded)
+    batch = Batch.of(recorded)
+    assert batch.counts is not None
+    history = SpikeHistory(recorded.n_neurons, config or HistoryConfig(), recorded.bin_s)
+    history.fit(batch.counts, rates, batch.lengths)
+    return history
+
+
+def redrawn(generated: SpikeData, law: HistoryModel | Poisson, seed: int = 0) -> SpikeData:
+    """The same trials with counts drawn anew from their rates.
+
+    Args:
+        generated: Trials with ``rates``, in expected counts per bin, of the neurons that the law was fitted on.
+        law: How rates become counts.
+        seed: The same seed gives the same counts.
+
+    Raises:
+        DataError: If there are no rates, or they are of another number of neurons.
+
+    Example:
+        >>> import numpy as np
+        >>> trials = SpikeData(np.zeros((2, 5, 3), int), bin_s=0.01, rates=np.full((2, 5, 3), 40.0))
+        >>> bool(redrawn(trials, Poisson()).counts.min() > 0)
+        True
+    """
+    rates = _rates(generated)
+    if isinstance(law, HistoryModel) and len(law.gain) != generated.n_neurons:
+        raise DataError(
+            f"the trials have rates of {generated.n_neurons} neurons, but the spike history was fitted on "
+            f"{len(law.gain)}; redraw trials of the same neurons."
+        )
+    device = law.gain.device if isinstance(law, HistoryModel) else rates.device
+    drawn = law.sample(rates.to(device), torch.Generator(device).manual_seed(seed)).cpu().numpy()
+    return replace(generated, counts=drawn, provenance={**generated.provenance, "redrawn_by": type(law).__name__})
+
+
+def _rates(data: SpikeData) -> Rates:
+    if data.rates is None:
+        raise DataError("the trials have no rates to draw counts from; pass trials with rates (`--rates` keeps them).")
+    return torch.from_numpy(data.rates.copy())

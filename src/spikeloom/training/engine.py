@@ -1,0 +1,68 @@
+"""Where training runs: devices, precision and seed, passed to Lightning Fabric."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+
+from spikeloom.errors import ConfigError
+
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it tells of itself is no news to a user
+
+PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
+"""Weights stay in single precision, because losses, averages and checkpoints are taken from them."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where training runs; everything is passed straight to Lightning Fabric."""
+
+    device: str = "auto"
+    """Accelerator: auto, cpu, cuda or mps."""
+    devices: int = 1
+    """Processes (devices) on each machine."""
+    num_nodes: int = 1
+    """Machines."""
+    strategy: str = "auto"
+    """Fabric strategy; ddp when there are several processes."""
+    precision: str = "auto"
+    """32-true, 16-mixed or bf16-mixed; auto takes bf16-mixed where a GPU has it, else 32-true."""
+    seed: int = 0
+    """Seed of initial weights and of everything drawn in training."""
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision is '{self.precision}', but must be one of {', '.join(PRECISIONS)}.")
+        for name, least in (("devices", 1), ("num_nodes", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
+
+    def fabric(self) -> Fabric:
+        """A Fabric that is not launched yet, so that its other processes need not start in vain.
+
+        Raises:
+            ConfigError: If this machine does not have what is asked for.
+        """
+        precision = self.precision
+        if precision == "auto":
+            on_gpu = self.device in ("auto", "cuda", "gpu") and torch.cuda.is_available()
+            precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+        strategy = "ddp" if self.strategy == "auto" and self.devices * self.num_nodes > 1 else self.strategy
+        try:
+            fabric = Fabric(
+                accelerator=self.device,
+                devices=self.devices,
+                num_nodes=self.num_nodes,
+                strategy=strategy,
+                precision=precision,  # type: ignore[arg-type]
+            )
+        except (ValueError, RuntimeError, ImportError) as error:  # Fabric refuses what the machine does not have
+            reason = " ".join(str(error).split())
+            asked = ", ".join(f"{k} {getattr(self, k)}" for k in ("device", "devices", "num_nodes", "strategy"))
+            raise ConfigError(
+                f"this machine cannot run {asked}, precision {precision}: {reason.rstrip('.')}; ask for what it has."
+            ) from error
+        return fabric

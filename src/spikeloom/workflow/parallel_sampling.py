@@ -1,0 +1,270 @@
+"""Bulk sampling: a sample of any size, drawn by many processes or machines, written to one file as it is drawn.
+
+A plan (``models/plan.py``) is cut into chunks, each with a seed of its own. Workers have read the run folder for
+themselves, are sent chunks and send back arrays; here these are written in order. So the file does not depend on who
+drew what, and neither this process nor a worker holds more than a few chunks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import platform
+import time
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeloom.data.formats.streaming import check_streamable, streaming
+from spikeloom.errors import ConfigError, RunError, SpikeloomError, SpikeloomWarning
+from spikeloom.models import load_model
+from spikeloom.models.base import GenerativeModel
+from spikeloom.models.sampling import Chunk, Part, Plan, added
+from spikeloom.progress import Progress
+from spikeloom.threads import one_thread
+from spikeloom.training.checkpoint import weights_hash
+from spikeloom.workflow.ray_cluster import REMEDY, cluster, has_ray
+
+AHEAD = 3
+"""Chunks for each worker that are sent out and not yet written: one it draws, one it has drawn, one to begin with."""
+TRIES = 3
+"""How often a chunk is given out again whose worker has died."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who draws.
+
+    Attributes:
+        n: Chunks that are drawn at the same time; one is this process itself, unless there is an address.
+        address: Of a running Ray cluster to work on, see ``cluster``; Ray is started on this machine when not given.
+    """
+
+    n: int = 1
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ConfigError(f"workers is {self.n}, but must be at least 1.")
+
+    @property
+    def use_ray(self) -> bool:
+        """Whether the work is spread at all."""
+        return self.n > 1 or self.address is not None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a bulk sample has become.
+
+    Attributes:
+        n_trials: Number of trials.
+        bins: Bins of the shortest and of the longest.
+        n_neurons: Number of neurons.
+        bin_s: Width of a bin in seconds.
+        rate_hz: Mean rate over neurons and bins.
+        seconds: Time that all of it took, the start of the workers included.
+    """
+
+    n_trials: int
+    bins: tuple[int, int]
+    n_neurons: int
+    bin_s: float
+    rate_hz: float
+    seconds: float
+
+    def __str__(self) -> str:
+        bins = "-".join(map(str, sorted(set(self.bins))))
+        return (
+            f"{self.n_trials} trials x {bins} bins of {self.bin_s * 1e3:g} ms x {self.n_neurons} neurons, "
+            f"{self.rate_hz:.3g} Hz mean rate; in {self.seconds:.0f} s"
+        )
+
+
+def sample_to_file(
+    folder: str | Path,
+    plan: Plan,
+    out: str | Path,
+    workers: Workers = Workers(),  # frozen
+    model: GenerativeModel | None = None,
+    keep_rates: bool = False,
+    notes: Mapping[str, Any] | None = None,
+) -> Written:
+    """Draw the trials of a plan and write them to an HDF5 file; it holds what ``save`` writes of ``model.sample``.
+
+    Every process uses one thread, because what is computed with more may differ in its last bits. So the same plan
+    gives the same file whatever the number of workers, as long as their machines are alike.
+
+    Args:
+        folder: The run; workers on other machines must find it under the same path.
+        plan: What to draw: ``load_model(folder).plan(...)``, with the arguments of ``sample``.
+        out: The file; it appears when it is complete.
+        workers: Who draws.
+        model: The model of that run, where it has been loaded already; decides the device, for workers too.
+        keep_rates: Write the rates, which are several times larger than the counts.
+        notes: What the provenance is to say beside what the model says.
+
+    Raises:
+        SpikeloomError: If the file cannot be written, the run not be read or Ray not be started, or a chunk was lost
+            again and again. No file is left then.
+    """
+    check_streamable(out)
+    model = load_model(folder) if model is None else model
+    sums: dict[str, np.ndarray] = {}
+    spikes, started = 0, time.perf_counter()
+    with (
+        one_thread(),
+        _drawn(Path(folder), model, plan, workers, keep_rates) as parts,
+        streaming(out, plan.n) as file,
+        Progress("sampling", plan.n) as progress,
+    ):
+        speed = _Speed()
+        for chunk, part in parts:
+            file.append(model.piece(chunk, part))
+            sums = added(sums, part.sums)
+            spikes += int(part.counts.sum(dtype=np.int64))
+            progress.at(file.n_written, speed(file.n_written))
+        file.provenance = {**model.told_of(plan, sums), **(notes or {})}
+    recording = model.recording
+    rate = spikes / (int(plan.lengths.sum()) * recording.n_neurons * recording.bin_s)
+    bins = (int(plan.lengths.min()), plan.n_bins)
+    return Written(plan.n, bins, recording.n_neurons, recording.bin_s, rate, time.perf_counter() - started)
+
+
+@contextmanager
+def _drawn(
+    folder: Path, model: GenerativeModel, plan: Plan, workers: Workers, keep_rates: bool
+) -> Iterator[Iterator[tuple[Chunk, Part]]]:
+    """All chunks in their order, with what was drawn of them."""
+    if workers.use_ray and workers.address is None and not has_ray():
+        warnings.warn(
+            f"{workers.n} workers were asked for, but Ray is not installed, so one process draws all trials; install "
+            f"it with `{REMEDY}`.",
+            SpikeloomWarning,
+            stacklevel=4,
+        )
+        workers = Workers()
+    if not workers.use_ray:
+        yield ((chunk, _kept(model.draw(chunk), keep_rates)) for chunk in plan.chunks())
+        return
+    with cluster(workers.address, workers.n) as ray:
+        yield _spread(ray, Order(str(folder.resolve()), weights_hash(model), _device(model), keep_rates), plan, workers)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker has to know of a bulk sample beside its chunks.
+
+    Attributes:
+        folder: The run.
+        weights: Hash of its weights; a worker that finds others refuses.
+        device: Where to draw.
+        keep_rates: Whether rates are wanted.
+    """
+
+    folder: str
+    weights: str
+    device: str
+    keep_rates: bool
+
+
+def _spread(ray: Any, order: Order, plan: Plan, workers: Workers) -> Iterator[tuple[Chunk, Part]]:
+    """Give chunks out, never many more than are being drawn, and take them back in their order."""
+    task = ray.remote(num_cpus=1, num_gpus=_share(ray, order.device, workers.n), max_retries=TRIES)(draw_chunk)
+    waiting: deque[tuple[Chunk, Any]] = deque()
+    chunks = plan.chunks()
+    while True:
+        for chunk in itertools.islice(chunks, AHEAD * workers.n - len(waiting)):
+            waiting.append((chunk, task.remote(order, chunk)))
+        if not waiting:
+            return
+        chunk, promised = waiting.popleft()
+        yield chunk, _result(ray, promised)
+
+
+def draw_chunk(order: Order, chunk: Chunk) -> Part:
+    """What a worker does: the trials of one chunk.
+
+    Raises:
+        RunError: If it does not find the run, or finds another.
+    """
+    with one_thread():
+        return _kept(_model(order).draw(chunk), order.keep_rates)
+
+
+@lru_cache(maxsize=1)
+def _model(order: Order) -> GenerativeModel:
+    """The model of a run folder, which a worker reads once."""
+    try:
+        model = load_model(order.folder).to(order.device)
+    except SpikeloomError as error:
+        raise RunError(
+            f"the worker on {platform.node()} cannot read the run ({error}); every machine needs the run folder under "
+            "the same path."
+        ) from error
+    if weights_hash(model) != order.weights:
+        raise RunError(
+            f"the worker on {platform.node()} finds other weights in {order.folder} than were asked for; give every "
+            "machine the same run folder."
+        )
+    return model
+
+
+def _result(ray: Any, promised: Any) -> Part:
+    """What a worker has sent back, or one sentence about why it has not."""
+    try:
+        return ray.get(promised)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, SpikeloomError):
+            raise error.cause from None
+        reason = f"{type(error.cause).__name__}: {error.cause}"
+        raise RunError(f"a worker could not draw its trials ({_short(reason)}); sample in one process.") from error
+    except ray.exceptions.RayError as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise RunError(
+            f"a chunk was lost with its worker {TRIES + 1} times ({_short(reason)}); ask for fewer workers, which need "
+            "less memory together, or look at the machines."
+        ) from error
+
+
+class _Speed:
+    """Trials per second since the first were there: what came before is the start of the workers."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+
+    def __call__(self, done: int) -> str:
+        now = time.perf_counter()
+        if self._first is None:
+            self._first = done, now
+            return ""
+        before, then = self._first
+        return f"{(done - before) / (now - then):.3g} trials/s"
+
+
+def _device(model: GenerativeModel) -> str:
+    return next(model.parameters()).device.type
+
+
+def _share(ray: Any, device: str, workers: int) -> float:
+    """The share of a GPU that each worker gets, so that all of them find a place."""
+    if device != "cuda":
+        return 0.0
+    n = ray.cluster_resources().get("GPU", 0)
+    if not n:
+        raise ConfigError("the workers are to draw on a GPU, but Ray finds none; add --device cpu.")
+    return min(1.0, int(1000 * n / workers) / 1000)
+
+
+def _kept(part: Part, keep_rates: bool) -> Part:
+    return part if keep_rates else part.without_rates()
+
+
+def _short(reason: str) -> str:
+    return " ".join(reason.split())[:200].rstrip(".")
