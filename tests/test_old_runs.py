@@ -9,7 +9,7 @@ import pytest
 
 import spikeloom as sl
 from make_old_runs import COUNTS, OPTIONS, RECORDING, RUNS, results
-from spikeloom import workflow
+from spikeloom.workflow import steps as workflow
 
 WORDS = {"given": "given", "known": "known"}
 """Arguments of ``sample`` as version 0.1.0 called them, and what they are called now."""
