@@ -43,12 +43,12 @@ from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.models.data_spec import DataSpec
 from spikeloom.models.eag import EAG
 from spikeloom.models.ldns import LDNS
+from spikeloom.models.presets import preset_config
 from spikeloom.priors.energy import EnergyPrior
 from spikeloom.training.batch import Batch
 from spikeloom.training.engine import Engine
 from spikeloom.training.loop import fit
 from spikeloom.training.stages import Stage
-from spikeloom.workflow.steps import preset_config
 from timing import table
 
 

@@ -32,10 +32,12 @@ from spikeloom.evaluation.augmentation import warped
 from spikeloom.evaluation.estimates import Estimate
 from spikeloom.evaluation.utility import utility
 from spikeloom.evaluation.utility_results import DecoderUtility, Point, Utility
+from spikeloom.models.presets import preset_config
 from spikeloom.plot.style import write_png
 from spikeloom.report.decoding_figures import draw_utility
 from spikeloom.training.engine import Engine
-from spikeloom.workflow.steps import inferred, preset_config, sample_like
+from spikeloom.workflow.encoding import inferred
+from spikeloom.workflow.sampling import sample_like
 
 RATIOS = 0.5, 1.0, 2.0, 5.0
 MOST_GENERATED = 5000

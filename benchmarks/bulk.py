@@ -22,10 +22,10 @@ from spikeloom.data.files import save
 from spikeloom.data.sources import load_source
 from spikeloom.models import load_model
 from spikeloom.models.ldns import LDNS
+from spikeloom.models.presets import preset_config
 from spikeloom.threads import one_thread
 from spikeloom.workflow.parallel_sampling import Workers, sample_to_file
 from spikeloom.workflow.ray_cluster import cluster
-from spikeloom.workflow.steps import preset_config
 from timing import machine, table
 
 FEW = ["--steps", "1", "--device", "cpu"]

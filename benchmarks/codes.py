@@ -34,8 +34,8 @@ from spikeloom.evaluation.codes import unit_r2
 from spikeloom.evaluation.mmd import mmd_to_prior
 from spikeloom.evaluation.movement import PLACES, PositionDecoder
 from spikeloom.models.gnocchi import GNOCCHI
+from spikeloom.models.presets import preset_config
 from spikeloom.training.engine import Engine
-from spikeloom.workflow.steps import preset_config
 from timing import table
 
 SMALL_PAPER = {

@@ -26,7 +26,7 @@ from spikeloom.decoding.protocol import judge
 from spikeloom.decoding.ridge import LaggedRidge
 from spikeloom.evaluation.compare import compare
 from spikeloom.models import load_model
-from spikeloom.workflow.steps import held_out, sample_like
+from spikeloom.workflow.sampling import held_out, sample_like
 from timing import over_seeds, table
 
 METRICS = ("count_kl", "rate_rmse", "corr_slope", "fano_rmse", "isi_w1", "acf_rmse", "psth_err", "c2st_auc")

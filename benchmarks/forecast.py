@@ -18,7 +18,7 @@ import numpy as np
 
 from spikeloom.data.sources import load_source
 from spikeloom.models import load_model
-from spikeloom.workflow.steps import held_out
+from spikeloom.workflow.sampling import held_out
 from timing import machine, table
 
 HORIZONS = (1, 2, 4, 8, 16, 32, 64)

@@ -23,7 +23,7 @@ from spikeloom.evaluation.dynamics import autocorrelation
 from spikeloom.evaluation.history_likelihood import busy
 from spikeloom.models import load_model
 from spikeloom.workflow.heldout_likelihood import spike_drawing
-from spikeloom.workflow.steps import held_out, sample_like
+from spikeloom.workflow.sampling import held_out, sample_like
 from timing import over_seeds, table
 
 METRICS = ("isi_mean_rmse", "isi_std_rmse", "isi_w1", "fano_rmse", "acf_rmse", "rate_rmse", "count_kl", "corr_slope")

@@ -19,7 +19,7 @@ from spikeloom.data.smoothing import smoothed_counts
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.models import model_class
-from spikeloom.workflow.steps import preset_config
+from spikeloom.models.presets import preset_config
 from timing import machine, over_seeds, table
 
 # The prior of LDNS takes no part in inference.

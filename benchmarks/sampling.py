@@ -19,9 +19,10 @@ import torch
 from spikeloom.data.sources import load_source
 from spikeloom.evaluation.compare import compare
 from spikeloom.models import load_model
+from spikeloom.models.presets import preset_config
 from spikeloom.nets.ssm import SSM
 from spikeloom.training.engine import Engine
-from spikeloom.workflow.steps import preset_config, start_run
+from spikeloom.workflow.fitting import start_run
 from timing import machine, table
 
 SHOWN = ("count_kl", "corr_rmse", "isi_mean_rmse", "isi_std_rmse", "acf_rmse", "psd_db")

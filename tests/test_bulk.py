@@ -31,10 +31,10 @@ from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomWarning
 from spikeloom.models import base, load_model
 from spikeloom.models.gnocchi import GNOCCHI
 from spikeloom.models.ldns import LDNS
+from spikeloom.workflow import parallel_sampling as bulk
 from spikeloom.workflow.parallel_sampling import Workers, sample_to_file
 from spikeloom.workflow.ray_cluster import cluster
-from spikeloom.workflow.steps import origin, request_like, signed
-from spikeloom.workflow import parallel_sampling as bulk
+from spikeloom.workflow.sampling import origin, request_like, signed
 from test_conditional_models import recording as conditional_recording
 from test_conditional_models import tiny as conditional
 from test_models import MODELS, SMALL_GNOCCHI, recording

@@ -18,7 +18,7 @@ from spikeloom.data import sources
 from spikeloom.data.files import load, save
 from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.workflow import steps as workflow
+from spikeloom.models.presets import preset_config
 
 
 class TestHelp:
@@ -189,12 +189,11 @@ def test_demo_leaves_everything(tmp_path, monkeypatch, capsys):
     pytest.importorskip("spikeloom.report.page")
     small = with_default_splits(SpikeData(counts(), bin_s=0.02))
     monkeypatch.setitem(sources.DATASETS, "lorenz", lambda: small)
-    preset = workflow.preset_config
     changes: dict = {}
     for key, value in TINY.items():
         part, name = key.split(".")
         changes.setdefault(part, {})[name] = value
-    monkeypatch.setattr("spikeloom.workflow.steps.preset_config", lambda name: preset(name, changes, 2))
+    monkeypatch.setattr("spikeloom.workflow.fitting.preset_config", lambda name: preset_config(name, changes, 2))
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out)]) == 0
     assert {p.name for p in out.iterdir()} == {"run", "generated.npz", "scores.json", "report.html"}

@@ -10,12 +10,12 @@ import torch
 from spikeloom.errors import ConfigError
 from spikeloom.evaluation.mmd import gaussian_mmd, mmd
 from spikeloom.models.gnocchi import GNOCCHIConfig
+from spikeloom.models.presets import preset_config
 from spikeloom.nets.recurrent import CodedSequence, TrialEncoder, waves
 from spikeloom.nets.tokens import Tokens
 from spikeloom.priors.code_diffusion import CodeDiffusion, CodeDiffusionConfig
 from spikeloom.priors.mmd import MMDConfig, squared_mmd, squared_mmd_to_normal
 from spikeloom.priors.samplers import Grid, NoiseSchedule, ddpm
-from spikeloom.workflow.steps import preset_config
 
 PUBLISHED = dict(
     hidden=8,

@@ -405,7 +405,7 @@ def test_the_default_on_simulated_reaching(recwarn):
     """Held-out activity of a hundred units comes back from five numbers a trial, and from no other trial's."""
     from spikeloom.data.sources import load_source
     from spikeloom.evaluation.codes import unit_r2
-    from spikeloom.workflow.steps import preset_config
+    from spikeloom.models.presets import preset_config
 
     data = load_source("reaching")
     model = GNOCCHI.make(data, preset_config("gnocchi", {"activity": "activity"}, 1200)).fit(data)

@@ -22,7 +22,7 @@ from spikeloom.observation.history import HistoryConfig
 from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.priors.energy import EnergyConfig
 from spikeloom.training.stages import StageConfig
-from spikeloom.workflow.steps import sample_like
+from spikeloom.workflow.sampling import sample_like
 
 BINS, NEURONS = 24, 8
 ANGLES = np.arange(0, 360, 45)

@@ -10,9 +10,9 @@ from spikeloom.config import flattened, from_mapping, merged, presets, read_pres
 from spikeloom.errors import ConfigError
 from spikeloom.models import model_class
 from spikeloom.models.ldns import LDNSConfig
+from spikeloom.models.presets import limited, preset_config
 from spikeloom.training.engine import Engine
 from spikeloom.training.stages import StageConfig
-from spikeloom.workflow.steps import limited, preset_config
 
 
 def test_what_is_not_named_keeps_its_default():

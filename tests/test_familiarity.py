@@ -31,7 +31,7 @@ from spikeloom.training.loop import fit
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
 from spikeloom.workflow.parallel_sampling import sample_to_file
-from spikeloom.workflow.steps import sample_like
+from spikeloom.workflow.sampling import sample_like
 from test_conditional_models import AUTOENCODER, BINS, FEW, GENERATOR, recording, tiny, tuning
 
 EXTRAPOLATION = "what is drawn for them is an extrapolation, unchecked by any recorded trial"

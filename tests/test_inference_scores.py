@@ -14,7 +14,9 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError
 from spikeloom.evaluation.cosmoothing import bits_per_spike
 from spikeloom.models import load_model
-from spikeloom.workflow.steps import held_out, preset_config, start_run
+from spikeloom.models.presets import preset_config
+from spikeloom.workflow.fitting import start_run
+from spikeloom.workflow.sampling import held_out
 
 SMALL = {
     "codes": 3,

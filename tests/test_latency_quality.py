@@ -100,7 +100,7 @@ class TestMeasurement:
 
     def test_scores_are_those_of_compare(self, measured, shop):
         from spikeloom.data.sources import load_source
-        from spikeloom.workflow.steps import held_out, sample_like
+        from spikeloom.workflow.sampling import held_out, sample_like
 
         result, _ = measured
         data = load_source(shop / "run")

@@ -19,6 +19,7 @@ from spikeloom.errors import ConfigError, DataError
 from spikeloom.models.lfads import LFADS
 from spikeloom.models.lfads_config import ControllerConfig, L2Config, LFADSConfig
 from spikeloom.models.lfads_network import LFADSNetwork, only_hidden
+from spikeloom.models.presets import preset_config
 from spikeloom.nets.clipped_gru import BidirectionalClippedGRU, ClippedGRU
 from spikeloom.nets.lfads import ControllerEncoder, Posterior
 from spikeloom.observation.history import SpikeHistory
@@ -28,7 +29,6 @@ from spikeloom.training.engine import Engine
 from spikeloom.training.loop import diagnose
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
-from spikeloom.workflow.steps import preset_config
 
 FEW = StageConfig(steps=3, batch_size=8, validate_every=1, weight_decay=0.0)
 PLAIN = LFADSConfig(codes=3, encoder_units=6, generator_units=7, factors=4, posterior_samples=3, training=FEW)

@@ -331,7 +331,7 @@ def test_padding_influences_nothing(norm, kernel):
 
 
 def test_lengths_of_a_recording_with_other_bins_are_not_taken():
-    from spikeloom.workflow.steps import sample_like
+    from spikeloom.workflow.sampling import sample_like
 
     data = recording()
     model = TwoStage.make(data, TwoStageConfig(autoencoder_training=FEW)).fit(data)

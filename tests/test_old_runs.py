@@ -9,7 +9,8 @@ import pytest
 
 import spikeloom as sl
 from make_old_runs import COUNTS, OPTIONS, RECORDING, RUNS, results
-from spikeloom.workflow import steps as workflow
+from spikeloom.models.presets import run_config
+from spikeloom.workflow.fitting import RunRecord, resume_run
 
 WORDS = {"given": "given", "known": "known"}
 """Arguments of ``sample`` as version 0.1.0 called them, and what they are called now."""
@@ -64,9 +65,9 @@ def test_the_recording_is_found_and_is_the_one_that_was_learned(run, model):
 
 def test_the_configuration_is_understood(run, model):
     opened = sl.Run.open(run)
-    config = workflow.run_config(opened)
+    config = run_config(opened)
     assert config == model.config
-    assert workflow.Recorded.of(opened).config == config
+    assert RunRecord.of(opened).config == config
     assert opened.finished
     assert len(opened.metrics())
 
@@ -75,7 +76,7 @@ def test_the_configuration_is_understood(run, model):
 def test_an_interrupted_run_is_resumed(tmp_path):
     folder = copied("interrupted", tmp_path)
     assert not sl.Run.open(folder).finished
-    model = workflow.resume_run(folder)
+    model = resume_run(folder)
     assert sl.Run.open(folder).finished
     found, then = results(folder.name, model, sl.load(folder), WORDS), expected(folder.name)
     for key, values in then.items():

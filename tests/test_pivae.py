@@ -23,12 +23,13 @@ from spikeloom.models.pivae import PiVAE
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.pivae_inference import unlabelled
 from spikeloom.models.pivae_network import LabelPrior, counts_of_bins
+from spikeloom.models.presets import preset_config
 from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.nets.flow import FlowDecoder, VolumePreservingFlow
 from spikeloom.nets.normal import Normals
 from spikeloom.training.batch import Batch
 from spikeloom.training.stages import StageConfig
-from spikeloom.workflow.steps import preset_config, sample_like
+from spikeloom.workflow.sampling import sample_like
 
 FEW = StageConfig(steps=3, batch_size=8, validate_every=1, weight_decay=0.0)
 SMALL = PiVAEConfig(latents=2, encoder_units=6, prior_units=5, posterior_samples=3, observation="poisson", training=FEW)

@@ -8,7 +8,7 @@ from spikeloom.config import presets
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.models.eag import EAG
 from spikeloom.models.ldns import LDNS
-from spikeloom.workflow.steps import preset_config
+from spikeloom.models.presets import preset_config
 
 AUTOENCODERS = {
     "ldns-lorenz": 1_453_192,

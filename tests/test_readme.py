@@ -161,7 +161,7 @@ def test_every_command_about_codes(folder, capsys, monkeypatch):
 
 def test_the_python_example(folder, monkeypatch, capsys):
     (block,) = blocks("python")
-    from spikeloom.workflow.steps import preset_config
+    from spikeloom.models.presets import preset_config
 
     small = preset_config("ldns", {"autoencoder": {"channels": 12, "latents": 3, "encoder_blocks": 1}}, 2)
     original = sl.LDNS.make.__func__

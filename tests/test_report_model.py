@@ -21,6 +21,7 @@ from spikeloom.evaluation.condition_fidelity import answer
 from spikeloom.evaluation.estimates import Estimate
 from spikeloom.evaluation.history_likelihood import Drawing, as_poisson, poisson_nll
 from spikeloom.models import load_model
+from spikeloom.models.presets import preset_config
 from spikeloom.observation.softplus import SoftplusHistory
 from spikeloom.report import figures, glossary
 from spikeloom.report.model_figures import examples
@@ -28,15 +29,10 @@ from spikeloom.report.model_panels import ASKED, HISTORY, model_panels
 from spikeloom.report.page import write_report
 from spikeloom.report.panel import Panel
 from spikeloom.training.batch import Batch
+from spikeloom.workflow.fitting import start_run
 from spikeloom.workflow.heldout_likelihood import SEED, spike_drawing, spike_response, unseen_rates
-from spikeloom.workflow.steps import (
-    held_out,
-    preset_config,
-    report_run,
-    sample_like,
-    signed,
-    start_run,
-)
+from spikeloom.workflow.reporting import report_run
+from spikeloom.workflow.sampling import held_out, sample_like, signed
 
 BINS, NEURONS = 24, 8
 PREFERRED = np.deg2rad(np.linspace(0, 360, NEURONS, endpoint=False))

@@ -17,10 +17,11 @@ from spikeloom.models import load_model
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
 from spikeloom.models.ldns import LDNS
+from spikeloom.models.presets import preset_config
 from spikeloom.priors.diffusion import DiffusionPrior
 from spikeloom.training.checkpoint import weights_hash
 from spikeloom.training.run import Run
-from spikeloom.workflow.steps import preset_config, resume_run, start_run
+from spikeloom.workflow.fitting import resume_run, start_run
 from test_models import FEW, SMALL_AUTOENCODER, SMALL_LDNS, recording
 from test_training import Killed, interrupt, weights
 from toys import OneStage, OneStageConfig
@@ -127,7 +128,7 @@ class TestStart:
             raise Killed
 
         with monkeypatch.context() as patch:
-            patch.setattr("spikeloom.workflow.steps.fit", killed)
+            patch.setattr("spikeloom.workflow.fitting.fit", killed)
             with pytest.raises(Killed):
                 start_run(toy, "gaussian", tmp_path / "new", autoencoder=run)
         model = resume_run(tmp_path / "new")
@@ -140,7 +141,7 @@ class TestStart:
             raise Killed
 
         with monkeypatch.context() as patch:
-            patch.setattr("spikeloom.workflow.steps.Checkpoint.save", killed)
+            patch.setattr("spikeloom.workflow.fitting.Checkpoint.save", killed)
             with pytest.raises(Killed):
                 start_run(toy, "gaussian", tmp_path / "new", autoencoder=run)
         assert list(tmp_path.iterdir()) == []

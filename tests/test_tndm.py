@@ -18,6 +18,7 @@ from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.models.held_out_inputs import HeldOutInputsConfig
+from spikeloom.models.presets import preset_config
 from spikeloom.models.tndm import TNDM
 from spikeloom.models.tndm_config import TNDMConfig, WeightConfig, WeightsConfig
 from spikeloom.models.tndm_network import TNDMNetwork, dependence
@@ -30,7 +31,6 @@ from spikeloom.training.engine import Engine
 from spikeloom.training.loop import diagnose
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
-from spikeloom.workflow.steps import preset_config
 
 FEW = StageConfig(steps=3, batch_size=8, validate_every=1, weight_decay=0.0)
 SMALL = TNDMConfig(

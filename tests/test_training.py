@@ -18,13 +18,13 @@ from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
 from spikeloom.models.ldns import LDNS
 from spikeloom.models.lfads import LFADS
+from spikeloom.models.presets import preset_config
 from spikeloom.priors.diffusion import DiffusionPrior
 from spikeloom.training.checkpoint import Best, Checkpoint, inherit
 from spikeloom.training.engine import Engine
 from spikeloom.training.loop import averaging_decay, fit
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
-from spikeloom.workflow.steps import preset_config
 from test_models import FEW, SMALL_AUTOENCODER, SMALL_LDNS, recording
 from toys import OneStage, OneStageConfig
 

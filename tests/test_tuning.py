@@ -13,6 +13,7 @@ from spikeloom.errors import ConfigError, RunError
 from spikeloom.models import model_class
 from spikeloom.models.ldns import LDNSConfig
 from spikeloom.models.lfads_config import LFADSConfig
+from spikeloom.models.presets import preset_config
 from spikeloom.plot.style import GENERATED
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
@@ -26,7 +27,6 @@ from spikeloom.tuning.settings import Resources, SearchConfig
 from spikeloom.tuning.space import Parameter, applied, read_space, space_for, space_of, spaces, with_values
 from spikeloom.tuning.tournament import TOURNAMENTS, binary, pairs, settled, truncation
 from spikeloom.tuning.trials import Row, Trials
-from spikeloom.workflow.steps import preset_config
 
 NAN = float("nan")
 RATE = Parameter("rate", 1e-5, 5e-3, "log", weight=0.3)

@@ -90,7 +90,7 @@ def test_more_than_there_is(ray, recording, tmp_path):
 
 
 def test_nothing_else_imports_ray():
-    modules = "spikeloom.cli.training, spikeloom.workflow.steps, spikeloom.tuning.search"
+    modules = "spikeloom.cli.training, spikeloom.workflow.fitting, spikeloom.tuning.search"
     code = f"import sys, {modules}; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "False"

@@ -18,6 +18,7 @@ from spikeloom.config import flattened
 from spikeloom.data.files import load
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.models import load_model
+from spikeloom.models.presets import preset_config, run_config
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
 from spikeloom.tuning import Resources, SearchConfig, prepared, ray_jobs, tune
@@ -26,7 +27,7 @@ from spikeloom.tuning.member import Job, Outcome, lay_ready, seed_of, take_over,
 from spikeloom.tuning.page import FIGURE, PAGE
 from spikeloom.tuning.population import Population
 from spikeloom.tuning.space import nested, space_of
-from spikeloom.workflow.steps import preset_config, resume_run, run_config, start_run
+from spikeloom.workflow.fitting import resume_run, start_run
 
 PBT = SearchConfig(method="pbt", population=3, generations=3, generation_steps=2, tolerance=-1.0, seed=5)
 SPACE = {
@@ -319,7 +320,7 @@ def start(recording, folder, seed):
     from spikeloom.data.options import LoadOptions
     from spikeloom.data.sources import load_source, with_default_splits
     from spikeloom.training.engine import Engine
-    from spikeloom.workflow.steps import data_record, first_files
+    from spikeloom.workflow.fitting import data_record, first_files
 
     data, engine = with_default_splits(load_source(recording)), Engine(device="cpu", seed=seed)
     record = data_record(recording, LoadOptions(), data)

@@ -16,8 +16,8 @@ from spikeloom.bench.window_pca import WindowPCA
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.models.base import ENCODE_CHUNK
+from spikeloom.models.presets import preset_config
 from spikeloom.training.engine import Engine
-from spikeloom.workflow.steps import preset_config
 
 PCA = "pca"
 

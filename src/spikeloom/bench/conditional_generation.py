@@ -48,10 +48,12 @@ from spikeloom.evaluation.reach_fidelity import (
     turned,
 )
 from spikeloom.models.base import GenerativeModel
+from spikeloom.models.presets import preset_config
 from spikeloom.progress import Progress
 from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run
-from spikeloom.workflow.steps import inferred, preset_config, sample_like
+from spikeloom.workflow.encoding import inferred
+from spikeloom.workflow.sampling import sample_like
 
 NAME = "conditional"
 """Of the files in the folder of results."""

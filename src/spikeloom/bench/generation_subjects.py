@@ -155,7 +155,7 @@ def config_of(training: str, preset: str, behaviour: str | None, max_steps: int 
     Raises:
         ConfigError: If the preset does not hold.
     """
-    from spikeloom.workflow.steps import preset_config
+    from spikeloom.models.presets import preset_config
 
     config, told = preset_config(preset, None, max_steps), TRAININGS[training].told
     if config.observation == "poisson":

@@ -25,7 +25,7 @@ from spikeloom.models import load_model
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.training.run import Run
-from spikeloom.workflow.steps import held_out
+from spikeloom.workflow.sampling import held_out
 
 NAME = "inference"
 """Of the files of results."""

@@ -31,7 +31,7 @@ from spikeloom.observation.poisson import Poisson
 from spikeloom.progress import Progress
 from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run, environment
-from spikeloom.workflow.steps import held_out, sample_like
+from spikeloom.workflow.sampling import held_out, sample_like
 
 NAME = "latency_quality"
 """Of the files in the folder of results."""

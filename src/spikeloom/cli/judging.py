@@ -31,7 +31,7 @@ def compare(options: Namespace) -> None:
     from spikeloom.data.sources import load_source
     from spikeloom.evaluation.compare import compare
     from spikeloom.progress import counted
-    from spikeloom.workflow.steps import write_scores
+    from spikeloom.workflow.reporting import write_scores
 
     if options.json:
         check_place(options.json)
@@ -55,7 +55,7 @@ def report_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def report(options: Namespace) -> None:
     """Judge a trained run and write the page."""
     from spikeloom.data.files import load
-    from spikeloom.workflow.steps import report_run
+    from spikeloom.workflow.reporting import report_run
 
     generated = load(options.generated) if options.generated else None
     page, comparison = report_run(options.run, options.out, generated, options.seed)
@@ -72,7 +72,7 @@ def demo_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def demo(options: Namespace) -> None:
     """The whole way on the Lorenz recording."""
     from spikeloom.training.engine import Engine
-    from spikeloom.workflow.steps import demo
+    from spikeloom.workflow.demo import demo
 
     page, comparison = demo(options.out, Engine(seed=options.seed))
     print(comparison.table())

@@ -84,7 +84,7 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def sample(options: Namespace) -> None:
     """Write new trials."""
     from spikeloom.data.files import check_writable, save
-    from spikeloom.workflow.steps import origin, signed
+    from spikeloom.workflow.sampling import origin, signed
 
     if options.address is not None and options.workers is None:
         raise ConfigError(f"--address {options.address} is for --workers; say how many of them are to draw there.")
@@ -111,7 +111,7 @@ def _wishes(options: Namespace, model: GenerativeModel) -> dict[str, Any]:
     import numpy as np
 
     from spikeloom.data.sources import load_source
-    from spikeloom.workflow.steps import held_out, request_like
+    from spikeloom.workflow.sampling import held_out, request_like
 
     drawing = {k: options[k] for k in CHOICES if options[k] is not None}
     if options.like is not None and options.length is not None:
@@ -208,7 +208,7 @@ def encode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def encode(options: Namespace) -> None:
     """Write what a run infers from a recording."""
     from spikeloom.data.files import check_writable, save
-    from spikeloom.workflow.steps import inferred
+    from spikeloom.workflow.encoding import inferred
 
     check_writable(options.out)
     encoded = inferred(load_run(options), load_recording(options))

@@ -12,7 +12,7 @@ from spikeloom.errors import ConfigError
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from spikeloom.workflow.steps import Recorded
+    from spikeloom.workflow.fitting import RunRecord
 
 CONDITION_ON = "trial columns and signals that samples will be asked for; COLUMN:KIND says deg, rad, label or number"
 
@@ -20,9 +20,9 @@ CONDITION_ON = "trial columns and signals that samples will be asked for; COLUMN
 def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     """Options of ``fit``: those of the preset's model too."""
     from spikeloom.config import flattened
+    from spikeloom.models.presets import preset_config, run_config, sharing
     from spikeloom.training.engine import Engine
     from spikeloom.training.run import Run
-    from spikeloom.workflow.steps import preset_config, run_config, sharing
 
     # The options are those of the preset's model, with the preset's values; of a resumed run, with the run's values.
     recorded = _recorded(argv)
@@ -47,19 +47,12 @@ def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def fit(options: Namespace) -> None:
     """Train, or go on training."""
     from spikeloom.models.latent_config import refuse_other_autoencoder
+    from spikeloom.models.presets import limited, preset_config, run_config
     from spikeloom.training.engine import Engine
     from spikeloom.training.run import Run
-    from spikeloom.workflow.steps import (
-        Recorded,
-        autoencoder_hash,
-        limited,
-        preset_config,
-        resume_run,
-        run_config,
-        start_run,
-    )
+    from spikeloom.workflow.fitting import RunRecord, autoencoder_hash, resume_run, start_run
 
-    recorded = Recorded.of(Run.open(options.out)) if options.resume else None
+    recorded = RunRecord.of(Run.open(options.out)) if options.resume else None
     own = recorded.config if recorded else preset_config(options.model)
     lender = options.autoencoder_from
     taken = lender or (recorded and recorded.autoencoder_from)  # its training is told as it was
@@ -112,9 +105,9 @@ def asked_config(options: Namespace, own: Any) -> Any:
     return from_mapping(kind, values)
 
 
-def _recorded(argv: Sequence[str]) -> Recorded | None:
+def _recorded(argv: Sequence[str]) -> RunRecord | None:
     from spikeloom.training.run import Run
-    from spikeloom.workflow.steps import Recorded
+    from spikeloom.workflow.fitting import RunRecord
 
     folder = value_of("--out", argv) if "--resume" in argv else None
-    return None if folder is None else Recorded.of(Run.open(folder))
+    return None if folder is None else RunRecord.of(Run.open(folder))

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 def tune_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     """Options of ``tune``: those of the preset's model too, with the values of preset and search space."""
+    from spikeloom.models.presets import run_config, sharing
     from spikeloom.training.engine import PRECISIONS
     from spikeloom.training.run import Run
     from spikeloom.tuning.settings import Resources, SearchConfig
     from spikeloom.tuning.space import spaces
-    from spikeloom.workflow.steps import run_config, sharing
 
     preset, space = _chosen(value_of("--model", argv), value_of("--space", argv), value_of("--method", argv))
     config = _own_config(preset, space)
@@ -56,11 +56,11 @@ def tune_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def tune(options: Namespace) -> None:
     """Search, or go on searching."""
     from spikeloom.models.latent_config import refuse_other_autoencoder
+    from spikeloom.models.presets import limited, run_config
     from spikeloom.training.run import Run
     from spikeloom.tuning.member import plain
     from spikeloom.tuning.search import tune as search_for
     from spikeloom.tuning.settings import Resources, SearchConfig
-    from spikeloom.workflow.steps import limited, run_config
 
     preset, space = _chosen(options.model, options.space, options.method)
     lender = options.autoencoder_from
@@ -99,8 +99,8 @@ def _chosen(preset: str | None, space: str | None, method: str | None) -> tuple[
 def _own_config(preset: str, space: SearchSpace) -> Any:
     """The preset's configuration with the changes of the search space."""
     from spikeloom.config import read_preset
+    from spikeloom.models.presets import preset_config
     from spikeloom.tuning.prepared import chosen_space
-    from spikeloom.workflow.steps import preset_config
 
     chosen_space(space, read_preset(preset)["model"], preset, None)
     return preset_config(preset, dict(space.changes))

@@ -80,7 +80,7 @@ def train(job: Job) -> Outcome:
 
 
 def _train(folder: Path, until: int | None) -> None:
-    from spikeloom.workflow.steps import resume_run
+    from spikeloom.workflow.fitting import resume_run
 
     run = Run.open(folder)
     if run.finished:

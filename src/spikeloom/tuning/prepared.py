@@ -18,6 +18,7 @@ from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model, model_class
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.latent import AUTOENCODER
+from spikeloom.models.presets import preset_config, sharing
 from spikeloom.training.checkpoint import Checkpoint
 from spikeloom.training.engine import Engine
 from spikeloom.training.loop import diagnose
@@ -27,7 +28,7 @@ from spikeloom.tuning.plan import SET_BY_SEARCH, Plan, planned, refuse_set_keys
 from spikeloom.tuning.score import VALIDATION_LOSS
 from spikeloom.tuning.settings import Resources, SearchConfig
 from spikeloom.tuning.space import SearchSpace, read_space, space_for, with_values
-from spikeloom.workflow.steps import data_record, first_files, preset_config, sharing, taken_over
+from spikeloom.workflow.fitting import data_record, first_files, taken_over
 
 FILE = "search.yaml"
 TRIALS = "trials"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spikeloom.models.presets import run_config
 from spikeloom.training.run import Run
 from spikeloom.tuning.explore import drawn
 from spikeloom.tuning.member import Job, Outcome
@@ -15,7 +16,6 @@ from spikeloom.tuning.prepared import Prepared
 from spikeloom.tuning.progress import Board
 from spikeloom.tuning.score import kept_score
 from spikeloom.tuning.trials import Row, Trials
-from spikeloom.workflow.steps import run_config
 
 FIRST_VALUES = 1
 """Marks the draws of a member's first values."""

@@ -13,6 +13,7 @@ import pandas as pd
 from spikeloom.config import flattened
 from spikeloom.data.options import LoadOptions
 from spikeloom.errors import RunError, SpikeloomWarning
+from spikeloom.models.presets import run_config
 from spikeloom.training.run import Run
 from spikeloom.tuning import pbt, random_search
 from spikeloom.tuning.member import Job, Outcome, copied, train, write_config
@@ -23,7 +24,6 @@ from spikeloom.tuning.settings import Resources, SearchConfig
 from spikeloom.tuning.space import SearchSpace
 from spikeloom.tuning.trials import FILE as TABLE
 from spikeloom.tuning.trials import Trials
-from spikeloom.workflow.steps import run_config
 
 STORE = ".ray"
 

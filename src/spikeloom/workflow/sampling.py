@@ -1,0 +1,83 @@
+"""Generated trials that match a recording: its lengths, its conditions, a note of the run they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikeloom.conditioning.requests import Conditions
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.training.run import Run
+
+if TYPE_CHECKING:
+    from spikeloom.conditioning.requests import Request
+    from spikeloom.models.base import GenerativeModel
+
+
+def held_out(data: SpikeData) -> SpikeData:
+    """The split "test" of a recording, or all of it where it has none."""
+    return data.split("test") if "test" in data.splits else data
+
+
+def sample_like(
+    model: GenerativeModel, like: SpikeData, n: int | None = None, condition: Request = None, **options: Any
+) -> SpikeData:
+    """Generate trials of the lengths, and for the conditions, of another recording's, repeated as often as needed.
+
+    Args:
+        model: A trained model.
+        like: Recording to imitate.
+        n: Number of trials; as many as there are when not given.
+        condition: What to ask for instead of what the recording was recorded under, see ``model.sample``.
+        options: Passed to ``model.sample``.
+    """
+    return model.sample(**request_like(model, like, n, condition), **options)
+
+
+def request_like(
+    model: GenerativeModel, like: SpikeData, n: int | None = None, condition: Request = None
+) -> dict[str, Any]:
+    """What ``sample_like`` asks of ``model.sample``, or of ``model.plan``.
+
+    Raises:
+        DataError: If the recording has other bins than the model, or a condition does not fit.
+    """
+    if not np.isclose(like.bin_s, model.recording.bin_s):
+        raise DataError(
+            f"the recording to imitate has bins of {like.bin_s:g} s, but the model was made for "
+            f"{model.recording.bin_s:g} s; name one with the model's bins, or set --length."
+        )
+    n = max(like.n_trials if n is None else n, 0)
+    variables = model.recording.variables
+    recorded, wanted = (Conditions.repeating(request, variables, n) for request in (like, condition))
+    fewest = min(n, math.lcm(recorded.n_trials, wanted.n_trials))
+    asked = recorded.repeated(fewest).changed(wanted.repeated(fewest))
+    free = [v.name for v in variables if v.name not in asked.names]
+    if free:
+        warnings.warn(
+            f"the recording to imitate has no {' and no '.join(free)}: that is left to the model.",
+            SpikeloomWarning,
+            stacklevel=3,
+        )
+    return {"n": n, "lengths": np.resize(like.lengths, n), "condition": asked if variables else None}
+
+
+def signed(generated: SpikeData, run: str | Path, keep_rates: bool = False) -> SpikeData:
+    """Samples with a note of the run they come from, as they are written to a file.
+
+    Rates are several times larger than the counts and follow from the latents, so they are left out unless asked for.
+    """
+    provenance = {**generated.provenance, **origin(run)}
+    return dataclasses.replace(generated, rates=generated.rates if keep_rates else None, provenance=provenance)
+
+
+def origin(run: str | Path) -> dict[str, str]:
+    """What the provenance of samples says of the run they come from: names; paths are nobody's business elsewhere."""
+    source = Run(Path(run)).read_json("data.json").get("source", "")
+    return {"run": Path(run).name, "source": Path(str(source)).name}
