@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from spikeloom.errors import ConfigError
+from spikeloom.migrations import upgraded
 
 
 def from_mapping(kind: type, content: Any, where: str = "the configuration") -> Any:
@@ -94,8 +95,10 @@ def presets() -> dict[str, Path]:
 def read_preset(preset: str | Path) -> dict[str, Any]:
     """The content of a preset, given by its name or as a YAML file; its key "model" names the model.
 
+    A configuration of a run folder serves as a preset too. Old names of fields are replaced by the present ones.
+
     Raises:
-        ConfigError: If there is no such preset or the file cannot be read.
+        ConfigError: If there is no such preset, or the file cannot be read or is of a newer version.
     """
     shipped = presets()
     path = shipped.get(str(preset), Path(preset))
@@ -109,7 +112,7 @@ def read_preset(preset: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not isinstance(content.get("model"), str):
         raise ConfigError(f"{path} does not say which model it configures; add a line such as 'model: ldns'.")
-    return content
+    return upgraded(content["model"], content, str(path))
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

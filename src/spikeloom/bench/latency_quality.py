@@ -181,7 +181,7 @@ def open_runs(folders: Sequence[str | Path], plan: Plan, device: str) -> list[Su
     runs = [Run.open(folder) for folder in folders]
     labels = _labels([run.folder for run in runs])
     for run in runs:
-        kind = run.read_yaml("config.yaml").get("model")
+        kind, _ = run.config()
         if kind not in plan.ways:
             reason = "draws its latents in closed form and has no passes to vary" if kind == "gaussian" else "has none"
             raise ConfigError(

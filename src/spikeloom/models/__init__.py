@@ -39,5 +39,5 @@ def model_class(name: str) -> type[GenerativeModel]:
 
 def load_model(folder: str | Path) -> GenerativeModel:
     """The trained model in a run folder, of whatever kind it is."""
-    content = Run.open(folder).read_yaml("config.yaml")
-    return model_class(str(content.get("model"))).load(folder)
+    name, _ = Run.open(folder).config()
+    return model_class(name).load(folder)

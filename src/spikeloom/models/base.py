@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +24,7 @@ from spikeloom.data.codes import with_codes
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData, as_counts
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomError
+from spikeloom.migrations import FORMAT_VERSION
 from spikeloom.models.context import given_lengths, seen_of
 from spikeloom.models.data_spec import DataSpec
 from spikeloom.models.sampling import Chunk, Part, Plan, added, distances_of, longest_of
@@ -79,6 +80,8 @@ class GenerativeModel(nn.Module):
     """The publication to cite."""
     code_size: int = 0
     """Values of a code; 0 for a model without codes."""
+    format_version: int = FORMAT_VERSION
+    """Format version of the run the model was loaded from, by whose rules it samples."""
     done: tuple[str, ...] = ()
     """Stages that fitting leaves out, because the model has taken over their weights."""
 
@@ -327,7 +330,7 @@ class GenerativeModel(nn.Module):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         run = Run(folder)
-        run.write_yaml("config.yaml", {"model": self.name, **asdict(self.config)})
+        run.write_config(self.name, self.config, self.format_version)
         known = run.read_json("data.json") if (folder / "data.json").is_file() else {}
         run.write_json("data.json", {**known, "recording": self.recording.to_json()})
         write_tensors(folder / "weights.safetensors", self.state_dict())
@@ -340,8 +343,7 @@ class GenerativeModel(nn.Module):
             RunError: If the folder does not hold a model of this kind.
         """
         run = Run.open(folder)
-        content = run.read_yaml("config.yaml")
-        kind = content.pop("model", None)
+        kind, content = run.config()
         if kind != cls.name:
             raise RunError(f"{folder} holds a model of kind '{kind}', not '{cls.name}'; load it with spikeloom.load.")
         path = run.folder / "weights.safetensors"
@@ -350,6 +352,7 @@ class GenerativeModel(nn.Module):
         try:
             recording = DataSpec.from_json(run.read_json("data.json")["recording"])
             model = cls(from_mapping(cls.Config, content, where="config.yaml"), recording)
+            model.format_version = run.format_version
             model.load_state_dict(load_file(path))
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             if isinstance(error, SpikeloomError):

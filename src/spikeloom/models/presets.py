@@ -36,8 +36,8 @@ def run_config(run: Run) -> Any:
     Raises:
         SpikeloomError: If it is damaged.
     """
-    content = run.read_yaml("config.yaml")
-    kind = model_class(str(content.pop("model", None)))
+    name, content = run.config()
+    kind = model_class(name)
     return from_mapping(kind.Config, content, str(run.folder / "config.yaml"))
 
 

@@ -1,6 +1,6 @@
 """The run folder: everything needed to reload, resume and sample a model again, and nothing that can execute.
 
-config.yaml          model and complete configuration
+config.yaml          model, format version and complete configuration
 environment.json     versions, device, seed, command
 data.json            what the model was trained on: source, how it was read, splits, hash
 metrics.csv          training and validation loss over time
@@ -21,7 +21,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +34,7 @@ import yaml
 from spikeloom.atomic import atomic
 from spikeloom.data.formats.containers import check_place
 from spikeloom.errors import RunError
+from spikeloom.migrations import FORMAT_VERSION, KEY, upgraded, version_of
 
 METRICS = ("stage", "step", "seconds", "learning_rate", "loss", "validation_loss")
 DIAGNOSTICS = ("stage", "step", "name", "value")
@@ -118,6 +119,29 @@ class Run:
         self.checkpoint.unlink(missing_ok=True)
         shutil.rmtree(self.checkpoint.parent, ignore_errors=True)
 
+    @property
+    def format_version(self) -> int:
+        """Version of the format this run was written in; later versions sample it by the rules of its own.
+
+        Raises:
+            ConfigError: If the run is of a newer version than this program knows.
+        """
+        return version_of(self.read_yaml("config.yaml"), str(self.folder / "config.yaml"))
+
+    def config(self) -> tuple[str, dict[str, Any]]:
+        """Name of the model, and the values of its configuration by their present names.
+
+        Raises:
+            ConfigError: If the run is of a newer version than this program knows.
+        """
+        content = self.read_yaml("config.yaml")
+        model = str(content.pop("model", None))
+        return model, upgraded(model, content, str(self.folder / "config.yaml"))
+
+    def write_config(self, model: str, config: Any, format_version: int = FORMAT_VERSION) -> None:
+        """Write the model's name, the format version and the configuration."""
+        self.write_yaml("config.yaml", config_content(model, config, format_version))
+
     def write_yaml(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a YAML file, all of it or nothing."""
         with atomic(self.folder / name) as temporary:
@@ -197,6 +221,11 @@ class Run:
         except (ValueError, KeyError) as error:
             reason = " ".join(str(error).split())
             raise RunError(f"{path} is damaged ({reason}); delete it to go on without its record.") from error
+
+
+def config_content(model: str, config: Any, format_version: int = FORMAT_VERSION) -> dict[str, Any]:
+    """Content of ``config.yaml``: names are always the present ones; the version stays that of a model's first run."""
+    return {"model": model, KEY: format_version, **asdict(config)}
 
 
 def strict_json(content: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import tempfile
@@ -109,11 +108,6 @@ def note_machine(run: Run) -> None:
     fabric = engine.fabric()
     here = environment(engine.seed, f"{fabric.world_size} x {fabric.device.type}", fabric.strategy.precision.precision)
     run.write_json("environment.json", {**facts, **here, **{k: facts[k] for k in ("command", "date") if k in facts}})
-
-
-def write_config(run: Run, model: str, config: Any) -> None:
-    """Write the configuration that a member goes on with."""
-    run.write_yaml("config.yaml", {"model": model, **dataclasses.asdict(config)})
 
 
 def copied(origin: Path, folder: Path, facts: Mapping[str, Any], prepare: Callable[[Run], None]) -> Run:

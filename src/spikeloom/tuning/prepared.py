@@ -23,7 +23,7 @@ from spikeloom.training.checkpoint import Checkpoint
 from spikeloom.training.engine import Engine
 from spikeloom.training.loop import diagnose
 from spikeloom.training.run import Run, strict_json
-from spikeloom.tuning.member import seed_of, write_config
+from spikeloom.tuning.member import seed_of
 from spikeloom.tuning.plan import SET_BY_SEARCH, Plan, planned, refuse_set_keys
 from spikeloom.tuning.score import VALIDATION_LOSS
 from spikeloom.tuning.settings import Resources, SearchConfig
@@ -86,7 +86,7 @@ class Prepared:
         folder, config = self.folder(member), self.config_with(values)
         if (folder / "config.yaml").is_file():
             run = Run(folder)
-            write_config(run, self.model, config)
+            run.write_config(self.model, config, run.format_version)
             return run
         engine = Engine(self.engine.device, precision=self.engine.precision, seed=seed_of(self.search.seed, member))
         files = first_files(self.model, config, self.preset, engine, engine.fabric(), self.record)

@@ -16,7 +16,7 @@ from spikeloom.errors import RunError, SpikeloomWarning
 from spikeloom.models.presets import run_config
 from spikeloom.training.run import Run
 from spikeloom.tuning import pbt, random_search
-from spikeloom.tuning.member import Job, Outcome, copied, train, write_config
+from spikeloom.tuning.member import Job, Outcome, copied, train
 from spikeloom.tuning.page import PAGE, write_page
 from spikeloom.tuning.prepared import BEST, Prepared, prepare
 from spikeloom.tuning.ray_jobs import ray_jobs, require_ray
@@ -112,7 +112,8 @@ def _finished(prepared: Prepared, trials: Trials, jobs: Any) -> Tuned:
         def end_here(run: Run) -> None:
             plan = prepared.plan
             if plan is not None:
-                write_config(run, prepared.model, plan.ended(run_config(run), plan.end(trials.generations)))
+                ended = plan.ended(run_config(run), plan.end(trials.generations))
+                run.write_config(prepared.model, ended, run.format_version)
                 pbt.write_course(run, best.member, trials, plan, prepared.folder)
 
         copied(prepared.folder(best.member), folder, {"tuning": facts}, end_here)

@@ -17,6 +17,7 @@ import yaml
 
 from spikeloom.config import check_keys, from_mapping, merged
 from spikeloom.errors import ConfigError
+from spikeloom.migrations import upgraded, upgraded_key
 from spikeloom.tuning.settings import METHODS
 
 LAWS = ("uniform", "log")
@@ -240,7 +241,19 @@ def read_space(space: str | Path) -> SearchSpace:
         content = yaml.safe_load(path.read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
-    return space_of(path.stem, content)
+    return space_of(path.stem, _upgraded(content, str(path)))
+
+
+def _upgraded(content: Any, where: str) -> Any:
+    """The content of a file by the present names of fields; ``space_of`` checks it."""
+    if not isinstance(content, Mapping):
+        return content
+    model, result = str(content.get("model")), dict(content)
+    if isinstance(content.get("changes"), Mapping):
+        result["changes"] = upgraded(model, content["changes"], where)
+    if isinstance(content.get("space"), Mapping):
+        result["space"] = {upgraded_key(model, str(key)): entry for key, entry in content["space"].items()}
+    return result
 
 
 def space_for(model: str, preset: str | Path, method: str | None = None) -> SearchSpace:

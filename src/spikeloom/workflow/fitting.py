@@ -18,7 +18,7 @@ from spikeloom.models.presets import preset_config, run_config, sharing
 from spikeloom.training.checkpoint import Checkpoint, weights_hash
 from spikeloom.training.engine import Engine
 from spikeloom.training.loop import fit
-from spikeloom.training.run import Run, environment
+from spikeloom.training.run import Run, config_content, environment
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -105,7 +105,8 @@ def resume_run(
     seed = recorded.engine.seed
     fabric = (engine or recorded.engine).fabric()
     data = load_source(run.folder) if data is None else data
-    model = model_class(str(run.read_yaml("config.yaml")["model"])).make(data, recorded.config, seed)
+    model = model_class(run.config()[0]).make(data, recorded.config, seed)
+    model.format_version = run.format_version
     fit(model, data, run, fabric, seed, until)
     return model
 
@@ -210,7 +211,7 @@ def first_files(
     precision = fabric.strategy.precision.precision
     facts = environment(engine.seed, f"{fabric.world_size} x {fabric.device.type}", precision)
     return {
-        "config.yaml": {"model": model, **dataclasses.asdict(config)},
+        "config.yaml": config_content(model, config),
         "environment.json": facts | {"preset": str(preset), "engine": dataclasses.asdict(engine)},
         "data.json": record,
     }
