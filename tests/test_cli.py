@@ -13,7 +13,7 @@ import pytest
 import spikeloom as package
 from commands import FIT_EAG, TINY, counts, tiny
 from spikeloom.cli import VERBS, main
-from spikeloom.config import presets
+from spikeloom.config import preset_files
 from spikeloom.data import sources
 from spikeloom.data.files import load, save
 from spikeloom.data.sources import load_source, with_default_splits
@@ -216,5 +216,5 @@ def test_a_wheel_holds_what_the_program_reads(tmp_path):
         pytest.skip("setuptools is not installed")
     assert done.returncode == 0, done.stderr
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    assert {f"spikeloom/presets/{name}.yaml" for name in presets()} <= set(names)
+    assert {f"spikeloom/presets/{name}.yaml" for name in preset_files()} <= set(names)
     assert any(n.startswith("spikeloom/report/") and n.endswith(".html") for n in names)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from commands import FIT, counts, spikeloom, tiny, tiny_of
 from spikeloom.cli import main
-from spikeloom.config import presets
+from spikeloom.config import preset_files
 from spikeloom.data.files import load, save
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import SpikeloomWarning
@@ -74,7 +74,7 @@ class TestFit:
         assert prior["patch"] == 4
 
     @pytest.mark.filterwarnings("ignore:the power of the sampled latents")
-    @pytest.mark.parametrize("preset", sorted(presets()))
+    @pytest.mark.parametrize("preset", sorted(preset_files()))
     def test_every_preset_trains_and_samples(self, preset, reaches, tmp_path):
         """Made smaller, on trials of different lengths with a reach angle and a hand velocity."""
         small = tiny_of(preset)

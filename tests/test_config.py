@@ -1,16 +1,18 @@
 """Configurations: what a preset, a file and an option may say, and what becomes of it."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from spikeloom.config import flattened, from_mapping, merged, presets, read_preset
+from spikeloom.config import flattened, from_mapping, merged, preset_files, read_preset
 from spikeloom.errors import ConfigError
 from spikeloom.models import model_class
 from spikeloom.models.ldns import LDNSConfig
-from spikeloom.models.presets import limited, preset_config
+from spikeloom.models.presets import limited, preset_config, presets
+from spikeloom.observation.history import HistoryConfig
 from spikeloom.training.engine import Engine
 from spikeloom.training.stages import StageConfig
 
@@ -105,13 +107,13 @@ def dotted(content, prefix=""):
 
 
 class TestPresets:
-    @pytest.mark.parametrize("name", sorted(presets()))
+    @pytest.mark.parametrize("name", sorted(preset_files()))
     def test_a_complete_configuration_comes_back_from_its_own_yaml(self, name):
         config = preset_config(name)
         text = yaml.safe_dump(dataclasses.asdict(config))
         assert from_mapping(type(config), yaml.safe_load(text)) == config
 
-    @pytest.mark.parametrize("name", sorted(presets()))
+    @pytest.mark.parametrize("name", sorted(preset_files()))
     def test_the_values_of_a_preset_beat_the_defaults_and_changes_beat_the_preset(self, name):
         content = read_preset(name)
         kind = model_class(content.pop("model")).Config
@@ -163,3 +165,65 @@ def test_merging_does_not_change_its_arguments():
     base = {"a": {"b": 1}}
     assert merged(base, {"a": {"c": 2}, "d": 3}) == {"a": {"b": 1, "c": 2}, "d": 3}
     assert base == {"a": {"b": 1}}
+
+
+class TestChangesByName:
+    def test_a_field_of_a_group_needs_only_its_own_name(self):
+        config = preset_config("ldns", {"latents": 8, "history": HistoryConfig(bins=3), "prior_training.steps": 7})
+        assert config.autoencoder.latents == 8
+        assert config.history == HistoryConfig(bins=3)
+        assert config.prior_training.steps == 7
+
+    def test_a_mapping_changes_a_part_of_a_group(self):
+        before = preset_config("ldns")
+        config = preset_config("ldns", {"prior_training": {"steps": 7}, "prior_training.batch_size": 9})
+        expected = dataclasses.replace(before.prior_training, steps=7, batch_size=9)
+        assert config == dataclasses.replace(before, prior_training=expected)
+
+    def test_a_group_within_a_group(self):
+        assert preset_config("ldns", {"neurons": "heldout"}).autoencoder.withheld.neurons == "heldout"
+
+    def test_a_name_that_several_groups_have_is_to_be_completed(self):
+        with pytest.raises(
+            ConfigError, match=r"several fields 'steps': .* name one in full, as in autoencoder_training"
+        ):
+            preset_config("ldns", {"steps": 7})
+
+    def test_an_unknown_name_gets_the_nearest(self):
+        with pytest.raises(ConfigError, match="preset 'ldns' has the unknown key 'latent'; did you mean 'latents'"):
+            preset_config("ldns", {"latent": 7})
+
+    def test_a_value_that_does_not_fit(self):
+        with pytest.raises(ConfigError, match=r"'many' at 'autoencoder.latents', but it must be a whole number"):
+            preset_config("ldns", {"latents": "many"})
+
+    def test_a_preset_of_another_model(self):
+        with pytest.raises(ConfigError, match="'eag-demo' is for the model 'eag', not 'ldns'"):
+            preset_config("eag-demo", model="ldns")
+
+
+class TestListingOfPresets:
+    def test_each_has_a_model_a_description_and_all_values(self):
+        found = presets()
+        assert list(found) == list(preset_files())
+        for name, preset in found.items():
+            assert preset.name == name
+            assert preset.summary
+            assert preset.configure() == preset_config(name)
+            assert preset.values == flattened(preset_config(name))
+
+    def test_they_can_be_read(self):
+        assert re.search(r"^tndm-paper +TNDM as LDNS was compared with", repr(presets()), re.MULTILINE)
+        assert "\n  autoencoder.latents: 3\n" in repr(presets()["ldns-demo"])
+        assert "<td>autoencoder.latents</td><td>3</td>" in presets()["ldns-demo"]._repr_html_()
+        assert "<td>ldns-demo</td><td>ldns</td>" in presets()._repr_html_()
+
+    def test_values_can_be_replaced(self):
+        config = presets()["ldns"].configure(latents=8, max_steps=5)
+        assert (config.autoencoder.latents, config.prior_training.steps) == (8, 5)
+
+    def test_an_unknown_name_gets_the_nearest(self):
+        with pytest.raises(ConfigError, match=r"^there is no preset 'ldsn'; did you mean 'ldns'\? presets: code-auto"):
+            presets()["ldsn"]
+        assert "ldsn" not in presets()
+        assert presets().get("ldsn") is None

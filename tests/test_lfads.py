@@ -9,7 +9,7 @@ import torch
 from scipy.stats import multivariate_normal
 
 from spikeloom.bench.code_subjects import ModelSubject
-from spikeloom.config import presets
+from spikeloom.config import preset_files
 from spikeloom.data.codes import codes_in
 from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.data.smoothing import smoothed_counts
@@ -314,7 +314,7 @@ class TestModel:
         assert sum(p.numel() for p in LFADS.make(data, config).network.parameters()) == 164_281
 
     def test_presets_hold_the_published_tables(self):
-        assert {"lfads", "lfads-paper", "lfads-controller"} <= set(presets())
+        assert {"lfads", "lfads-paper", "lfads-controller"} <= set(preset_files())
         paper, smoother = preset_config("lfads-paper"), preset_config("lfads-controller")
         assert (paper.coordinated_dropout, paper.dropout, paper.kl_weight) == (0.3, 0.02, 1e-5)
         assert (paper.training.learning_rate_at(7999), paper.controller.inputs) == (pytest.approx(0.01, rel=1e-3), 0)

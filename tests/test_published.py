@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikeloom.config import presets
+from spikeloom.config import preset_files
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.models.eag import EAG
 from spikeloom.models.ldns import LDNS
@@ -66,7 +66,7 @@ def test_every_published_preset_is_here():
         "lfads-controller",
         "pivae-paper",
         "tndm-paper",
-    } == set(presets()) - {
+    } == set(preset_files()) - {
         "code-autoencoder",
         "gnocchi",
         "gaussian",

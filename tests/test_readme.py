@@ -11,7 +11,7 @@ import pytest
 import spikeloom as sl
 from commands import FIT, tiny_of
 from spikeloom.cli import main
-from spikeloom.config import presets
+from spikeloom.config import preset_files
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -175,7 +175,7 @@ def test_every_file_and_preset_that_is_named_exists():
     for name in re.findall(r"`?((?:benchmarks|src)/[\w./]+\.\w+)`?", README):
         assert (root / name).exists(), name
     for name in re.findall(r"--(?:model|preset) ([\w-]+)", README):
-        assert name in presets(), name
+        assert name in preset_files(), name
 
 
 def test_make_targets_that_are_named_exist():

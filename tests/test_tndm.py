@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 
 from commands import tiny_of
 from spikeloom.cli import main
-from spikeloom.config import presets
+from spikeloom.config import preset_files
 from spikeloom.data.codes import codes_in
 from spikeloom.data.files import load, save
 from spikeloom.data.sources import with_default_splits
@@ -649,7 +649,7 @@ def test_commands(tmp_path, monkeypatch):
 
 def test_the_paper_preset():
     paper = preset_config("tndm-paper")
-    assert {"tndm", "tndm-paper"} <= set(presets())
+    assert {"tndm", "tndm-paper"} <= set(preset_files())
     assert (paper.relevant_factors, paper.irrelevant_factors, paper.codes) == (5, 5, 64)
     assert (paper.decoder, paper.kl_direction, paper.cell, paper.average) == ("causal", "reverse", "gru", "log")
     assert (paper.dropout, paper.prior_variance, paper.independence_samples) == (0.15, 1.0, 10)

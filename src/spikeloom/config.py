@@ -86,8 +86,8 @@ def check_keys(kind: type, content: Any, where: str, prefix: str = "") -> None:
             check_keys(typing.cast(type, known[key]), value, where, f"{prefix}{key}.")
 
 
-def presets() -> dict[str, Path]:
-    """Shipped presets by name."""
+def preset_files() -> dict[str, Path]:
+    """Files of the shipped presets, by name."""
     folder = resources.files("spikeloom") / "presets"
     return {Path(str(p)).stem: Path(str(p)) for p in sorted(folder.iterdir(), key=str) if str(p).endswith(".yaml")}
 
@@ -100,7 +100,7 @@ def read_preset(preset: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: If there is no such preset, or the file cannot be read or is of a newer version.
     """
-    shipped = presets()
+    shipped = preset_files()
     path = shipped.get(str(preset), Path(preset))
     if not path.is_file():
         near = difflib.get_close_matches(str(preset), shipped, n=1)
