@@ -214,8 +214,9 @@ class TestListingOfPresets:
 
     def test_they_can_be_read(self):
         assert re.search(r"^tndm-paper +TNDM as LDNS was compared with", repr(presets()), re.MULTILINE)
-        assert "\n  autoencoder.latents: 3\n" in repr(presets()["ldns-demo"])
-        assert "<td>autoencoder.latents</td><td>3</td>" in presets()["ldns-demo"]._repr_html_()
+        demo = presets()["ldns-demo"]
+        assert "\n  observation: 'poisson'\n" in repr(demo)
+        assert f"<td>autoencoder.latents</td><td>{demo.values['autoencoder.latents']}</td>" in demo._repr_html_()
         assert "<td>ldns-demo</td><td>ldns</td>" in presets()._repr_html_()
 
     def test_values_can_be_replaced(self):
