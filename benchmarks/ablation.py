@@ -148,7 +148,7 @@ def hidden_bits_per_spike(model: LDNS, data: SpikeData, draws: int) -> float:
     batch = Batch.of(data)
     assert batch.counts is not None
     share = model.config.autoencoder.coordinated_dropout
-    constant = torch.from_numpy(model.recording.mean_counts).clamp(min=1e-4)
+    constant = torch.from_numpy(model.data_spec.mean_counts).clamp(min=1e-4)
     generator = torch.Generator().manual_seed(0)
     gain, spikes = 0.0, 0.0
     for _ in range(draws):

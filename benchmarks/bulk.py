@@ -59,7 +59,7 @@ def main() -> None:
 def times(run: Path, n: int, workers: list[int], repeats: int, folder: Path) -> None:
     """Print trials per second of every way."""
     model = load_model(run)
-    plan = model.plan(n, seed=1)
+    plan = model._plan(n, seed=1)
 
     def plain() -> None:
         save(model.sample(n, seed=1), folder / "plain.h5")
@@ -77,7 +77,7 @@ def times(run: Path, n: int, workers: list[int], repeats: int, folder: Path) -> 
     started = time.perf_counter()
     with cluster(cpus=max(workers)):
         sample_to_file(
-            run, model.plan(128 * 3 * max(workers), length=1), folder / "warm.h5", Workers(max(workers)), model
+            run, model._plan(128 * 3 * max(workers), length=1), folder / "warm.h5", Workers(max(workers)), model
         )
         print(f"Ray and its workers were ready in {time.perf_counter() - started:.0f} s\n")
         seconds: dict[str, float] = {}

@@ -56,7 +56,7 @@ def judged(run: Path, guidances: list[float], repeats: int, seed: int) -> dict[s
     test = held_out(data)
     decoders = {
         v.name: (LaggedRidge() if v.aligned else LabelDecoder()).fit(data.split("train"), v.name)
-        for v in model.recording.variables
+        for v in model.data_spec.variables
     }
     asked = test.select(trials=np.tile(np.arange(test.n_trials), repeats))
 
@@ -64,7 +64,7 @@ def judged(run: Path, guidances: list[float], repeats: int, seed: int) -> dict[s
         return {f"{name} decoded": judge(decoder, spikes, wanted).value for name, decoder in decoders.items()}
 
     result = {"real, held out (ceiling)": decoded(test, test)}
-    aligned = any(v.aligned for v in model.recording.variables)
+    aligned = any(v.aligned for v in model.data_spec.variables)
     swapped = test.select(trials=another(test.lengths if aligned else np.ones_like(test.lengths)))
     other = swapped.select(trials=np.tile(np.arange(test.n_trials), repeats))
     for guidance in guidances:

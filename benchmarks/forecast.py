@@ -1,11 +1,11 @@
-"""Forecasts: recorded trials of which the first bins are given, drawn on by EAG and compared with what came.
+"""Forecasts: the first bins of recorded trials, continued by EAG and compared with what came.
 
-    python benchmarks/forecast.py RUN [--known BINS] [--draws N] [--trials N]
+    python benchmarks/forecast.py RUN [--observed BINS] [--draws N] [--trials N]
 
-For the held-out trials of a run of EAG whose recording has true rates (the Lorenz recording), at several horizons after
-the last given bin: the share of the variance of the true rates that the mean forecast explains; the continuous ranked
-probability score of the forecasts, over that of what the model draws when nothing is given, and that of persistence
-(the rates inferred for the last given bin) likewise; how often the truth lies in the middle 80 % of the forecasts.
+For the held-out trials of a run of EAG whose recording has true rates (the Lorenz recording), at several horizons
+after the last observed bin: the share of the variance of the true rates that the mean forecast explains; the ranked
+continuous probability score of the forecasts, over that of samples without a context, and likewise that of persistence
+(the rates inferred for the last observed bin); how often the truth lies in the middle 80 % of the forecasts.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--known", type=int, help="bins given; half of a trial if not")
+    parser.add_argument("--observed", type=int, help="bins observed; half of a trial if not")
     parser.add_argument("--draws", type=int, default=16)
     parser.add_argument("--trials", type=int, default=200)
     options = parser.parse_args()
     model, test = load_model(options.run), held_out(load_source(options.run))
     test = test.select(range(min(options.trials, test.n_trials)))
-    n_known = options.known or test.n_bins // 2
-    known = np.arange(test.n_bins) < n_known
-    at = [n_known - 1 + h for h in HORIZONS if n_known - 1 + h < test.n_bins]
+    n_observed = options.observed or test.n_bins // 2
+    observed = np.arange(test.n_bins) < n_observed
+    at = [n_observed - 1 + h for h in HORIZONS if n_observed - 1 + h < test.n_bins]
     truth = test.rates
     if truth is None:
         raise SystemExit(f"{options.run} was not trained on a recording with true rates.")
 
-    def drawn(seed: int, **given: Any) -> np.ndarray:
-        rates = model.sample(test.n_trials, lengths=test.lengths, seed=seed, **given).rates
+    def drawn(seed: int, **context: Any) -> np.ndarray:
+        rates = model.sample(test.n_trials, lengths=test.lengths, seed=seed, **context).rates
         assert rates is not None
         return rates[:, at]
 
-    forecast = np.stack([drawn(seed, given=test, known=known) for seed in range(options.draws)])
+    forecast = np.stack([drawn(seed, context=test, observed=observed) for seed in range(options.draws)])
     free = np.stack([drawn(1000 + seed) for seed in range(options.draws)])
-    last = model.rates(test.window(n_known, step=test.n_bins))[:, -1]
+    last = model.rates(test.window(n_observed, step=test.n_bins))[:, -1]
     rows: list[list[object]] = []
     for i, bin in enumerate(at):
         real, mean = truth[:, bin], forecast[:, :, i].mean(0)
@@ -66,7 +66,7 @@ def main() -> None:
         base = crps(free[:, :, i], real)
         rows.append(
             [
-                bin - n_known + 1,
+                bin - n_observed + 1,
                 f"{1 - np.square(mean - real).sum() / scatter:.3f}",
                 f"{1 - np.square(last - real).sum() / scatter:.3f}",
                 f"{crps(forecast[:, :, i], real) / base:.3f}",
@@ -74,7 +74,7 @@ def main() -> None:
                 f"{((real >= low) & (real <= high)).mean():.2f}",
             ]
         )
-    print(f"{test.n_trials} trials, {n_known} bins given, {options.draws} forecasts of each; {machine()}\n")
+    print(f"{test.n_trials} trials, {n_observed} bins observed, {options.draws} forecasts of each; {machine()}\n")
     header = ["bins ahead", "R2 of the mean", "R2 of persistence", "CRPS / free", "persistence / free", "in 80 %"]
     print(table(header, rows))
 

@@ -123,13 +123,13 @@ def test_chunks_drawn_in_any_order_make_the_sample(kind):
     data = recording(ragged=True)
     cls, config = MODELS[kind]
     model = scattered(cls.make(data, config))
-    plan = model.plan(3 * CHUNK + 2, seed=4)
+    plan = model._plan(3 * CHUNK + 2, seed=4)
     chunks = list(plan.chunks())
     assert [len(c.lengths) for c in chunks] == [CHUNK] * 3 + [2]
-    drawn = {i: model.draw(pickle.loads(pickle.dumps(chunks[i]))) for i in (2, 0, 3, 1)}
+    drawn = {i: model._draw(pickle.loads(pickle.dumps(chunks[i]))) for i in (2, 0, 3, 1)}
     sample = model.sample(3 * CHUNK + 2, seed=4)
-    assert_same(model.assembled(plan, [drawn[i] for i in range(4)]), sample)
-    second = model.piece(chunks[1], drawn[1])
+    assert_same(model._collate(plan, [drawn[i] for i in range(4)]), sample)
+    second = model._collate_chunk(chunks[1], drawn[1])
     assert_same(second, dataclasses.replace(sample.select(slice(CHUNK, 2 * CHUNK)), provenance={}))
     assert len(np.unique([c.seed for c in chunks])) == 4
 
@@ -138,15 +138,15 @@ def test_what_is_given_and_codes_are_cut_with_the_trials():
     data = recording(ragged=True)
     test = data.select(range(CHUNK + 3))
     eag = scattered(MODELS["eag"][0].make(data, MODELS["eag"][1]))
-    known = np.arange(data.n_bins) < 6
-    plan = eag.plan(CHUNK + 3, given=test, known=known)
+    observed = np.arange(data.n_bins) < 6
+    plan = eag._plan(CHUNK + 3, context=test, observed=observed)
     last = list(plan.chunks())[1]
     assert len(pickle.dumps(last)) < len(pickle.dumps(plan)) / 2  # not a view of everything
-    sample = eag.assembled(plan, [eag.draw(c) for c in plan.chunks()])
+    sample = eag._collate(plan, [eag._draw(c) for c in plan.chunks()])
     np.testing.assert_array_equal(sample.counts[:, :6], test.counts[:, :6])
     gnocchi = scattered(GNOCCHI.make(data, SMALL_GNOCCHI))
     codes = gnocchi.codes(test)
-    drawn = [gnocchi.draw(c) for c in gnocchi.plan(CHUNK + 3, codes=codes).chunks()]
+    drawn = [gnocchi._draw(c) for c in gnocchi._plan(CHUNK + 3, codes=codes).chunks()]
     np.testing.assert_array_equal(np.concatenate([part.codes for part in drawn]), codes)
 
 
@@ -155,8 +155,8 @@ def test_a_plan_for_millions_keeps_what_repeats_once(conditioned):
     model, n = load_model(folder), 1_000_000
     asked = {"angle": [0, 45, 90], "drive": np.ones((2, 24, 1))}
     plans = [
-        model.plan(n, condition=asked),
-        model.plan(**request_like(model, data, n, {"angle": [0, 45, 90]})),
+        model._plan(n, condition=asked),
+        model._plan(**request_like(model, data, n, {"angle": [0, 45, 90]})),
     ]
     for plan, rows in zip(plans, (6, 480)):
         assert plan.n == n
@@ -173,9 +173,9 @@ def test_a_plan_refuses_before_anything_is_drawn(conditioned):
     folder, _ = conditioned
     model = load_model(folder)
     with pytest.raises(DataError, match=r"'drive' has 20 bins in trial 1, but a trial of 24"):
-        model.plan(5, condition={"drive": [np.ones((24, 1)), np.ones((20, 1))]}, length=24)
+        model._plan(5, condition={"drive": [np.ones((24, 1)), np.ones((20, 1))]}, length=24)
     with pytest.raises(DataError, match="at least one"):
-        model.plan(0)
+        model._plan(0)
 
 
 # -- files ---------------------------------------------------------------------------------------------------------
@@ -318,16 +318,16 @@ def test_the_file_holds_what_an_ordinary_sample_holds(conditioned, tmp_path, mon
     monkeypatch.setitem(sys.modules, "ray", None)  # it is not even imported
     folder, data = conditioned
     model, path = load_model(folder), tmp_path / "a.h5"
-    model.recording.neurons["area"] = ["M1"] * 4 + ["PMd"] * 4
-    model.recording.neurons["depth_mm"] = [0.5, np.nan] * 4
+    model.data_spec.neurons["area"] = ["M1"] * 4 + ["PMd"] * 4
+    model.data_spec.neurons["depth_mm"] = [0.5, np.nan] * 4
     wishes = {**request_like(model, data, 3 * CHUNK + 5), "seed": 3, "steps": 2}
     expected = model.sample(**wishes)
-    written = sample_to_file(folder, model.plan(**wishes), path, model=model, keep_rates=True, notes={"run": "r"})
+    written = sample_to_file(folder, model._plan(**wishes), path, model=model, keep_rates=True, notes={"run": "r"})
     assert_whole(path, dataclasses.replace(expected, provenance={**expected.provenance, "run": "r"}))
     assert {"angle", "condition"} <= set(expected.trials)
     assert len(set(expected.lengths)) > 3
     assert str(written) == f"{str(expected).removeprefix('SpikeData: ').partition(';')[0]}; in {written.seconds:.0f} s"
-    sample_to_file(folder, model.plan(**wishes), path, model=model)
+    sample_to_file(folder, model._plan(**wishes), path, model=model)
     assert_whole(path, dataclasses.replace(expected, rates=None))
 
 
@@ -335,7 +335,7 @@ def test_codes_and_generated_signals_are_in_the_file(tmp_path):
     data = signal_recording()
     model = scattered(GNOCCHI.make(data, dataclasses.replace(SMALL_GNOCCHI, activity=SIGNAL)))
     model.save(tmp_path / "run")
-    written = sample_to_file(tmp_path / "run", model.plan(CHUNK + 3, seed=1), tmp_path / "a.h5")
+    written = sample_to_file(tmp_path / "run", model._plan(CHUNK + 3, seed=1), tmp_path / "a.h5")
     expected = dataclasses.replace(model.sample(CHUNK + 3, seed=1), rates=None)
     assert_whole(tmp_path / "a.h5", expected)
     assert list(expected.trials) == ["code_0", "code_1"]
@@ -346,11 +346,11 @@ def test_codes_and_generated_signals_are_in_the_file(tmp_path):
 def test_it_computes_with_one_thread_and_gives_the_others_back(conditioned, tmp_path, monkeypatch):
     folder, _ = conditioned
     model, seen = load_model(folder), []
-    drawn = model.draw
-    monkeypatch.setattr(model, "draw", lambda chunk: seen.append(torch.get_num_threads()) or drawn(chunk))
+    drawn = model._draw
+    monkeypatch.setattr(model, "_draw", lambda chunk: seen.append(torch.get_num_threads()) or drawn(chunk))
     torch.set_num_threads(2)
     try:
-        sample_to_file(folder, model.plan(2 * CHUNK), tmp_path / "a.h5", model=model)
+        sample_to_file(folder, model._plan(2 * CHUNK), tmp_path / "a.h5", model=model)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -362,17 +362,17 @@ def test_without_ray_one_process_draws_and_says_so(conditioned, tmp_path, monkey
     model = load_model(folder)
     monkeypatch.setattr(bulk, "has_ray", lambda: False)
     with pytest.warns(SpikeloomWarning, match=r"Ray is not installed, so one process.*spikeloom\[cluster\]"):
-        sample_to_file(folder, model.plan(3), tmp_path / "a.h5", Workers(3))
+        sample_to_file(folder, model._plan(3), tmp_path / "a.h5", Workers(3))
     assert_same(load(tmp_path / "a.h5"), dataclasses.replace(model.sample(3), rates=None))
     monkeypatch.setattr("spikeloom.workflow.ray_cluster.has_ray", lambda: False)
     with pytest.raises(ConfigError, match=r"Ray, which is not installed; install it with `pip install"):
-        sample_to_file(folder, model.plan(3), tmp_path / "b.h5", Workers(3, "auto"))
+        sample_to_file(folder, model._plan(3), tmp_path / "b.h5", Workers(3, "auto"))
     assert not (tmp_path / "b.h5").exists()
 
 
 def test_ray_is_imported_by_those_who_ask_for_it():
-    source = Path(bulk.__file__).parent
-    for name in ("bulk", "cluster", "cli/sampling", "models/plan"):
+    source = Path(bulk.__file__).parents[1]
+    for name in ("workflow/parallel_sampling", "workflow/ray_cluster", "cli/sampling", "models/sampling"):
         body = ast.parse((source / f"{name}.py").read_text()).body
         named = [a.name for node in body if isinstance(node, ast.Import) for a in node.names]
         assert "ray" not in [*named, *(node.module for node in body if isinstance(node, ast.ImportFrom))]
@@ -384,33 +384,33 @@ def test_ray_is_imported_by_those_who_ask_for_it():
 def test_workers_make_no_difference(ray, conditioned, tmp_path):
     folder, data = conditioned
     model = load_model(folder)
-    plan = model.plan(**request_like(model, data, 9 * CHUNK + 5, {"angle": ["45deg", 90]}), seed=2)
+    plan = model._plan(**request_like(model, data, 9 * CHUNK + 5, {"angle": ["45deg", 90]}), seed=2)
     for name, workers in (("one", Workers()), ("two", Workers(2)), ("five", Workers(5))):
         sample_to_file(folder, plan, tmp_path / f"{name}.h5", workers)
     assert ray.is_initialized()  # it was there before, so it stays
     one = (tmp_path / "one.h5").read_bytes()
     assert one == (tmp_path / "two.h5").read_bytes() == (tmp_path / "five.h5").read_bytes()
-    assert_same(load(tmp_path / "two.h5"), dataclasses.replace(model.assembled(plan, _all(model, plan)), rates=None))
+    assert_same(load(tmp_path / "two.h5"), dataclasses.replace(model._collate(plan, _all(model, plan)), rates=None))
 
 
 def _all(model, plan):
-    return [model.draw(chunk) for chunk in plan.chunks()]
+    return [model._draw(chunk) for chunk in plan.chunks()]
 
 
 def test_what_workers_refuse_is_one_sentence(ray, conditioned, tmp_path, monkeypatch):
     folder, data = conditioned
     other = LDNS.make(data, conditional(("angle", "drive")), seed=5)
     with pytest.raises(RunError, match=r"finds other weights in .* give every machine the same run folder\.$"):
-        sample_to_file(folder, other.plan(3), tmp_path / "a.h5", Workers(2), other)
+        sample_to_file(folder, other._plan(3), tmp_path / "a.h5", Workers(2), other)
     with pytest.raises(RunError, match=r"cannot read the run .*needs the run folder under the same path\.$"):
-        sample_to_file(tmp_path / "gone", other.plan(3), tmp_path / "a.h5", Workers(2), other)
+        sample_to_file(tmp_path / "gone", other._plan(3), tmp_path / "a.h5", Workers(2), other)
 
     def broken(order, chunk):
         raise ZeroDivisionError("of\nall things")
 
     monkeypatch.setattr(bulk, "draw_chunk", broken)
     with pytest.raises(RunError, match=r"could not draw its trials \(ZeroDivisionError: of all things\)"):
-        sample_to_file(folder, other.plan(3), tmp_path / "a.h5", Workers(2), other)
+        sample_to_file(folder, other._plan(3), tmp_path / "a.h5", Workers(2), other)
     assert not list(tmp_path.iterdir())
 
 
@@ -427,7 +427,7 @@ def test_a_chunk_whose_worker_dies_is_drawn_again(ray, conditioned, tmp_path, mo
             os._exit(1)
         return draw_chunk(order, chunk)
 
-    plan = model.plan(2 * CHUNK, seed=1)
+    plan = model._plan(2 * CHUNK, seed=1)
     monkeypatch.setattr(bulk, "draw_chunk", mortal)
     sample_to_file(folder, plan, tmp_path / "a.h5", Workers(2))
     assert mark.exists()
@@ -435,7 +435,7 @@ def test_a_chunk_whose_worker_dies_is_drawn_again(ray, conditioned, tmp_path, mo
     monkeypatch.setattr(bulk, "TRIES", 0)
     monkeypatch.setattr(bulk, "draw_chunk", lambda order, chunk: os._exit(1))
     with pytest.raises(RunError, match="a chunk was lost with its worker 1 times") as caught:
-        sample_to_file(folder, model.plan(3), tmp_path / "b.h5", Workers(2))
+        sample_to_file(folder, model._plan(3), tmp_path / "b.h5", Workers(2))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "b.h5").exists()
 
@@ -458,9 +458,9 @@ def test_only_what_is_being_drawn_is_in_memory():
             return lambda function: Task()
 
         def get(self, chunk):
-            return model.draw(chunk)
+            return model._draw(chunk)
 
-    plan = model.plan(20 * CHUNK)
+    plan = model._plan(20 * CHUNK)
     order = bulk.Order("", "", "cpu", True)
     for written, _ in enumerate(bulk._spread(Ray(), order, plan, Workers(2))):
         assert len(out) - written <= 2 * bulk.AHEAD

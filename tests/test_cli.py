@@ -94,24 +94,24 @@ class TestSample:
         test = load_source(run).split("test")
 
         def sampled(*words):
-            assert main(["sample", run, "--out", str(tmp_path / "g.npz"), "--given", run, *words]) == 0
+            assert main(["sample", run, "--out", str(tmp_path / "g.npz"), "--context", run, *words]) == 0
             return load(tmp_path / "g.npz")
 
-        rest = sampled("--known", "0:8", "--steps", "2", "--order", "random", "--temperature", "0.9")
+        rest = sampled("--observed", "0:8", "--steps", "2", "--order", "random", "--temperature", "0.9")
         np.testing.assert_array_equal(rest.counts[:, :8], test.counts[:, :8])
         assert rest.n_bins == 20
-        inner = sampled("--known", ":5,15:")
-        known = (np.arange(20) < 5) | (np.arange(20) >= 15)
-        np.testing.assert_array_equal(inner.counts[:, known], test.counts[:, known])
+        inner = sampled("--observed", ":5,15:")
+        observed = (np.arange(20) < 5) | (np.arange(20) >= 15)
+        np.testing.assert_array_equal(inner.counts[:, observed], test.counts[:, observed])
         assert sampled("--length", "50").n_bins == 50
         words = ("sample", run, "--out", "a.npz")
-        assert "stretches of the 20 bins" in refused(*words, "--given", run, "--known", "5:99")
-        assert "give trials, too" in refused(*words, "--known", "0:5")
-        assert "give one of them" in refused(*words, "--given", run, "--like", run)
+        assert "intervals of the 20 bins" in refused(*words, "--context", run, "--observed", "5:99")
+        assert "give both" in refused(*words, "--observed", "0:5")
+        assert "give one of them" in refused(*words, "--context", run, "--like", run)
         assert "has no option 'sampler'" in refused(*words, "--sampler", "ddim")
 
     def test_only_some_models_fill_in(self, run, refused):
-        assert "fit one of eag" in refused("sample", run, "--out", "a.npz", "--given", run)
+        assert "fit one of eag" in refused("sample", run, "--out", "a.npz", "--context", run)
 
     def test_a_model_without_a_sampler_takes_no_sampler(self, toy, refused, tmp_path):
         small = [*tiny("autoencoder"), "--max_steps", "2", "--device", "cpu"]

@@ -58,7 +58,7 @@ def test_trials_are_drawn_for_the_codes_of_others(bench, tmp_path):
 
 def test_what_cannot_be_sampled(bench, run, refused):
     ours = str(bench / "run")
-    assert "leave --like and --given out" in refused(
+    assert "leave --like and --context out" in refused(
         "sample", ours, "--out", "a.npz", "--codes_of", ours, "--like", ours
     )
     assert "no codes to draw trials for; fit gnocchi or lfads" in refused(
@@ -66,7 +66,7 @@ def test_what_cannot_be_sampled(bench, run, refused):
     )
     assert "no option 'guidance'" in refused("sample", ours, "--out", "a.npz", "--guidance", "2")
     assert "between 1 and 20" in refused("sample", ours, "--out", "a.npz", "--steps", "50")
-    assert "cannot continue or fill in" in refused("sample", ours, "--out", "a.npz", "--given", ours)
+    assert "cannot continue a context" in refused("sample", ours, "--out", "a.npz", "--context", ours)
 
 
 class TestNavigate:

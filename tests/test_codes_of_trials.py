@@ -235,8 +235,8 @@ class TestCodes:
             trained.sample(3, guidance=2.0)
         with pytest.raises(ConfigError, match="no codes to draw trials for"):
             LDNS.make(data, SMALL_LDNS).sample(3, codes=np.zeros((3, 2)))
-        with pytest.raises(ConfigError, match="cannot continue or fill in"):
-            trained.sample(3, given=data)
+        with pytest.raises(ConfigError, match="cannot continue a context"):
+            trained.sample(3, context=data)
 
     def test_an_untrained_model_is_warned_of(self, data):
         """Before training, samples do not follow their codes, and there is no gap between own and other codes."""

@@ -333,7 +333,7 @@ class TestSamples:
     def test_a_saved_model_knows_its_conditions(self, small, tmp_path):
         small.save(tmp_path)
         loaded = load_model(tmp_path)
-        assert loaded.recording.variables == small.recording.variables
+        assert loaded.data_spec.variables == small.data_spec.variables
         assert loaded.config == small.config
         asked = {"angle": 10, "drive": np.ones((8, 1))}
         np.testing.assert_array_equal(loaded.sample(3, condition=asked).rates, small.sample(3, condition=asked).rates)

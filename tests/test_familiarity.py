@@ -359,11 +359,11 @@ class TestModels:
         rng = np.random.default_rng(0)
         asked = {"angle": [0, 10, 90], "drive": [rng.normal(size=(n, 1)) for n in (9, 12, 8, 12)]}
         with pytest.warns(SpikeloomWarning, match="of 14 trials are asked"):
-            plan = model.plan(14, condition=asked, seed=3)
+            plan = model._plan(14, condition=asked, seed=3)
         with pytest.warns(SpikeloomWarning, match="of 14 trials are asked"):
             whole = model.sample(14, condition=asked, seed=3)
         assert len(set(whole.trials[DISTANCE])) > 3
-        pieces = [model.piece(chunk, model.draw(chunk)).trials[DISTANCE] for chunk in plan.chunks()]
+        pieces = [model._collate_chunk(chunk, model._draw(chunk)).trials[DISTANCE] for chunk in plan.chunks()]
         np.testing.assert_array_equal(np.concatenate(pieces), whole.trials[DISTANCE])
         model.save(tmp_path / "run")
         sample_to_file(tmp_path / "run", plan, tmp_path / "a.h5", model=model, keep_rates=True)
@@ -374,9 +374,9 @@ class TestModels:
         loaded = load_model(tmp_path)
         asked, expected = (m.labels.compared() for m in (loaded, model))
         assert asked.yardstick("drive") == expected.yardstick("drive") > 0
-        test = Conditions.recorded(data.split("test"), model.recording.variables)
+        test = Conditions.recorded(data.split("test"), model.data_spec.variables)
         direct = TrainingConditions(
-            Conditions.recorded(data.split("train"), model.recording.variables), model.recording.variables
+            Conditions.recorded(data.split("train"), model.data_spec.variables), model.data_spec.variables
         )
         for training in (asked, expected):
             np.testing.assert_allclose(
@@ -425,7 +425,7 @@ class TestModels:
 
     def test_guidance_is_refused_before_anything_is_said(self, model, quiet):
         with pytest.raises(ConfigError, match="guidance is -1"):
-            model.plan(2, length=9, condition={"angle": 10}, guidance=-1.0)
+            model._plan(2, length=9, condition={"angle": 10}, guidance=-1.0)
 
     def test_guidance_does_not_change_what_is_said(self, model):
         with pytest.warns(SpikeloomWarning, match="nearest 0 and 45"):

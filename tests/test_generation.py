@@ -424,7 +424,7 @@ class TestRecordings:
         result = measure(tmp_path / "out", source, **told)
         assert result.setting["samples"] == 17
         assert Run(tmp_path / "out" / "runs" / "lfads-0").read_json("data.json")["source"].endswith("recording.npz")
-        assert load_model(tmp_path / "out" / "runs" / "lfads-0").recording.lengths.shape == (17,)
+        assert load_model(tmp_path / "out" / "runs" / "lfads-0").data_spec.lengths.shape == (17,)
 
     def test_published_values_may_be_of_the_recording_itself(self, done):
         result = done[0]

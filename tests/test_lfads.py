@@ -417,7 +417,7 @@ class TestModel:
         with pytest.raises(ConfigError, match="codes are given"):
             model.sample(1, codes=np.zeros((1, 3)), codes_from="prior")
         with pytest.raises(ConfigError, match="cannot continue"):
-            model.sample(1, given=recording())
+            model.sample(1, context=recording())
 
     @pytest.mark.parametrize(
         "wrong",

@@ -12,7 +12,7 @@ from make_old_runs import COUNTS, OPTIONS, RECORDING, RUNS, results
 from spikeloom.models.presets import run_config
 from spikeloom.workflow.fitting import RunRecord, resume_run
 
-WORDS = {"given": "given", "known": "known"}
+WORDS = {"given": "context", "known": "observed"}
 """Arguments of ``sample`` as version 0.1.0 called them, and what they are called now."""
 
 TOLERANCE = 1e-4
@@ -60,7 +60,7 @@ def test_the_recording_is_found_and_is_the_one_that_was_learned(run, model):
     record = json.loads((run / "data.json").read_text())
     data = sl.load(run)  # refuses a recording of another hash
     assert {name: indices.tolist() for name, indices in data.splits.items()} == record["splits"]
-    assert model.recording.trained_on == record["recording"]["trained_on"]
+    assert model.data_spec.trained_on == record["recording"]["trained_on"]
 
 
 def test_the_configuration_is_understood(run, model):

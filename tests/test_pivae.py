@@ -198,7 +198,7 @@ class TestNetwork:
         model = PiVAE.make(data, labelled_by("target", "speed", "velocity"))
         batch = model.labelled_batch(data)
         told = model.network.told(batch.condition, BINS, len(batch))
-        _, speed, velocity = model.recording.variables
+        _, speed, velocity = model.data_spec.variables
         assert told.shape == (30, BINS, 3 + 1 + 2 + 2 + 1)
         torch.testing.assert_close(told[2, :, :3], torch.tensor([0.0, 0, 1]).expand(BINS, 3))
         np.testing.assert_allclose(told[0, 0, 3], -speed.mean[0] / speed.std[0], rtol=1e-5)
@@ -235,7 +235,7 @@ class TestNetwork:
     def test_the_divergence_comes_to_its_weight_in_training_only(self):
         data = recording()
         network = PiVAE.make(data, labelled_by("target", ramp_steps=3)).network
-        batch = Batch.of(data, PiVAE.make(data, labelled_by("target")).recording.variables)
+        batch = Batch.of(data, PiVAE.make(data, labelled_by("target")).data_spec.variables)
         with torch.no_grad():
             whole = network.eval().loss(batch, noise(0))
             told = network.diagnostics(batch, noise(0))
@@ -256,8 +256,8 @@ class TestNetwork:
         model = PiVAE.make(recording(), dataclasses.replace(SMALL, decoder_blocks=0))
         rates = model.network.decode(torch.zeros(2))
         started = torch.nn.functional.softplus(model.network.decoder.offset)
-        np.testing.assert_allclose(started.detach(), model.recording.mean_counts, rtol=1e-4)
-        np.testing.assert_allclose(rates[:2].detach(), model.recording.mean_counts[:2], rtol=1e-4)
+        np.testing.assert_allclose(started.detach(), model.data_spec.mean_counts, rtol=1e-4)
+        np.testing.assert_allclose(rates[:2].detach(), model.data_spec.mean_counts[:2], rtol=1e-4)
 
     @pytest.mark.parametrize("names", [(), ("target", "velocity")])
     def test_padding_is_invisible(self, names):
@@ -438,8 +438,8 @@ class TestSamples:
         sample = model.sample(1000, condition={"target": 1, "velocity": moving}, seed=1)
         assert sample.n_bins == 12
         told = Condition.of(
-            Conditions.asked({"target": 1, "velocity": moving}, model.recording.variables, 1),
-            model.recording.variables,
+            Conditions.asked({"target": 1, "velocity": moving}, model.data_spec.variables, 1),
+            model.data_spec.variables,
             np.array([12]),
             12,
         )
@@ -494,8 +494,8 @@ class TestSamples:
     def test_what_it_cannot_do(self, model):
         with pytest.raises(ConfigError, match="no option 'steps' in sampling; it has mean_only, observation"):
             model.sample(2, steps=3)
-        with pytest.raises(ConfigError, match="cannot continue or fill in"):
-            model.sample(2, given=recording())
+        with pytest.raises(ConfigError, match="cannot continue a context"):
+            model.sample(2, context=recording())
         with pytest.raises(ConfigError, match="has no codes"):
             model.sample(2, codes=np.zeros((2, 2)))
         with pytest.raises(DataError, match="has learned 0, 1, 2 only"):
@@ -664,7 +664,7 @@ class TestRecovery:
         probabilities = infer_labels(model, test, "angle")
         assert probabilities.shape == (test.n_trials, 8)
         np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
-        labels = np.array(model.recording.variables[0].labels)
+        labels = np.array(model.data_spec.variables[0].labels)
         assert (labels[probabilities.argmax(1)] == test.trials["angle"]).mean() > 0.75
         two = infer_labels(model, test, "angle", ["to 0", "to 180"])
         assert two.shape == (test.n_trials, 2)

@@ -76,7 +76,7 @@ def test_every_command_about_a_behaviour(folder, capsys):
 
 
 def test_every_command_about_given_trials(folder, capsys):
-    (block,) = [b for b in blocks("") if "--given" in b]
+    (block,) = [b for b in blocks("") if "--context" in b]
     for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
         extra = ["--max_steps", "2", "--device", "cpu", *tiny_of("eag")] if words[1] == "fit" else []
         assert main([*words[1:], *extra]) == 0, capsys.readouterr().err

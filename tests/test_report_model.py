@@ -186,7 +186,7 @@ def test_the_published_history_is_judged_too(run, data):
 
 def test_what_a_spike_does_is_seen_in_long_draws(run):
     model = load_model(run)
-    history, rate = model.observation, torch.from_numpy(model.recording.mean_counts)
+    history, rate = model.observation, torch.from_numpy(model.data_spec.mean_counts)
     response = spike_response(history, rate).numpy()
     assert response.shape == (5, NEURONS)
     shape = 40_000, 3, NEURONS
@@ -348,7 +348,7 @@ def test_models_without_either_have_no_such_panels(run, data, others_undrawn, tm
     model = start_run(str(run.parent / "toy.npz"), "gaussian", tmp_path / "run", config=config)
     test = held_out(data)
     assert spike_drawing(model, test) is None
-    assert model_panels(data, test, None, model.recording.variables) == []
+    assert model_panels(data, test, None, model.data_spec.variables) == []
     generated = signed(sample_like(model, test), tmp_path / "run")
     text = write_report(tmp_path / "r.html", real=data, generated=generated, comparison=comparison()).read_text()
     assert HISTORY not in text

@@ -116,7 +116,7 @@ class TestStart:
         assert mine["model"] == "gaussian"
         record = Run(tmp_path / "new").read_json("data.json")
         assert record["autoencoder_from"] == {"run": "run", "weights": weights_hash(load_model(run).autoencoder)}
-        assert record["recording"]["trained_on"] == model.recording.trained_on
+        assert record["recording"]["trained_on"] == model.data_spec.trained_on
 
     def test_a_configuration_that_disagrees_is_refused(self, run, toy, tmp_path):
         with pytest.raises(ConfigError, match=r"autoencoder\.latents is 16, but 3 where"):

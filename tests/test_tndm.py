@@ -505,7 +505,7 @@ class TestModel:
         with pytest.raises(DataError, match=r"the recording has several \(hand_vel, eye\); set behaviour to one"):
             TNDM.make(two, SMALL)
         named = dataclasses.replace(SMALL, behaviour="eye")
-        assert TNDM.make(two, named).recording.signals == {"eye": ("cm/s", ("x", "y"))}
+        assert TNDM.make(two, named).data_spec.signals == {"eye": ("cm/s", ("x", "y"))}
         with pytest.raises(DataError, match=r"reads the signal 'eye', .*\(signals: hand_vel\)"):
             TNDM.make(data, named)
         with pytest.raises(

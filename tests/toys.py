@@ -49,7 +49,7 @@ class TwoStage(LatentModel):
     reference = "none"
 
     def _build(self):
-        self.autoencoder = PointwiseAutoencoder(self.recording.n_neurons, self.config.latents)  # type: ignore[assignment]
+        self.autoencoder = PointwiseAutoencoder(self.data_spec.n_neurons, self.config.latents)  # type: ignore[assignment]
         self.prior = GaussianPrior(self.config.latents, lags=5)
         self.observation = Poisson()
 
@@ -114,8 +114,8 @@ class OneStage(GenerativeModel):
     reference = "none"
 
     def _build(self):
-        self.encoder = nn.Linear(self.recording.n_neurons, 2 * self.config.latents)
-        self.decoder = nn.Linear(self.config.latents, self.recording.n_neurons)
+        self.encoder = nn.Linear(self.data_spec.n_neurons, 2 * self.config.latents)
+        self.decoder = nn.Linear(self.config.latents, self.data_spec.n_neurons)
         self.observation = Poisson()
 
     def stages(self, data):

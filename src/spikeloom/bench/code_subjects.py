@@ -135,7 +135,7 @@ class ModelSubject:
         """What the network expects of each code."""
         self.model.eval()
         device = next(self.model.parameters()).device
-        made = np.zeros((len(codes), int(lengths.max()), self.model.recording.n_neurons))
+        made = np.zeros((len(codes), int(lengths.max()), self.model.data_spec.n_neurons))
         for start in range(0, len(codes), ENCODE_CHUNK):
             at = slice(start, start + ENCODE_CHUNK)
             told = torch.as_tensor(codes[at].astype(np.float32), device=device)

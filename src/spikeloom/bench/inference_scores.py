@@ -81,7 +81,7 @@ def measure(
     data = load_source(runs[0])
     hidden = withheld_by(models[0])
     for run, model in zip(runs, models):
-        if model.recording.trained_on != models[0].recording.trained_on:
+        if model.data_spec.trained_on != models[0].data_spec.trained_on:
             raise RunError(f"{run} was trained on other trials than {runs[0]}; name runs of one recording.")
         refuse_other(withheld_by(model), hidden, Path(run).name, Path(runs[0]).name)
     given: dict[str, Any] = {"velocity": velocity, "condition": condition, "psth_sd_s": psth_sd_s}
@@ -126,7 +126,7 @@ def withheld_by(model: GenerativeModel) -> tuple[np.ndarray, int]:
     """Neurons and last bins of a trial that the encoder of a model is not shown."""
     parts = [module for module in model.modules() if isinstance(module, HeldOutInputs)]
     if not parts:
-        return np.zeros(model.recording.n_neurons, bool), 0
+        return np.zeros(model.data_spec.n_neurons, bool), 0
     return ~parts[0].seen.cpu().numpy(), parts[0].forward_bins
 
 

@@ -51,10 +51,12 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("--order", type=str, help="in which eag reveals a trial: spread or random")
     parser.add_argument("--temperature", type=float, help="factor on the noise of eag's generator; 1 as learned")
     parser.add_argument(
-        "--given", type=str, help="trials to continue or fill in, with eag: file or run folder (its split test if any)"
+        "--context",
+        type=str,
+        help="trials to continue or fill in, with eag: file or run folder (its split test if any)",
     )
     parser.add_argument(
-        "--known", type=str, help="bins of --given that are known, for example 0:50 or 0:20,40:60; all if not given"
+        "--observed", type=str, help="observed bins of --context, for example 0:50 or 0:20,40:60; all by default"
     )
     parser.add_argument(
         "--codes_of", type=str, help="draw a trial for the code of each of these (gnocchi): file or run folder"
@@ -100,14 +102,14 @@ def sample(options: Namespace) -> None:
 
     check_streamable(options.out)
     model = load_run(options)
-    plan = model.plan(**_wishes(options, model))
+    plan = model._plan(**_wishes(options, model))
     workers = Workers(options.workers, options.address)
     written = sample_to_file(options.run, plan, options.out, workers, model, options.rates, origin(options.run))
     print(f"{options.out}: {written}")
 
 
 def _wishes(options: Namespace, model: GenerativeModel) -> dict[str, Any]:
-    """What the options ask of ``model.sample``, or of ``model.plan``."""
+    """What the options ask of ``model.sample``, or of ``model._plan``."""
     import numpy as np
 
     from spikeloom.data.sources import load_source
@@ -116,13 +118,13 @@ def _wishes(options: Namespace, model: GenerativeModel) -> dict[str, Any]:
     drawing = {k: options[k] for k in CHOICES if options[k] is not None}
     if options.like is not None and options.length is not None:
         raise ConfigError("--like takes the lengths of a recording and --length sets one; give one of them.")
-    if options.like is not None and options.given is not None:
-        raise ConfigError("--like imitates other trials and --given goes on with them; give one of them.")
-    if options.known is not None and options.given is None:
-        raise ConfigError(f"--known {options.known} says which bins of --given are known; give trials, too.")
-    if options.codes_of is not None and (options.like is not None or options.given is not None):
-        raise ConfigError("--codes_of takes trials and their lengths from a recording; leave --like and --given out.")
-    condition, n_asked = requested(options.condition or [], model.recording.variables)
+    if options.like is not None and options.context is not None:
+        raise ConfigError("--like imitates other trials and --context goes on with them; give one of them.")
+    if options.observed is not None and options.context is None:
+        raise ConfigError(f"--observed {options.observed} names bins of --context, which is missing; give both.")
+    if options.codes_of is not None and (options.like is not None or options.context is not None):
+        raise ConfigError("--codes_of takes trials and their lengths from a recording; leave --like and --context out.")
+    condition, n_asked = requested(options.condition or [], model.data_spec.variables)
     if options.like is not None:
         like = held_out(load_source(options.like))
         return {**drawing, "seed": options.seed, **request_like(model, like, options.n, condition)}
@@ -132,29 +134,29 @@ def _wishes(options: Namespace, model: GenerativeModel) -> dict[str, Any]:
         repeated = np.resize(np.arange(shown.n_trials), options.n or shown.n_trials)
         lengths = None if options.length else shown.lengths[repeated]
         return {**drawing, "n": len(repeated), "lengths": lengths, "codes": model.codes(shown)[repeated]}
-    if options.given is not None:
-        begun = held_out(load_source(options.given))
-        drawing |= {"given": begun, "known": _known(options.known, begun.n_bins)}
+    if options.context is not None:
+        begun = held_out(load_source(options.context))
+        drawing |= {"context": begun, "observed": _observed(options.observed, begun.n_bins)}
         return {**drawing, "n": options.n or n_asked or begun.n_trials}
     return {**drawing, "n": options.n or n_asked or held_out(load_source(options.run)).n_trials}
 
 
-def _known(text: str | None, n_bins: int) -> np.ndarray | None:
-    """Bins that stretches such as "0:20,40:60" name."""
+def _observed(text: str | None, n_bins: int) -> np.ndarray | None:
+    """Mask of the bins in intervals such as "0:20,40:60"."""
     import numpy as np
 
     if text is None:
         return None
-    known = np.zeros(n_bins, bool)
+    observed = np.zeros(n_bins, bool)
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d*):(\d*)\s*", part)
         start, stop = (int(found[1] or 0), int(found[2] or n_bins)) if found else (0, 0)
         if not start < stop <= n_bins:
             raise ConfigError(
-                f"--known is {text!r}, but must name stretches of the {n_bins} bins given, such as 0:{n_bins}."
+                f"--observed is {text!r}, but must name intervals of the {n_bins} bins of --context, as 0:{n_bins}."
             )
-        known[start:stop] = True
-    return known
+        observed[start:stop] = True
+    return observed
 
 
 def requested(words: Sequence[str], variables: Sequence[Variable]) -> tuple[dict[str, Any] | None, int | None]:

@@ -25,7 +25,7 @@ from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData, as_counts
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomError
 from spikeloom.migrations import FORMAT_VERSION
-from spikeloom.models.context import given_lengths, seen_of
+from spikeloom.models.context import context_lengths, observed_counts
 from spikeloom.models.data_spec import DataSpec
 from spikeloom.models.sampling import Chunk, Part, Plan, added, distances_of, longest_of
 from spikeloom.observation.poisson import ObservedCounts
@@ -87,7 +87,7 @@ class GenerativeModel(nn.Module):
 
     def __init__(self, config: Any, recording: DataSpec, seed: int = 0):
         super().__init__()
-        self.config, self.recording = config, recording
+        self.config, self.data_spec = config, recording
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._build()
@@ -175,15 +175,15 @@ class GenerativeModel(nn.Module):
         lengths: Int[np.ndarray, "trial"] | None = None,
         condition: Request = None,
         seed: int = 0,
-        given: SpikeData | None = None,
-        known: Bool[np.ndarray, "..."] | None = None,
+        context: SpikeData | None = None,
+        observed: Bool[np.ndarray, "..."] | None = None,
         codes: Float[np.ndarray, "trial code"] | None = None,
         **options: Any,
     ) -> SpikeData:
         """Generate new trials, of the kind that was recorded or for a condition that is asked for.
 
-        A model that fills in (EAG) also draws the rest of recorded trials of which a part is ``given``: what comes
-        after, before or between the bins that are known. Their counts are kept.
+        A model that fills in (EAG) also draws the rest of trials with a ``context``: what comes after, before or
+        between its observed bins, whose counts are kept.
 
         Args:
             n: Number of trials.
@@ -195,8 +195,8 @@ class GenerativeModel(nn.Module):
                 What is not asked for is left to the model. Signals decide the length, unless it is given.
             seed: The same seed gives the same trials on the same machine. Every ``SAMPLE_CHUNK`` trials have a seed of
                 their own, so whole chunks do not depend on how many trials follow.
-            given: Recorded trials to continue or to fill in: one for all, or one for each.
-            known: (time,) or (trial, time) bins of them that are known; all when not given, which continues them. Every
+            context: Recorded trials to continue or to fill in: one for all, or one for each.
+            observed: (time,) or (trial, time) mask of their observed bins; all by default, which continues them. Every
                 unbroken stretch is encoded for itself, so short ones tell little.
             codes: What each trial is to be like, of a model with codes (GNOCCHI): those that ``encode`` finds in
                 recorded trials, or others on the way from one to the next. Drawn from the model when not given.
@@ -214,19 +214,19 @@ class GenerativeModel(nn.Module):
                 is given does not fit.
             ConfigError: If the model has no such option, or does not fill in.
         """
-        wishes = {"condition": condition, "given": given, "known": known, "codes": codes}
-        plan = self.plan(n, length, lengths, seed=seed, **wishes, **options)
-        return self.assembled(plan, [self.draw(chunk) for chunk in plan.chunks()])
+        wishes = {"condition": condition, "context": context, "observed": observed, "codes": codes}
+        plan = self._plan(n, length, lengths, seed=seed, **wishes, **options)
+        return self._collate(plan, [self._draw(chunk) for chunk in plan.chunks()])
 
-    def plan(
+    def _plan(
         self,
         n: int,
         length: int | None = None,
         lengths: Int[np.ndarray, "trial"] | None = None,
         condition: Request = None,
         seed: int = 0,
-        given: SpikeData | None = None,
-        known: Bool[np.ndarray, "..."] | None = None,
+        context: SpikeData | None = None,
+        observed: Bool[np.ndarray, "..."] | None = None,
         codes: Float[np.ndarray, "trial code"] | None = None,
         **options: Any,
     ) -> Plan:
@@ -235,38 +235,40 @@ class GenerativeModel(nn.Module):
         A sample is ``assembled`` from what ``draw`` makes of each chunk of a plan. Chunks can be drawn by any process
         that has the same weights.
         """
-        wishes = {"condition": condition, "given": given, "codes": codes}
+        wishes = {"condition": condition, "context": context, "codes": codes}
         asked_for = frozenset(name for name, wish in wishes.items() if wish is not None)
-        self.check_options(asked_for, **options)
-        if known is not None and given is None:
-            raise DataError("known says which bins of given trials may be used, but no trials are given; give them.")
-        asked = Conditions.repeating(condition, self.recording.variables, max(n, 0))
+        self._check_options(asked_for, **options)
+        if observed is not None and context is None:
+            raise DataError(
+                "observed says which bins of the context were observed, but there is no context; give both."
+            )
+        asked = Conditions.repeating(condition, self.data_spec.variables, max(n, 0))
         if length is None and lengths is None and asked.lengths is not None:
             lengths = np.resize(asked.lengths, max(n, 0))
-        if given is not None:
-            self._check(given)
+        if context is not None:
+            self._check(context)
             if length is None and lengths is None:
-                lengths = given_lengths(given, n, self._lengths(n, None, None, seed))
+                lengths = context_lengths(context, n, self._lengths(n, None, None, seed))
         lengths = self._lengths(n, length, lengths, seed)
         codes = None if codes is None else self._codes(codes, n)
-        seen = None if given is None else seen_of(given, known, lengths)
+        counts = None if context is None else observed_counts(context, observed, lengths)
         longest = longest_of(lengths, asked.n_trials)
-        Condition.of(asked, self.recording.variables, longest, int(lengths.max()))  # refuses what no chunk could have
+        Condition.of(asked, self.data_spec.variables, longest, int(lengths.max()))  # refuses what no chunk could have
         distances = distances_of(self._familiarity(asked, longest), n)
-        return Plan(lengths, seed, SAMPLE_CHUNK, asked, asked_for, codes, seen, options, distances=distances)
+        return Plan(lengths, seed, SAMPLE_CHUNK, asked, asked_for, codes, counts, options, distances=distances)
 
     @torch.no_grad()
-    def draw(self, chunk: Chunk) -> Part:
+    def _draw(self, chunk: Chunk) -> Part:
         """New trials: those of one chunk of a plan, which are the same wherever and whenever they are drawn."""
         self.eval()
         device = next(self.parameters()).device
-        variables, lengths = self.recording.variables, torch.as_tensor(chunk.lengths, device=device)
+        variables, lengths = self.data_spec.variables, torch.as_tensor(chunk.lengths, device=device)
         told = None
         if variables:
             told = Condition.of(chunk.asked, variables, chunk.lengths, chunk.n_bins).map(lambda v: v.to(device))
         fixed: dict[str, Any] = {}
-        if chunk.seen is not None:
-            fixed["seen"] = ObservedCounts(chunk.seen.counts.to(device), chunk.seen.known.to(device))
+        if chunk.observed is not None:
+            fixed["observed"] = ObservedCounts(chunk.observed.counts.to(device), chunk.observed.mask.to(device))
         if chunk.codes is not None:
             fixed["codes"] = torch.as_tensor(chunk.codes, device=device)
         generator = torch.Generator(device).manual_seed(chunk.seed)
@@ -278,18 +280,18 @@ class GenerativeModel(nn.Module):
         signals = {name: values.cpu().numpy() for name, values in drawn.signals.items()}
         return Part(as_counts(counts), rates, latents, codes, signals, sums)
 
-    def assembled(self, plan: Plan, parts: Sequence[Part]) -> SpikeData:
+    def _collate(self, plan: Plan, parts: Sequence[Part]) -> SpikeData:
         """The sample of a plan from the parts that were drawn of all its chunks, in their order."""
         sums = functools.reduce(added, (part.sums for part in parts), {})
         distances = None if plan.distances is None else np.resize(plan.distances, plan.n)
-        told = self.told_of(plan, sums)
+        told = self._provenance(plan, sums)
         return self._recording(plan.asked.repeated(plan.n), distances, plan.lengths, plan.n_bins, parts, told)
 
-    def piece(self, chunk: Chunk, part: Part) -> SpikeData:
+    def _collate_chunk(self, chunk: Chunk, part: Part) -> SpikeData:
         """The trials of one chunk alone, as they stand in the whole sample; without provenance."""
         return self._recording(chunk.asked, chunk.distances, chunk.lengths, chunk.n_bins, [part], {})
 
-    def told_of(self, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    def _provenance(self, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Provenance of the sample of a plan.
 
         Args:
@@ -298,9 +300,9 @@ class GenerativeModel(nn.Module):
         """
         return {
             **self._noted(plan, sums),
-            **{"generated_by": self.name, "trained_on": self.recording.trained_on, "seed": plan.seed},
+            **{"generated_by": self.name, "trained_on": self.data_spec.trained_on, "seed": plan.seed},
             **({"conditioned_on": plan.asked.names} if plan.asked.names else {}),
-            **({} if plan.seen is None else {"given_bins": int(plan.seen.known.sum())}),
+            **({} if plan.observed is None else {"observed_bins": int(plan.observed.mask.sum())}),
             **({} if plan.codes is None else {"codes_given": True}),
             **{k: v for k, v in plan.options.items() if v is not None},
             **plan.notes,
@@ -332,7 +334,7 @@ class GenerativeModel(nn.Module):
         run = Run(folder)
         run.write_config(self.name, self.config, self.format_version)
         known = run.read_json("data.json") if (folder / "data.json").is_file() else {}
-        run.write_json("data.json", {**known, "recording": self.recording.to_json()})
+        run.write_json("data.json", {**known, "recording": self.data_spec.to_json()})
         write_tensors(folder / "weights.safetensors", self.state_dict())
 
     @classmethod
@@ -373,20 +375,22 @@ class GenerativeModel(nn.Module):
             SpikeloomError: If it has other neurons or bins, or lacks conditions that the model needs.
         """
         self._check(data)
-        check_complete(self.recording.variables, data)
+        check_complete(self.data_spec.variables, data)
 
-    def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
+    def _check_options(self, asked_for: frozenset[str], **options: Any) -> None:
         """Refuse what ``sample`` is asked for and this model cannot do.
 
         Args:
-            asked_for: Which of "condition", "given" and "codes" are asked for.
+            asked_for: Which of "condition", "context" and "codes" are asked for.
             options: The options.
 
         Raises:
             ConfigError: If it cannot.
         """
-        if "given" in asked_for:
-            raise ConfigError(f"a model of kind '{self.name}' cannot continue or fill in given trials; fit one of eag.")
+        if "context" in asked_for:
+            raise ConfigError(
+                f"a model of kind '{self.name}' cannot continue a context or fill in its gaps; fit one of eag."
+            )
         if "codes" in asked_for:
             raise ConfigError(f"a model of kind '{self.name}' has no codes to draw trials for; fit gnocchi or lfads.")
 
@@ -409,14 +413,14 @@ class GenerativeModel(nn.Module):
         return Batch.of(data)
 
     def _check(self, data: SpikeData) -> None:
-        if data.n_neurons != self.recording.n_neurons:
+        if data.n_neurons != self.data_spec.n_neurons:
             raise DataError(
-                f"the recording has {data.n_neurons} neurons, but the model was made for {self.recording.n_neurons}; "
+                f"the recording has {data.n_neurons} neurons, but the model was made for {self.data_spec.n_neurons}; "
                 "use the recording it was made for, or fit a new model."
             )
-        if not np.isclose(data.bin_s, self.recording.bin_s):
+        if not np.isclose(data.bin_s, self.data_spec.bin_s):
             raise DataError(
-                f"the recording has bins of {data.bin_s:g} s, but the model was made for {self.recording.bin_s:g} s; "
+                f"the recording has bins of {data.bin_s:g} s, but the model was made for {self.data_spec.bin_s:g} s; "
                 "read it with that bin width."
             )
 
@@ -430,7 +434,7 @@ class GenerativeModel(nn.Module):
         provenance: dict[str, Any],
     ) -> SpikeData:
         """Trials that were drawn, padded to as many bins, with what was asked of them."""
-        first, trials = parts[0], asked.trials(self.recording.variables)
+        first, trials = parts[0], asked.trials(self.data_spec.variables)
         made: dict[str, Any] = {
             name: np.concatenate([_padded(getattr(part, name), n_bins) for part in parts])
             for name in ("counts", "rates", "latents")
@@ -438,15 +442,15 @@ class GenerativeModel(nn.Module):
         }
         signals = {
             name: Signal(np.concatenate([_padded(part.signals[name], n_bins) for part in parts]), *kind)
-            for name, kind in self.recording.signals.items()
+            for name, kind in self.data_spec.signals.items()
         }
         result = SpikeData(
             **made,
-            bin_s=self.recording.bin_s,
+            bin_s=self.data_spec.bin_s,
             lengths=lengths,
             signals={**asked.signals_over(lengths, n_bins), **signals},
             trials=trials if distances is None else trials.assign(**{DISTANCE: distances}),
-            neurons=self.recording.neurons,
+            neurons=self.data_spec.neurons,
             provenance=provenance,
         )
         codes = [part.codes for part in parts if part.codes is not None]
@@ -470,7 +474,7 @@ class GenerativeModel(nn.Module):
         if seed < 0:
             raise DataError(f"the seed is {seed}, but must not be negative.")
         if lengths is None and length is None:
-            return np.random.default_rng([seed, 0x1E46]).choice(self.recording.lengths, n)
+            return np.random.default_rng([seed, 0x1E46]).choice(self.data_spec.lengths, n)
         lengths = np.full(n, length) if lengths is None else np.asarray(lengths)
         if len(lengths) != n or lengths.min() < 1 or (lengths != np.floor(lengths)).any():
             raise DataError(f"{n} trials need {n} whole lengths of at least one bin; got {lengths[:5]}.")

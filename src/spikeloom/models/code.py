@@ -200,8 +200,8 @@ class CodeModel(SpikingModel):
     network: CodeNetwork
 
     def _build(self) -> None:
-        self.activity = Activity(self.config.activity, self.recording.n_neurons, self.config.smoothing_sd_s)
-        self.network = self._make_network(self.recording.n_neurons)
+        self.activity = Activity(self.config.activity, self.data_spec.n_neurons, self.config.smoothing_sd_s)
+        self.network = self._make_network(self.data_spec.n_neurons)
         self.observation = self._make_observation()
 
     @property
@@ -232,9 +232,9 @@ class CodeModel(SpikingModel):
         super().check_trainable(data)
         self.activity.of(data)
 
-    def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
+    def _check_options(self, asked_for: frozenset[str], **options: Any) -> None:
         """Refuse options of sampling that the network does not have."""
-        super().check_options(asked_for - {"codes"}, **options)
+        super()._check_options(asked_for - {"codes"}, **options)
         known = (*self._options, "observation")
         for name in options:
             if name not in known:

@@ -101,5 +101,5 @@ class CodeAutoencoder(CodeModel):
 
     def _make_network(self, size: int) -> CodedDecoder:
         return CodedDecoder(
-            size, self.config, bins_of_token(self.config.decoder.patch, self.recording.lengths.tolist())
+            size, self.config, bins_of_token(self.config.decoder.patch, self.data_spec.lengths.tolist())
         )

@@ -38,5 +38,5 @@ class EAG(LatentModel):
     )
 
     def _make_prior(self) -> EnergyPrior:
-        sizes = ConditionSizes.of(self.recording.variables)
-        return EnergyPrior(self.config.autoencoder.latents, self.config.prior, sizes, int(self.recording.lengths.max()))
+        sizes = ConditionSizes.of(self.data_spec.variables)
+        return EnergyPrior(self.config.autoencoder.latents, self.config.prior, sizes, int(self.data_spec.lengths.max()))

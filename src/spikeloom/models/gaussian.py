@@ -40,4 +40,4 @@ class GaussianLatents(LatentModel):
     reference = "The autoencoder is that of LDNS: Kapoor J et al. (2024). arXiv:2407.08751"
 
     def _make_prior(self) -> GaussianPrior:
-        return GaussianPrior(self.config.autoencoder.latents, lags=int(self.recording.lengths.max()) - 1)
+        return GaussianPrior(self.config.autoencoder.latents, lags=int(self.data_spec.lengths.max()) - 1)

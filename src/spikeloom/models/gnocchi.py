@@ -68,5 +68,5 @@ class GNOCCHI(CodeModel):
 
     def _make_network(self, size: int) -> CodedDiffusion:
         return CodedDiffusion(
-            size, self.config, bins_of_token(self.config.diffusion.patch, self.recording.lengths.tolist())
+            size, self.config, bins_of_token(self.config.diffusion.patch, self.data_spec.lengths.tolist())
         )

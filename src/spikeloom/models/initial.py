@@ -52,7 +52,7 @@ class InitialConditionModel(SpikingModel):
 
     def _make_codes(self) -> None:
         """Make room for the posteriors of the training trials."""
-        shape = len(self.recording.lengths), self.code_size
+        shape = len(self.data_spec.lengths), self.code_size
         self.register_buffer("training_mean", torch.zeros(shape))
         self.register_buffer("training_std", torch.ones(shape))
 
@@ -82,9 +82,9 @@ class InitialConditionModel(SpikingModel):
 
     # -- codes ---------------------------------------------------------------------------------------------------
 
-    def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
+    def _check_options(self, asked_for: frozenset[str], **options: Any) -> None:
         """Refuse what such a model cannot be asked for in sampling."""
-        super().check_options(asked_for - {"codes"}, **options)
+        super()._check_options(asked_for - {"codes"}, **options)
         for name in options:
             if name not in ("codes_from", "observation"):
                 raise ConfigError(

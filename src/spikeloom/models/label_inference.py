@@ -57,21 +57,21 @@ def infer_labels(
     Example:
         >>> infer_labels(model, data, "target", ["left", "right"]).argmax(1)  # doctest: +SKIP
     """
-    variable = next((v for v in model.recording.variables if v.name == name), None)
+    variable = next((v for v in model.data_spec.variables if v.name == name), None)
     if variable is None:
-        known = ", ".join(v.name for v in model.recording.variables) or "none"
+        known = ", ".join(v.name for v in model.data_spec.variables) or "none"
         raise DataError(f"the model was not fitted with a label '{name}' (labels: {known}); name one of these.")
     candidates = list(variable.labels) if candidates is None else list(candidates)
     if len(candidates) == 0:
         raise DataError(f"no candidate values of '{name}' are given; give those among which to choose.")
     model.eval()
     trials = model.labelled_batch(data)
-    recorded = Conditions.recorded(data, model.recording.variables)
+    recorded = Conditions.recorded(data, model.data_spec.variables)
     evidence = []
     for candidate in candidates:
-        asked = Conditions.asked({name: candidate}, model.recording.variables, data.n_trials)
+        asked = Conditions.asked({name: candidate}, model.data_spec.variables, data.n_trials)
         changed = recorded.changed(asked)
-        condition = Condition.of(changed, model.recording.variables, data.lengths, data.n_bins)
+        condition = Condition.of(changed, model.data_spec.variables, data.lengths, data.n_bins)
         evidence.append(_evidence(model.network, replace(trials, condition=condition), samples, seed))
     logs = torch.stack(evidence, dim=-1)
     if not variable.aligned:

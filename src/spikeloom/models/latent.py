@@ -54,9 +54,9 @@ class LatentModel(SpikingModel):
         self.labels = TrainingLabels(variables, recording.lengths) if variables else None
 
     def _build(self) -> None:
-        mean = torch.from_numpy(self.recording.mean_counts)
-        withheld = HeldOutInputs(self.config.autoencoder.withheld, self.recording.neurons)
-        self.autoencoder = Autoencoder(self.recording.n_neurons, self.config.autoencoder, mean, withheld)
+        mean = torch.from_numpy(self.data_spec.mean_counts)
+        withheld = HeldOutInputs(self.config.autoencoder.withheld, self.data_spec.neurons)
+        self.autoencoder = Autoencoder(self.data_spec.n_neurons, self.config.autoencoder, mean, withheld)
         self.prior = self._make_prior()
         self.observation = self._make_observation()
 
@@ -77,9 +77,9 @@ class LatentModel(SpikingModel):
             raise ConfigError(f"the model '{other.name}' has no autoencoder to take over; name an ldns model.")
         refuse_other_autoencoder(self.config, other.config)
         for what, mine, its in (
-            ("neurons", self.recording.n_neurons, other.recording.n_neurons),
-            ("seconds a bin", self.recording.bin_s, other.recording.bin_s),
-            ("training trials (hash)", self.recording.trained_on[:12], other.recording.trained_on[:12]),
+            ("neurons", self.data_spec.n_neurons, other.data_spec.n_neurons),
+            ("seconds a bin", self.data_spec.bin_s, other.data_spec.bin_s),
+            ("training trials (hash)", self.data_spec.trained_on[:12], other.data_spec.trained_on[:12]),
         ):
             if mine != its:
                 raise RunError(
@@ -96,8 +96,8 @@ class LatentModel(SpikingModel):
         of samples too. When the prior is trained, a warning says if it scatters otherwise than its data, and its
         samples calibrate the mean counts.
         """
-        variables = self.recording.variables
-        if self.labels is not None and np.array_equal(data.split("train").lengths, self.recording.lengths):
+        variables = self.data_spec.variables
+        if self.labels is not None and np.array_equal(data.split("train").lengths, self.data_spec.lengths):
             self.labels.remember(data.split("train"))
         train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
         yield Stage(AUTOENCODER, self.autoencoder, train, validation, self.config.autoencoder_training)
@@ -114,14 +114,14 @@ class LatentModel(SpikingModel):
 
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse what any model refuses, and conditions or trials that a part of this one cannot deal with."""
-        for name in ("train", "val") if self.recording.variables else ():
-            self.prior.check(condition_of(data.split(name), self.recording.variables))
+        for name in ("train", "val") if self.data_spec.variables else ():
+            self.prior.check(condition_of(data.split(name), self.data_spec.variables))
         super().check_trainable(data)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Take over saved weights; those saved before conditions were kept with them leave these unknown."""
         if self.labels is not None and not any(name.startswith("labels.") for name in state_dict):
-            own = TrainingLabels(self.recording.variables, self.recording.lengths).state_dict(prefix="labels.")
+            own = TrainingLabels(self.data_spec.variables, self.data_spec.lengths).state_dict(prefix="labels.")
             state_dict = {**own, **state_dict}
         return super().load_state_dict(state_dict, *args, **kwargs)
 
@@ -151,37 +151,37 @@ class LatentModel(SpikingModel):
         generator: torch.Generator,
         condition: Condition | None,
         observation: str | None = None,
-        seen: ObservedCounts | None = None,
+        observed: ObservedCounts | None = None,
         **options: Any,
     ) -> GeneratedBatch:
         draws = self._chosen_observation(observation)
-        given = None if seen is None else Given(self._seen_latents(seen), seen.known)
+        given = None if observed is None else Given(self._observed_latents(observed), observed.mask)
         latents = self.prior.sample(lengths, generator, condition, given, **options)
         ragged = bool((lengths < latents.shape[1]).any())
         mask = Batch(lengths, ragged, latents=latents).mask
         rates = self._rates(latents, mask)
-        return GeneratedBatch(rates, draws.sample(rates, generator, seen), latents)
+        return GeneratedBatch(rates, draws.sample(rates, generator, observed), latents)
 
-    def _seen_latents(self, seen: ObservedCounts) -> Tensor:
-        """Latents of the known bins, zero elsewhere: each unbroken run is encoded as a trial of its own.
+    def _observed_latents(self, observed: ObservedCounts) -> Tensor:
+        """Latents of the observed bins, zero elsewhere: each unbroken run is encoded as a trial of its own.
 
-        So nothing is taken from bins that are not known.
+        So nothing leaks in from unobserved bins.
         """
-        trial, first, n = runs(seen.known)
+        trial, first, n = runs(observed.mask)
         lengths, longest = n, int(n.max()) if len(n) else 0
-        latents = torch.zeros((*seen.known.shape, len(self.prior.mean)), device=seen.known.device)
+        latents = torch.zeros((*observed.mask.shape, len(self.prior.mean)), device=observed.mask.device)
         offsets = torch.arange(longest, device=n.device)
         for at in torch.arange(len(n), device=n.device).split(ENCODE_CHUNK):
-            bins = (first[at, None] + offsets).clamp(max=seen.known.shape[1] - 1)
+            bins = (first[at, None] + offsets).clamp(max=observed.mask.shape[1] - 1)
             rows, mask = trial[at, None].expand_as(bins), mask_of(lengths[at], longest)
-            encoded = self._latents(seen.counts[rows, bins].float() * mask, mask)
+            encoded = self._latents(observed.counts[rows, bins].float() * mask, mask)
             inside = mask[..., 0]
             latents[rows[inside], bins[inside]] = encoded[inside]
         return latents
 
-    def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
+    def _check_options(self, asked_for: frozenset[str], **options: Any) -> None:
         """Refuse what the prior cannot do: options, given trials to fill in, guidance without a condition."""
-        super().check_options(asked_for - {"given"} if self.prior.fills_in else asked_for, **options)
+        super()._check_options(asked_for - {"context"} if self.prior.fills_in else asked_for, **options)
         own = inspect.signature(self.prior.draw).parameters
         known = [k for k in own if k not in inspect.signature(LatentPrior.draw).parameters and k != "given"]
         for name in options:
@@ -191,9 +191,9 @@ class LatentModel(SpikingModel):
                     f"{', '.join((*known, 'observation'))}."
                 )
         guidance = options.get("guidance")
-        if guidance not in (None, 1) and "condition" not in asked_for and self.recording.variables:
+        if guidance not in (None, 1) and "condition" not in asked_for and self.data_spec.variables:
             raise ConfigError(f"guidance {guidance:g} was asked for, but no condition to follow; ask for one.")
-        if guidance is not None and self.recording.variables:
+        if guidance is not None and self.data_spec.variables:
             self.prior.check(None, guidance)  # before anything is said of the condition
 
     @torch.no_grad()
@@ -213,7 +213,7 @@ class LatentModel(SpikingModel):
             neurons=anchors.neurons,
             rates=rates.cpu().numpy(),
             latents=moved,
-            provenance={"generated_by": self.name, "trained_on": self.recording.trained_on, "seed": seed},
+            provenance={"generated_by": self.name, "trained_on": self.data_spec.trained_on, "seed": seed},
         )
         return with_codes(sample, np.asarray(codes))
 
@@ -231,7 +231,7 @@ class LatentModel(SpikingModel):
         ratio = self.prior.ratio_of(total, int(plan.lengths.sum()))
         low, high = SPECTRUM_TOLERANCE
         # A few trials scatter, and trials of another length leak other power into the bands: there is no verdict then.
-        usual = set(plan.lengths) <= set(self.recording.lengths)
+        usual = set(plan.lengths) <= set(self.data_spec.lengths)
         judged = not plan.asked_for and plan.n >= SPECTRUM_TRIALS and usual
         if judged and not bool(((ratio > low) & (ratio < high)).all()):
             shown = ", ".join(f"{r:.2f}" for r in ratio.tolist())

@@ -39,5 +39,5 @@ class LDNS(LatentModel):
     )
 
     def _make_prior(self) -> DiffusionPrior:
-        sizes = ConditionSizes.of(self.recording.variables)
+        sizes = ConditionSizes.of(self.data_spec.variables)
         return DiffusionPrior(self.config.autoencoder.latents, self.config.prior, sizes)

@@ -43,11 +43,11 @@ class LFADS(InitialConditionModel):
     )
 
     def _build(self) -> None:
-        n_neurons, lengths, counted = self.recording.n_neurons, self.recording.lengths, self.config.activity == COUNTS
-        mean = torch.from_numpy(self.recording.mean_counts) if counted else None
+        n_neurons, lengths, counted = self.data_spec.n_neurons, self.data_spec.lengths, self.config.activity == COUNTS
+        mean = torch.from_numpy(self.data_spec.mean_counts) if counted else None
         # Of counts there is nothing to prepare: the network is given them as they are, and makes rates.
         self.activity = Activity(self.config.activity, n_neurons, smoothing_sd_s=0.0)
-        withheld = HeldOutInputs(self.config.withheld, self.recording.neurons)
+        withheld = HeldOutInputs(self.config.withheld, self.data_spec.neurons)
         self.network = LFADSNetwork(n_neurons, self.config, float(lengths.mean()) * n_neurons, mean, withheld)
         self.observation = self._make_observation()
         self._make_codes()

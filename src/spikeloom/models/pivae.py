@@ -57,12 +57,12 @@ class PiVAE(SpikingModel):
     pool_log_variance: Tensor
 
     def _build(self) -> None:
-        variables = self.recording.variables
+        variables = self.data_spec.variables
         table = len(variables) == 1 and variables[0].kind == "label"
-        mean = torch.from_numpy(self.recording.mean_counts)
+        mean = torch.from_numpy(self.data_spec.mean_counts)
         self.network = PiVAENetwork(mean, self.config, ConditionSizes.of(variables), table)
         self.observation = self._make_observation()
-        self.labels = TrainingLabels(variables, self.recording.lengths) if variables else None
+        self.labels = TrainingLabels(variables, self.data_spec.lengths) if variables else None
         size = (POOL if variables else 1, self.network.latents)
         self.register_buffer("pool_mean", torch.zeros(size))
         self.register_buffer("pool_log_variance", torch.zeros(size))
@@ -79,7 +79,7 @@ class PiVAE(SpikingModel):
 
     # -- what users call -----------------------------------------------------------------------------------------
 
-    def plan(
+    def _plan(
         self,
         n: int,
         length: int | None = None,
@@ -99,16 +99,16 @@ class PiVAE(SpikingModel):
         """
         drawn, distances = [], None
         if self.labels is not None and n > 0 and seed >= 0:
-            rows = Conditions.repeating(condition, self.recording.variables, n)
+            rows = Conditions.repeating(condition, self.data_spec.variables, n)
             asked = rows.repeated(n)
             if length is not None or lengths is not None:
                 length, lengths = None, self._lengths(n, length, lengths, seed)
             condition, lengths = self.labels.completed(asked, n, lengths, seed)
-            drawn = [v.name for v in self.recording.variables if v.name not in asked.names]
+            drawn = [v.name for v in self.data_spec.variables if v.name not in asked.names]
             # Of what is asked only: what is taken from training trials was recorded.
             told = self.labels.familiarity(rows, longest_of(lengths, rows.n_trials))
             distances = distances_of(told, n)
-        plan = super().plan(n, length, lengths, condition, seed, **wishes)
+        plan = super()._plan(n, length, lengths, condition, seed, **wishes)
         return replace(
             plan,
             notes={"labels_drawn": drawn} if drawn else plan.notes,
@@ -134,11 +134,11 @@ class PiVAE(SpikingModel):
 
     def labelled_batch(self, data: SpikeData) -> Batch:
         """Trials with their labels."""
-        return Batch.of(data, self.recording.variables)
+        return Batch.of(data, self.data_spec.variables)
 
-    def check_options(self, asked_for: frozenset[str], **options: Any) -> None:
+    def _check_options(self, asked_for: frozenset[str], **options: Any) -> None:
         """Refuse what pi-VAE cannot be asked for in sampling."""
-        super().check_options(asked_for, **options)
+        super()._check_options(asked_for, **options)
         for name in options:
             if name not in OPTIONS:
                 raise ConfigError(

@@ -25,9 +25,9 @@ class Plan:
         seed: Of all that is drawn.
         chunk_size: Trials drawn together.
         asked: What is asked for; repeated where there are more trials, so that a plan for millions stays small.
-        asked_for: Which of "condition", "given" and "codes" are asked for.
+        asked_for: Which of "condition", "context" and "codes" are asked for.
         codes: What each trial is to be like, of a model with codes.
-        seen: What is given of each trial.
+        observed: Counts of its context, around which the others are drawn.
         options: Options of the prior or the observation.
         notes: What the provenance of the sample is to say beside what follows from all this.
         distances: One for each row of ``asked``: how far that is from every training trial's conditions.
@@ -39,7 +39,7 @@ class Plan:
     asked: Conditions
     asked_for: frozenset[str] = frozenset()
     codes: Float[np.ndarray, "trial code"] | None = None
-    seen: ObservedCounts | None = None
+    observed: ObservedCounts | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
     distances: Float[np.ndarray, "row"] | None = None
@@ -67,7 +67,7 @@ class Plan:
                 int(seed),
                 self.asked.rows(rows),
                 None if self.codes is None else self.codes[at],
-                None if self.seen is None else _cut(self.seen, at, int(self.lengths[at].max())),
+                None if self.observed is None else _cut(self.observed, at, int(self.lengths[at].max())),
                 self.options,
                 None if self.distances is None else self.distances[rows],
             )
@@ -83,7 +83,7 @@ class Chunk:
         seed: Of the chunk's own generator.
         asked: What is asked for, a row for each trial.
         codes: What each is to be like.
-        seen: What is given of each.
+        observed: Counts of its context, around which the others are drawn.
         options: Options of the prior or the observation.
         distances: How far what is asked is from every training trial's conditions.
     """
@@ -93,7 +93,7 @@ class Chunk:
     seed: int
     asked: Conditions
     codes: Float[np.ndarray, "trial code"] | None = None
-    seen: ObservedCounts | None = None
+    observed: ObservedCounts | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     distances: Float[np.ndarray, "trial"] | None = None
 
@@ -128,9 +128,9 @@ def added(total: Mapping[str, np.ndarray], part: Mapping[str, np.ndarray]) -> di
     return {name: total[name] + values if name in total else values for name, values in part.items()}
 
 
-def _cut(seen: ObservedCounts, at: slice, width: int) -> ObservedCounts:
+def _cut(observed: ObservedCounts, at: slice, width: int) -> ObservedCounts:
     # Copies: a view would be sent to another process with all that it is a view of.
-    return ObservedCounts(seen.counts[at, :width].clone(), seen.known[at, :width].clone())
+    return ObservedCounts(observed.counts[at, :width].clone(), observed.mask[at, :width].clone())
 
 
 def longest_of(lengths: Int[np.ndarray, "trial"], n_rows: int) -> Int[np.ndarray, "row"]:

@@ -32,9 +32,9 @@ class SpikingModel(GenerativeModel):
     observation: Poisson | HistoryModel
 
     def _make_observation(self) -> Poisson | HistoryModel:
-        n_neurons, kind = self.recording.n_neurons, self.config.observation
+        n_neurons, kind = self.data_spec.n_neurons, self.config.observation
         if kind == "history":
-            return SpikeHistory(n_neurons, self.config.history, self.recording.bin_s)
+            return SpikeHistory(n_neurons, self.config.history, self.data_spec.bin_s)
         return SoftplusHistory(n_neurons) if kind == "published_history" else Poisson()
 
     def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
@@ -70,7 +70,7 @@ class SpikingModel(GenerativeModel):
         for first in range(0, CALIBRATION, ENCODE_CHUNK):
             rates = self._sampled_rates(trials[first : first + ENCODE_CHUNK], generator)
             parts.append(F.pad(rates, (0, 0, 0, trials.n_bins - rates.shape[1])))
-        mean = torch.from_numpy(self.recording.mean_counts).to(device)
+        mean = torch.from_numpy(self.data_spec.mean_counts).to(device)
         self.observation.calibrate(torch.cat(parts), trials.lengths, mean, generator)
 
     def _chosen_observation(self, name: str | None) -> Poisson | HistoryModel:

@@ -63,18 +63,18 @@ class TNDM(InitialConditionModel):
         return super().make(data, config, seed)
 
     def _build(self) -> None:
-        lengths, n_neurons, name = self.recording.lengths, self.recording.n_neurons, self.config.behaviour
-        dims = len(self.recording.signals[name][1])
+        lengths, n_neurons, name = self.data_spec.lengths, self.data_spec.n_neurons, self.config.behaviour
+        dims = len(self.data_spec.signals[name][1])
         self.behaviour = Behaviour(name, dims)
         self.network = TNDMNetwork(
             n_neurons,
             dims,
             self.config,
-            self.recording.bin_s,
+            self.data_spec.bin_s,
             entries=float(lengths.mean()) * n_neurons,
             n_bins=int(lengths.max()),
-            mean_counts=torch.from_numpy(self.recording.mean_counts),
-            withheld=HeldOutInputs(self.config.withheld, self.recording.neurons),
+            mean_counts=torch.from_numpy(self.data_spec.mean_counts),
+            withheld=HeldOutInputs(self.config.withheld, self.data_spec.neurons),
         )
         self.observation = self._make_observation()
         self._make_codes()

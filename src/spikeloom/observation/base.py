@@ -145,10 +145,10 @@ class HistoryModel(nn.Module):
             trust = (1 - (error / missing) ** 2).clamp(min=0)  # nothing where nothing is missing: 1 - infinity
             self.offset += (trust * missing / variance).nan_to_num(0, 0, 0).clamp(-0.5, 0.5)
 
-    def sample(self, rates: Rates, generator: torch.Generator, seen: ObservedCounts | None = None) -> Counts:
+    def sample(self, rates: Rates, generator: torch.Generator, observed: ObservedCounts | None = None) -> Counts:
         """Draw counts bin by bin, each trial from an empty past; where the rate is 0, as in padding, it is silent.
 
-        Counts that were seen are kept, and are the past of those that follow them.
+        Observed counts are kept, and are the past of those that follow them.
         """
         raise NotImplementedError  # every law defines it
 

@@ -117,10 +117,10 @@ class SpikeHistory(HistoryModel):
         return self._over_outcomes(theta, lambda log_p, k: log_p.softmax(-1) @ k).to(theta.dtype)
 
     @torch.no_grad()
-    def sample(self, rates: Rates, generator: torch.Generator, seen: ObservedCounts | None = None) -> Counts:
+    def sample(self, rates: Rates, generator: torch.Generator, observed: ObservedCounts | None = None) -> Counts:
         """Draw counts bin by bin, each trial from an empty past; where the rate is 0, as in padding, so is the count.
 
-        Counts that were seen are kept, and are the past of those that follow them.
+        Observed counts are kept, and are the past of those that follow them.
 
         A count is drawn by inverse transform: it is the number of partial sums of the unnormalised probabilities that a
         uniform share of their total reaches. What it does to the coming bins is added to them at once.
@@ -131,10 +131,10 @@ class SpikeHistory(HistoryModel):
         draw = self._draw_wide if self._wide() else self._drawer()
         for t in range(len(theta)):
             y = draw(theta[t], uniform[t])
-            if seen is not None:
-                y = torch.where(seen.known[:, t, None], seen.counts[:, t].to(y.dtype), y)
+            if observed is not None:
+                y = torch.where(observed.mask[:, t, None], observed.counts[:, t].to(y.dtype), y)
             counts[t] = y
-            if seen is not None:
+            if observed is not None:
                 y = y.minimum(self.cap)
             coming = theta[t + 1 : t + 1 + len(self.filters)]
             coming.addcmul_(self.filters[: len(coming), None], y.log1p_())

@@ -21,16 +21,16 @@ class ObservedCounts:
     """Counts that were recorded, around which others are drawn.
 
     Attributes:
-        counts: Recorded counts; what is not known is ignored.
-        known: Bins in which they are known.
+        counts: Recorded counts; the rest is ignored.
+        mask: Bins in which they were observed.
     """
 
     counts: Counts
-    known: Bool[Tensor, "trial time"]
+    mask: Bool[Tensor, "trial time"]
 
     def kept(self, drawn: Counts) -> Counts:
-        """Drawn counts, or the recorded ones where they are known."""
-        return torch.where(self.known[..., None], self.counts.to(drawn.dtype), drawn)
+        """Drawn counts, or the observed ones within the mask."""
+        return torch.where(self.mask[..., None], self.counts.to(drawn.dtype), drawn)
 
 
 class Poisson(nn.Module):
@@ -48,7 +48,7 @@ class Poisson(nn.Module):
         factorial = torch.cat([stirling.new_zeros(2), stirling])[counts.int()]
         return rates - counts * (rates + EPSILON).log() + factorial
 
-    def sample(self, rates: Rates, generator: torch.Generator, seen: ObservedCounts | None = None) -> Counts:
-        """Draw counts, where they were not seen."""
+    def sample(self, rates: Rates, generator: torch.Generator, observed: ObservedCounts | None = None) -> Counts:
+        """Draw counts, where none were observed."""
         drawn = torch.poisson(rates.float(), generator=generator).to(torch.int32)
-        return drawn if seen is None else seen.kept(drawn)
+        return drawn if observed is None else observed.kept(drawn)

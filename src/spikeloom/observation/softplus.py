@@ -96,19 +96,19 @@ class SoftplusHistory(HistoryModel):
         return below + cap * torch.special.gammainc(cap, lam)
 
     @torch.no_grad()
-    def sample(self, rates: Rates, generator: torch.Generator, seen: ObservedCounts | None = None) -> Counts:
+    def sample(self, rates: Rates, generator: torch.Generator, observed: ObservedCounts | None = None) -> Counts:
         """Draw counts bin by bin, each trial from an empty past; where the rate is 0, as in padding, it is silent.
 
-        Counts that were seen are kept, and are the past of those that follow them.
+        Observed counts are kept, and are the past of those that follow them.
         """
         drive = self._drive(rates).transpose(0, 1).contiguous()
         counts = torch.empty(drive.shape, dtype=torch.int32, device=drive.device)
         for t in range(len(drive)):
             y = torch.poisson(F.softplus(drive[t]), generator=generator).minimum(self.cap)
-            if seen is not None:
-                y = torch.where(seen.known[:, t, None], seen.counts[:, t].to(y.dtype), y)
+            if observed is not None:
+                y = torch.where(observed.mask[:, t, None], observed.counts[:, t].to(y.dtype), y)
             counts[t] = y
-            if seen is not None:
+            if observed is not None:
                 y = y.minimum(self.cap)
             coming = drive[t + 1 : t + 1 + len(self.filters)]
             coming.addcmul_(self.filters[: len(coming), None], y)

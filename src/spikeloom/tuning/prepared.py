@@ -93,7 +93,7 @@ class Prepared:
 
         def with_autoencoder(run: Run) -> None:
             if self.made.done:
-                model = type(self.made)(config, self.made.recording, engine.seed)
+                model = type(self.made)(config, self.made.data_spec, engine.seed)
                 taken_over(model, self.made, "")
                 Checkpoint(list(model.done)).save(run.checkpoint, model)
 
@@ -244,7 +244,7 @@ def refuse_shapes(space: SearchSpace, model: GenerativeModel) -> None:
     """
 
     def shapes(changed: Any) -> dict[str, torch.Size]:
-        made = type(model)(changed, model.recording)
+        made = type(model)(changed, model.data_spec)
         return {name: value.shape for name, value in made.state_dict().items()}
 
     config = model.config

@@ -36,7 +36,7 @@ def spike_drawing(model: GenerativeModel, held_out: SpikeData) -> Drawing | None
     generator = torch.Generator().manual_seed(SEED)
     parts = [unseen_rates(model, batch[i : i + CHUNK], generator) for i in range(0, len(batch), CHUNK)]
     terms = [nll(history, counts, rates) for counts, rates in zip(batch.counts.split(CHUNK), parts)]
-    mean = torch.from_numpy(model.recording.mean_counts).to(parts[0])
+    mean = torch.from_numpy(model.data_spec.mean_counts).to(parts[0])
     tensors = torch.cat(parts), torch.cat(terms), mean, history.cap, spike_response(history, mean)
     rates, terms, mean, cap, response = (values.cpu().numpy() for values in tensors)
     dispersion = history.dispersion.cpu().numpy() if isinstance(history, SpikeHistory) else None

@@ -103,7 +103,7 @@ def sample_to_file(
 
     Args:
         folder: The run; workers on other machines must find it under the same path.
-        plan: What to draw: ``load_model(folder).plan(...)``, with the arguments of ``sample``.
+        plan: What to draw: ``load_model(folder)._plan(...)``, with the arguments of ``sample``.
         out: The file; it appears when it is complete.
         workers: Who draws.
         model: The model of that run, where it has been loaded already; decides the device, for workers too.
@@ -126,12 +126,12 @@ def sample_to_file(
     ):
         speed = _Speed()
         for chunk, part in parts:
-            file.append(model.piece(chunk, part))
+            file.append(model._collate_chunk(chunk, part))
             sums = added(sums, part.sums)
             spikes += int(part.counts.sum(dtype=np.int64))
             progress.at(file.n_written, speed(file.n_written))
-        file.provenance = {**model.told_of(plan, sums), **(notes or {})}
-    recording = model.recording
+        file.provenance = {**model._provenance(plan, sums), **(notes or {})}
+    recording = model.data_spec
     rate = spikes / (int(plan.lengths.sum()) * recording.n_neurons * recording.bin_s)
     bins = (int(plan.lengths.min()), plan.n_bins)
     return Written(plan.n, bins, recording.n_neurons, recording.bin_s, rate, time.perf_counter() - started)
@@ -151,7 +151,7 @@ def _drawn(
         )
         workers = Workers()
     if not workers.use_ray:
-        yield ((chunk, _kept(model.draw(chunk), keep_rates)) for chunk in plan.chunks())
+        yield ((chunk, _kept(model._draw(chunk), keep_rates)) for chunk in plan.chunks())
         return
     with cluster(workers.address, workers.n) as ray:
         yield _spread(ray, Order(str(folder.resolve()), weights_hash(model), _device(model), keep_rates), plan, workers)
@@ -195,7 +195,7 @@ def draw_chunk(order: Order, chunk: Chunk) -> Part:
         RunError: If it does not find the run, or finds another.
     """
     with one_thread():
-        return _kept(_model(order).draw(chunk), order.keep_rates)
+        return _kept(_model(order)._draw(chunk), order.keep_rates)
 
 
 @lru_cache(maxsize=1)

@@ -59,7 +59,7 @@ def report_run(
         comparison=comparison.to_dict(),
         encoded=inferred(model, test),
         drawing=spike_drawing(model, test),
-        variables=model.recording.variables,
+        variables=model.data_spec.variables,
         metrics=run.metrics(),
         diagnostics=run.diagnostics(),
         environment=facts,

@@ -43,18 +43,18 @@ def sample_like(
 def request_like(
     model: GenerativeModel, like: SpikeData, n: int | None = None, condition: Request = None
 ) -> dict[str, Any]:
-    """What ``sample_like`` asks of ``model.sample``, or of ``model.plan``.
+    """What ``sample_like`` asks of ``model.sample``, or of ``model._plan``.
 
     Raises:
         DataError: If the recording has other bins than the model, or a condition does not fit.
     """
-    if not np.isclose(like.bin_s, model.recording.bin_s):
+    if not np.isclose(like.bin_s, model.data_spec.bin_s):
         raise DataError(
             f"the recording to imitate has bins of {like.bin_s:g} s, but the model was made for "
-            f"{model.recording.bin_s:g} s; name one with the model's bins, or set --length."
+            f"{model.data_spec.bin_s:g} s; name one with the model's bins, or set --length."
         )
     n = max(like.n_trials if n is None else n, 0)
-    variables = model.recording.variables
+    variables = model.data_spec.variables
     recorded, wanted = (Conditions.repeating(request, variables, n) for request in (like, condition))
     fewest = min(n, math.lcm(recorded.n_trials, wanted.n_trials))
     asked = recorded.repeated(fewest).changed(wanted.repeated(fewest))

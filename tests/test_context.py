@@ -1,4 +1,4 @@
-"""Trials of which a part is given: what is given stays, what is not known does not matter, and the rest follows."""
+"""Trials that continue or complete a context: observed counts stay, unobserved ones do not matter."""
 
 from dataclasses import replace
 
@@ -60,104 +60,105 @@ def missed(drawn: SpikeData, truth: SpikeData, bins: slice) -> float:
 
 def test_trials_are_continued_as_they_began(model, data):
     test = data.split("test")
-    known = np.arange(N_BINS) < 23  # ends within a token
-    drawn = model.sample(test.n_trials, given=test, known=known, seed=1)
+    observed = np.arange(N_BINS) < 23  # ends within a token
+    drawn = model.sample(test.n_trials, context=test, observed=observed, seed=1)
     np.testing.assert_array_equal(drawn.counts[:, :23], test.counts[:, :23])
     free = model.sample(test.n_trials, length=N_BINS, seed=1)
     assert missed(drawn, test, slice(23, 33)) < 0.35 * missed(free, test, slice(23, 33))
-    assert drawn.provenance["given_bins"] == 23 * test.n_trials
+    assert drawn.provenance["observed_bins"] == 23 * test.n_trials
 
 
 def test_gaps_are_filled_in(model, data):
     test = data.split("test")
-    known = (np.arange(N_BINS) < 14) | (np.arange(N_BINS) >= 25)
-    drawn = model.sample(test.n_trials, given=test, known=known, seed=1)
-    np.testing.assert_array_equal(drawn.counts[:, known], test.counts[:, known])
+    observed = (np.arange(N_BINS) < 14) | (np.arange(N_BINS) >= 25)
+    drawn = model.sample(test.n_trials, context=test, observed=observed, seed=1)
+    np.testing.assert_array_equal(drawn.counts[:, observed], test.counts[:, observed])
     free = model.sample(test.n_trials, length=N_BINS, seed=1)
     assert missed(drawn, test, slice(14, 25)) < 0.25 * missed(free, test, slice(14, 25))
 
 
-def test_what_is_not_known_does_not_matter(model, data):
+def test_unobserved_bins_do_not_matter(model, data):
     test = data.split("test").select(range(4))
-    known = np.random.default_rng(0).random((4, N_BINS)) < 0.4
-    garbage = np.where(known[..., None], test.counts, 50)
+    observed = np.random.default_rng(0).random((4, N_BINS)) < 0.4
+    garbage = np.where(observed[..., None], test.counts, 50)
     first, other = (
-        model.sample(4, given=given, known=known, seed=2) for given in (test, replace(test, counts=garbage, rates=None))
+        model.sample(4, context=context, observed=observed, seed=2)
+        for context in (test, replace(test, counts=garbage, rates=None))
     )
     np.testing.assert_array_equal(first.counts, other.counts)
     np.testing.assert_array_equal(first.rates, other.rates)
 
 
-def test_one_trial_is_continued_in_many_ways_and_beyond_any_that_was_seen(model, data):
+def test_one_trial_is_continued_in_many_ways_and_beyond_any_training_trial(model, data):
     begun = data.split("test").window(10).select(range(1))
-    drawn = model.sample(5, given=begun, length=3 * N_BINS)
+    drawn = model.sample(5, context=begun, length=3 * N_BINS)
     assert drawn.counts.shape[:2] == (5, 3 * N_BINS)
     assert all((trial[:10] == begun.counts[0]).all() for trial in drawn.counts)
     assert len({trial[10:].tobytes() for trial in drawn.counts}) == 5
-    drawn = model.sample(3, given=begun)
+    drawn = model.sample(3, context=begun)
     assert (drawn.lengths >= 10).all()
 
 
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"known": np.ones(7, bool)}, DataError, "40 bins given"),
-        ({"known": np.zeros(N_BINS, bool)}, DataError, "nothing that is given is known"),
-        ({"length": 12}, DataError, "12 bins, but 40 are given"),
+        ({"observed": np.ones(7, bool)}, DataError, "40 bins of the context"),
+        ({"observed": np.zeros(N_BINS, bool)}, DataError, "no bin of the context is observed"),
+        ({"length": 12}, DataError, "12 bins, but 40 of its context are observed"),
         ({"sampler": "ddim"}, ConfigError, "no option 'sampler'.*steps"),
         ({"order": "left"}, ConfigError, "order"),
         ({"steps": 0}, ConfigError, "0 sampling steps|0 passes"),
         ({"temperature": -1.0}, ConfigError, "temperature"),
     ],
 )
-def test_what_does_not_fit_is_refused(model, data, options, error, words):
+def test_a_context_that_does_not_fit_is_refused(model, data, options, error, words):
     test = data.split("test").select(range(3))
     with pytest.raises(error, match=words):
-        model.sample(3, given=test, **options)
+        model.sample(3, context=test, **options)
 
 
 def test_another_number_of_trials_is_refused(model, data):
-    with pytest.raises(DataError, match="3 trials are given for 5"):
-        model.sample(5, given=data.split("test").select(range(3)))
+    with pytest.raises(DataError, match="3 context trials for 5 to draw"):
+        model.sample(5, context=data.split("test").select(range(3)))
 
 
 def test_a_prior_that_cannot_fill_in_says_so(data):
     other = GaussianLatents.make(data, GaussianConfig(AUTOENCODER, StageConfig(steps=1)))
-    with pytest.raises(ConfigError, match="cannot continue or fill in"):
-        other.sample(3, given=data.split("test").select(range(3)))
+    with pytest.raises(ConfigError, match="cannot continue a context"):
+        other.sample(3, context=data.split("test").select(range(3)))
 
 
 @pytest.mark.parametrize("kind", ["history", "published"])
-def test_spikes_that_were_seen_are_the_past_of_those_that_follow(kind):
+def test_observed_spikes_are_the_past_of_those_that_follow(kind):
     law = SpikeHistory(1, HistoryConfig(), 0.02) if kind == "history" else SoftplusHistory(1)
     law.cap.fill_(3) if isinstance(law.cap, torch.Tensor) else None
     law.filters[0] = -40.0  # a spike silences the next bin
     rates = torch.full((400, 2, 1), 2.0)
-    seen = ObservedCounts(torch.ones((400, 2, 1), dtype=torch.int32), torch.tensor([[True, False]]).expand(400, 2))
-    counts = law.sample(rates, torch.Generator().manual_seed(0), seen)
+    observed = ObservedCounts(torch.ones((400, 2, 1), dtype=torch.int32), torch.tensor([[True, False]]).expand(400, 2))
+    counts = law.sample(rates, torch.Generator().manual_seed(0), observed)
     assert (counts[:, 0] == 1).all()
     assert (counts[:, 1] == 0).all()
-    silent = replace(seen, counts=torch.zeros_like(seen.counts))
+    silent = replace(observed, counts=torch.zeros_like(observed.counts))
     assert law.sample(rates, torch.Generator().manual_seed(0), silent)[:, 1].float().mean() > 0.5
 
 
 def test_runs_are_the_unbroken_stretches():
-    known = torch.rand((6, 30), generator=torch.Generator().manual_seed(0)) < 0.6
-    trial, first, n = runs(known)
-    rebuilt = torch.zeros_like(known)
+    observed = torch.rand((6, 30), generator=torch.Generator().manual_seed(0)) < 0.6
+    trial, first, n = runs(observed)
+    rebuilt = torch.zeros_like(observed)
     for i, start, length in zip(trial.tolist(), first.tolist(), n.tolist()):
         assert not rebuilt[i, start : start + length].any()
         rebuilt[i, start : start + length] = True
-        assert start == 0 or not known[i, start - 1]
-        assert start + length == 30 or not known[i, start + length]
-    assert torch.equal(rebuilt, known)
+        assert start == 0 or not observed[i, start - 1]
+        assert start + length == 30 or not observed[i, start + length]
+    assert torch.equal(rebuilt, observed)
 
 
-def test_known_bins_of_nothing_are_refused(model):
-    with pytest.raises(DataError, match="no trials are given"):
-        model.sample(2, known=np.ones(7, bool))
+def test_observed_bins_without_a_context_are_refused(model):
+    with pytest.raises(DataError, match="no context"):
+        model.sample(2, observed=np.ones(7, bool))
 
 
-def test_given_trials_are_no_reason_to_warn_of_the_spectrum(model, data, recwarn):
-    model.sample(220, given=data.split("test").select(range(1)), known=np.arange(N_BINS) < 39)
+def test_a_context_is_no_reason_to_warn_of_the_spectrum(model, data, recwarn):
+    model.sample(220, context=data.split("test").select(range(1)), observed=np.arange(N_BINS) < 39)
     assert not [w for w in recwarn if "power of the sampled latents" in str(w.message)]
