@@ -95,13 +95,13 @@ PRIOR = {
 }
 PUBLISHED = {
     "direct_noise": False,
-    "prediction_reach": 0,
+    "prediction_radius": 0,
     "whitening": 0.0,
     "samples": 2,
-    "mask_law": "narrow",
+    "mask_schedule": "narrow",
     "spread_masks": 0.0,
-    "order": "random",
-    "reach": 0,
+    "reveal_order": "random",
+    "conv_radius": 0,
     "positions": "learned",
     "head_learning_rate": 0.25,
 }
@@ -110,10 +110,10 @@ EAG_PRIOR = {
     **{f"samples {n}": {"samples": n} for n in (8,)},
     **{f"patch {n}": {"patch": n} for n in (2, 4, 8)},
     "head_learning_rate 1.0": {"head_learning_rate": 1.0},
-    "prediction_reach 4": {"prediction_reach": 4},
+    "prediction_radius 4": {"prediction_radius": 4},
     "as published but for patch": PUBLISHED,
 }
-SAMPLING = {"order"}
+SAMPLING = {"reveal_order"}
 """Choices that are made in sampling: nothing is trained for them."""
 PARTS = ("autoencoder", "prior", "both", "eag")
 CHANGING_LATENTS = ("decoder_blocks", "latents", "smoothness_penalty")
@@ -264,7 +264,7 @@ def run(
         kept: dict[str, torch.Tensor] = {}
         own = preset_config(setting.eag, common)
         for variant, change in {"default": {}, **EAG_PRIOR}.items():
-            if not missing("eag", variant) and not (variant == "default" and missing("eag", "order random")):
+            if not missing("eag", variant) and not (variant == "default" and missing("eag", "reveal_order random")):
                 continue
             if change and all(getattr(own.prior, key) == value for key, value in change.items()):
                 continue  # this is the default

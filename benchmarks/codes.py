@@ -48,19 +48,19 @@ SMALL_PAPER = {
     "last_beta": 0.01,
     "prediction": "noise",
     "training_noise": "step",
-    "terminal_share": 0.0,
+    "pure_noise_share": 0.0,
     "sampler": "ddpm",
     "sampling_steps": 200,
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper, 128 units": {"diffusion": SMALL_PAPER, "mmd": {"weight": 98.5}},
-    "the same, terminal_share 0.25": {
-        "diffusion": {**SMALL_PAPER, "terminal_share": 0.25},
+    "the same, pure_noise_share 0.25": {
+        "diffusion": {**SMALL_PAPER, "pure_noise_share": 0.25},
         "mmd": {"weight": 98.5},
     },
     "all values, bins": {"diffusion": {"patch": 1, "components": None, "hidden": 128}},
-    "terminal_share 0": {"diffusion": {"terminal_share": 0.0}},
+    "pure_noise_share 0": {"diffusion": {"pure_noise_share": 0.0}},
     "whitening 0": {"diffusion": {"whitening": 0.0}},
     "layers 1": {"diffusion": {"layers": 1}},
     "components 48": {"diffusion": {"components": 48}},

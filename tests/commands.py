@@ -21,24 +21,24 @@ TINY_EAG = {
     "prior.width": 16,
     "prior.layers": 1,
     "prior.heads": 2,
-    "prior.buffers": 2,
+    "prior.n_register_tokens": 2,
     "prior.head_width": 12,
     "prior.head_blocks": 1,
-    "prior.noise": 4,
+    "prior.noise_dim": 4,
     "prior.sampling_steps": 3,
 }
 
 
 TINY_GNOCCHI = {
     "encoder.hidden": 6,
-    "codes": 2,
+    "code_dim": 2,
     "diffusion.hidden": 8,
     "diffusion.steps": 20,
     "diffusion.sampling_steps": 3,
 }
-TINY_CODES = {"encoder.hidden": 6, "codes": 2, "decoder.hidden": 8}
+TINY_CODES = {"encoder.hidden": 6, "code_dim": 2, "decoder.hidden": 8}
 TINY_LFADS = {
-    "codes": 3,
+    "ic_dim": 3,
     "encoder_units": 6,
     "generator_units": 7,
     "factors": 4,
@@ -49,7 +49,7 @@ TINY_LFADS = {
 TINY_PIVAE = {"latents": 2, "encoder_units": 6, "prior_units": 5, "decoder_units": 4, "posterior_samples": 2}
 TINY_TNDM = {
     "behaviour": "hand_vel",
-    "codes": 3,
+    "ic_dim": 3,
     "encoder_units": 6,
     "generator_units": 7,
     "relevant_factors": 2,

@@ -146,7 +146,7 @@ def test_known_rates_are_recovered_and_the_gaussian_prior_keeps_time_scales():
     """A minute of the real thing: Lorenz rates from spikes, and samples whose latents have the right spectrum."""
     data = lorenz(n_trials=300, n_bins=64, n_neurons=64)
     small = AutoencoderConfig(latents=4, channels=32, encoder_blocks=1, state=16)
-    config = GaussianConfig(small, StageConfig(steps=350, batch_size=32, learning_rate=5e-3, clip=2.0))
+    config = GaussianConfig(small, StageConfig(steps=350, batch_size=32, learning_rate=5e-3, grad_clip_norm=2.0))
     model = GaussianLatents.make(data, config).fit(data)
     test = data.split("test")
     rates = model.rates(test)

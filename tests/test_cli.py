@@ -97,7 +97,7 @@ class TestSample:
             assert main(["sample", run, "--out", str(tmp_path / "g.npz"), "--context", run, *words]) == 0
             return load(tmp_path / "g.npz")
 
-        rest = sampled("--observed", "0:8", "--steps", "2", "--order", "random", "--temperature", "0.9")
+        rest = sampled("--observed", "0:8", "--steps", "2", "--reveal_order", "random", "--temperature", "0.9")
         np.testing.assert_array_equal(rest.counts[:, :8], test.counts[:, :8])
         assert rest.n_bins == 20
         inner = sampled("--observed", ":5,15:")

@@ -27,7 +27,7 @@ PUBLISHED = dict(
     last_beta=0.01,
     prediction="noise",
     training_noise="step",
-    terminal_share=0.0,
+    pure_noise_share=0.0,
     sampler="ddpm",
     sampling_steps=200,
 )
@@ -102,7 +102,7 @@ class TestLoss:
 
     def test_tokens_of_padding_do_not_dilute_the_loss(self):
         """A network that predicts zeros misses each valid token by as much, however many there are of padding."""
-        model = CodeDiffusion(2, 1, published(terminal_share=0.0), 1)
+        model = CodeDiffusion(2, 1, published(pure_noise_share=0.0), 1)
         lengths = torch.full((4000,), 3)
         x = torch.randn(4000, 3, 2, generator=torch.Generator().manual_seed(0))
         losses = []
@@ -137,7 +137,7 @@ class TestLoss:
 
     def test_at_the_last_step_the_code_alone_can_tell(self):
         """What is shown there knows nothing of the trial, and the trial follows from it and the noise."""
-        model = CodeDiffusion(2, 1, published(terminal_share=0.999999), 1)
+        model = CodeDiffusion(2, 1, published(pure_noise_share=0.999999), 1)
         model.network = Fixed(torch.zeros(20_000, 1, 2))
         generator = torch.Generator().manual_seed(0)
         x0 = 3 * torch.randn(20_000, 1, 2, generator=generator) + 1
@@ -212,7 +212,7 @@ class TestNetworks:
 
     def test_the_paper_preset_is_that(self):
         config = preset_config("gnocchi-paper")
-        assert config.codes == 5
+        assert config.code_dim == 5
         assert (config.encoder.hidden, config.encoder.dropout) == (64, 0.09)
         diffusion = dataclasses.asdict(config.diffusion)
         assert {k: diffusion[k] for k in PUBLISHED} == {**PUBLISHED, "hidden": 4096}
@@ -300,15 +300,15 @@ class TestDiscrepancy:
 @pytest.mark.parametrize(
     ("make", "word"),
     [
-        (lambda: CodeDiffusionConfig(embedding=4), "1 plus a multiple of 4"),
-        (lambda: CodeDiffusionConfig(terminal_share=1.0), r"\[0, 1\)"),
+        (lambda: CodeDiffusionConfig(step_embedding_dim=4), "1 plus a multiple of 4"),
+        (lambda: CodeDiffusionConfig(pure_noise_share=1.0), r"\[0, 1\)"),
         (lambda: CodeDiffusionConfig(prediction="score"), "noise, velocity"),
         (lambda: CodeDiffusionConfig(steps=10, sampling_steps=20), "between 1 and 10"),
         (lambda: CodeDiffusionConfig(first_beta=0.1, last_beta=0.01), "rise between 0 and 1"),
         (lambda: CodeDiffusionConfig(score_weight=0.0, reconstruction_weight=0.0), "nor both 0"),
         (lambda: MMDConfig(bandwidth="wide"), "pytorch-vae, infodiffusion, median"),
         (lambda: MMDConfig(weight=-1.0), "must not be negative"),
-        (lambda: GNOCCHIConfig(codes=0), "at least one"),
+        (lambda: GNOCCHIConfig(code_dim=0), "at least one"),
         (lambda: GNOCCHIConfig(smoothing_sd_s=0.0), "positive"),
     ],
 )

@@ -28,10 +28,10 @@ from spikeloom.workflow.traversal import navigate, write_walk
 from test_models import SMALL_LDNS
 
 N_BINS, N_UNITS = 12, 10
-TRAINED = StageConfig(steps=600, batch_size=32, learning_rate=5e-3, ema=0.98, validate_every=100)
+TRAINED = StageConfig(steps=600, batch_size=32, learning_rate=5e-3, ema_decay=0.98, validate_every=100)
 SMALL = GNOCCHIConfig(
     activity="activity",
-    codes=2,
+    code_dim=2,
     encoder=EncoderConfig(hidden=16, dropout=0.0),
     diffusion=CodeDiffusionConfig(hidden=32, patch=2, components=4, sampling_steps=12),
     training=TRAINED,
@@ -101,7 +101,7 @@ class TestScience:
         drawn = trained.network.draw_codes(20_000, torch.Generator().manual_seed(0)).numpy()
         np.testing.assert_allclose(drawn.mean(0), codes.mean(0), atol=0.03)
         np.testing.assert_allclose(np.cov(drawn.T), np.cov(codes.T), atol=0.04)
-        standard = GNOCCHI.make(data, dataclasses.replace(BRIEF, code_law="standard"))
+        standard = GNOCCHI.make(data, dataclasses.replace(BRIEF, code_distribution="standard"))
         with pytest.warns(SpikeloomWarning):
             standard.fit(data)
         drawn = standard.network.draw_codes(20_000, torch.Generator().manual_seed(0)).numpy()
@@ -283,7 +283,7 @@ class TestCodes:
     def test_the_control_draws_nothing(self, data):
         config = CodeAutoencoderConfig(
             activity="activity",
-            codes=2,
+            code_dim=2,
             encoder=EncoderConfig(hidden=16, dropout=0.0),
             decoder=CodeDecoderConfig(hidden=16),
             training=TRAINED,

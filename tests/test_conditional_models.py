@@ -33,7 +33,15 @@ AUTOENCODER = AutoencoderConfig(latents=3, channels=12, encoder_blocks=1, state=
 DENOISER = DiffusionConfig(channels=8, blocks=1, state=4, sampling_steps=3)
 
 GENERATOR = EnergyConfig(
-    width=16, layers=1, heads=2, buffers=2, head_width=12, head_blocks=1, noise=4, samples=3, sampling_steps=3
+    width=16,
+    layers=1,
+    heads=2,
+    n_register_tokens=2,
+    head_width=12,
+    head_blocks=1,
+    noise_dim=4,
+    samples=3,
+    sampling_steps=3,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:the power of the sampled latents")
@@ -91,7 +99,7 @@ def trained(request, data):
         AutoencoderConfig(latents=4, channels=16, encoder_blocks=1, state=4),
         DiffusionConfig(channels=32, blocks=2, state=8, sampling_steps=8, condition_dropout=0.25),
         StageConfig(steps=200, batch_size=32, learning_rate=5e-3, validate_every=100),
-        StageConfig(steps=500, batch_size=32, learning_rate=5e-3, validate_every=100, ema=0.98),
+        StageConfig(steps=500, batch_size=32, learning_rate=5e-3, validate_every=100, ema_decay=0.98),
         observation="poisson",
         condition_on=("angle", "drive"),
     )
@@ -105,15 +113,15 @@ def trained_eag(data):
             width=32,
             layers=2,
             heads=2,
-            buffers=2,
+            n_register_tokens=2,
             head_width=32,
             head_blocks=1,
-            noise=8,
+            noise_dim=8,
             sampling_steps=6,
             condition_dropout=0.25,
         ),
         StageConfig(steps=200, batch_size=32, learning_rate=5e-3, validate_every=100),
-        StageConfig(steps=400, batch_size=32, learning_rate=5e-3, validate_every=100, ema=0.98),
+        StageConfig(steps=400, batch_size=32, learning_rate=5e-3, validate_every=100, ema_decay=0.98),
         observation="poisson",
         condition_on=("angle", "drive"),
     )

@@ -60,11 +60,11 @@ def test_what_does_not_fit_is_named(content, said):
         ({"warmup_steps": -1}, "warmup_steps is -1"),
         ({"patience": 0}, "patience is 0"),
         ({"weight_decay": -0.1}, r"weight_decay is -0\.1"),
-        ({"learning_rate": 0.0}, r"learning_rate 0\.0"),
-        ({"learning_rate": float("nan")}, "learning_rate nan"),
-        ({"ema": 1.0}, r"ema 1\.0"),
-        ({"horizon": 0.9}, r"horizon 0\.9"),
-        ({"clip": 0.0}, r"clip 0\.0"),
+        ({"learning_rate": 0.0}, r"learning_rate is 0\.0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"ema_decay": 1.0}, r"ema_decay is 1\.0"),
+        ({"cosine_length_factor": 0.9}, r"cosine_length_factor is 0\.9"),
+        ({"grad_clip_norm": 0.0}, r"grad_clip_norm is 0\.0"),
     ],
 )
 def test_impossible_stages_are_refused(values, said):

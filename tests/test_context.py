@@ -21,7 +21,15 @@ from spikeloom.training.stages import StageConfig
 
 AUTOENCODER = AutoencoderConfig(latents=2, channels=16, encoder_blocks=1, state=4)
 PRIOR = EnergyConfig(
-    width=32, layers=2, heads=2, buffers=2, head_width=32, head_blocks=1, noise=8, samples=4, sampling_steps=6
+    width=32,
+    layers=2,
+    heads=2,
+    n_register_tokens=2,
+    head_width=32,
+    head_blocks=1,
+    noise_dim=8,
+    samples=4,
+    sampling_steps=6,
 )
 N_BINS = 40
 
@@ -46,7 +54,7 @@ def model(data) -> EAG:
         AUTOENCODER,
         PRIOR,
         StageConfig(steps=200, batch_size=32, learning_rate=5e-3),
-        StageConfig(steps=300, batch_size=32, learning_rate=5e-3, ema=0.98),
+        StageConfig(steps=300, batch_size=32, learning_rate=5e-3, ema_decay=0.98),
     )
     return EAG.make(data, config).fit(data)
 
@@ -106,7 +114,7 @@ def test_one_trial_is_continued_in_many_ways_and_beyond_any_training_trial(model
         ({"observed": np.zeros(N_BINS, bool)}, DataError, "no bin of the context is observed"),
         ({"length": 12}, DataError, "12 bins, but 40 of its context are observed"),
         ({"sampler": "ddim"}, ConfigError, "no option 'sampler'.*steps"),
-        ({"order": "left"}, ConfigError, "order"),
+        ({"reveal_order": "left"}, ConfigError, "reveal_order"),
         ({"steps": 0}, ConfigError, "0 sampling steps|0 passes"),
         ({"temperature": -1.0}, ConfigError, "temperature"),
     ],

@@ -18,20 +18,28 @@ from spikeloom.priors.masking import masked_share, reveal_rank, revealed_after
 from spikeloom.training.batch import Batch, mask_of
 
 SMALL = EnergyConfig(
-    width=16, layers=1, heads=2, buffers=2, head_width=12, head_blocks=1, noise=4, samples=3, sampling_steps=4
+    width=16,
+    layers=1,
+    heads=2,
+    n_register_tokens=2,
+    head_width=12,
+    head_blocks=1,
+    noise_dim=4,
+    samples=3,
+    sampling_steps=4,
 )
 PUBLISHED = replace(
     SMALL,
     positions="learned",
-    reach=0,
+    conv_radius=0,
     patch=1,
     direct_noise=False,
     whitening=0.0,
-    prediction_reach=0,
+    prediction_radius=0,
     samples=2,
-    mask_law="narrow",
+    mask_schedule="narrow",
     spread_masks=0.0,
-    order="random",
+    reveal_order="random",
 )
 KINDS = {"default": SMALL, "single bins": replace(SMALL, patch=1), "published": PUBLISHED}
 
@@ -192,21 +200,21 @@ class TestPrior:
         ("config", "size", "bins", "parameters", "of_head"),
         [
             (
-                dict(width=48, layers=2, heads=2, buffers=0, head_width=64, head_blocks=3, noise=8),
+                dict(width=48, layers=2, heads=2, n_register_tokens=0, head_width=64, head_blocks=3, noise_dim=8),
                 3,
                 16,
                 132_659,
                 75_011,
             ),
             (
-                dict(width=256, layers=8, heads=8, buffers=8, head_width=384, head_blocks=4, noise=64),
+                dict(width=256, layers=8, heads=8, n_register_tokens=8, head_width=384, head_blocks=4, noise_dim=64),
                 16,
                 140,
                 9.7e6,
                 None,
             ),
             (
-                dict(width=256, layers=6, heads=8, buffers=8, head_width=256, head_blocks=4, noise=64),
+                dict(width=256, layers=6, heads=8, n_register_tokens=8, head_width=256, head_blocks=4, noise_dim=64),
                 8,
                 256,
                 6.3e6,
@@ -215,7 +223,7 @@ class TestPrior:
         ],
     )
     def test_parameter_counts(self, config, size, bins, parameters, of_head):
-        config = replace(PUBLISHED, **{**config, "buffers": max(config["buffers"], 1)})
+        config = replace(PUBLISHED, **{**config, "n_register_tokens": max(config["n_register_tokens"], 1)})
         model = EnergyPrior(size, config, bins=bins)
         total = sum(p.numel() for p in model.parameters())
         if of_head is not None:
@@ -334,8 +342,8 @@ class TestPrior:
             ({"width": 30}, "multiple"),
             ({"exponent": 2.0}, "exponent"),
             ({"samples": 1}, "samples"),
-            ({"mask_law": "wide"}, "mask_law"),
-            ({"order": "left"}, "order"),
+            ({"mask_schedule": "wide"}, "mask_schedule"),
+            ({"reveal_order": "left"}, "reveal_order"),
             ({"positions": "none"}, "positions"),
             ({"whitening": 1.5}, "whitening"),
             ({"sampling_steps": 0}, "sampling_steps"),

@@ -19,7 +19,7 @@ from spikeloom.workflow.fitting import start_run
 from spikeloom.workflow.sampling import held_out
 
 SMALL = {
-    "codes": 3,
+    "ic_dim": 3,
     "encoder_units": 6,
     "generator_units": 7,
     "factors": 3,
@@ -49,8 +49,8 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inference")
     source = folder / "recording.npz"
     save(recording(), source)
-    for name, withheld in (("both", {"neurons": "heldout", "forward_bins": 4}), ("nothing", {})):
-        config = preset_config("lfads", {**SMALL, "withheld": withheld}, max_steps=2)
+    for name, withheld in (("both", {"neurons": "heldout", "forward_prediction_bins": 4}), ("nothing", {})):
+        config = preset_config("lfads", {**SMALL, "held_out_inputs": withheld}, max_steps=2)
         start_run(str(source), "lfads", folder / name, config=config)
     return folder
 
@@ -100,6 +100,6 @@ def test_from_the_command_line(runs, capsys):
 
 
 def test_the_option_of_fit(runs):
-    options = ["--model", "lfads", "--max_steps", "2", "--device", "cpu", "--withheld.neurons", "heldout"]
+    options = ["--model", "lfads", "--max_steps", "2", "--device", "cpu", "--held_out_inputs.neurons", "heldout"]
     words = ["fit", str(runs / "recording.npz"), "--out", str(runs / "fitted"), *options, *tiny_of("lfads")]
     assert main(words) == 0

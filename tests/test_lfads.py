@@ -31,7 +31,7 @@ from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
 
 FEW = StageConfig(steps=3, batch_size=8, validate_every=1, weight_decay=0.0)
-PLAIN = LFADSConfig(codes=3, encoder_units=6, generator_units=7, factors=4, posterior_samples=3, training=FEW)
+PLAIN = LFADSConfig(ic_dim=3, encoder_units=6, generator_units=7, factors=4, posterior_samples=3, training=FEW)
 CONTROLLED = dataclasses.replace(PLAIN, controller=ControllerConfig(inputs=2, encoder_units=5, units=6))
 BOTH = pytest.mark.parametrize("config", [PLAIN, CONTROLLED], ids=["plain", "controlled"])
 
@@ -254,7 +254,7 @@ class TestLoss:
             misfit = (net.misfit(batch, made.outputs) * batch.mask).sum() / (batch.mask.sum() * 5)
             bound = misfit + net.prior.kl(made.initial).sum() / len(batch) / 50.0
             assert net.loss(batch, noise(5)).item() == pytest.approx(bound.item(), rel=1e-6)
-        weighed = network(dataclasses.replace(PLAIN, kl_weight=1e-4, kl_per="value"))
+        weighed = network(dataclasses.replace(PLAIN, kl_weight=1e-4, kl_normalization="value"))
         assert weighed.effective_beta == pytest.approx(1e-4 * 50)
         assert diagnose(weighed, batch)["effective_beta"] == pytest.approx(5e-3)
 
@@ -318,9 +318,9 @@ class TestModel:
         paper, smoother = preset_config("lfads-paper"), preset_config("lfads-controller")
         assert (paper.coordinated_dropout, paper.dropout, paper.kl_weight) == (0.3, 0.02, 1e-5)
         assert (paper.training.learning_rate_at(7999), paper.controller.inputs) == (pytest.approx(0.01, rel=1e-3), 0)
-        assert (smoother.codes, smoother.controller.inputs, smoother.controller.units) == (100, 4, 80)
+        assert (smoother.ic_dim, smoother.controller.inputs, smoother.controller.units) == (100, 4, 80)
         assert (smoother.l2.generator, smoother.l2.controller, smoother.controller.kl_weight) == (0.45, 0.076, 5.6e-7)
-        assert (paper.kl_per, smoother.kl_per, paper.codes_from) == ("value", "value", "prior")
+        assert (paper.kl_normalization, smoother.kl_normalization, paper.ic_distribution) == ("value", "value", "prior")
 
     @BOTH
     def test_it_has_latents_and_codes(self, config):
@@ -332,9 +332,9 @@ class TestModel:
         sample = model.sample(5, length=30, seed=1)
         assert sample.latents.shape == (5, 30, 4)
         assert codes_in(sample).shape == (5, 3)
-        assert (sample.provenance["effective_beta"], sample.provenance["codes_from"]) == (0.1, "fitted")
-        assert model.sample(1, codes_from="prior").provenance["codes_from"] == "prior"
-        assert "codes_from" not in model.sample(1, codes=np.zeros((1, 3))).provenance
+        assert (sample.provenance["effective_beta"], sample.provenance["ic_distribution"]) == (0.1, "fitted")
+        assert model.sample(1, ic_distribution="prior").provenance["ic_distribution"] == "prior"
+        assert "ic_distribution" not in model.sample(1, codes=np.zeros((1, 3))).provenance
 
     def test_without_a_controller_a_code_decides_the_rates(self):
         data = recording()
@@ -394,7 +394,7 @@ class TestModel:
         np.testing.assert_allclose(model.training_mean.numpy(), learned, rtol=1e-5, atol=1e-6)
         model.training_mean.add_(7.0)
         model.training_std.fill_(1e-6)
-        prior, posterior = (codes_in(model.sample(300, length=2, codes_from=s)) for s in ("prior", "posterior"))
+        prior, posterior = (codes_in(model.sample(300, length=2, ic_distribution=s)) for s in ("prior", "posterior"))
         assert prior.mean() == pytest.approx(0, abs=0.1)
         assert prior.std(0) == pytest.approx(1, rel=0.15)
         nearest = np.abs(posterior[:, None] - learned - 7).sum(2)
@@ -410,12 +410,12 @@ class TestModel:
 
     def test_options_it_does_not_have(self):
         model = LFADS.make(recording(), PLAIN)
-        with pytest.raises(ConfigError, match="no option 'steps' in sampling; it has codes_from, observation"):
+        with pytest.raises(ConfigError, match="no option 'steps' in sampling; it has ic_distribution, observation"):
             model.sample(1, steps=3)
-        with pytest.raises(ConfigError, match="codes_from is 'data', but must be one of prior, fitted, posterior"):
-            model.sample(1, codes_from="data")
+        with pytest.raises(ConfigError, match="ic_distribution is 'data', but must be one of prior, fitted, posterior"):
+            model.sample(1, ic_distribution="data")
         with pytest.raises(ConfigError, match="codes are given"):
-            model.sample(1, codes=np.zeros((1, 3)), codes_from="prior")
+            model.sample(1, codes=np.zeros((1, 3)), ic_distribution="prior")
         with pytest.raises(ConfigError, match="cannot continue"):
             model.sample(1, context=recording())
 
@@ -428,9 +428,9 @@ class TestModel:
             {"coordinated_dropout": float("nan")},
             {"cell_clip": 0.0},
             {"kl_weight": -1.0},
-            {"least_variance": 0.0},
-            {"kl_per": "bin"},
-            {"codes_from": "data"},
+            {"min_variance": 0.0},
+            {"kl_normalization": "bin"},
+            {"ic_distribution": "data"},
             {"observation": "binomial"},
         ],
     )
@@ -449,11 +449,11 @@ class TestModel:
         x, lengths = batch.counts.float(), batch.lengths
         with torch.no_grad():
             torch.nn.init.constant_(net.encoder.log_variance.bias, -30.0)
-            net.encoder.least_variance = 1e-12
+            net.encoder.min_variance = 1e-12
             mean, narrow = (net.averaged(x, lengths, n, noise(0))[1] for n in (0, 3))
             torch.testing.assert_close(mean, narrow, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(mean, net.unroll(x, lengths, None).outputs.exp())
-            net.encoder.least_variance = 1.0
+            net.encoder.min_variance = 1.0
             torch.testing.assert_close(net.averaged(x, lengths, 0, noise(1))[1], mean)
             _, rates = net.averaged(x, lengths, 40, noise(1))
             generator = noise(1)
@@ -519,11 +519,11 @@ class TestSignal:
         config = dataclasses.replace(
             PLAIN,
             activity="activity",
-            codes=4,
+            ic_dim=4,
             encoder_units=16,
             generator_units=16,
             factors=6,
-            training=StageConfig(steps=250, batch_size=32, learning_rate=1e-2, weight_decay=0.0, clip=1.0),
+            training=StageConfig(steps=250, batch_size=32, learning_rate=1e-2, weight_decay=0.0, grad_clip_norm=1.0),
         )
         model = LFADS.make(data, config).fit(data)
         test = data.split("test")
@@ -554,17 +554,17 @@ def test_it_finds_the_rates_of_a_lorenz_recording():
 
     smoothed = max(r2(smoothed_counts(test.counts, test.lengths, sd)) for sd in (2.0, 3.0, 4.0, 5.0, 7.0))
     config = LFADSConfig(
-        codes=6,
+        ic_dim=6,
         encoder_units=24,
         generator_units=32,
         factors=8,
         ramp_steps=60,
         training=StageConfig(
-            steps=220, batch_size=64, learning_rate=1e-2, weight_decay=0.0, clip=0.02, warmup_steps=10
+            steps=220, batch_size=64, learning_rate=1e-2, weight_decay=0.0, grad_clip_norm=0.02, warmup_steps=10
         ),
     )
     model = LFADS.make(data, config).fit(data)
     assert r2(model.rates(test)) > smoothed + 0.1
     spread = data.rates.std(0).mean()
     for source in ("prior", "fitted", "posterior"):
-        assert model.sample(300, codes_from=source).rates.std(0).mean() == pytest.approx(spread, rel=0.4)
+        assert model.sample(300, ic_distribution=source).rates.std(0).mean() == pytest.approx(spread, rel=0.4)

@@ -36,7 +36,7 @@ from toys import OneStage, OneStageConfig, TwoStage, TwoStageConfig
 FEW = StageConfig(steps=2, batch_size=8, validate_every=1)
 SMALL_AUTOENCODER = AutoencoderConfig(latents=3, channels=12, encoder_blocks=1, state=4)
 SMALL_DENOISER = DiffusionConfig(channels=8, blocks=1, state=4, sampling_steps=3)
-SMALL_LDNS = LDNSConfig(SMALL_AUTOENCODER, SMALL_DENOISER, FEW, dataclasses.replace(FEW, ema=0.99))
+SMALL_LDNS = LDNSConfig(SMALL_AUTOENCODER, SMALL_DENOISER, FEW, dataclasses.replace(FEW, ema_decay=0.99))
 PUBLISHED_LDNS = LDNSConfig(
     dataclasses.replace(SMALL_AUTOENCODER, kernel="s4", norm="over_time"),
     dataclasses.replace(
@@ -54,42 +54,50 @@ PUBLISHED_LDNS = LDNSConfig(
 )
 
 SMALL_GENERATOR = EnergyConfig(
-    width=16, layers=1, heads=2, buffers=2, head_width=12, head_blocks=1, noise=4, samples=3, sampling_steps=3
+    width=16,
+    layers=1,
+    heads=2,
+    n_register_tokens=2,
+    head_width=12,
+    head_blocks=1,
+    noise_dim=4,
+    samples=3,
+    sampling_steps=3,
 )
 PUBLISHED_EAG = EAGConfig(
     dataclasses.replace(SMALL_AUTOENCODER, kernel="s4", norm="over_time"),
     dataclasses.replace(
         SMALL_GENERATOR,
         positions="learned",
-        reach=0,
+        conv_radius=0,
         patch=1,
         direct_noise=False,
         whitening=0.0,
-        prediction_reach=0,
+        prediction_radius=0,
         samples=2,
-        mask_law="narrow",
+        mask_schedule="narrow",
         spread_masks=0.0,
-        order="random",
+        reveal_order="random",
     ),
     FEW,
     FEW,
     observation="poisson",
 )
 
-SMALL_CODES = {"codes": 2, "encoder": EncoderConfig(hidden=6), "training": FEW}
+SMALL_CODES = {"code_dim": 2, "encoder": EncoderConfig(hidden=6), "training": FEW}
 SMALL_GNOCCHI = GNOCCHIConfig(**SMALL_CODES, diffusion=CodeDiffusionConfig(hidden=8, components=4, sampling_steps=3))
 PUBLISHED_GNOCCHI = GNOCCHIConfig(
     **SMALL_CODES, diffusion=CodeDiffusionConfig(**{**PUBLISHED_DIFFUSION, "steps": 5, "sampling_steps": 5})
 )
 
 SMALL_LFADS = LFADSConfig(
-    codes=2, encoder_units=6, generator_units=7, factors=3, ramp_steps=1, posterior_samples=2, training=FEW
+    ic_dim=2, encoder_units=6, generator_units=7, factors=3, ramp_steps=1, posterior_samples=2, training=FEW
 )
 
 SMALL_PIVAE = PiVAEConfig(latents=2, encoder_units=6, prior_units=5, posterior_samples=2, training=FEW)
 SMALL_TNDM = TNDMConfig(
     behaviour="hand_vel",
-    codes=2,
+    ic_dim=2,
     encoder_units=6,
     generator_units=7,
     relevant_factors=2,
@@ -99,7 +107,7 @@ SMALL_TNDM = TNDMConfig(
 )
 
 MODELS = {
-    "eag": (EAG, EAGConfig(SMALL_AUTOENCODER, SMALL_GENERATOR, FEW, dataclasses.replace(FEW, ema=0.99))),
+    "eag": (EAG, EAGConfig(SMALL_AUTOENCODER, SMALL_GENERATOR, FEW, dataclasses.replace(FEW, ema_decay=0.99))),
     "eag-published": (EAG, PUBLISHED_EAG),
     "gnocchi": (GNOCCHI, SMALL_GNOCCHI),
     "gnocchi-published": (GNOCCHI, PUBLISHED_GNOCCHI),

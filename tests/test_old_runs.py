@@ -12,7 +12,7 @@ from make_old_runs import COUNTS, OPTIONS, RECORDING, RUNS, results
 from spikeloom.models.presets import run_config
 from spikeloom.workflow.fitting import RunRecord, resume_run
 
-WORDS = {"given": "context", "known": "observed"}
+WORDS = {"given": "context", "known": "observed", "codes_from": "ic_distribution"}
 """Arguments of ``sample`` as version 0.1.0 called them, and what they are called now."""
 
 TOLERANCE = 1e-4

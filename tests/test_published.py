@@ -85,7 +85,12 @@ def test_eag_is_what_is_known_of_it():
     """The autoencoder of LDNS on MC_Maze, and what the paper and its parent say of the rest."""
     eag, ldns = preset_config("eag-paper"), preset_config("ldns-mc-maze")
     assert (eag.autoencoder, eag.autoencoder_training) == (ldns.autoencoder, ldns.autoencoder_training)
-    assert (eag.observation, eag.prior.patch, eag.prior.mask_law, eag.prior.order) == ("poisson", 1, "narrow", "random")
+    assert (eag.observation, eag.prior.patch, eag.prior.mask_schedule, eag.prior.reveal_order) == (
+        "poisson",
+        1,
+        "narrow",
+        "random",
+    )
     assert (eag.prior.samples, eag.prior.exponent, eag.prior.sampling_steps) == (2, 1.0, 32)
     rng = np.random.default_rng(0)
     model = EAG.make(SpikeData(rng.poisson(0.3, (10, 140, 182)), bin_s=0.005), eag)

@@ -34,7 +34,7 @@ from spikeloom.training.stages import StageConfig
 
 FEW = StageConfig(steps=3, batch_size=8, validate_every=1, weight_decay=0.0)
 SMALL = TNDMConfig(
-    codes=3,
+    ic_dim=3,
     encoder_units=6,
     generator_units=7,
     cell="gru",
@@ -188,7 +188,7 @@ class TestWeights:
             assert weights.at(step) == pytest.approx({name: values[i] for name, values in known.items()})
         assert weights.final == weights.at(10**6)
 
-    @pytest.mark.parametrize("wrong", [{"value": -1.0}, {"value": math.nan}, {"rise_steps": -1}, {"after": 3}])
+    @pytest.mark.parametrize("wrong", [{"value": -1.0}, {"value": math.nan}, {"ramp_steps": -1}, {"ramp_start": 3}])
     def test_wrong_ones(self, wrong):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             WeightConfig(**wrong)
@@ -197,10 +197,10 @@ class TestWeights:
         """Of all steps of training, and of evaluation, where weights are final and there are no penalties."""
         rising = WeightsConfig(
             behaviour=WeightConfig(3.0),
-            kl_relevant=WeightConfig(2.0, rise_steps=10),
-            kl_irrelevant=WeightConfig(5.0, after=4, rise_steps=8),
+            kl_relevant=WeightConfig(2.0, ramp_steps=10),
+            kl_irrelevant=WeightConfig(5.0, ramp_start=4, ramp_steps=8),
             independence=WeightConfig(70.0),
-            l2=WeightConfig(0.5, rise_steps=20),
+            l2=WeightConfig(0.5, ramp_steps=20),
         )
         net = network(dataclasses.replace(SMALL, dropout=0.0, weights=rising)).train()
         batch = net_batch()
@@ -387,7 +387,7 @@ class TestParts:
         net, batch = network().eval(), net_batch()
         logs = network(dataclasses.replace(SMALL, average="log")).eval()
         for each in (net, logs):
-            each.encoder.least_variance = 1.0
+            each.encoder.min_variance = 1.0
         with torch.no_grad():
             mean = net.unroll(net.posterior(batch).mean, batch.lengths, 9)
             made, rates = net.averaged(batch, 0, noise(1))
@@ -408,7 +408,7 @@ class TestModel:
     @EVERY
     def test_it_has_latents_codes_and_behaviour(self, config):
         data = recording()
-        weights = WeightsConfig(kl_relevant=WeightConfig(0.3, rise_steps=9))
+        weights = WeightsConfig(kl_relevant=WeightConfig(0.3, ramp_steps=9))
         model = TNDM.make(data, dataclasses.replace(config, weights=weights)).fit(data)
         assert model.encode(data).shape == (14, 11, 6)
         assert (model.encode(data)[~data.valid] == 0).all()
@@ -422,7 +422,7 @@ class TestModel:
         assert (signal.values.shape, signal.unit, signal.columns) == ((5, 11, 2), "cm/s", ("x", "y"))
         assert (signal.values[~sample.valid] == 0).all()
         told = sample.provenance
-        assert (told["beta_relevant"], told["beta_irrelevant"], told["codes_from"]) == (0.3, 0.1, "fitted")
+        assert (told["beta_relevant"], told["beta_irrelevant"], told["ic_distribution"]) == (0.3, 0.1, "fitted")
 
     @EVERY
     def test_codes_of_trials_give_what_is_inferred_of_them(self, config):
@@ -438,7 +438,7 @@ class TestModel:
     @pytest.mark.filterwarnings("error")
     def test_many_codes_are_columns(self):
         data = recording()
-        model = TNDM.make(data, dataclasses.replace(SMALL, codes=64)).fit(data)
+        model = TNDM.make(data, dataclasses.replace(SMALL, ic_dim=64)).fit(data)
         assert codes_in(model.sample(2)).shape == (2, 128)
 
     def test_behaviour_is_in_the_units_of_the_signal(self):
@@ -490,7 +490,7 @@ class TestModel:
     def test_codes_of_the_prior_have_its_variance(self):
         data = recording()
         model = TNDM.make(data, dataclasses.replace(SMALL, prior_variance=0.25)).fit(data)
-        codes = codes_in(model.sample(400, length=2, codes_from="prior"))
+        codes = codes_in(model.sample(400, length=2, ic_distribution="prior"))
         assert codes.std() == pytest.approx(1, abs=0.05)
         initial = model.network.prior.initial(torch.tensor(codes))
         assert initial.std().item() == pytest.approx(0.5, abs=0.03)
@@ -543,7 +543,7 @@ class TestModel:
     def test_what_is_withheld_is_not_shown(self):
         table = pd.DataFrame({"heldout": [False, False, False, True, True]})
         data = dataclasses.replace(recording(), neurons=table)
-        config = dataclasses.replace(SMALL, withheld=HeldOutInputsConfig("heldout", 2), observation="poisson")
+        config = dataclasses.replace(SMALL, held_out_inputs=HeldOutInputsConfig("heldout", 2), observation="poisson")
         model = TNDM.make(data, config).fit(data)
         counts = data.counts.copy()
         counts[..., 3:] += 2
@@ -552,8 +552,8 @@ class TestModel:
         other = dataclasses.replace(data, counts=counts)
         np.testing.assert_array_equal(model.rates(data), model.rates(other))
         assert not np.array_equal(model.rates(data), model.rates(dataclasses.replace(data, counts=data.counts[::-1])))
-        with pytest.raises(ConfigError, match=r"withheld\.forward_bins is 4"):
-            TNDM.make(data, dataclasses.replace(SMALL, withheld=HeldOutInputsConfig(None, 4))).fit(data)
+        with pytest.raises(ConfigError, match=r"held_out_inputs\.forward_prediction_bins is 4"):
+            TNDM.make(data, dataclasses.replace(SMALL, held_out_inputs=HeldOutInputsConfig(None, 4))).fit(data)
 
     def test_a_saved_model_goes_on(self, tmp_path):
         data = recording()
@@ -570,7 +570,7 @@ class TestModel:
     def test_a_training_that_was_cut_goes_on_with_the_schedule(self, tmp_path, monkeypatch):
         monkeypatch.setattr("spikeloom.training.loop.CHECKPOINT_EVERY_S", 0.0)
         data = recording()
-        weights = WeightsConfig(kl_irrelevant=WeightConfig(10.0, after=2, rise_steps=4))
+        weights = WeightsConfig(kl_irrelevant=WeightConfig(10.0, ramp_start=2, ramp_steps=4))
         training = dataclasses.replace(FEW, steps=6, keep_best=False)
         config = dataclasses.replace(SMALL, weights=weights, training=training)
         whole = TNDM.make(data, config).fit(data)
@@ -610,7 +610,7 @@ class TestModel:
     @pytest.mark.parametrize(
         "wrong",
         [
-            {"codes": 0},
+            {"ic_dim": 0},
             {"relevant_factors": 0},
             {"lags": 0},
             {"posterior_samples": -1},
@@ -621,7 +621,7 @@ class TestModel:
             {"decoder": "dense"},
             {"kl_direction": "both"},
             {"average": "mean"},
-            {"codes_from": "data"},
+            {"ic_distribution": "data"},
             {"observation": "binomial"},
             {"lags": 7, "decoder": "causal"},
             {"cell_clip": 3.0, "cell": "gru"},
@@ -641,7 +641,7 @@ def test_commands(tmp_path, monkeypatch):
     assert small[:2] == ["--behaviour", "hand_vel"]
     assert main(["fit", "data.npz", "--model", "tndm", "--out", "run", "--max_steps", "2", *small[2:]]) == 0
     assert Run(tmp_path / "run").read_yaml("config.yaml")["behaviour"] == "hand_vel"
-    assert main(["sample", "run", "--out", "new.npz", "-n", "4", "--codes_from", "prior"]) == 0
+    assert main(["sample", "run", "--out", "new.npz", "-n", "4", "--ic_distribution", "prior"]) == 0
     assert load("new.npz").signals["hand_vel"].values.shape == (4, 12, 2)
     assert main(["encode", "run", "data.npz", "--out", "encoded.npz"]) == 0
     assert load("encoded.npz").latents.shape == (30, 12, 6)
@@ -650,11 +650,11 @@ def test_commands(tmp_path, monkeypatch):
 def test_the_paper_preset():
     paper = preset_config("tndm-paper")
     assert {"tndm", "tndm-paper"} <= set(preset_files())
-    assert (paper.relevant_factors, paper.irrelevant_factors, paper.codes) == (5, 5, 64)
+    assert (paper.relevant_factors, paper.irrelevant_factors, paper.ic_dim) == (5, 5, 64)
     assert (paper.decoder, paper.kl_direction, paper.cell, paper.average) == ("causal", "reverse", "gru", "log")
     assert (paper.dropout, paper.prior_variance, paper.independence_samples) == (0.15, 1.0, 10)
     assert (paper.training.batch_size, paper.training.learning_rate, paper.posterior_samples) == (128, 1e-2, 128)
-    assert (paper.codes_from, paper.observation) == ("prior", "poisson")
+    assert (paper.ic_distribution, paper.observation) == ("prior", "poisson")
 
 
 def turning(n_trials: int = 160, n_bins: int = 20, n_neurons: int = 24) -> SpikeData:
@@ -677,7 +677,7 @@ def test_it_finds_behaviour_and_rates():
     data = turning()
     test = data.split("test")
     config = TNDMConfig(
-        codes=6,
+        ic_dim=6,
         encoder_units=24,
         generator_units=32,
         cell="gru",
@@ -689,11 +689,17 @@ def test_it_finds_behaviour_and_rates():
         dropout=0.05,
         weights=WeightsConfig(
             behaviour=WeightConfig(2.0),
-            kl_relevant=WeightConfig(0.1, rise_steps=40),
-            kl_irrelevant=WeightConfig(0.1, after=20, rise_steps=40),
+            kl_relevant=WeightConfig(0.1, ramp_steps=40),
+            kl_irrelevant=WeightConfig(0.1, ramp_start=20, ramp_steps=40),
         ),
         training=StageConfig(
-            steps=150, batch_size=48, learning_rate=1e-2, weight_decay=0.0, clip=0.1, warmup_steps=10, validate_every=50
+            steps=150,
+            batch_size=48,
+            learning_rate=1e-2,
+            weight_decay=0.0,
+            grad_clip_norm=0.1,
+            warmup_steps=10,
+            validate_every=50,
         ),
     )
     model = TNDM.make(data, config).fit(data)

@@ -30,7 +30,7 @@ from toys import OneStage, OneStageConfig
 
 LONGER = StageConfig(steps=9, batch_size=6, validate_every=2, warmup_steps=3)
 LDNS_CONFIG = dataclasses.replace(
-    SMALL_LDNS, autoencoder_training=LONGER, prior_training=dataclasses.replace(LONGER, ema=0.9, patience=50)
+    SMALL_LDNS, autoencoder_training=LONGER, prior_training=dataclasses.replace(LONGER, ema_decay=0.9, patience=50)
 )
 
 
@@ -46,7 +46,7 @@ LDNS_CONFIG = dataclasses.replace(
     ],
 )
 def test_learning_rates_end_where_the_published_ones_do(steps, warmup, horizon, percent):
-    config = StageConfig(steps=steps, warmup_steps=warmup, horizon=horizon, learning_rate=0.5)
+    config = StageConfig(steps=steps, warmup_steps=warmup, cosine_length_factor=horizon, learning_rate=0.5)
     rates = np.array([config.learning_rate_at(step) for step in range(steps + 1)])
     assert rates[warmup - 1] == 0.5 == rates.max()
     np.testing.assert_allclose(rates[:warmup], 0.5 * np.arange(1, warmup + 1) / warmup)
@@ -56,8 +56,8 @@ def test_learning_rates_end_where_the_published_ones_do(steps, warmup, horizon, 
 
 def test_learning_rates_exist_for_the_oddest_stages():
     for config in (
-        StageConfig(steps=1, warmup_steps=0, horizon=1.0),
-        StageConfig(steps=5, warmup_steps=5, horizon=1.0),
+        StageConfig(steps=1, warmup_steps=0, cosine_length_factor=1.0),
+        StageConfig(steps=5, warmup_steps=5, cosine_length_factor=1.0),
         StageConfig(steps=2, warmup_steps=50),
     ):
         assert all(0 < config.learning_rate_at(step) <= config.learning_rate for step in range(config.steps))
@@ -122,7 +122,7 @@ class TestWhatIsKept:
 
     def test_averages_are_what_is_judged_and_kept(self):
         plain = trained([4, 3, 2, 1], steps=4, keep_best=False)
-        line = trained([4, 3, 2, 1], steps=4, keep_best=False, ema=0.9)
+        line = trained([4, 3, 2, 1], steps=4, keep_best=False, ema_decay=0.9)
         assert float(line.weight) == line.seen[-1]
         expected, weight = 0.0, 0.0
         for step, weight in enumerate(plain.seen):
@@ -143,7 +143,7 @@ class TestWhatIsKept:
         assert float(best.weights[0]) == 0
 
 
-SMALL_LFADS = {"codes": 3, "encoder_units": 6, "generator_units": 7, "factors": 4}
+SMALL_LFADS = {"ic_dim": 3, "encoder_units": 6, "generator_units": 7, "factors": 4}
 
 
 class Killed(BaseException):
@@ -267,7 +267,9 @@ class TestResume:
 
     def test_an_heir_goes_on_with_its_own_learning_rate_and_no_best(self, tmp_path):
         def config(**changes):
-            return OneStageConfig(training=dataclasses.replace(LONGER, warmup_steps=0, horizon=1e9, **changes))
+            return OneStageConfig(
+                training=dataclasses.replace(LONGER, warmup_steps=0, cosine_length_factor=1e9, **changes)
+            )
 
         data, rich, heir = recording(), *(Run.create(tmp_path / name) for name in ("rich", "heir"))
         model = OneStage.make(data, config(learning_rate=1e-2))
@@ -292,7 +294,7 @@ class TestResume:
     def test_an_heir_may_begin_to_average(self, tmp_path):
         data, run = recording(), Run.create(tmp_path / "run")
         fit(OneStage.make(data, OneStageConfig(training=LONGER)), data, run, until=4)
-        averaging = OneStage.make(data, OneStageConfig(training=dataclasses.replace(LONGER, ema=0.99)))
+        averaging = OneStage.make(data, OneStageConfig(training=dataclasses.replace(LONGER, ema_decay=0.99)))
         assert not fit(averaging, data, run, until=6)
 
     def test_what_is_no_checkpoint_is_not_inherited(self, tmp_path):

@@ -18,7 +18,7 @@ from test_models import recording
 from test_training import Killed, interrupt, weights
 from toys import Talking, TalkingConfig, TalkingPrior
 
-LONGER = StageConfig(steps=9, batch_size=6, validate_every=2, warmup_steps=3, ema=0.9)
+LONGER = StageConfig(steps=9, batch_size=6, validate_every=2, warmup_steps=3, ema_decay=0.9)
 CONFIG = TalkingConfig(autoencoder_training=LONGER, prior_training=LONGER)
 
 

@@ -68,7 +68,10 @@ class TestSpaces:
             "l2.generator": (1e-4, 1.0, "log", None, 0.8, False),
             "l2.controller": (1e-4, 1.0, "log", None, 0.8, False),
         }
-        assert (space.score, preset_config(space.preset, dict(space.changes)).kl_per) == ({"misfit": 1.0}, "value")
+        assert (space.score, preset_config(space.preset, dict(space.changes)).kl_normalization) == (
+            {"misfit": 1.0},
+            "value",
+        )
 
     def test_the_first_of_a_model(self):
         assert space_for("lfads", "lfads-paper").name == "autolfads"
@@ -92,34 +95,34 @@ class TestSpaces:
             ({"method": "grid"}, "the method 'grid', but it must be one of pbt, random"),
             ({"spaec": {}}, "unknown key 'spaec'; did you mean 'space'"),
             ({"space": {}}, "no values to search"),
-            ({"space": {"codes": 3}}, "has 3 at 'codes', where low and high or choices belong"),
-            ({"space": {"codes": {"hihg": 3}}}, "unknown key 'codes.hihg'; did you mean 'codes.high'"),
-            ({"space": {"codes": {"low": 3}}}, "'codes' lies between 3.0 and nan; give low and high"),
-            ({"space": {"codes": {"low": 3, "high": 3}}}, "lies between 3.0 and 3.0"),
-            ({"space": {"codes": {"low": 0, "high": 3, "law": "log"}}}, "begins at 0.0, but a logarithmic scale"),
-            ({"space": {"codes": {"low": 1, "high": 3, "law": "lgo"}}}, "law of 'codes' is 'lgo'"),
-            ({"space": {"codes": {"low": 1, "high": "x"}}}, "has 'x' at 'codes.high', but it must be a number"),
-            ({"space": {"codes": {"low": 1, "high": 3, "start": 4}}}, "starts at 4.0, which is not in its range"),
-            ({"space": {"codes": {"low": 1, "high": 3, "weight": 0}}}, "weight of 'codes' is 0"),
-            ({"space": {"codes": {"choices": [1, 2], "low": 1}}}, "has choices and bounds"),
-            ({"space": {"codes": {"choices": 4}}}, "choices 4 at 'codes'; give a list"),
+            ({"space": {"ic_dim": 3}}, "has 3 at 'ic_dim', where low and high or choices belong"),
+            ({"space": {"ic_dim": {"hihg": 3}}}, "unknown key 'ic_dim.hihg'; did you mean 'ic_dim.high'"),
+            ({"space": {"ic_dim": {"low": 3}}}, "'ic_dim' lies between 3.0 and nan; give low and high"),
+            ({"space": {"ic_dim": {"low": 3, "high": 3}}}, "lies between 3.0 and 3.0"),
+            ({"space": {"ic_dim": {"low": 0, "high": 3, "law": "log"}}}, "begins at 0.0, but a logarithmic scale"),
+            ({"space": {"ic_dim": {"low": 1, "high": 3, "law": "lgo"}}}, "law of 'ic_dim' is 'lgo'"),
+            ({"space": {"ic_dim": {"low": 1, "high": "x"}}}, "has 'x' at 'ic_dim.high', but it must be a number"),
+            ({"space": {"ic_dim": {"low": 1, "high": 3, "start": 4}}}, "starts at 4.0, which is not in its range"),
+            ({"space": {"ic_dim": {"low": 1, "high": 3, "weight": 0}}}, "weight of 'ic_dim' is 0"),
+            ({"space": {"ic_dim": {"choices": [1, 2], "low": 1}}}, "has choices and bounds"),
+            ({"space": {"ic_dim": {"choices": 4}}}, "choices 4 at 'ic_dim'; give a list"),
             ({"score": []}, r"has the score \[\]"),
             ({"changes": 3}, "has changes 3"),
         ],
     )
     def test_what_is_wrong_is_said(self, change, message):
         with pytest.raises(ConfigError, match=message):
-            space_of("own", {"model": "lfads", "space": {"codes": {"low": 1, "high": 3}}, **change})
+            space_of("own", {"model": "lfads", "space": {"ic_dim": {"low": 1, "high": 3}}, **change})
 
     @pytest.mark.parametrize(
         ("entries", "message"),
         [
             ({"dropuot": {"low": 0, "high": 1}}, "unknown key 'dropuot'; did you mean 'dropout'"),
             ({"dropout": {"low": 0, "high": 1}}, r"dropout is 1.0, but must lie in \[0, 1\)"),
-            ({"codes": {"low": 1.5, "high": 3}}, "bounds 1.5 to 3 at 'codes', which is a whole number"),
+            ({"ic_dim": {"low": 1.5, "high": 3}}, "bounds 1.5 to 3 at 'ic_dim', which is a whole number"),
             ({"training": {"low": 1, "high": 3}}, "has 1.0 at training, where names with values belong"),
             ({"activity": {"choices": [3, 4]}}, "has '3' at 'activity', but it must be text"),
-            ({"codes": {"choices": ["many"]}}, "has 'many' at 'codes', but it must be a whole number"),
+            ({"ic_dim": {"choices": ["many"]}}, "has 'many' at 'ic_dim', but it must be a whole number"),
         ],
     )
     def test_a_configuration_refuses_what_it_has_not(self, entries, message):

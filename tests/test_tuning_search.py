@@ -555,7 +555,11 @@ class TestCommand:
         assert [line.split(":")[0] for line in told] == ["generation 1/2", "generation 2/2"]
         assert "training.learning_rate 0.004" in told[0]
         config = run_config(Run(tmp_path / "out" / "best"))
-        assert (config.kl_per, config.codes, config.controller.inputs) == ("value", 3, 0)  # of the space, and asked for
+        assert (config.kl_normalization, config.ic_dim, config.controller.inputs) == (
+            "value",
+            3,
+            0,
+        )  # of the space, and asked for
 
     def test_what_is_searched_cannot_be_given(self, refused, recording):
         words = ["tune", recording, "--out", "x", "--space", "autolfads", "--dropout", "0.1"]

@@ -23,15 +23,15 @@ from spikeloom.training.stages import StageConfig
 
 FEW = StageConfig(steps=2, batch_size=8, validate_every=1)
 BOTH = HeldOutInputsConfig("heldout", 5)
-SMALL_LFADS = LFADSConfig(codes=3, encoder_units=6, generator_units=7, factors=4, posterior_samples=0, training=FEW)
+SMALL_LFADS = LFADSConfig(ic_dim=3, encoder_units=6, generator_units=7, factors=4, posterior_samples=0, training=FEW)
 
 
-def made(kind: str, withheld: HeldOutInputsConfig):
+def made(kind: str, held_out_inputs: HeldOutInputsConfig):
     if kind == "ldns":
-        autoencoder = AutoencoderConfig(latents=2, channels=8, encoder_blocks=1, state=4, withheld=withheld)
+        autoencoder = AutoencoderConfig(latents=2, channels=8, encoder_blocks=1, state=4, held_out_inputs=withheld)
         prior = DiffusionConfig(channels=8, blocks=1, state=4, sampling_steps=2)
         return LDNS, LDNSConfig(autoencoder, prior, FEW, FEW, observation="poisson")
-    config = dataclasses.replace(SMALL_LFADS, withheld=withheld, observation="poisson")
+    config = dataclasses.replace(SMALL_LFADS, held_out_inputs=withheld, observation="poisson")
     if kind == "lfads-controlled":
         config = dataclasses.replace(config, controller=ControllerConfig(inputs=2, encoder_units=4, units=5))
     return LFADS, config
@@ -155,5 +155,5 @@ class TestErrors:
             cls.make(recording(), config).fit(recording())
 
     def test_less_than_no_bin(self):
-        with pytest.raises(ConfigError, match="forward_bins is -1"):
-            HeldOutInputsConfig(forward_bins=-1)
+        with pytest.raises(ConfigError, match="forward_prediction_bins is -1"):
+            HeldOutInputsConfig(forward_prediction_bins=-1)

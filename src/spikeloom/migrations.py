@@ -19,8 +19,63 @@ KEY = "format_version"
 
 EVERY_MODEL = "*"
 
+
+def _stage(group: str) -> dict[str, str]:
+    return {
+        f"{group}.horizon": "cosine_length_factor",
+        f"{group}.clip": "grad_clip_norm",
+        f"{group}.ema": "ema_decay",
+    }
+
+
+def _held_out_inputs(group: str) -> dict[str, str]:
+    return {
+        f"{group}withheld": "held_out_inputs",
+        f"{group}withheld.forward_bins": "forward_prediction_bins",
+    }
+
+
+def _weight(name: str) -> dict[str, str]:
+    return {f"weights.{name}.after": "ramp_start", f"weights.{name}.rise_steps": "ramp_steps"}
+
+
+_CODES = {"codes": "code_dim", "code_law": "code_distribution"}
+_INITIAL_CONDITIONS = {"codes": "ic_dim", "codes_from": "ic_distribution", "least_variance": "min_variance"}
+
 RENAMED: Mapping[int, Mapping[str, Mapping[str, str]]] = {
-    1: {},
+    1: {
+        EVERY_MODEL: {
+            **_stage("training"),
+            **_stage("autoencoder_training"),
+            **_stage("prior_training"),
+            **_held_out_inputs(""),
+            **_held_out_inputs("autoencoder."),
+            "history.cap": "max_count",
+        },
+        "eag": {
+            "prior.reach": "conv_radius",
+            "prior.buffers": "n_register_tokens",
+            "prior.noise": "noise_dim",
+            "prior.prediction_reach": "prediction_radius",
+            "prior.mask_law": "mask_schedule",
+            "prior.order": "reveal_order",
+        },
+        "gnocchi": {
+            **_CODES,
+            "diffusion.embedding": "step_embedding_dim",
+            "diffusion.terminal_share": "pure_noise_share",
+        },
+        "code_autoencoder": _CODES,
+        "lfads": {**_INITIAL_CONDITIONS, "kl_per": "kl_normalization"},
+        "tndm": {
+            **_INITIAL_CONDITIONS,
+            **_weight("behaviour"),
+            **_weight("kl_relevant"),
+            **_weight("kl_irrelevant"),
+            **_weight("independence"),
+            **_weight("l2"),
+        },
+    },
 }
 """Fields renamed on the way to a version: model, then dotted old path, then the new name of its last part."""
 

@@ -70,7 +70,7 @@ class Recipe:
         """The complete configuration of what is trained; None for the linear reference."""
         if self.preset is None:
             return None
-        return preset_config(self.preset, {"codes": codes, "activity": activity, **self.changes}, max_steps)
+        return preset_config(self.preset, {"code_dim": codes, "activity": activity, **self.changes}, max_steps)
 
 
 NO_MMD = {"mmd": {"weight": 0.0}}

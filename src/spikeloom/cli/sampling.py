@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spikeloom.models.base import GenerativeModel
 
 
-CHOICES = ("steps", "sampler", "guidance", "order", "temperature", "codes_from", "mean_only", "observation")
+CHOICES = ("steps", "sampler", "guidance", "reveal_order", "temperature", "ic_distribution", "mean_only", "observation")
 """Options that are the prior's or the observation's to understand."""
 
 
@@ -48,7 +48,7 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("--guidance", type=float, help="how strongly samples follow the condition; 1 as learned")
     parser.add_argument("--steps", type=PositiveInt, help="network passes of a sample")
     parser.add_argument("--sampler", type=str, help="of diffusion: dpm_solver_sde, dpm_solver, ddim or ddpm")
-    parser.add_argument("--order", type=str, help="in which eag reveals a trial: spread or random")
+    parser.add_argument("--reveal_order", type=str, help="in which eag reveals a trial: spread or random")
     parser.add_argument("--temperature", type=float, help="factor on the noise of eag's generator; 1 as learned")
     parser.add_argument(
         "--context",
@@ -61,7 +61,9 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument(
         "--codes_of", type=str, help="draw a trial for the code of each of these (gnocchi): file or run folder"
     )
-    parser.add_argument("--codes_from", type=str, help="law of lfads's initial conditions: fitted, prior or posterior")
+    parser.add_argument(
+        "--ic_distribution", type=str, help="law of lfads's initial conditions: fitted, prior or posterior"
+    )
     parser.add_argument("--mean_only", action="store_true", default=None, help="of pivae: the mean latents of a label")
     parser.add_argument("--observation", type=str, help="how rates become counts: history or poisson; as fitted if not")
     parser.add_argument(

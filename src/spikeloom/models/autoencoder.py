@@ -52,7 +52,7 @@ class AutoencoderConfig:
     """Weight of the squared differences between latents at nearby bins."""
     smoothness_lags: int = 5
     """Lags in bins at which latents are compared; lag i weighs 1 / (1 + i)."""
-    withheld: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
+    held_out_inputs: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
     """What the encoder is never shown."""
 
     def __post_init__(self) -> None:
@@ -106,7 +106,7 @@ class Autoencoder(nn.Module):
         n_neurons: Number of neurons.
         mean_counts: (neuron,) mean count per bin, with which the output starts; LDNS starts at softplus(0).
         config: Sizes and penalties.
-        withheld: What the encoder is not shown; everything is when not given.
+        held_out_inputs: What the encoder is not shown; everything is when not given.
     """
 
     def __init__(
@@ -114,10 +114,10 @@ class Autoencoder(nn.Module):
         n_neurons: int,
         config: AutoencoderConfig,
         mean_counts: Float[Tensor, "neuron"] | None = None,
-        withheld: HeldOutInputs | None = None,
+        held_out_inputs: HeldOutInputs | None = None,
     ):
         super().__init__()
-        self.config, self.withheld = config, withheld
+        self.config, self.held_out_inputs = config, held_out_inputs
         c, d = config.channels, config.latents
         groups = groups_for(d, c)
 
@@ -137,8 +137,8 @@ class Autoencoder(nn.Module):
 
     def encode(self, counts: Float[Tensor, "trial time neuron"], mask: Mask | None = None) -> Latents:
         """Latents of spike counts, of which those that are withheld make no difference."""
-        if self.withheld is not None:
-            counts = self.withheld(counts, None if mask is None else mask.sum((1, 2)))
+        if self.held_out_inputs is not None:
+            counts = self.held_out_inputs(counts, None if mask is None else mask.sum((1, 2)))
         h = self.read_in(counts).float()
         for block in self.encoder:
             h = block(h, mask)
@@ -161,8 +161,10 @@ class Autoencoder(nn.Module):
         mask = batch.mask
         draws = torch.rand(counts.shape, generator=generator, device=counts.device)
         kept = (draws >= hidden_share).float()
-        if self.withheld is not None and self.withheld.anything:  # these are never shown, so they always teach
-            kept = kept * self.withheld.shown(batch.lengths, counts.shape[1])
+        if (
+            self.held_out_inputs is not None and self.held_out_inputs.anything
+        ):  # these are never shown, so they always teach
+            kept = kept * self.held_out_inputs.shown(batch.lengths, counts.shape[1])
         latents = self.encode(counts * kept / (1 - hidden_share), mask)
         hidden = 1 - kept if mask is None else (1 - kept) * mask
         nll = (hidden * self.observation.nll(batch.counts, self.decode(latents, mask))).sum()

@@ -117,7 +117,7 @@ class GenerativeModel(nn.Module):
         """A new, untrained model for a recording; with the default configuration where none is given."""
         config = config or cls.Config()
         known = with_default_splits(data)
-        recording = DataSpec.of(known, getattr(config, "condition_on", ()), getattr(config, "reads", ()))
+        recording = DataSpec.of(known, getattr(config, "condition_on", ()), getattr(config, "signals", ()))
         return cls(config, recording, seed)
 
     def fit(

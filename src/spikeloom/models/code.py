@@ -30,7 +30,7 @@ from spikeloom.training.stages import Stage, StageConfig
 Units = Float[Tensor, "trial time unit"]
 Codes = Float[Tensor, "trial code"]
 
-CODE_LAWS = ("fitted", "standard")
+CODE_DISTRIBUTIONS = ("fitted", "standard")
 LEAST_CODE_GAP = 0.1
 """Samples follow their codes if R2 falls by so much when codes are exchanged between trials."""
 SPREAD_COMPONENTS = 10
@@ -66,18 +66,18 @@ class CodeConfig:
     simulated units or smoothed_counts, which `--smooth_s` makes before trials are cut."""
     smoothing_sd_s: float = 0.08
     """Standard deviation in seconds of the Gaussian that smooths counts."""
-    codes: int = 5
+    code_dim: int = 5
     """Values of a code."""
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     """Activity to code."""
-    code_law: str = "fitted"
+    code_distribution: str = "fitted"
     """Where unconditional samples take their codes from: a normal distribution fitted to the codes of training trials
     (fitted), or the one that codes are drawn towards (standard, as published)."""
     mmd: MMDConfig = field(default_factory=MMDConfig)
     """What draws codes towards a standard normal."""
     training: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=2000, batch_size=64, learning_rate=2e-3, ema=0.995, weight_decay=1e-6, patience=8
+            steps=2000, batch_size=64, learning_rate=2e-3, ema_decay=0.995, weight_decay=1e-6, patience=8
         )
     )
     """Optimisation of the encoder and of the way back, which are trained together."""
@@ -88,16 +88,18 @@ class CodeConfig:
     """What a neuron remembers of its own spikes."""
 
     def __post_init__(self) -> None:
-        if self.codes < 1:
-            raise ConfigError(f"codes is {self.codes}, but a code needs at least one value.")
+        if self.code_dim < 1:
+            raise ConfigError(f"code_dim is {self.code_dim}, but a code needs at least one value.")
         check_observation(self)
-        if self.code_law not in CODE_LAWS:
-            raise ConfigError(f"code_law is '{self.code_law}', but must be one of {', '.join(CODE_LAWS)}.")
+        if self.code_distribution not in CODE_DISTRIBUTIONS:
+            raise ConfigError(
+                f"code_distribution is '{self.code_distribution}', but must be one of {', '.join(CODE_DISTRIBUTIONS)}."
+            )
         if not self.smoothing_sd_s > 0:
             raise ConfigError(f"smoothing_sd_s is {self.smoothing_sd_s}, but must be a positive number of seconds.")
 
     @property
-    def reads(self) -> tuple[str, ...]:
+    def signals(self) -> tuple[str, ...]:
         """Signals that the model reads and generates."""
         return () if self.activity == COUNTS else (self.activity,)
 
@@ -119,15 +121,15 @@ class CodeNetwork(nn.Module):
     def __init__(self, size: int, config: CodeConfig):
         super().__init__()
         self.config: Any = config
-        self.encoder = TrialEncoder(size, config.codes, config.encoder.hidden, config.encoder.dropout)
-        self.register_buffer("code_mean", torch.zeros(config.codes))
-        self.register_buffer("code_root", torch.eye(config.codes))
+        self.encoder = TrialEncoder(size, config.code_dim, config.encoder.hidden, config.encoder.dropout)
+        self.register_buffer("code_mean", torch.zeros(config.code_dim))
+        self.register_buffer("code_root", torch.eye(config.code_dim))
 
     @torch.no_grad()
     def settle(self, trials: Batch) -> None:
         """Take the law of unconditional codes from trials, where it is fitted to them."""
         assert trials.signal is not None
-        if self.config.code_law == "standard" or len(trials) < 2:
+        if self.config.code_distribution == "standard" or len(trials) < 2:
             return
         parts = range(0, len(trials), ENCODE_CHUNK)
         chunks = [trials[i : i + ENCODE_CHUNK] for i in parts]
@@ -207,7 +209,7 @@ class CodeModel(SpikingModel):
     @property
     def code_size(self) -> int:  # type: ignore[override]
         """Values of a code."""
-        return self.config.codes
+        return self.config.code_dim
 
     def _make_network(self, size: int) -> CodeNetwork:
         raise NotImplementedError  # every model with codes defines it
@@ -294,7 +296,7 @@ class CodeModel(SpikingModel):
         z = self.network.draw(codes, lengths, generator, **options)
         mask = mask_of(lengths, z.shape[1])
         rates = self.activity.rates(z) * mask
-        signals = {name: self.activity.restored(z) * mask for name in self.config.reads}
+        signals = {name: self.activity.restored(z) * mask for name in self.config.signals}
         return GeneratedBatch(rates, draws.sample(rates, generator), codes=codes, signals=signals)
 
     def _warn(self, learned: Batch, judged: Batch) -> None:

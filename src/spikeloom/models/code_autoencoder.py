@@ -56,7 +56,7 @@ class CodedDecoder(CodeNetwork):
         decoder = config.decoder
         self.tokens = Tokens(size, patch, decoder.components)
         self.decoder = CodedSequence(
-            self.tokens.size, config.codes, decoder.hidden, decoder.dropout, layers=decoder.layers
+            self.tokens.size, config.code_dim, decoder.hidden, decoder.dropout, layers=decoder.layers
         )
 
     def prepare(self, x: Units, lengths: Int[Tensor, "trial"]) -> None:

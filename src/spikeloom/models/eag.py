@@ -18,7 +18,7 @@ class EAGConfig(LatentConfig):
     prior: EnergyConfig = field(default_factory=EnergyConfig)
     """Masked autoregression over latents."""
     prior_training: StageConfig = field(
-        default_factory=lambda: StageConfig(steps=3000, batch_size=32, learning_rate=3e-3, ema=0.998, patience=8)
+        default_factory=lambda: StageConfig(steps=3000, batch_size=32, learning_rate=3e-3, ema_decay=0.998, patience=8)
     )
     """Optimisation of the prior."""
 

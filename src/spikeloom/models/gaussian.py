@@ -19,7 +19,9 @@ class GaussianConfig:
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     """Spikes to latents and back."""
     autoencoder_training: StageConfig = field(
-        default_factory=lambda: StageConfig(steps=3000, batch_size=32, learning_rate=3e-3, clip=2.0, patience=8)
+        default_factory=lambda: StageConfig(
+            steps=3000, batch_size=32, learning_rate=3e-3, grad_clip_norm=2.0, patience=8
+        )
     )
     """Optimisation of the autoencoder."""
     observation: str = "history"

@@ -27,7 +27,7 @@ class CodedDiffusion(CodeNetwork):
 
     def __init__(self, size: int, config: GNOCCHIConfig, patch: int):
         super().__init__(size, config)
-        self.diffusion = CodeDiffusion(size, config.codes, config.diffusion, patch)
+        self.diffusion = CodeDiffusion(size, config.code_dim, config.diffusion, patch)
 
     def prepare(self, x: Units, lengths: Int[Tensor, "trial"]) -> None:
         """Take from the training trials what is not learned."""

@@ -19,12 +19,14 @@ class HeldOutInputsConfig:
 
     neurons: str | None = None
     """Column of the neurons table that is true for neurons whose counts are not shown, such as heldout."""
-    forward_bins: int = 0
+    forward_prediction_bins: int = 0
     """Bins at the end of every trial that are not shown."""
 
     def __post_init__(self) -> None:
-        if self.forward_bins < 0:
-            raise ConfigError(f"withheld.forward_bins is {self.forward_bins}, but must not be negative.")
+        if self.forward_prediction_bins < 0:
+            raise ConfigError(
+                f"held_out_inputs.forward_prediction_bins is {self.forward_prediction_bins}, but must not be negative."
+            )
 
 
 class HeldOutInputs(nn.Module):
@@ -42,19 +44,19 @@ class HeldOutInputs(nn.Module):
 
     def __init__(self, config: HeldOutInputsConfig, neurons: pd.DataFrame):
         super().__init__()
-        self.forward_bins = config.forward_bins
+        self.forward_prediction_bins = config.forward_prediction_bins
         seen = np.ones(len(neurons), bool) if config.neurons is None else ~column(neurons, config.neurons)
         # Follows from configuration and recording, which are saved beside the weights.
         self.register_buffer("seen", torch.from_numpy(seen), persistent=False)
-        self.anything = bool(self.forward_bins) or not bool(seen.all())
+        self.anything = bool(self.forward_prediction_bins) or not bool(seen.all())
 
     def lengths(self, lengths: Int[Tensor, "trial"]) -> Int[Tensor, "trial"]:
         """Bins of each trial that are shown; one at least, lest there is nothing to encode."""
-        return (lengths - self.forward_bins).clamp(min=1)
+        return (lengths - self.forward_prediction_bins).clamp(min=1)
 
     def shown(self, lengths: Int[Tensor, "trial"], n_bins: int) -> Bool[Tensor, "#trial #time neuron"]:
         """True where a count is shown, padding included when no bins are withheld."""
-        if not self.forward_bins:
+        if not self.forward_prediction_bins:
             return self.seen[None, None]
         bins = torch.arange(n_bins, device=lengths.device)
         return (bins < self.lengths(lengths)[:, None])[..., None] & self.seen
@@ -81,10 +83,11 @@ class HeldOutInputs(nn.Module):
             ConfigError: If there is one.
         """
         shortest = int(lengths.min())
-        if shortest <= self.forward_bins:
+        if shortest <= self.forward_prediction_bins:
             raise ConfigError(
-                f"withheld.forward_bins is {self.forward_bins}, but the shortest trial has {shortest} bins, so nothing "
-                "of it would be left to infer from; withhold fewer bins, or leave short trials out."
+                f"held_out_inputs.forward_prediction_bins is {self.forward_prediction_bins}, but the shortest trial has "
+                f"{shortest} bins, so nothing of it would be left to infer from; hold out fewer bins, or leave short "
+                "trials out."
             )
 
 

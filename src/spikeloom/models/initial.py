@@ -21,7 +21,7 @@ from spikeloom.nets.lfads import Posterior
 from spikeloom.observation.poisson import Rates
 from spikeloom.training.batch import Batch
 
-CODES_FROM = ("prior", "fitted", "posterior")
+IC_DISTRIBUTIONS = ("prior", "fitted", "posterior")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class InitialConditionModel(SpikingModel):
     """A model whose trials unfold from an initial condition that is inferred of each (LFADS, TNDM).
 
     Codes are initial conditions in standard deviations of their prior. New trials have the ``codes`` that are given, or
-    draw them as the configuration, or the option ``codes_from``, says. Subclasses call ``_make_codes`` when they are
-    built and ``_settle`` when they are trained, and define ``_posterior_of``, ``_unfold`` and ``_weights``.
+    draw them from the ``ic_distribution`` of the configuration or the call. Subclasses call ``_make_codes`` when they
+    are built and ``_settle`` when they are trained, and define ``_posterior_of``, ``_unfold`` and ``_weights``.
     """
 
     training_mean: Tensor
@@ -86,13 +86,14 @@ class InitialConditionModel(SpikingModel):
         """Refuse what such a model cannot be asked for in sampling."""
         super()._check_options(asked_for - {"codes"}, **options)
         for name in options:
-            if name not in ("codes_from", "observation"):
+            if name not in ("ic_distribution", "observation"):
                 raise ConfigError(
-                    f"a model of kind '{self.name}' has no option '{name}' in sampling; it has codes_from, observation."
+                    f"a model of kind '{self.name}' has no option '{name}' in sampling; it has ic_distribution, "
+                    "observation."
                 )
-        source = options.get("codes_from")
-        if source is not None and source not in CODES_FROM:
-            raise ConfigError(f"codes_from is '{source}', but must be one of {', '.join(CODES_FROM)}.")
+        source = options.get("ic_distribution")
+        if source is not None and source not in IC_DISTRIBUTIONS:
+            raise ConfigError(f"ic_distribution is '{source}', but must be one of {', '.join(IC_DISTRIBUTIONS)}.")
         if source is not None and "codes" in asked_for:
             raise ConfigError(f"codes are given, so they cannot be drawn from the {source} too; leave one of them out.")
 
@@ -122,7 +123,7 @@ class InitialConditionModel(SpikingModel):
         return torch.cat([self._infer(trials[i : i + ENCODE_CHUNK].to(device))[1] for i in parts])
 
     def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
-        codes = self._drawn_codes(len(trials), self.config.codes_from, generator)
+        codes = self._drawn_codes(len(trials), self.config.ic_distribution, generator)
         return self._unfold(codes, trials.lengths, generator).rates
 
     def _generate(
@@ -131,12 +132,12 @@ class InitialConditionModel(SpikingModel):
         generator: torch.Generator,
         condition: Condition | None,
         codes: Float[Tensor, "trial code"] | None = None,
-        codes_from: str | None = None,
+        ic_distribution: str | None = None,
         observation: str | None = None,
     ) -> GeneratedBatch:
         draws = self._chosen_observation(observation)
         if codes is None:
-            codes = self._drawn_codes(len(lengths), codes_from or self.config.codes_from, generator)
+            codes = self._drawn_codes(len(lengths), ic_distribution or self.config.ic_distribution, generator)
         made = self._unfold(codes, lengths, generator)
         counts = draws.sample(made.rates, generator)
         return GeneratedBatch(made.rates, counts, latents=made.latents, codes=codes, signals=made.signals)
@@ -155,4 +156,7 @@ class InitialConditionModel(SpikingModel):
 
     def _noted(self, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Where codes come from, and the weights that priors had in training."""
-        return {**self._weights(), **({} if "codes" in plan.asked_for else {"codes_from": self.config.codes_from})}
+        return {
+            **self._weights(),
+            **({} if "codes" in plan.asked_for else {"ic_distribution": self.config.ic_distribution}),
+        }

@@ -55,8 +55,8 @@ class LatentModel(SpikingModel):
 
     def _build(self) -> None:
         mean = torch.from_numpy(self.data_spec.mean_counts)
-        withheld = HeldOutInputs(self.config.autoencoder.withheld, self.data_spec.neurons)
-        self.autoencoder = Autoencoder(self.data_spec.n_neurons, self.config.autoencoder, mean, withheld)
+        held_out_inputs = HeldOutInputs(self.config.autoencoder.held_out_inputs, self.data_spec.neurons)
+        self.autoencoder = Autoencoder(self.data_spec.n_neurons, self.config.autoencoder, mean, held_out_inputs)
         self.prior = self._make_prior()
         self.observation = self._make_observation()
 

@@ -23,7 +23,9 @@ class LatentConfig:
     prior: Any = None
     """Distribution over latents."""
     autoencoder_training: StageConfig = field(
-        default_factory=lambda: StageConfig(steps=3000, batch_size=32, learning_rate=3e-3, clip=2.0, patience=8)
+        default_factory=lambda: StageConfig(
+            steps=3000, batch_size=32, learning_rate=3e-3, grad_clip_norm=2.0, patience=8
+        )
     )
     """Optimisation of the autoencoder."""
     prior_training: StageConfig = field(default_factory=StageConfig)

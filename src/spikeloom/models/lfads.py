@@ -30,8 +30,8 @@ class LFADS(InitialConditionModel):
     from them. The model has latents, the factors, which ``encode`` returns, and codes, which ``codes`` returns: means
     of initial conditions, in standard deviations of their prior.
 
-    New trials have the ``codes`` that are given, or draw them as the configuration or the option ``codes_from`` says;
-    inputs are always drawn from their prior, because those of one trial belong to its length.
+    New trials have the ``codes`` that are given, or draw them from the ``ic_distribution`` of the configuration or the
+    call; inputs are always drawn from their prior, because those of one trial belong to its length.
     """
 
     name = "lfads"
@@ -47,20 +47,20 @@ class LFADS(InitialConditionModel):
         mean = torch.from_numpy(self.data_spec.mean_counts) if counted else None
         # Of counts there is nothing to prepare: the network is given them as they are, and makes rates.
         self.activity = Activity(self.config.activity, n_neurons, smoothing_sd_s=0.0)
-        withheld = HeldOutInputs(self.config.withheld, self.data_spec.neurons)
-        self.network = LFADSNetwork(n_neurons, self.config, float(lengths.mean()) * n_neurons, mean, withheld)
+        held_out_inputs = HeldOutInputs(self.config.held_out_inputs, self.data_spec.neurons)
+        self.network = LFADSNetwork(n_neurons, self.config, float(lengths.mean()) * n_neurons, mean, held_out_inputs)
         self.observation = self._make_observation()
         self._make_codes()
 
     @property
     def code_size(self) -> int:  # type: ignore[override]
         """Values of a code."""
-        return self.config.codes
+        return self.config.ic_dim
 
     def stages(self, data: SpikeData) -> Iterator[Stage]:
         """One stage; then the posteriors of the training trials are noted, and the observation is fitted."""
         train = data.split("train")
-        if self.config.reads:
+        if self.config.signals:
             self.activity.prepare(train)
         learned, judged = (self._batch(d) for d in (train, data.split("val")))
         yield Stage("lfads", self.network, learned, judged, self.config.training)
@@ -69,16 +69,16 @@ class LFADS(InitialConditionModel):
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse a recording without the activity that is learned."""
         super().check_trainable(data)
-        if self.config.reads:
+        if self.config.signals:
             self.activity.of(data)
 
     def activity_of(self, data: SpikeData) -> Float[np.ndarray, "trial time neuron"]:
         """The signal that is learned; or rates, inferred where a recording has none of its own from this model."""
-        return self.activity.of(data) if self.config.reads else super().activity_of(data)
+        return self.activity.of(data) if self.config.signals else super().activity_of(data)
 
     def _batch(self, data: SpikeData) -> Batch:
         batch = super()._batch(data)
-        if not self.config.reads:
+        if not self.config.signals:
             return batch
         mask = torch.from_numpy(data.valid.copy())[..., None]
         return replace(batch, signal=self.activity.normalised(self.activity.of(data)) * mask)
@@ -99,7 +99,7 @@ class LFADS(InitialConditionModel):
     ) -> Unfolded:
         factors, activity = self.network.generate(codes, lengths, generator)
         mask = mask_of(lengths, factors.shape[1])
-        signals = {name: self.activity.restored(activity) * mask for name in self.config.reads}
+        signals = {name: self.activity.restored(activity) * mask for name in self.config.signals}
         return Unfolded(self.activity.rates(activity) * mask, factors, signals)
 
     def _weights(self) -> dict[str, Any]:

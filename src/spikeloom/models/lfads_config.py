@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from spikeloom.errors import ConfigError
 from spikeloom.models.activity import COUNTS
 from spikeloom.models.held_out_inputs import HeldOutInputsConfig
-from spikeloom.models.initial import CODES_FROM
+from spikeloom.models.initial import IC_DISTRIBUTIONS
 from spikeloom.models.latent_config import check_observation, refuse_negative
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.training.stages import StageConfig
 
-KL_PER = ("trial", "value")
+KL_NORMALIZATIONS = ("trial", "value")
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ControllerConfig:
     noise_variance: float = 0.1
     """Variance of what is new in a bin that this prior starts with."""
     kl_weight: float = 1.0
-    """Weight of the divergence of inputs from their prior, in the measure of kl_per."""
+    """Weight of the divergence of inputs from their prior, in the measure of kl_normalization."""
 
     def __post_init__(self) -> None:
         for name, least in (("inputs", 0), ("encoder_units", 1), ("units", 1), ("lag", 0)):
@@ -69,7 +69,7 @@ class LFADSConfig:
     activity: str = COUNTS
     """What is learned: counts (with a Poisson likelihood), or a signal with a column for each neuron (with a squared
     error of z-scores), such as the activity of simulated units."""
-    codes: int = 32
+    ic_dim: int = 32
     """Values of a trial's initial condition, which is its code."""
     encoder_units: int = 64
     """Units of the encoder of initial conditions, in each direction of time."""
@@ -79,7 +79,7 @@ class LFADSConfig:
     """Projections of the generator's state from which rates are read: the latents of a trial."""
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     """Inputs to the generator."""
-    withheld: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
+    held_out_inputs: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
     """What the encoders are never shown."""
     dropout: float = 0.05
     """Share of the input, and of what is read out of states, that is dropped in training."""
@@ -89,15 +89,15 @@ class LFADSConfig:
     """Largest absolute value of a recurrent state."""
     prior_variance: float = 0.1
     """Variance of the prior over initial conditions, whose mean is learned."""
-    least_variance: float = 1e-4
+    min_variance: float = 1e-4
     """Added to the variance of every posterior over initial conditions."""
     kl_weight: float = 0.1
     """Weight of the divergence of initial conditions from their prior. The less, the better are inferred rates, and the
     less alike are trials sampled from the prior to recorded ones."""
-    kl_per: str = "trial"
+    kl_normalization: str = "trial"
     """Beside what divergences are weighed: the loss of a whole trial, so that 1 is an evidence lower bound (trial), or
     the mean loss of a bin of a neuron (value, as published: thousands of times as strong)."""
-    codes_from: str = "fitted"
+    ic_distribution: str = "fitted"
     """Where unconditional samples take their codes from: the prior (as published), a normal distribution fitted to the
     posteriors of all training trials (fitted), or the posterior of a training trial drawn for each (posterior), which
     does not leave what was recorded."""
@@ -117,13 +117,13 @@ class LFADSConfig:
     mean."""
     training: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=2000, batch_size=64, learning_rate=5e-3, weight_decay=0.0, clip=0.02, validate_every=50
+            steps=2000, batch_size=64, learning_rate=5e-3, weight_decay=0.0, grad_clip_norm=0.02, validate_every=50
         )
     )
     """Optimisation."""
 
     def __post_init__(self) -> None:
-        for name in ("codes", "encoder_units", "generator_units", "factors"):
+        for name in ("ic_dim", "encoder_units", "generator_units", "factors"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least 1.")
         for name in ("ramp_start", "ramp_steps", "posterior_samples"):
@@ -132,17 +132,17 @@ class LFADSConfig:
         for name in ("dropout", "coordinated_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but must lie in [0, 1).")
-        for name in ("cell_clip", "prior_variance", "least_variance"):
+        for name in ("cell_clip", "prior_variance", "min_variance"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but must be positive.")
         refuse_negative("kl_weight", self.kl_weight)
-        for name, known in (("kl_per", KL_PER), ("codes_from", CODES_FROM)):
+        for name, known in (("kl_normalization", KL_NORMALIZATIONS), ("ic_distribution", IC_DISTRIBUTIONS)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} is '{getattr(self, name)}', but must be one of {', '.join(known)}.")
         check_observation(self)
 
     @property
-    def reads(self) -> tuple[str, ...]:
+    def signals(self) -> tuple[str, ...]:
         """Signals that the model reads and generates."""
         return () if self.activity == COUNTS else (self.activity,)
 

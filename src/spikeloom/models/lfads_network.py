@@ -54,7 +54,7 @@ class LFADSNetwork(nn.Module):
         config: The model's configuration.
         entries: Bins of a typical trial times units, by which the loss of a trial is its mean over values.
         mean_counts: Mean count per bin of each neuron, with which rates start.
-        withheld: What the encoders are not shown; everything is when not given.
+        held_out_inputs: What the encoders are not shown; everything is when not given.
     """
 
     steps: Tensor
@@ -65,16 +65,16 @@ class LFADSNetwork(nn.Module):
         config: LFADSConfig,
         entries: float,
         mean_counts: Float[Tensor, "neuron"] | None = None,
-        withheld: HeldOutInputs | None = None,
+        held_out_inputs: HeldOutInputs | None = None,
     ):
         super().__init__()
-        self.config, self.entries, self.withheld = config, entries, withheld
+        self.config, self.entries, self.held_out_inputs = config, entries, held_out_inputs
         clip, dropout, sizes = config.cell_clip, config.dropout, config.controller
-        self.encoder = InitialEncoder(units, config.codes, config.encoder_units, dropout, clip, config.least_variance)
+        self.encoder = InitialEncoder(units, config.ic_dim, config.encoder_units, dropout, clip, config.min_variance)
         self.generator = Generator(
-            units, config.codes, config.generator_units, config.factors, sizes.inputs, dropout, clip
+            units, config.ic_dim, config.generator_units, config.factors, sizes.inputs, dropout, clip
         )
-        self.prior = InitialPrior(config.codes, config.prior_variance)
+        self.prior = InitialPrior(config.ic_dim, config.prior_variance)
         self.controller_encoder: ControllerEncoder | None = None
         self.controller: Controller | None = None
         self.inputs_prior: AutoregressivePrior | None = None
@@ -133,9 +133,9 @@ class LFADSNetwork(nn.Module):
 
     def _seen(self, x: Units, lengths: Lengths) -> tuple[Units, Lengths]:
         """What encoders are shown of trials, and where it ends."""
-        if self.withheld is None:
+        if self.held_out_inputs is None:
             return x, lengths
-        return self.withheld(x, lengths), self.withheld.lengths(lengths)
+        return self.held_out_inputs(x, lengths), self.held_out_inputs.lengths(lengths)
 
     def _shown(self, x: Units, lengths: Lengths) -> Shown | None:
         return None if self.controller_encoder is None else self.controller_encoder(*self._seen(x, lengths))
@@ -176,8 +176,10 @@ class LFADSNetwork(nn.Module):
         shown = x
         if hidden_share:
             kept = torch.rand(x.shape, generator=generator, device=x.device) >= hidden_share
-            if self.withheld is not None and self.withheld.anything:  # these are never shown, so they always teach
-                kept = kept & self.withheld.shown(batch.lengths, x.shape[1])
+            if (
+                self.held_out_inputs is not None and self.held_out_inputs.anything
+            ):  # these are never shown, so they always teach
+                kept = kept & self.held_out_inputs.shown(batch.lengths, x.shape[1])
             shown = x * kept / (1 - hidden_share)
         made = self.unroll(self.dropout(shown), batch.lengths, generator)
         each = self.misfit(batch, made.outputs)
@@ -229,7 +231,7 @@ class LFADSNetwork(nn.Module):
         return self._of_value(self.config.controller.kl_weight)
 
     def _of_value(self, weight: float) -> float:
-        return weight / self.entries if self.config.kl_per == "trial" else weight
+        return weight / self.entries if self.config.kl_normalization == "trial" else weight
 
     @property
     def effective_beta(self) -> float:

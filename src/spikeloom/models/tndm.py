@@ -74,7 +74,7 @@ class TNDM(InitialConditionModel):
             entries=float(lengths.mean()) * n_neurons,
             n_bins=int(lengths.max()),
             mean_counts=torch.from_numpy(self.data_spec.mean_counts),
-            withheld=HeldOutInputs(self.config.withheld, self.data_spec.neurons),
+            held_out_inputs=HeldOutInputs(self.config.held_out_inputs, self.data_spec.neurons),
         )
         self.observation = self._make_observation()
         self._make_codes()
@@ -82,7 +82,7 @@ class TNDM(InitialConditionModel):
     @property
     def code_size(self) -> int:  # type: ignore[override]
         """Values of a code: of relevant, then of irrelevant initial conditions."""
-        return 2 * self.config.codes
+        return 2 * self.config.ic_dim
 
     def stages(self, data: SpikeData) -> Iterator[Stage]:
         """One stage; then the posteriors of the training trials are noted, and the observation is fitted."""

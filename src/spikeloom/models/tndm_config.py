@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 from spikeloom.errors import ConfigError
 from spikeloom.models.held_out_inputs import HeldOutInputsConfig
-from spikeloom.models.initial import CODES_FROM
+from spikeloom.models.initial import IC_DISTRIBUTIONS
 from spikeloom.models.latent_config import check_observation, refuse_negative
 from spikeloom.nets.behaviour_readout import KINDS
 from spikeloom.nets.tndm import CELLS
@@ -23,28 +23,30 @@ class WeightConfig:
 
     value: float = 1.0
     """The weight, in the end."""
-    after: int = 0
+    ramp_start: int = 0
     """Step until which it is zero, if it rises at all."""
-    rise_steps: int = 0
+    ramp_steps: int = 0
     """Steps over which it rises from zero; 0 for a weight that is what it is from the first step."""
 
     def __post_init__(self) -> None:
-        for name in ("value", "after", "rise_steps"):
+        for name in ("value", "ramp_start", "ramp_steps"):
             refuse_negative(name, float(getattr(self, name)))
-        if self.after and not self.rise_steps:
-            raise ConfigError(f"after is {self.after}, but a weight that does not rise is never zero; set rise_steps.")
+        if self.ramp_start and not self.ramp_steps:
+            raise ConfigError(
+                f"ramp_start is {self.ramp_start}, but a weight that does not rise is never zero; set ramp_steps."
+            )
 
     def at(self, step: int) -> float:
         """The weight at a training step, counted from 0.
 
         Example:
-            >>> weight = WeightConfig(1.0, after=1000, rise_steps=2000)  # of irrelevant initial conditions
+            >>> weight = WeightConfig(1.0, ramp_start=1000, ramp_steps=2000)  # of irrelevant initial conditions
             >>> [weight.at(step) for step in (0, 1000, 2000, 3000, 9000)]
             [0.0, 0.0, 0.5, 1.0, 1.0]
         """
-        if not self.rise_steps:
+        if not self.ramp_steps:
             return self.value
-        return self.value * min(1.0, max(0, step - self.after) / self.rise_steps)
+        return self.value * min(1.0, max(0, step - self.ramp_start) / self.ramp_steps)
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,10 @@ class WeightsConfig:
 
     behaviour: WeightConfig = field(default_factory=lambda: WeightConfig(4.0))
     """Of half the squared error of z-scored behaviour, summed over the bins and dimensions of a trial."""
-    kl_relevant: WeightConfig = field(default_factory=lambda: WeightConfig(0.1, rise_steps=300))
+    kl_relevant: WeightConfig = field(default_factory=lambda: WeightConfig(0.1, ramp_steps=300))
     """Of the divergence of relevant initial conditions from their prior, in nats; 1 is an evidence lower bound. The
     less, the better are inferred rates and behaviour, and the less alike are trials sampled from the prior."""
-    kl_irrelevant: WeightConfig = field(default_factory=lambda: WeightConfig(0.1, after=150, rise_steps=300))
+    kl_irrelevant: WeightConfig = field(default_factory=lambda: WeightConfig(0.1, ramp_start=150, ramp_steps=300))
     """Of that of irrelevant ones, which begins later, so that what behaviour tells goes into relevant ones."""
     independence: WeightConfig = field(default_factory=lambda: WeightConfig(100.0))
     """Of the mean squared covariance of a relevant and an irrelevant initial condition."""
@@ -79,7 +81,7 @@ class TNDMConfig:
 
     behaviour: str | None = None
     """The signal that relevant factors explain; that of the recording when not given, if it has one only."""
-    codes: int = 16
+    ic_dim: int = 16
     """Values of each of the two initial conditions, which together are a trial's code."""
     encoder_units: int = 64
     """Units of the encoder, in each direction of time."""
@@ -104,7 +106,7 @@ class TNDMConfig:
     """Share of the input, of the encoder's summary and of what is read out of states that is dropped in training."""
     prior_variance: float = 1.0
     """Variance of the prior over initial conditions, whose mean is zero."""
-    least_variance: float = 1e-4
+    min_variance: float = 1e-4
     """Added to the variance of every posterior over initial conditions."""
     kl_direction: str = "posterior"
     """Which divergence is meant: of the posterior from the prior (posterior, an evidence lower bound) or of the prior
@@ -114,11 +116,11 @@ class TNDMConfig:
     0 takes what is expected of infinitely many."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)
     """What each part of the loss weighs."""
-    codes_from: str = "fitted"
+    ic_distribution: str = "fitted"
     """Where unconditional samples take their codes from: the prior (as published), a normal distribution fitted to the
     posteriors of all training trials (fitted), or the posterior of a training trial drawn for each (posterior), which
     does not leave what was recorded."""
-    withheld: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
+    held_out_inputs: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
     """What the encoder is not shown."""
     observation: str = "history"
     """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
@@ -132,27 +134,27 @@ class TNDMConfig:
     """What of rates is averaged: rate, or log (their logarithm, as published)."""
     training: StageConfig = field(
         default_factory=lambda: StageConfig(
-            steps=1500, batch_size=64, learning_rate=5e-3, weight_decay=0.0, clip=0.02, validate_every=50
+            steps=1500, batch_size=64, learning_rate=5e-3, weight_decay=0.0, grad_clip_norm=0.02, validate_every=50
         )
     )
     """Optimisation."""
 
     def __post_init__(self) -> None:
-        sizes = ("codes", "encoder_units", "generator_units", "relevant_factors", "irrelevant_factors", "lags")
+        sizes = ("ic_dim", "encoder_units", "generator_units", "relevant_factors", "irrelevant_factors", "lags")
         for names, least in ((sizes, 1), (("posterior_samples", "independence_samples"), 0)):
             for name in names:
                 if getattr(self, name) < least:
                     raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}, but must lie in [0, 1).")
-        for name in ("cell_clip", "prior_variance", "least_variance"):
+        for name in ("cell_clip", "prior_variance", "min_variance"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but must be positive.")
         choices = {
             "cell": CELLS,
             "decoder": KINDS,
             "kl_direction": KL_DIRECTIONS,
-            "codes_from": CODES_FROM,
+            "ic_distribution": IC_DISTRIBUTIONS,
             "average": AVERAGES,
         }
         for name, known in choices.items():
@@ -167,6 +169,6 @@ class TNDMConfig:
         check_observation(self)
 
     @property
-    def reads(self) -> tuple[str, ...]:
+    def signals(self) -> tuple[str, ...]:
         """Signals that the model reads and generates."""
         return () if self.behaviour is None else (self.behaviour,)

@@ -55,7 +55,7 @@ class TNDMNetwork(nn.Module):
         entries: Bins of a typical trial times neurons, by which the loss of a trial is divided.
         n_bins: Bins of the longest training trial.
         mean_counts: Mean count per bin of each neuron, with which rates start.
-        withheld: What the encoder is not shown; everything is when not given.
+        held_out_inputs: What the encoder is not shown; everything is when not given.
     """
 
     steps: Tensor
@@ -69,12 +69,12 @@ class TNDMNetwork(nn.Module):
         entries: float,
         n_bins: int,
         mean_counts: Float[Tensor, "neuron"] | None = None,
-        withheld: HeldOutInputs | None = None,
+        held_out_inputs: HeldOutInputs | None = None,
     ):
         super().__init__()
-        self.config, self.bin_s, self.entries, self.withheld = config, bin_s, entries, withheld
-        codes, hidden = config.codes, config.generator_units
-        self.encoder = TwoWayEncoder(units, 2 * codes, config.encoder_units, config.dropout, config.least_variance)
+        self.config, self.bin_s, self.entries, self.held_out_inputs = config, bin_s, entries, held_out_inputs
+        codes, hidden = config.ic_dim, config.generator_units
+        self.encoder = TwoWayEncoder(units, 2 * codes, config.encoder_units, config.dropout, config.min_variance)
         cell = (config.cell, config.cell_clip, config.dropout)
         self.relevant = FreeGenerator(codes, hidden, config.relevant_factors, *cell)
         self.irrelevant = FreeGenerator(codes, hidden, config.irrelevant_factors, *cell)
@@ -93,8 +93,8 @@ class TNDMNetwork(nn.Module):
         """The posterior of both initial conditions of trials, side by side."""
         assert batch.counts is not None
         x, lengths = self.dropout(batch.counts.float()), batch.lengths if batch.ragged else None
-        if self.withheld is not None and self.withheld.anything:
-            x, lengths = self.withheld(x, batch.lengths), self.withheld.lengths(batch.lengths)
+        if self.held_out_inputs is not None and self.held_out_inputs.anything:
+            x, lengths = self.held_out_inputs(x, batch.lengths), self.held_out_inputs.lengths(batch.lengths)
         return self.encoder(x, lengths)
 
     def encode(self, batch: Batch) -> Posterior:

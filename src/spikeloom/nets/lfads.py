@@ -60,12 +60,12 @@ class InitialEncoder(nn.Module):
         hidden: Units of each direction.
         dropout: Share of the summary that is dropped in training.
         clip: Largest absolute value of a state.
-        least_variance: What is added to the variance, so that no posterior shrinks to a point.
+        min_variance: What is added to the variance, so that no posterior shrinks to a point.
     """
 
-    def __init__(self, size: int, codes: int, hidden: int, dropout: float, clip: float, least_variance: float):
+    def __init__(self, size: int, codes: int, hidden: int, dropout: float, clip: float, min_variance: float):
         super().__init__()
-        self.least_variance = least_variance
+        self.min_variance = min_variance
         self.recurrent = BidirectionalClippedGRU(size, hidden, clip)
         self.dropout = nn.Dropout(dropout)
         self.mean, self.log_variance = linear(2 * hidden, codes), linear(2 * hidden, codes)
@@ -73,7 +73,7 @@ class InitialEncoder(nn.Module):
     def forward(self, x: Sequence, lengths: Lengths) -> Posterior:
         """The posterior of each trial."""
         summary = self.dropout(self.recurrent(x, lengths)[2])
-        return Posterior(self.mean(summary), (self.log_variance(summary).exp() + self.least_variance).sqrt())
+        return Posterior(self.mean(summary), (self.log_variance(summary).exp() + self.min_variance).sqrt())
 
 
 class ControllerEncoder(nn.Module):

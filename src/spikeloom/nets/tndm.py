@@ -20,12 +20,12 @@ class TwoWayEncoder(nn.Module):
         codes: Values of all initial conditions.
         hidden: Units of each direction of time.
         dropout: Share of the summary that is dropped in training.
-        least_variance: What is added to the variance, so that no posterior shrinks to a point.
+        min_variance: What is added to the variance, so that no posterior shrinks to a point.
     """
 
-    def __init__(self, size: int, codes: int, hidden: int, dropout: float, least_variance: float):
+    def __init__(self, size: int, codes: int, hidden: int, dropout: float, min_variance: float):
         super().__init__()
-        self.least_variance = least_variance
+        self.min_variance = min_variance
         self.recurrent = BidirectionalGRU(size, hidden)
         self.dropout = nn.Dropout(dropout)
         self.mean, self.log_variance = linear(2 * hidden, codes), linear(2 * hidden, codes)
@@ -33,7 +33,7 @@ class TwoWayEncoder(nn.Module):
     def forward(self, x: Float[Tensor, "trial time channel"], lengths: Int[Tensor, "trial"] | None) -> Posterior:
         """The posterior of each trial; without lengths, of trials without padding."""
         summary = self.dropout(self.recurrent(x, lengths)[1])
-        return Posterior(self.mean(summary), (self.log_variance(summary).exp() + self.least_variance).sqrt())
+        return Posterior(self.mean(summary), (self.log_variance(summary).exp() + self.min_variance).sqrt())
 
 
 class FreeGRU(nn.Module):

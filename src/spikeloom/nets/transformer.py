@@ -46,12 +46,12 @@ class LocalMixing(nn.Module):
 
     Args:
         width: Width of a token.
-        reach: Tokens on either side that it sees.
+        conv_radius: Tokens on either side that it sees.
     """
 
-    def __init__(self, width: int, reach: int):
+    def __init__(self, width: int, conv_radius: int):
         super().__init__()
-        self.filter = nn.Conv1d(width, width, 2 * reach + 1, padding=reach, groups=width)
+        self.filter = nn.Conv1d(width, width, 2 * conv_radius + 1, padding=conv_radius, groups=width)
 
     def forward(self, x: Tokens, valid: TokenMask | None) -> Tokens:
         """Mix over tokens; those that are not valid influence no other."""
@@ -63,9 +63,9 @@ class LocalMixing(nn.Module):
 class AttentionBlock(nn.Module):
     """Mix neighbours; normalise and attend; normalise and a perceptron four times as wide; all with a residual path."""
 
-    def __init__(self, width: int, heads: int, rotary: bool, dropout: float, reach: int):
+    def __init__(self, width: int, heads: int, rotary: bool, dropout: float, conv_radius: int):
         super().__init__()
-        self.mixing = LocalMixing(width, reach) if reach else None
+        self.mixing = LocalMixing(width, conv_radius) if conv_radius else None
         self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
         self.attention = Attention(width, heads, rotary, dropout)
         self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
@@ -75,9 +75,9 @@ class AttentionBlock(nn.Module):
         """Same shape in and out; tokens that are not valid influence no other.
 
         Args:
-            x: Tokens, the first ``front`` of which are buffers with no neighbours.
+            x: Tokens, the first ``front`` of which are register tokens, without neighbours.
             valid: Where they are valid.
-            front: Number of buffers.
+            front: Number of register tokens.
         """
         if self.mixing is not None:
             mixed = self.mixing(x[:, front:], None if valid is None else valid[:, front:])
@@ -96,11 +96,11 @@ class MaskedTransformer(nn.Module):
         width: Width inside; a multiple of twice the heads.
         layers: Number of blocks.
         heads: Attention heads.
-        buffers: Number of buffer tokens.
+        n_register_tokens: Register tokens in front of the sequence (Darcet et al. 2024).
         learned: Positions to learn; with 0 positions are rotary, and a sequence may have any length.
         dropout: Dropout in the blocks.
         static: Width of a vector that says what the trial should be like; 0 for none.
-        reach: Tokens on either side that each block mixes before it attends; 0 for none.
+        conv_radius: Tokens on either side that each block mixes before it attends; 0 for none.
     """
 
     def __init__(
@@ -109,20 +109,22 @@ class MaskedTransformer(nn.Module):
         width: int,
         layers: int,
         heads: int,
-        buffers: int = 8,
+        n_register_tokens: int = 8,
         learned: int = 0,
         dropout: float = 0.0,
         static: int = 0,
-        reach: int = 0,
+        conv_radius: int = 0,
     ):
         super().__init__()
         self.embed = nn.Linear(inputs, width)
-        self.front = nn.Parameter(0.02 * torch.randn(buffers, width))
+        self.front = nn.Parameter(0.02 * torch.randn(n_register_tokens, width))
         self.positions = nn.Parameter(0.02 * torch.randn(learned, width)) if learned else None
         self.embed_static = (
             nn.Sequential(nn.Linear(static, width), nn.SiLU(), nn.Linear(width, width)) if static else None
         )
-        self.blocks = nn.ModuleList(AttentionBlock(width, heads, not learned, dropout, reach) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            AttentionBlock(width, heads, not learned, dropout, conv_radius) for _ in range(layers)
+        )
         self.norm = nn.LayerNorm(width, eps=1e-6)
         for module in self.modules():
             if isinstance(module, nn.Linear):

@@ -54,7 +54,7 @@ class HistoryConfig:
 
     bins: int | None = None
     """Past bins a neuron sees: as many as 100 ms hold (2 to 20) when null; 0 leaves gain, offset and dispersion."""
-    cap: int | None = None
+    max_count: int | None = None
     """Largest count a neuron can fire; its largest training count when null."""
     ridge: float = 10.0
     """Weight of the squared history weights; larger values forget more."""
@@ -66,8 +66,8 @@ class HistoryConfig:
     def __post_init__(self) -> None:
         if self.bins is not None and self.bins < 0:
             raise ConfigError(f"history.bins is {self.bins}, but must be at least 0.")
-        if self.cap is not None and self.cap < 1:
-            raise ConfigError(f"history.cap is {self.cap}, but must be at least 1.")
+        if self.max_count is not None and self.max_count < 1:
+            raise ConfigError(f"history.max_count is {self.max_count}, but must be at least 1.")
         if not 0 < self.ridge < float("inf"):
             raise ConfigError(f"history.ridge is {self.ridge}, but must be positive and finite.")
 
@@ -94,7 +94,7 @@ class SpikeHistory(HistoryModel):
     dispersion: Float[Tensor, "neuron"]
 
     def __init__(self, n_neurons: int, config: HistoryConfig, bin_s: float):
-        super().__init__(n_neurons, config.bins_of(bin_s), config.cap or 1)
+        super().__init__(n_neurons, config.bins_of(bin_s), config.max_count or 1)
         self.config = config
         self.register_buffer("dispersion", torch.ones(n_neurons))
 
@@ -202,7 +202,7 @@ class SpikeHistory(HistoryModel):
         return centre, torch.tensor([self.config.ridge] * bins + [1, 1, nu]).to(centre)
 
     def _see(self, counts: Counts) -> None:
-        if self.config.cap is None:
+        if self.config.max_count is None:
             self.cap.copy_(counts.amax((0, 1)).clamp(min=1))
 
     def _set(self, neuron: int, p: Float[Tensor, "parameter"]) -> None:

@@ -47,7 +47,7 @@ class CodeDiffusionConfig:
     """Power of their s.d. by which components are divided: 0 leaves them as they are, 1 gives all the same variance."""
     dropout: float = 0.03
     """Share of the network's states that is dropped before the read-out, in training."""
-    embedding: int = 5
+    step_embedding_dim: int = 5
     """Numbers that tell the network the diffusion step: 1 plus a multiple of 4."""
     steps: int = 1000
     """Diffusion steps."""
@@ -60,7 +60,7 @@ class CodeDiffusionConfig:
     """What the network predicts: velocity (Salimans and Ho 2022) or noise (as published)."""
     training_noise: str = "log_snr"
     """Noise levels shown in training: log_snr (even in log-SNR) or step (even over the steps, as published)."""
-    terminal_share: float = 0.25
+    pure_noise_share: float = 0.25
     """Share of a batch that is shown pure noise at the last step, so that the code alone can tell of the trial; 0 as
     published."""
     score_weight: float = 0.7
@@ -91,9 +91,10 @@ class CodeDiffusionConfig:
         ):
             if value < least:
                 raise ConfigError(f"diffusion.{name} is {value}, but must be at least {least}.")
-        if self.embedding < 1 or self.embedding % 4 != 1:
+        if self.step_embedding_dim < 1 or self.step_embedding_dim % 4 != 1:
             raise ConfigError(
-                f"diffusion.embedding is {self.embedding}, but must be 1 plus a multiple of 4, such as 5."
+                f"diffusion.step_embedding_dim is {self.step_embedding_dim}, but must be 1 plus a multiple of 4, such "
+                "as 5."
             )
         if not 0 < self.first_beta <= self.last_beta < 1:
             raise ConfigError(
@@ -103,7 +104,7 @@ class CodeDiffusionConfig:
             raise ConfigError(f"diffusion.components is {self.components}, but must be at least 1, or null for all.")
         if not 0 <= self.whitening <= 1:
             raise ConfigError(f"diffusion.whitening is {self.whitening}, but must lie in [0, 1].")
-        for name in ("dropout", "terminal_share"):
+        for name in ("dropout", "pure_noise_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"diffusion.{name} is {getattr(self, name)}, but must lie in [0, 1).")
         if min(self.score_weight, self.reconstruction_weight) < 0 or not self.score_weight + self.reconstruction_weight:
@@ -153,7 +154,7 @@ class CodeDiffusion(nn.Module):
         self.schedule = NoiseSchedule(config.first_beta, config.last_beta, config.steps)
         n = self.tokens.size
         marks = patch if patch > 1 else 0  # which bins of a token lie within the trial
-        told = config.embedding + code
+        told = config.step_embedding_dim + code
         self.network = CodedSequence(n, told, config.hidden, config.dropout, n + marks, config.layers)
         signal_squared = self.schedule.signal_squared
         self.register_buffer("longest", torch.tensor(0))
@@ -177,12 +178,12 @@ class CodeDiffusion(nn.Module):
         valid = self.tokens.valid(lengths, x0.shape[1])
         step, signal, noise = self._levels(len(x0), generator)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
-        last = torch.rand(len(x0), generator=generator, device=x0.device) < self.config.terminal_share
+        last = torch.rand(len(x0), generator=generator, device=x0.device) < self.config.pure_noise_share
         step = torch.where(last, float(self.config.steps - 1), step)
         signal = torch.where(last, self.signal[-1], signal)[:, None, None]
         noise = torch.where(last, self.noise[-1], noise)[:, None, None]
         noised = signal * x0 + noise * eps
-        if self.config.terminal_share:
+        if self.config.pure_noise_share:
             # There, noise is shown that knows nothing of the trial; the noise that is asked for follows from it.
             drawn = torch.randn(x0.shape, generator=generator, device=x0.device)
             noised = torch.where(last[:, None, None], drawn, noised)
@@ -213,7 +214,7 @@ class CodeDiffusion(nn.Module):
     def _predict(
         self, noised: Noisy, step: Float[Tensor, "trial"], codes: Codes, valid: Float[Tensor, "trial token bin"]
     ) -> Noisy:
-        told = torch.cat([waves((step + 1) / self.config.steps, self.config.embedding), codes], dim=1)
+        told = torch.cat([waves((step + 1) / self.config.steps, self.config.step_embedding_dim), codes], dim=1)
         used = valid.amax(2)
         shown = noised * used[..., None]
         if self.tokens.patch > 1:

@@ -50,9 +50,9 @@ class EnergyConfig:
     """Dropout in the transformer."""
     positions: str = "rotary"
     """How attention knows positions: rotary (distances) or learned (one vector for each token, as in EAR)."""
-    reach: int = 3
+    conv_radius: int = 3
     """Tokens on either side that a convolution in each block mixes; 0 for none (as published)."""
-    buffers: int = 8
+    n_register_tokens: int = 8
     """Tokens in front of a trial that carry what is asked of all of it."""
     patch: int = 4
     """Neighbouring bins that form one token; 1 as published."""
@@ -60,12 +60,12 @@ class EnergyConfig:
     """Width of the generator."""
     head_blocks: int = 3
     """Blocks of the generator."""
-    noise: int = 32
+    noise_dim: int = 32
     """Uniform noise values that enter the generator's norms."""
     direct_noise: bool = True
     """Add Gaussian noise to each direction of a token, scaled by its context; without it (as published) the generator
     has to make all scatter from its norms."""
-    prediction_reach: int = 2
+    prediction_radius: int = 2
     """Distance in tokens up to which the nearest known ones predict a hidden token by correlation, which the network is
     shown in its place; 0 for none (as published)."""
     whitening: float = 0.5
@@ -75,12 +75,12 @@ class EnergyConfig:
     """Samples of a token in the loss; 2 as published."""
     exponent: float = 1.0
     """Exponent of distances in the energy score, in (0, 2)."""
-    mask_law: str = "cosine"
+    mask_schedule: str = "cosine"
     """Share of a trial that is hidden in training: cosine (all that sampling passes through) or narrow (0.7 to 1, as
     published)."""
     spread_masks: float = 0.5
     """Share of training trials whose hidden tokens are spread evenly instead of drawn at random; 0 as published."""
-    order: str = "spread"
+    reveal_order: str = "spread"
     """Order in which samples are revealed: spread (golden ratio) or random (as published)."""
     head_learning_rate: float = 0.5
     """Learning rate of the generator over that of the transformer."""
@@ -98,21 +98,21 @@ class EnergyConfig:
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("positions", self.positions, POSITIONS),
-            ("mask_law", self.mask_law, LAWS),
-            ("order", self.order, ORDERS),
+            ("mask_schedule", self.mask_schedule, LAWS),
+            ("reveal_order", self.reveal_order, ORDERS),
         ):
             if value not in allowed:
                 raise ConfigError(f"prior.{name} is '{value}', but must be one of {', '.join(allowed)}.")
         for name, least in (
             ("layers", 1),
             ("heads", 1),
-            ("reach", 0),
-            ("prediction_reach", 0),
-            ("buffers", 1),
+            ("conv_radius", 0),
+            ("prediction_radius", 0),
+            ("n_register_tokens", 1),
             ("patch", 1),
             ("head_width", 1),
             ("head_blocks", 1),
-            ("noise", 1),
+            ("noise_dim", 1),
             ("samples", 2),
         ):
             if getattr(self, name) < least:
@@ -187,19 +187,19 @@ class EnergyPrior(ConditionalPrior):
             config.width,
             config.layers,
             config.heads,
-            config.buffers,
+            config.n_register_tokens,
             positions,
             config.dropout,
             static,
-            config.reach,
+            config.conv_radius,
         )
         self.head = Generator(
-            config.width, config.head_width, config.head_blocks, config.noise, token, config.direct_noise
+            config.width, config.head_width, config.head_blocks, config.noise_dim, token, config.direct_noise
         )
         self.register_buffer("to_code", torch.eye(token))
         self.register_buffer("from_code", torch.eye(token))
         self.register_buffer("code_std", torch.ones(token))
-        self.linear = LinearPrediction(token, config.prediction_reach) if config.prediction_reach else None
+        self.linear = LinearPrediction(token, config.prediction_radius) if config.prediction_radius else None
         self.register_buffer("longest", torch.tensor(0))
         self.register_buffer("partial", torch.tensor(False))
         self.register_buffer("increment", torch.tensor(1.0))
@@ -272,7 +272,7 @@ class EnergyPrior(ConditionalPrior):
     ) -> Bool[Tensor, "trial token"]:
         """Tokens to hide: the last ones of an order in which they could be revealed."""
         tokens = -(-lengths // self.config.patch)
-        share = masked_share(self.config.mask_law, len(lengths), generator)
+        share = masked_share(self.config.mask_schedule, len(lengths), generator)
         hidden = (share * tokens).ceil().long().clamp(min=1)
         free = torch.arange(width, device=lengths.device) < tokens[:, None]
         spread = torch.rand(len(lengths), generator=generator, device=lengths.device) < self.config.spread_masks
@@ -303,7 +303,7 @@ class EnergyPrior(ConditionalPrior):
         steps: int | None = None,
         guidance: float | None = None,
         temperature: float | None = None,
-        order: str | None = None,
+        reveal_order: str | None = None,
     ) -> Latents:
         """Z-scored latents, revealed in ``steps`` passes; what is given stays as it is.
 
@@ -316,12 +316,14 @@ class EnergyPrior(ConditionalPrior):
             self.config.sampling_steps if steps is None else steps,
             self.config.guidance if guidance is None else float(guidance),
             self.config.temperature if temperature is None else float(temperature),
-            self.config.order if order is None else order,
+            self.config.reveal_order if reveal_order is None else reveal_order,
         )
         if not 1 <= choices.steps <= MOST_STEPS or choices.steps != int(choices.steps):
             raise ConfigError(f"{choices.steps} sampling steps were asked for; choose between 1 and {MOST_STEPS}.")
-        if choices.order not in ORDERS:
-            raise ConfigError(f"the order '{choices.order}' does not exist; choose one of {', '.join(ORDERS)}.")
+        if choices.reveal_order not in ORDERS:
+            raise ConfigError(
+                f"the reveal_order '{choices.reveal_order}' does not exist; choose one of {', '.join(ORDERS)}."
+            )
         if not 0 <= choices.temperature < math.inf:
             raise ConfigError(f"the temperature is {choices.temperature:g}, but must be finite and not negative.")
         self.check(condition, choices.guidance)
@@ -368,7 +370,7 @@ class EnergyPrior(ConditionalPrior):
         valid = self._valid(lengths, known.shape[1])
         hidden = (valid & ~shown).any(-1)
         tokens, total = -(-lengths // patch), hidden.sum(1)
-        spread = torch.full_like(lengths, choices.order == "spread", dtype=torch.bool)
+        spread = torch.full_like(lengths, choices.reveal_order == "spread", dtype=torch.bool)
         rank = reveal_rank(hidden, tokens, spread, generator)
         after = revealed_after(total, choices.steps)
         told, free = self._in_tokens(told), None if free is None else self._in_tokens(free)
@@ -444,7 +446,7 @@ class _Choices(NamedTuple):
     steps: int
     guidance: float
     temperature: float
-    order: str
+    reveal_order: str
 
 
 def _increments(latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor, ""]:

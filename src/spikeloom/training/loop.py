@@ -146,7 +146,7 @@ def _train(job: _Training, resumed: Checkpoint | None) -> int | None:
     parameters = [p for p in stage.module.parameters() if p.requires_grad]
     groups = _groups(stage)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
-    averaged = [p.detach().clone() for p in parameters] if config.ema else []
+    averaged = [p.detach().clone() for p in parameters] if config.ema_decay else []
     best = Best([p.detach().clone() for p in parameters])
     first_step, seconds = 0, 0.0
     losses: list[Tensor] = []
@@ -182,11 +182,11 @@ def _train(job: _Training, resumed: Checkpoint | None) -> int | None:
             torch.manual_seed(drawn_from)  # for layers that draw by themselves, such as dropout
             loss = module(mine, generator)
             fabric.backward(loss)
-            fabric.clip_gradients(module, wrapped, max_norm=config.clip, error_if_nonfinite=False)
+            fabric.clip_gradients(module, wrapped, max_norm=config.grad_clip_norm, error_if_nonfinite=False)
             wrapped.step()
             wrapped.zero_grad()
             if averaged:
-                decay = averaging_decay(step, config.ema)
+                decay = averaging_decay(step, config.ema_decay)
                 torch._foreach_lerp_(averaged, [p.detach() for p in parameters], 1 - decay)  # pyright: ignore
             losses.append(loss.detach())
             taken = step + 1

@@ -23,16 +23,16 @@ class StageConfig:
     """Peak learning rate."""
     warmup_steps: int = 50
     """Steps over which the learning rate rises from zero."""
-    horizon: float = 1.05
-    """The cosine would reach zero after this many times the number of steps."""
+    cosine_length_factor: float = 1.05
+    """Length of the half cosine in multiples of the number of steps: at 1 the learning rate ends at zero."""
     weight_decay: float = 0.01
     """Decoupled weight decay."""
-    clip: float = 1.0
+    grad_clip_norm: float = 1.0
     """Largest norm of the gradient."""
-    ema: float = 0.0
+    ema_decay: float = 0.0
     """Largest decay of the moving average of the weights, which is what is kept; 0 keeps the weights themselves."""
     validate_every: int = 100
-    """Steps between two looks at the validation trials."""
+    """Steps from one validation to the next."""
     keep_best: bool = True
     """Keep the weights of the best validation loss rather than the last."""
     patience: int | None = None
@@ -46,23 +46,25 @@ class StageConfig:
             raise ConfigError(f"patience is {self.patience}, but must be at least 1, or null to never stop early.")
         if not self.weight_decay >= 0:
             raise ConfigError(f"weight_decay is {self.weight_decay}, but must not be negative.")
-        if not (self.learning_rate > 0 and self.clip > 0 and 0 <= self.ema < 1 and self.horizon >= 1):
-            raise ConfigError(
-                f"learning_rate {self.learning_rate} and clip {self.clip} must be positive, ema {self.ema} must lie in "
-                f"[0, 1) and horizon {self.horizon} must be at least 1."
-            )
+        for name in ("learning_rate", "grad_clip_norm"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}, but must be positive.")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay is {self.ema_decay}, but must lie in [0, 1).")
+        if not self.cosine_length_factor >= 1:
+            raise ConfigError(f"cosine_length_factor is {self.cosine_length_factor}, but must be at least 1.")
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0.
 
         Example:
-            >>> config = StageConfig(steps=1400, learning_rate=1e-3, warmup_steps=70, horizon=1.3)
+            >>> config = StageConfig(steps=1400, learning_rate=1e-3, warmup_steps=70, cosine_length_factor=1.3)
             >>> round(config.learning_rate_at(1400) / 1e-3, 3)  # the end of the Lorenz autoencoder of LDNS
             0.136
         """
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
-        span = self.horizon * self.steps - self.warmup_steps
+        span = self.cosine_length_factor * self.steps - self.warmup_steps
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - self.warmup_steps) / span)))
 
 

@@ -159,7 +159,7 @@ def plain(values: Mapping[str, Any]) -> str:
     """Values as a reader wants them, with three digits.
 
     Example:
-        >>> plain({"training.learning_rate": 0.0012345, "codes": 5})
+        >>> plain({"training.learning_rate": 0.0012345, "ic_dim": 5})
         'training.learning_rate 0.00123, codes 5'
     """
     return ", ".join(f"{key} {v:.3g}" if isinstance(v, float) else f"{key} {v}" for key, v in values.items())

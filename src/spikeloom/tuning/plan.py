@@ -16,7 +16,7 @@ GENERATIONS = 20
 """Generations when neither their number nor their steps are given."""
 CONSTANT = 1e9
 """A cosine of a horizon so long is one: the learning rate is what the search says, at every step."""
-SET_BY_SEARCH = ("steps", "validate_every", "warmup_steps", "horizon", "keep_best", "patience")
+SET_BY_SEARCH = ("steps", "validate_every", "warmup_steps", "cosine_length_factor", "keep_best", "patience")
 """Of the configuration of a stage: what population-based training sets, because it decides when to stop and what to
 keep, and searches the learning rate as it is."""
 
@@ -87,7 +87,7 @@ class Plan:
                 steps=stage.steps or old.steps,
                 validate_every=stage.validate_every if stage.steps else old.validate_every,
                 warmup_steps=0,
-                horizon=CONSTANT,
+                cosine_length_factor=CONSTANT,
                 keep_best=False,
                 patience=None,
             )
@@ -121,12 +121,11 @@ def rising_steps(config: Any) -> int:
         100
     """
     values = flattened(config)
-    ramps = {"ramp_steps": "ramp_start", "rise_steps": "after"}
     ends = [0]
     for key, value in values.items():
         group, _, name = key.rpartition(".")
-        if name in ramps and value:
-            ends.append(value + values.get(f"{group}.{ramps[name]}".lstrip("."), 0))
+        if name == "ramp_steps" and value:
+            ends.append(value + values.get(f"{group}.ramp_start".lstrip("."), 0))
     return max(ends)
 
 

@@ -204,7 +204,7 @@ def with_values(config: Any, values: Mapping[str, Any]) -> Any:
 
     Example:
         >>> from spikeloom.models.lfads_config import LFADSConfig
-        >>> with_values(LFADSConfig(), {"codes": 5, "l2.generator": 0.5}).l2.generator
+        >>> with_values(LFADSConfig(), {"ic_dim": 5, "l2.generator": 0.5}).l2.generator
         0.5
     """
     return _replaced(config, nested(values))

@@ -142,7 +142,7 @@ def read_units(path: Path, reading: LoadOptions) -> tuple[SpikeData, list[str]]:
         provenance |= {"forward_bins": n_forward}
         notes.append(
             f"the last {n_forward} bins of each trial are for forward prediction: hide them from encoders "
-            f"(withheld.forward_bins {n_forward})"
+            f"(held_out_inputs.forward_prediction_bins {n_forward})"
         )
     data = SpikeData(
         counts=counts,
