@@ -85,9 +85,9 @@ class HeldOutInputs(nn.Module):
         shortest = int(lengths.min())
         if shortest <= self.forward_prediction_bins:
             raise ConfigError(
-                f"held_out_inputs.forward_prediction_bins is {self.forward_prediction_bins}, but the shortest trial has "
-                f"{shortest} bins, so nothing of it would be left to infer from; hold out fewer bins, or leave short "
-                "trials out."
+                f"held_out_inputs.forward_prediction_bins is {self.forward_prediction_bins}, but the shortest trial "
+                f"has {shortest} bins, so nothing of it would be left to infer from; hold out fewer bins, or leave "
+                "short trials out."
             )
 
 
