@@ -33,7 +33,7 @@ def recording(trials: int, neurons: int) -> tuple[Tensor, Tensor, SpikeHistory]:
     generator = torch.Generator().manual_seed(0)
     phase = 6.3 * torch.rand((trials, 1, neurons), generator=generator)
     rates = 0.03 * torch.exp(torch.sin(torch.arange(BINS)[None, :, None] / 20 + phase))
-    truth = SpikeHistory(neurons, HistoryConfig(bins=LAGS, cap=CAP), BIN_S)
+    truth = SpikeHistory(neurons, HistoryConfig(bins=LAGS, max_count=CAP), BIN_S)
     truth.filters.copy_((-3 * torch.exp(-torch.arange(LAGS) / 2))[:, None].expand(-1, neurons))
     return truth.sample(rates, generator), rates, truth
 

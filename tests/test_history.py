@@ -31,7 +31,7 @@ def smooth_rates(trials: int, bins: int, neurons: int, mean: float, depth: float
 def model(neurons: int = 1, cap: int = 8, **parameters: Any) -> SpikeHistory:
     """A model with parameters of our choice; filters as (lag,) or (lag, neuron)."""
     filters = torch.as_tensor(parameters.pop("filters", torch.zeros(0))).float()
-    made = SpikeHistory(neurons, HistoryConfig(bins=len(filters), cap=cap), bin_s=0.01)
+    made = SpikeHistory(neurons, HistoryConfig(bins=len(filters), max_count=cap), bin_s=0.01)
     made.filters.copy_(filters if filters.ndim == 2 else filters[:, None])
     for name, value in parameters.items():
         getattr(made, name).copy_(torch.as_tensor(value))
@@ -85,7 +85,7 @@ def test_filters_gain_offset_and_dispersion_are_found_again():
     filters = torch.stack([-2.5 * torch.exp(-lags / 2), 0.4 * torch.exp(-lags / 3)], dim=1)
     truth = model(2, cap=12, filters=filters, gain=[0.8, 1.2], offset=[0.3, 0.1], dispersion=[1.6, 0.6])
     rates = smooth_rates(600, 100, 2, 0.8)
-    found = fitted(truth.sample(rates, seeded()), rates, bins=5, cap=12, ridge=0.1)
+    found = fitted(truth.sample(rates, seeded()), rates, bins=5, max_count=12, ridge=0.1)
     torch.testing.assert_close(found.filters, truth.filters, atol=0.08, rtol=0)
     torch.testing.assert_close(found.gain, truth.gain, atol=0.05, rtol=0)
     torch.testing.assert_close(found.offset, truth.offset, atol=0.08, rtol=0)
@@ -104,7 +104,7 @@ def test_without_dispersion_it_stays_one():
     rates = smooth_rates(50, 50, 2, 0.8)
     counts = torch.poisson(rates, generator=seeded()).int().clamp(max=1)
     assert fitted(counts, rates, dispersion=False).dispersion.tolist() == [1, 1]
-    assert fitted(counts, rates, dispersion=True, cap=3).dispersion.min() > 1.5
+    assert fitted(counts, rates, dispersion=True, max_count=3).dispersion.min() > 1.5
 
 
 def test_a_refractory_neuron_stays_refractory():
@@ -248,7 +248,7 @@ def test_the_cap_holds():
     counts = torch.poisson(rates, generator=seeded()).int()
     found = fitted(counts, rates, bins=2)
     assert torch.equal(found.cap, counts.amax((0, 1)).long())
-    assert int(fitted(counts.to(torch.uint8), rates, bins=2, cap=7).sample(rates, seeded()).max()) == 7
+    assert int(fitted(counts.to(torch.uint8), rates, bins=2, max_count=7).sample(rates, seeded()).max()) == 7
 
 
 def test_calibration_is_deterministic_and_blind_to_padding():
@@ -270,7 +270,10 @@ def test_a_neuron_that_fires_much_is_fitted_on_trials_spread_over_the_recording(
     rates = torch.full((2000, 100, 2), 1.0)
     counts = torch.poisson(rates, generator=seeded()).int()
     counts[:, 3:, 1] = 0
-    every, few = fitted(counts, rates, cap=9), fitted(counts[::4], rates[::4], cap=9)  # 500 trials hold 50,000 bins
+    every, few = (
+        fitted(counts, rates, max_count=9),
+        fitted(counts[::4], rates[::4], max_count=9),
+    )  # 500 trials hold 50,000 bins
     assert (every.offset == few.offset).tolist() == [True, False]
 
 
@@ -301,7 +304,7 @@ def test_the_same_generator_gives_the_same_counts_and_a_saved_model_the_same_too
     assert not torch.equal(again.sample(rates, seeded(5)), drawn)
 
 
-@pytest.mark.parametrize(("name", "value"), [("bins", -1), ("cap", 0), ("ridge", 0.0), ("ridge", math.nan)])
+@pytest.mark.parametrize(("name", "value"), [("bins", -1), ("max_count", 0), ("ridge", 0.0), ("ridge", math.nan)])
 def test_impossible_settings_are_refused(name, value):
     with pytest.raises(ConfigError, match=f"^history.{name} is {value}"):
         HistoryConfig(**{name: value})

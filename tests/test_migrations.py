@@ -7,7 +7,7 @@ import yaml
 
 import spikeloom as sl
 from make_old_runs import RUNS
-from spikeloom.config import flattened, presets, read_preset
+from spikeloom.config import flattened, preset_files, read_preset
 from spikeloom.errors import ConfigError
 from spikeloom.migrations import EVERY_MODEL, FORMAT_VERSION, RENAMED, upgraded, upgraded_key
 from spikeloom.models import MODELS, model_class
@@ -43,7 +43,7 @@ def test_names_of_every_model_are_those_of_one_at_least():
             assert all(old not in fields_of(model) for model in MODELS)
 
 
-@pytest.mark.parametrize("file", [*presets().values()], ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [*preset_files().values()], ids=lambda file: file.stem)
 def test_shipped_presets_use_present_names(file):
     content = yaml.safe_load(file.read_text())
     assert upgraded(content["model"], content, str(file)) == content
