@@ -200,7 +200,7 @@ class TestTraining:
         assert main(again) == 0
         assert main([*again, *ON]) == 0
         line = refused(*again, "--condition_on", "side")
-        assert "condition_on ('reach_angle', 'side', 'vel'), but ('side',) was asked for" in line
+        assert "condition_on ('reach_angle', 'side', 'vel'), but ('side',) was requested" in line
 
     def test_a_run_that_was_cut_ends_with_its_conditions(self, reaches, tmp_path, monkeypatch):
         from spikeloom.models.base import GenerativeModel

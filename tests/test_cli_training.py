@@ -136,11 +136,11 @@ class TestResume:
         np.savez(tmp_path / "other.npz", counts=counts(seed=1), bin_s=0.02)
         resume = ["--out", run, "--resume"]
         for words, said in (
-            (["--max_steps", "1"], "autoencoder_training.steps 2, but 1 was asked"),
-            (["--prior.blocks", "2"], "has prior.blocks 1, but 2 was asked"),
-            (["--seed", "5"], "has seed 0, but 5 was asked"),
-            (["--bin_s", "0.04"], "has bin_s None, but 0.04 was asked"),
-            (["--model", "gaussian"], "has model 'ldns', but 'gaussian' was asked"),
+            (["--max_steps", "1"], "autoencoder_training.steps 2, but 1 was requested"),
+            (["--prior.blocks", "2"], "has prior.blocks 1, but 2 was requested"),
+            (["--seed", "5"], "has seed 0, but 5 was requested"),
+            (["--bin_s", "0.04"], "has bin_s None, but 0.04 was requested"),
+            (["--model", "gaussian"], "has model 'ldns', but 'gaussian' was requested"),
         ):
             assert said in refused("fit", toy, *resume, *words)
         assert "other.npz" in refused("fit", tmp_path / "other.npz", *resume)

@@ -24,7 +24,7 @@ from spikeloom.data.published.recipes import Recipe, adapted, with_splits
 from spikeloom.data.sources import DATASETS, load_source, with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
-from spikeloom.workflow.fitting import data_record
+from spikeloom.workflow.run_record import data_record
 from web import Page, serving
 
 TOY = Recipe(

@@ -10,7 +10,8 @@ import pytest
 import spikeloom as sl
 from make_old_runs import COUNTS, OPTIONS, RECORDING, RUNS, results
 from spikeloom.models.presets import run_config
-from spikeloom.workflow.fitting import RunRecord, resume_run
+from spikeloom.workflow.fitting import resume_run
+from spikeloom.workflow.run_record import RunRecord
 
 WORDS = {"given": "context", "known": "observed", "codes_from": "ic_distribution"}
 """Arguments of ``sample`` as version 0.1.0 called them, and what they are called now."""

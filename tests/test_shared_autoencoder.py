@@ -128,7 +128,7 @@ class TestStart:
             raise Killed
 
         with monkeypatch.context() as patch:
-            patch.setattr("spikeloom.workflow.fitting.fit", killed)
+            patch.setattr("spikeloom.workflow.fitting.train", killed)
             with pytest.raises(Killed):
                 start_run(toy, "gaussian", tmp_path / "new", autoencoder=run)
         model = resume_run(tmp_path / "new")
@@ -196,7 +196,7 @@ class TestCommand:
         assert main(["fit", toy, "--out", str(tmp_path / "other"), *FIT, "--seed", "4"]) == 0
         assert main(["fit", toy, "--autoencoder_from", run, "--out", str(tmp_path / "new"), *OTHER_PRIOR]) == 0
         again[4] = str(tmp_path / "other")
-        assert "a resumed run keeps what it began with" in refused(*again, tmp_path / "new")
+        assert "a resumed run keeps the values it started with" in refused(*again, tmp_path / "new")
 
 
 def test_weights_are_known_by_their_values():

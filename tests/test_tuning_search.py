@@ -320,7 +320,7 @@ def start(recording, folder, seed):
     from spikeloom.data.options import LoadOptions
     from spikeloom.data.sources import load_source, with_default_splits
     from spikeloom.training.engine import Engine
-    from spikeloom.workflow.fitting import data_record, first_files
+    from spikeloom.workflow.run_record import data_record, first_files
 
     data, engine = with_default_splits(load_source(recording)), Engine(device="cpu", seed=seed)
     record = data_record(recording, LoadOptions(), data)

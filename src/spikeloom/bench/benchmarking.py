@@ -18,7 +18,8 @@ from spikeloom.models.base import GenerativeModel
 from spikeloom.models.latent import AUTOENCODER
 from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run, environment, strict_json
-from spikeloom.workflow.fitting import RunRecord, resume_run, start_run
+from spikeloom.workflow.fitting import resume_run, start_run
+from spikeloom.workflow.run_record import RunRecord
 
 RUNS = "runs"
 """Folder, among the results, of the models that were trained for them."""
@@ -198,7 +199,7 @@ def trained(
         warnings.simplefilter("always", SpikeloomWarning)
         if (folder / "config.yaml").is_file():
             run = Run.open(folder)
-            RunRecord.of(run).refuse_change(run, config=config, reading=reading, engine=engine, source=source)
+            RunRecord.of(run).check_unchanged(run, config=config, options=reading, engine=engine, source=source)
             resume_run(folder, engine)
         else:
             start_run(source, preset, folder, reading, engine, config, autoencoder)

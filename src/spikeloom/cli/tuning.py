@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikeloom.cli.options import SOURCE, fields_of, reading, reading_options, value_of
-from spikeloom.cli.training import asked_config, model_options
+from spikeloom.cli.training import model_options, requested_config
 from spikeloom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def tune(options: Namespace) -> None:
 
     preset, space = _chosen(options.model, options.space, options.method)
     lender = options.autoencoder_from
-    config = asked_config(options, _own_config(preset, space))
+    config = requested_config(options, _own_config(preset, space))
     config = limited(config, options.max_steps, ["autoencoder_training"] if lender else [])
     if lender:
         refuse_other_autoencoder(config, run_config(Run.open(lender)), "autoencoder_training")

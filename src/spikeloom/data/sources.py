@@ -165,7 +165,7 @@ def _load_run(folder: Path, reading: LoadOptions) -> SpikeData:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DataError(f"{record} is damaged ({error}); fit the run again.") from None
     path = Path(source)
-    if not path.exists() and (folder / path).exists():
+    if not path.is_absolute() and (folder / path).is_file():  # a copy that the run folder keeps
         path = folder / path
     if path.is_dir():
         raise DataError(

@@ -28,7 +28,8 @@ from spikeloom.tuning.plan import SET_BY_SEARCH, Plan, planned, refuse_set_keys
 from spikeloom.tuning.score import VALIDATION_LOSS
 from spikeloom.tuning.settings import Resources, SearchConfig
 from spikeloom.tuning.space import SearchSpace, read_space, space_for, with_values
-from spikeloom.workflow.fitting import data_record, first_files, taken_over
+from spikeloom.workflow.fitting import taken_over
+from spikeloom.workflow.run_record import data_record, first_files
 
 FILE = "search.yaml"
 TRIALS = "trials"

@@ -1,38 +1,83 @@
-"""Training as a step: from a recording to a finished run folder, begun or resumed."""
+"""Training as a step: from a recording to a trained model, with or without a run folder, started or resumed."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.config import flattened, from_mapping, read_preset
+from spikeloom.config import read_preset
+from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.sources import DATASETS, load_source, with_default_splits
-from spikeloom.data.spikedata import SpikeData, content_hash
-from spikeloom.errors import ConfigError, DataError, RunError
+from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import ConfigError, DataError
 from spikeloom.models import load_model, model_class
 from spikeloom.models.latent import LatentModel
 from spikeloom.models.latent_config import refuse_other_autoencoder
-from spikeloom.models.presets import preset_config, run_config, sharing
+from spikeloom.models.presets import Preset, limited, preset_config, sharing, with_changes
 from spikeloom.training.checkpoint import Checkpoint, weights_hash
 from spikeloom.training.engine import Engine
-from spikeloom.training.loop import fit
-from spikeloom.training.run import Run, config_content, environment
+from spikeloom.training.loop import fit as train
+from spikeloom.training.run import Run
+from spikeloom.workflow.run_record import HASH_DIGITS, RECORDING, RunRecord, data_record, first_files
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
     from spikeloom.models.base import GenerativeModel
 
-HASH_DIGITS = 12
+
+def fit(
+    data: SpikeData | str | Path,
+    preset: str | Path | Preset = "ldns",
+    *,
+    out: str | Path | None = None,
+    options: LoadOptions | None = None,
+    engine: Engine | None = None,
+    max_steps: int | None = None,
+    autoencoder_from: str | Path | None = None,
+    **changes: Any,
+) -> GenerativeModel:
+    """Train a model on a recording; with ``out``, leave a run folder as the command ``spikeloom fit`` does.
+
+    Args:
+        data: A recording, a file, or the name of a data set. Of a recording in memory, the run folder keeps a copy.
+        preset: Which model to train, with which configuration: a shipped preset (see ``presets``) or a YAML file.
+        out: Run folder to make; nothing is written without.
+        options: How to read a file or a data set.
+        engine: Devices, precision and seed.
+        max_steps: Upper limit of the steps of every training stage.
+        autoencoder_from: A run on the same recording whose trained autoencoder is reused.
+        changes: Values that replace the preset's, by name: ``latents=8``, ``prior_training={"batch_size": 64}``.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        SpikeloomError: If the recording, the configuration, the devices or the folder cannot be used.
+    """
+    if isinstance(preset, Preset):
+        preset = preset.name
+    if out is not None:
+        Run.refuse_occupied(out, "choose another folder, or continue the run in it with spikeloom.resume")
+    config, reused = preset_config(preset), ()
+    if autoencoder_from is not None:
+        lender = load_model(autoencoder_from).config
+        config, reused = with_changes(sharing(config, lender), changes, f"preset '{preset}'"), ("autoencoder_training",)
+        refuse_other_autoencoder(config, lender, "autoencoder_training")
+    else:
+        config = with_changes(config, changes, f"preset '{preset}'")
+    config = limited(config, max_steps, reused)
+    if out is not None:
+        return start_run(data, preset, out, options, engine, config, autoencoder_from)
+    engine = engine or Engine()
+    model, data, _ = _untrained(data, preset, options, engine, config, autoencoder_from)
+    return model.fit(data, engine=engine)
 
 
 def start_run(
-    source: str,
+    source: SpikeData | str | Path,
     preset: str | Path,
     out: str | Path,
-    reading: LoadOptions | None = None,
+    options: LoadOptions | None = None,
     engine: Engine | None = None,
     config: Any = None,
     autoencoder: str | Path | None = None,
@@ -42,57 +87,81 @@ def start_run(
     Nothing is written before recording, configuration and devices have proved usable.
 
     Args:
-        source: File or name of a data set.
+        source: A recording, a file or the name of a data set.
         preset: Name of a shipped preset, or a YAML file; says which model is trained.
         out: Folder to make.
-        reading: How to understand the source.
+        options: How to read the source.
         engine: Devices, precision, seed.
         config: Configuration to use instead of the preset's.
-        autoencoder: A run of the same recording whose trained autoencoder is taken over. The configuration then says
-            what that run says of its autoencoder and of its training; a ``config`` must agree on the first.
+        autoencoder: A run on the same recording whose trained autoencoder is reused. Fields about the autoencoder and
+            its training then come from that run; a ``config`` must agree with it on the autoencoder.
 
     Raises:
         SpikeloomError: If the recording, the configuration, the devices, the folder or the autoencoder cannot be used.
     """
-    reading, engine = reading or LoadOptions(), engine or Engine()
-    kind = model_class(read_preset(preset)["model"])
-    owner = None if autoencoder is None else load_model(autoencoder)
-    given, config = config, config or preset_config(preset)
-    if owner is not None:
-        config = sharing(config, owner.config)
-        refuse_other_autoencoder(given or config, owner.config)
+    engine = engine or Engine()
     Run.refuse_occupied(out, "choose another --out, or add --resume to continue a run")
-    if Path(source).is_dir():
-        raise DataError(f"{source} is a folder; fit to a recording: a file, or the name of a data set.")
     fabric = engine.fabric()
-    data = with_default_splits(load_source(source, reading))
-    model = kind.make(data, config, engine.seed)
-    model.check_trainable(data)
-    record = data_record(source, reading, data)
-    if owner is not None:
-        record["autoencoder_from"] = taken_over(model, owner, str(autoencoder))
+    model, data, record = _untrained(source, preset, options, engine, config, autoencoder)
     fabric.launch()
     if fabric.is_global_zero:
-        files = first_files(model.name, config, preset, engine, fabric, record)
-        # A run that is killed at once must find the weights it has taken over when it is resumed.
-        first = Checkpoint(list(model.done))
-        Run.create(out, files, lambda run: first.save(run.checkpoint, model) if model.done else None)
+        files = first_files(model.name, model.config, preset, engine, fabric, record)
+
+        def prepare(run: Run) -> None:
+            if model.done:  # a run that is killed at once must find the reused weights when it is resumed
+                Checkpoint(list(model.done)).save(run.checkpoint, model)
+            if isinstance(source, SpikeData):
+                save(data, run.folder / RECORDING)
+
+        Run.create(out, files, prepare)
     fabric.barrier()
-    fit(model, data, Run(Path(out)), fabric, engine.seed)
+    train(model, data, Run(Path(out)), fabric, engine.seed)
     return model
+
+
+def _untrained(
+    source: SpikeData | str | Path,
+    preset: str | Path,
+    options: LoadOptions | None,
+    engine: Engine,
+    config: Any,
+    autoencoder: str | Path | None,
+) -> tuple[GenerativeModel, SpikeData, dict[str, Any]]:
+    """The model before training, its recording with splits, and the record of the recording for a run folder."""
+    kind = model_class(read_preset(preset)["model"])
+    owner = None if autoencoder is None else load_model(autoencoder)
+    wanted, config = config, config or preset_config(preset)
+    if owner is not None:
+        config = sharing(config, owner.config)
+        refuse_other_autoencoder(wanted or config, owner.config)
+    options = options or LoadOptions()
+    if isinstance(source, SpikeData):
+        if options.to_dict():
+            raise DataError(f"{', '.join(options.to_dict())} cannot be used with a recording in memory; leave it out.")
+        data = with_default_splits(source)
+    elif Path(source).is_dir():
+        raise DataError(f"{source} is a folder; fit to a recording: a file, or the name of a data set.")
+    else:
+        data = with_default_splits(load_source(source, options))
+    model = kind.make(data, config, engine.seed)
+    model.check_trainable(data)
+    record = data_record(source, options, data)
+    if owner is not None:
+        record["autoencoder_from"] = taken_over(model, owner, str(autoencoder))
+    return model, data, record
 
 
 def resume_run(
     folder: str | Path, engine: Engine | None = None, until: int | None = None, data: SpikeData | None = None
 ) -> GenerativeModel:
-    """Continue a training that was cut, with its own configuration, recording and seed; it ends in the same weights.
+    """Continue a training that was interrupted; it ends in the weights it would have had without the interruption.
 
-    A finished run is returned as it is.
+    Configuration, recording and seed are those of the run. A finished run is returned as it is.
 
     Args:
         folder: The run.
-        engine: Devices and precision to go on with; those of the run when not given. The seed is that of the run.
-        until: Steps, of all stages together, after which training is cut again.
+        engine: Devices and precision to continue with; those of the run when not given.
+        until: Steps, of all stages together, after which training stops again.
         data: The recording of the run, where it is loaded already.
 
     Raises:
@@ -101,18 +170,18 @@ def resume_run(
     run = Run.open(folder)
     if run.finished:
         return load_model(folder)
-    recorded = RunRecord.of(run)
-    seed = recorded.engine.seed
-    fabric = (engine or recorded.engine).fabric()
+    record = RunRecord.of(run)
+    seed = record.engine.seed
+    fabric = (engine or record.engine).fabric()
     data = load_source(run.folder) if data is None else data
-    model = model_class(run.config()[0]).make(data, recorded.config, seed)
+    model = model_class(run.config()[0]).make(data, record.config, seed)
     model.format_version = run.format_version
-    fit(model, data, run, fabric, seed, until)
+    train(model, data, run, fabric, seed, until)
     return model
 
 
 def autoencoder_hash(folder: str | Path) -> str:
-    """Start of the hash by which the weights of a run's autoencoder are known again.
+    """Start of the hash that identifies the weights of a run's autoencoder.
 
     Raises:
         SpikeloomError: If there is no trained run in the folder, or it has no autoencoder.
@@ -124,118 +193,19 @@ def autoencoder_hash(folder: str | Path) -> str:
 
 
 def taken_over(model: GenerativeModel, owner: GenerativeModel, folder: str | Path) -> dict[str, str]:
-    """Take over the trained autoencoder of another model; what a run folder says of that.
+    """Give a model the trained autoencoder of another one.
 
     Args:
-        model: Whose configuration has the same autoencoder.
-        owner: The other model.
-        folder: Its run.
+        model: The model; its configuration has the same autoencoder.
+        owner: The model with the trained autoencoder.
+        folder: Run of the owner.
+
+    Returns:
+        The record of it for a run folder.
 
     Raises:
-        SpikeloomError: If it was made for another recording.
+        SpikeloomError: If the owner was made for another recording.
     """
     assert isinstance(model, LatentModel)  # as its configuration has an autoencoder
     model.take_autoencoder(owner)
     return {"run": Path(folder).resolve().name, "weights": weights_hash(model.autoencoder)}
-
-
-@dataclasses.dataclass(frozen=True)
-class RunRecord:
-    """What a run folder says of its training."""
-
-    model: str
-    config: Any
-    source: str
-    reading: LoadOptions
-    engine: Engine
-    autoencoder_from: str | None = None
-    """Start of the hash of an autoencoder that was taken over."""
-
-    @classmethod
-    def of(cls, run: Run) -> RunRecord:
-        """Read it; a stranger's folder may say anything, so everything is checked.
-
-        Raises:
-            SpikeloomError: If the folder is damaged.
-        """
-        config = run_config(run)
-        facts, record = run.read_json("environment.json"), run.read_json("data.json")
-        engine, reading = facts.get("engine", {}), record.get("reading", {})
-        taken = record.get("autoencoder_from")
-        if not isinstance(reading, dict):
-            raise RunError(f"{run.folder / 'data.json'} is damaged: its reading is {reading!r}; fit the run again.")
-        return cls(
-            str(facts.get("preset")),
-            config,
-            str(record.get("source")),
-            LoadOptions.from_dict(reading),
-            from_mapping(Engine, engine, str(run.folder / "environment.json")),
-            str(taken.get("weights"))[:HASH_DIGITS] if isinstance(taken, dict) else None,
-        )
-
-    def refuse_change(self, run: Run, **asked: Any) -> None:
-        """A resumed training ends in the weights it would have had, so only devices and precision may change.
-
-        Args:
-            run: The run, for the message.
-            asked: Fields of this class, as asked for.
-
-        Raises:
-            ConfigError: If something asked for is not what the run has.
-        """
-        if "source" in asked:
-            asked["source"] = _place(asked["source"])
-        mine, theirs = (_plain_values({name: d[name] for name in asked}) for d in (vars(self), asked))
-        for name, value in theirs.items():
-            free = name.startswith("engine.") and name != "engine.seed"
-            if not free and value != mine[name]:
-                raise ConfigError(
-                    f"the run {run.folder} has {name.partition('.')[2] or name} {mine[name]!r}, but {value!r} was "
-                    "asked for; a resumed run keeps what it began with: leave that out, or fit a new run."
-                )
-
-
-def first_files(
-    model: str, config: Any, preset: str | Path, engine: Engine, fabric: Fabric, record: dict[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """What a run folder holds before training: contents by file name.
-
-    Args:
-        model: Name of the model.
-        config: Its complete configuration.
-        preset: Where that comes from.
-        engine: Devices, precision and seed that are asked for.
-        fabric: What they came to.
-        record: What ``data_record`` says of the recording.
-    """
-    precision = fabric.strategy.precision.precision
-    facts = environment(engine.seed, f"{fabric.world_size} x {fabric.device.type}", precision)
-    return {
-        "config.yaml": config_content(model, config),
-        "environment.json": facts | {"preset": str(preset), "engine": dataclasses.asdict(engine)},
-        "data.json": record,
-    }
-
-
-def data_record(source: str, reading: LoadOptions, data: SpikeData) -> dict[str, Any]:
-    """What a run folder says of the recording: where it is, how it is read, its splits and its hash."""
-    return {
-        "source": _place(source),
-        "reading": reading.to_dict(),
-        "hash": content_hash(data),
-        "splits": {name: indices.tolist() for name, indices in data.splits.items()},
-        "summary": data.summary(),
-    }
-
-
-def _place(source: str) -> str:
-    return source if source in DATASETS and not Path(source).exists() else str(Path(source).resolve())
-
-
-def _plain_values(content: dict[str, Any]) -> dict[str, Any]:
-    """Values by dotted name, whatever configurations they lie in."""
-    result: dict[str, Any] = {}
-    for name, value in content.items():
-        nested = dataclasses.is_dataclass(value)
-        result |= {f"{name}.{k}": v for k, v in flattened(value).items()} if nested else {name: value}
-    return result
