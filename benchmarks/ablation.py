@@ -179,7 +179,7 @@ def compared(data: SpikeData, generated: SpikeData, setting: Setting, floor: boo
     if floor:
         scores["floor"] = {key: m.floor for key, m in result.metrics.items()}
         scores["floor_sd"] = {key: m.floor_sd for key, m in result.metrics.items()}
-        scores["constant"] = {key: m.control for key, m in result.metrics.items()}
+        scores["constant"] = {key: m.baseline for key, m in result.metrics.items()}
     return scores
 
 
@@ -326,7 +326,7 @@ COLUMNS = {
 }
 COLUMNS["both"] = COLUMNS["prior"]
 COLUMNS["eag"] = f"distance_4 distance_16 spread_ratio increment_ratio {COLUMNS['prior']}"
-BETTER = {metric.key: metric.better for metric in HELDOUT_METRICS}
+BETTER = {metric.name: metric.better for metric in HELDOUT_METRICS}
 BETTER |= {"distance_4": "low", "distance_16": "low", "spread_ratio": "one", "increment_ratio": "one"}
 BETTER |= {"bits_per_spike": "high", "rates_r2": "high", "copy_share": "low"}
 NOTABLE = 3.0

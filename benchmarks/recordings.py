@@ -64,7 +64,7 @@ def main() -> None:
             spikeloom(f"report {folder} --generated {folder}/generated.npz")
             scores = json.loads((folder / "scores.json").read_text())
             rows = [
-                [key, *(shown(m[k]) for k in ("value", "se", "floor", "control", "score")), m["unit"]]
+                [key, *(shown(m[k]) for k in ("value", "se", "floor", "baseline", "score")), m["unit"]]
                 for key, m in scores["metrics"].items()
             ]
             text = (

@@ -1,16 +1,19 @@
-"""The harness: score, floor, controls, verdict and record, on simulated recordings."""
+"""The harness: score, floor, baselines, verdict and record, on simulated recordings."""
 
 import json
+import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError
+from spikeloom.evaluation.baselines import Baselines, poisson_counts
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.controls import Controls, poisson_counts
 from spikeloom.evaluation.heldout import default_draws
 from spikeloom.evaluation.metrics import HELDOUT_METRICS, heldout_metrics
+from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult, _plain
 from spikeloom.evaluation.summary import Frame, Trials, summarise
 
 BIN_S = 0.02
@@ -56,7 +59,7 @@ def homogeneous(real, rng):
 
 
 def test_a_perfect_generator_scores_zero(perfect):
-    assert set(perfect.metrics) == {m.key for m in HELDOUT_METRICS}
+    assert set(perfect.metrics) == {m.name for m in HELDOUT_METRICS}
     scores = {k: r.score for k, r in perfect.metrics.items() if np.isfinite(r.score)}
     assert len(scores) >= 15
     assert np.median(np.abs(list(scores.values()))) < 0.1
@@ -74,14 +77,14 @@ def test_constant_rate_poisson_scores_one(real):
     assert "off the floor" in result.verdict
 
 
-def test_controls_order_as_they_must(perfect):
+def test_baselines_order_as_they_must(perfect):
     for key in ("corr_rmse", "isi_w1", "acf_rmse"):
-        controls = perfect.metrics[key].controls
-        assert controls["verbatim"] < controls["replay"] < controls["homogeneous"]
-        assert controls["psth"] < controls["homogeneous"]
+        baselines = perfect.metrics[key].baselines
+        assert baselines["verbatim"] < baselines["replay"] < baselines["homogeneous"]
+        assert baselines["psth"] < baselines["homogeneous"]
     shuffled = perfect.metrics["fano_rmse"]
-    assert shuffled.controls["shuffled"] == pytest.approx(shuffled.floor, rel=0.5)
-    assert perfect.metrics["noise_corr_slope"].controls["shuffled"] == pytest.approx(0, abs=0.1)
+    assert shuffled.baselines["shuffled"] == pytest.approx(shuffled.floor, rel=0.5)
+    assert perfect.metrics["noise_corr_slope"].baselines["shuffled"] == pytest.approx(0, abs=0.1)
 
 
 def test_a_memoriser_is_caught_though_its_scores_are_perfect(real):
@@ -104,8 +107,8 @@ def test_reconstruction_rates_add_the_ceiling_of_the_autoencoder(real):
     result = compare(
         real, homogeneous(real, np.random.default_rng(4)), n_draws=1, n_floor=3, reconstruction_rates=rates
     )
-    controls = result.metrics["noise_corr_rmse"].controls
-    assert controls["ae"] < controls["homogeneous"]
+    baselines = result.metrics["noise_corr_rmse"].baselines
+    assert baselines["ae"] < baselines["homogeneous"]
 
 
 def test_record_is_strict_json_with_the_promised_keys(perfect):
@@ -113,10 +116,10 @@ def test_record_is_strict_json_with_the_promised_keys(perfect):
     assert {"protocol", "n_real", "n_generated", "metrics", "memorisation", "verdict"} <= set(record)
     assert (record["protocol"], record["n_real"], record["n_generated"]) == ("heldout", 120, 360)
     for row in record["metrics"].values():
-        assert {"value", "se", "floor", "floor_sd", "control", "score", "unit"} <= set(row)
+        assert {"value", "se", "floor", "floor_sd", "baseline", "score", "unit", "level", "verdict"} <= set(row)
     assert {"copy_share", "se", "nn_ratio", "alarm"} <= set(record["memorisation"])
     assert record["details"]["draws"]["generated"] == 3
-    assert all(m.key in perfect.table() for m in HELDOUT_METRICS)
+    assert all(m.name in perfect.table() for m in HELDOUT_METRICS)
 
 
 def test_same_seed_same_result_and_other_seed_other_floor(real):
@@ -217,7 +220,7 @@ def test_damage_is_seen_by_the_metrics_made_for_it(pair_of_sets, how, keys):
     assert {k for k in keys if not worse[k] > base[k]} == set()
 
 
-# -- controls --------------------------------------------------------------------------------------------------------
+# -- baselines --------------------------------------------------------------------------------------------------------
 
 
 def test_fast_poisson_draws_follow_the_distribution():
@@ -233,7 +236,7 @@ def test_fast_poisson_draws_follow_the_distribution():
     )
 
 
-def test_controls_keep_conditions_and_lengths():
+def test_baselines_keep_conditions_and_lengths():
     rng = np.random.default_rng(0)
     lengths = rng.integers(10, 41, 60)
     counts = rng.poisson(0.5, (60, 40, 6)).astype(np.uint8)
@@ -241,7 +244,7 @@ def test_controls_keep_conditions_and_lengths():
     train = Trials(counts, lengths, np.arange(60) % 3)
     slots = train.take(np.arange(10, 25))
     for name in ("homogeneous", "psth", "shuffled", "replay"):
-        drawn = Controls(train, BIN_S, 3).draw(name, slots, rng)
+        drawn = Baselines(train, BIN_S, 3).draw(name, slots, rng)
         assert (drawn.lengths == slots.lengths).all()
         assert (drawn.condition == slots.condition).all()
         assert not drawn.counts[np.arange(40) >= drawn.lengths[:, None]].any()
@@ -253,3 +256,62 @@ def test_floor_of_independent_neurons_has_a_closed_form():
     real = SpikeData(counts, BIN_S, splits=splits)
     result = compare(real, SpikeData(counts[:100], BIN_S), n_draws=1, n_floor=5)
     assert result.metrics["corr_rmse"].floor == pytest.approx(np.sqrt(2 / 100 / 60), rel=0.1)
+
+
+# -- levels ----------------------------------------------------------------------------------------------------------
+
+
+def row(name="rate_rmse", **values) -> MetricResult:
+    numbers = {
+        "value": 0.5,
+        "se": 0.001,
+        "floor": 0.1,
+        "floor_sd": 0.001,
+        "baseline": 1.0,
+        "score": 0.44,
+        "excess": 0.0,
+    }
+    return MetricResult(METRICS[name], **{**numbers, **values}, n=8)
+
+
+@pytest.mark.parametrize(
+    ("values", "level"),
+    [
+        ({"score": 0.05}, Level.CLOSE),
+        ({"score": 0.3}, Level.NEARER_FLOOR),
+        ({"score": 0.7}, Level.NEARER_BASELINE),
+        ({"score": 1.2}, Level.NO_BETTER),
+        ({"score": 0.7, "se": 1.0}, Level.AT_FLOOR),
+        ({"value": 0.01}, Level.SUSPICIOUS),
+        ({"score": np.nan, "note": "why"}, Level.NOT_USABLE),
+        ({"score": np.inf}, Level.NOT_USABLE),
+        ({"value": np.nan, "note": "why"}, Level.NOT_USABLE),
+        ({"name": "corr_slope", "value": 1.6, "floor": 1.0, "baseline": 0.0, "score": -0.6}, Level.TOO_STRONG),
+        ({"name": "corr_r", "value": 0.99, "floor": 0.9, "baseline": 0.0, "score": -0.1}, Level.SUSPICIOUS),
+        ({"name": "c2st_auc", "value": 0.3, "floor": 0.5, "baseline": 1.0, "score": 0.0}, Level.AT_FLOOR),
+    ],
+)
+def test_levels_follow_from_the_numbers(values, level):
+    result = row(**values)
+    assert result.level is level
+    again = MetricResult.from_dict(result.name, json.loads(json.dumps(_plain(result.to_dict()))))
+    assert (again.level, again.verdict) == (level, result.verdict)
+    assert "why" in result.verdict or "note" not in values
+
+
+def test_a_comparison_comes_back_from_json(perfect):
+    again = Comparison.from_dict(json.loads(json.dumps(perfect.to_dict(), allow_nan=False)))
+    assert again.to_dict() == perfect.to_dict()
+    assert pickle.loads(pickle.dumps(perfect)).to_dict() == perfect.to_dict()
+    assert again.metrics["rate_rmse"].metric is METRICS["rate_rmse"]
+    with pytest.raises(DataError, match="compare again"):
+        Comparison.from_dict({"protocol": "heldout"})
+
+
+def test_a_metric_of_another_version_is_read_but_not_computed(perfect):
+    content = perfect.to_dict()
+    content["metrics"]["burst_rmse"] = content["metrics"]["rate_rmse"]
+    metric = Comparison.from_dict(content).metrics["burst_rmse"].metric
+    assert (metric.label, metric.unit) == ("burst_rmse", "Hz")
+    with pytest.raises(DataError, match="burst_rmse"):
+        metric.value(None)

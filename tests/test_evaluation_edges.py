@@ -173,7 +173,7 @@ def test_windows_have_no_average_response(real):
     windows = real.window(20)
     result = compare(windows, make(1, n_bins=20), **FAST)
     assert "not aligned" in result.metrics["psth_err"].note
-    assert "psth" not in result.metrics["corr_rmse"].controls
+    assert "psth" not in result.metrics["corr_rmse"].baselines
     assert np.isfinite(compare(windows, make(1, n_bins=20), aligned=True, **FAST).metrics["psth_err"].value)
 
 
@@ -219,7 +219,7 @@ def test_samples_of_another_program_are_judged_from_the_command_line(tmp_path, c
     assert "No copying detected" in printed
     record = json.loads((tmp_path / "scores.json").read_text())
     assert record["n_generated"] == 60
-    assert set(record["metrics"]["psd_db"]) >= {"value", "se", "floor", "floor_sd", "control", "score", "unit"}
+    assert set(record["metrics"]["psd_db"]) >= {"value", "se", "floor", "floor_sd", "baseline", "score", "unit"}
 
     save(make(1, n_neurons=3), tmp_path / "other.npz")
     assert main(["compare", names[0], str(tmp_path / "other.npz"), "--json", str(tmp_path / "none.json")]) == 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spikeloom.evaluation import memorisation as memo
-from spikeloom.evaluation.controls import Controls
+from spikeloom.evaluation.baselines import Baselines
 from spikeloom.evaluation.memorisation import memorisation
 from spikeloom.evaluation.summary import Trials
 
@@ -29,7 +29,7 @@ def sets():
 @pytest.mark.parametrize("control", ["verbatim", "replay"])
 def test_memorisers_are_flagged(sets, control):
     _, train, test = sets
-    drawn = Controls(train, BIN_S, 1).draw(control, test, np.random.default_rng(1))
+    drawn = Baselines(train, BIN_S, 1).draw(control, test, np.random.default_rng(1))
     result = memorisation(drawn, train, test, BIN_S)
     assert result.alarm
     assert result.copy_share > 0.7
@@ -88,7 +88,7 @@ def test_neighbours_are_sought_within_conditions_when_there_are_enough(sets):
     _, train, test = sets
     rng = np.random.default_rng(5)
     halves = [t._replace(condition=np.arange(len(t.counts)) % 2) for t in (train, test)]
-    drawn = Controls(halves[0], BIN_S, 2).draw("replay", halves[1], rng)
+    drawn = Baselines(halves[0], BIN_S, 2).draw("replay", halves[1], rng)
     result = memorisation(drawn, *halves, BIN_S)
     assert result.within_condition
     assert result.alarm

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from spikeloom.evaluation.controls import Controls
+from spikeloom.evaluation.baselines import Baselines
+from spikeloom.evaluation.compared_sets import ComparedSets, SetStatistics
 from spikeloom.evaluation.memorisation import memorisation
-from spikeloom.evaluation.metrics import heldout_metrics, interval_neurons
+from spikeloom.evaluation.metrics import heldout_metrics
 from spikeloom.evaluation.published import describe, ldns_metrics, published_statistics
 from spikeloom.evaluation.summary import Frame, Trials, summarise
 
@@ -97,7 +98,7 @@ def test_heldout_metrics_reproduce_measured_values(recordings, name):
         "n_test": len(test.counts),
         "largest": frame.largest,
         "cell_width": frame.cell_width,
-        "isi_neurons": len(interval_neurons(generated.totals(), real.totals())),
+        "isi_neurons": len(ComparedSets(SetStatistics.of(generated), SetStatistics.of(real)).interval_neurons),
     }
     expected = column(HELDOUT, name)
     wrong = {k: (values[k], e) for k, e in expected.items() if not np.isclose(values[k], e, rtol=1e-4, equal_nan=True)}
@@ -141,12 +142,12 @@ hc_windows   fano_rmse        .24 .03 1.08 1.08 .26 .80
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_floor_and_controls_agree_with_measured_ones(recordings, name):
+def test_floor_and_baselines_agree_with_measured_ones(recordings, name):
     trials, bin_s = load(recordings, name)
     train, test, _ = heldout_split(trials)
     n_conditions = int(trials.condition.max()) + 1
     frame = Frame.from_real(train, test, bin_s, n_conditions, name in ALIGNED)
-    real, controls, rng = summarise(test, frame), Controls(train, bin_s, n_conditions), np.random.default_rng(0)
+    real, baselines, rng = summarise(test, frame), Baselines(train, bin_s, n_conditions), np.random.default_rng(0)
 
     def floor():
         groups = [np.flatnonzero(train.condition == c) for c in range(n_conditions)]
@@ -154,7 +155,7 @@ def test_floor_and_controls_agree_with_measured_ones(recordings, name):
         return train.take(np.concatenate([rng.permutation(g)[:n] for g, n in zip(groups, sizes)]))
 
     sources = ("floor", "homogeneous", "psth", "verbatim", "replay")
-    draws = {s: [floor() if s == "floor" else controls.draw(s, test, rng) for _ in range(3)] for s in sources}
+    draws = {s: [floor() if s == "floor" else baselines.draw(s, test, rng) for _ in range(3)] for s in sources}
     values = {s: [heldout_metrics(summarise(t, frame), real, i) for i, t in enumerate(d)] for s, d in draws.items()}
     for line in SCATTER.strip().splitlines():
         which, key, *numbers = line.split()

@@ -149,7 +149,7 @@ def test_interval_distance_agrees_with_scipy():
     summaries = [summarise(Trials(c, np.full(20, 60), np.zeros(20, np.int64)), frame, b) for c, b in zip(sets, (1, 5))]
     intervals = [ss.interspike_intervals(c, np.full(20, 60), BIN_S) for c in sets]
     expected = np.mean([wasserstein_distance(*(i[n == k] for i, n in intervals)) for k in range(6)])
-    assert metrics.interval_distance(*summaries) == pytest.approx(expected, rel=1e-4)
+    assert metrics.heldout_metrics(*summaries)["isi_w1"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_blocks_add_up_to_the_whole(counts):

@@ -288,7 +288,7 @@ class TestTables:
     def test_published_rows_are_of_known_subjects_and_metrics(self):
         assert set(MC_MAZE) - {"floor"} <= set(SUBJECTS)
         for row in MC_MAZE.values():
-            assert list(row) == [m.key for m in LDNS_METRICS]
+            assert list(row) == [m.name for m in LDNS_METRICS]
         assert MC_MAZE["lfads-history"]["rmse_std_isi"] == (0.0234, 0.0001)
 
     def test_figure(self, done, tmp_path):
@@ -503,8 +503,8 @@ class TestEarlierComparisons:
             np.testing.assert_equal(result.value, plain.metrics[key].value)
             np.testing.assert_equal(result.se, plain.metrics[key].se)
             np.testing.assert_equal(
-                (result.floor, result.floor_sd, result.control, dict(result.controls)),
-                tuple(getattr(first.metrics[key], k) for k in ("floor", "floor_sd", "control", "controls")),
+                (result.floor, result.floor_sd, result.baseline, dict(result.baselines)),
+                tuple(getattr(first.metrics[key], k) for k in ("floor", "floor_sd", "baseline", "baselines")),
             )
         assert any(result.value != first.metrics[key].value for key, result in second.metrics.items())
 

@@ -1,6 +1,7 @@
 """The report is one page that a person can trust: it draws what there is, says what is missing, and hides nothing."""
 
 import io
+import json
 import re
 from dataclasses import replace
 
@@ -12,12 +13,15 @@ from matplotlib.figure import Figure
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 from spikeloom.evaluation.compare import compare
+from spikeloom.evaluation.memorisation import Memorisation
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
-from spikeloom.evaluation.published import LDNS_METRICS
+from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult
 from spikeloom.plot.style import data_uri
-from spikeloom.report import figures, glossary, panels
+from spikeloom.report import figures, panels
+from spikeloom.report.format import LEGEND, STYLES
 from spikeloom.report.page import bar, copying, headline, table, write_report
 
+NAN = float("nan")
 SPIKE_FIGURES = (
     figures.rasters,
     figures.population_counts,
@@ -41,26 +45,21 @@ def conditions(n_trials: int) -> pd.DataFrame:
     return pd.DataFrame({"condition": np.arange(n_trials) % 2})
 
 
-def comparison(**rows) -> dict:
-    metrics = {
-        "count_js": {
-            "value": 0.02, "se": 0.002, "floor": 0.01, "floor_sd": 0.001, "control": 0.2, "score": 0.0526,
-            "unit": "nats", "reading": "close to the floor",
-        },
-        "psth_err": {
-            "value": None, "se": None, "floor": None, "floor_sd": None, "control": None, "score": None, "unit": "",
-            "note": "trials are not aligned in time", "reading": "n/a: trials are not aligned in time",
-        },
-    }  # fmt: skip
-    return {
-        "protocol": "heldout",
-        "n_real": 8,
-        "n_generated": 40,
-        "metrics": metrics | rows,
-        "memorisation": {"copy_share": 0.02, "se": 0.05, "nn_ratio": 1.01, "alarm": False},
-        "verdict": "",
-        "warnings": ["the split is small <b>"],
-    }
+def result(name: str, value=NAN, se=NAN, floor=NAN, floor_sd=NAN, baseline=NAN, score=NAN, note="") -> MetricResult:
+    return MetricResult(METRICS[name], value, se, floor, floor_sd, baseline, score, NAN, 8, {}, note)
+
+
+def comparison(*more: MetricResult, **memory) -> Comparison:
+    results = [
+        result("count_js", 0.02, 0.002, 0.01, 0.001, 0.2, 0.0526),
+        result("psth_err", note="trials are not aligned in time"),
+        *more,
+    ]
+    known = {"copy_share": 0.02, "se": 0.05, "nn_ratio": 1.01, "detectable_share": 0.15, "duplicates": 0}
+    known |= {"duplicates_held_out": 0, "alarm": False, "reasons": (), "n_generated": 40, "within_condition": False}
+    copies = Memorisation(**{**known, "widths": (), **memory})  # type: ignore[arg-type]
+    details = {"seed": 0, "version": "1"}
+    return Comparison("heldout", 8, 40, {r.name: r for r in results}, copies, ("the split is small <b>",), details)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,7 @@ def page(tmp_path_factory) -> str:
         tmp_path_factory.mktemp("report") / "new" / "report.html",
         real=real,
         generated=generated,
-        comparison=compare(real, generated, n_draws=1, n_floor=2).to_dict(),
+        comparison=compare(real, generated, n_draws=1, n_floor=2),
         encoded=encoded,
         metrics=metrics,
         environment={"seed": 3, "packages": {"numpy": "2.1.0"}},
@@ -116,7 +115,8 @@ def test_page_says_what_was_run_and_escapes_it(page):
     ):
         assert text in page
     for metric in HELDOUT_METRICS:
-        assert metric.key in page
+        assert metric.name in page
+        assert metric.label in page
     assert "nan" not in re.sub(r"data:image/[^\"]*", "", page).lower().replace("provenance", "")
 
 
@@ -146,51 +146,40 @@ def test_a_report_that_fails_leaves_nothing(tmp_path):
 # -- words -----------------------------------------------------------------------------------------------------------
 
 
-def test_every_metric_is_explained_in_its_own_unit():
-    known = {metric.key: metric.unit for metric in (*HELDOUT_METRICS, *LDNS_METRICS)}
-    assert {key: words.unit for key, words in glossary.METRICS.items()} == known
+def test_every_level_is_drawn_in_a_style_of_the_legend():
+    assert set(STYLES) == set(Level)
+    assert set(STYLES.values()) == set(LEGEND)
 
 
-def test_every_reading_of_a_comparison_has_a_level():
-    result = compare(recording(n_trials=60).assign_splits(), recording(seed=5, rate=0.8), n_draws=1, n_floor=2)
-    for row in result.to_dict()["metrics"].values():
-        level, words = glossary.reading(row)
-        assert words == row["reading"]
-        assert level != "blank" or row["score"] is None
-
-
-@pytest.mark.parametrize(
-    ("score", "level"), [(0.05, "close"), (0.3, "near"), (0.7, "far"), (1.2, "none"), (None, "blank"), ("inf", "blank")]
-)
-def test_scores_are_read_without_the_words_of_a_comparison(score, level):
-    row = {"value": 0.5, "floor": 0.1, "floor_sd": 0.001, "se": 0.001, "control": 1, "score": score}
-    assert glossary.reading(row)[0] == level
-    assert glossary.reading(row | {"se": 1.0})[0] == ("floor" if level != "blank" else "blank")
+def test_a_comparison_read_from_json_makes_the_same_table():
+    first = compare(recording(n_trials=60).assign_splits(), recording(seed=5, rate=0.8), n_draws=1, n_floor=2)
+    again = Comparison.from_dict(json.loads(json.dumps(first.to_dict())))
+    assert table(again, 0.02) == table(first, 0.02)
+    assert headline(again) == headline(first)
 
 
 def test_headline_names_copies_first_then_what_is_furthest():
-    rows = {"acf_rmse": {"value": 1, "score": 0.7, "reading": "nearer control than floor"}}
-    verdict = headline(comparison(**rows))
+    verdict = headline(comparison(result("acf_rmse", 1.0, 0.01, 0.1, 0.01, 1.4, 0.7)))
     assert verdict["first"] == "On 0 of 2 usable measures the generated spikes cannot be told from real ones."
-    assert verdict["furthest"] == "autocorrelation (0.70), law of population counts (0.05)"
-    alarm = comparison() | {"memorisation": {"copy_share": 1.0, "se": 0.1, "alarm": True, "reasons": ["copies"]}}
+    assert verdict["furthest"] == "autocorrelation (0.70), distribution of population counts (0.05)"
+    alarm = comparison(copy_share=1.0, se=0.1, alarm=True, reasons=("copies",))
     assert headline(alarm)["first"] == "The generated trials copy the training data."
-    assert "Alarm: copies." in copying(alarm["memorisation"])["text"]
-    assert copying({})["short"] == "not tested"
+    assert "Alarm: copies." in copying(alarm.memorisation)["text"]
+    assert copying(comparison(copy_share=NAN).memorisation)["short"] == "not tested"
 
 
 def test_times_are_in_milliseconds_or_in_bins_where_a_bin_has_no_width():
-    rows = {"isi_w1": {"value": 0.0123, "se": 0.001, "floor": 0.01, "floor_sd": 0.0004, "control": 0.2, "score": 0.01}}
-    (row,) = table(comparison(**rows), bin_s=0.005)["Single neurons"]
+    with_times = comparison(result("isi_w1", 0.0123, 0.001, 0.01, 0.0004, 0.2, 0.01))
+    (row,) = table(with_times, bin_s=0.005)["Single neurons"]
     assert (row["unit"], row["value"], row["floor"]) == ("ms", ("12.3", "2.0"), ("10.00", "0.40"))
-    assert table(comparison(**rows), bin_s=1.0)["Single neurons"][0]["unit"] == "bins"
+    assert table(with_times, bin_s=1.0)["Single neurons"][0]["unit"] == "bins"
 
 
 def test_bars_end_at_the_scale():
-    row = {"floor": 0.0, "control": 1.0, "se": 0.1}
-    assert bar(row, 0.0)["dot"] == bar(row, 0.0)["zero"]
-    assert bar(row, 50.0)["dot"] == 100
-    assert bar(row, -50.0)["dot"] == 0
+    bars = {score: bar(result("rate_rmse", score, 0.1, 0.0, 0.01, 1.0, score)) for score in (0.0, 50.0, -50.0)}
+    assert bars[0.0]["dot"] == bars[0.0]["zero"]
+    assert bars[50.0]["dot"] == 100
+    assert bars[-50.0]["dot"] == 0
 
 
 # -- figures ---------------------------------------------------------------------------------------------------------
@@ -269,7 +258,7 @@ def test_silent_neurons_and_real_against_itself():
     assert len(scatter) == 5
 
 
-def test_laws_are_probabilities():
+def test_distributions_are_probabilities():
     figure = figures.population_counts(recording(), recording(seed=1, rate=3.0), recording(seed=2))
     for stairs in figure.axes[0].patches:
         values, edges, _ = stairs.get_data()

@@ -1,7 +1,6 @@
 """What the report says of spike history and of conditions is what was computed, and is there only where it belongs."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,8 @@ from spikeloom.evaluation.history_likelihood import Drawing, as_poisson, poisson
 from spikeloom.models import load_model
 from spikeloom.models.presets import preset_config
 from spikeloom.observation.softplus import SoftplusHistory
-from spikeloom.report import figures, glossary
+from spikeloom.report import figures
+from spikeloom.report.format import with_error
 from spikeloom.report.model_figures import examples
 from spikeloom.report.model_panels import ASKED, HISTORY, model_panels
 from spikeloom.report.page import write_report
@@ -33,6 +33,7 @@ from spikeloom.workflow.fitting import start_run
 from spikeloom.workflow.heldout_likelihood import SEED, spike_drawing, spike_response, unseen_rates
 from spikeloom.workflow.reporting import report_run
 from spikeloom.workflow.sampling import held_out, sample_like, signed
+from test_report import comparison
 
 BINS, NEURONS = 24, 8
 PREFERRED = np.deg2rad(np.linspace(0, 360, NEURONS, endpoint=False))
@@ -79,10 +80,6 @@ def run(data, tmp_path_factory):
 def others_undrawn(monkeypatch):
     """The figures that are tested elsewhere are left out."""
     monkeypatch.setattr("spikeloom.report.panels.draw", lambda title, *_, **__: Panel(title, "", "", None, "", True))
-
-
-def comparison():
-    return {"metrics": {}, "memorisation": {}}
 
 
 # -- estimates -------------------------------------------------------------------------------------------------------
@@ -158,7 +155,7 @@ def test_the_panel_quotes_what_the_model_explains(run, data):
     sample = sample_like(model, test)
     (panel,) = model_panels(data, sample, drawing, ())
     assert panel.image is not None
-    value, error = glossary.with_error(drawing.gain.value, 1.96 * drawing.gain.se)
+    value, error = with_error(drawing.gain.value, 1.96 * drawing.gain.se)
     assert panel.table.rows[2][1] == f"{value} ± {error}"
     assert "blue" in panel.look_for
     without = replace(sample, rates=None)
@@ -329,8 +326,7 @@ class TestAsked:
 
 
 def test_a_report_of_a_run_has_the_panels_that_belong_to_it(run, data, others_undrawn, monkeypatch):
-    judged = SimpleNamespace(to_dict=comparison)
-    monkeypatch.setattr("spikeloom.evaluation.compare.compare", lambda *_, **__: judged)
+    monkeypatch.setattr("spikeloom.evaluation.compare.compare", lambda *_, **__: comparison())
     page, _ = report_run(run)
     text = page.read_text()
     for title in (HISTORY, f"{ASKED}: angle", f"{ASKED}: vel"):

@@ -33,8 +33,8 @@ from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
+from spikeloom.evaluation.baselines import Baselines
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.controls import Controls
 from spikeloom.evaluation.pairing import pair
 from spikeloom.evaluation.results import Comparison
 from spikeloom.models.base import GenerativeModel
@@ -284,7 +284,7 @@ class Bench:
         real = pair(self.data, self.data.split("train"), rng, test_split="train")
         train = real.train
         slots = train.take(np.resize(np.arange(len(train.lengths)), self.n))
-        made = Controls(train, self.data.bin_s, real.n_conditions).draw(name, slots, rng)
+        made = Baselines(train, self.data.bin_s, real.n_conditions).draw(name, slots, rng)
         return SpikeData(made.counts, bin_s=self.data.bin_s, lengths=made.lengths, neurons=self.data.neurons)
 
     def sampled(self, model: GenerativeModel, recipe: Recipe, seed: int) -> SpikeData:

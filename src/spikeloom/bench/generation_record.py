@@ -113,7 +113,7 @@ class Generation(BySubject[Result]):
         content = {
             "setting": self.setting,
             "commands": list(self.commands),
-            "unit": {m.key: m.unit for m in (*HELDOUT_METRICS, *LDNS_METRICS)},
+            "unit": {m.name: m.unit for m in (*HELDOUT_METRICS, *LDNS_METRICS)},
             "floor": None if self.floor is None else asdict(self.floor),
             "results": [asdict(r) | {"copies": r.copies._asdict()} for r in self.results],
             "published": {
@@ -167,7 +167,7 @@ class Generation(BySubject[Result]):
         lines = ["# Generation by every system, beside each other", "", *self._introduction(), ""]
         lines += ["![scores by subject beside the floor](generation.png)", ""]
         lines += ["## Against held-out trials", ""]
-        main = [m for m in HELDOUT_METRICS if m.key in MAIN]
+        main = [m for m in HELDOUT_METRICS if m.name in MAIN]
         lines += [*self._table("heldout", main, ratios=True), "", READING, ""]
         lines += ["## Published protocol, against the training trials", ""]
         lines += [
@@ -181,7 +181,7 @@ class Generation(BySubject[Result]):
             "",
         ]
         lines += ["## Other held-out metrics", ""]
-        lines += [*self._table("heldout", [m for m in HELDOUT_METRICS if m.key not in MAIN]), ""]
+        lines += [*self._table("heldout", [m for m in HELDOUT_METRICS if m.name not in MAIN]), ""]
         lines += ["## Copies, and what it cost", "", *self._costs(), "", COSTS, ""]
         if remarks := self._remarks():
             lines += ["## Remarks", "", *remarks, ""]
@@ -242,25 +242,25 @@ class Generation(BySubject[Result]):
         known = [
             m
             for m in metrics
-            if self.floor_of(protocol, m.key) or any(self.scores(name, protocol, m.key) for name in names)
+            if self.floor_of(protocol, m.name) or any(self.scores(name, protocol, m.name) for name in names)
         ]
         if not known:
             return ["This recording does not tell."]
         titles = []
         for m in known:
-            titles += [f"{m.key} ({m.unit})" if m.unit else m.key, *(["MC_Maze"] if published else [])]
+            titles += [f"{m.name} ({m.unit})" if m.unit else m.name, *(["MC_Maze"] if published else [])]
         rows = [["", *titles], ["---"] * (len(titles) + 1)]
         cells = []
         for m in known:
-            floor = self.floor_of(protocol, m.key)
+            floor = self.floor_of(protocol, m.name)
             cells += [NONE if floor is None else _shown(floor.value, floor.se)]
-            cells += [_printed(FLOOR, m.key)] if published else []
+            cells += [_printed(FLOOR, m.name)] if published else []
         rows.append(["*floor: real against real*", *cells])
         for name in names:
             cells = []
             for m in known:
-                cells.append(self._cell(name, protocol, m.key, ratios))
-                cells += [_printed(name, m.key)] if published else []
+                cells.append(self._cell(name, protocol, m.name, ratios))
+                cells += [_printed(name, m.name)] if published else []
             rows.append([self.labels[name], *cells])
         return in_markdown(rows)
 

@@ -36,7 +36,7 @@ class Recipe:
         training: The model they are drawn from; none for a control.
         poisson: Whether its counts are Poisson, rather than as the model was fitted.
         imitates: Whether they follow from what the model's autoencoder infers of the held-out trials, not from a draw.
-        control: The control they are, see ``evaluation.controls``.
+        control: The control they are, see ``evaluation.baselines``.
     """
 
     label: str

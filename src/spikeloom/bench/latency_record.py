@@ -203,7 +203,7 @@ class LatencyQuality:
         content = {
             "setting": self.setting,
             "commands": self.commands,
-            "unit": {m.key: m.unit for m in (*HELDOUT_METRICS, *LDNS_METRICS)},
+            "unit": {m.name: m.unit for m in (*HELDOUT_METRICS, *LDNS_METRICS)},
             "references": references,
             "points": points,
         }
@@ -245,8 +245,8 @@ class LatencyQuality:
         lines += [f"- `{c['command']}` ({c['date']})" for c in self.commands]
         lines += ["", "![quality over seconds per 1000 trials](latency_quality.png)", ""]
 
-        main = [m for m in HELDOUT_METRICS if m.key in MAIN]
-        others = [m for m in HELDOUT_METRICS if m.key not in MAIN]
+        main = [m for m in HELDOUT_METRICS if m.name in MAIN]
+        others = [m for m in HELDOUT_METRICS if m.name not in MAIN]
         lines += ["## Speed, and scores against held-out trials", ""]
         lines += self._table(several, [*SPEED_COLUMNS, *_metric_columns("heldout", self._known("heldout", main))])
         lines += ["", READING, ""]
@@ -263,8 +263,8 @@ class LatencyQuality:
     def _known(self, protocol: Literal["heldout", "ldns"], metrics: list[Metric]) -> list[Metric]:
         """Those that exist in any row."""
         rows = [each.quality for each in (*self.references, *self.points)]
-        scores = {m.key: [row.score(protocol, m.key) for row in rows] for m in metrics}
-        return [m for m in metrics if any(s is not None and not np.isnan(s.value) for s in scores[m.key])]
+        scores = {m.name: [row.score(protocol, m.name) for row in rows] for m in metrics}
+        return [m for m in metrics if any(s is not None and not np.isnan(s.value) for s in scores[m.name])]
 
     def _table(self, several: bool, columns: list[tuple[str, Callable[[Any], str]]]) -> list[str]:
         first = [*(["run"] if several else []), "generator", "passes"]
@@ -343,7 +343,7 @@ def _metric_columns(
 
         return text
 
-    return [(f"{m.key} ({m.unit})" if m.unit else m.key, cell(m.key)) for m in metrics]
+    return [(f"{m.name} ({m.unit})" if m.unit else m.name, cell(m.name)) for m in metrics]
 
 
 def _scores(comparison: Comparison) -> dict[str, Score]:

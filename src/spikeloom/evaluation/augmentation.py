@@ -12,7 +12,7 @@ import numpy as np
 
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.decoding.protocol import SMOOTHED
-from spikeloom.evaluation.controls import poisson_counts
+from spikeloom.evaluation.baselines import poisson_counts
 
 MOST_WARP = 1.25
 """Trials become longer or shorter by this factor at most."""

@@ -1,4 +1,4 @@
-"""Judge generated spike data: `compare` takes any program's samples and says how real they are, and how sure it is."""
+"""How realistic generated spike trains are: `compare` scores the samples of any program against held-out trials."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData, content_hash
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation import published
-from spikeloom.evaluation.controls import Controls, Reconstruction
-from spikeloom.evaluation.heldout import default_draws, heldout_draws
+from spikeloom.evaluation.baselines import Baselines, Reconstruction
+from spikeloom.evaluation.heldout import SILENCED, default_draws, heldout_draws
 from spikeloom.evaluation.memorisation import memorisation
+from spikeloom.evaluation.metric import NAN
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.pairing import Pairing, pair
-from spikeloom.evaluation.results import Comparison, MetricResult, metric_result
+from spikeloom.evaluation.results import Comparison, MetricResult
 
 Progress = Callable[[int, int], None]
 
@@ -154,21 +155,21 @@ def _compare_heldout(
             "there are fewer than twice as many training as held-out trials: floor draws share trials, so floor_sd "
             "is too small."
         )
-    defects = next(v for k, v in draws.excluded.items() if "more than 20" in k)
-    if defects:
-        warnings.append(f"neurons {defects} never fire in the generated data but do in the real data.")
+    if silenced := draws.excluded[SILENCED]:
+        warnings.append(f"neurons {silenced} never fire in the generated data but do in the real data.")
     values = draws.values
     results = {}
     for metric in HELDOUT_METRICS:
-        controls = {name: rows[metric.key] for name, rows in values.items() if name not in ("generated", "floor")}
-        results[metric.key] = metric_result(
+        name = metric.name
+        baselines = {source: rows[name] for source, rows in values.items() if source not in ("generated", "floor")}
+        results[name] = MetricResult.from_draws(
             metric,
-            values["generated"][metric.key],
-            draws.se.get(metric.key, float("nan")),
-            values["floor"][metric.key],
-            controls,
-            draws.sizes[metric.key],
-            _why_missing(metric.key, pairing, aligned),
+            values["generated"][name],
+            draws.se.get(name, NAN),
+            values["floor"][name],
+            baselines,
+            draws.sizes[name],
+            draws.missing[name],
         )
     details = {
         "excluded_neurons": draws.excluded,
@@ -206,29 +207,29 @@ def _compare_ldns(
     if earlier is None:
         reference_folds = folds or published.draw_folds(n_trials, published.N_FOLDS, rng)
         floor = published.ldns_train_row(data, bin_s, reference_folds, rng)
-        poisson = Controls(pairing.test, bin_s, pairing.n_conditions).homogeneous(pairing.test, rng)
+        poisson = Baselines(pairing.test, bin_s, pairing.n_conditions).homogeneous(pairing.test, rng)
         poisson = published.published_statistics(poisson)
-        control = published.ldns_folds(poisson, data, bin_s, folds, int(max(largest, poisson.population.max())))
-        draws = {"floor": floor, "homogeneous": control}
+        baseline = published.ldns_folds(poisson, data, bin_s, folds, int(max(largest, poisson.population.max())))
+        draws = {"floor": floor, "homogeneous": baseline}
     else:
         draws = earlier.draws
     results = {}
     for metric in published.LDNS_METRICS:
-        missing = "no neuron or count to compare"
-        result = metric_result(
+        name = metric.name
+        result = MetricResult.from_draws(
             metric,
-            value[metric.key],
-            float(value[metric.key].std()) if np.isfinite(value[metric.key]).all() else float("nan"),
-            draws["floor"][metric.key],
-            {"homogeneous": draws["homogeneous"][metric.key]},
+            value[name],
+            float(value[name].std()) if np.isfinite(value[name]).all() else NAN,
+            draws["floor"][name],
+            {"homogeneous": draws["homogeneous"][name]},
             n_trials,
-            missing,
+            published.COMPARABLE.reason,
         )
         if np.isinf(result.value):
             result = replace(result, note="the model produces population counts far outside the data")
         if not folds:
             result = replace(result, note="not resampled: not comparable with published values")
-        results[metric.key] = result
+        results[name] = result
     perfect = published.perfect_corr_floor(
         n_trials, n_trials, float(pairing.test.lengths.mean()), n_neurons, resampled=bool(folds)
     )
@@ -263,8 +264,8 @@ def _comparison(
     for result in results.values():
         if result.suspicious:
             warnings.append(
-                f"{result.key} is better than real data against real data: look for held-out trials among the samples, "
-                "or for a bug."
+                f"{result.name} is better than real data against real data: look for held-out trials among the "
+                "samples, or for a bug."
             )
     sets = (pairing.for_metrics(trials) for trials in (pairing.pool, pairing.train, pairing.test))
     copies = memorisation(*sets, bin_s=real.bin_s, seed=seed)
@@ -305,19 +306,3 @@ def _drawn(generated: SpikeData, rng: np.random.Generator) -> SpikeData:
     if generated.rates is None:
         raise DataError("draw is 'poisson', but the generated data carry no rates to draw from; leave draw out.")
     return replace(generated, counts=rng.poisson(np.maximum(generated.rates, 0)))
-
-
-def _why_missing(key: str, pairing: Pairing, aligned: bool) -> str:
-    if key == "psth_err" and not aligned:
-        return "trials are not aligned in time"
-    if key == "psd_db":
-        return "needs trials of equal length, of at least two bins, on both sides"
-    if key.startswith("isi"):
-        return "fewer than 5 neurons have 50 intervals in both sets"
-    if key.startswith(("noise", "fano", "psth")):
-        return "no condition and window has 5 trials and a varying count in both sets"
-    if key.startswith("corr"):
-        return "fewer than two neurons vary in both sets"
-    if key == "c2st_auc":
-        return "fewer than 5 trials on a side"
-    return "nothing to compare: too few bins, trials or spikes"

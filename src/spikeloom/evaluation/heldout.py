@@ -1,16 +1,18 @@
-"""Run the held-out protocol: generated draws, real-against-real floor, controls, and errors from trials."""
+"""Run the held-out protocol: generated draws, real-against-real floor, baselines, and errors from trials."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from spikeloom.evaluation import metrics as m
-from spikeloom.evaluation.controls import Controls, Reconstruction
+from spikeloom.evaluation.baselines import Baselines, Reconstruction
+from spikeloom.evaluation.compared_sets import MIN_INTERVALS, ComparedSets, SetStatistics
+from spikeloom.evaluation.distances import sd
+from spikeloom.evaluation.metric import Metric
+from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.pairing import Pairing
-from spikeloom.evaluation.spike_statistics import correlation, covariance
 from spikeloom.evaluation.summary import Frame, Summary, Trials, summarise
 
 N_BLOCKS = 100
@@ -19,11 +21,15 @@ N_SLOW_REPLICATES = 40
 """Replicates for the metrics that are not functions of sums over trials."""
 
 N_CLASSIFIER_DRAWS = 3
+"""Draws of each source that a classifier is fitted to, which is slow."""
+
 LARGE_SET = 10_000_000
 """Bins x neurons of a set above which draws scatter so little that a few of them are enough."""
 
 MOST_BLOCK_ELEMENTS = 20_000_000
 """Elements of the per-block outer products; populations of many hundred neurons get fewer blocks."""
+
+SILENCED = "silent in generated, more than 20 spikes in real"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,22 +37,24 @@ class Draws:
     """Values of every metric over repeated draws.
 
     Attributes:
-        values: (draw,) values by source ("generated", "floor" or a control) and metric.
+        values: (draw,) values by source ("generated", "floor" or a baseline) and metric.
         se: Standard error of the generated value from the choice of trials, by metric.
         sizes: Number of neurons, pairs or trials behind each metric.
         frame: Constants fixed from the real data.
+        missing: Why a metric has no value, should it have none.
         excluded: Neurons that could not be used, by reason.
     """
 
     values: Mapping[str, Mapping[str, np.ndarray]]
     se: dict[str, float]
     sizes: dict[str, int]
+    missing: dict[str, str]
     frame: Frame
     excluded: dict[str, list[int]]
 
 
 def default_draws(n_elements: int) -> tuple[int, int]:
-    """Number of generated (and control) draws and of floor draws for sets of so many bins x neurons."""
+    """Number of generated (and baseline) draws and of floor draws for sets of so many bins x neurons."""
     return (10, 20) if n_elements <= LARGE_SET else (3, 8)
 
 
@@ -59,80 +67,88 @@ def heldout_draws(
     rng: np.random.Generator,
     reconstruction: Reconstruction | None = None,
     progress: Callable[[int, int], None] | None = None,
-    known: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    earlier: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    metrics: Sequence[Metric] = HELDOUT_METRICS,
 ) -> Draws:
-    """Compute every metric for generated draws, floor draws and controls against the same held-out trials.
+    """Compute every metric for generated draws, floor draws and baselines against the same held-out trials.
 
     Args:
         pairing: Real and generated trials made comparable.
         bin_s: Bin width in seconds.
         aligned: Whether bins of different trials mean the same time.
-        n_draws: Draws of generated trials and of each control.
+        n_draws: Draws of generated trials and of each baseline.
         n_floor: Draws of training trials.
         rng: Source of all randomness.
         reconstruction: Rates an autoencoder infers from the real trials, if at hand.
         progress: Called with the number of sets done and to do.
-        known: Values of floor and controls, of an earlier call for the same real trials; without, they are drawn.
+        earlier: Values of floor and baselines from an earlier call for the same real trials; drawn when not given.
+        metrics: The metrics to compute.
     """
     test = pairing.for_metrics(pairing.test)
     n_conditions = pairing.n_conditions if pairing.conditional else 1
     frame = Frame.from_real(pairing.train, test, bin_s, n_conditions, aligned)
     n_neurons = test.counts.shape[2]
     n_blocks = max(2, min(N_BLOCKS, MOST_BLOCK_ELEMENTS // n_neurons**2))
-    held_out = summarise(test, frame, n_blocks)
+    held_out = SetStatistics.of(summarise(test, frame, n_blocks))
     # When every generated trial is used there is only one such set, in whatever order.
     n_sets = 1 if len(pairing.pool.lengths) <= len(test.lengths) else n_draws
 
-    controls = Controls(pairing.train, bin_s, pairing.n_conditions, reconstruction)
+    baselines = Baselines(pairing.train, bin_s, pairing.n_conditions, reconstruction)
     names = ["homogeneous", *(["psth"] if aligned else []), "shuffled", "replay", "verbatim"]
     names += ["ae"] if reconstruction is not None else []
-    if known:
+    if earlier:
         names, n_floor = [], 0
     plan: list[tuple[str, Callable[[], Trials]]] = [("generated", lambda: pairing.draw_generated(rng))] * n_sets
     plan += [("floor", lambda: pairing.draw_train(rng))] * n_floor
     for name in names:
-        plan += [(name, lambda name=name: controls.draw(name, pairing.test, rng))] * n_draws
+        plan += [(name, lambda name=name: baselines.draw(name, pairing.test, rng))] * n_draws
 
     rows: dict[str, list[dict[str, float]]] = {"generated": [], "floor": [], **{name: [] for name in names}}
-    se, sizes, excluded = {}, {}, {}
+    se, sizes, missing, excluded = {}, {}, {}, {}
     for done, (source, draw) in enumerate(plan):
         first = source == "generated" and not rows[source]
         summary = summarise(pairing.for_metrics(draw()), frame, n_blocks if first else 1)
         seed = int(rng.integers(2**31)) if len(rows[source]) < N_CLASSIFIER_DRAWS else None
-        rows[source].append(m.heldout_metrics(summary, held_out, seed))
+        sets = ComparedSets(SetStatistics.of(summary), held_out, seed)
+        rows[source].append({m.name: m.value(sets) for m in metrics})
         if first:
-            se = bootstrap_se(summary, held_out, rng)
-            sizes, excluded = metric_sizes(summary, held_out), excluded_neurons(summary, held_out)
+            se = bootstrap_se(sets, metrics, rng)
+            sizes = {m.name: m.size(sets) for m in metrics}
+            missing = {m.name: m.missing(sets) for m in metrics}
+            excluded = excluded_neurons(sets)
         if progress is not None:
             progress(done + 1, len(plan))
-    values = {s: {k.key: np.array([row[k.key] for row in r]) for k in m.HELDOUT_METRICS} for s, r in rows.items()}
-    return Draws({**values, **(known or {})}, se, sizes, frame, excluded)
+    values = {s: {m.name: np.array([row[m.name] for row in r]) for m in metrics} for s, r in rows.items()}
+    return Draws({**values, **(earlier or {})}, se, sizes, missing, frame, excluded)
 
 
 # -- errors from trials ----------------------------------------------------------------------------------------------
 
 
-def bootstrap_se(generated: Summary, held_out: Summary, rng: np.random.Generator) -> dict[str, float]:
+def bootstrap_se(sets: ComparedSets, metrics: Sequence[Metric], rng: np.random.Generator) -> dict[str, float]:
     """Standard error of every metric from resampling blocks of trials of both sets.
 
     Only the spread of the resampled values is used: their mean is biased, resampling adds noise of its own. Most
-    metrics follow from sums over trials. For interval distances and PSTHs weights are carried through to the
-    distributions, with fewer replicates; the classifier's scores are resampled as they are, without fitting again.
+    metrics follow from sums over trials. For whole distributions weights are carried through to them, with fewer
+    replicates.
     """
-    weights = [_block_weights(len(s.starts), N_REPLICATES, rng) for s in (generated, held_out)]
-    rows = []
-    for g_totals, h_totals in zip(_replicates(generated, weights[0]), _replicates(held_out, weights[1])):
-        rows.append(m.additive_metrics(g_totals, h_totals, held_out.frame))
-    spread = {key: _sd(np.array([row[key] for row in rows if key in row])) for key in rows[0]}
+    sides = sets.generated.summary, sets.held_out.summary
+    weights = [_block_weights(len(side.starts), N_REPLICATES, rng) for side in sides]
+    resampled: dict[str, list[float]] = {metric.name: [] for metric in metrics if metric.standard_error is None}
 
-    few = list(zip(weights[0][:N_SLOW_REPLICATES], weights[1][:N_SLOW_REPLICATES]))
-    spread["isi_w1"] = _sd(np.array([m.interval_distance(generated, held_out, g, h) for g, h in few]))
-    per_trial = [(_trial_weights(generated, g), _trial_weights(held_out, h)) for g, h in few]
-    if held_out.frame.aligned:
-        spread["psth_err"] = _sd(np.array([m.psth_error_weighted(generated, held_out, w) for w in per_trial]))
-    scores = m.classifier_scores(generated.features, held_out.features, 0)
-    draws = [[rng.integers(0, len(s), len(s)) for s in scores] for _ in range(N_REPLICATES)]
-    spread["c2st_auc"] = _sd(np.array([m.auc(scores[0][g], scores[1][h]) for g, h in draws]))
+    def add(kind: str, replicate: ComparedSets) -> None:
+        for metric in metrics:
+            if metric.name in resampled and metric.resampled == kind:
+                resampled[metric.name].append(metric.value(replicate))
+
+    for sums in zip(*(_replicates(side, w) for side, w in zip(sides, weights))):
+        add("sums", ComparedSets(*(SetStatistics(side, s) for side, s in zip(sides, sums))))
+    for few in zip(*(w[:N_SLOW_REPLICATES] for w in weights)):
+        add("distributions", ComparedSets(*(SetStatistics.of(side, w) for side, w in zip(sides, few))))
+    spread = {name: sd(values) for name, values in resampled.items()}
+    for metric in metrics:
+        if metric.standard_error is not None:
+            spread[metric.name] = metric.standard_error(sets, rng, N_REPLICATES)
     return spread
 
 
@@ -148,51 +164,13 @@ def _replicates(summary: Summary, weights: np.ndarray) -> Iterator[dict[str, np.
             yield {k: v[i] for k, v in totals.items()}
 
 
-def _trial_weights(summary: Summary, weights: np.ndarray) -> np.ndarray:
-    return np.repeat(weights, np.diff(np.append(summary.starts, len(summary.trials.lengths))))
-
-
-def _sd(values: np.ndarray) -> float:
-    values = values[np.isfinite(values)]
-    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-
-
-# -- what was used ---------------------------------------------------------------------------------------------------
-
-
-def metric_sizes(generated: Summary, held_out: Summary) -> dict[str, int]:
-    """Number of neurons, of pairs of neurons, or of trials behind each metric."""
-    g, h = generated.totals(), held_out.totals()
-
-    def varying(key: str) -> np.ndarray:
-        return (np.diag(g[key]) > 0) & (np.diag(h[key]) > 0)
-
-    def pairs(kept: np.ndarray) -> int:
-        return int(kept.sum() * (kept.sum() - 1) // 2)
-
-    variances = [np.diag(covariance(float(s["n"]), s["total"], s["cross"])) for s in (g, h)]
-    below = np.tri(len(variances[0]), k=-1, dtype=bool)
-    finite = [np.isfinite(correlation(covariance(float(s["n"]), s["total"], s["cross"]))[below]) for s in (g, h)]
-    sizes = {"rate_rmse": len(variances[0])}
-    sizes |= dict.fromkeys(("corr_rmse", "corr_slope", "corr_r"), int((finite[0] & finite[1]).sum()))
-    sizes |= dict.fromkeys(("noise_corr_rmse", "noise_corr_slope"), pairs(varying("noise_cross")))
-    sizes["fano_rmse"] = int(((g["fano_mean"] > 0) & (h["fano_mean"] > 0)).sum())
-    isi = len(m.interval_neurons(g, h))
-    sizes |= dict.fromkeys(("isi_mean_rmse", "isi_std_rmse", "isi_cv_rmse", "isi_w1"), isi)
-    sizes["acf_rmse"] = int(((variances[0] > 0) & (variances[1] > 0)).sum())
-    sizes["psth_err"] = len(variances[0])
-    return {metric.key: sizes.get(metric.key, len(held_out.trials.lengths)) for metric in m.HELDOUT_METRICS}
-
-
-def excluded_neurons(generated: Summary, held_out: Summary) -> dict[str, list[int]]:
+def excluded_neurons(sets: ComparedSets) -> dict[str, list[int]]:
     """Neurons that some metrics leave out, by reason."""
-    g, h = generated.totals(), held_out.totals()
-    few = np.setdiff1d(np.arange(len(g["total"])), m.interval_neurons(g, h))
+    generated, held_out = sets.generated.sums["total"], sets.held_out.sums["total"]
+    few = np.setdiff1d(np.arange(len(generated)), sets.interval_neurons)
     return {
-        "silent in real": np.flatnonzero(h["total"] == 0).tolist(),
-        "silent in generated": np.flatnonzero(g["total"] == 0).tolist(),
-        "silent in generated, more than 20 spikes in real": np.flatnonzero(
-            (g["total"] == 0) & (h["total"] > 20)
-        ).tolist(),
-        f"fewer than {m.MIN_INTERVALS} intervals (interval metrics)": few.tolist(),
+        "silent in real": np.flatnonzero(held_out == 0).tolist(),
+        "silent in generated": np.flatnonzero(generated == 0).tolist(),
+        SILENCED: np.flatnonzero((generated == 0) & (held_out > 20)).tolist(),
+        f"fewer than {MIN_INTERVALS} intervals (interval metrics)": few.tolist(),
     }

@@ -1,7 +1,7 @@
 """The published protocol of LDNS (Kapoor et al. 2024, Table 1), computed as its code computes it, faults included.
 
 It compares with the *training* trials, so that a program which returns them looks better than a perfect generator;
-use it to stand beside published tables, and ``heldout`` to learn whether a generator is good.
+use it beside published tables, and ``heldout`` to learn whether a generator is good.
 """
 
 from __future__ import annotations
@@ -12,26 +12,19 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from spikeloom.evaluation import spike_statistics as ss
-from spikeloom.evaluation.metrics import NAN, Metric
+from spikeloom.evaluation.metric import NAN, Metric, Requirement
 from spikeloom.evaluation.summary import Trials
-
-LDNS_METRICS = (
-    Metric("kl_div_psc", "nats", "low", "density of the population count, D(model || data)"),
-    Metric("rmse_corr", "", "low", "pairwise correlations, zeros of the upper triangle included", rms=True),
-    Metric("rmse_mean_isi", "s", "low", "mean interval of each neuron", rms=True),
-    Metric("rmse_std_isi", "s", "low", "standard deviation of the intervals of each neuron", rms=True),
-)
 
 CAUTION = (
     "Protocol ldns compares with the training trials themselves: a program that returns them scores as well as a "
-    "perfect generator. Use it to stand beside published tables only; protocol heldout tells if a generator is good."
+    "perfect generator. Use it to stand beside published tables only; protocol heldout shows if a generator is good."
 )
 
 N_FOLDS = 5
 
 
 class PublishedStatistics(NamedTuple):
-    """What the four published numbers need of a set, kept per trial so that trials can be resampled by weights."""
+    """Statistics of a set behind the four published numbers, per trial so that trials can be resampled by weights."""
 
     trials: Trials
     population: Int[np.ndarray, "bin"]
@@ -40,9 +33,10 @@ class PublishedStatistics(NamedTuple):
     isi_square: Float[np.ndarray, "trial neuron"]
 
 
-class Described(NamedTuple):
-    """Statistics of one (re)sampled set: law of the population count, correlations, interval means and deviations."""
+class SampleStatistics(NamedTuple):
+    """Statistics of one (re)sampled set: histogram of the population count, correlations, intervals in seconds."""
 
+    n_trials: int
     histogram: np.ndarray
     correlation: np.ndarray
     isi_mean: np.ndarray
@@ -62,7 +56,7 @@ def published_statistics(trials: Trials) -> PublishedStatistics:
     return PublishedStatistics(trials, population, per_trial(None), per_trial(intervals), per_trial(intervals**2))
 
 
-def describe(statistics: PublishedStatistics, index: Int[np.ndarray, "draw"] | None, bin_s: float) -> Described:
+def describe(statistics: PublishedStatistics, index: Int[np.ndarray, "draw"] | None, bin_s: float) -> SampleStatistics:
     """Statistics of the trials of the given indices, repetitions included; of all trials without indices."""
     counts, lengths, _ = statistics.trials
     n_trials = len(counts)
@@ -83,27 +77,33 @@ def describe(statistics: PublishedStatistics, index: Int[np.ndarray, "draw"] | N
         number = weights @ statistics.isi_n
         mean = (weights @ statistics.isi_sum) / number
         std = np.sqrt(np.maximum((weights @ statistics.isi_square) / number - mean**2, 0))
-    return Described(histogram, ss.correlation(ss.covariance(n, total, cross)), mean * bin_s, std * bin_s)
+    return SampleStatistics(
+        n_trials, histogram, ss.correlation(ss.covariance(n, total, cross)), mean * bin_s, std * bin_s
+    )
 
 
-def ldns_metrics(
-    model: Described, data: Described, max_count: int, interval_data: Described | None = None
-) -> dict[str, float]:
-    """The four published numbers; smaller is better.
+class PublishedSets(NamedTuple):
+    """A generated set beside the training trials; what a published number is computed from.
 
-    Args:
+    Attributes:
         model: Statistics of the generated trials.
         data: Statistics of the training trials.
         max_count: Largest population count over the data and every method of the comparison.
-        interval_data: Another reference for the intervals, where it differs.
+        interval_data: The reference for the intervals, which differs from ``data`` in the published row "train".
     """
-    intervals = data if interval_data is None else interval_data
-    return {
-        "kl_div_psc": count_kl(model.histogram, data.histogram, max_count),
-        "rmse_corr": diluted_correlation_rmse(model.correlation, data.correlation),
-        "rmse_mean_isi": _nan_rms(model.isi_mean - intervals.isi_mean),
-        "rmse_std_isi": _nan_rms(model.isi_std - intervals.isi_std),
-    }
+
+    model: SampleStatistics
+    data: SampleStatistics
+    max_count: int
+    interval_data: SampleStatistics
+
+
+def ldns_metrics(
+    model: SampleStatistics, data: SampleStatistics, max_count: int, interval_data: SampleStatistics | None = None
+) -> dict[str, float]:
+    """The four published numbers; smaller is better. For the arguments see ``PublishedSets``."""
+    sets = PublishedSets(model, data, max_count, data if interval_data is None else interval_data)
+    return {metric.name: metric.value(sets) for metric in LDNS_METRICS}
 
 
 def count_density(histogram: Float[np.ndarray, "count"], max_count: int) -> Float[np.ndarray, "x"]:
@@ -160,8 +160,7 @@ def ldns_folds(
         max_count: Largest population count over the data and every method of the comparison.
     """
     data = describe(real, None, bin_s)
-    rows = [ldns_metrics(describe(generated, index, bin_s), data, max_count) for index in folds or [None]]
-    return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    return _columns([ldns_metrics(describe(generated, index, bin_s), data, max_count) for index in folds or [None]])
 
 
 def ldns_train_row(
@@ -180,13 +179,13 @@ def ldns_train_row(
         chosen, others = order[: len(index) // 2], order[len(index) // 2 :]
         half = describe(real, chosen, bin_s)
         rows.append(ldns_metrics(describe(real, index[others], bin_s), half, max_count, interval_data=data))
-    return {metric.key: np.array([row[metric.key] for row in rows]) for metric in LDNS_METRICS}
+    return _columns(rows)
 
 
 def perfect_corr_floor(
     n_generated: int, n_real: int, mean_bins: float, n_neurons: int, resampled: bool = True
 ) -> float:
-    """What ``rmse_corr`` a perfect generator of weakly correlated counts scores, in closed form."""
+    """Value of ``rmse_corr`` for a perfect generator of weakly correlated counts, in closed form."""
     variance = ((2 if resampled else 1) / n_generated + 1 / n_real) / mean_bins
     return float(np.sqrt(variance * (n_neurons - 1) / (2 * n_neurons)))
 
@@ -196,5 +195,69 @@ def draw_folds(n_trials: int, n_folds: int, rng: np.random.Generator) -> list[np
     return [rng.integers(0, n_trials, n_trials) for _ in range(n_folds)]
 
 
+def _columns(rows: list[dict[str, float]]) -> dict[str, np.ndarray]:
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
 def _nan_rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.nanmean(values**2))) if np.isfinite(values).any() else NAN
+
+
+# -- the table -------------------------------------------------------------------------------------------------------
+
+GROUP = "As in the LDNS paper, against training trials"
+COMPARABLE = Requirement("no neuron or count to compare")
+
+
+def _n_trials(sets: PublishedSets) -> int:
+    return sets.data.n_trials
+
+
+LDNS_METRICS: tuple[Metric, ...] = (
+    Metric(
+        name="kl_div_psc",
+        unit="nats",
+        compute=lambda sets: count_kl(sets.model.histogram, sets.data.histogram, sets.max_count),
+        size=_n_trials,
+        yardstick="train",
+        needs=(COMPARABLE,),
+        label="population counts",
+        explanation="D(model || data) of smoothed distributions of spikes per bin",
+        group=GROUP,
+    ),
+    Metric(
+        name="rmse_corr",
+        rms=True,
+        compute=lambda sets: diluted_correlation_rmse(sets.model.correlation, sets.data.correlation),
+        size=_n_trials,
+        yardstick="train",
+        needs=(COMPARABLE,),
+        label="correlations",
+        explanation="difference of pairwise correlations, zeros of the upper triangle counted",
+        group=GROUP,
+    ),
+    Metric(
+        name="rmse_mean_isi",
+        unit="s",
+        rms=True,
+        compute=lambda sets: _nan_rms(sets.model.isi_mean - sets.interval_data.isi_mean),
+        size=_n_trials,
+        yardstick="train",
+        needs=(COMPARABLE,),
+        label="mean interval",
+        explanation="difference of each neuron's mean interval",
+        group=GROUP,
+    ),
+    Metric(
+        name="rmse_std_isi",
+        unit="s",
+        rms=True,
+        compute=lambda sets: _nan_rms(sets.model.isi_std - sets.interval_data.isi_std),
+        size=_n_trials,
+        yardstick="train",
+        needs=(COMPARABLE,),
+        label="spread of intervals",
+        explanation="difference of each neuron's standard deviation of intervals",
+        group=GROUP,
+    ),
+)

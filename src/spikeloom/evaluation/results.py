@@ -4,13 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from spikeloom.evaluation.memorisation import Memorisation
-from spikeloom.evaluation.metrics import Metric
+from spikeloom.errors import DataError
+from spikeloom.evaluation.distances import sd
+from spikeloom.evaluation.memorisation import CopyTest, Memorisation
+from spikeloom.evaluation.metric import NAN, OTHER, Metric
+from spikeloom.evaluation.metrics import HELDOUT_METRICS
+from spikeloom.evaluation.published import LDNS_METRICS
+
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (*HELDOUT_METRICS, *LDNS_METRICS)}
+"""Every metric of both protocols by name."""
+
+
+class Level(StrEnum):
+    """How close a metric comes to more real data, from good to bad."""
+
+    AT_FLOOR = "at_floor"
+    CLOSE = "close"
+    NEARER_FLOOR = "nearer_floor"
+    NEARER_BASELINE = "nearer_baseline"
+    TOO_STRONG = "too_strong"
+    NO_BETTER = "no_better"
+    SUSPICIOUS = "suspicious"
+    NOT_USABLE = "not_usable"
+
+    @property
+    def text(self) -> str:
+        """The level in a few words."""
+        return TEXTS[self]
+
+
+TEXTS: Mapping[Level, str] = {
+    Level.AT_FLOOR: "at the floor",
+    Level.CLOSE: "close to the floor",
+    Level.NEARER_FLOOR: "nearer floor than baseline",
+    Level.NEARER_BASELINE: "nearer baseline than floor",
+    Level.TOO_STRONG: "too strong",
+    Level.NO_BETTER: "no better than constant-rate Poisson",
+    Level.SUSPICIOUS: "better than real data: leak or bug?",
+    Level.NOT_USABLE: "cannot separate floor from baseline",
+}
 
 
 @dataclass(frozen=True)
@@ -18,34 +57,80 @@ class MetricResult:
     """One row of a comparison.
 
     Attributes:
-        key: Name of the metric.
-        unit: Its unit, empty for pure numbers.
-        better: "low", "high" or "one".
+        metric: The metric: its name, unit, direction, label and explanation.
         value: Mean over the generated draws; NaN where the metric does not exist.
         se: Standard error of the value from the choice of trials.
         floor: Real against real at the same number of trials, mean over draws.
         floor_sd: Standard deviation of those draws.
-        control: The value of independent Poisson neurons of constant rate.
-        score: (value - floor) / (control - floor); NaN where floor and control cannot be told apart.
-        excess: Root of value^2 - floor^2 for root-mean-square metrics: what noise does not explain.
+        baseline: The value of independent Poisson neurons of constant rate.
+        score: (value - floor) / (baseline - floor); NaN where floor and baseline cannot be told apart.
+        excess: Root of value^2 - floor^2 for root-mean-square metrics: the part that noise does not explain.
         n: Neurons, pairs or trials behind the value.
-        controls: Mean value of every control.
-        note: What a reader must know, for example why there is no value.
+        baselines: Mean value of every baseline.
+        note: A remark that a reader needs, for example why there is no value.
     """
 
-    key: str
-    unit: str
-    better: str
+    metric: Metric
     value: float
     se: float
     floor: float
     floor_sd: float
-    control: float
+    baseline: float
     score: float
     excess: float
     n: int
-    controls: Mapping[str, float] = field(default_factory=dict)
+    baselines: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+
+    @classmethod
+    def from_draws(
+        cls,
+        metric: Metric,
+        generated: Float[np.ndarray, "draw"],
+        se: float,
+        floor: Float[np.ndarray, "draw2"],
+        baselines: Mapping[str, np.ndarray],
+        n: int,
+        missing: str,
+    ) -> MetricResult:
+        """Condense draws into one row, with its floor-normalised score.
+
+        Args:
+            metric: The metric.
+            generated: Values of the generated draws.
+            se: Standard error from the choice of trials.
+            floor: Values of real against real.
+            baselines: Values of each baseline, "homogeneous" among them.
+            n: Neurons, pairs or trials behind the value.
+            missing: Why there is no value, if there is none.
+        """
+        value, base = _mean(generated), _mean(floor)
+        floor_sd = sd(floor)
+        means = {name: _mean(values) for name, values in baselines.items()}
+        baseline = means["homogeneous"]
+        clip = -np.inf if metric.best is None else metric.best
+        top, bottom = max(value, clip) - max(base, clip), baseline - max(base, clip)
+        score, note = NAN, ""
+        if np.isnan(value):
+            se, note = NAN, missing
+        elif np.isinf(value):
+            note = "infinite"
+        elif not np.isfinite(bottom) or abs(bottom) < 3 * floor_sd or bottom == 0:
+            note = "does not discriminate here: floor and baseline cannot be told apart"
+        else:
+            score = top / bottom
+        excess = float(np.sqrt(max(value**2 - base**2, 0.0))) if metric.rms and np.isfinite(value - base) else NAN
+        return cls(metric, value, se, base, floor_sd, baseline, score, excess, n, means, note)
+
+    @property
+    def name(self) -> str:
+        """Name of the metric."""
+        return self.metric.name
+
+    @property
+    def unit(self) -> str:
+        """Unit of value, floor and baselines; empty for pure numbers."""
+        return self.metric.unit
 
     @property
     def margin(self) -> float:
@@ -58,32 +143,69 @@ class MetricResult:
         """Whether the value is better than more real data could be."""
         # The scatter of floor draws is too small where they share most trials; the standard error is not.
         bound = 3 * max(self.floor_sd, self.se if np.isfinite(self.se) else 0.0)
-        if self.key == "c2st_auc" or not np.isfinite(self.value - self.floor) or self.better == "one":
+        better = self.metric.better
+        if self.metric.best is not None or better == "one" or not np.isfinite(self.value - self.floor):
             return False
-        return self.value < self.floor - bound if self.better == "low" else self.value > self.floor + bound
+        return self.value < self.floor - bound if better == "low" else self.value > self.floor + bound
 
     @property
     def at_floor(self) -> bool:
         """Whether the value cannot be told from real against real."""
         distance = self.value - self.floor
-        worse = {"low": distance, "high": -distance, "one": abs(distance)}[self.better]
+        worse = {"low": distance, "high": -distance, "one": abs(distance)}[self.metric.better]
         return bool(worse <= self.margin)
 
     @property
-    def reading(self) -> str:
+    def level(self) -> Level:
+        """How close the value comes to more real data."""
+        if np.isnan(self.value):
+            return Level.NOT_USABLE
+        if self.suspicious:
+            return Level.SUSPICIOUS
+        if not np.isfinite(self.score):
+            return Level.NOT_USABLE
+        if self.at_floor:
+            return Level.AT_FLOOR
+        if self.metric.better == "one" and (self.value > self.floor) == (self.floor > self.baseline):
+            return Level.TOO_STRONG
+        steps = ((0.1, Level.CLOSE), (0.5, Level.NEARER_FLOOR), (0.9, Level.NEARER_BASELINE))
+        return next((level for limit, level in steps if self.score < limit), Level.NO_BETTER)
+
+    @property
+    def verdict(self) -> str:
         """The row in a few words."""
         if np.isnan(self.value):
             return f"n/a: {self.note}"
-        if self.suspicious:
-            return "better than real data: leak or bug?"
-        if not np.isfinite(self.score):
-            return self.note or "cannot tell floor from control"
-        if self.at_floor:
-            return "at the floor"
-        if self.better == "one" and (self.value > self.floor) == (self.floor > self.control):
-            return "too strong"
-        steps = ((0.1, "close to the floor"), (0.5, "nearer floor than control"), (0.9, "nearer control than floor"))
-        return next((words for limit, words in steps if self.score < limit), "no better than constant-rate Poisson")
+        return self.note or self.level.text if self.level is Level.NOT_USABLE else self.level.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers, level and verdict under their names."""
+        numbers = {name: getattr(self, name) for name in NUMBERS}
+        return {
+            "unit": self.unit,
+            "better": self.metric.better,
+            **numbers,
+            "n": self.n,
+            "baselines": dict(self.baselines),
+            "note": self.note,
+            "level": self.level.value,
+            "verdict": self.verdict,
+        }
+
+    @classmethod
+    def from_dict(cls, name: str, content: Mapping[str, Any]) -> MetricResult:
+        """Inverse of ``to_dict``; level and verdict follow from the numbers."""
+        metric = METRICS.get(name) or _unknown(name, content)
+        numbers = {key: _number(content[key]) for key in NUMBERS}
+        baselines = {key: _number(value) for key, value in content["baselines"].items()}
+        return cls(metric, **numbers, n=int(content["n"]), baselines=baselines, note=str(content["note"]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Computations of metrics are plain functions without a name, which cannot be pickled.
+        return MetricResult.from_dict, (self.name, self.to_dict())
+
+
+NUMBERS = ("value", "se", "floor", "floor_sd", "baseline", "score", "excess")
 
 
 @dataclass(frozen=True)
@@ -94,12 +216,12 @@ class Comparison:
         protocol: "heldout" or "ldns".
         n_real: Number of real trials on the one side of every metric.
         n_generated: Number of generated trials handed in.
-        metrics: Results by metric, in the order of the table.
+        metrics: Results by name of the metric, in the order of the table.
         memorisation: Verdict on copying.
-        warnings: What a reader must know before quoting a number.
+        warnings: Cautions to read before quoting a number.
         details: Sizes, splits, seed, version, excluded neurons.
-        draws: Values of each draw of the floor and of the controls, which another comparison with the same real trials
-            may take over; not part of what is written.
+        draws: Values of each draw of the floor and of the baselines, which another comparison with the same real trials
+            may take over; not part of the record that is written.
     """
 
     protocol: str
@@ -114,35 +236,39 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """The result in two or three sentences, cautions included."""
-        usable = [r for r in self.metrics.values() if np.isfinite(r.score)]
-        fine = [r for r in usable if r.at_floor]
-        off = sorted((r for r in usable if not r.at_floor), key=lambda r: -abs(r.score))
-        blind = len(self.metrics) - len(usable)
-        text = f"{len(fine)} of {len(usable)} usable metrics are at the floor of real against real"
-        if off:
-            listed = [f"{r.key} ({r.score:.2f})" for r in off[:6]]
-            more = f" and {len(off) - 6} more" if len(off) > 6 else ""
-            text += f"; off the floor, with scores (0 floor, 1 constant-rate Poisson): {', '.join(listed)}{more}"
-        text += f"; {blind} could not be used." if blind else "."
-        sentences = [text, self.memorisation.sentence()]
+        sentences = [self.summary, self.memorisation.sentence()]
         sentences += [f"{w[0].upper()}{w[1:]}" for w in self.warnings]
         return " ".join(sentences)
 
+    @property
+    def summary(self) -> str:
+        """One sentence: how many metrics are at the floor, and which are furthest from it."""
+        usable = [r for r in self.metrics.values() if np.isfinite(r.score)]
+        fine = [r for r in usable if r.at_floor]
+        off = sorted((r for r in usable if not r.at_floor), key=lambda r: -abs(r.score))
+        unusable = len(self.metrics) - len(usable)
+        text = f"{len(fine)} of {len(usable)} usable metrics are at the floor of real against real"
+        if off:
+            listed = [f"{r.name} ({r.score:.2f})" for r in off[:6]]
+            more = f" and {len(off) - 6} more" if len(off) > 6 else ""
+            text += f"; off the floor, with scores (0 floor, 1 constant-rate Poisson): {', '.join(listed)}{more}"
+        return text + (f"; {unusable} could not be used." if unusable else ".")
+
     def table(self) -> str:
         """The result as text for a terminal."""
-        head = ("metric", "value ± 1.96 se", "floor ± sd", "control", "replay", "score", "unit", "reading")
+        head = ("metric", "value ± 1.96 se", "floor ± sd", "baseline", "replay", "score", "unit", "verdict")
         rows: list[tuple[str, ...]] = [head]
         for r in self.metrics.values():
             rows.append(
                 (
-                    r.key,
+                    r.name,
                     f"{_short(r.value)} ± {_short(1.96 * r.se)}",
                     f"{_short(r.floor)} ± {_short(r.floor_sd)}",
-                    _short(r.control),
-                    _short(r.controls.get("replay", float("nan"))),
+                    _short(r.baseline),
+                    _short(r.baselines.get("replay", NAN)),
                     f"{r.score:.2f}" if np.isfinite(r.score) else "-",
                     r.unit,
-                    r.reading,
+                    r.verdict,
                 )
             )
         widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
@@ -157,18 +283,13 @@ class Comparison:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values that strict JSON can hold: what does not exist is None, infinity is spelt out."""
-        metrics = {}
-        for key, r in self.metrics.items():
-            row = asdict(r) | {"reading": r.reading}
-            row.pop("key")
-            metrics[key] = row
+        """Plain values that strict JSON can hold: None where there is no number, infinity spelt out."""
         return _plain(
             {
                 "protocol": self.protocol,
                 "n_real": self.n_real,
                 "n_generated": self.n_generated,
-                "metrics": metrics,
+                "metrics": {name: r.to_dict() for name, r in self.metrics.items()},
                 "memorisation": asdict(self.memorisation),
                 "verdict": self.verdict,
                 "warnings": self.warnings,
@@ -176,60 +297,62 @@ class Comparison:
             }
         )
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Comparison:
+        """Inverse of ``to_dict``, after a turn through JSON; the draws are not part of it.
 
-def metric_result(
-    metric: Metric,
-    generated: Float[np.ndarray, "draw"],
-    se: float,
-    floor: Float[np.ndarray, "draw2"],
-    controls: Mapping[str, np.ndarray],
-    n: int,
-    missing: str,
-) -> MetricResult:
-    """Condense draws into one row, with its floor-normalised score.
+        Raises:
+            DataError: If the content was not written by ``to_dict``.
+        """
+        try:
+            memory = dict(content["memorisation"])
+            widths = tuple(CopyTest(**{k: _number(v) for k, v in width.items()}) for width in memory.pop("widths"))
+            floats = {name: _number(memory.pop(name)) for name in ("copy_share", "se", "nn_ratio", "detectable_share")}
+            return cls(
+                content["protocol"],
+                content["n_real"],
+                content["n_generated"],
+                {name: MetricResult.from_dict(name, row) for name, row in content["metrics"].items()},
+                Memorisation(**{**memory, **floats, "reasons": tuple(memory["reasons"]), "widths": widths}),
+                tuple(content["warnings"]),
+                dict(content["details"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"this is no comparison as `compare` writes it ({type(error).__name__}: {error}); compare again."
+            ) from error
 
-    Args:
-        metric: What the numbers are.
-        generated: Values of the generated draws.
-        se: Standard error from the choice of trials.
-        floor: Values of real against real.
-        controls: Values of each control, "homogeneous" among them.
-        n: Neurons, pairs or trials behind the value.
-        missing: Why there is no value, if there is none.
-    """
-    value, base = _mean(generated), _mean(floor)
-    floor_sd = _sd(floor)
-    means = {name: _mean(values) for name, values in controls.items()}
-    control = means["homogeneous"]
-    clip = 0.5 if metric.key == "c2st_auc" else -np.inf  # an AUC below one half says "indistinguishable" too
-    top, bottom = max(value, clip) - max(base, clip), control - max(base, clip)
-    score, note = float("nan"), ""
-    if np.isnan(value):
-        se, note = float("nan"), missing
-    elif np.isinf(value):
-        note = "infinite"
-    elif not np.isfinite(bottom) or abs(bottom) < 3 * floor_sd or bottom == 0:
-        note = "does not discriminate here: floor and control cannot be told apart"
-    else:
-        score = top / bottom
-    excess = float(np.sqrt(max(value**2 - base**2, 0.0))) if metric.rms and np.isfinite(value - base) else float("nan")
-    return MetricResult(
-        metric.key, metric.unit, metric.better, value, se, base, floor_sd, control, score, excess, n, means, note
+
+def _unknown(name: str, content: Mapping[str, Any]) -> Metric:
+    """A metric that is not ours, as far as its record describes it."""
+    return Metric(
+        name=name,
+        unit=str(content["unit"]),
+        better=content["better"],
+        compute=partial(_refuse, name),
+        size=partial(_refuse, name),
+        label=name,
+        explanation="",
+        group=OTHER,
     )
+
+
+def _refuse(name: str, sets: Any) -> Any:
+    raise DataError(f"the metric '{name}' is known from a record only and cannot be computed here.")
 
 
 def _mean(values: np.ndarray) -> float:
     values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else float("nan")
-
-
-def _sd(values: np.ndarray) -> float:
-    values = values[np.isfinite(values)]
-    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+    return float(values.mean()) if len(values) else NAN
 
 
 def _short(value: float) -> str:
     return "n/a" if np.isnan(value) else f"{value:.3g}"
+
+
+def _number(value: Any) -> float:
+    """Inverse of ``_plain`` for a real number."""
+    return NAN if value is None else float(value)
 
 
 def _plain(value: Any) -> Any:

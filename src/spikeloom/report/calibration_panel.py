@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from spikeloom.priors import calibration
-from spikeloom.report import figures, glossary
+from spikeloom.report import figures
 from spikeloom.report.panel import Panel, draw
+from spikeloom.report.terms import TERMS
 
 TITLE = "Calibration of the generator"
 STAGE = "prior"
@@ -34,7 +35,7 @@ def calibration_panels(
     last = rows.loc[rows["step"] == step, :]
     verdict = calibration.judge(dict(zip(last["name"], last["value"].astype(float))))
     assert verdict is not None  # the step is that of a row
-    terms = " ".join(glossary.TERMS[name] for name in calibration.NAMES if name in set(rows["name"]))
+    terms = " ".join(TERMS[name] for name in calibration.NAMES if name in set(rows["name"]))
     return [
         draw(
             TITLE,

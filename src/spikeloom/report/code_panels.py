@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float
 from spikeloom.errors import DataError
 from spikeloom.evaluation.code_map import LinearMap
 from spikeloom.evaluation.codes import code_snr, unit_r2
-from spikeloom.report import glossary
 from spikeloom.report.code_figures import draw_codes, draw_navigation
 from spikeloom.report.panel import Panel, Table, draw
+from spikeloom.report.terms import TERMS
 
 CODES = "Codes"
 WALKS = "Walking through codes"
@@ -99,7 +99,7 @@ def _codes(coded: Coded) -> Panel:
     look_for = (
         "One dot a trial, placed where a linear map reads its target from its code, coloured by where the target "
         "is: colours should be as orderly as in the small map on the right, also for targets never seen (triangles). "
-        f"{glossary.TERMS['r2']}"
+        f"{TERMS['r2']}"
     )
 
     def figure():

@@ -13,8 +13,10 @@ from spikeloom.errors import DataError
 from spikeloom.evaluation.condition_fidelity import Answer, answer, unfamiliar
 from spikeloom.evaluation.estimates import Estimate
 from spikeloom.evaluation.history_likelihood import Drawing
-from spikeloom.report import figures, glossary
+from spikeloom.report import figures
+from spikeloom.report.format import digits, with_error
 from spikeloom.report.panel import Panel, Table, draw
+from spikeloom.report.terms import TERMS
 
 HISTORY = "How spikes are drawn"
 ASKED = "What was asked, and what came out"
@@ -40,11 +42,11 @@ def drawn(drawing: Drawing, held_out: SpikeData, generated: SpikeData) -> Panel:
     if generated.rates is None:
         look_for = look_for.replace(" where blue, the same rates without history, does not", "")
         look_for += " The file of generated trials holds no rates to draw Poisson spikes from."
-    seen = [glossary.TERMS["bits"]]
+    seen = [TERMS["bits"]]
     if drawing.dispersion is not None:
-        low, middle, high = map(glossary.digits, np.quantile(drawing.dispersion, [0.25, 0.5, 0.75]))
+        low, middle, high = map(digits, np.quantile(drawing.dispersion, [0.25, 0.5, 0.75]))
         seen.append(
-            f"{glossary.TERMS['dispersion']} Its median over neurons is {middle}, and the middle half lies between "
+            f"{TERMS['dispersion']} Its median over neurons is {middle}, and the middle half lies between "
             f"{low} and {high}."
         )
     if drawing.beyond:
@@ -75,12 +77,12 @@ def asked_for(real: SpikeData, generated: SpikeData, variable: Variable, named: 
         "generated, but another trial's condition: control",
     )
     rows = [
-        (name, _plus_minus(ours), _plus_minus(theirs), glossary.digits(control))
+        (name, _plus_minus(ours), _plus_minus(theirs), digits(control))
         for name, ours, theirs, control in zip(result.names, result.generated, result.ceiling, result.control)
     ]
     return draw(
         title,
-        f"{_requests(result)} {glossary.TERMS['decoder']} {_hint(result)}",
+        f"{_requests(result)} {TERMS['decoder']} {_hint(result)}",
         unfamiliar,
         lambda: figures.asked_and_decoded(result, real.bin_s),
         table=Table(header, rows),
@@ -113,16 +115,14 @@ def _hint(result: Answer) -> str:
     kind = result.variable.kind
     if kind == "signal":
         dark = " as closely as dark, decoded from the recorded spikes," if result.imitates else ""
-        return (
-            f"Orange should follow the pale line{dark} from the best (left) to the worst trials. {glossary.TERMS['r2']}"
-        )
+        return f"Orange should follow the pale line{dark} from the best (left) to the worst trials. {TERMS['r2']}"
     if kind == "number":
-        return f"Dots should lie as close to the diagonal as on the right. {glossary.TERMS['r2']}"
+        return f"Dots should lie as close to the diagonal as on the right. {TERMS['r2']}"
     if result.unit:
         return "Dots should lie as close to the diagonal, or a whole turn from it, as on the right."
     return "The diagonal on the left, generated trials, should be as full as that on the right, held-out real ones."
 
 
 def _plus_minus(estimate: Estimate) -> str:
-    value, error = glossary.with_error(estimate.value, 1.96 * estimate.se)
+    value, error = with_error(estimate.value, 1.96 * estimate.se)
     return f"{value} ± {error}" if error else value

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -18,9 +19,11 @@ from spikeloom.atomic import atomic
 from spikeloom.conditioning.variables import Variable
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.history_likelihood import Drawing
+from spikeloom.evaluation.memorisation import Memorisation
+from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult
 from spikeloom.plot.style import rate_unit, time_unit
-from spikeloom.report import glossary
 from spikeloom.report.code_panels import Coded
+from spikeloom.report.format import LEGEND, STYLES, digits, scaled, scaled_unit, with_error
 from spikeloom.report.panels import panels
 
 SCALE = -0.25, 1.25
@@ -32,7 +35,7 @@ def write_report(
     *,
     real: SpikeData,
     generated: SpikeData,
-    comparison: Mapping[str, Any],
+    comparison: Comparison,
     encoded: SpikeData | None = None,
     drawing: Drawing | None = None,
     variables: Sequence[Variable] = (),
@@ -50,7 +53,7 @@ def write_report(
         path: Where to write.
         real: Recording with the splits "train" and "test"; the default split is made where there are none.
         generated: Generated trials of the same neurons.
-        comparison: ``Comparison.to_dict()`` of the two.
+        comparison: The comparison of the two, see ``compare``.
         encoded: Held-out trials with the latents a model inferred; shown beside the latents of the generated trials.
         drawing: What the spike history of a model explains of the held-out trials.
         variables: What the generated trials could be asked for; it is decoded from their spikes.
@@ -73,10 +76,10 @@ def write_report(
     content = template().render(
         title=title,
         headline=headline(comparison),
-        memorisation=copying(comparison.get("memorisation") or {}),
-        warnings=[f"{w[:1].upper()}{w[1:]}" for w in comparison.get("warnings") or ()],
+        memorisation=copying(comparison.memorisation),
+        warnings=[f"{w[:1].upper()}{w[1:]}" for w in comparison.warnings],
         groups=table(comparison, real.bin_s),
-        levels=glossary.LEVELS,
+        levels=LEGEND,
         panels=panels(
             real, generated, comparison, encoded, metrics, drawing, variables, diagnostics, configuration, coded
         ),
@@ -85,10 +88,10 @@ def write_report(
         environment=flat(environment or {}),
         configuration=plain(configuration or {}),
         commands=list(commands),
-        protocol=comparison.get("protocol", ""),
-        n_real=comparison.get("n_real"),
-        seed=(comparison.get("details") or {}).get("seed"),
-        version=(comparison.get("details") or {}).get("version"),
+        protocol=comparison.protocol,
+        n_real=comparison.n_real,
+        seed=comparison.details["seed"],
+        version=comparison.details["version"],
     )
     path = Path(path)
     with atomic(path) as temporary:
@@ -105,16 +108,16 @@ def template() -> jinja2.Template:
 # -- the verdict -----------------------------------------------------------------------------------------------------
 
 
-def headline(comparison: Mapping[str, Any]) -> dict[str, Any]:
+def headline(comparison: Comparison) -> dict[str, Any]:
     """The verdict in one line, a second line, and how many metrics stand at each level."""
-    read = {key: (row, *glossary.reading(row)) for key, row in comparison["metrics"].items()}
-    usable = {key: each for key, each in read.items() if each[1] != "blank"}
-    counts = Counter(level for _, level, _ in usable.values())
+    results = list(comparison.metrics.values())
+    usable = [r for r in results if r.level is not Level.NOT_USABLE]
+    counts = Counter(STYLES[r.level] for r in usable)
     n, fine, poor = len(usable), counts["floor"], counts["none"]
-    if (comparison.get("memorisation") or {}).get("alarm"):
+    if comparison.memorisation.alarm:
         first = "The generated trials copy the training data."
     elif n == 0:
-        first = "Nothing could be judged: no metric tells real data from constant-rate Poisson neurons here."
+        first = "Nothing could be scored: no metric separates real data from constant-rate Poisson neurons here."
     elif counts["alarm"]:
         first = "Too good to be true: better than real data against real data."
     elif fine == n:
@@ -123,103 +126,92 @@ def headline(comparison: Mapping[str, Any]) -> dict[str, Any]:
         first = f"On {poor} of {n} usable measures no better than independent Poisson neurons."
     else:
         first = f"On {fine} of {n} usable measures the generated spikes cannot be told from real ones."
-    off = [(key, row) for key, (row, level, _) in usable.items() if level not in ("floor", "alarm")]
-    off.sort(key=lambda each: -abs(glossary.number(each[1].get("score")) or 0))
-    furthest = [f"{glossary.explained(key, row).name} ({two_decimals(float(row['score']))})" for key, row in off[:4]]
-    suspicious = [glossary.explained(key, row).name for key, (row, level, _) in usable.items() if level == "alarm"]
-    scores = [s for s in (glossary.number(row.get("score")) for row, *_ in usable.values()) if s is not None]
+    off = [r for r in usable if r.level not in (Level.AT_FLOOR, Level.SUSPICIOUS)]
+    off.sort(key=lambda r: -abs(r.score))
+    scores = [r.score for r in usable if np.isfinite(r.score)]
     return {
         "first": first,
-        "copies": (comparison.get("memorisation") or {}).get("alarm", False),
-        "furthest": ", ".join(furthest),
-        "suspicious": ", ".join(suspicious),
-        "counts": [(level, words, counts[level]) for level, words in glossary.LEVELS.items() if counts[level]],
+        "copies": comparison.memorisation.alarm,
+        "furthest": ", ".join(f"{r.metric.label} ({two_decimals(r.score)})" for r in off[:4]),
+        "suspicious": ", ".join(r.metric.label for r in usable if r.level is Level.SUSPICIOUS),
+        "counts": [(style, words, counts[style]) for style, words in LEGEND.items() if counts[style]],
         "n": n,
         "fine": fine,
-        "unusable": len(read) - n,
+        "unusable": len(results) - n,
         "median": two_decimals(statistics.median(scores)) if scores else "n/a",
     }
 
 
-def copying(memorisation: Mapping[str, Any]) -> dict[str, Any]:
+def copying(memorisation: Memorisation) -> dict[str, Any]:
     """The test for copies of training trials, in words."""
-    share, se = (glossary.number(memorisation.get(name)) for name in ("copy_share", "se"))
-    detectable = glossary.number(memorisation.get("detectable_share"))
+    share, alarm = memorisation.copy_share, memorisation.alarm
     sentences = []
-    if share is None:
+    if not np.isfinite(share):
         short = "not tested"
         sentences.append("Whether training trials were copied could not be tested.")
     else:
-        alarm = bool(memorisation.get("alarm"))
-        if detectable is None and se is not None:
-            detectable = 3 * se
-        within = f" ± {1.96 * se:.2f}" if se is not None else ""
+        within = f" ± {1.96 * memorisation.se:.2f}" if np.isfinite(memorisation.se) else ""
         short = "found" if alarm else "none detected"
         sentences.append(
             f"The share of generated trials that copy a training trial, with or without fresh noise, is estimated at "
             f"{two_decimals(share)}{within} (0: training trials are no nearer than unseen ones, 1: all are copies)."
         )
-        if alarm and memorisation.get("reasons"):
-            sentences.append(f"Alarm: {'; '.join(memorisation['reasons'])}.")
-        elif not alarm and detectable is not None and detectable >= 1:
-            sentences.append("The generated trials crowd around few real ones, so that the estimate says little.")
-        elif not alarm and detectable is not None:
+        detectable = memorisation.detectable_share
+        if alarm:
+            sentences.append(f"Alarm: {'; '.join(memorisation.reasons)}.")
+        elif detectable >= 1:
+            sentences.append("The generated trials crowd around few real ones, so that the estimate means little.")
+        elif np.isfinite(detectable):
             sentences.append(f"A share above {max(detectable, 0.1):.2f} would have been noticed.")
-    ratio = glossary.number(memorisation.get("nn_ratio"))
-    if ratio is not None:
+    if np.isfinite(ratio := memorisation.nn_ratio):
         sentences.append(
             f"Generated trials lie {ratio:.2f} times as far from their nearest training trial as unseen real trials do."
         )
         if ratio < 0.9:
             sentences.append("Below 0.9 they vary too little, or are blurred copies.")
-    if memorisation.get("duplicates") is not None:
-        sentences.append(f"Exact duplicates of a training trial: {memorisation['duplicates']}.")
-    return {"short": short, "alarm": bool(memorisation.get("alarm")), "text": " ".join(sentences)}
+    sentences.append(f"Exact duplicates of a training trial: {memorisation.duplicates}.")
+    return {"short": short, "alarm": alarm, "text": " ".join(sentences)}
 
 
 # -- the table -------------------------------------------------------------------------------------------------------
 
 
-def table(comparison: Mapping[str, Any], bin_s: float) -> dict[str, list[dict[str, Any]]]:
+def table(comparison: Comparison, bin_s: float) -> dict[str, list[dict[str, Any]]]:
     """Rows of the score table under their headings."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for key, row in comparison["metrics"].items():
-        words = glossary.explained(key, row)
-        level, reading = glossary.reading(row)
-        unit, factor = glossary.scaled_unit(words.unit, [row.get(name) for name in ("value", "control")], bin_s)
-
-        value, se, floor, floor_sd, control = (
-            glossary.scaled(row.get(name), factor) for name in ("value", "se", "floor", "floor_sd", "control")
+    for r in comparison.metrics.values():
+        unit, factor = scaled_unit(r.unit, [r.value, r.baseline], bin_s)
+        value, se, floor, floor_sd, baseline = (
+            scaled(x, factor) for x in (r.value, r.se, r.floor, r.floor_sd, r.baseline)
         )
-        score = glossary.number(row.get("score"))
-        groups.setdefault(words.group, []).append(
+        scored = bool(np.isfinite(r.score))
+        groups.setdefault(r.metric.group, []).append(
             {
-                "key": key,
-                "name": words.name,
-                "meaning": words.meaning,
+                "key": r.name,
+                "name": r.metric.label,
+                "meaning": r.metric.explanation,
                 "unit": unit,
-                "value": glossary.with_error(value, glossary.scaled(se, 1.96)),
-                "floor": glossary.with_error(floor, floor_sd),
-                "control": glossary.digits(0.0 if negligible(control, floor_sd) else control),
-                "score": "" if score is None else two_decimals(score),
-                "level": level,
-                "reading": reading.replace("constant-rate ", ""),
-                "bar": None if score is None else bar(row, score),
+                "value": with_error(value, scaled(se, 1.96)),
+                "floor": with_error(floor, floor_sd),
+                "baseline": digits(0.0 if abs(baseline) < floor_sd else baseline),
+                "score": two_decimals(r.score) if scored else "",
+                "level": STYLES[r.level],
+                "verdict": r.verdict.replace("constant-rate ", ""),
+                "bar": bar(r) if scored else None,
             }
         )
-    order = list(dict.fromkeys(words.group for words in glossary.METRICS.values()))
+    order = list(dict.fromkeys(metric.group for metric in METRICS.values()))
     return dict(sorted(groups.items(), key=lambda g: order.index(g[0]) if g[0] in order else len(order)))
 
 
-def bar(row: Mapping[str, Any], score: float) -> dict[str, float | bool]:
-    """Places, in percent of the bar's width, of the floor, the control, the score and its 95 % interval."""
+def bar(result: MetricResult) -> dict[str, float | bool]:
+    """Places, in percent of the bar's width, of the floor, the baseline, the score and its 95 % interval."""
 
     def place(value: float) -> float:
         return round(100 * (min(max(value, SCALE[0]), SCALE[1]) - SCALE[0]) / (SCALE[1] - SCALE[0]), 2)
 
-    floor, control, se = (glossary.number(row.get(name)) for name in ("floor", "control", "se"))
-    span = abs(control - floor) if control is not None and floor is not None else 0.0
-    half = 1.96 * se / span if se is not None and span > 0 else 0.0
+    score, span = result.score, abs(result.baseline - result.floor)
+    half = 1.96 * result.se / span if np.isfinite(result.se) and span > 0 else 0.0
     low, high = place(score - half), place(score + half)
     start, end = sorted((place(0.0), place(score)))
     return {
@@ -232,12 +224,6 @@ def bar(row: Mapping[str, Any], score: float) -> dict[str, float | bool]:
         "error": round(high - low, 2),
         "beyond": not SCALE[0] <= score <= SCALE[1],
     }
-
-
-def negligible(control: Any, floor_sd: Any) -> bool:
-    """Whether a control is zero but for the chance that also moves the floor."""
-    ours, scatter = glossary.number(control), glossary.number(floor_sd)
-    return ours is not None and scatter is not None and abs(ours) < scatter
 
 
 def two_decimals(score: float) -> str:

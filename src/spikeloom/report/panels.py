@@ -13,11 +13,13 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.dynamics import latent_spectrum_ratio
 from spikeloom.evaluation.history_likelihood import Drawing
 from spikeloom.evaluation.pairing import pair
+from spikeloom.evaluation.results import Comparison, Level
 from spikeloom.evaluation.summary import Trials
 from spikeloom.plot.style import rate_unit
-from spikeloom.report import figures, glossary
+from spikeloom.report import figures
 from spikeloom.report.calibration_panel import calibration_panels
 from spikeloom.report.code_panels import Coded, code_panels
+from spikeloom.report.format import digits, scaled, scaled_unit
 from spikeloom.report.model_panels import model_panels
 from spikeloom.report.panel import Panel, draw
 
@@ -54,7 +56,7 @@ def matched(real: SpikeData, generated: SpikeData, seed: int = 0) -> tuple[Spike
 def panels(
     real: SpikeData,
     generated: SpikeData,
-    comparison: Mapping[str, Any],
+    comparison: Comparison,
     encoded: SpikeData | None,
     metrics: pd.DataFrame | None,
     drawing: Drawing | None = None,
@@ -80,7 +82,7 @@ def panels(
         ),
         draw(
             "Population counts",
-            "The orange law should follow the dark one, also in the rare large counts of the tail.",
+            "The orange distribution should follow the dark one, also in the rare large counts of the tail.",
             seen("count_js", "kl_div_psc"),
             lambda: figures.population_counts(*three),
         ),
@@ -135,7 +137,7 @@ def panels(
         *(code_panels(coded) or [latent_panel(encoded if encoded is not None else held_out, generated)]),
         draw(
             "Training",
-            "The validation curve should have levelled off; a later rise means learning by heart.",
+            "The validation curve should have levelled off; a later rise means overfitting.",
             training_seen(metrics),
             lambda: figures.training_curves(metrics if metrics is not None else pd.DataFrame(columns=LOGGED)),
         ),
@@ -156,19 +158,17 @@ def latent_panel(encoded: SpikeData, generated: SpikeData) -> Panel:
 # -- what is seen ----------------------------------------------------------------------------------------------------
 
 
-def quoted(comparison: Mapping[str, Any], keys: tuple[str, ...], bin_s: float) -> str:
-    """What a comparison says about some metrics, those that have a value, in words."""
+def quoted(comparison: Comparison, names: tuple[str, ...], bin_s: float) -> str:
+    """Some metrics of a comparison, those that have a value, in words."""
     parts = []
-    for key in keys:
-        row = comparison["metrics"].get(key)
-        if row is None or glossary.number(row.get("value")) is None:
+    for name in names:
+        r = comparison.metrics.get(name)
+        if r is None or not np.isfinite(r.value):
             continue
-        words = glossary.explained(key, row)
-        unit, factor = glossary.scaled_unit(words.unit, [row.get("value"), row.get("floor")], bin_s)
-        value, floor = (glossary.digits(glossary.scaled(row.get(name), factor)) for name in ("value", "floor"))
-        level, reading = glossary.reading(row)
-        tail = f": {reading}" if level != "blank" else ""
-        parts.append(f"{words.name} {value}{' ' + unit if unit else ''} (real against real {floor}){tail}")
+        unit, factor = scaled_unit(r.unit, [r.value, r.floor], bin_s)
+        value, floor = (digits(scaled(x, factor)) for x in (r.value, r.floor))
+        tail = "" if r.level is Level.NOT_USABLE else f": {r.verdict}"
+        parts.append(f"{r.metric.label} {value}{' ' + unit if unit else ''} (real against real {floor}){tail}")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
 

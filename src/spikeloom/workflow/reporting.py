@@ -56,7 +56,7 @@ def report_run(
         page,
         real=data,
         generated=generated,
-        comparison=comparison.to_dict(),
+        comparison=comparison,
         encoded=inferred(model, test),
         drawing=spike_drawing(model, test),
         variables=model.data_spec.variables,

@@ -1,6 +1,6 @@
 """Cheap generators that every model must beat, and a memoriser that no score alone can catch.
 
-Each control draws trials that stand in for given held-out trials ("slots"): same number, conditions and lengths.
+Each baseline draws trials that stand in for held-out trials ("slots"): same number, conditions and lengths.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Reconstruction(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Controls:
+class Baselines:
     """Cheap generators fitted to the training trials.
 
     Attributes:
@@ -109,7 +109,7 @@ class Controls:
     reconstruction: Reconstruction | None = None
 
     def draw(self, name: str, slots: Trials, rng: np.random.Generator) -> Trials:
-        """One set of trials of the named control, one for each slot."""
+        """One set of trials of the named baseline, one for each slot."""
         return getattr(self, name)(slots, rng)
 
     def homogeneous(self, slots: Trials, rng: np.random.Generator) -> Trials:
@@ -159,7 +159,7 @@ class Controls:
         """Poisson with the reconstructed rates of the held-out trials themselves: what a latent model can reach."""
         rates = self.reconstruction
         if rates is None:
-            raise ConfigError("the control 'ae' needs the rates of an autoencoder; pass a reconstruction.")
+            raise ConfigError("the baseline 'ae' needs the rates of an autoencoder; pass a reconstruction.")
         n_bins = self.train.counts.shape[1]
         return self._poisson(lambda first, last: rates.of_test(slice(first, last))[:, :n_bins], slots, rng)
 

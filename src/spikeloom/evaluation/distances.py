@@ -1,0 +1,158 @@
+"""Distances between statistics of two sets of trials, from which the metrics are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from spikeloom.evaluation import spike_statistics as ss
+from spikeloom.evaluation.metric import NAN
+from spikeloom.evaluation.summary import INTERVAL_RESOLUTION, NEURON_SHIFT, Intervals
+
+
+class Agreement(NamedTuple):
+    """How well the correlations of two sets agree over pairs of neurons; NaN where no pair exists in both.
+
+    Attributes:
+        rmse: Root mean square of the differences.
+        slope: Generated regressed on real ones, through the origin.
+        r: Pearson correlation between the two.
+    """
+
+    rmse: float
+    slope: float
+    r: float
+
+
+def rms(values: np.ndarray) -> float:
+    """Root mean square with NaN left out; NaN when nothing is left."""
+    values = values[~np.isnan(values)]
+    return float(np.sqrt(np.mean(values**2))) if values.size else NAN
+
+
+def sd(values: Sequence[float] | np.ndarray) -> float:
+    """Standard deviation of the finite values; NaN for fewer than two."""
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    return float(values.std(ddof=1)) if len(values) > 1 else NAN
+
+
+def agreement(generated: Float[np.ndarray, "neuron neuron"], real: Float[np.ndarray, "neuron neuron"]) -> Agreement:
+    """Agreement of two correlation matrices over the pairs below the diagonal that exist in both."""
+    below = np.tri(len(real), k=-1, dtype=bool)
+    g, h = generated[below], real[below]
+    both = np.isfinite(g) & np.isfinite(h)
+    g, h = g[both], h[both]
+    if len(h) == 0:
+        return Agreement(NAN, NAN, NAN)
+    square = float(h @ h)
+    g0, h0 = g - g.mean(), h - h.mean()
+    scale = float(np.sqrt((g0 @ g0) * (h0 @ h0)))
+    return Agreement(
+        rms(g - h), float(g @ h) / square if square > 0 else NAN, float(g0 @ h0) / scale if scale > 0 else NAN
+    )
+
+
+def cell_probabilities(
+    histogram: Float[np.ndarray, "count"], cell_width: int, largest: int
+) -> Float[np.ndarray, "cell"]:
+    """Probabilities of the population count in cells of some width, smoothed by half an observation a cell.
+
+    Args:
+        histogram: Number of bins with 0, 1, 2, ... spikes.
+        cell_width: Counts in a cell.
+        largest: Largest count of the real data; what lies beyond falls into one last cell.
+    """
+    last = -(-(largest + 1) // cell_width)
+    cell = np.minimum(np.arange(len(histogram)) // cell_width, last)
+    smoothed = np.bincount(cell, histogram, last + 1) + 0.5
+    return smoothed / smoothed.sum()
+
+
+def kl_divergence(data: Float[np.ndarray, "cell"], model: Float[np.ndarray, "cell"]) -> float:
+    """D(data || model) of two distributions, in nats."""
+    return float((data * np.log(data / model)).sum())
+
+
+def jensen_shannon(model: Float[np.ndarray, "cell"], data: Float[np.ndarray, "cell"]) -> float:
+    """Jensen-Shannon divergence of two distributions, in nats."""
+    middle = (model + data) / 2
+    return 0.5 * float((model * np.log(model / middle)).sum() + (data * np.log(data / middle)).sum())
+
+
+def count_wasserstein(generated: Float[np.ndarray, "count"], real: Float[np.ndarray, "count2"]) -> float:
+    """Wasserstein-1 distance of two histograms of counts, in spikes per bin."""
+    length = max(len(generated), len(real))
+    cumulative = [np.cumsum(np.pad(h, (0, length - len(h)))) / h.sum() for h in (generated, real)]
+    return float(np.abs(cumulative[0] - cumulative[1]).sum())
+
+
+def interval_wasserstein(
+    a: Intervals, a_number: np.ndarray, b: Intervals, b_number: np.ndarray, n_neurons: int
+) -> Float[np.ndarray, "neuron"]:
+    """Wasserstein-1 distance, in bins, of two interval distributions for every neuron; NaN where one is empty."""
+    keys = np.concatenate([a.keys, b.keys])
+    order = np.argsort(keys, kind="stable")  # two sorted runs: merging them is what this sort is fastest at
+    keys = keys[order]
+    neuron = keys >> NEURON_SHIFT
+    edges = np.searchsorted(neuron, np.arange(n_neurons + 1))
+    difference = np.zeros(len(keys))
+    empty = np.zeros(n_neurons, dtype=bool)
+    for number, sign, offset in ((a_number, 1.0, 0), (b_number, -1.0, len(a.keys))):
+        mass = np.zeros(len(keys))
+        mass[offset : offset + len(number)] = number
+        cumulative = np.concatenate([[0.0], np.cumsum(mass[order])])
+        total = cumulative[edges[1:]] - cumulative[edges[:-1]]
+        empty |= total <= 0
+        difference += sign * (cumulative[1:] - cumulative[edges[neuron]]) / np.where(total > 0, total, 1)[neuron]
+    same = neuron[1:] == neuron[:-1]
+    area = np.abs(difference[:-1]) * np.where(same, np.diff(keys), 0) / INTERVAL_RESOLUTION
+    return np.where(empty, NAN, np.bincount(neuron[:-1], area, n_neurons))
+
+
+def psth_error(generated: tuple[np.ndarray, np.ndarray], real: tuple[np.ndarray, np.ndarray]) -> float:
+    """Share of the real PSTHs' variance that generated PSTHs miss; one minus it is the usual R2.
+
+    Args:
+        generated: (condition, time, neuron) smoothed PSTH and (condition, time) number of trials.
+        real: The same of the real trials.
+    """
+    n_bins = min(generated[0].shape[1], real[0].shape[1])
+    enough = [number[:, :n_bins] >= ss.MIN_TRIALS_PER_CELL for _, number in (generated, real)]
+    both = enough[0] & enough[1]
+    g, h = generated[0][:, :n_bins][both], real[0][:, :n_bins][both]
+    if len(h) == 0:
+        return NAN
+    spread = float(((h - h.mean(axis=0)) ** 2).sum())
+    return float(((g - h) ** 2).sum()) / spread if spread > 0 else NAN
+
+
+def classifier_scores(
+    generated: Float[np.ndarray, "trial feature"], real: Float[np.ndarray, "trial2 feature"], seed: int
+) -> tuple[Float[np.ndarray, "trial"], Float[np.ndarray, "trial2"]]:
+    """Cross-validated scores of a logistic regression that separates generated from real trials."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if min(len(generated), len(real)) < 5:
+        return np.full(len(generated), NAN), np.full(len(real), NAN)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+    label = np.repeat([1, 0], [len(generated), len(real)])
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    features = np.vstack([generated, real])
+    scores = np.asarray(cross_val_predict(model, features, label, cv=folds, method="decision_function"))
+    return scores[: len(generated)], scores[len(generated) :]
+
+
+def auc(generated: Float[np.ndarray, "trial"], real: Float[np.ndarray, "trial2"]) -> float:
+    """Area under the ROC curve of two samples of scores."""
+    if np.isnan(generated).any() or np.isnan(real).any():
+        return NAN
+    ordered = np.sort(real)
+    below = np.searchsorted(ordered, generated, side="left") + np.searchsorted(ordered, generated, side="right")
+    return float(below.mean() / (2 * len(real)))

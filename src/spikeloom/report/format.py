@@ -1,0 +1,87 @@
+"""How the report writes numbers and units, and draws levels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from spikeloom.evaluation.results import Level
+
+STYLES: Mapping[Level, str] = {
+    Level.AT_FLOOR: "floor",
+    Level.CLOSE: "close",
+    Level.NEARER_FLOOR: "near",
+    Level.NEARER_BASELINE: "far",
+    Level.TOO_STRONG: "far",
+    Level.NO_BETTER: "none",
+    Level.SUSPICIOUS: "alarm",
+    Level.NOT_USABLE: "blank",
+}
+"""Style in which the page draws each level."""
+
+LEGEND: Mapping[str, str] = {
+    "floor": "at the floor",
+    "close": "close",
+    "near": "nearer real",
+    "far": "nearer Poisson, or too strong",
+    "none": "no better than Poisson",
+    "alarm": "suspiciously good",
+    "blank": "not usable",
+}
+"""Styles from good to bad, in the words of the legend."""
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None for what is missing or infinite."""
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        return None
+    return value if abs(value) < float("inf") else None
+
+
+def digits(value: Any) -> str:
+    """Three significant digits without exponents where possible; n/a for nothing.
+
+    Example:
+        >>> digits(0.00012345), digits(1234.5), digits(None), digits("inf")
+        ('0.000123', '1234', 'n/a', 'infinite')
+    """
+    finite = number(value)
+    if finite is None:
+        return "infinite" if str(value) in ("inf", "-inf") else "n/a"
+    if finite == 0 or abs(finite) >= 1e5 or abs(finite) < 1e-5:
+        return f"{finite:.3g}".replace("-", "−")
+    decimals = max(0, 2 - math.floor(math.log10(abs(finite))))
+    return f"{finite:.{decimals}f}".replace("-", "−")
+
+
+def with_error(value: Any, error: Any) -> tuple[str, str]:
+    """A value and its error, with as many decimals as the error makes sensible; no error text where there is none.
+
+    Example:
+        >>> with_error(0.23612, 0.1084), with_error(0.98513, 0.00314), with_error(3.0, None)
+        (('0.24', '0.11'), ('0.9851', '0.0031'), ('3.00', ''))
+    """
+    finite, spread = number(value), number(error)
+    if finite is None or spread is None or not 1e-6 < spread < 1e4:
+        return digits(value), ""
+    decimals = min(max(0, 1 - math.floor(math.log10(spread))), 6)
+    return f"{finite:.{decimals}f}".replace("-", "−"), f"{spread:.{decimals}f}"
+
+
+def scaled_unit(unit: str, values: list[Any], bin_s: float) -> tuple[str, float]:
+    """Unit for a row of the table and the factor to it: bins where a bin has no width, ms for short times."""
+    if bin_s == 1.0:
+        return {"s": "bins", "Hz": "spikes/bin"}.get(unit, unit), 1.0
+    finite = [abs(v) for v in map(number, values) if v is not None]
+    if unit == "s" and finite and max(finite) < 1:
+        return "ms", 1e3
+    return unit, 1.0
+
+
+def scaled(value: Any, factor: float) -> Any:
+    """A number times a factor; what is no number stays."""
+    finite = number(value)
+    return value if finite is None else finite * factor
