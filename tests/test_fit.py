@@ -14,7 +14,7 @@ from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model
 from spikeloom.models.ldns import LDNS
 from spikeloom.training.run import Run
-from spikeloom.workflow.fitting import fit, resume_run
+from spikeloom.workflow.fitting import fit, resume
 
 pytestmark = pytest.mark.filterwarnings("ignore:the power of the sampled latents")
 
@@ -94,7 +94,7 @@ def test_a_run_from_memory_is_resumed(data, run, tmp_path):
     (run_files := tmp_path / "again").mkdir()
     for name in ("config.yaml", "data.json", "environment.json", "recording.h5"):
         (run_files / name).write_bytes((run / name).read_bytes())
-    model = resume_run(run_files, CPU)
+    model = resume(run_files, CPU)
     np.testing.assert_array_equal(model.sample(3).counts, load_model(run).sample(3).counts)
     assert main(["fit", str(run_files / "recording.h5"), "--out", str(run_files), "--resume", *tiny()]) == 0
     record = json.loads((run_files / "data.json").read_text())

@@ -10,7 +10,7 @@ import pytest
 import spikeloom as sl
 from make_old_runs import COUNTS, OPTIONS, RECORDING, RUNS, results
 from spikeloom.models.presets import run_config
-from spikeloom.workflow.fitting import resume_run
+from spikeloom.workflow.fitting import resume
 from spikeloom.workflow.run_record import RunRecord
 
 WORDS = {"given": "context", "known": "observed", "codes_from": "ic_distribution"}
@@ -77,7 +77,7 @@ def test_the_configuration_is_understood(run, model):
 def test_an_interrupted_run_is_resumed(tmp_path):
     folder = copied("interrupted", tmp_path)
     assert not sl.Run.open(folder).finished
-    model = resume_run(folder)
+    model = resume(folder)
     assert sl.Run.open(folder).finished
     found, then = results(folder.name, model, sl.load(folder), WORDS), expected(folder.name)
     for key, values in then.items():

@@ -21,7 +21,7 @@ from spikeloom.models.presets import preset_config
 from spikeloom.priors.diffusion import DiffusionPrior
 from spikeloom.training.checkpoint import weights_hash
 from spikeloom.training.run import Run
-from spikeloom.workflow.fitting import resume_run, start_run
+from spikeloom.workflow.fitting import resume, start_run
 from test_models import FEW, SMALL_AUTOENCODER, SMALL_LDNS, recording
 from test_training import Killed, interrupt, weights
 from toys import OneStage, OneStageConfig
@@ -131,7 +131,7 @@ class TestStart:
             patch.setattr("spikeloom.workflow.fitting.train", killed)
             with pytest.raises(Killed):
                 start_run(toy, "gaussian", tmp_path / "new", autoencoder=run)
-        model = resume_run(tmp_path / "new")
+        model = resume(tmp_path / "new")
         assert weights_hash(model.autoencoder) == weights_hash(load_model(run).autoencoder)
         assert Run(tmp_path / "new").finished
         assert "autoencoder_from" in Run(tmp_path / "new").read_json("data.json")

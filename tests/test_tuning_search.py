@@ -27,7 +27,7 @@ from spikeloom.tuning.member import Job, Outcome, lay_ready, seed_of, take_over,
 from spikeloom.tuning.page import FIGURE, PAGE
 from spikeloom.tuning.population import Population
 from spikeloom.tuning.space import nested, space_of
-from spikeloom.workflow.fitting import resume_run, start_run
+from spikeloom.workflow.fitting import resume, start_run
 
 PBT = SearchConfig(method="pbt", population=3, generations=3, generation_steps=2, tolerance=-1.0, seed=5)
 SPACE = {
@@ -278,7 +278,7 @@ class TestPopulation:
         run = Run(tmp_path / "out" / "trials" / "002")
         alone = Run.create(tmp_path / "alone", {n: run.read_json(n) for n in ("environment.json", "data.json")})
         alone.write_yaml("config.yaml", run.read_yaml("config.yaml"))
-        resume_run(alone.folder, until=8)
+        resume(alone.folder, until=8)
         assert same(*states([run.folder, alone.folder]))
         losses = ["step", "learning_rate", "loss", "validation_loss"]
         assert run.metrics()[losses].equals(alone.metrics()[losses])
@@ -298,7 +298,7 @@ class TestPopulation:
         folders = [tmp_path / name for name in "abc"]
         for i, folder in enumerate(folders):
             data = Run(start(recording, folder, seed=i))
-            resume_run(data.folder, until=2)
+            resume(data.folder, until=2)
         old = states(folders)
         lay_ready(folders[0], folders[1], 2)
         lay_ready(folders[1], folders[2], 2)

@@ -18,7 +18,7 @@ from spikeloom.models.base import GenerativeModel
 from spikeloom.models.latent import AUTOENCODER
 from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run, environment, strict_json
-from spikeloom.workflow.fitting import resume_run, start_run
+from spikeloom.workflow.fitting import resume, start_run
 from spikeloom.workflow.run_record import RunRecord
 
 RUNS = "runs"
@@ -200,7 +200,7 @@ def trained(
         if (folder / "config.yaml").is_file():
             run = Run.open(folder)
             RunRecord.of(run).check_unchanged(run, config=config, options=reading, engine=engine, source=source)
-            resume_run(folder, engine)
+            resume(folder, engine)
         else:
             start_run(source, preset, folder, reading, engine, config, autoencoder)
     model = load_model(folder).to(engine.fabric().device)

@@ -50,7 +50,7 @@ def fit(options: Namespace) -> None:
     from spikeloom.models.presets import limited, preset_config, run_config
     from spikeloom.training.engine import Engine
     from spikeloom.training.run import Run
-    from spikeloom.workflow.fitting import autoencoder_hash, resume_run, start_run
+    from spikeloom.workflow.fitting import autoencoder_hash, resume, start_run
     from spikeloom.workflow.run_record import RunRecord
 
     record = RunRecord.of(Run.open(options.out)) if options.resume else None
@@ -66,7 +66,7 @@ def fit(options: Namespace) -> None:
         changes = {"autoencoder_from": autoencoder_hash(lender)} if lender else {}
         changes |= {"model": options.model, "source": options.source, "options": load_options}
         record.check_unchanged(Run(options.out), **changes, config=config, engine=engine)
-        resume_run(options.out, engine)
+        resume(options.out, engine)
     else:
         start_run(options.source, options.model, options.out, load_options, engine, config, lender)
     if is_first_process():

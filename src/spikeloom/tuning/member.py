@@ -79,7 +79,7 @@ def train(job: Job) -> Outcome:
 
 
 def _train(folder: Path, until: int | None) -> None:
-    from spikeloom.workflow.fitting import resume_run
+    from spikeloom.workflow.fitting import resume
 
     run = Run.open(folder)
     if run.finished:
@@ -87,7 +87,7 @@ def _train(folder: Path, until: int | None) -> None:
     data = recording_of(run)
     if not (folder / "metrics.csv").exists():
         note_machine(run)
-    resume_run(folder, until=until, data=data)
+    resume(folder, until=until, data=data)
 
 
 def recording_of(run: Run) -> SpikeData:

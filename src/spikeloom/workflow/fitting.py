@@ -151,7 +151,7 @@ def _untrained(
     return model, data, record
 
 
-def resume_run(
+def resume(
     folder: str | Path, engine: Engine | None = None, until: int | None = None, data: SpikeData | None = None
 ) -> GenerativeModel:
     """Continue a training that was interrupted; it ends in the weights it would have had without the interruption.
