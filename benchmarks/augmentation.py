@@ -29,12 +29,12 @@ from spikeloom.data.sources import load_source, with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.decoding.registry import DECODERS, LABEL_DECODERS, Choices
 from spikeloom.evaluation.augmentation import warped
+from spikeloom.evaluation.augmentation_results import AugmentationStudy, DecoderGains, Point
+from spikeloom.evaluation.augmentation_study import augmentation_study
 from spikeloom.evaluation.estimates import Estimate
-from spikeloom.evaluation.utility import utility
-from spikeloom.evaluation.utility_results import DecoderUtility, Point, Utility
 from spikeloom.models.presets import preset_config
 from spikeloom.plot.style import write_png
-from spikeloom.report.decoding_figures import draw_utility
+from spikeloom.report.decoding_figures import draw_augmentation_study
 from spikeloom.training.engine import Engine
 from spikeloom.workflow.encoding import inferred
 from spikeloom.workflow.sampling import sample_like
@@ -57,7 +57,7 @@ def main() -> None:
     reading_options(parser)
     options = parser.parse_args()
     whole = with_default_splits(load_source(options.source, reading(options)))
-    found: dict[str, dict[float, list[Utility]]] = {}
+    found: dict[str, dict[float, list[AugmentationStudy]]] = {}
     for seed in range(options.seeds):
         for fraction in options.fractions:
             folder = options.out / f"{fraction:g}-{seed}"
@@ -68,14 +68,14 @@ def main() -> None:
                 merged = over_trainings(by_fraction)
                 (options.out / f"{how}.json").write_text(json.dumps(merged.to_dict(), indent=1))
                 (options.out / f"{how}.txt").write_text(f"{merged.table()}\n")
-                write_png(draw_utility(merged), options.out / f"{how}.png")
+                write_png(draw_augmentation_study(merged), options.out / f"{how}.png")
     for how in found:
         print(f"\n== {how}\n" + (options.out / f"{how}.txt").read_text())
 
 
 def measured(
     whole: SpikeData, fraction: float, seed: int, folder: Path, options: argparse.Namespace
-) -> dict[str, Utility]:
+) -> dict[str, AugmentationStudy]:
     """Train on a share of the training trials, and measure what samples add to that very share."""
     folder.mkdir(parents=True, exist_ok=True)
     data = share(whole, fraction, seed)
@@ -99,7 +99,7 @@ def measured(
         path = folder / f"{how}.npz"
         if not path.is_file():
             save(sample_like(model, like, n, seed=seed), path)
-        result[how] = utility(
+        result[how] = augmentation_study(
             data,
             load(path),
             options.target,
@@ -122,7 +122,7 @@ def share(data: SpikeData, fraction: float, seed: int) -> SpikeData:
     return replace(data.select(trials=np.concatenate(list(names.values()))), splits=splits, rates=None, latents=None)
 
 
-def over_trainings(found: dict[float, list[Utility]]) -> Utility:
+def over_trainings(found: dict[float, list[AugmentationStudy]]) -> AugmentationStudy:
     """What was measured with several trainings at several shares, as one: every share is strict."""
     largest = max(found)
     of_all = found[largest][0]
@@ -136,7 +136,7 @@ def over_trainings(found: dict[float, list[Utility]]) -> Utility:
         ]
         last = by_fraction[largest]
         crossed = [mean([getattr(d, which) for d in last]) for which in ("tstr", "trts")]
-        rows.append(DecoderUtility(name, last[0].settings, crossed[0], crossed[1], tuple(points)))
+        rows.append(DecoderGains(name, last[0].settings, crossed[0], crossed[1], tuple(points)))
     tau = float(np.nanmean([u.tau for u in found[largest]])) if len(rows) > 1 else float("nan")
     return replace(of_all, decoders=tuple(rows), tau=tau, seeds=len(found[largest]))
 

@@ -22,7 +22,7 @@ import numpy as np
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.decoding.label import LabelDecoder
-from spikeloom.decoding.protocol import judge
+from spikeloom.decoding.protocol import score_decoder
 from spikeloom.decoding.ridge import LaggedRidge
 from spikeloom.evaluation.compare import compare
 from spikeloom.models import load_model
@@ -61,7 +61,7 @@ def judged(run: Path, guidances: list[float], repeats: int, seed: int) -> dict[s
     asked = test.select(trials=np.tile(np.arange(test.n_trials), repeats))
 
     def decoded(spikes: SpikeData, wanted: SpikeData) -> dict[str, float]:
-        return {f"{name} decoded": judge(decoder, spikes, wanted).value for name, decoder in decoders.items()}
+        return {f"{name} decoded": score_decoder(decoder, spikes, wanted).value for name, decoder in decoders.items()}
 
     result = {"real, held out (ceiling)": decoded(test, test)}
     aligned = any(v.aligned for v in model.data_spec.variables)

@@ -15,7 +15,7 @@ import numpy as np
 from spikeloom.evaluation import published
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.metrics import heldout_metrics
-from spikeloom.evaluation.summary import Frame, Trials, summarise
+from spikeloom.evaluation.summary import Frame, TrialSet, summarise
 
 BIN_S = 0.005
 LOOP_SIZE = (60, 140, 182)
@@ -72,14 +72,14 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
     return float(np.median(times))
 
 
-def published_numbers(sets: list[Trials]) -> dict[str, float]:
+def published_numbers(sets: list[TrialSet]) -> dict[str, float]:
     """The four numbers of the published protocol, without resampling."""
     model, data = (published.published_statistics(t) for t in sets)
     most = int(max(model.population.max(), data.population.max()))
     return published.ldns_metrics(*(published.describe(s, None, BIN_S) for s in (model, data)), most)
 
 
-def heldout_numbers(sets: list[Trials], frame: Frame, classifier_seed: int | None) -> dict[str, float]:
+def heldout_numbers(sets: list[TrialSet], frame: Frame, classifier_seed: int | None) -> dict[str, float]:
     """Every held-out metric of one generated set, statistics of both sides included."""
     return heldout_metrics(*(summarise(t, frame) for t in sets), classifier_seed)
 
@@ -97,7 +97,7 @@ def main() -> None:
     for seed in (1, 2):
         counts = population(seed, MAZE_SIZE)
         condition = np.arange(len(counts)) % 108
-        sets.append(Trials(counts, np.full(len(counts), counts.shape[1]), condition))
+        sets.append(TrialSet(counts, np.full(len(counts), counts.shape[1]), condition))
     frame = Frame.from_real(sets[0], sets[1], BIN_S, 108, aligned=True)
     sizes = [" x ".join(map(str, s)) for s in (LOOP_SIZE, MAZE_SIZE)]
     print("| work | size | seconds | ratio |\n|---|---|---|---|")

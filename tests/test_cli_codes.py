@@ -72,29 +72,41 @@ def test_what_cannot_be_sampled(bench, run, refused):
 class TestNavigate:
     def test_it_leaves_samples_a_table_and_figures(self, bench, tmp_path, capsys):
         run, out = str(bench / "run"), tmp_path / "walk"
-        words = ["navigate", run, run, "--along", "target_x", "--out", str(out), "--anchors", "2", "--draws", "2"]
+        words = [
+            "navigate",
+            run,
+            run,
+            "--variable",
+            "target_x",
+            "--out",
+            str(out),
+            "--base_trials",
+            "2",
+            "--draws",
+            "2",
+        ]
         assert main([*words, "--amounts", "-1", "0", "1"]) == 0
         said = capsys.readouterr().out
         assert "target_x: read from codes with R2" in said
         assert "m as intended" in said
-        assert {p.name for p in out.iterdir()} == {"samples.npz", "walk.csv", "walk.png", "axes.png"}
-        table = pd.read_csv(out / "walk.csv")
+        assert {p.name for p in out.iterdir()} == {"samples.npz", "traversal.csv", "traversal.png", "axes.png"}
+        table = pd.read_csv(out / "traversal.csv")
         assert list(table.amount) == [-1, 0, 1] * 2
         assert load(out / "samples.npz").n_trials == 12
 
     def test_the_recording_may_be_another_file(self, bench, tmp_path):
-        words = ["navigate", str(bench / "run"), str(bench / "reaches.h5"), "--along", "target_y", "--out"]
+        words = ["navigate", str(bench / "run"), str(bench / "reaches.h5"), "--variable", "target_y", "--out"]
         assert main([*words, str(tmp_path / "walk"), "--step", "paper", "--direction", "row", "--draws", "1"]) == 0
 
     def test_what_cannot_be_walked(self, bench, refused):
         run = str(bench / "run")
-        assert "target_z" in refused("navigate", run, run, "--along", "target_z", "--out", "w")
+        assert "target_z" in refused("navigate", run, run, "--variable", "target_z", "--out", "w")
         assert "no signal of two dimensions" in refused(
-            "navigate", run, run, "--along", "target_x", "--out", "w", "--position", "cursor"
+            "navigate", run, run, "--variable", "target_x", "--out", "w", "--position", "cursor"
         )
-        assert "not a run folder" in refused("navigate", "nowhere", run, "--along", "target_x", "--out", "w")
+        assert "not a run folder" in refused("navigate", "nowhere", run, "--variable", "target_x", "--out", "w")
         assert "exists and is not an empty folder" in refused(
-            "navigate", run, run, "--along", "target_x", "--out", str(bench)
+            "navigate", run, run, "--variable", "target_x", "--out", str(bench)
         )
 
 

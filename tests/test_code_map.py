@@ -103,7 +103,7 @@ def test_one_fold_is_refused():
         LinearMap.fit(*linear(), NAMES, folds=1)
 
 
-# -- walks -----------------------------------------------------------------------------------------------------------
+# -- traversals ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("direction", ["row", "pinv"])
@@ -111,10 +111,10 @@ def test_one_fold_is_refused():
 def test_effect_steps_change_the_reading_by_the_amount(mapped, name, direction):
     codes, found = mapped
     amounts = np.array([-0.1, 0.0, 0.05, 2.0])
-    walk = found.walk(codes[4], name, amounts, step="effect", direction=direction)
-    read = found.read(walk) - found.read(codes[4])
-    assert walk.shape == (4, 5)
-    assert_allclose(walk[1], codes[4])
+    traversed = found.traverse(codes[4], name, amounts, step="effect", direction=direction)
+    read = found.read(traversed) - found.read(codes[4])
+    assert traversed.shape == (4, 5)
+    assert_allclose(traversed[1], codes[4])
     assert_allclose(read[:, NAMES.index(name)], amounts, atol=1e-12)
 
 
@@ -124,8 +124,8 @@ def test_pinv_leaves_the_others_fixed_and_row_does_not(mapped, step):
     others = [0, 1, 3]
 
     def moved(direction):
-        walk = found.walk(codes[0], "target_x", [1.0], step=step, direction=direction)
-        return (found.read(walk) - found.read(codes[0]))[0]
+        traversed = found.traverse(codes[0], "target_x", [1.0], step=step, direction=direction)
+        return (found.read(traversed) - found.read(codes[0]))[0]
 
     assert_allclose(moved("pinv")[others], 0, atol=1e-6)
     assert moved("pinv")[2] > 0.1
@@ -135,17 +135,19 @@ def test_pinv_leaves_the_others_fixed_and_row_does_not(mapped, step):
 
 def test_a_paper_step_is_the_raw_direction(mapped):
     codes, found = mapped
-    walk = found.walk(codes[0], "start_x", [-3, 0, 2], step="paper")
-    assert_allclose(walk, codes[0] + np.array([[-3], [0], [2]]) * W[0], atol=1e-9)
-    assert_allclose((found.read(walk) - found.read(codes[0]))[:, 0], np.array([-3, 0, 2]) * (W[0] @ W[0]), atol=1e-9)
+    traversed = found.traverse(codes[0], "start_x", [-3, 0, 2], step="paper")
+    assert_allclose(traversed, codes[0] + np.array([[-3], [0], [2]]) * W[0], atol=1e-9)
+    assert_allclose(
+        (found.read(traversed) - found.read(codes[0]))[:, 0], np.array([-3, 0, 2]) * (W[0] @ W[0]), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("direction", ["row", "pinv"])
 def test_a_unit_step_has_length_one(mapped, direction):
     codes, found = mapped
-    walk = found.walk(codes[0], "target_y", [0.0, 1.0, -2.0], step="unit", direction=direction)
-    assert_allclose(np.linalg.norm(walk - codes[0], axis=1), [0, 1, 2])
-    assert found.read(walk[1])[3] > found.read(walk[0])[3]
+    traversed = found.traverse(codes[0], "target_y", [0.0, 1.0, -2.0], step="unit", direction=direction)
+    assert_allclose(np.linalg.norm(traversed - codes[0], axis=1), [0, 1, 2])
+    assert found.read(traversed[1])[3] > found.read(traversed[0])[3]
 
 
 def test_pinv_is_the_pseudo_inverse_whatever_the_units(mapped):
@@ -157,23 +159,23 @@ def test_pinv_is_the_pseudo_inverse_whatever_the_units(mapped):
     assert_allclose(tiny.weights @ tiny.direction("target_y", "pinv"), [0, 0, 0, 1], atol=1e-6)
 
 
-def test_more_variables_than_dimensions_are_walked_with_a_warning():
+def test_more_variables_than_dimensions_are_traversed_with_a_warning():
     rng = np.random.default_rng(0)
     found = LinearMap(rng.normal(size=(3, 2)), np.zeros(3), ("a", "b", "c"), ("",) * 3, np.ones(3))
     with pytest.warns(SpikeloomWarning, match="no direction changes 'b' alone"):
-        walk = found.walk(np.zeros(2), "b", [2.0], step="effect", direction="pinv")
-    assert_allclose(found.read(walk)[0, 1], 2.0)
+        traversed = found.traverse(np.zeros(2), "b", [2.0], step="effect", direction="pinv")
+    assert_allclose(found.read(traversed)[0, 1], 2.0)
 
 
-def test_a_variable_that_codes_do_not_tell_is_walked_with_a_warning():
+def test_a_variable_that_codes_hardly_hold_is_traversed_with_a_warning():
     codes, values = linear()
     values[:, 1] = np.random.default_rng(1).normal(size=300)
     found = LinearMap.fit(codes, values, NAMES)
     with pytest.warns(SpikeloomWarning, match=rf"'start_y'.* {found.heldout_r2[1]:.2f} of its variance"):
-        found.walk(codes[0], "start_y", [1.0])
+        found.traverse(codes[0], "start_y", [1.0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found.walk(codes[0], "start_x", [1.0])
+        found.traverse(codes[0], "start_x", [1.0])
 
 
 @pytest.mark.parametrize(("r2", "warned"), [(0.49, True), (0.5, False), (np.nan, True)])
@@ -181,26 +183,26 @@ def test_the_warning_is_below_a_half(r2, warned):
     found = LinearMap(W, B, tuple(NAMES), tuple(UNITS), np.array([1, 1, r2, 1.0]))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found.walk(np.zeros(5), "target_x", [1.0])
+        found.traverse(np.zeros(5), "target_x", [1.0])
     assert len(caught) == warned
 
 
-def test_what_cannot_be_walked_is_refused(mapped):
+def test_traversals_that_cannot_be_are_refused(mapped):
     codes, found = mapped
     with pytest.raises(ConfigError, match="no variable 'targetx'; did you mean 'target_x'"):
-        found.walk(codes[0], "targetx", [1.0])
+        found.traverse(codes[0], "targetx", [1.0])
     with pytest.raises(ConfigError, match="it has start_x, start_y, target_x, target_y"):
         found.direction("speed")
     with pytest.raises(DataError, match="3 dimensions but the map reads codes of 5"):
-        found.walk(codes[0, :3], "target_x", [1.0])
+        found.traverse(codes[0, :3], "target_x", [1.0])
 
 
 @pytest.mark.filterwarnings("ignore:no direction changes")
 @pytest.mark.parametrize("direction", ["row", "pinv"])
-def test_codes_that_hold_nothing_of_a_variable_cannot_be_walked_along_it(direction):
+def test_codes_that_hold_nothing_of_a_variable_cannot_be_traversed(direction):
     nothing = LinearMap(W * [[0], [1], [1], [1]], B, tuple(NAMES), tuple(UNITS), np.ones(4))
-    with pytest.raises(DataError, match="say nothing of 'start_x'"):
-        nothing.walk(np.zeros(5), "start_x", [1.0], direction=direction)
+    with pytest.raises(DataError, match="'start_x' cannot be read from the codes"):
+        nothing.traverse(np.zeros(5), "start_x", [1.0], direction=direction)
 
 
 def test_cosines_are_those_of_the_rows(mapped):

@@ -322,18 +322,18 @@ def test_the_position_decoder_is_a_ridge_over_all_valid_bins():
         PositionDecoder.fit(activity, np.full_like(hand, np.nan))
 
 
-def reaches(slopes, amounts, anchors=3):
+def reaches(slopes, amounts, base_trials=3):
     """Straight reaches whose first and last positions change by so much for each amount."""
-    base = np.random.default_rng(0).normal(size=(anchors, 4))
+    base = np.random.default_rng(0).normal(size=(base_trials, 4))
     places = base[:, None] + np.multiply.outer(amounts, slopes)
     way = np.linspace(0, 1, 12)[:, None]
     return places[:, :, None, :2] * (1 - way) + places[:, :, None, 2:] * way
 
 
-@pytest.mark.parametrize("along", PLACES)
-def test_nothing_is_unintended_when_only_the_variable_moves(along):
-    slopes = np.array([name == along for name in PLACES], dtype=float) * -2
-    movement = unintended_movement(reaches(slopes, [0, 0.1, 0.2]), along)
+@pytest.mark.parametrize("variable", PLACES)
+def test_nothing_is_unintended_when_only_the_variable_moves(variable):
+    slopes = np.array([name == variable for name in PLACES], dtype=float) * -2
+    movement = unintended_movement(reaches(slopes, [0, 0.1, 0.2]), variable)
     assert_allclose(movement.unintended, 0, atol=1e-12)
     assert_allclose(movement.intended, 0.6)
     assert_allclose(movement.ratio, 0, atol=1e-12)
@@ -341,11 +341,11 @@ def test_nothing_is_unintended_when_only_the_variable_moves(along):
 
 def test_unintended_movement_is_summed_over_steps_and_the_other_places():
     walk = reaches(np.array([0.5, -1, 2, 0.25]), [-2.0, -1, 0, 1, 2])
-    movement = unintended_movement(walk, "target_x", anchor_step=2)
+    movement = unintended_movement(walk, "target_x", base_step=2)
     assert_allclose(movement.unintended, 6 * (0.5 + 1 + 0.25))
     assert_allclose(movement.intended, 6 * 2)
     assert_allclose(movement.ratio, 1.75 / 2)
-    assert_allclose(unintended_movement(walk, "start_y", anchor_step=0).unintended, 10 * 2.75)
+    assert_allclose(unintended_movement(walk, "start_y", base_step=0).unintended, 10 * 2.75)
     still = unintended_movement(reaches(np.zeros(4), [0, 1]), "start_x")
     assert np.isnan(still.ratio).all()
     assert not still.unintended.any()
@@ -355,5 +355,5 @@ def test_a_walk_that_cannot_be_judged_is_refused():
     walk = reaches(np.ones(4), [0, 1])
     with pytest.raises(ConfigError, match="no coordinate 'end_x'"):
         unintended_movement(walk, "end_x")
-    with pytest.raises(DataError, match="step 2 is to be the anchor, but the walk has 2 steps"):
-        unintended_movement(walk, "target_x", anchor_step=2)
+    with pytest.raises(DataError, match="base_step is 2, but the traversal has 2 steps"):
+        unintended_movement(walk, "target_x", base_step=2)

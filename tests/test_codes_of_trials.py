@@ -24,7 +24,7 @@ from spikeloom.observation.history import SpikeHistory
 from spikeloom.priors.code_diffusion import CodeDiffusionConfig
 from spikeloom.training.batch import Batch
 from spikeloom.training.stages import StageConfig
-from spikeloom.workflow.traversal import navigate, write_walk
+from spikeloom.workflow.traversal import navigate, write_traversal
 from test_models import SMALL_LDNS
 
 N_BINS, N_UNITS = 12, 10
@@ -298,8 +298,8 @@ class TestCodes:
 
 class TestNavigation:
     def test_the_end_goes_where_it_was_asked_to_go(self, data, trained):
-        """Walking along target_x moves the decoded end of reaches in x by what was asked, and hardly in y."""
-        walk = navigate(trained, data, "target_x", anchors=3, amounts=[-4, 0, 4], draws=4, seed=1)
+        """A traversal along target_x moves the decoded end of reaches in x by the amount requested, and hardly in y."""
+        walk = navigate(trained, data, "target_x", base_trials=3, amounts=[-4, 0, 4], draws=4, seed=1)
         assert walk.decoded.shape == (3, 3, N_BINS, 2)
         assert min(walk.decoder_r2) > 0.9
         assert (walk.unit, walk.position_unit) == ("cm", "cm")
@@ -310,25 +310,30 @@ class TestNavigation:
         table = walk.table()
         np.testing.assert_allclose(table.read_target_x[1::3] + 4, table.read_target_x[2::3], atol=1e-3)
         np.testing.assert_allclose(table.read_target_y[1::3], table.read_target_y[2::3], atol=1e-3)
-        assert set(walk.anchors) <= set(data.splits["val"]) | set(data.splits["test"])
+        assert set(walk.base_trials) <= set(data.splits["val"]) | set(data.splits["test"])
 
     def test_steps_share_their_noise(self, data, trained):
-        """So that two runs are identical, and a walk of no length shows no movement at all."""
-        a, b = (navigate(trained, data, "target_x", anchors=2, draws=2, seed=1).sample for _ in range(2))
+        """So that two runs are identical, and a traversal of no length shows no movement at all."""
+        a, b = (navigate(trained, data, "target_x", base_trials=2, draws=2, seed=1).sample for _ in range(2))
         np.testing.assert_array_equal(a.counts, b.counts)
-        still = navigate(trained, data, "target_x", anchors=2, amounts=[-1e-7, 0, 1e-7], draws=2)
+        still = navigate(trained, data, "target_x", base_trials=2, amounts=[-1e-7, 0, 1e-7], draws=2)
         assert np.abs(still.decoded - still.decoded[:, 1:2]).max() < 1e-3
 
     def test_what_it_leaves(self, data, trained, tmp_path):
         walk = navigate(trained, data, "target_y", draws=2)
-        write_walk(walk, data, tmp_path / "walk")
-        assert {p.name for p in (tmp_path / "walk").iterdir()} == {"samples.npz", "walk.csv", "walk.png", "axes.png"}
-        table = pd.read_csv(tmp_path / "walk" / "walk.csv")
+        write_traversal(walk, data, tmp_path / "walk")
+        assert {p.name for p in (tmp_path / "walk").iterdir()} == {
+            "samples.npz",
+            "traversal.csv",
+            "traversal.png",
+            "axes.png",
+        }
+        table = pd.read_csv(tmp_path / "walk" / "traversal.csv")
         assert list(table.step) == list(range(7))
         assert {"amount", "read_target_x", "decoded_start_x", "decoded_target_y"} <= set(table)
         sample = load(tmp_path / "walk" / "samples.npz")
         assert sample.n_trials == 14
-        assert sample.provenance["walked_along"] == "target_y"
+        assert sample.provenance["traversed_variable"] == "target_y"
         assert list(sample.trials.draw[:4]) == [0, 1, 0, 1]
 
     @pytest.mark.filterwarnings("ignore::spikeloom.errors.SpikeloomWarning")
@@ -342,28 +347,28 @@ class TestNavigation:
         np.testing.assert_allclose(latents.mean(1), codes_in(walk.sample), atol=1e-4)
 
     def test_reaches_end_where_their_own_trial_ends(self, data):
-        """Of ragged anchors, too: the padding of a shorter one is no position of its hand."""
+        """Of ragged base trials, too: the padding of a shorter one is no position of its hand."""
         ragged = dataclasses.replace(data, lengths=np.random.default_rng(0).integers(6, N_BINS + 1, data.n_trials))
         config = dataclasses.replace(BRIEF, training=dataclasses.replace(TRAINED, steps=60))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SpikeloomWarning)
             model = GNOCCHI.make(ragged, config).fit(ragged)
-            walk = navigate(model, ragged, "target_x", anchors=6, draws=2)
-        lengths = ragged.lengths[walk.anchors]
+            walk = navigate(model, ragged, "target_x", base_trials=6, draws=2)
+        lengths = ragged.lengths[walk.base_trials]
         assert len(set(lengths)) > 1
         for i, length in enumerate(lengths):
             np.testing.assert_array_equal(walk.ends[i, :, 1], walk.decoded[i, :, length - 1])
         assert (walk.movement.intended > 0).all()
         np.testing.assert_allclose(walk.table().decoded_target_x[:7], walk.ends[0, :, 1, 0])
 
-    def test_an_angle_is_walked_by_its_cosine(self, data, trained):
+    def test_an_angle_is_traversed_by_its_cosine(self, data, trained):
         turned = data.trials.assign(angle_deg=np.degrees(np.arctan2(data.trials.target_y, data.trials.target_x)))
         told = dataclasses.replace(data, trials=turned)
         walk = navigate(trained, told, "angle_deg_cos", draws=1)
         assert walk.map.names == ("angle_deg_cos", "angle_deg_sin")
-        with pytest.raises(ConfigError, match="read as angle_deg_cos and angle_deg_sin; walk along one"):
+        with pytest.raises(ConfigError, match="read as angle_deg_cos and angle_deg_sin; choose one"):
             navigate(trained, told, "angle_deg")
-        with pytest.raises(ConfigError, match="walk along one of these"):
+        with pytest.raises(ConfigError, match="choose one of these"):
             navigate(trained, told, "hand_position:last")
         assert navigate(trained, told, "target_x", ["target_y"], draws=1).map.names == ("target_y", "target_x")
 
@@ -380,13 +385,13 @@ class TestNavigation:
         nothing = dataclasses.replace(data, trials=data.trials[[]])
         assert "no targets" in coded(trained, nothing).missing
 
-    def test_what_cannot_be_walked(self, data, trained):
+    def test_traversals_that_cannot_be(self, data, trained):
         with pytest.raises(ConfigError, match="target_z"):
             navigate(trained, data, "target_z")
-        with pytest.raises(ConfigError, match="0 anchors"):
-            navigate(trained, data, "target_x", anchors=0)
-        with pytest.raises(DataError, match="1000 anchors"):
-            navigate(trained, data, "target_x", anchors=1000)
+        with pytest.raises(ConfigError, match="0 base trials"):
+            navigate(trained, data, "target_x", base_trials=0)
+        with pytest.raises(DataError, match="1000 base trials"):
+            navigate(trained, data, "target_x", base_trials=1000)
         with pytest.raises(DataError, match="'activity' is no signal of two dimensions"):
             navigate(trained, data, "target_x", position="activity")
         with pytest.raises(ConfigError, match="amounts"):

@@ -19,14 +19,14 @@ from spikeloom.decoding.protocol import (
     AS_COUNTED,
     ClosedForm,
     Decoder,
+    DecoderScore,
     Decoding,
     Inputs,
-    Judged,
     groups_of,
-    judge,
     known_bins,
+    score_decoder,
     standard_error,
-    tuned,
+    tune_decoder,
 )
 from spikeloom.decoding.registry import DECODERS, Choices
 from spikeloom.decoding.ridge import STRENGTHS, LaggedRidge, lagged, lagged_products
@@ -193,12 +193,12 @@ def test_half_a_gaussian_looks_back_only():
 def test_scores_are_r2_and_their_error_that_of_leaving_trials_out(tuned_neurons):
     train, test = halves(with_gaps(tuned_neurons, 0.05))
     fitted = SMALL["wiener"].fit(train, "vel")
-    judged = judge(fitted, test)
+    judged = score_decoder(fitted, test)
     known = known_bins(test, "vel")
     wanted, decoded = test.signals["vel"].values[known], fitted.decode(test)[known[test.valid]]
     assert judged.value == pytest.approx(r2_score(wanted, decoded), rel=1e-5)
     trials = np.arange(test.n_trials)
-    without = [judge(fitted, test.select(trials=np.delete(trials, i))).value for i in trials]
+    without = [score_decoder(fitted, test.select(trials=np.delete(trials, i))).value for i in trials]
     jackknife = np.sqrt((len(trials) - 1) / len(trials) * np.square(without - np.mean(without)).sum())
     assert judged.se == pytest.approx(jackknife, rel=0.15)
     one = Estimate.ratio(np.arange(5.0), np.ones(5))
@@ -211,7 +211,7 @@ def test_windows_of_one_piece_are_one_for_the_error(tuned_neurons):
     few = dataclasses.replace(tuned_neurons, trials=pd.DataFrame({"source_trial": np.repeat([0, 1], 30)}))
     np.testing.assert_array_equal(groups_of(few), np.arange(60))
     fitted = SMALL["ridge"].fit(tuned_neurons, "vel")
-    by_trial, by_piece = judge(fitted, tuned_neurons), judge(fitted, pieces)
+    by_trial, by_piece = score_decoder(fitted, tuned_neurons), score_decoder(fitted, pieces)
     assert by_trial.value == pytest.approx(by_piece.value)
     np.testing.assert_allclose(by_trial.influence.reshape(30, 2).sum(1), by_piece.influence, atol=1e-12)
 
@@ -220,17 +220,17 @@ def test_a_signal_that_does_not_vary_is_refused(tuned_neurons):
     fitted = SMALL["ridge"].fit(tuned_neurons, "vel")
     still = with_signal(tuned_neurons, np.ones_like(tuned_neurons.signals["vel"].values))
     with pytest.raises(DataError, match="'vel' does not vary"):
-        judge(fitted, still)
+        score_decoder(fitted, still)
 
 
 def test_validation_trials_choose_the_settings(tuned_neurons):
     train, validation = halves(tuned_neurons)
     decoder = LaggedRidge("wiener", 3, 3, inputs=Inputs())
-    scores = [judge(c.fit(train, "vel"), validation).value for c in decoder.candidates()]
-    chosen = tuned(decoder, train, validation, "vel")
+    scores = [score_decoder(c.fit(train, "vel"), validation).value for c in decoder.candidates()]
+    chosen = tune_decoder(decoder, train, validation, "vel")
     assert chosen.alpha == STRENGTHS[int(np.argmax(scores))]
     assert chosen.alpha not in (STRENGTHS[0], STRENGTHS[-1])
-    assert Judged(1.0, np.zeros(3)).se == 0
+    assert DecoderScore(1.0, np.zeros(3)).se == 0
 
 
 # -- ridge and Wiener ------------------------------------------------------------------------------------------------
@@ -239,15 +239,15 @@ def test_validation_trials_choose_the_settings(tuned_neurons):
 def test_a_signal_is_found_and_that_of_another_time_is_not(tuned_neurons):
     train, test = halves(tuned_neurons)
     decoder = LaggedRidge().fit(train, "vel")
-    assert judge(decoder, test).value > 0.6
+    assert score_decoder(decoder, test).value > 0.6
     shifted = with_signal(test, np.roll(test.signals["vel"].values, 7, axis=1))
-    assert judge(decoder, test, shifted).value < 0.3
+    assert score_decoder(decoder, test, shifted).value < 0.3
 
 
 def test_the_bins_that_matter_are_those_after_the_signal(tuned_neurons):
     train, test = halves(tuned_neurons)
-    after = judge(LaggedRidge(before=0, after=4).fit(train, "vel"), test).value
-    before = judge(LaggedRidge(before=4, after=0).fit(train, "vel"), test).value
+    after = score_decoder(LaggedRidge(before=0, after=4).fit(train, "vel"), test).value
+    before = score_decoder(LaggedRidge(before=4, after=0).fit(train, "vel"), test).value
     assert after > before + 0.1
 
 
@@ -338,12 +338,12 @@ def test_a_linear_gaussian_system_is_recovered(linear_gaussian):
     np.testing.assert_allclose(fitted.observation, c, atol=300)
     np.testing.assert_allclose(fitted.observation_noise, q, atol=0.06 * q.max())
     np.testing.assert_allclose(fitted.mean_state, 5.0, atol=0.1)
-    one_bin = judge(LaggedRidge("ridge", 0, 0, 1.0).fit(data, "vel"), data).value
-    assert judge(fitted, data).value > one_bin + 0.02
+    one_bin = score_decoder(LaggedRidge("ridge", 0, 0, 1.0).fit(data, "vel"), data).value
+    assert score_decoder(fitted, data).value > one_bin + 0.02
     # Shrunk to its diagonal, the noise is no longer that of the system: channels are believed too much.
     own = Kalman(shrinkage=1.0, inputs=AS_COUNTED).fit(data, "vel")
     np.testing.assert_allclose(own.observation_noise, np.diag(np.diag(fitted.observation_noise)), atol=1e-6 * q.max())
-    assert judge(own, data).value < judge(fitted, data).value
+    assert score_decoder(own, data).value < score_decoder(fitted, data).value
     doubled = Kalman(shrinkage=0.0, inflation=2.0, inputs=AS_COUNTED).fit(data, "vel")
     np.testing.assert_allclose(doubled.observation_noise, 2 * fitted.observation_noise)
 
@@ -375,8 +375,8 @@ def test_a_neuron_that_hardly_fired_is_not_believed(tuned_neurons):
     fitted = Kalman().fit(dataclasses.replace(train, counts=silent), "vel")
     others = [n for n in range(12) if n != 4]
     without = Kalman().fit(train.select(neurons=others), "vel")
-    fair = judge(without, test.select(neurons=others)).value
-    assert judge(fitted, dataclasses.replace(test, counts=loud)).value > fair - 0.05
+    fair = score_decoder(without, test.select(neurons=others)).value
+    assert score_decoder(fitted, dataclasses.replace(test, counts=loud)).value > fair - 0.05
 
 
 def test_silent_neurons_and_impossible_settings(tuned_neurons):
@@ -384,7 +384,7 @@ def test_silent_neurons_and_impossible_settings(tuned_neurons):
     counts[:, :, 4] = 0
     silent = dataclasses.replace(tuned_neurons, counts=counts)
     others = tuned_neurons.select(neurons=[n for n in range(12) if n != 4])
-    one, other = (judge(Kalman().fit(d, "vel"), d).value for d in (silent, others))
+    one, other = (score_decoder(Kalman().fit(d, "vel"), d).value for d in (silent, others))
     assert one == pytest.approx(other, abs=1e-6)
     with pytest.raises(ConfigError, match="shrink by 0 to 1"):
         Kalman(shrinkage=2.0)
@@ -409,10 +409,10 @@ def test_a_network_finds_what_no_regression_finds():
         last[:, t] = state
     data = SpikeData(counts, bin_s=1.0, signals={"vel": Signal(last)})
     train, test = data.select(trials=slice(0, 90)), data.select(trials=slice(90, None))
-    ridge = judge(LaggedRidge("wiener", 3, 0).fit(train, "vel"), test).value
+    ridge = score_decoder(LaggedRidge("wiener", 3, 0).fit(train, "vel"), test).value
     gru = GRU(units=16, steps=150, learning_rate=0.02, dropout=0.0, inputs=Inputs(0.0, causal=True))
     fitted = gru.fit(train, "vel")
-    assert judge(fitted, test).value > max(ridge + 0.15, 0.8)
+    assert score_decoder(fitted, test).value > max(ridge + 0.15, 0.8)
 
 
 def test_the_same_seed_trains_the_same_network_and_says_nothing(tuned_neurons, capsys):
@@ -434,11 +434,11 @@ def test_a_label_is_found_and_chance_is_chance(tuned_neurons):
     train, test = halves(tuned_neurons)
     decoder = LabelDecoder().fit(train, "side")
     right = decoder.decode(test) == test.trials["side"].to_numpy()
-    judged = judge(decoder, test)
+    judged = score_decoder(decoder, test)
     assert judged.value == right.mean() > 0.8
     assert judged.se == pytest.approx(np.sqrt(right.var(ddof=1) / len(right)))
     silent = dataclasses.replace(test, counts=np.zeros_like(test.counts))
-    assert judge(decoder, silent).value < 0.8
+    assert score_decoder(decoder, silent).value < 0.8
     assert set(decoder.decode(test)) <= {"left", "middle", "right"}
     assert isinstance(LabelDecoder(), Decoder)
 
@@ -448,7 +448,7 @@ def test_numbers_are_the_same_label_in_any_type(tuned_neurons):
     data = dataclasses.replace(tuned_neurons, trials=tuned_neurons.trials.assign(angle=angle))
     decoder = LabelDecoder().fit(data, "angle")
     whole = dataclasses.replace(tuned_neurons, trials=tuned_neurons.trials.assign(angle=angle.astype(int)))
-    assert judge(decoder, data).value == judge(decoder, whole).value
+    assert score_decoder(decoder, data).value == score_decoder(decoder, whole).value
 
 
 def test_a_label_of_one_trial_is_learned_without_a_word(tuned_neurons):

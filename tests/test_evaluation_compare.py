@@ -14,7 +14,7 @@ from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.heldout import default_draws
 from spikeloom.evaluation.metrics import HELDOUT_METRICS, heldout_metrics
 from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult, _plain
-from spikeloom.evaluation.summary import Frame, Trials, summarise
+from spikeloom.evaluation.summary import Frame, TrialSet, summarise
 
 BIN_S = 0.02
 N_BINS, N_NEURONS = 50, 20
@@ -147,7 +147,7 @@ def test_standard_error_matches_the_scatter_of_fresh_sets(real):
 
 
 def as_trials(data):
-    return Trials(data.counts, data.lengths, data.trials["condition"].to_numpy())
+    return TrialSet(data.counts, data.lengths, data.trials["condition"].to_numpy())
 
 
 def test_draws_shrink_for_large_sets():
@@ -162,7 +162,7 @@ def test_draws_shrink_for_large_sets():
 def pair_of_sets():
     process = Process()
     rng = np.random.default_rng(7)
-    sets = [Trials(c, np.full(len(c), N_BINS), k) for c, k in (process.draw(rng, 150), process.draw(rng, 150))]
+    sets = [TrialSet(c, np.full(len(c), N_BINS), k) for c, k in (process.draw(rng, 150), process.draw(rng, 150))]
     return (*sets, Frame.from_real(sets[1], sets[1], BIN_S, 3, True))
 
 
@@ -241,7 +241,7 @@ def test_baselines_keep_conditions_and_lengths():
     lengths = rng.integers(10, 41, 60)
     counts = rng.poisson(0.5, (60, 40, 6)).astype(np.uint8)
     counts[np.arange(40) >= lengths[:, None]] = 0
-    train = Trials(counts, lengths, np.arange(60) % 3)
+    train = TrialSet(counts, lengths, np.arange(60) % 3)
     slots = train.take(np.arange(10, 25))
     for name in ("homogeneous", "psth", "shuffled", "replay"):
         drawn = Baselines(train, BIN_S, 3).draw(name, slots, rng)

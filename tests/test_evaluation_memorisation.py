@@ -6,7 +6,7 @@ import pytest
 from spikeloom.evaluation import memorisation as memo
 from spikeloom.evaluation.baselines import Baselines
 from spikeloom.evaluation.memorisation import memorisation
-from spikeloom.evaluation.summary import Trials
+from spikeloom.evaluation.summary import TrialSet
 
 BIN_S = 0.02
 
@@ -16,7 +16,7 @@ def process(rng, n_trials, mixing, n_bins=40):
     latents = rng.standard_normal((n_trials, 1, 4)) + 0.5 * rng.standard_normal((n_trials, n_bins, 4))
     rate = np.minimum(np.exp(latents @ mixing - 1.5), 5)
     counts = rng.poisson(rate).astype(np.uint8)
-    return Trials(counts, np.full(n_trials, n_bins), np.zeros(n_trials, np.int64))
+    return TrialSet(counts, np.full(n_trials, n_bins), np.zeros(n_trials, np.int64))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_fresh_draws_are_not_flagged(sets):
 def test_samples_around_one_hub_are_not_flagged(sets):
     _, train, test = sets
     average = np.rint(train.counts.mean(axis=0)).astype(np.uint8)
-    hub = Trials(np.repeat(average[None], 120, axis=0), test.lengths, test.condition)
+    hub = TrialSet(np.repeat(average[None], 120, axis=0), test.lengths, test.condition)
     result = memorisation(hub, train, test, BIN_S)
     assert not result.alarm
     assert result.se > 0.5
@@ -80,7 +80,7 @@ def test_a_copy_cut_short_is_still_found(sets):
     _, train, test = sets
     copied = train.take(np.arange(120))
     short = np.full(120, 25)
-    copied = Trials(np.where(np.arange(40)[:, None] < 25, copied.counts, 0).astype(np.uint8), short, copied.condition)
+    copied = TrialSet(np.where(np.arange(40)[:, None] < 25, copied.counts, 0).astype(np.uint8), short, copied.condition)
     assert memorisation(copied, train, test, BIN_S).alarm
 
 

@@ -8,11 +8,11 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation import published
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.summary import Trials
+from spikeloom.evaluation.summary import TrialSet
 
 
 def trials_of(counts):
-    return Trials(counts.astype(np.uint8), np.full(len(counts), counts.shape[1]), np.zeros(len(counts), np.int64))
+    return TrialSet(counts.astype(np.uint8), np.full(len(counts), counts.shape[1]), np.zeros(len(counts), np.int64))
 
 
 def poisson(rng, n_trials, n_bins=60, n_neurons=40, rate=0.3):

@@ -8,7 +8,7 @@ from spikeloom.evaluation.compared_sets import ComparedSets, SetStatistics
 from spikeloom.evaluation.memorisation import memorisation
 from spikeloom.evaluation.metrics import heldout_metrics
 from spikeloom.evaluation.published import describe, ldns_metrics, published_statistics
-from spikeloom.evaluation.summary import Frame, Trials, summarise
+from spikeloom.evaluation.summary import Frame, TrialSet, summarise
 
 SETS = ("pmd_plan", "bci_baseline", "s1_windows", "hc_windows")
 ALIGNED = ("pmd_plan", "bci_baseline")
@@ -65,20 +65,20 @@ def load(folder, name):
         data = np.load(folder / "pmd_reach_1ms.npz")
         spikes = data["plan_spikes"]
         counts = spikes.reshape(len(spikes), -1, 5, spikes.shape[2]).sum(axis=2).astype(np.uint8)
-        return Trials(counts, np.full(len(counts), 80), data["plan_condition"].astype(np.int64)), 0.005
+        return TrialSet(counts, np.full(len(counts), 80), data["plan_condition"].astype(np.int64)), 0.005
     if name == "bci_baseline":
         data = np.load(folder / "bci_m1_45ms.npz")
         keep = (data["trial_type"] == "baselineEvaluation") & (data["success"] == 1) & (data["length"] <= 30)
         counts = np.ascontiguousarray(data["spikes"][keep][:, :30][:, :, data["good_electrode"]])
         condition = np.rint(data["target_angle_deg"][keep] / 45).astype(np.int64)
-        return Trials(counts, data["length"][keep].astype(np.int64), condition), 0.045
+        return TrialSet(counts, data["length"][keep].astype(np.int64), condition), 0.045
     if name == "s1_windows":
         data = np.load(folder / "s1_reach_50ms.npz")
         counts, bin_s = windows(data["spikes"], data["segment"], 20), 0.05
     else:
         data = np.load(folder / "hc_place_animal1_25ms.npz")
         counts, bin_s = windows(data["spikes"], np.zeros(len(data["spikes"])), 40), 0.025
-    return Trials(counts, np.full(len(counts), counts.shape[1]), np.zeros(len(counts), np.int64)), bin_s
+    return TrialSet(counts, np.full(len(counts), counts.shape[1]), np.zeros(len(counts), np.int64)), bin_s
 
 
 def heldout_split(trials):

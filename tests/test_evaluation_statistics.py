@@ -13,7 +13,7 @@ from scipy.stats import wasserstein_distance
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation import dynamics, metrics
 from spikeloom.evaluation import spike_statistics as ss
-from spikeloom.evaluation.summary import Frame, Trials, summarise
+from spikeloom.evaluation.summary import Frame, TrialSet, summarise
 
 BIN_S = 0.02
 
@@ -146,7 +146,9 @@ def test_interval_distance_agrees_with_scipy():
     rng = np.random.default_rng(3)
     frame = Frame(BIN_S, 1, 1, 20, False)
     sets = [rng.poisson(r, (20, 60, 6)).astype(np.uint8) for r in (0.3, 0.5)]
-    summaries = [summarise(Trials(c, np.full(20, 60), np.zeros(20, np.int64)), frame, b) for c, b in zip(sets, (1, 5))]
+    summaries = [
+        summarise(TrialSet(c, np.full(20, 60), np.zeros(20, np.int64)), frame, b) for c, b in zip(sets, (1, 5))
+    ]
     intervals = [ss.interspike_intervals(c, np.full(20, 60), BIN_S) for c in sets]
     expected = np.mean([wasserstein_distance(*(i[n == k] for i, n in intervals)) for k in range(6)])
     assert metrics.heldout_metrics(*summaries)["isi_w1"] == pytest.approx(expected, rel=1e-4)
@@ -154,7 +156,7 @@ def test_interval_distance_agrees_with_scipy():
 
 def test_blocks_add_up_to_the_whole(counts):
     counts, lengths = counts
-    trials = Trials(counts, lengths, np.zeros(12, np.int64))
+    trials = TrialSet(counts, lengths, np.zeros(12, np.int64))
     frame = Frame(BIN_S, 1, 1, 40, False)
     whole, blocks = (summarise(trials, frame, n).totals() for n in (1, 5))
     for key in whole:

@@ -20,7 +20,7 @@ from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.condition_fidelity import answer, unfamiliar
+from spikeloom.evaluation.condition_fidelity import condition_fidelity
 from spikeloom.models import base, load_model
 from spikeloom.models.eag import EAG, EAGConfig
 from spikeloom.models.ldns import LDNS
@@ -464,8 +464,8 @@ class TestReport:
         other = sided.split("test")
         swapped = dataclasses.replace(other, trials=other.trials.assign(angle=(other.trials["angle"] + 180) % 360))
         variables = variables_of(sided, ("angle", "drive"))
-        assert unfamiliar(sided, other, variables) == {}
-        assert list(unfamiliar(sided, swapped, variables)) == [""]
+        assert novel_conditions(sided, other, variables) == {}
+        assert list(novel_conditions(sided, swapped, variables)) == [""]
         first, second = model_panels(sided, swapped, None, variables)
         assert first.seen.startswith("32 of 32 trials are asked for a combination of angle and drive")
         assert second.seen == ""
@@ -477,11 +477,11 @@ class TestReport:
         assert first.seen.count(EXTRAPOLATION) == 1
 
     def test_angles_between_targets_are_decoded_as_angles(self, data):
-        """As one of eight directions none of them could ever be decoded as asked."""
-        result = answer(data, self.generated(np.arange(0, 360, 10.0)), Variable.of(data, "angle"))
+        """As one of eight directions none of them could ever be decoded as requested."""
+        result = condition_fidelity(data, self.generated(np.arange(0, 360, 10.0)), Variable.of(data, "angle"))
         assert (result.measure, result.unit) == ("mean error", "deg")
-        assert result.generated[0].value < 25 < result.control[0]
-        assert answer(data, self.generated(np.repeat([0.0, 45], 9)), Variable.of(data, "angle")).unit == ""
+        assert result.generated[0].value < 25 < result.baseline[0]
+        assert condition_fidelity(data, self.generated(np.repeat([0.0, 45], 9)), Variable.of(data, "angle")).unit == ""
 
     def test_generated_trials_of_another_recording(self, data):
         words = dataclasses.replace(self.generated(np.zeros(4)), trials=pd.DataFrame({"angle": ["up"] * 4}), signals={})

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from spikeloom.errors import DataError
-from spikeloom.priors.calibration import SOUND, judge
+from spikeloom.priors.calibration import SOUND, assess
 from spikeloom.report import figures
 from spikeloom.report.calibration_panel import TITLE, calibration_panels
 from spikeloom.report.page import write_report
@@ -45,27 +45,27 @@ class TestVerdict:
         ],
     )
     def test_what_is_wrong_is_said_with_what_to_do(self, spread, increment, said):
-        verdict = judge({"spread_ratio": spread, "increment_ratio": increment})
+        verdict = assess({"spread_ratio": spread, "increment_ratio": increment})
         assert not verdict.sound
         assert re.fullmatch(f".*{said}.*", verdict.words)
         assert verdict.words.count(". ") == 0  # only what is wrong
 
     def test_both_faults_are_told(self):
-        words = judge({"spread_ratio": 0.1, "increment_ratio": 3.0}).words
+        words = assess({"spread_ratio": 0.1, "increment_ratio": 3.0}).words
         assert "collapsed" in words
         assert "jitter" in words
 
     @pytest.mark.parametrize("values", [(0.8, 0.8), (1.0, 1.0), (1.15, 1.25)])
     def test_within_the_bounds_it_is_calibrated(self, values):
-        verdict = judge(dict(zip(SOUND, values)))
+        verdict = assess(dict(zip(SOUND, values)))
         assert verdict.sound
         assert "calibrated" in verdict.words
         assert f"{values[0]:.2f}" in verdict.words
 
     def test_one_number_alone_is_judged(self):
-        assert judge({"increment_ratio": 1.0}).sound
-        assert not judge({"spread_ratio": 0.1}).sound
-        assert judge({"other": 0.1}) is None
+        assert assess({"increment_ratio": 1.0}).sound
+        assert not assess({"spread_ratio": 0.1}).sound
+        assert assess({"other": 0.1}) is None
 
     def test_the_spread_of_normal_draws_is_one_and_its_bounds_are_those_of_their_width(self):
         """The bounds of the spread ratio are draws 0.69 times as wide as the data, and as many times too wide."""

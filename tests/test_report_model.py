@@ -13,10 +13,10 @@ from spikeloom.data.files import save
 from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.decoding.label import LabelDecoder
-from spikeloom.decoding.protocol import judge
+from spikeloom.decoding.protocol import score_decoder
 from spikeloom.decoding.ridge import LaggedRidge
 from spikeloom.errors import DataError
-from spikeloom.evaluation.condition_fidelity import answer
+from spikeloom.evaluation.condition_fidelity import condition_fidelity
 from spikeloom.evaluation.estimates import Estimate
 from spikeloom.evaluation.history_likelihood import Drawing, as_poisson, poisson_nll
 from spikeloom.models import load_model
@@ -248,30 +248,30 @@ def test_lags_are_in_ms_or_in_bins():
 class TestAsked:
     def test_a_signal_is_scored_as_its_decoder_scores_it(self, data):
         variable, test = Variable.of(data, "vel"), data.split("test")
-        result = answer(data, test, variable)
+        result = condition_fidelity(data, test, variable)
         decoder = LaggedRidge().fit(data.split("train"), "vel")
-        assert np.mean([e.value for e in result.ceiling]) == pytest.approx(judge(decoder, test).value, abs=1e-4)
+        assert np.mean([e.value for e in result.ceiling]) == pytest.approx(score_decoder(decoder, test).value, abs=1e-4)
         assert result.generated == result.ceiling
         assert result.names == ("x", "y")
         assert result.imitates
-        assert max(result.control) < 0 < min(e.value for e in result.ceiling)
+        assert max(result.baseline) < 0 < min(e.value for e in result.ceiling)
         figure = figures.asked_and_decoded(result, data.bin_s)
         assert {axes.get_ylabel() for axes in figure.axes} == {"x (cm/s)", "y (cm/s)", ""}
-        trial = examples(result.asked)[0]
+        trial = examples(result.readouts)[0]
         drawn = figure.axes[0].get_lines()[0].get_ydata()
         np.testing.assert_allclose(drawn, test.signals["vel"].values[trial, : test.lengths[trial], 0], rtol=1e-6)
 
     def test_a_label_is_scored_as_its_decoder_scores_it(self, data):
-        result = answer(data, recording(seed=1).split("test"), Variable.of(data, "angle"))
+        result = condition_fidelity(data, recording(seed=1).split("test"), Variable.of(data, "angle"))
         decoder = LabelDecoder().fit(data.split("train"), "angle")
-        assert result.ceiling[0].value == judge(decoder, data.split("test")).value
+        assert result.ceiling[0].value == score_decoder(decoder, data.split("test")).value
         assert result.ceiling[0].value > 0.6
-        assert result.control[0] < 0.4
+        assert result.baseline[0] < 0.4
         left, right = figures.asked_and_decoded(result, data.bin_s).axes
-        for axes, found in ((left, result.asked), (right, result.real)):
+        for axes, found in ((left, result.readouts), (right, result.real)):
             share = np.asarray(axes.images[0].get_array())
             np.testing.assert_allclose(share.sum(1), 1)
-            asked = pd.Series(found.asked)
+            asked = pd.Series(found.requested)
             right_of_90 = np.mean(np.array(found.decoded)[asked == "90"] == "90")
             assert share[2, 2] == pytest.approx(right_of_90)
         assert left.get_ylabel() == "asked for (deg)"
@@ -284,19 +284,19 @@ class TestAsked:
         counts = rng.poisson(np.exp(log_rate)[:, None].repeat(BINS, 1))
         table = pd.DataFrame({"angle": angle, "size": size})
         many = with_default_splits(SpikeData(counts, 0.02, trials=table))
-        turned = answer(many, many.split("test"), Variable.of(many, "angle"))
+        turned = condition_fidelity(many, many.split("test"), Variable.of(many, "angle"))
         assert (turned.measure, turned.unit) == ("mean error", "deg")
         assert turned.generated[0].value < 20
-        assert 60 < turned.control[0] < 120
-        sized = answer(many, many.split("test"), Variable.of(many, "size"))
+        assert 60 < turned.baseline[0] < 120
+        sized = condition_fidelity(many, many.split("test"), Variable.of(many, "size"))
         assert sized.measure == "R²"
-        assert sized.generated[0].value > 0.5 > 0 > sized.control[0]
+        assert sized.generated[0].value > 0.5 > 0 > sized.baseline[0]
         for result in (turned, sized):
             assert len(figures.asked_and_decoded(result, 0.02).axes) == 2
 
     def test_trials_that_were_asked_for_something_else_are_told(self, data):
         other = recording(seed=1).split("test")
-        result = answer(data, other, Variable.of(data, "vel"))
+        result = condition_fidelity(data, other, Variable.of(data, "vel"))
         assert not result.imitates
         (panel,) = model_panels(data, other, None, (Variable.of(data, "vel"),))
         assert "of their own" in panel.look_for
@@ -306,8 +306,8 @@ class TestAsked:
         values = np.array(data.signals["vel"].values)
         values[data.splits["test"][:3], 4] = np.nan
         gaps = replace(data, signals={"vel": Signal(values, "cm/s", ("x", "y"))})
-        result = answer(gaps, gaps.split("test"), Variable.of(data, "vel"))
-        assert len(result.real.asked) == len(data.splits["test"]) - 3
+        result = condition_fidelity(gaps, gaps.split("test"), Variable.of(data, "vel"))
+        assert len(result.real.requested) == len(data.splits["test"]) - 3
         assert np.isfinite([e.value for e in result.ceiling]).all()
 
     def test_trials_that_do_not_say_what_they_were_asked_for(self, data):
@@ -315,10 +315,10 @@ class TestAsked:
         variables = Variable.of(data, "vel"), Variable.of(data, "angle")
         panels = model_panels(data, bare, None, variables)
         assert [p.title for p in panels] == [f"{ASKED}: vel", f"{ASKED}: angle"]
-        assert all("generated trials do not say" in p.missing for p in panels)
+        assert all("generated trials do not hold" in p.missing for p in panels)
 
     def test_one_trial_only(self, data):
-        result = answer(data, data.split("test").select(trials=[0]), Variable.of(data, "vel"))
+        result = condition_fidelity(data, data.split("test").select(trials=[0]), Variable.of(data, "vel"))
         assert isinstance(figures.asked_and_decoded(result, 0.02).axes[0].get_ylabel(), str)
 
 

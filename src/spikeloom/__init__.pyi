@@ -32,9 +32,9 @@ from spikeloom.training.engine import Engine as Engine
 from spikeloom.training.run import Run as Run
 from spikeloom.workflow.fitting import fit as fit
 from spikeloom.workflow.fitting import resume as resume
-from spikeloom.workflow.traversal import Walk as Walk
+from spikeloom.workflow.traversal import Traversal as Traversal
 from spikeloom.workflow.traversal import navigate as navigate
-from spikeloom.workflow.traversal import write_walk as write_walk
+from spikeloom.workflow.traversal import write_traversal as write_traversal
 
 # Configurations
 from spikeloom.models.autoencoder import AutoencoderConfig as AutoencoderConfig
@@ -68,13 +68,13 @@ from spikeloom.observation.resample import redrawn as redrawn
 from spikeloom.decoding.gru import GRU as GRU
 from spikeloom.decoding.kalman import Kalman as Kalman
 from spikeloom.decoding.label import LabelDecoder as LabelDecoder
-from spikeloom.decoding.protocol import judge as judge
+from spikeloom.decoding.protocol import score_decoder as score_decoder
 from spikeloom.decoding.ridge import LaggedRidge as LaggedRidge
 from spikeloom.evaluation.code_map import LinearMap as LinearMap
 from spikeloom.evaluation.compare import compare as compare
 from spikeloom.evaluation.results import Comparison as Comparison
 from spikeloom.evaluation.results import MetricResult as MetricResult
-from spikeloom.evaluation.utility import utility as utility
+from spikeloom.evaluation.augmentation_study import augmentation_study as augmentation_study
 from spikeloom.report.page import write_report as write_report
 
 # Errors

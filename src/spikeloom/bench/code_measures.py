@@ -340,7 +340,7 @@ def walk(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SpikeloomWarning)  # how much codes tell of a variable is in the tables
         walked = np.stack(
-            [code_map.walk(code, name, far, "effect", direction) for code, far in zip(codes, amounts)], axis=1
+            [code_map.traverse(code, name, far, "effect", direction) for code, far in zip(codes, amounts)], axis=1
         )
     steps = []
     for step in walked:

@@ -43,7 +43,11 @@ VERBS = {
     "encode": Verb(
         "latents and rates that a trained run infers from a recording", sampling.encode_options, sampling.encode
     ),
-    "navigate": Verb("walk through the codes of a trained run", navigating.navigate_options, navigating.navigate),
+    "navigate": Verb(
+        "latent traversal of a trained run along a variable",
+        navigating.navigate_options,
+        navigating.navigate,
+    ),
     "compare": Verb("judge generated trials against a recording", judging.compare_options, judging.compare),
     "decode": Verb(
         "decode behaviour, and say what generated trials are worth to a decoder",

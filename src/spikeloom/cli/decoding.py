@@ -67,7 +67,7 @@ def decode(options: Namespace) -> None:
     from spikeloom.data.formats.containers import check_place
     from spikeloom.data.sources import load_source, with_default_splits
     from spikeloom.decoding.registry import DECODERS, LABEL_DECODERS, Choices
-    from spikeloom.evaluation.utility import FRACTIONS, RATIOS, utility
+    from spikeloom.evaluation.augmentation_study import FRACTIONS, RATIOS, augmentation_study
     from spikeloom.progress import counted
     from spikeloom.training.run import Run
 
@@ -84,7 +84,7 @@ def decode(options: Namespace) -> None:
     synthetic = load(options.augment) if options.augment else None
     target = options.label or _signal(options.signal, real, synthetic)
     with counted("decoding") as progress:
-        found = utility(
+        found = augmentation_study(
             real,
             synthetic,
             target,
@@ -100,9 +100,9 @@ def decode(options: Namespace) -> None:
         Run(options.json.parent).write_json(options.json.name, found.to_dict())
     if options.figure:
         from spikeloom.plot.style import write_png
-        from spikeloom.report.decoding_figures import draw_utility
+        from spikeloom.report.decoding_figures import draw_augmentation_study
 
-        write_png(draw_utility(found), options.figure)
+        write_png(draw_augmentation_study(found), options.figure)
     print(found.table())
     print()
     print(found.verdict)

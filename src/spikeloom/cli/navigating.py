@@ -1,4 +1,4 @@
-"""The command that walks through the codes of a trained run."""
+"""The command for latent traversals of a trained run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spikeloom.cli.options import SOURCE, device_option, load_recording, load_ru
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from spikeloom.workflow.traversal import Walk
+    from spikeloom.workflow.traversal import Traversal
 
 STEPS = ("effect", "unit", "paper")
 DIRECTIONS = ("pinv", "row")
@@ -23,21 +23,24 @@ def navigate_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
     parser.add_argument("run", type=Path, help="trained run folder")
     parser.add_argument("source", type=str, help=f"{SOURCE}; the run itself for its own recording")
-    parser.add_argument("--out", type=Path, required=True, help="folder to make: samples.npz, walk.csv and figures")
+    parser.add_argument("--out", type=Path, required=True, help="folder to make: samples.npz, table and figures")
     parser.add_argument(
-        "--along", type=str, required=True, help="what to walk along: a trial column, SIGNAL:first or SIGNAL:last"
+        "--variable", type=str, required=True, help="variable to change: a trial column, SIGNAL:first or SIGNAL:last"
     )
     parser.add_argument(
         "--variables",
         nargs="+",
         type=str,
-        help="all variables of the linear map, of which a walk changes one; start and target of reaches if not given",
+        help="all variables of the linear map, of which one is changed; start and target of reaches if not given",
     )
     parser.add_argument(
-        "--anchors", type=PositiveInt, default=1, help="trials to walk from: the most typical, then others at random"
+        "--base_trials",
+        type=PositiveInt,
+        default=1,
+        help="trials to start from: the most typical, then others at random",
     )
     parser.add_argument(
-        "--amounts", nargs="+", type=float, help="how far to go from the anchor; evenly to both sides if not given"
+        "--amounts", nargs="+", type=float, help="distances from the base trial; evenly to both sides if not given"
     )
     parser.add_argument(
         "--step", choices=STEPS, default="effect", help="what amounts are: of the variable, of codes, or as published"
@@ -53,19 +56,19 @@ def navigate_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 
 def navigate(options: Namespace) -> None:
-    """Write what a walk brings."""
+    """Generate trials along a latent traversal and write them."""
     from spikeloom.data.sources import with_default_splits
     from spikeloom.training.run import Run
-    from spikeloom.workflow.traversal import navigate, write_walk
+    from spikeloom.workflow.traversal import navigate, write_traversal
 
     Run.refuse_occupied(options.out)
     data = with_default_splits(load_recording(options))
-    walk = navigate(
+    traversal = navigate(
         load_run(options),
         data,
-        options.along,
+        options.variable,
         variables=options.variables,
-        anchors=options.anchors,
+        base_trials=options.base_trials,
         amounts=options.amounts,
         step=options.step,
         direction=options.direction,
@@ -73,29 +76,31 @@ def navigate(options: Namespace) -> None:
         position=options.position,
         seed=options.seed,
     )
-    write_walk(walk, data, options.out)
-    print(told(walk))
-    print(f"{options.out}: {walk.sample}")
+    write_traversal(traversal, data, options.out)
+    print(described(traversal))
+    print(f"{options.out}: {traversal.sample}")
 
 
-def told(walk: Walk) -> str:
-    """What a walk shows, in lines."""
-    at = walk.map.index(walk.along)
+def described(traversal: Traversal) -> str:
+    """A traversal in a few lines: how well codes and positions are decoded, and what moved."""
+    at = traversal.map.index(traversal.variable)
     lines = [
-        f"{walk.along}: read from codes with R2 {walk.map.heldout_r2[at]:.2f} (cross-validated over training trials)"
+        f"{traversal.variable}: read from codes with R2 {traversal.map.heldout_r2[at]:.2f} "
+        "(cross-validated over training trials)"
     ]
-    if walk.decoded is None:
+    if traversal.decoded is None:
         lines.append("no position of the hand is recorded, so none was decoded")
     else:
-        r2 = " and ".join(f"{v:.2f}" for v in walk.decoder_r2)
+        r2 = " and ".join(f"{v:.2f}" for v in traversal.decoder_r2)
         lines.append(f"position: decoded from held-out recorded activity with R2 {r2}")
-    if walk.movement is not None:
+    if traversal.movement is not None:
+        averaged = _averaged(len(traversal.base_trials))
         lines.append(
-            f"movement: {walk.movement.intended.mean():.3g} {walk.position_unit} as intended, "
-            f"{walk.movement.unintended.mean():.3g} unintended (sum over steps{_averaged(len(walk.anchors))})"
+            f"movement: {traversal.movement.intended.mean():.3g} {traversal.position_unit} as intended, "
+            f"{traversal.movement.unintended.mean():.3g} unintended (sum over steps{averaged})"
         )
     return "\n".join(lines)
 
 
-def _averaged(n_anchors: int) -> str:
-    return f", mean of {n_anchors} anchors" if n_anchors > 1 else ""
+def _averaged(n_base_trials: int) -> str:
+    return f", mean of {n_base_trials} base trials" if n_base_trials > 1 else ""

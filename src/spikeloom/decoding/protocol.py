@@ -153,7 +153,7 @@ def labels_of(data: SpikeData, column: str) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class DecoderScore:
     """How well a target is decoded.
 
     Attributes:
@@ -177,7 +177,7 @@ def standard_error(influence: Float[np.ndarray, "group"]) -> float:
     return float(np.sqrt(n / (n - 1) * np.square(influence).sum())) if n > 1 else float("nan")
 
 
-def judge(decoding: Decoding, data: SpikeData, asked: SpikeData | None = None) -> Judged:
+def score_decoder(decoding: Decoding, data: SpikeData, asked: SpikeData | None = None) -> DecoderScore:
     """Decode trials and compare with what should come out.
 
     Args:
@@ -192,10 +192,10 @@ def judge(decoding: Decoding, data: SpikeData, asked: SpikeData | None = None) -
     if decoding.target in truth.signals:
         return _explained(decoding.decode(data), truth, decoding.target, groups)
     right = (decoding.decode(data) == labels_of(truth, decoding.target)).astype(float)
-    return Judged(float(right.mean()), np.bincount(groups, right - right.mean()) / len(right))
+    return DecoderScore(float(right.mean()), np.bincount(groups, right - right.mean()) / len(right))
 
 
-def _explained(decoded: np.ndarray, truth: SpikeData, name: str, groups: np.ndarray) -> Judged:
+def _explained(decoded: np.ndarray, truth: SpikeData, name: str, groups: np.ndarray) -> DecoderScore:
     known = known_bins(truth, name)
     wanted = signal_of(truth, name)[known].astype(np.float64)
     group = np.broadcast_to(groups[:, None], known.shape)[known]
@@ -208,7 +208,7 @@ def _explained(decoded: np.ndarray, truth: SpikeData, name: str, groups: np.ndar
     if not (total > 0).all():
         raise DataError(f"the signal '{name}' does not vary in the trials that are decoded; choose other trials.")
     share = missed.sum(0) / total
-    return Judged(float(1 - share.mean()), -((missed - share * varied) / total).mean(1))
+    return DecoderScore(float(1 - share.mean()), -((missed - share * varied) / total).mean(1))
 
 
 def groups_of(data: SpikeData) -> Int[np.ndarray, "trial"]:
@@ -220,7 +220,7 @@ def groups_of(data: SpikeData) -> Int[np.ndarray, "trial"]:
     return np.arange(data.n_trials)
 
 
-def tuned(
+def tune_decoder(
     decoder: Any, train: SpikeData, validation: SpikeData, target: str, told: Callable[[], None] = lambda: None
 ) -> Any:
     """The decoder with the settings that do best on validation trials; these are kept from then on.
@@ -237,6 +237,6 @@ def tuned(
         return candidates[0]
     scores = []
     for candidate in candidates:
-        scores.append(judge(candidate.fit(train, target), validation).value)
+        scores.append(score_decoder(candidate.fit(train, target), validation).value)
         told()
     return candidates[int(np.argmax(scores))]

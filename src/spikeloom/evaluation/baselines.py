@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from spikeloom.errors import ConfigError
 from spikeloom.evaluation.dynamics import gaussian_smooth
 from spikeloom.evaluation.spike_statistics import CHUNK_ELEMENTS, psth_sums, valid_mask
-from spikeloom.evaluation.summary import Trials
+from spikeloom.evaluation.summary import TrialSet
 
 MEANINGS = {
     "homogeneous": "Poisson with each neuron's mean rate; score 1 by definition",
@@ -103,24 +103,24 @@ class Baselines:
         reconstruction: An autoencoder's rates, if at hand.
     """
 
-    train: Trials
+    train: TrialSet
     bin_s: float
     n_conditions: int
     reconstruction: Reconstruction | None = None
 
-    def draw(self, name: str, slots: Trials, rng: np.random.Generator) -> Trials:
+    def draw(self, name: str, slots: TrialSet, rng: np.random.Generator) -> TrialSet:
         """One set of trials of the named baseline, one for each slot."""
         return getattr(self, name)(slots, rng)
 
-    def homogeneous(self, slots: Trials, rng: np.random.Generator) -> Trials:
+    def homogeneous(self, slots: TrialSet, rng: np.random.Generator) -> TrialSet:
         """Poisson with each neuron's mean rate over the training trials."""
         return self._poisson(lambda first, last: self._mean, slots, rng)
 
-    def psth(self, slots: Trials, rng: np.random.Generator) -> Trials:
+    def psth(self, slots: TrialSet, rng: np.random.Generator) -> TrialSet:
         """Poisson with the training PSTH of the trial's condition, smoothed with a Gaussian of 20 ms."""
         return self._poisson(lambda first, last: self._psth[slots.condition[first:last]], slots, rng)
 
-    def shuffled(self, slots: Trials, rng: np.random.Generator) -> Trials:
+    def shuffled(self, slots: TrialSet, rng: np.random.Generator) -> TrialSet:
         """For every neuron separately a random training trial of the same condition."""
         n_neurons = self.train.counts.shape[2]
         donors = np.stack([self._donors(slots, rng) for _ in range(n_neurons)], axis=1)
@@ -129,7 +129,7 @@ class Baselines:
         counts = self.train.counts[donors[:, None, :], time, np.arange(n_neurons)]
         return _cut(counts, np.minimum(slots.lengths, longest), slots)
 
-    def replay(self, slots: Trials, rng: np.random.Generator) -> Trials:
+    def replay(self, slots: TrialSet, rng: np.random.Generator) -> TrialSet:
         """Poisson with the rates of a training trial of the same condition: the memoriser with fresh noise.
 
         The rates are an autoencoder's where one is at hand, otherwise half the trial's own counts, smoothed with a
@@ -150,12 +150,12 @@ class Baselines:
         drawn = self._poisson(rates, slots, rng)
         return _cut(drawn.counts, np.minimum(slots.lengths, self.train.lengths[donors]), slots)
 
-    def verbatim(self, slots: Trials, rng: np.random.Generator) -> Trials:
+    def verbatim(self, slots: TrialSet, rng: np.random.Generator) -> TrialSet:
         """Random training trials of the same condition, with replacement and at their own length."""
         drawn = self.train.take(self._donors(slots._replace(lengths=np.zeros_like(slots.lengths)), rng))
         return drawn._replace(condition=slots.condition)
 
-    def ae(self, slots: Trials, rng: np.random.Generator) -> Trials:
+    def ae(self, slots: TrialSet, rng: np.random.Generator) -> TrialSet:
         """Poisson with the reconstructed rates of the held-out trials themselves: what a latent model can reach."""
         rates = self.reconstruction
         if rates is None:
@@ -173,7 +173,7 @@ class Baselines:
         rate = np.where(number[..., None] > 0, summed / np.maximum(number, 1)[..., None], self._mean)
         return gaussian_filter1d(rate, max(0.02 / self.bin_s, 0.5), axis=1, mode="nearest").astype(np.float32)
 
-    def _donors(self, slots: Trials, rng: np.random.Generator) -> Int[np.ndarray, "slot"]:
+    def _donors(self, slots: TrialSet, rng: np.random.Generator) -> Int[np.ndarray, "slot"]:
         """A random training trial for each slot: of its condition if there is one, at least as long if possible."""
         n_slots = len(slots.lengths)
         out = np.empty(n_slots, dtype=np.int64)
@@ -187,12 +187,12 @@ class Baselines:
             out[at] = own[(rng.random(len(at)) * eligible).astype(np.int64)]
         return out
 
-    def _poisson(self, rates: Callable[[int, int], np.ndarray], slots: Trials, rng: np.random.Generator) -> Trials:
+    def _poisson(self, rates: Callable[[int, int], np.ndarray], slots: TrialSet, rng: np.random.Generator) -> TrialSet:
         shape = (len(slots.lengths), *self.train.counts.shape[1:])
         return _cut(poisson_counts(rates, shape, rng), slots.lengths, slots)
 
 
-def _cut(counts: np.ndarray, lengths: np.ndarray, slots: Trials) -> Trials:
+def _cut(counts: np.ndarray, lengths: np.ndarray, slots: TrialSet) -> TrialSet:
     if (lengths < counts.shape[1]).any():
         counts = np.where(valid_mask(lengths, counts.shape[1])[..., None], counts, counts.dtype.type(0))
-    return Trials(counts, lengths, slots.condition)
+    return TrialSet(counts, lengths, slots.condition)

@@ -1,4 +1,4 @@
-"""The linear map from codes to behaviour, and walking through codes along a variable of it.
+"""The linear map from codes to behaviour, and latent traversals along a variable of it.
 
 Source: McCart et al. 2024 (arXiv 2407.21195), equations 8 and 9.
 """
@@ -19,7 +19,7 @@ from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 
 FOLDS = 10
 MIN_R2 = 0.5
-"""Held-out R2 below which walking along a variable says little of it."""
+"""Held-out R2 below which a traversal along a variable means little."""
 RANK_TOLERANCE = 1e-6
 """Directions in which codes vary this much less than in the first are rounding errors of single precision."""
 
@@ -55,11 +55,11 @@ class LinearMap:
         folds: int = FOLDS,
         seed: int = 0,
     ) -> LinearMap:
-        """Fit on all trials, and again on all folds but one to say how well it holds for others.
+        """Fit on all trials, and again on all folds but one for the cross-validated R2.
 
         Args:
             codes: One code a trial.
-            values: (trial, variable) what was done in each trial, as ``behaviour_of`` reads it from a recording.
+            values: (trial, variable) behaviour of each trial, as ``behaviour_of`` reads it from a recording.
             names: One for each variable.
             units: One for each variable; none when not given.
             folds: Parts of the cross-validation.
@@ -72,7 +72,7 @@ class LinearMap:
         Example:
             >>> codes = np.random.default_rng(0).normal(size=(50, 3))
             >>> place = LinearMap.fit(codes, codes @ [[2.0], [3.0], [1.0]] + 5, ["target_x"], ["cm"])
-            >>> np.round(place.weights, 3).tolist(), place.walk(codes[0], "target_x", [0.0, 3.0], step="effect").shape
+            >>> np.round(place.weights, 3).tolist(), place.traverse(codes[0], "target_x", [0.0, 3.0], "effect").shape
             ([[2.0, 3.0, 1.0]], (2, 3))
         """
         names, units = tuple(names), tuple(units) or ("",) * len(names)
@@ -121,20 +121,20 @@ class LinearMap:
             )
         return column
 
-    def walk(
+    def traverse(
         self,
-        anchor: Float[np.ndarray, "code"],
+        base: Float[np.ndarray, "code"],
         name: str,
         amounts: Num[np.ndarray, "step"] | Sequence[float | int],
         step: Step = "effect",
         direction: Direction = "row",
     ) -> Float[np.ndarray, "step code"]:
-        """Codes on a straight line through an anchor, along which a variable changes (equation 9).
+        """Codes on a straight line through the code of a base trial, along which a variable changes (equation 9).
 
         Args:
-            anchor: Code to start from, usually one of a recorded trial such as the ``medoid``.
-            name: The variable to walk along.
-            amounts: How far each code lies from the anchor; 0 is the anchor, negative numbers lie behind it.
+            base: Code to start from, usually that of a recorded trial such as the ``medoid``.
+            name: The variable to change.
+            amounts: Signed distance of each code from the base; 0 is the base itself.
             step: What an amount of one is. "paper": the raw direction, which changes the read-out of row w_j by
                 ||w_j||^2, whatever that is; "unit": length one in code space; "effect": one unit of the variable, to
                 which its read-out changes exactly, in either direction.
@@ -142,31 +142,31 @@ class LinearMap:
 
         Raises:
             ConfigError: If there is no such variable, step or direction.
-            DataError: If the anchor is no code of this map, or its codes say nothing of the variable.
+            DataError: If the base is no code of this map, or the variable cannot be read from codes.
         """
         j = self.index(name)
         if step not in ("paper", "unit", "effect"):
             raise ConfigError(f"there is no step '{step}'; choose 'paper', 'unit' or 'effect'.")
-        if len(anchor) != self.weights.shape[1]:
+        if len(base) != self.weights.shape[1]:
             raise DataError(
-                f"the anchor has {len(anchor)} dimensions but the map reads codes of {self.weights.shape[1]}; pass a "
+                f"the base code has {len(base)} dimensions but the map reads codes of {self.weights.shape[1]}; pass a "
                 "code of the same model."
             )
-        along = self.direction(name, direction)
-        if not (self.weights[j] @ along) > 0:
-            raise DataError(f"the codes say nothing of '{name}' (its read-out weights are 0); walk along another one.")
+        vector = self.direction(name, direction)
+        if not (self.weights[j] @ vector) > 0:
+            raise DataError(f"'{name}' cannot be read from the codes (its read-out weights are 0); choose another.")
         if not self.heldout_r2[j] >= MIN_R2:
             warnings.warn(
-                f"codes tell little of '{name}': the linear map explains {self.heldout_r2[j]:.2f} of its variance in "
-                f"held-out trials (R2; {MIN_R2} or more is wanted), so walking along it may change anything.",
+                f"codes hold little of '{name}': the linear map explains {self.heldout_r2[j]:.2f} of its variance in "
+                f"held-out trials (R2; {MIN_R2} or more is wanted), so a traversal may change anything.",
                 SpikeloomWarning,
                 stacklevel=2,
             )
         if step == "unit":
-            along = along / np.linalg.norm(along)
+            vector = vector / np.linalg.norm(vector)
         elif step == "effect":
-            along = along / (self.weights[j] @ along)
-        return anchor + np.asarray(amounts, dtype=np.float64)[:, None] * along
+            vector = vector / (self.weights[j] @ vector)
+        return base + np.asarray(amounts, dtype=np.float64)[:, None] * vector
 
     def cosines(self) -> Float[np.ndarray, "variable variable"]:
         """|cos| of the angles between the read-out directions; NaN for a variable that the codes say nothing of."""

@@ -95,7 +95,7 @@ def bits_per_spike(
     return float(gained / (seen.sum() * np.log(2)))
 
 
-def negative_log_likelihood(rates: Trials, counts: Trials, where: Bool[np.ndarray, "trial time neuron"]) -> float:
+def negative_log_likelihood(rates: Trials, counts: TrialSet, where: Bool[np.ndarray, "trial time neuron"]) -> float:
     """Summed Poisson loss in nats, rates of zero taken for ``LEAST_RATE``; what is given is left as it is."""
     above = np.maximum(rates, LEAST_RATE)
     return float((above - xlogy(counts, above) + gammaln(counts + 1))[where].sum())

@@ -13,7 +13,7 @@ from spikeloom.evaluation.distances import sd
 from spikeloom.evaluation.metric import Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.pairing import Pairing
-from spikeloom.evaluation.summary import Frame, Summary, Trials, summarise
+from spikeloom.evaluation.summary import Frame, Summary, TrialSet, summarise
 
 N_BLOCKS = 100
 N_REPLICATES = 200
@@ -98,7 +98,7 @@ def heldout_draws(
     names += ["ae"] if reconstruction is not None else []
     if earlier:
         names, n_floor = [], 0
-    plan: list[tuple[str, Callable[[], Trials]]] = [("generated", lambda: pairing.draw_generated(rng))] * n_sets
+    plan: list[tuple[str, Callable[[], TrialSet]]] = [("generated", lambda: pairing.draw_generated(rng))] * n_sets
     plan += [("floor", lambda: pairing.draw_train(rng))] * n_floor
     for name in names:
         plan += [(name, lambda name=name: baselines.draw(name, pairing.test, rng))] * n_draws

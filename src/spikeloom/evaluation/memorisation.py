@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from spikeloom.evaluation.dynamics import gaussian_smooth
 from spikeloom.evaluation.spike_statistics import float_chunks, valid_mask
-from spikeloom.evaluation.summary import Trials
+from spikeloom.evaluation.summary import TrialSet
 
 WIDTHS_S = (0.05, 0.1)
 MIN_HELD_OUT_PER_CONDITION = 20
@@ -92,7 +92,7 @@ class Memorisation:
         return text + "."
 
 
-def memorisation(generated: Trials, train: Trials, test: Trials, bin_s: float, seed: int = 0) -> Memorisation:
+def memorisation(generated: TrialSet, train: TrialSet, test: TrialSet, bin_s: float, seed: int = 0) -> Memorisation:
     """Test whether generated trials are copies, exact or with fresh noise, of training trials.
 
     Trials are compared as square roots of smoothed counts (Gaussian of 50 and of 100 ms). Nothing in that embedding
@@ -106,7 +106,7 @@ def memorisation(generated: Trials, train: Trials, test: Trials, bin_s: float, s
         seed: Chooses which generated trials are examined where there are very many.
     """
     rng = np.random.default_rng(seed)
-    real = Trials(*(np.concatenate(pair) for pair in zip(train, test)))
+    real = TrialSet(*(np.concatenate(pair) for pair in zip(train, test)))
     in_train = np.arange(len(real.counts)) < len(train.counts)
     held_out_per_condition = np.unique(test.condition, return_counts=True)[1]
     shared = np.isin(generated.condition, test.condition).all()
@@ -168,7 +168,7 @@ def _embed(counts: np.ndarray, sd_bins: float, step: int) -> Float[np.ndarray, "
     return np.concatenate([np.sqrt(gaussian_smooth(chunk, sd_bins, step)) for _, chunk in float_chunks(counts)])
 
 
-def _squared_distances(queries: list[Trials], real: Trials, sd_bins: float, step: int) -> list[np.ndarray]:
+def _squared_distances(queries: list[TrialSet], real: TrialSet, sd_bins: float, step: int) -> list[np.ndarray]:
     """Squared distances of each set of queries to all real trials, over the valid bins of the query.
 
     Without that restriction a trial would be far from any trial of another length, and a copy that was cut short
@@ -222,10 +222,10 @@ def _copy_share(
     return (observed - expected) / (1 - expected), se
 
 
-def _duplicates(trials: Trials, train: Trials) -> int:
+def _duplicates(trials: TrialSet, train: TrialSet) -> int:
     n_bins = min(trials.counts.shape[1], train.counts.shape[1])
 
-    def keys(t: Trials) -> list[bytes]:
+    def keys(t: TrialSet) -> list[bytes]:
         return [c[:n_bins].astype(np.uint16).tobytes() for c in t.counts if c.any()]
 
     known = set(keys(train))

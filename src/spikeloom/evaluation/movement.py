@@ -1,4 +1,4 @@
-"""What an arm does while codes are walked along a variable: hand positions decoded from activity, and stray movement.
+"""Hand positions decoded from activity, and unintended movement during a latent traversal.
 
 Source: McCart et al. 2024 (arXiv 2407.21195), figure 3.
 """
@@ -67,30 +67,30 @@ class PositionDecoder:
 
 
 class Movement(NamedTuple):
-    """How far the hand's first and last positions move during a walk, a number for each anchor.
+    """Distance that the hand's first and last positions move during a traversal, one number for each base trial.
 
     Attributes:
         unintended: Sum over steps of how far the other three coordinates are from those at the anchor.
-        intended: The same for the coordinate that the walk should change.
+        intended: The same for the coordinate that the traversal should change.
         ratio: Unintended over intended; NaN where nothing moves as it should.
     """
 
-    unintended: Float[np.ndarray, "anchor"]
-    intended: Float[np.ndarray, "anchor"]
-    ratio: Float[np.ndarray, "anchor"]
+    unintended: Float[np.ndarray, "base"]
+    intended: Float[np.ndarray, "base"]
+    ratio: Float[np.ndarray, "base"]
 
 
-def unintended_movement(decoded: Float[np.ndarray, "anchor step time 2"], along: str, anchor_step: int = 0) -> Movement:
-    """What moves that should not when codes are walked along one variable.
+def unintended_movement(decoded: Float[np.ndarray, "base step time 2"], variable: str, base_step: int = 0) -> Movement:
+    """Movement of the other coordinates when codes are traversed along one variable.
 
-    With f(i) = (x, y in the first bin, x, y in the last bin) at step i of a walk along coordinate j, it is
-    sum_i sum_{k != j} |f_k(i) - f_k(anchor)|, in the unit of the positions. Steps must share their noise, or be means
+    With f(i) = (x, y in the first bin, x, y in the last bin) at step i of a traversal along coordinate j, it is
+    sum_i sum_{k != j} |f_k(i) - f_k(base)|, in the unit of the positions. Steps must share their noise, or be means
     over draws; otherwise this measures the noise.
 
     Args:
-        decoded: Decoded trajectories; each of a walk's steps is a whole reach.
-        along: The variable of the walk: one of ``PLACES``.
-        anchor_step: Which step is the anchor itself.
+        decoded: Decoded trajectories; each step of a traversal is a whole reach.
+        variable: The variable that is traversed: one of ``PLACES``.
+        base_step: The step that is the base trial itself.
 
     Raises:
         ConfigError: If there is no such variable.
@@ -102,14 +102,14 @@ def unintended_movement(decoded: Float[np.ndarray, "anchor step time 2"], along:
         >>> [float(v[0]) for v in unintended_movement(reaches, "target_x")]
         [1.5, 3.0, 0.5]
     """
-    if along not in PLACES:
-        raise ConfigError(f"the hand has no coordinate '{along}'; name one of {', '.join(PLACES)}.")
+    if variable not in PLACES:
+        raise ConfigError(f"the hand has no coordinate '{variable}'; name one of {', '.join(PLACES)}.")
     n_steps = decoded.shape[1]
-    if not -n_steps <= anchor_step < n_steps:
-        raise DataError(f"step {anchor_step} is to be the anchor, but the walk has {n_steps} steps; count from 0.")
+    if not -n_steps <= base_step < n_steps:
+        raise DataError(f"base_step is {base_step}, but the traversal has {n_steps} steps; count from 0.")
     places = np.concatenate([decoded[:, :, 0], decoded[:, :, -1]], axis=-1)
-    moved = np.abs(places - places[:, anchor_step, None]).sum(1)
-    j = PLACES.index(along)
+    moved = np.abs(places - places[:, base_step, None]).sum(1)
+    j = PLACES.index(variable)
     intended, unintended = moved[:, j], np.delete(moved, j, axis=1).sum(1)
     return Movement(
         unintended, intended, np.where(intended > 0, unintended / np.where(intended > 0, intended, 1), np.nan)
@@ -117,8 +117,8 @@ def unintended_movement(decoded: Float[np.ndarray, "anchor step time 2"], along:
 
 
 def first_and_last(
-    decoded: Float[np.ndarray, "anchor step time 2"], lengths: Int[np.ndarray, "anchor"]
-) -> Float[np.ndarray, "anchor step 2 2"]:
+    decoded: Float[np.ndarray, "base step time 2"], lengths: Int[np.ndarray, "base"]
+) -> Float[np.ndarray, "base step 2 2"]:
     """Positions in the first and in the last bin of each trial."""
     last = decoded[np.arange(len(decoded)), :, lengths - 1]
     return np.stack([decoded[:, :, 0], last], axis=2)

@@ -11,7 +11,7 @@ import pandas as pd
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 from spikeloom.evaluation.spike_statistics import valid_mask
-from spikeloom.evaluation.summary import Trials
+from spikeloom.evaluation.summary import TrialSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,20 +29,20 @@ class Pairing:
         warnings: What a reader must know about how the sets were matched.
     """
 
-    train: Trials
-    test: Trials
-    pool: Trials
+    train: TrialSet
+    test: TrialSet
+    pool: TrialSet
     test_index: np.ndarray
     train_index: np.ndarray
     n_conditions: int
     conditional: bool
     warnings: tuple[str, ...]
 
-    def for_metrics(self, trials: Trials) -> Trials:
+    def for_metrics(self, trials: TrialSet) -> TrialSet:
         """The trials as the metrics see them: one condition when generated trials carry none."""
         return trials if self.conditional else trials._replace(condition=np.zeros_like(trials.condition))
 
-    def draw_generated(self, rng: np.random.Generator) -> Trials:
+    def draw_generated(self, rng: np.random.Generator) -> TrialSet:
         """One generated trial for each held-out one: of its condition, and cut to its length."""
         out = np.empty(len(self.test.lengths), dtype=np.int64)
         for slots, members in self._strata(self.pool.condition):
@@ -51,7 +51,7 @@ class Pairing:
         drawn = self.pool.take(out)
         return _cut(drawn, self.test.lengths)._replace(condition=self.test.condition)
 
-    def draw_train(self, rng: np.random.Generator) -> Trials:
+    def draw_train(self, rng: np.random.Generator) -> TrialSet:
         """As many training trials as held-out ones, of the same conditions and, where they suffice, lengths."""
         groups = self.train.condition
         if not np.isin(self.test.condition, groups).all():
@@ -140,9 +140,9 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
             "no held-out trial has a generated trial of its condition; generate for the conditions of the held-out "
             "trials, or leave the condition column out of the generated data."
         )
-    test = Trials(real.counts[test_index], real.lengths[test_index], group[test_index])
-    train = Trials(real.counts[train_index], real.lengths[train_index], group[train_index])
-    pool = Trials(generated.counts, generated.lengths, own)
+    test = TrialSet(real.counts[test_index], real.lengths[test_index], group[test_index])
+    train = TrialSet(real.counts[train_index], real.lengths[train_index], group[train_index])
+    pool = TrialSet(generated.counts, generated.lengths, own)
     paired = Pairing(train, test, pool, test_index, train_index, int(group.max()) + 1, conditional, ())
 
     lengths = test.lengths.copy()
@@ -245,12 +245,12 @@ def _assign(pool: np.ndarray, slots: np.ndarray) -> np.ndarray:
     return out
 
 
-def _cut(trials: Trials, lengths: np.ndarray) -> Trials:
+def _cut(trials: TrialSet, lengths: np.ndarray) -> TrialSet:
     if (lengths >= trials.lengths).all():
         return trials._replace(lengths=np.minimum(lengths, trials.lengths))
     mask = valid_mask(lengths, trials.counts.shape[1])[..., None]
     return trials._replace(counts=np.where(mask, trials.counts, trials.counts.dtype.type(0)), lengths=lengths)
 
 
-def _crop(trials: Trials, n_bins: int) -> Trials:
+def _crop(trials: TrialSet, n_bins: int) -> TrialSet:
     return trials._replace(counts=np.ascontiguousarray(trials.counts[:, :n_bins]))

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.metric import NAN, Metric, Requirement
-from spikeloom.evaluation.summary import Trials
+from spikeloom.evaluation.summary import TrialSet
 
 CAUTION = (
     "Protocol ldns compares with the training trials themselves: a program that returns them scores as well as a "
@@ -26,7 +26,7 @@ N_FOLDS = 5
 class PublishedStatistics(NamedTuple):
     """Statistics of a set behind the four published numbers, per trial so that trials can be resampled by weights."""
 
-    trials: Trials
+    trials: TrialSet
     population: Int[np.ndarray, "bin"]
     isi_n: Float[np.ndarray, "trial neuron"]
     isi_sum: Float[np.ndarray, "trial neuron"]
@@ -43,7 +43,7 @@ class SampleStatistics(NamedTuple):
     isi_std: np.ndarray
 
 
-def published_statistics(trials: Trials) -> PublishedStatistics:
+def published_statistics(trials: TrialSet) -> PublishedStatistics:
     """Prepare a set of trials for ``ldns_metrics``."""
     n_trials, _, n_neurons = trials.counts.shape
     intervals, row = ss.intervals_in_bins(trials.counts)

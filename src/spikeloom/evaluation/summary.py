@@ -21,16 +21,16 @@ NEURON_SHIFT = 44
 """An interval distribution is stored under integer keys: the neuron above this bit, the rounded interval below."""
 
 
-class Trials(NamedTuple):
+class TrialSet(NamedTuple):
     """A set of trials as the statistics want it: counts with zeros in the padding, valid bins, condition codes."""
 
     counts: np.ndarray
     lengths: np.ndarray
     condition: np.ndarray
 
-    def take(self, index: np.ndarray) -> Trials:
+    def take(self, index: np.ndarray) -> TrialSet:
         """The trials of the given indices, in that order."""
-        return Trials(self.counts[index], self.lengths[index], self.condition[index])
+        return TrialSet(self.counts[index], self.lengths[index], self.condition[index])
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Frame:
     aligned: bool
 
     @classmethod
-    def from_real(cls, train: Trials, test: Trials, bin_s: float, n_conditions: int, aligned: bool) -> Frame:
+    def from_real(cls, train: TrialSet, test: TrialSet, bin_s: float, n_conditions: int, aligned: bool) -> Frame:
         """Fix the cells of the population count: a quarter of its standard deviation, up to the largest count."""
         counts = [ss.population_counts(t.counts, t.lengths) for t in (train, test)]
         width = max(1, round(float(counts[0].std()) / 4))
@@ -84,7 +84,7 @@ class Summary:
         intervals: Distribution of the intervals.
     """
 
-    trials: Trials
+    trials: TrialSet
     frame: Frame
     starts: np.ndarray
     sums: Mapping[str, np.ndarray]
@@ -110,7 +110,7 @@ class Summary:
         return trial_features(self.trials.counts, self.trials.lengths)
 
 
-def summarise(trials: Trials, frame: Frame, n_blocks: int = 1) -> Summary:
+def summarise(trials: TrialSet, frame: Frame, n_blocks: int = 1) -> Summary:
     """Compute the statistics of a set of trials.
 
     Args:
@@ -170,7 +170,7 @@ def _distribution(intervals: np.ndarray, neuron: np.ndarray, block: np.ndarray |
 
 
 def smoothed_psth(
-    trials: Trials, frame: Frame, weights: Float[np.ndarray, "trial"] | None = None, sd_s: float = 0.025
+    trials: TrialSet, frame: Frame, weights: Float[np.ndarray, "trial"] | None = None, sd_s: float = 0.025
 ) -> tuple[Float[np.ndarray, "condition time neuron"], Float[np.ndarray, "condition time"]]:
     """Mean count of every condition and bin, smoothed with a Gaussian of 25 ms, and the trials behind it."""
     summed, number = ss.psth_sums(*trials, frame.n_conditions, weights)

@@ -107,7 +107,7 @@ class LatentModel(SpikingModel):
         if any(True for _ in self.prior.parameters()):
             learned, judged = self._scaled(train, latents), self._scaled(validation, self._whole_infer(validation)[0])
             yield Stage("prior", self.prior, learned, judged, self.config.prior_training)
-            verdict = calibration.judge(diagnose(self.prior, judged))
+            verdict = calibration.assess(diagnose(self.prior, judged))
             if verdict is not None and not verdict.sound:
                 warnings.warn(verdict.words, SpikeloomWarning, stacklevel=2)
         self._calibrate_observation(train)

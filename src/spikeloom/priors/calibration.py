@@ -34,16 +34,16 @@ class Verdict:
     words: str
 
 
-def judge(numbers: Mapping[str, float]) -> Verdict | None:
+def assess(numbers: Mapping[str, float]) -> Verdict | None:
     """A verdict on a generator; None where it tells neither number.
 
     Args:
         numbers: What it tells of itself, by name; other names are passed over.
 
     Example:
-        >>> judge({"spread_ratio": 0.97, "increment_ratio": 1.04})
+        >>> assess({"spread_ratio": 0.97, "increment_ratio": 1.04})
         Verdict(sound=True, words='The generator is calibrated: spread ratio 0.97, increment ratio 1.04 (1 is right).')
-        >>> judge({"loss": 1.0}) is None
+        >>> assess({"loss": 1.0}) is None
         True
     """
     told = {name: float(numbers[name]) for name in NAMES if name in numbers}

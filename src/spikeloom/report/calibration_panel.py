@@ -33,7 +33,7 @@ def calibration_panels(
         return []
     step = kept_step(rows, metrics, configuration)
     last = rows.loc[rows["step"] == step, :]
-    verdict = calibration.judge(dict(zip(last["name"], last["value"].astype(float))))
+    verdict = calibration.assess(dict(zip(last["name"], last["value"].astype(float))))
     assert verdict is not None  # the step is that of a row
     terms = " ".join(TERMS[name] for name in calibration.NAMES if name in set(rows["name"]))
     return [

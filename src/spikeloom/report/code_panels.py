@@ -22,16 +22,16 @@ LEAST_TRIALS = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Walked:
-    """What one walk shows.
+class DecodedTraversal:
+    """Decoded reaches along a latent traversal.
 
     Attributes:
-        along: The variable.
-        amounts: How far each step is from the anchor.
+        variable: The variable that is changed.
+        amounts: Distance of each step from the base trial.
         decoded: Trajectories of the hand.
     """
 
-    along: str
+    variable: str
     amounts: Float[np.ndarray, "step"]
     decoded: Float[np.ndarray, "step time 2"]
 
@@ -66,7 +66,7 @@ class Coded:
     spread: float | None = None
     targets: Float[np.ndarray, "trial 2"] | None = None
     map: LinearMap | None = None
-    walks: Sequence[Walked] = ()
+    walks: Sequence[DecodedTraversal] = ()
     unit: str = ""
     grid: Float[np.ndarray, "target 2"] | None = None
     unseen: Bool[np.ndarray, "target"] | None = None
@@ -123,7 +123,7 @@ def _walks(coded: Coded) -> Panel:
             raise DataError("the recording has no position of the hand that could be decoded.")
         grid = np.zeros((0, 2)) if coded.grid is None else coded.grid
         trajectories = np.stack([walk.decoded for walk in coded.walks])
-        names = [walk.along for walk in coded.walks]
+        names = [each.variable for each in coded.walks]
         return draw_navigation(trajectories, names, coded.walks[0].amounts, grid, coded.unseen, coded.unit)
 
     return draw(WALKS, look_for, "", figure)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from spikeloom.evaluation.utility_results import ALONE, SYNTHETIC, WIDTH, DecoderUtility, Point, Utility
+from spikeloom.evaluation.augmentation_results import ALONE, SYNTHETIC, WIDTH, AugmentationStudy, DecoderGains, Point
 from spikeloom.plot.style import GENERATED, MUTED, REAL, label_figure, log_axis, new_figure, styled
 
 
@@ -35,16 +35,16 @@ SPREAD = 0.012
 
 
 @styled
-def draw_utility(utility: Utility) -> Figure:
+def draw_augmentation_study(study: AugmentationStudy) -> Figure:
     """Gains over the same real trials alone: by their share, and by how many others are added.
 
     A column for each decoder. Bars are 1.96 standard errors; hollow where the generator was trained on more real trials
     than the decoder.
 
     Args:
-        utility: What was measured.
+        study: The augmentation study.
     """
-    decoders = utility.decoders
+    decoders = study.decoders
     figure = new_figure(max(6.5, 3.6 * len(decoders) + 0.6), 6.4)
     panels = figure.subplots(2, len(decoders), squeeze=False, sharey="row")
     added = [p for d in decoders for p in d.points if p.source != ALONE]
@@ -52,18 +52,18 @@ def draw_utility(utility: Utility) -> Figure:
     for column, decoder in enumerate(decoders):
         by_share, by_ratio = panels[:, column]
         alone = decoder.alone.value
-        by_share.set_title(f"{decoder.name}: {utility.measure} {alone:.3f} on all real trials alone", fontsize=10)
-        _draw(by_share, decoder, [p for p in decoder.points if p.ratio == utility.ratio], "n_real", n_real)
+        by_share.set_title(f"{decoder.name}: {study.measure} {alone:.3f} on all real trials alone", fontsize=10)
+        _draw(by_share, decoder, [p for p in decoder.points if p.ratio == study.ratio], "n_real", n_real)
         _draw(by_ratio, decoder, [p for p in decoder.points if p.fraction == 1.0], "ratio", ratios)
-        by_share.set_xlabel(f"real training trials ({utility.ratio:g} more for each)")
-        by_ratio.set_xlabel(f"trials added for each of the {utility.trials['train']} real ones")
-    _legend(figure, utility)
-    gain = f"gain in {utility.measure} of '{utility.target}'\nover the real trials alone (± {WIDTH} se)"
+        by_share.set_xlabel(f"real training trials ({study.ratio:g} more for each)")
+        by_ratio.set_xlabel(f"trials added for each of the {study.trials['train']} real ones")
+    _legend(figure, study)
+    gain = f"gain in {study.measure} of '{study.target}'\nover the real trials alone (± {WIDTH} se)"
     label_figure(figure, y=gain)
     return figure
 
 
-def _draw(axes: Axes, decoder: DecoderUtility, points: list[Point], along: str, places: Sequence[float]) -> None:
+def _draw(axes: Axes, decoder: DecoderGains, points: list[Point], along: str, places: Sequence[float]) -> None:
     axes.axhline(0, color=MUTED, linewidth=0.9, zorder=0)
     axes.set_xscale("log")
     low, high = places[0] / 1.25, places[-1] * 1.25
@@ -88,9 +88,9 @@ def _draw(axes: Axes, decoder: DecoderUtility, points: list[Point], along: str, 
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _legend(figure: Figure, utility: Utility) -> None:
+def _legend(figure: Figure, study: AugmentationStudy) -> None:
     """What is added, and what a hollow marker means where there is one."""
-    sources = utility.decoders[0].sources
+    sources = study.decoders[0].sources
     handles = []
     for source in sources:
         look = LOOKS[source]
@@ -101,7 +101,7 @@ def _legend(figure: Figure, utility: Utility) -> None:
             line.set_dashes(look.dashes)
         handles.append(line)
     names = [*sources]
-    if any(p.source == SYNTHETIC and not p.strict for d in utility.decoders for p in d.points):
+    if any(p.source == SYNTHETIC and not p.strict for d in study.decoders for p in d.points):
         handles.append(Line2D([], [], color=GENERATED, marker="o", markerfacecolor="white", markersize=5, linewidth=0))
         names.append("synthetic, loose: the generator saw more real trials")
     figure.legend(handles, names, loc="outside upper left", ncols=4, columnspacing=1.6, borderpad=0.2)

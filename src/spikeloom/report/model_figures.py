@@ -12,7 +12,7 @@ from spikeloom.conditioning.variables import RADIANS
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 from spikeloom.evaluation import spike_statistics as ss
-from spikeloom.evaluation.condition_fidelity import Answer, Found
+from spikeloom.evaluation.condition_fidelity import ConditionFidelity, Readouts
 from spikeloom.evaluation.dynamics import autocorrelation
 from spikeloom.evaluation.history_likelihood import Drawing, as_poisson, busy
 from spikeloom.plot.style import (
@@ -143,33 +143,33 @@ def _codes(data: SpikeData) -> np.ndarray:
 
 
 @styled
-def asked_and_decoded(answer: Answer, bin_s: float) -> Figure:
+def asked_and_decoded(fidelity: ConditionFidelity, bin_s: float) -> Figure:
     """What trials were asked for, and what a decoder finds in their spikes.
 
     Args:
-        answer: What was decoded from generated and from held-out trials.
+        fidelity: What was decoded from generated and from held-out trials.
         bin_s: Width of a bin in seconds.
     """
-    if answer.variable.aligned:
-        return _courses(answer, bin_s)
-    return _confusion(answer) if isinstance(answer.asked.asked[0], str) else _values(answer)
+    if fidelity.variable.aligned:
+        return _courses(fidelity, bin_s)
+    return _confusion(fidelity) if isinstance(fidelity.readouts.requested[0], str) else _values(fidelity)
 
 
-def _courses(answer: Answer, bin_s: float) -> Figure:
+def _courses(fidelity: ConditionFidelity, bin_s: float) -> Figure:
     """A signal: the asked and the decoded course of some trials, in each dimension."""
-    variable, found = answer.variable, answer.asked
+    variable, found = fidelity.variable, fidelity.readouts
     trials = examples(found)
     dimensions = range(min(MOST_DIMENSIONS, variable.size))
     figure = new_figure(11.0, 0.7 + 1.5 * len(dimensions))
     axes = figure.subplots(len(dimensions), len(trials), sharex=True, sharey="row", squeeze=False)
     for column, trial in enumerate(trials):
-        time = (np.arange(len(found.asked[trial])) + 0.5) * bin_s
+        time = (np.arange(len(found.requested[trial])) + 0.5) * bin_s
         lines = [
-            (found.asked[trial], "asked", {"color": FLOOR, "linewidth": 4}),
+            (found.requested[trial], "asked", {"color": FLOOR, "linewidth": 4}),
             (found.decoded[trial], "decoded from generated spikes", {"color": GENERATED}),
         ]
-        if answer.imitates:
-            real = answer.real.decoded[trial % len(answer.real.decoded)]
+        if fidelity.imitates:
+            real = fidelity.real.decoded[trial % len(fidelity.real.decoded)]
             lines.insert(1, (real, "decoded from the recorded spikes", {"color": REAL, "linewidth": 1.3}))
         for row in dimensions:
             for values, name, style in lines:
@@ -178,35 +178,35 @@ def _courses(answer: Answer, bin_s: float) -> Figure:
         axes[0, column].set_title(f"trial {trial + 1}")
     unit = f" ({variable.unit})" if variable.unit else ""
     for row in dimensions:
-        axes[row, 0].set_ylabel(f"{answer.names[row]}{unit}")
+        axes[row, 0].set_ylabel(f"{fidelity.names[row]}{unit}")
     legend_above(figure, axes[0, 0])
     label_figure(figure, x=f"time ({time_unit(bin_s)})")
     return figure
 
 
-def examples(found: Found) -> list[int]:
+def examples(found: Readouts) -> list[int]:
     """Trials that vary more than the median trial, from well to badly decoded; fewer where there are few."""
-    varied = np.array([np.square(a - a.mean(0)).sum() / len(a) for a in found.asked])
-    missed = np.array([np.square(a - d).sum() / len(a) for a, d in zip(found.asked, found.decoded)])
+    varied = np.array([np.square(a - a.mean(0)).sum() / len(a) for a in found.requested])
+    missed = np.array([np.square(a - d).sum() / len(a) for a, d in zip(found.requested, found.decoded)])
     able = np.flatnonzero(varied >= np.median(varied))
     able = able[np.argsort((missed / np.maximum(varied, 1e-12))[able], kind="stable")]
     return list(dict.fromkeys(int(able[int(rank * len(able))]) for rank in EXAMPLES))
 
 
-def _sides(answer: Answer) -> list[tuple[str, Found, str]]:
-    return [("generated", answer.asked, GENERATED), ("held-out real", answer.real, REAL)]
+def _sides(fidelity: ConditionFidelity) -> list[tuple[str, Readouts, str]]:
+    return [("generated", fidelity.readouts, GENERATED), ("held-out real", fidelity.real, REAL)]
 
 
-def _confusion(answer: Answer) -> Figure:
+def _confusion(fidelity: ConditionFidelity) -> Figure:
     """A label: how often each is decoded where each was asked for."""
-    labels = sorted({v for _, f, _ in _sides(answer) for v in (*f.asked, *f.decoded)}, key=_natural)
+    labels = sorted({v for _, f, _ in _sides(fidelity) for v in (*f.requested, *f.decoded)}, key=_natural)
     place = {label: i for i, label in enumerate(labels)}
-    unit = f" ({answer.variable.kind})" if answer.variable.kind in RADIANS else ""
+    unit = f" ({fidelity.variable.kind})" if fidelity.variable.kind in RADIANS else ""
     figure = new_figure(11.0, 3.9)
     panels = figure.subplots(1, 2)
-    for axes, (name, found, colour) in zip(panels, _sides(answer)):
+    for axes, (name, found, colour) in zip(panels, _sides(fidelity)):
         table = np.zeros((len(labels), len(labels)))
-        np.add.at(table, ([place[v] for v in found.asked], [place[v] for v in found.decoded]), 1)
+        np.add.at(table, ([place[v] for v in found.requested], [place[v] for v in found.decoded]), 1)
         share = table / np.maximum(table.sum(1, keepdims=True), 1)
         colours = GENERATED_MAP if colour == GENERATED else REAL_MAP
         axes.imshow(share, cmap=colours, vmin=0, vmax=1, interpolation="nearest")
@@ -224,18 +224,19 @@ def _confusion(answer: Answer) -> Figure:
     return figure
 
 
-def _values(answer: Answer) -> Figure:
+def _values(fidelity: ConditionFidelity) -> Figure:
     """An angle or a number: one dot a trial."""
-    variable = answer.variable
+    variable = fidelity.variable
     turn = 2 * np.pi / RADIANS[variable.kind] if variable.kind in RADIANS else None
     unit = f" ({variable.kind})" if turn else ""
     pairs = [
-        tuple(np.array(v) % turn if turn else np.array(v) for v in (f.asked, f.decoded)) for _, f, _ in _sides(answer)
+        tuple(np.array(v) % turn if turn else np.array(v) for v in (f.requested, f.decoded))
+        for _, f, _ in _sides(fidelity)
     ]
     figure = new_figure(11.0, 3.7)
     panels = figure.subplots(1, 2)
     low, high = (0.0, turn) if turn else (float(f([f(v) for pair in pairs for v in pair])) for f in (min, max))
-    for axes, (asked, decoded), (name, _, colour) in zip(panels, pairs, _sides(answer)):
+    for axes, (asked, decoded), (name, _, colour) in zip(panels, pairs, _sides(fidelity)):
         gap = 0.03 * (high - low) or 0.5
         limits = low - gap, high + gap
         axes.plot(limits, limits, color=MUTED, linewidth=0.9, zorder=0)

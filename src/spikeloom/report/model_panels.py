@@ -10,7 +10,7 @@ from spikeloom.conditioning.novelty import sentence
 from spikeloom.conditioning.variables import Variable
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
-from spikeloom.evaluation.condition_fidelity import Answer, answer, unfamiliar
+from spikeloom.evaluation.condition_fidelity import ConditionFidelity, condition_fidelity, novel_conditions
 from spikeloom.evaluation.estimates import Estimate
 from spikeloom.evaluation.history_likelihood import Drawing
 from spikeloom.report import figures
@@ -62,11 +62,11 @@ def drawn(drawing: Drawing, held_out: SpikeData, generated: SpikeData) -> Panel:
     )
 
 
-def asked_for(real: SpikeData, generated: SpikeData, variable: Variable, named: bool, unfamiliar: str = "") -> Panel:
+def asked_for(real: SpikeData, generated: SpikeData, variable: Variable, named: bool, novel: str = "") -> Panel:
     """One condition variable, decoded; with what is said of values that no training trial comes near."""
     title = f"{ASKED}: {variable.name}" if named else ASKED
     try:
-        result = answer(real, generated, variable)
+        result = condition_fidelity(real, generated, variable)
     except DataError as error:
         return Panel(title, "", "", None, str(error), True)
     unit = f" ({result.unit})" if result.unit else ""
@@ -74,16 +74,16 @@ def asked_for(real: SpikeData, generated: SpikeData, variable: Variable, named: 
         f"{result.measure}{unit}",
         "generated trials, ± 95 %",
         "held-out real trials: ceiling",
-        "generated, but another trial's condition: control",
+        "generated, but another trial's condition: baseline",
     )
     rows = [
         (name, _plus_minus(ours), _plus_minus(theirs), digits(control))
-        for name, ours, theirs, control in zip(result.names, result.generated, result.ceiling, result.control)
+        for name, ours, theirs, control in zip(result.names, result.generated, result.ceiling, result.baseline)
     ]
     return draw(
         title,
         f"{_requests(result)} {TERMS['decoder']} {_hint(result)}",
-        unfamiliar,
+        novel,
         lambda: figures.asked_and_decoded(result, real.bin_s),
         table=Table(header, rows),
     )
@@ -92,7 +92,7 @@ def asked_for(real: SpikeData, generated: SpikeData, variable: Variable, named: 
 def _unfamiliar(real: SpikeData, generated: SpikeData, variables: Sequence[Variable]) -> dict[str, str]:
     """A sentence for each variable whose asked values are unfamiliar; one on combinations goes with the first."""
     try:
-        found = unfamiliar(real, generated, variables)
+        found = novel_conditions(real, generated, variables)
     except DataError:  # which the panel of that variable says
         return {}
     together = found.pop("", "")
@@ -102,15 +102,15 @@ def _unfamiliar(real: SpikeData, generated: SpikeData, variables: Sequence[Varia
     return {name: sentence([words]) for name, words in found.items()}
 
 
-def _requests(result: Answer) -> str:
+def _requests(result: ConditionFidelity) -> str:
     """Whose conditions the trials were asked for."""
-    n, n_real, name = len(result.asked.asked), len(result.real.asked), result.variable.name
+    n, n_real, name = len(result.readouts.requested), len(result.real.requested), result.variable.name
     if result.imitates:
         return f"The {n} generated trials were asked for the {name} of the {n_real} held-out ones."
     return f"The {n} generated trials were asked for a {name} of their own, not for that of the held-out trials."
 
 
-def _hint(result: Answer) -> str:
+def _hint(result: ConditionFidelity) -> str:
     """What a reader should look for, and what the numbers mean."""
     kind = result.variable.kind
     if kind == "signal":

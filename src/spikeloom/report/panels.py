@@ -14,7 +14,7 @@ from spikeloom.evaluation.dynamics import latent_spectrum_ratio
 from spikeloom.evaluation.history_likelihood import Drawing
 from spikeloom.evaluation.pairing import pair
 from spikeloom.evaluation.results import Comparison, Level
-from spikeloom.evaluation.summary import Trials
+from spikeloom.evaluation.summary import TrialSet
 from spikeloom.plot.style import rate_unit
 from spikeloom.report import figures
 from spikeloom.report.calibration_panel import calibration_panels
@@ -40,7 +40,7 @@ def matched(real: SpikeData, generated: SpikeData, seed: int = 0) -> tuple[Spike
         labels = dict(zip(pairing.test.condition.tolist(), held_out))
         labels |= dict(zip(pairing.train.condition.tolist(), real.trials["condition"].iloc[pairing.train_index]))
 
-    def as_data(trials: Trials, labelled: bool) -> SpikeData:
+    def as_data(trials: TrialSet, labelled: bool) -> SpikeData:
         table = pd.DataFrame({"condition": [labels[code] for code in trials.condition.tolist()]}) if labelled else None
         return SpikeData(trials.counts, real.bin_s, trials.lengths, trials=table)  # type: ignore[arg-type]
 

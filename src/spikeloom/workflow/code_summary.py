@@ -13,7 +13,7 @@ from spikeloom.evaluation.behaviour import PLACES, TARGET, behaviour_of, targets
 from spikeloom.evaluation.code_map import MIN_R2, LinearMap
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.code import CodeModel
-from spikeloom.report.code_panels import Coded, Walked
+from spikeloom.report.code_panels import Coded, DecodedTraversal
 from spikeloom.workflow.traversal import grid_of, navigate
 
 AMOUNTS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
@@ -62,7 +62,7 @@ def coded(model: GenerativeModel, data: SpikeData, seed: int = 0) -> Coded | Non
 
 def _walked(
     model: GenerativeModel, data: SpikeData, codes: np.ndarray, seed: int
-) -> tuple[LinearMap, list[Walked], str]:
+) -> tuple[LinearMap, list[DecodedTraversal], str]:
     """The map of start and target where they are known, and a walk along each coordinate of the target."""
     names = [name for name in PLACES if name in data.trials]
     train = data.split("train")
@@ -71,7 +71,7 @@ def _walked(
     code_map = LinearMap.fit(used, behaviour.values, behaviour.names, behaviour.units)
     readable = all(code_map.heldout_r2[code_map.index(name)] >= MIN_R2 for name in TARGET)
     amounts = [a * float(behaviour.values[:, -2:].std(axis=0).mean()) for a in AMOUNTS]
-    walks: list[Walked] = []
+    walks: list[DecodedTraversal] = []
     unit = ""
     for name in TARGET if readable else ():
         with warnings.catch_warnings():
@@ -80,5 +80,5 @@ def _walked(
         if walk.decoded is None:
             break
         unit = walk.position_unit
-        walks.append(Walked(name, walk.amounts, walk.decoded[0, :, : int(walk.sample.lengths[0])]))
+        walks.append(DecodedTraversal(name, walk.amounts, walk.decoded[0, :, : int(walk.sample.lengths[0])]))
     return code_map, walks, unit

@@ -1,8 +1,8 @@
-"""Navigation: walk through the codes of a model along a variable of behaviour, and see what the new trials would do.
+"""Latent traversals: move the codes of a model along a variable of behaviour, and decode the trials they generate.
 
-A linear map is fitted from the codes of recorded trials to what was done in them; codes are moved along it from those
-of some anchor trials, and a trial is generated at every step. All steps of a walk share their noise, so that what
-differs between them is the code (McCart et al. 2024, Section 3.5).
+A linear map is fitted from the codes of recorded trials to their behaviour. Starting from the codes of some base
+trials, codes are moved along the direction of one variable, and trials are generated at every step. All steps of a
+traversal share their noise, so that only the code differs between them (McCart et al. 2024, Section 3.5).
 """
 
 from __future__ import annotations
@@ -32,59 +32,59 @@ from spikeloom.models.base import GenerativeModel
 
 STEPS = 7
 REACH = 1.5
-"""A walk goes this many s.d. of its variable to both sides, or twice as many steps that are not measured by effect."""
+"""A traversal reaches this many s.d. of its variable to both sides, or twice as many steps in other units."""
 POSITIONS = ("hand_position", "hand_pos", "cursor_position", "cursor_pos")
 """Signals that are taken for the position of the hand if none is named."""
 MOST_TARGETS = 100
 """More places than this are no grid of targets."""
-ANCHOR_SEED = 11
+BASE_TRIAL_SEED = 11
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
-    """New trials along a walk through codes.
+class Traversal:
+    """Trials generated along a latent traversal.
 
     Attributes:
-        along: The variable of the walk.
-        amounts: How far each step is from the anchor; 0 is the anchor itself.
-        unit: Unit of the amounts; empty for steps that are not measured by their effect.
-        map: From codes to behaviour, as fitted to recorded trials.
-        anchors: Trials, of the recording walked in, from whose codes the walks start.
-        sample: Generated trials: anchor by anchor, step by step, draw by draw; told by the columns of their table.
+        variable: The variable that is changed.
+        amounts: Distance of each step from the base trial's own code; 0 is that code.
+        unit: Unit of the amounts; empty for steps that are not measured by their effect on the variable.
+        map: Linear map from codes to behaviour, fitted to recorded trials.
+        base_trials: Trials of the recording from whose codes the traversals start.
+        sample: Generated trials, by base trial, step and draw; columns of its table hold these three.
         decoded: Position of the hand decoded from the mean activity over draws; None where no position was recorded.
         position_unit: Unit of that position.
         decoder_r2: R2 of the decoder on recorded trials that it was not fitted to, for each dimension.
     """
 
-    along: str
+    variable: str
     amounts: Float[np.ndarray, "step"]
     unit: str
     map: LinearMap
-    anchors: Int[np.ndarray, "anchor"]
+    base_trials: Int[np.ndarray, "base"]
     sample: SpikeData
-    decoded: Float[np.ndarray, "anchor step time 2"] | None
+    decoded: Float[np.ndarray, "base step time 2"] | None
     position_unit: str = ""
     decoder_r2: tuple[float, ...] = ()
 
     @cached_property
     def movement(self) -> Movement | None:
-        """What moved that should, and should not, where the variable is a place of the hand."""
-        if self.decoded is None or self.along not in PLACES:
+        """Intended and unintended movement, where the variable is a coordinate of the hand."""
+        if self.decoded is None or self.variable not in PLACES:
             return None
-        return unintended_movement(self.ends, self.along, int(np.abs(self.amounts).argmin()))
+        return unintended_movement(self.ends, self.variable, int(np.abs(self.amounts).argmin()))
 
     @cached_property
-    def ends(self) -> Float[np.ndarray, "anchor step 2 2"]:
-        """Decoded positions in the first and in the last bin of each walk's trials, which have the anchor's length."""
+    def ends(self) -> Float[np.ndarray, "base step 2 2"]:
+        """Decoded positions in the first and last bin of each trial; all have the length of their base trial."""
         assert self.decoded is not None
-        n_anchors, n_steps = self.decoded.shape[:2]
-        lengths = self.sample.lengths.reshape(n_anchors, n_steps, -1)[:, 0, 0]
+        n_base, n_steps = self.decoded.shape[:2]
+        lengths = self.sample.lengths.reshape(n_base, n_steps, -1)[:, 0, 0]
         return first_and_last(self.decoded, lengths)
 
     def table(self) -> pd.DataFrame:
-        """A row for each step of each walk: what the map reads from its code, and where the hand starts and ends."""
+        """A row for each step of each traversal: read-out of its code, decoded start and end of the hand."""
         first = self.sample.trials["draw"] == 0
-        rows = self.sample.trials.loc[first, ["anchor", "step", "amount"]].reset_index(drop=True)
+        rows = self.sample.trials.loc[first, ["base_trial", "step", "amount"]].reset_index(drop=True)
         codes = codes_in(self.sample)[first.to_numpy()]
         read = pd.DataFrame(self.map.read(codes), columns=[f"read_{n}" for n in self.map.names])
         parts = [rows, read]
@@ -97,72 +97,72 @@ class Walk:
 def navigate(
     model: GenerativeModel,
     data: SpikeData,
-    along: str,
+    variable: str,
     variables: Sequence[str] | None = None,
-    anchors: int = 1,
+    base_trials: int = 1,
     amounts: Sequence[float | int] | None = None,
     step: Step = "effect",
     direction: Direction = "pinv",
     draws: int = 8,
     position: str | None = None,
     seed: int = 0,
-) -> Walk:
-    """Generate trials while their codes are walked along a variable of behaviour.
+) -> Traversal:
+    """Traverse the codes of a model along a variable of behaviour, and generate trials at every step.
 
     Args:
-        model: A trained model. One with codes (GNOCCHI) draws new trials for them; of others, latents of the anchor
-            trial are moved as a whole, by the same vector in every bin.
-        data: Recording to fit the map and to take anchors from; the map is fitted to the trials of its split "train".
-        along: Variable to walk along, as ``behaviour_of`` names them: a trial column, or "SIGNAL:first" and
+        model: A trained model. One with codes (GNOCCHI) draws new trials for them; for others, the latents of the base
+            trial are shifted by the same vector in every bin.
+        data: Recording with the base trials; the map is fitted to the trials of its split "train".
+        variable: Variable to change, as ``behaviour_of`` names them: a trial column, or "SIGNAL:first" and
             "SIGNAL:last".
-        variables: All variables of the map; those that a walk along "pinv" leaves as they are. The start and target
-            of reaches if the recording has them, and ``along``, when not given.
-        anchors: Number of trials to start from: the one of the most typical code, then others at random, of the
+        variables: All variables of the map; direction "pinv" leaves the others of them unchanged. When not given, the
+            start and target of reaches if the recording has them, and ``variable``.
+        base_trials: Number of trials to start from: the one with the most typical code, then others at random, of the
             splits that the map was not fitted to.
-        amounts: How far to go; evenly spaced to both sides when not given.
-        step: "effect", "unit" or "paper", see ``LinearMap.walk``.
-        direction: "pinv" changes the variable alone as far as the map can tell; "row" is published.
+        amounts: Distances from the base trial; evenly spaced to both sides when not given.
+        step: "effect", "unit" or "paper", see ``LinearMap.traverse``.
+        direction: "pinv" changes the variable alone as far as the map can resolve it; "row" is published.
         draws: Trials generated at every step; positions are decoded from their mean activity.
         position: Signal with the position of the hand.
-        seed: Of what is drawn; every step of a walk draws the same noise.
+        seed: Seed of sampling; every step of a traversal uses the same noise.
 
     Raises:
-        DataError: If nothing can be read or decoded.
+        DataError: If no variable can be read from the codes, or no position decoded.
         ConfigError: If a variable does not exist.
     """
-    if draws < 1 or anchors < 1:
-        raise ConfigError(f"{anchors} anchors with {draws} draws were asked for; ask for at least one of each.")
+    if draws < 1 or base_trials < 1:
+        raise ConfigError(f"there are {base_trials} base trials with {draws} draws; request at least one of each.")
     data = with_default_splits(data)
-    names = list(variables) if variables else _usual(data, along)
-    if variables and along in data.trials and along not in names:
-        names.append(along)
+    names = list(variables) if variables else _usual(data, variable)
+    if variables and variable in data.trials and variable not in names:
+        names.append(variable)
     train = data.split("train")
     behaviour = behaviour_of(train, names)
-    if along not in behaviour.names:
-        raise ConfigError(f"'{along}' is read as {' and '.join(behaviour.names)}; walk along one of these.")
+    if variable not in behaviour.names:
+        raise ConfigError(f"'{variable}' is read as {' and '.join(behaviour.names)}; choose one of these.")
     position = _position(data, position)
     code_map = LinearMap.fit(model.codes(train)[behaviour.trials], behaviour.values, behaviour.names, behaviour.units)
-    variable = code_map.index(along)
-    steps = _amounts(amounts, step, behaviour, variable)
-    chosen = _anchors(model, data, anchors)
+    column = code_map.index(variable)
+    steps = _amounts(amounts, step, behaviour, column)
+    chosen = _base_trials(model, data, base_trials)
     starts = data.select(trials=np.repeat(chosen, draws))
     own = model.codes(data.select(trials=chosen))
-    walked = np.stack([code_map.walk(code, along, steps, step, direction) for code in own])
+    traversed = np.stack([code_map.traverse(code, variable, steps, step, direction) for code in own])
     sample = joined(
         [
-            model.sample_at(starts, np.repeat(walked[:, i], draws, axis=0).astype(np.float32), seed)
+            model.sample_at(starts, np.repeat(traversed[:, i], draws, axis=0).astype(np.float32), seed)
             for i in range(len(steps))
         ]
     )
-    # From (step, anchor, draw) to (anchor, step, draw).
+    # From (step, base trial, draw) to (base trial, step, draw).
     order = np.arange(sample.n_trials).reshape(len(steps), len(chosen), draws).transpose(1, 0, 2).reshape(-1)
     sample = sample.select(trials=order)
     place = np.unravel_index(np.arange(sample.n_trials), (len(chosen), len(steps), draws))
-    told = {"anchor": chosen[place[0]], "step": place[1], "amount": steps[place[1]], "draw": place[2]}
+    columns = {"base_trial": chosen[place[0]], "step": place[1], "amount": steps[place[1]], "draw": place[2]}
     sample = replace(
         sample,
-        trials=pd.concat([pd.DataFrame(told), sample.trials], axis=1),
-        provenance={**sample.provenance, "walked_along": along, "step": step, "direction": direction},
+        trials=pd.concat([pd.DataFrame(columns), sample.trials], axis=1),
+        provenance={**sample.provenance, "traversed_variable": variable, "step": step, "direction": direction},
     )
     decoded, unit, r2 = None, "", ()
     if position is not None:
@@ -170,29 +170,29 @@ def navigate(
         unit = data.signals[position].unit
         activity = model.activity_of(sample).reshape(len(chosen), len(steps), draws, sample.n_bins, -1).mean(2)
         decoded = decoder.decode(activity)
-    known = behaviour.units[variable] or (unit if along in PLACES else "")
+    known = behaviour.units[column] or (unit if variable in PLACES else "")
     shown = known if step == "effect" else ""
-    return Walk(along, steps, shown, code_map, chosen, sample, decoded, unit, r2)
+    return Traversal(variable, steps, shown, code_map, chosen, sample, decoded, unit, r2)
 
 
-def write_walk(walk: Walk, data: SpikeData, out: str | Path) -> None:
-    """Leave generated trials (samples.npz), what they show (walk.csv) and figures (walk.png, axes.png) in a folder."""
+def write_traversal(traversal: Traversal, data: SpikeData, out: str | Path) -> None:
+    """Write generated trials (samples.npz), a table and figures (traversal.csv, traversal.png, axes.png)."""
     from spikeloom.report.code_figures import draw_axes_cosines, draw_navigation
 
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    save(walk.sample, out / "samples.npz")
-    with atomic(out / "walk.csv") as temporary:
-        walk.table().to_csv(temporary, index=False)
+    save(traversal.sample, out / "samples.npz")
+    with atomic(out / "traversal.csv") as temporary:
+        traversal.table().to_csv(temporary, index=False)
     figures = {}
-    if walk.decoded is not None:
+    if traversal.decoded is not None:
         targets, heldout = grid_of(data)
-        shown = walk.decoded[:1, :, : int(walk.sample.lengths[0])]
-        figures["walk.png"] = draw_navigation(
-            shown, [walk.along], walk.amounts, targets, heldout, walk.position_unit, _label(walk)
+        shown = traversal.decoded[:1, :, : int(traversal.sample.lengths[0])]
+        figures["traversal.png"] = draw_navigation(
+            shown, [traversal.variable], traversal.amounts, targets, heldout, traversal.position_unit, _label(traversal)
         )
-    if len(walk.map.names) > 1:
-        figures["axes.png"] = draw_axes_cosines(walk.map)
+    if len(traversal.map.names) > 1:
+        figures["axes.png"] = draw_axes_cosines(traversal.map)
     for name, figure in figures.items():
         with atomic(out / name) as temporary:
             figure.savefig(temporary, format="png", dpi=160)
@@ -236,14 +236,14 @@ def grid_of(data: SpikeData) -> tuple[Float[np.ndarray, "target 2"], Bool[np.nda
     return targets, ~np.isin(np.arange(len(targets)), which.reshape(-1)[seen])
 
 
-def _usual(data: SpikeData, along: str) -> list[str]:
-    """Start and target of reaches, if one of them is walked along; what is walked along otherwise.
+def _usual(data: SpikeData, variable: str) -> list[str]:
+    """Start and target of reaches, if the variable is one of them; the variable alone otherwise.
 
-    Start and target together say what a reach is, so that nothing could be walked along beside them.
+    Start and target together determine a reach, so that nothing else could change beside them.
     """
     names = [name for name in PLACES if name in data.trials]
-    angle = re.sub("_(cos|sin)$", "", along)  # an angle is read as these two
-    column = angle if along not in data.trials and angle in data.trials else along
+    angle = re.sub("_(cos|sin)$", "", variable)  # an angle is read as these two
+    column = angle if variable not in data.trials and angle in data.trials else variable
     return names if column in names else [column]
 
 
@@ -253,21 +253,21 @@ def _amounts(
     if amounts is not None:
         values = np.asarray(amounts, dtype=np.float64)
         if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-            raise ConfigError(f"amounts are {amounts}, but must be a list of numbers, 0 for the anchor itself.")
-        return np.unique(np.append(values, 0.0))  # the anchor is what every step is compared with
+            raise ConfigError(f"amounts are {amounts}, but must be a list of numbers, 0 for the base trial itself.")
+        return np.unique(np.append(values, 0.0))  # every step is compared with the base trial
     reach = REACH * float(behaviour.values[:, variable].std()) if step == "effect" else REACH * 2
     return np.linspace(-reach, reach, STEPS)
 
 
-def _anchors(model: GenerativeModel, data: SpikeData, n: int) -> Int[np.ndarray, "anchor"]:
+def _base_trials(model: GenerativeModel, data: SpikeData, n: int) -> Int[np.ndarray, "base"]:
     """The most typical of the trials that the map was not fitted to, and others of them at random."""
     unseen = np.concatenate([data.splits[name] for name in ("val", "test") if name in data.splits])
     if n > len(unseen):
         raise DataError(
-            f"{n} anchors were asked for, but only {len(unseen)} trials are in val and test; ask for fewer."
+            f"{n} base trials were requested, but only {len(unseen)} trials are in val and test; request fewer."
         )
     first = unseen[medoid(model.codes(data.select(trials=unseen)))]
-    others = np.random.default_rng(ANCHOR_SEED).permutation(np.setdiff1d(unseen, [first]))
+    others = np.random.default_rng(BASE_TRIAL_SEED).permutation(np.setdiff1d(unseen, [first]))
     return np.concatenate([[first], others[: n - 1]])
 
 
@@ -291,5 +291,5 @@ def _position_decoder(
     return decoder, tuple(float(v) for v in r2)
 
 
-def _label(walk: Walk) -> str | None:
-    return None if walk.unit else f"steps along {walk.along}"
+def _label(traversal: Traversal) -> str | None:
+    return None if traversal.unit else f"steps along {traversal.variable}"

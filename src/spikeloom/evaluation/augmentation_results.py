@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
-from spikeloom.decoding.protocol import Judged, standard_error
+from spikeloom.decoding.protocol import DecoderScore, standard_error
 from spikeloom.evaluation.estimates import Estimate
 
 ALONE, SYNTHETIC, DUPLICATED = "real alone", "synthetic", "duplicated"
@@ -32,7 +32,7 @@ class Repeated:
     influence: Float[np.ndarray, "seed group"]
 
     @classmethod
-    def of(cls, judged: Sequence[Judged]) -> Repeated:
+    def of(cls, judged: Sequence[DecoderScore]) -> Repeated:
         """The repetitions of one arm."""
         return cls(np.array([j.value for j in judged]), np.stack([j.influence for j in judged]))
 
@@ -77,7 +77,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class DecoderUtility:
+class DecoderGains:
     """What was measured with one decoder.
 
     Attributes:
@@ -116,7 +116,7 @@ class DecoderUtility:
 
 
 @dataclass(frozen=True)
-class Utility:
+class AugmentationStudy:
     """What generated trials are worth to decoders.
 
     Attributes:
@@ -133,7 +133,7 @@ class Utility:
 
     target: str
     measure: str
-    decoders: tuple[DecoderUtility, ...]
+    decoders: tuple[DecoderGains, ...]
     tau: float
     ratio: float
     strict: bool
@@ -151,7 +151,7 @@ class Utility:
         """Standard errors beyond which a difference is one, two-sided, for all decoders together (Bonferroni)."""
         return float(norm.isf(LEVEL / (2 * len(self.decoders))))
 
-    def main(self, decoder: DecoderUtility, source: str) -> Point:
+    def main(self, decoder: DecoderGains, source: str) -> Point:
         """All real trials and those of a source, in the main comparison."""
         point = decoder.at(source, 1.0, self.ratio)
         assert point is not None
@@ -200,7 +200,7 @@ class Utility:
             f"and over these repeated (the largest gain: {best.name} {self._told(best)}){self._hurt()}."
         )
 
-    def _told(self, decoder: DecoderUtility) -> str:
+    def _told(self, decoder: DecoderGains) -> str:
         point = self.main(decoder, SYNTHETIC)
         return f"{signed(point.gain)} over real trials alone and {signed(point.over[DUPLICATED])} over these repeated"
 
@@ -253,7 +253,7 @@ class Utility:
                 lines += ["", *self._curve(d)]
         return "\n".join(lines)
 
-    def _curve(self, decoder: DecoderUtility) -> list[str]:
+    def _curve(self, decoder: DecoderGains) -> list[str]:
         """Gains by share of the real trials and ratio; a star where the test is loose."""
         source = SYNTHETIC if self.has_synthetic else DUPLICATED
         shown = [p for p in decoder.points if p.source == source]

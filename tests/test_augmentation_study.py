@@ -14,14 +14,14 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.decoding.gru import GRU
 from spikeloom.decoding.kalman import Kalman
 from spikeloom.decoding.label import LabelDecoder
-from spikeloom.decoding.protocol import Inputs, judge
+from spikeloom.decoding.protocol import Inputs, score_decoder
 from spikeloom.decoding.ridge import LaggedRidge
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.augmentation import AUGMENTATIONS, MOST_WARP
+from spikeloom.evaluation.augmentation_results import ALONE, SYNTHETIC, AugmentationStudy, DecoderGains, Point, Repeated
+from spikeloom.evaluation.augmentation_study import FRACTIONS, RATIOS, augmentation_study
 from spikeloom.evaluation.estimates import Estimate
-from spikeloom.evaluation.utility import FRACTIONS, RATIOS, utility
-from spikeloom.evaluation.utility_results import ALONE, SYNTHETIC, DecoderUtility, Point, Repeated, Utility
-from spikeloom.report.decoding_figures import draw_utility
+from spikeloom.report.decoding_figures import draw_augmentation_study
 
 
 class Ridge(LaggedRidge):
@@ -94,7 +94,7 @@ def perfect():
 
 @pytest.fixture(scope="module")
 def measured(real, perfect):
-    return utility(
+    return augmentation_study(
         real,
         perfect,
         "vel",
@@ -118,7 +118,7 @@ def test_perfect_trials_are_worth_what_real_ones_are(measured):
 
 
 def test_shuffled_trials_are_worth_nothing(real, perfect):
-    bad = utility(
+    bad = augmentation_study(
         real, shuffled(perfect), "vel", [RIDGE, WIENER], fractions=(1.0,), ratios=(1.0,), seeds=2, controls=()
     )
     for row in bad.decoders:
@@ -133,17 +133,17 @@ def test_shuffled_trials_are_worth_nothing(real, perfect):
 def test_scores_are_those_of_decoders_trained_by_hand(real, perfect):
     ridge = RIDGE
 
-    found = utility(real, perfect, "vel", [RIDGE], fractions=(0.5,), ratios=(1.0,), seeds=1, controls=())
+    found = augmentation_study(real, perfect, "vel", [RIDGE], fractions=(0.5,), ratios=(1.0,), seeds=1, controls=())
     train, test = real.split("train"), real.split("test")
     order = np.random.default_rng([0, 0]).permutation(60)
     pool = np.random.default_rng([0, 2]).permutation(300)
     half, more = train.select(trials=order[:30]), perfect.select(trials=pool[:30])
     row = found.decoders[0]
     expected = {
-        (ALONE, 0.5, 0.0): judge(ridge.fit(half, "vel"), test),
-        (SYNTHETIC, 0.5, 1.0): judge(ridge.fit(join(half, more), "vel"), test),
-        ("duplicated", 0.5, 1.0): judge(ridge.fit(join(half, half), "vel"), test),
-        (ALONE, 1.0, 0.0): judge(ridge.fit(train, "vel"), test),
+        (ALONE, 0.5, 0.0): score_decoder(ridge.fit(half, "vel"), test),
+        (SYNTHETIC, 0.5, 1.0): score_decoder(ridge.fit(join(half, more), "vel"), test),
+        ("duplicated", 0.5, 1.0): score_decoder(ridge.fit(join(half, half), "vel"), test),
+        (ALONE, 1.0, 0.0): score_decoder(ridge.fit(train, "vel"), test),
     }
     for key, judged in expected.items():
         assert row.at(*key).score == pytest.approx((judged.value, judged.se), abs=1e-9)
@@ -155,8 +155,8 @@ def test_scores_are_those_of_decoders_trained_by_hand(real, perfect):
     assert point.over["duplicated"].value == pytest.approx(
         point.score.value - row.at("duplicated", 0.5, 1.0).score.value
     )
-    assert row.trts == pytest.approx((lambda j: (j.value, j.se))(judge(ridge.fit(train, "vel"), perfect)))
-    assert row.tstr.value == judge(ridge.fit(perfect.select(trials=pool[:60]), "vel"), test).value
+    assert row.trts == pytest.approx((lambda j: (j.value, j.se))(score_decoder(ridge.fit(train, "vel"), perfect)))
+    assert row.tstr.value == score_decoder(ridge.fit(perfect.select(trials=pool[:60]), "vel"), test).value
 
 
 def test_the_error_of_repetitions_counts_too():
@@ -175,19 +175,19 @@ def test_padding_is_invisible(real, perfect):
 
     # (A longer recording has room for slower trials, so time-warp is left out.)
     setting = {"fractions": (0.5,), "ratios": (1.0,), "seeds": 1, "controls": ("dropout",)}
-    plain = utility(real, perfect, "vel", [RIDGE], **setting)
-    padded = utility(longer(real), longer(perfect), "vel", [RIDGE], **setting)
+    plain = augmentation_study(real, perfect, "vel", [RIDGE], **setting)
+    padded = augmentation_study(longer(real), longer(perfect), "vel", [RIDGE], **setting)
     for one, other in zip(plain.decoders[0].points, padded.decoders[0].points, strict=True):
         assert other.score == pytest.approx(one.score, abs=1e-6)
 
 
 def test_strict_and_loose(real, perfect):
     setting = {"fractions": (0.2, 0.5), "ratios": (1.0,), "seeds": 1, "controls": ()}
-    usual = utility(real, perfect, "vel", [RIDGE], **setting)
+    usual = augmentation_study(real, perfect, "vel", [RIDGE], **setting)
     assert {p.fraction: p.strict for p in usual.decoders[0].points} == {0.2: False, 0.5: False, 1.0: True}
-    half = utility(real, perfect, "vel", [RIDGE], seen=range(30), **setting)
+    half = augmentation_study(real, perfect, "vel", [RIDGE], seen=range(30), **setting)
     assert {p.fraction: p.strict for p in half.decoders[0].points} == {0.2: False, 0.5: True, 1.0: True}
-    beyond = utility(real, perfect, "vel", [RIDGE], seen=[*range(30), 140], **setting)
+    beyond = augmentation_study(real, perfect, "vel", [RIDGE], seen=[*range(30), 140], **setting)
     assert not any(p.strict for p in beyond.decoders[0].points)
     assert not beyond.helped
     assert "nothing can be claimed" in beyond.verdict
@@ -198,7 +198,7 @@ def test_trials_asked_for_what_held_out_ones_did_prove_nothing(real, perfect):
     leaked = dataclasses.replace(
         perfect.select(trials=range(60)), signals=test.signals, lengths=test.lengths, trials=test.trials
     )
-    found = utility(real, leaked, "vel", [RIDGE], fractions=(1.0,), ratios=(1.0,), seeds=1, controls=())
+    found = augmentation_study(real, leaked, "vel", [RIDGE], fractions=(1.0,), ratios=(1.0,), seeds=1, controls=())
     assert found.n_asked_of_held_out == 60
     assert not found.helped
     assert found.verdict.startswith("Nothing can be said of what synthetic trials are worth: 60 of 60 were asked")
@@ -206,30 +206,30 @@ def test_trials_asked_for_what_held_out_ones_did_prove_nothing(real, perfect):
 
 def test_fewer_synthetic_than_real_trials(real, perfect):
     few = perfect.select(trials=range(30))
-    found = utility(real, few, "vel", [RIDGE], fractions=(0.5, 1.0), ratios=(1.0, 2.0), seeds=1, controls=())
+    found = augmentation_study(real, few, "vel", [RIDGE], fractions=(0.5, 1.0), ratios=(1.0, 2.0), seeds=1, controls=())
     assert found.ratio == 0.5
     row = found.decoders[0]
     assert row.at(SYNTHETIC, 1.0, 1.0) is None
     assert row.at(SYNTHETIC, 0.5, 1.0).n_added == 30
     assert row.at("duplicated", 1.0, 2.0).n_added == 120
     assert "With 30 synthetic trials beside 60 real ones" in found.verdict
-    draw_utility(found)
+    draw_augmentation_study(found)
     assert "30 synthetic trials" in found.table()
 
 
 def test_without_synthetic_trials_the_controls_are_measured(real):
-    found = utility(real, None, "vel", [RIDGE], fractions=(1.0,), ratios=(1.0,), seeds=1)
+    found = augmentation_study(real, None, "vel", [RIDGE], fractions=(1.0,), ratios=(1.0,), seeds=1)
     assert found.decoders[0].sources == list(AUGMENTATIONS)
     assert found.decoders[0].tstr is None
     assert "nothing can be said" in found.verdict
     assert "TSTR" not in found.table()
-    draw_utility(found)
+    draw_augmentation_study(found)
 
 
 def test_a_network_is_measured_at_the_main_point_only(real, perfect):
     heard = []
     short = Network(units=4, steps=2)
-    found = utility(
+    found = augmentation_study(
         real,
         perfect,
         "vel",
@@ -246,19 +246,21 @@ def test_a_network_is_measured_at_the_main_point_only(real, perfect):
     assert gru.settings["steps"] == 2
     assert heard[-1][0] == heard[-1][1]
     assert [done for done, _ in heard[:-1]] == list(range(1, len(heard)))
-    draw_utility(found)
+    draw_augmentation_study(found)
     json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_labels(real, perfect):
-    found = utility(real, perfect, "side", [LabelDecoder()], fractions=(0.05, 0.5), ratios=(1.0,), seeds=2, controls=())
+    found = augmentation_study(
+        real, perfect, "side", [LabelDecoder()], fractions=(0.05, 0.5), ratios=(1.0,), seeds=2, controls=()
+    )
     row = found.decoders[0]
     assert found.measure == "share decoded"
     assert row.alone.value > 0.6
     assert abs(row.tstr.value - row.alone.value) < 0.15
     assert np.isnan(found.tau)
     assert not row.points[0].fraction == 0.05  # three trials are too few
-    bad = utility(
+    bad = augmentation_study(
         real, shuffled(perfect), "side", [LabelDecoder()], fractions=(1.0,), ratios=(1.0,), seeds=1, controls=()
     )
     assert bad.decoders[0].tstr.value < 0.55
@@ -280,10 +282,10 @@ def said(gains, over, others=None, strict=True, leaked=0):
             Point(SYNTHETIC, 1.0, 1.0, 50, 50, Estimate(0.5, se), Estimate(gains[name], se), compared, strict),
             Point("duplicated", 1.0, 1.0, 50, 50, Estimate(0.5, se), Estimate(0.0, se), {}, strict),
         )
-        return DecoderUtility(name, {}, Estimate(0.5, se), Estimate(0.5, se), points)
+        return DecoderGains(name, {}, Estimate(0.5, se), Estimate(0.5, se), points)
 
     trials = {"train": 50, "validation": 10, "test": 20, "synthetic": 50}
-    return Utility("vel", "R²", tuple(row(n) for n in gains), 1.0, 1.0, strict, leaked, trials, 1)
+    return AugmentationStudy("vel", "R²", tuple(row(n) for n in gains), 1.0, 1.0, strict, leaked, trials, 1)
 
 
 def test_help_is_claimed_only_beyond_error_over_both():
@@ -319,7 +321,7 @@ def test_one_sentence_in_either_direction():
 
 def test_perfect_trials_help_where_real_ones_are_few(perfect):
     few = with_splits(recording(108, seed=3), 8, 20, 80)
-    found = utility(few, perfect, "vel", [WIENER], fractions=(1.0,), ratios=(1.0, 5.0), seeds=2, controls=())
+    found = augmentation_study(few, perfect, "vel", [WIENER], fractions=(1.0,), ratios=(1.0, 5.0), seeds=2, controls=())
     assert found.helped == ["wiener"]
     assert "synthetic trials helped wiener" in found.verdict
     gains = [found.decoders[0].at(SYNTHETIC, 1.0, r).gain.value for r in (1.0, 5.0)]
@@ -390,14 +392,14 @@ def test_rates_of_the_recording_itself_are_not_taken_for_a_model_s(real, perfect
     )
     true = dataclasses.replace(real, rates=np.ones(real.counts.shape, np.float32))
     setting = {"fractions": (1.0,), "ratios": (1.0,), "seeds": 1, "controls": ("replay",)}
-    utility(true, perfect, "vel", [RIDGE], **setting)
+    augmentation_study(true, perfect, "vel", [RIDGE], **setting)
     assert heard == [None]
     rates = np.random.default_rng(0).random(real.counts.shape).astype(np.float32)
-    utility(true, perfect, "vel", [RIDGE], rates=rates, **setting)
+    augmentation_study(true, perfect, "vel", [RIDGE], rates=rates, **setting)
     inside = rates[:60][real.split("train").valid]
     assert heard[1][heard[1] > 0].sum() == pytest.approx(inside.sum(), rel=1e-4)
     with pytest.raises(DataError, match="give one a count"):
-        utility(true, perfect, "vel", [RIDGE], rates=rates[:, :3], **setting)
+        augmentation_study(true, perfect, "vel", [RIDGE], rates=rates[:, :3], **setting)
 
 
 def test_warped_trials_keep_spikes_and_signal_together():
@@ -432,26 +434,26 @@ def test_spikes_are_moved_and_neurons_silenced(real):
 
 def test_what_cannot_be_is_named(real, perfect):
     with pytest.raises(ConfigError, match=r"decoders are ridge, ridge; name at least one, and each once"):
-        utility(real, perfect, "vel", [RIDGE, RIDGE])
+        augmentation_study(real, perfect, "vel", [RIDGE, RIDGE])
     with pytest.raises(ConfigError, match=r"no control 'magic'; choose of duplicated"):
-        utility(real, perfect, "vel", [RIDGE], controls=["magic"])
+        augmentation_study(real, perfect, "vel", [RIDGE], controls=["magic"])
     with pytest.raises(ConfigError, match=r"no decoder to draw a curve of 'gru'; choose of ridge"):
-        utility(real, perfect, "vel", [RIDGE], curves=["gru"])
+        augmentation_study(real, perfect, "vel", [RIDGE], curves=["gru"])
     with pytest.raises(ConfigError, match=r"fractions of the real trials are 0, 1; each must be above 0"):
-        utility(real, perfect, "vel", [RIDGE], fractions=(0.0, 1.0))
+        augmentation_study(real, perfect, "vel", [RIDGE], fractions=(0.0, 1.0))
     with pytest.raises(ConfigError, match=r"ratios of other to real trials are -1; each must be positive"):
-        utility(real, perfect, "vel", [RIDGE], ratios=(-1.0,))
+        augmentation_study(real, perfect, "vel", [RIDGE], ratios=(-1.0,))
     with pytest.raises(ConfigError, match="seeds is 0"):
-        utility(real, perfect, "vel", [RIDGE], seeds=0)
+        augmentation_study(real, perfect, "vel", [RIDGE], seeds=0)
     with pytest.raises(DataError, match=r"synthetic trials have no 'vel' to decode \(signals: none; columns: side\)"):
-        utility(real, dataclasses.replace(perfect, signals={}), "vel", [RIDGE])
+        augmentation_study(real, dataclasses.replace(perfect, signals={}), "vel", [RIDGE])
     one = Signal(perfect.signals["vel"].values[..., :1])
     with pytest.raises(DataError, match="2 dimensions in real and 1 in synthetic trials"):
-        utility(real, dataclasses.replace(perfect, signals={"vel": one}), "vel", [RIDGE])
+        augmentation_study(real, dataclasses.replace(perfect, signals={"vel": one}), "vel", [RIDGE])
     with pytest.raises(DataError, match="10 neurons but the generated data 3"):
-        utility(real, perfect.select(neurons=[0, 1, 2]), "vel", [RIDGE])
+        augmentation_study(real, perfect.select(neurons=[0, 1, 2]), "vel", [RIDGE])
     with pytest.raises(DataError, match="there are 4 training trials"):
-        utility(with_splits(recording(12, 0), 4, 4, 4), perfect, "vel", [RIDGE])
+        augmentation_study(with_splits(recording(12, 0), 4, 4, 4), perfect, "vel", [RIDGE])
     assert (FRACTIONS, RATIOS) == ((0.05, 0.1, 0.25, 0.5, 1.0), (0.5, 1.0, 2.0, 5.0))
 
 

@@ -21,17 +21,17 @@ from spikeloom.decoding.label import LabelDecoder
 from spikeloom.decoding.protocol import (
     SOURCE_TRIAL,
     ClosedForm,
+    DecoderScore,
     Decoding,
-    Judged,
     Sums,
-    judge,
+    score_decoder,
     signal_of,
-    tuned,
+    tune_decoder,
 )
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.augmentation import AUGMENTATIONS
+from spikeloom.evaluation.augmentation_results import ALONE, SYNTHETIC, AugmentationStudy, DecoderGains, Point, Repeated
 from spikeloom.evaluation.pairing import check_comparable
-from spikeloom.evaluation.utility_results import ALONE, SYNTHETIC, DecoderUtility, Point, Repeated, Utility
 
 FRACTIONS = 0.05, 0.1, 0.25, 0.5, 1.0
 """Shares of the real training trials."""
@@ -52,7 +52,7 @@ class _Arm(NamedTuple):
     ratio: float
 
 
-def utility(
+def augmentation_study(
     real: SpikeData,
     synthetic: SpikeData | None,
     target: str,
@@ -66,7 +66,7 @@ def utility(
     rates: Float[np.ndarray, "trial time neuron"] | None = None,
     seen: Sequence[int] | None = None,
     progress: Progress | None = None,
-) -> Utility:
+) -> AugmentationStudy:
     """Measure how well decoders do that learn from real trials, from synthetic ones, and from both.
 
     Every decoder is measured with all real training trials and as many others; those in ``curves`` also with shares of
@@ -114,10 +114,10 @@ def utility(
         if progress is not None:
             progress(done, max(total, done))
 
-    chosen = [tuned(d, study.train, study.validation, target, one_more) for d in decoders]
+    chosen = [tune_decoder(d, study.train, study.validation, target, one_more) for d in decoders]
     measured = {}
     for decoder in chosen:
-        found: dict[_Arm, list[Judged]] = {}
+        found: dict[_Arm, list[DecoderScore]] = {}
         for seed in range(seeds):
             for arm, judged in study.measure(decoder, *grids[decoder.name], seed):
                 found.setdefault(arm, []).append(judged)
@@ -127,7 +127,7 @@ def utility(
     if progress is not None and done < total:  # shares and ratios for which there were not enough trials
         progress(total, total)
     rows = [_row(d, measured[d.name], study) for d in chosen]
-    return Utility(
+    return AugmentationStudy(
         target,
         "R²" if target in real.signals else "share decoded",
         tuple(rows),
@@ -217,14 +217,14 @@ class _Study:
 
     def measure(
         self, decoder: Any, fractions: Sequence[float], ratios: Sequence[float], seed: int
-    ) -> Iterator[tuple[_Arm, Judged]]:
+    ) -> Iterator[tuple[_Arm, DecoderScore]]:
         """Train and judge one decoder in all arms of one repetition."""
         rng = np.random.default_rng([seed, 0])
         rest = np.setdiff1d(np.arange(self.train.n_trials), self.seen)
         order = np.concatenate([rng.permutation(self.seen), rng.permutation(rest)])
         if self.synthetic is not None:
             pool = self._synthetic(seed, 0, min(self.train.n_trials, self.synthetic.n_trials))
-            yield _Arm(TSTR, 1.0, 0.0), judge(_Pile.of(decoder, self.target, pool).fitted(seed), self.test)
+            yield _Arm(TSTR, 1.0, 0.0), score_decoder(_Pile.of(decoder, self.target, pool).fitted(seed), self.test)
         for fraction in fractions:
             chosen = order[: self.n_of(fraction)]
             if len(chosen) < FEWEST_TRIALS:
@@ -236,9 +236,9 @@ class _Study:
                 if fraction == 1.0:
                     raise
                 continue
-            yield _Arm(ALONE, fraction, 0.0), judge(alone, self.test)
+            yield _Arm(ALONE, fraction, 0.0), score_decoder(alone, self.test)
             if self.synthetic is not None and fraction == 1.0:
-                yield _Arm(TRTS, 1.0, 0.0), judge(alone, self.synthetic)
+                yield _Arm(TRTS, 1.0, 0.0), score_decoder(alone, self.synthetic)
             for source in self.sources:
                 pile, n = base, 0
                 for ratio in ratios:
@@ -247,7 +247,7 @@ class _Study:
                     if more is None:
                         break
                     pile, n = pile.with_more(more), wanted
-                    yield _Arm(source, fraction, ratio), judge(pile.fitted(seed), self.test)
+                    yield _Arm(source, fraction, ratio), score_decoder(pile.fitted(seed), self.test)
 
     def _more(self, source: str, chosen: np.ndarray, first: int, last: int, seed: int) -> SpikeData | None:
         """Trials ``first`` to ``last`` that a source adds to chosen real ones; None where there are not so many."""
@@ -290,7 +290,7 @@ class _Pile:
 # -- what was found --------------------------------------------------------------------------------------------------
 
 
-def _row(decoder: Any, found: Mapping[_Arm, Repeated], study: _Study) -> DecoderUtility:
+def _row(decoder: Any, found: Mapping[_Arm, Repeated], study: _Study) -> DecoderGains:
     points = []
     for arm, repeated in found.items():
         if arm.source in (TSTR, TRTS):
@@ -316,10 +316,10 @@ def _row(decoder: Any, found: Mapping[_Arm, Repeated], study: _Study) -> Decoder
         )
     crossed = {name: found[_Arm(name, 1.0, 0.0)].estimate() for name in (TSTR, TRTS) if study.synthetic is not None}
     settings = {k: v for k, v in asdict(decoder).items() if k != "name"}
-    return DecoderUtility(decoder.name, settings, crossed.get(TSTR), crossed.get(TRTS), tuple(points))
+    return DecoderGains(decoder.name, settings, crossed.get(TSTR), crossed.get(TRTS), tuple(points))
 
 
-def _ranking_agreement(rows: Sequence[DecoderUtility]) -> float:
+def _ranking_agreement(rows: Sequence[DecoderGains]) -> float:
     """Kendall's tau of decoders ordered on real and on synthetic test trials; NaN where there is no order."""
     pairs = [(row.alone.value, row.trts.value) for row in rows if row.trts is not None]
     if len(pairs) < 2:
