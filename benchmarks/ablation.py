@@ -36,8 +36,8 @@ from spikeloom.config import merged
 from spikeloom.data.files import load
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.simulated.lorenz import lorenz
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.models.data_spec import DataSpec

@@ -25,8 +25,9 @@ from spikeloom.bench.benchmarking import trained
 from spikeloom.cli.options import reading, reading_options
 from spikeloom.data.files import load, save
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.decoding.registry import DECODERS, LABEL_DECODERS, Choices
 from spikeloom.evaluation.augmentation import warped
 from spikeloom.evaluation.augmentation_results import AugmentationStudy, DecoderGains, Point

@@ -27,8 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.evaluation.code_map import LinearMap
 from spikeloom.evaluation.codes import unit_r2
 from spikeloom.evaluation.mmd import mmd_to_prior

@@ -14,7 +14,7 @@ from nlb_files import TEST, TRAIN, write_test, write_train
 from recordings import assert_same
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.published import binned, fetching
-from spikeloom.data.published.datasets import RECIPES
+from spikeloom.data.published.datasets import PUBLISHED
 from spikeloom.data.published.fetching import folder_of, load_fetched
 from spikeloom.errors import DataError, SpikeloomWarning
 
@@ -34,12 +34,14 @@ def published(tmp_path_factory) -> Path:
 def cache(published, tmp_path, monkeypatch) -> Path:
     """A cache in which a toy recording lies under the name of a published one."""
     monkeypatch.setenv("SPIKELOOM_CACHE", str(tmp_path / "cache"))
-    recipe = replace(RECIPES[NAME], files=(TRAIN,), test_file=TEST)
-    same = replace(recipe, name="mc_maze_ldns", folder=NAME, splits={"all": (("train", 0.0, 1.0), ("val", 0.0, 1.0))})
-    monkeypatch.setattr(fetching, "RECIPES", {**RECIPES, NAME: recipe, same.name: same})
-    folder_of(recipe).mkdir(parents=True)
+    recording = replace(PUBLISHED[NAME], files=(TRAIN,), test_file=TEST)
+    same = replace(
+        recording, name="mc_maze_ldns", folder=NAME, splits={"all": (("train", 0.0, 1.0), ("val", 0.0, 1.0))}
+    )
+    monkeypatch.setattr(fetching, "PUBLISHED", {**PUBLISHED, NAME: recording, same.name: same})
+    folder_of(recording).mkdir(parents=True)
     for name in (TRAIN, TEST):
-        shutil.copy(published / name, folder_of(recipe) / name)
+        shutil.copy(published / name, folder_of(recording) / name)
     return tmp_path / "cache"
 
 
@@ -49,9 +51,9 @@ def read(monkeypatch) -> list[str]:
     names: list[str] = []
     real = fetching.read_units
 
-    def counting(path, reading):
+    def counting(path, options):
         names.append(path.name)
-        return real(path, reading)
+        return real(path, options)
 
     monkeypatch.setattr(fetching, "read_units", counting)
     return names

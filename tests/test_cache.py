@@ -41,7 +41,7 @@ def test_the_environment_decides(home, monkeypatch):
     assert cache_folder() == Path("/somewhere/spikeloom")
 
 
-def test_a_place_belongs_to_a_recipe(monkeypatch):
+def test_a_place_belongs_to_its_settings(monkeypatch):
     monkeypatch.setenv("SPIKELOOM_CACHE", "/chosen")
     place = cache_place("kind", {"a": 1, "b": (2.5, "x")}, ".safetensors")
     assert place.parent == Path("/chosen/kind")

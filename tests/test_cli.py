@@ -16,8 +16,9 @@ from spikeloom.cli import VERBS, main
 from spikeloom.config import preset_files
 from spikeloom.data import sources
 from spikeloom.data.files import load, save
-from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.models.presets import preset_config
 
 

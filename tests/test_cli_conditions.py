@@ -1,4 +1,4 @@
-"""Conditions on the command line: asked for in training, by name, in tables and by a recording to imitate."""
+"""Conditions on the command line: of training, and requested by name, in tables and by a recording to imitate."""
 
 import json
 
@@ -26,7 +26,7 @@ def recording(**changes):
 
 @pytest.fixture(scope="session")
 def reaches(tmp_path_factory):
-    """A recording with conditions and a run that was told them."""
+    """A recording with conditions and a run that was trained with them."""
     folder = tmp_path_factory.mktemp("reaches")
     save(recording(), folder / "toy.npz")
     assert main(["fit", str(folder / "toy.npz"), "--out", str(folder / "run"), *FIT, *ON]) == 0
@@ -47,7 +47,7 @@ def sample(reaches, tmp_path, capsys):
 
 @pytest.fixture
 def table(tmp_path):
-    def table(text, name="asked.csv"):
+    def table(text, name="requested.csv"):
         (tmp_path / name).write_text(text)
         return tmp_path / name
 
@@ -105,7 +105,7 @@ class TestSampling:
         assert main(["compare", str(reaches / "run"), str(tmp_path / "sample.npz")]) == 0
 
     @pytest.mark.parametrize(
-        ("words", "said"),
+        ("words", "message"),
         [
             (["reach_angle"], "'reach_angle', but must be NAME=VALUE or a table"),
             (["reach_angel=45deg"], "no condition 'reach_angel'; did you mean 'reach_angle'?"),
@@ -114,21 +114,21 @@ class TestSampling:
             (["reach_angle=45deg,,90"], "'', but needs a number"),
             (["side=up"], "'up', but the model has learned left, right, far only"),
             (["vel=3"], "shape (1,), but needs (time, 2): x, y"),
-            (["vel=3,fast"], "'vel' was asked to be '3,fast', but needs a number for each of its dimensions: x, y"),
+            (["vel=3,fast"], "'vel' is requested as '3,fast', but needs a number for each of its dimensions: x, y"),
             (["vel=nan,1"], "no number"),
             (["none.csv"], "the table none.csv cannot be read (No such file or directory)"),
-            (["reach_angle=1", "side=left", "reach_angle=2"], "asks for 'reach_angle' twice"),
+            (["reach_angle=1", "side=left", "reach_angle=2"], "has 'reach_angle' twice"),
             (["reach_angle=1", "--guidance", "-1"], "guidance is -1"),
             (["reach_angle=1", "--guidance", "inf"], "--guidance is 'inf', but must be a number"),
             (["reach_angle=1", "--guidance", "much"], "--guidance is 'much', but must be a number"),
         ],
     )
-    def test_what_is_refused(self, words, said, refused, reaches):
+    def test_what_is_refused(self, words, message, refused, reaches):
         line = refused("sample", reaches / "run", "--out", "a.npz", "-n", "2", "--condition", *words)
-        assert said in line
+        assert message in line
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("", "cannot be read"),
             ("reach_angle\n", "has no rows"),
@@ -141,14 +141,14 @@ class TestSampling:
             ("reach_angle\n1,2,3\n", "cannot be read"),
         ],
     )
-    def test_tables_that_are_refused(self, text, said, refused, reaches, table):
+    def test_tables_that_are_refused(self, text, message, refused, reaches, table):
         line = refused("sample", reaches / "run", "--out", "a.npz", "--condition", table(text))
-        assert said in line
+        assert message in line
 
     def test_a_signal_shorter_than_the_length(self, refused, reaches, table):
         file = table("trial,vel_x,vel_y\n0,1,2\n0,1,2\n")
         line = refused("sample", reaches / "run", "--out", "a.npz", "--length", "9", "--condition", file)
-        assert "has 2 bins in trial 0, but a trial of 9 bins was asked for" in line
+        assert "has 2 bins in trial 0, but a trial of 9 bins is requested" in line
 
     def test_a_run_without_conditions(self, refused, run):
         line = refused("sample", run, "--out", "a.npz", "--condition", "reach_angle=45deg")
@@ -167,7 +167,7 @@ class TestSampling:
 
 class TestTraining:
     @pytest.mark.parametrize(
-        ("on", "said"),
+        ("on", "message"),
         [
             (["reach_angel"], "did you mean 'reach_angle'?"),
             (["reach_angle:degrees"], "kinds are deg, rad, label, number, signal"),
@@ -178,9 +178,9 @@ class TestTraining:
             (["side", "--prior.condition_dropout", "0", "--prior.guidance", "2"], "set prior.condition_dropout"),
         ],
     )
-    def test_what_is_refused(self, on, said, refused, reaches):
+    def test_what_is_refused(self, on, message, refused, reaches):
         line = refused("fit", reaches / "toy.npz", "--out", "new", *FIT, "--condition_on", *on)
-        assert said in line
+        assert message in line
 
     def test_guidance_without_a_condition_to_follow(self, refused, toy):
         line = refused("fit", toy, "--out", "new", *FIT, "--prior.guidance", "3")

@@ -178,7 +178,7 @@ class TestBadOptions:
         assert "not a run folder" in refused("report", tmp_path)
         assert "not a run folder" in refused("sample", tmp_path / "nothing", "--out", "a.npz")
         assert "not a run folder" in refused("encode", toy, toy, "--out", "a.npz")
-        assert "brings its own reading" in refused("describe", run, "--bin_s", "0.04")
+        assert "brings its own load options" in refused("describe", run, "--bin_s", "0.04")
 
     def test_occupied_folders(self, refused, toy, run, tmp_path):
         assert "add --resume to continue" in refused("fit", toy, "--out", run, *FIT)

@@ -11,8 +11,8 @@ import torch
 from spikeloom.data.codes import codes_in, with_codes
 from spikeloom.data.files import load, save
 from spikeloom.data.smoothing import SMOOTHED, smoothed_counts
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.models import load_model
 from spikeloom.models.activity import Activity, log_linear

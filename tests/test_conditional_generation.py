@@ -17,8 +17,9 @@ from spikeloom.cli import main
 from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.reaches import octant_of
-from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.evaluation.reach_fidelity import (
     Readout,

@@ -9,8 +9,8 @@ import torch
 
 from spikeloom.conditioning.features import Condition
 from spikeloom.data.files import load, save
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
 from spikeloom.models import load_model
@@ -390,7 +390,7 @@ class TestLike:
     def test_a_recording_with_other_variables_of_that_name(self, small, data):
         test = data.split("test")
         words = dataclasses.replace(test, trials=pd.DataFrame({"angle": ["left"] * test.n_trials}))
-        with pytest.raises(DataError, match="'angle' holds what is no number"):
+        with pytest.raises(DataError, match="'angle' has a value that is no number"):
             sample_like(small, words)
         wide = dataclasses.replace(test, signals={"drive": Signal(np.zeros((test.n_trials, BINS, 2)))})
         with pytest.raises(DataError, match="2 dimensions, but the model has learned 1"):

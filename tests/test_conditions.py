@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeloom.conditioning.features import Condition
-from spikeloom.conditioning.requests import Conditions, from_table, read_table
+from spikeloom.conditioning.parsing import from_table, read_table
+from spikeloom.conditioning.requests import Conditions
 from spikeloom.conditioning.variables import Variable, check_complete, label_of, variables_of
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 
 N, BINS = 20, 12
@@ -76,7 +77,7 @@ class TestKinds:
         assert variable([str(a) for a in ANGLES], kind="deg").kind == "deg"
 
     @pytest.mark.parametrize(
-        ("what", "said"),
+        ("name", "message"),
         [
             ("x:degree", "kind 'degree', but kinds are deg, rad, label, number, signal"),
             ("vle", "did you mean 'vel'"),
@@ -88,10 +89,10 @@ class TestKinds:
             ("empty:label", "'empty' has no value in the training trials"),
         ],
     )
-    def test_that_cannot_be(self, what, said):
+    def test_that_cannot_be(self, name, message):
         data = recording(x=ANGLES, side=["left", "right"] * 10, empty=np.full(N, np.nan))
-        with pytest.raises(ConfigError, match=said):
-            Variable.of(data, what)
+        with pytest.raises(ConfigError, match=message):
+            Variable.of(data, name)
 
     def test_a_name_comes_once(self):
         with pytest.raises(ConfigError, match="'x' twice"):
@@ -191,7 +192,7 @@ class TestFeatures:
         lengths = np.random.default_rng(seed).integers(3, BINS + 1, N)
         data = recording(lengths=lengths)
         vel = Variable.of(data, "vel")
-        clean = Conditions.recorded(data, [vel])
+        clean = Conditions.of_recording(data, [vel])
         values = clean.signals["vel"].values.copy()
         values[~data.valid] = junk
         dirty = dataclasses.replace(clean, signals={"vel": Signal(values, "cm/s", ("x", "y"))})
@@ -208,7 +209,7 @@ class TestMissing:
         values[3] = np.nan
         data = recording(reach_deg=values)
         variables = variables_of(data, ["reach_deg"])
-        made = features(Conditions.recorded(data, variables), variables)
+        made = features(Conditions.of_recording(data, variables), variables)
         assert made.static_known[:, 0].tolist() == [i != 3 for i in range(N)]
         assert not made.static[3].any()
         assert not made.complete
@@ -222,7 +223,7 @@ class TestMissing:
         values[4, 5, 1] = np.nan
         data = dataclasses.replace(data, signals={"vel": Signal(values, "cm/s", ("x", "y"))})
         variables = variables_of(data, ["vel"])
-        made = features(Conditions.recorded(data, variables), variables, lengths)
+        made = features(Conditions.of_recording(data, variables), variables, lengths)
         assert made.aligned_known[:, 0].tolist() == [i != 4 for i in range(N)]
         assert not made.aligned[4].any()
         with pytest.warns(SpikeloomWarning, match="in every bin in 1 of 20 trials"):
@@ -235,7 +236,7 @@ class TestMissing:
             check_complete(variables, recording())
         with pytest.raises(DataError, match="no signal 'vel'"):
             check_complete(variables, dataclasses.replace(data, signals={}))
-        nothing = features(Conditions.recorded(recording(), variables[:1]), variables)
+        nothing = features(Conditions.of_recording(recording(), variables[:1]), variables)
         assert not nothing.static_known.any()
         assert nothing.static.shape == (N, 2)
 
@@ -249,33 +250,33 @@ def test_variables_survive_json():
         assert made.name in str(made)
 
 
-class TestReading:
+class TestParsing:
     def test_units(self):
         degrees, radians = variable(ANGLES, "a_deg"), variable(ANGLES / 60, "a_rad")
-        assert degrees.read("45deg") == degrees.read("45") == degrees.read(45) == degrees.read(" 45 deg ") == 45
-        assert degrees.read("0.5rad") == pytest.approx(np.degrees(0.5))
-        assert radians.read("90deg") == pytest.approx(np.pi / 2)
-        assert radians.read("-1e-1") == -0.1
+        assert degrees.parse("45deg") == degrees.parse("45") == degrees.parse(45) == degrees.parse(" 45 deg ") == 45
+        assert degrees.parse("0.5rad") == pytest.approx(np.degrees(0.5))
+        assert radians.parse("90deg") == pytest.approx(np.pi / 2)
+        assert radians.parse("-1e-1") == -0.1
 
     @pytest.mark.parametrize("value", ["fast", "", "deg", "45 degrees", "nan", "inf", np.inf, "1_0", [1.0], "4 5"])
     def test_what_is_no_angle(self, value):
         with pytest.raises(DataError, match=r"but needs a number such as 45deg or 0\.8rad"):
-            variable(ANGLES, "a_deg").read(value)
+            variable(ANGLES, "a_deg").parse(value)
 
     def test_a_number_has_no_unit(self):
         with pytest.raises(DataError, match=r"'3deg', but needs a number such as 1\.5"):
-            variable(np.linspace(0, 1, N)).read("3deg")
+            variable(np.linspace(0, 1, N)).parse("3deg")
 
     def test_a_label_is_given_back_as_the_recording_has_it(self):
-        assert variable(np.tile([45, 90], 10)).read("45") == 45
-        assert variable(["left", "right"] * 10).read(" left") == "left"
+        assert variable(np.tile([45, 90], 10)).parse("45") == 45
+        assert variable(["left", "right"] * 10).parse(" left") == "left"
 
     def test_what_is_missing_stays_so(self):
-        assert np.isnan(variable(ANGLES, "a_deg").read(None))
-        assert np.isnan(variable(["left", "right"] * 10).read(np.nan))
+        assert np.isnan(variable(ANGLES, "a_deg").parse(None))
+        assert np.isnan(variable(["left", "right"] * 10).parse(np.nan))
 
 
-class TestAsked:
+class TestRequests:
     @pytest.fixture
     def data(self):
         return recording(
@@ -288,37 +289,39 @@ class TestAsked:
 
     def test_one_value_for_all_and_one_for_each_and_too_few(self, variables):
         request = {"reach_deg": "90", "side": ["left", "right", "right"], "delay": np.array([0.2, 0.4])}
-        table = Conditions.asked(request, variables, 4).table
+        table = Conditions.from_request(request, variables, 4).table
         assert table["reach_deg"].tolist() == [90] * 4
         assert table["side"].tolist() == ["left", "right", "right", "left"]
         assert table["delay"].tolist() == [0.2, 0.4, 0.2, 0.4]
         for scalar in (0.3, np.float32(0.3), np.array(0.3), "0.3"):
-            assert Conditions.asked({"delay": scalar}, variables, 2).table["delay"].tolist() == pytest.approx([0.3] * 2)
+            assert Conditions.from_request({"delay": scalar}, variables, 2).table["delay"].tolist() == pytest.approx(
+                [0.3] * 2
+            )
 
     def test_a_missing_value_is_free(self, variables):
-        asked = Conditions.asked({"side": ["left", None], "reach_deg": [np.nan, 45]}, variables, 2)
-        assert features(asked, variables).static_known.tolist() == [[False, True, False], [True, False, False]]
+        conditions = Conditions.from_request({"side": ["left", None], "reach_deg": [np.nan, 45]}, variables, 2)
+        assert features(conditions, variables).static_known.tolist() == [[False, True, False], [True, False, False]]
 
     def test_nothing(self, variables):
         for request in (None, {}):
-            asked = Conditions.asked(request, variables, 3)
-            assert asked.names == []
-            assert not features(asked, variables).static_known.any()
+            conditions = Conditions.from_request(request, variables, 3)
+            assert conditions.names == []
+            assert not features(conditions, variables).static_known.any()
 
     @pytest.mark.parametrize(
-        ("request_", "said"),
+        ("request_", "message"),
         [
             ({"reach_dge": 1}, "no condition 'reach_dge'; did you mean 'reach_deg'"),
             ({"qqqq": 1}, r"it has reach_deg \(angle in deg\); side \(label: left, right\); delay \(number\); vel"),
             ({"side": "up"}, "'up', but the model has learned left, right only"),
             ({"delay": "soon"}, "'soon', but needs a number"),
-            ({"delay": []}, "given no value"),
+            ({"delay": []}, "has no value; give one"),
             ({"delay": np.zeros((2, 2))}, "needs a number"),
             ({"vel": np.zeros((5, 3))}, r"shape \(5, 3\), but needs \(time, 2\): x, y"),
             ({"vel": np.zeros((1, 2, 5, 2))}, "shape"),
             ({"vel": np.zeros((0, 2))}, "is a signal"),
-            ({"vel": "fast"}, "is a signal, but was asked to be 'fast'"),
-            ({"vel": None}, "is a signal, but was asked to be 'None'"),
+            ({"vel": "fast"}, "is a signal, but is requested as 'fast'"),
+            ({"vel": None}, "is a signal, but is requested as 'None'"),
             ({"vel": 1.0}, "shape"),
             ({"vel": [[1, 2], [3]]}, "is a signal"),
             ({"vel": [np.zeros((4, 2)), np.zeros(2)]}, "shape"),
@@ -326,82 +329,85 @@ class TestAsked:
             ({"vel": np.array([[1.0, np.inf], [1, 1]])}, "no number in trial 0"),
         ],
     )
-    def test_what_does_not_fit(self, request_, said, variables):
-        with pytest.raises(DataError, match=said):
-            Conditions.asked(request_, variables, 3)
+    def test_what_does_not_fit(self, request_, message, variables):
+        with pytest.raises(DataError, match=message):
+            Conditions.from_request(request_, variables, 3)
 
     def test_a_long_value_is_not_shown_whole(self, variables):
         with pytest.raises(DataError) as error:
-            Conditions.asked({"vel": [["x"] * 500] * 3}, variables, 3)
+            Conditions.from_request({"vel": [["x"] * 500] * 3}, variables, 3)
         assert len(str(error.value)) < 250
 
     def test_signals_of_every_shape(self, variables):
         rng = np.random.default_rng(0)
         one, each = rng.normal(size=(7, 2)), rng.normal(size=(2, 7, 2))
         for request, rows in ((one, [one] * 3), (each, [each[0], each[1], each[0]]), (Signal(each), [*each, each[0]])):
-            asked = Conditions.asked({"vel": request}, variables, 3)
-            np.testing.assert_array_equal(asked.signals["vel"].values, np.float32(rows))
-            np.testing.assert_array_equal(asked.lengths, [7, 7, 7])
-        constant = Conditions.asked({"vel": [3, 0]}, variables, 3)
+            conditions = Conditions.from_request({"vel": request}, variables, 3)
+            np.testing.assert_array_equal(conditions.signals["vel"].values, np.float32(rows))
+            np.testing.assert_array_equal(conditions.lengths, [7, 7, 7])
+        constant = Conditions.from_request({"vel": [3, 0]}, variables, 3)
         assert constant.lengths is None
         np.testing.assert_array_equal(
             constant.signals_over(np.array([2, 5, 1]))["vel"].values, np.tile([3.0, 0.0], (3, 5, 1))
         )
-        ragged = Conditions.asked({"vel": [one, one[:4]]}, variables, 3)
+        ragged = Conditions.from_request({"vel": [one, one[:4]]}, variables, 3)
         np.testing.assert_array_equal(ragged.lengths, [7, 4, 7])
 
     def test_a_scalar_is_a_constant_of_one_dimension(self, data):
         speed = dataclasses.replace(data, signals={"speed": Signal(data.signals["vel"].values[..., :1])})
         variables = variables_of(speed, ["speed"])
-        assert Conditions.asked({"speed": 2.5}, variables, 2).signals["speed"].values.tolist() == [[[2.5]], [[2.5]]]
+        assert Conditions.from_request({"speed": 2.5}, variables, 2).signals["speed"].values.tolist() == [
+            [[2.5]],
+            [[2.5]],
+        ]
 
     def test_a_signal_that_ends_before_its_trial(self, variables):
         long, short = np.ones((9, 2)), np.ones((4, 2))
-        with pytest.raises(DataError, match="4 bins in trial 1, but a trial of 9 bins was asked for"):
-            Conditions.asked({"vel": [long, short]}, variables, 2).signals_over(np.array([9, 9]))
+        with pytest.raises(DataError, match="4 bins in trial 1, but a trial of 9 bins is requested"):
+            Conditions.from_request({"vel": [long, short]}, variables, 2).signals_over(np.array([9, 9]))
         with pytest.raises(DataError, match="9 bins in trial 0"):
-            features(Conditions.asked({"vel": long}, variables, 2), variables, [12, 9])
-        cut = Conditions.asked({"vel": [long, short]}, variables, 2).signals_over(np.array([5, 4]))
+            features(Conditions.from_request({"vel": long}, variables, 2), variables, [12, 9])
+        cut = Conditions.from_request({"vel": [long, short]}, variables, 2).signals_over(np.array([5, 4]))
         assert cut["vel"].values.shape == (2, 5, 2)
 
     def test_signals_of_different_lengths(self, data):
         two = dataclasses.replace(data, signals={**data.signals, "acc": data.signals["vel"]})
         variables = variables_of(two, ["vel", "acc"])
         with pytest.raises(DataError, match="differ in length"):
-            Conditions.asked({"vel": np.ones((4, 2)), "acc": np.ones((5, 2))}, variables, 2)
-        both = Conditions.asked({"vel": np.ones((4, 2)), "acc": np.ones(2)}, variables, 2)
+            Conditions.from_request({"vel": np.ones((4, 2)), "acc": np.ones((5, 2))}, variables, 2)
+        both = Conditions.from_request({"vel": np.ones((4, 2)), "acc": np.ones(2)}, variables, 2)
         assert both.signals_over(both.lengths)["acc"].values.shape == (2, 4, 2)
 
     def test_a_recording(self, data, variables):
-        asked = Conditions.asked(data.select(trials=[3, 1]), variables, 5)
-        assert asked.table["reach_deg"].tolist() == [135, 45, 135, 45, 135]
-        np.testing.assert_array_equal(asked.signals["vel"].values[2], data.signals["vel"].values[3])
-        np.testing.assert_array_equal(asked.lengths, [BINS] * 5)
+        conditions = Conditions.from_request(data.select(trials=[3, 1]), variables, 5)
+        assert conditions.table["reach_deg"].tolist() == [135, 45, 135, 45, 135]
+        np.testing.assert_array_equal(conditions.signals["vel"].values[2], data.signals["vel"].values[3])
+        np.testing.assert_array_equal(conditions.lengths, [BINS] * 5)
 
     def test_a_table(self, variables):
         table = pd.DataFrame({"side": ["left", "right"], "reach_deg": ["45deg", "1rad"]})
-        asked = Conditions.asked(table, variables, 3)
-        assert asked.table["side"].tolist() == ["left", "right", "left"]
-        assert asked.table["reach_deg"].tolist() == pytest.approx([45, np.degrees(1), 45])
+        conditions = Conditions.from_request(table, variables, 3)
+        assert conditions.table["side"].tolist() == ["left", "right", "left"]
+        assert conditions.table["reach_deg"].tolist() == pytest.approx([45, np.degrees(1), 45])
         bins = pd.DataFrame({"trial": [0, 0, 1], "vel_x": [1, 2, 3], "vel_y": [4, 5, 6]})
-        asked = Conditions.asked(bins, variables, 2)
-        assert asked.signals["vel"].values.tolist() == [[[1, 4], [2, 5]], [[3, 6], [0, 0]]]
-        np.testing.assert_array_equal(asked.lengths, [2, 1])
+        conditions = Conditions.from_request(bins, variables, 2)
+        assert conditions.signals["vel"].values.tolist() == [[[1, 4], [2, 5]], [[3, 6], [0, 0]]]
+        np.testing.assert_array_equal(conditions.lengths, [2, 1])
 
     def test_changed(self, data, variables):
-        like = Conditions.asked(data, variables, N)
-        changed = like.changed(Conditions.asked({"reach_deg": 10, "vel": np.ones((5, 2))}, variables, N))
+        like = Conditions.from_request(data, variables, N)
+        changed = like.changed(Conditions.from_request({"reach_deg": 10, "vel": np.ones((5, 2))}, variables, N))
         assert set(changed.table["reach_deg"]) == {10}
         assert changed.table["side"].tolist() == data.trials["side"].tolist()
         np.testing.assert_array_equal(changed.lengths, [5] * N)
-        np.testing.assert_array_equal(like.changed(Conditions.asked(None, variables, N)).lengths, data.lengths)
+        np.testing.assert_array_equal(like.changed(Conditions.from_request(None, variables, N)).lengths, data.lengths)
 
     def test_the_column_condition_is_carried_along(self, data, variables):
-        asked = Conditions.asked({"reach_deg": ["45deg", "0"]}, variables, 3)
-        assert asked.trials(variables)["condition"].tolist() == [45, 0, 45]
-        assert "condition" not in Conditions.asked({"side": "left"}, variables, 3).trials(variables)
+        conditions = Conditions.from_request({"reach_deg": ["45deg", "0"]}, variables, 3)
+        assert conditions.trials(variables)["condition"].tolist() == [45, 0, 45]
+        assert "condition" not in Conditions.from_request({"side": "left"}, variables, 3).trials(variables)
         own = variables_of(data, ["condition"])
-        assert Conditions.asked({"condition": "45"}, own, 2).trials(own)["condition"].tolist() == [45, 45]
+        assert Conditions.from_request({"condition": "45"}, own, 2).trials(own)["condition"].tolist() == [45, 45]
 
 
 class TestDropped:
@@ -409,7 +415,7 @@ class TestDropped:
         data = recording(reach_deg=ANGLES, side=["left", "right"] * 10)
         variables = variables_of(data, ["reach_deg", "side", "vel"])
         rows = data.select(trials=np.resize(np.arange(N), n))
-        return features(Conditions.recorded(rows, variables), variables)
+        return features(Conditions.of_recording(rows, variables), variables)
 
     def test_frequencies(self):
         p, generator = 0.2, torch.Generator().manual_seed(0)
@@ -429,7 +435,7 @@ class TestDropped:
         data = recording(reach_deg=ANGLES)
         variables = variables_of(data, ["reach_deg"])
         rows = data.select(trials=np.resize(np.arange(N), 4000))
-        made = features(Conditions.recorded(rows, variables), variables)
+        made = features(Conditions.of_recording(rows, variables), variables)
         kept = made.dropped(0.3, torch.Generator().manual_seed(0)).static_known
         assert float(kept.float().mean()) == pytest.approx(0.7, abs=0.03)
 
@@ -463,24 +469,24 @@ class TestTables:
     def test_a_row_is_a_trial(self, read, variables):
         request, n = read("reach_deg, side \n45deg, None\n90, b#1\n,\n")
         assert n == 3
-        asked = Conditions.asked(request, variables, n)
-        assert asked.table["reach_deg"].tolist()[:2] == [45, 90]
-        assert asked.table["side"].tolist()[:2] == ["None", "b#1"]
-        assert features(asked, variables).static_known.tolist() == [[True, True], [True, True], [False, False]]
+        conditions = Conditions.from_request(request, variables, n)
+        assert conditions.table["reach_deg"].tolist()[:2] == [45, 90]
+        assert conditions.table["side"].tolist()[:2] == ["None", "b#1"]
+        assert features(conditions, variables).static_known.tolist() == [[True, True], [True, True], [False, False]]
 
     def test_a_row_is_a_bin_of_a_trial(self, read, variables):
         request, n = read("trial,vel_y,vel_x,reach_deg\n7,1,2,0\n3,3,4,90\n7,5,6,0\n7,7,8,0\n")
         assert n == 2
-        asked = Conditions.asked(request, variables, n)
-        assert asked.table["reach_deg"].tolist() == [90, 0]
-        np.testing.assert_array_equal(asked.lengths, [1, 3])
-        assert asked.signals["vel"].values[1].tolist() == [[2, 1], [6, 5], [8, 7]]
+        conditions = Conditions.from_request(request, variables, n)
+        assert conditions.table["reach_deg"].tolist() == [90, 0]
+        np.testing.assert_array_equal(conditions.lengths, [1, 3])
+        assert conditions.signals["vel"].values[1].tolist() == [[2, 1], [6, 5], [8, 7]]
 
     def test_only_numbers_of_trials(self, read):
         assert read("trial\n0\n1\n") == ({}, 2)
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("", "cannot be read"),
             ("reach_deg\n", "no rows"),
@@ -494,15 +500,15 @@ class TestTables:
             ("trial,reach_deg\n0,1\n0,2\n", "several values of 'reach_deg' in one trial"),
         ],
     )
-    def test_what_is_no_table(self, text, said, read):
-        with pytest.raises(DataError, match=said):
+    def test_what_is_no_table(self, text, message, read):
+        with pytest.raises(DataError, match=message):
             read(text)
 
     def test_an_empty_cell_of_a_signal_and_words_in_a_column(self, read, variables):
         with pytest.raises(DataError, match="no number in trial 0"):
-            Conditions.asked(read("trial,vel_x,vel_y\n0,1,\n0,1,2\n")[0], variables, 1)
+            Conditions.from_request(read("trial,vel_x,vel_y\n0,1,\n0,1,2\n")[0], variables, 1)
         with pytest.raises(DataError, match="'fast', but needs a number"):
-            Conditions.asked(read("reach_deg\n1\nfast\n")[0], variables, 2)
+            Conditions.from_request(read("reach_deg\n1\nfast\n")[0], variables, 2)
 
     def test_no_file(self, tmp_path):
         with pytest.raises(DataError, match="No such file"):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.models.autoencoder import AutoencoderConfig
 from spikeloom.models.context import runs

@@ -1,4 +1,4 @@
-"""Published recordings: what the recipes say, and the way from a name to a recording."""
+"""Published recordings: their entries, and the way from a name to a recording."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import spikeloom as sl
 from nlb_files import TEST, TRAIN, write_test, write_train
 from recordings import assert_same
 from spikeloom.cli import main
@@ -18,22 +19,23 @@ from spikeloom.data.joined import join
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.published import datasets, fetching
 from spikeloom.data.published.archives import ByHand, Dandi, Zenodo
-from spikeloom.data.published.datasets import RECIPES
+from spikeloom.data.published.datasets import PUBLISHED
 from spikeloom.data.published.fetching import fetch, folder_of, is_fetched, load_fetched
-from spikeloom.data.published.recipes import Recipe, adapted, with_splits
-from spikeloom.data.sources import DATASETS, load_source, with_default_splits
+from spikeloom.data.published.recording import PublishedRecording, merged_options, with_splits
+from spikeloom.data.sources import DATASETS, load_source
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import DataError
 from spikeloom.workflow.run_record import data_record
 from web import Page, serving
 
-TOY = Recipe(
+TOY = PublishedRecording(
     name="mc_maze_small",
     what="a toy",
     source=Dandi("000999", "0.1", api="set by the fixture"),
     files=(f"sub-X/{TRAIN}",),
     test_file=f"sub-X/{TEST}",
-    reading=RECIPES["mc_maze_small"].reading,
+    options=PUBLISHED["mc_maze_small"].options,
     licence="CC0-1.0",
     citation="Nobody 2020",
     megabytes=1,
@@ -73,18 +75,18 @@ def web(published):
 
 
 @pytest.fixture
-def toy(web, monkeypatch) -> Recipe:
-    """A recipe whose archive is on this machine, in the place of one that is shipped."""
-    recipe = replace(TOY, source=replace(TOY.source, api=web.url))
-    monkeypatch.setattr(fetching, "RECIPES", {**RECIPES, TOY.name: recipe})
-    monkeypatch.setattr(datasets, "RECIPES", {**RECIPES, TOY.name: recipe})
-    return recipe
+def toy(web, monkeypatch) -> PublishedRecording:
+    """A recording whose archive is on this machine, in the place of one that is shipped."""
+    recording = replace(TOY, source=replace(TOY.source, api=web.url))
+    monkeypatch.setattr(fetching, "PUBLISHED", {**PUBLISHED, TOY.name: recording})
+    monkeypatch.setattr(datasets, "PUBLISHED", {**PUBLISHED, TOY.name: recording})
+    return recording
 
 
 @pytest.fixture
-def fetched(published, monkeypatch) -> Recipe:
+def fetched(published, monkeypatch) -> PublishedRecording:
     """The toy recording, lying in the cache."""
-    monkeypatch.setattr(fetching, "RECIPES", {**RECIPES, TOY.name: TOY})
+    monkeypatch.setattr(fetching, "PUBLISHED", {**PUBLISHED, TOY.name: TOY})
     for name in (TRAIN, TEST):
         place = folder_of(TOY) / "sub-X" / name
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -108,46 +110,46 @@ def fetched(published, monkeypatch) -> Recipe:
     ],
 )
 def test_windows_of_the_benchmark(tmp_path: Path, name: str, n_bins: int) -> None:
-    reading = RECIPES[name].reading
+    options = PUBLISHED[name].options
     start = 2.1 * np.arange(40)
-    event = {"intervals/trials/move_onset_time": None, f"intervals/trials/{reading.align}": start + 1.5}
+    event = {"intervals/trials/move_onset_time": None, f"intervals/trials/{options.align}": start + 1.5}
     if name == "mc_rtt":
         event["intervals/trials/start_time"] = start
     if name == "dmfc_rsg":  # intervals as long as a window, which leave no room for shifts
         event |= {"intervals/trials/tp": np.full(40, 1500.0), "intervals/trials/set_time": start}
     observed = {"units/obs_intervals": np.tile([[0.0, 90.0]], (17, 1)), "units/obs_intervals_index": np.arange(1, 18)}
     path = write_train(tmp_path / TRAIN, **event, **observed)
-    window = replace(reading, signals=(), direction_of=None, condition=None)
+    window = replace(options, signals=(), direction_of=None, condition=None)
     assert load(path, window).lengths.tolist() == [n_bins] * 40
     assert set(load(path, replace(window, forward_s=0.2)).lengths) == {n_bins + 40}
 
 
 def test_every_recipe_is_complete() -> None:
-    assert set(RECIPES) <= set(DATASETS)
-    for name, recipe in RECIPES.items():
-        assert recipe.name == name
-        assert recipe.files
-        assert recipe.licence in ("CC-BY-4.0", "CC0-1.0")
-        assert "20" in recipe.citation
-        if isinstance(recipe.source, Dandi):
-            assert f"{recipe.source.dandiset}/{recipe.source.version}" in recipe.citation
-            assert recipe.source.version != "draft"
-            assert recipe.test_file is not None
-    lags = {name: recipe.reading.lag_s for name, recipe in RECIPES.items()}
+    assert set(PUBLISHED) <= set(DATASETS)
+    for name, recording in PUBLISHED.items():
+        assert recording.name == name
+        assert recording.files
+        assert recording.licence in ("CC-BY-4.0", "CC0-1.0")
+        assert "20" in recording.citation
+        if isinstance(recording.source, Dandi):
+            assert f"{recording.source.dandiset}/{recording.source.version}" in recording.citation
+            assert recording.source.version != "draft"
+            assert recording.test_file is not None
+    lags = {name: recording.options.lag_s for name, recording in PUBLISHED.items()}
     assert lags["mc_maze"] == 0.1
     assert {lags[f"mc_maze_{size}"] for size in ("large", "medium", "small")} == {0.12}
     assert (lags["mc_rtt"], lags["area2_bump"]) == (0.14, -0.02)
-    assert isinstance(RECIPES["indy"].source, Zenodo)
+    assert isinstance(PUBLISHED["indy"].source, Zenodo)
 
 
 def test_splits_of_ldns_have_its_sizes() -> None:
     counts = np.ones((2295 + 574, 2, 1), int)
     splits = {"train": np.arange(1721), "val": np.arange(1721, 2295), "test": np.arange(2295, 2869)}
-    data = with_splits(SpikeData(counts, 0.005, splits=splits), RECIPES["mc_maze_ldns"].splits)
+    data = with_splits(SpikeData(counts, 0.005, splits=splits), PUBLISHED["mc_maze_ldns"].splits)
     assert {name: len(v) for name, v in data.splits.items()} == {"train": 2008, "val": 71, "test": 216}
     assert np.concatenate(list(data.splits.values())).tolist() == list(range(2295))
     speech = SpikeData(np.ones((9270, 1, 1), int), 0.02, splits={"train": range(8417), "test": range(8417, 9270)})
-    speech = with_splits(speech, RECIPES["human_speech"].splits)
+    speech = with_splits(speech, PUBLISHED["human_speech"].splits)
     assert {name: len(v) for name, v in speech.splits.items()} == {"train": 8417, "val": 213, "test": 640}
     assert with_splits(data, {}) is data
     held = replace(data, splits={**data.splits, "heldout": [5], "other": [6]})
@@ -155,14 +157,14 @@ def test_splits_of_ldns_have_its_sizes() -> None:
 
 
 def test_what_is_asked_for_replaces_what_the_recipe_says() -> None:
-    reading = RECIPES["mc_maze"].reading
-    changed = adapted(
-        reading, LoadOptions(bin_s=0.02, lag_s=0.0, where=("trial_type=1",), hold_out=("trial_version=2",))
+    options = PUBLISHED["mc_maze"].options
+    changed = merged_options(
+        options, LoadOptions(bin_s=0.02, lag_s=0.0, where=("trial_type=1",), hold_out=("trial_version=2",))
     )
     assert changed == replace(
-        reading, bin_s=0.02, lag_s=0.0, where=("split!=none", "trial_type=1"), hold_out=("trial_version=2",)
+        options, bin_s=0.02, lag_s=0.0, where=("split!=none", "trial_type=1"), hold_out=("trial_version=2",)
     )
-    assert adapted(reading, LoadOptions()) == reading
+    assert merged_options(options, LoadOptions()) == options
 
 
 # -- fetching --------------------------------------------------------------------------------------------------------
@@ -174,24 +176,24 @@ def test_from_a_name_to_a_recording(toy, web, capsys, published) -> None:
     assert main(["fetch"]) == 0
     assert "mc_maze_small       1 MB  CC0-1.0    a toy\n" in capsys.readouterr().out
     assert main(["fetch", toy.name]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for text in (str(folder_of(toy)), "CC0-1.0", "Nobody 2020", "it is a toy", "spikeloom describe mc_maze_small"):
-        assert text in told
+        assert text in output
     for name in (TRAIN, TEST):
         assert (folder_of(toy) / "sub-X" / name).read_bytes() == (published / name).read_bytes()
     assert is_fetched(toy)
     assert main(["fetch"]) == 0
     assert "mc_maze_small    fetched  CC0-1.0" in capsys.readouterr().out
-    asked = len(web.asked)
+    n_requests = len(web.asked)
     fetch(toy)
-    assert len(web.asked) == asked  # nothing is asked for again
+    assert len(web.asked) == n_requests  # nothing is requested again
     assert main(["describe", toy.name]) == 0
-    told = capsys.readouterr().out
-    assert "40 of 140 bins (0.7 s)" in told
-    assert "hand_vel (x, y in mm/s)" in told
-    assert "train 30, val 10" in told
-    assert "Nobody 2020" in told
-    assert "test trials are left out, as their held-out neurons were not published" in told
+    output = capsys.readouterr().out
+    assert "40 of 140 bins (0.7 s)" in output
+    assert "hand_vel (x, y in mm/s)" in output
+    assert "train 30, val 10" in output
+    assert "Nobody 2020" in output
+    assert "test trials are left out, as their held-out neurons were not published" in output
 
 
 def test_a_recording_that_cannot_be_fetched(toy, web, refused, cache) -> None:
@@ -225,20 +227,20 @@ def test_what_only_people_may_download(refused, cache) -> None:
     assert line.endswith(
         f"open https://doi.org/10.5061/dryad.x69p8czpq, download competitionData.tar.gz and unpack it into {folder}."
     )
-    assert "`spikeloom fetch human_speech` says what to download." in refused("describe", "human_speech")
-    recipe = RECIPES["human_speech"]
-    assert isinstance(recipe.source, ByHand)
-    for file in recipe.files:
+    assert "`spikeloom fetch human_speech` prints what to download." in refused("describe", "human_speech")
+    recording = PUBLISHED["human_speech"]
+    assert isinstance(recording.source, ByHand)
+    for file in recording.files:
         (folder / file).mkdir(parents=True)
-    assert fetch(recipe) == [folder / file for file in recipe.files]
+    assert fetch(recording) == [folder / file for file in recording.files]
 
 
-# -- reading -------------------------------------------------------------------------------------------------------
+# -- loading -------------------------------------------------------------------------------------------------------
 
 
 def test_a_fetched_recording_is_read_as_the_benchmark_reads_it(fetched, published) -> None:
     data = load_source(fetched.name)
-    plain = load(published / TRAIN, fetched.reading)
+    plain = load(published / TRAIN, fetched.options)
     np.testing.assert_array_equal(data.counts, plain.counts)
     assert data.counts.shape == (40, 140, 17)
     assert data.neurons["heldout"].tolist() == plain.neurons["heldout"].tolist()
@@ -246,23 +248,23 @@ def test_a_fetched_recording_is_read_as_the_benchmark_reads_it(fetched, publishe
     assert data.trials["condition"].nunique() == 6
     assert data.provenance["dataset"] == fetched.name
     assert data.provenance["origin"] == "https://dandiarchive.org/dandiset/000999/0.1"
-    assert data.provenance["reading"]["binning"] == "nlb"
+    assert data.provenance["load_options"]["binning"] == "nlb"
     assert "it is a toy" in data.provenance["notes"]
-    wide = load_source(fetched.name, LoadOptions(bin_s=0.02, where=("split=val",), forward_s=0.2))
+    wide = sl.load(fetched.name, bin_s=0.02, where="split=val", forward_s=0.2)
     assert wide.counts.shape == (10, 45, 17)
     assert list(wide.splits) == ["val"]
     with pytest.raises(DataError, match="counts cannot be used with the recording 'mc_maze_small'"):
-        load_source(fetched.name, LoadOptions(counts="x"))
+        sl.load(fetched.name, counts="x")
     with pytest.raises(DataError, match=r"mc_maze_small: .*no trial column 'nothing'"):
-        load_source(fetched.name, LoadOptions(align="nothing", after_s=0.1))
+        sl.load(fetched.name, align="nothing", after_s=0.1)
 
 
 def test_test_trials_are_there_where_all_their_neurons_are(fetched, published) -> None:
-    data = load_source(fetched.name, LoadOptions(neurons="heldout=0"))
+    data = sl.load(fetched.name, neurons="heldout=0")
     assert data.counts.shape == (50, 140, 12)
     assert {name: len(v) for name, v in data.splits.items()} == {"train": 30, "val": 10, "test": 10}
     np.testing.assert_array_equal(data.splits["test"], np.arange(40, 50))
-    alone = load(published / TEST, replace(fetched.reading, signals=(), direction_of=None, condition=None))
+    alone = load(published / TEST, replace(fetched.options, signals=(), direction_of=None, condition=None))
     np.testing.assert_array_equal(data.counts[40:], alone.counts)
     whole = load_source(fetched.name)
     np.testing.assert_array_equal(data.counts[:40], whole.counts[:, :, ~whole.neurons["heldout"].to_numpy()])
@@ -271,10 +273,10 @@ def test_test_trials_are_there_where_all_their_neurons_are(fetched, published) -
     assert np.isnan(data.signals["hand_vel"].values[40:]).all()
     assert data.trials["condition"].isna().tolist() == [False] * 40 + [True] * 10
     # With any held-out neuron among those that are kept they stay out: a zero there would be invented.
-    assert load_source(fetched.name, LoadOptions(neurons="id<3")).n_trials == 40
-    assert load_source(fetched.name, LoadOptions(neurons="id<2")).n_trials == 50
+    assert sl.load(fetched.name, neurons="id<3").n_trials == 40
+    assert sl.load(fetched.name, neurons="id<2").n_trials == 50
     (folder_of(fetched) / "sub-X" / TEST).unlink()
-    without = load_source(fetched.name, LoadOptions(neurons="heldout=0"))
+    without = sl.load(fetched.name, neurons="heldout=0")
     assert without.n_trials == 40
     assert f"as there is no {TEST}" in " ".join(without.provenance["notes"])
 
@@ -282,15 +284,15 @@ def test_test_trials_are_there_where_all_their_neurons_are(fetched, published) -
 def test_a_test_file_of_other_neurons_is_refused(fetched) -> None:
     write_test(folder_of(fetched) / "sub-X" / TEST, n_units=11)
     with pytest.raises(DataError, match="recordings of 12 and of 11 neurons cannot be joined"):
-        load_source(fetched.name, LoadOptions(neurons="heldout=0"))
+        sl.load(fetched.name, neurons="heldout=0")
 
 
 def test_a_run_finds_its_recording_again_by_name(fetched, tmp_path) -> None:
-    reading = LoadOptions(where=("trial_type=1",), bin_s=0.02)
-    data = with_default_splits(load_source(fetched.name, reading))
+    options = LoadOptions(where=("trial_type=1",), bin_s=0.02)
+    data = with_default_splits(load_source(fetched.name, options))
     run = tmp_path / "run"
     run.mkdir()
-    record = data_record(fetched.name, reading, data)
+    record = data_record(fetched.name, options, data)
     assert record["source"] == fetched.name
     (run / "data.json").write_text(json.dumps(record))
     assert_same(load_source(run), data)

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from spikeloom.data.directions import parse_direction, with_direction
-from spikeloom.data.options import LoadOptions, apply_options
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError
 
 
@@ -25,8 +26,8 @@ def turning(lengths=(6, 6, 3)):
 
 
 def test_the_direction_is_that_of_the_bin_of_the_event():
-    def angles(**asked):
-        return with_direction(turning(), "vel", **asked).trials["reach_angle_deg"].round(6).tolist()
+    def angles(**options):
+        return with_direction(turning(), "vel", **options).trials["reach_angle_deg"].round(6).tolist()
 
     assert angles() == [0, 90, 180]
     assert angles(before_s=0.2) == [60, 150, 240]
@@ -61,18 +62,18 @@ def test_what_cannot_be_is_said():
 
 
 def test_a_reading_finds_directions_before_trials_are_chosen_and_held_out():
-    asked = LoadOptions(direction_of="vel@0.1", where=("reach_angle_deg<200", "kind=1"), condition="reach_angle_deg")
-    data = apply_options(turning(), asked)
+    options = LoadOptions(direction_of="vel@0.1", where=("reach_angle_deg<200", "kind=1"), condition="reach_angle_deg")
+    data = apply_options(turning(), options)
     assert data.trials["reach_angle_deg"].round(6).tolist() == [30, 120]
     assert data.n_trials == 2
     assert "condition" in data.trials
     held = apply_options(turning(), LoadOptions(direction_of="vel", hold_out=("reach_angle_deg>100",)))
     assert held.splits["heldout"].tolist() == [2]
-    assert LoadOptions.from_dict(asked.to_dict()) == asked
+    assert LoadOptions.from_dict(options.to_dict()) == options
 
 
 def test_the_direction_of_real_reaches_is_that_of_their_velocity_at_onset(recordings):
-    reading = LoadOptions(bin_s=0.005, align="move_onset_time", before_s=0.25, after_s=0.45, direction_of="hand_vel")
-    data = load_source(recordings / "mc_maze_2trials.nwb", reading)
+    options = LoadOptions(bin_s=0.005, align="move_onset_time", before_s=0.25, after_s=0.45, direction_of="hand_vel")
+    data = load_source(recordings / "mc_maze_2trials.nwb", options)
     velocity = data.signals["hand_vel"].values[:, 50].astype(float)
     assert np.allclose(data.trials["reach_angle_deg"], np.degrees(np.arctan2(velocity[:, 1], velocity[:, 0])) % 360)

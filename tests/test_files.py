@@ -11,13 +11,17 @@ import scipy.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import spikeloom as sl
 from recordings import assert_same
 from recordings import recordings as any_recording
+from spikeloom.data.bins import rebin
+from spikeloom.data.comparisons import matches
 from spikeloom.data.files import load, save
 from spikeloom.data.formats import containers
-from spikeloom.data.options import LoadOptions, matches, rebin
-from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.options import LoadOptions
+from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import Signal, SpikeData, content_hash
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import DataError
 
 PMD_PLAN = LoadOptions(counts="plan_spikes", bin_s=0.005, condition="plan_condition")
@@ -102,7 +106,7 @@ def test_tables_of_objects_are_refused_by_name(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_damage_to_our_layout_is_told(tmp_path: Path) -> None:
+def test_damage_to_our_layout_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     save(toy(), path)
     with np.load(path) as file:
@@ -259,7 +263,7 @@ def test_comparisons(text: str, expected: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reading", "message"),
+    ("options", "message"),
     [
         ({"counts": "nothing"}, "no array 'nothing' for counts; the file holds: spikes uint8"),
         ({"counts": "bin_s"}, "axes"),
@@ -283,17 +287,17 @@ def test_comparisons(text: str, expected: list[int]) -> None:
         ({"align": "speed", "after_s": 1.0}, "cannot be used with arrays"),
     ],
 )
-def test_wrong_readings_end_in_one_sentence(tmp_path: Path, reading: dict, message: str) -> None:
+def test_options_that_do_not_fit_the_file_are_refused(tmp_path: Path, options: dict, message: str) -> None:
     kind = np.array(list("abcabc"))
     path = npz(tmp_path, spikes=counts(), bin_s=0.02, kind=kind, speed=np.arange(6.0), unit_id=np.arange(4))
     with pytest.raises(DataError, match=message) as caught:
-        load(path, LoadOptions(**reading))
+        load(path, LoadOptions(**options))
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("reading", "message"),
+    ("options", "message"),
     [
         ({"bin_s": -1.0}, "positive"),
         ({"window_s": float("nan")}, "positive"),
@@ -301,20 +305,23 @@ def test_wrong_readings_end_in_one_sentence(tmp_path: Path, reading: dict, messa
         ({"before_s": 1.0}, "give align"),
         ({"align": "go_time"}, "give after_s"),
         ({"align": "go_time", "after_s": 1.0, "continuous": True}, "not both"),
+        ({"align": "go_time", "after_s": 1.0, "reaches": "vel"}, "around reaches .* around events"),
+        ({"window_s": 1.0, "reaches": "vel"}, "around reaches .* as windows"),
+        ({"align": "go_time", "after_s": 1.0, "window_s": 1.0, "scored": "a,b"}, "not both"),
         ({"axes": "time,unit"}, "must be an order"),
         ({"where": ("__import__('os')",)}, "not a comparison"),
     ],
 )
-def test_readings_that_cannot_hold_are_refused(reading: dict, message: str) -> None:
+def test_options_that_contradict_each_other_are_refused(options: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        LoadOptions(**reading)
+        LoadOptions(**options)
 
 
-def test_readings_survive_json_and_strangers() -> None:
-    for reading in (PMD_PLAN, BCI_BASELINE, S1_WINDOWS, HC_WINDOWS, LoadOptions(continuous=True, lag_s=0.1)):
-        assert LoadOptions.from_dict(json.loads(json.dumps(reading.to_dict()))) == reading
+def test_options_survive_json_and_wrong_types_are_refused() -> None:
+    for options in (PMD_PLAN, BCI_BASELINE, S1_WINDOWS, HC_WINDOWS, LoadOptions(continuous=True, lag_s=0.1)):
+        assert LoadOptions.from_dict(json.loads(json.dumps(options.to_dict()))) == options
     for values, message in [
-        ({"windows": 1.0}, "no reading option 'windows'"),
+        ({"windows": 1.0}, "no load option 'windows'"),
         ({"window_s": "1"}, "must be of type float"),
         ({"where": "success=1"}, "must be of type tuple"),
         ({"where": [1]}, "must be of type tuple"),
@@ -330,10 +337,9 @@ def test_wider_bins_sum_counts_and_average_signals() -> None:
     data = SpikeData(
         counts(), 0.02, [10, 9, 8, 7, 6, 2], {"hand": Signal(ramp)}, rates=np.ones((6, 10, 4)), latents=ramp
     )
-    notes: list[str] = []
-    wide = rebin(data, 0.06, notes)
+    wide = rebin(data, 0.06)
     assert wide.lengths.tolist() == [3, 3, 2, 2, 2]
-    assert "1 trials" in notes[0]
+    assert "1 trials" in wide.provenance["notes"][0]
     np.testing.assert_array_equal(wide.counts[0, 1], data.counts[0, 3:6].sum(axis=0))
     assert wide.signals["hand"].values[0, :, 0].tolist() == wide.latents[0, :, 0].tolist() == [1, 4, 7]
     assert (wide.rates[wide.valid] == 3).all()
@@ -367,7 +373,7 @@ def test_broken_files_end_in_one_sentence(recordings: Path, name: str, words: li
     assert [word for word in words if word not in message] == []
 
 
-def test_paths_without_a_recording_are_told(tmp_path: Path) -> None:
+def test_paths_without_a_recording_are_reported(tmp_path: Path) -> None:
     (tmp_path / "empty.npz").touch()
     (tmp_path / "text.csv").write_text("1,2")
     (tmp_path / "words.npz").write_text("these are words")
@@ -398,7 +404,7 @@ def test_pickles_are_never_opened(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "sprung",))
 
     path = npz(tmp_path, spikes=counts(), bin_s=0.02, trap=np.array([Trap()], dtype=object))
-    assert load(path).n_trials == 6  # not asked for, so not read
+    assert load(path).n_trials == 6  # not requested, so not read
     with pytest.raises(DataError, match="'trap': object arrays"):
         load(path, LoadOptions(counts="trap"))
     with pytest.raises(DataError, match="'trap' has 1 entries"):
@@ -433,18 +439,25 @@ def test_unknown_sources_suggest_the_nearest(tmp_path: Path) -> None:
 
 def run_folder(tmp_path: Path, **changes: object) -> Path:
     path = npz(tmp_path, spikes=counts(), bin_s=0.02, length=[10, 9, 8, 7, 6, 5])
-    reading = LoadOptions(where=("length>5",))
-    data = with_default_splits(load(path, reading))
+    options = LoadOptions(where=("length>5",))
+    data = with_default_splits(load(path, options))
     folder = tmp_path / "run"
     folder.mkdir(exist_ok=True)
-    said = {
+    content = {
         "source": str(path),
-        "reading": reading.to_dict(),
+        "load_options": options.to_dict(),
         "splits": {k: v.tolist() for k, v in data.splits.items()},
         "hash": content_hash(data),
     }
-    (folder / "data.json").write_text(json.dumps({**said, **changes}))
+    (folder / "data.json").write_text(json.dumps({**content, **changes}))
     return folder
+
+
+def test_a_run_of_version_0_1_0_keeps_its_options_under_their_old_name(tmp_path: Path) -> None:
+    data = load_source(run_folder(tmp_path))
+    record = tmp_path / "run" / "data.json"
+    record.write_text(record.read_text().replace('"load_options"', '"reading"'))
+    assert_same(load_source(tmp_path / "run"), data)
 
 
 def test_a_run_brings_its_recording_and_splits(tmp_path: Path) -> None:
@@ -461,9 +474,9 @@ def test_a_run_brings_its_recording_and_splits(tmp_path: Path) -> None:
         ({"hash": "0" * 64}, "not the one that the run"),
         ({"source": "gone.npz"}, "cannot be loaded"),
         ({"source": "."}, "names the folder"),
-        ({"source": None}, "fitted to one in memory"),
+        ({"source": None}, "which was in memory only"),
         ({"source": 3}, "damaged"),
-        ({"reading": {"evil": 1}}, "no reading option 'evil'"),
+        ({"load_options": {"evil": 1}}, "no load option 'evil'"),
         ({"splits": {"train": ["x"]}}, "damaged"),
         ({"splits": {"train": [99]}}, "names trial 99"),
         ({"splits": None}, "damaged"),
@@ -479,8 +492,8 @@ def test_folders_that_are_no_runs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"without data\.json"):
         load_source(tmp_path)
     folder = run_folder(tmp_path)
-    with pytest.raises(DataError, match="brings its own reading"):
-        load_source(folder, LoadOptions(window_s=1.0))
+    with pytest.raises(DataError, match="brings its own load options"):
+        sl.load(folder, window_s=1.0)
     (folder / "data.json").write_text("{")
     with pytest.raises(DataError, match="damaged"):
         load_source(folder)
@@ -523,7 +536,7 @@ def test_too_few_trials_cannot_be_split() -> None:
 # -- the subsets with reference values -----------------------------------------------------------------------------
 
 
-def test_reference_subsets_are_readings(recordings: Path) -> None:
+def test_reference_subsets_are_options(recordings: Path) -> None:
     stored = np.load(recordings / "pmd_reach_1ms.npz")
     data = load(recordings / "pmd_reach_1ms.npz", PMD_PLAN)
     np.testing.assert_array_equal(data.counts, stored["plan_spikes"].reshape(210, 80, 5, 61).sum(axis=2))

@@ -9,7 +9,8 @@ import pytest
 import spikeloom as sl
 from commands import TINY, counts, tiny
 from spikeloom.cli import main
-from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.sources import load_source
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model
 from spikeloom.models.ldns import LDNS

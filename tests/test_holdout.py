@@ -11,8 +11,9 @@ from spikeloom.cli import main
 from spikeloom.data.files import load
 from spikeloom.data.holdout import hold_out
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import DataError
 
 
@@ -62,7 +63,7 @@ def test_a_second_region_joins_the_first() -> None:
 def test_none_all_and_nonsense_are_refused() -> None:
     data = grid()
     for comparisons, message in [
-        ((), "no comparison"),
+        ((), "needs a comparison"),
         (("target_x>5",), "no trial is held out, as none of 256 has target_x>5; correct"),
         (("target_x>=0",), "all 256 are held out by target_x>=0"),
         (("angle=1",), "no trial column 'angle'"),
@@ -83,7 +84,7 @@ def test_missing_values_are_not_held_out() -> None:
     assert hold_out(SpikeData(counts(4), 0.02, trials=table), "angle=45").splits["heldout"].tolist() == [1, 3]
 
 
-# -- as an option of reading, and in commands --------------------------------------------------------------------
+# -- as an option of loading, and in commands --------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -94,14 +95,14 @@ def recording(tmp_path) -> str:
 
 
 def test_windows_and_columns_that_are_not_kept(recording) -> None:
-    reading = LoadOptions(hold_out=("angle=45", "good=true"), window_s=0.1, columns=("good",))
-    data = load(recording, reading)
+    options = LoadOptions(hold_out=("angle=45", "good=true"), window_s=0.1, columns=("good",))
+    data = load(recording, options)
     assert data.n_trials == 160
     assert sorted(set(data.split("heldout").trials["source_trial"])) == list(range(5, 40, 4))
     assert "angle" not in data.trials
     assert data.provenance["notes"][-1] == "36 of 160 trials (22.5 %) are held out: angle=45 and good=true"
-    assert data.provenance["reading"]["hold_out"] == ["angle=45", "good=true"]
-    assert LoadOptions.from_dict(json.loads(json.dumps(reading.to_dict()))) == reading
+    assert data.provenance["load_options"]["hold_out"] == ["angle=45", "good=true"]
+    assert LoadOptions.from_dict(json.loads(json.dumps(options.to_dict()))) == options
     with pytest.raises(DataError, match="must be of type tuple"):
         LoadOptions.from_dict({"hold_out": "angle=45"})
     assert len(load(recording, LoadOptions(hold_out=("length>=20", "angle=0"))).splits["heldout"]) == 10

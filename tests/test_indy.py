@@ -6,9 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
+import spikeloom as sl
 from spikeloom.data.files import load
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.published.datasets import RECIPES
+from spikeloom.data.published.datasets import PUBLISHED
 from spikeloom.data.published.fetching import folder_of
 from spikeloom.data.sources import load_source
 from spikeloom.errors import DataError
@@ -137,7 +138,7 @@ def test_signals_of_a_session(tmp_path: Path) -> None:
 
 def test_the_recipe_cuts_reaches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPIKELOOM_CACHE", str(tmp_path))
-    place = folder_of(RECIPES["indy"]) / RECIPES["indy"].files[0]
+    place = folder_of(PUBLISHED["indy"]) / PUBLISHED["indy"].files[0]
     place.parent.mkdir(parents=True)
     write(place)
     data = load_source("indy")
@@ -148,13 +149,13 @@ def test_the_recipe_cuts_reaches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(onset % 2.0, 0.56, atol=0.03)
     assert set(data.signals) == {"cursor_pos", "cursor_vel", "target_pos"}
     assert data.provenance["dataset"] == "indy"
-    held = load_source("indy", LoadOptions(hold_out=("octant=1",), smooth_s=0.08))
+    held = sl.load("indy", hold_out="octant=1", smooth_s=0.08)
     assert len(held.splits["heldout"]) == 8
     assert held.signals["smoothed_counts"].values.shape == (16, 35, 3)
 
 
 @pytest.mark.parametrize(
-    ("changes", "reading", "message"),
+    ("changes", "options", "message"),
     [
         ({"t": np.zeros((1, N_SAMPLES))}, {}, "do not all increase"),
         ({"cursor_pos": np.zeros((2, 5))}, {}, "/cursor_pos has .5, 2. samples, but there are 8001 times"),
@@ -166,11 +167,11 @@ def test_the_recipe_cuts_reaches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_what_cannot_be_read_is_said_in_one_sentence(
-    tmp_path: Path, changes: dict, reading: dict, message: str
+    tmp_path: Path, changes: dict, options: dict, message: str
 ) -> None:
     path = write(tmp_path / "a.mat", **changes)
     with pytest.raises(DataError, match=message) as caught:
-        load(path, LoadOptions(**reading))
+        load(path, LoadOptions(**options))
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 

@@ -13,8 +13,8 @@ from spikeloom.config import preset_files
 from spikeloom.data.codes import codes_in
 from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.data.smoothing import smoothed_counts
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.models.lfads import LFADS
 from spikeloom.models.lfads_config import ControllerConfig, L2Config, LFADSConfig

@@ -9,8 +9,8 @@ import torch
 import yaml
 
 from spikeloom.data.codes import codes_in
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model
 from spikeloom.models.autoencoder import AutoencoderConfig

@@ -93,7 +93,7 @@ def test_both_binnings_start_where_they_say(tmp_path: Path) -> None:
     nlb = load(path, WINDOW)
     assert not nlb.counts[:, :-1].any()
     assert (nlb.counts[:, -1] == 2).all()
-    assert nlb.provenance["reading"]["binning"] == "nlb"
+    assert nlb.provenance["load_options"]["binning"] == "nlb"
 
 
 def test_a_bin_is_missing_where_its_first_millisecond_is() -> None:
@@ -251,22 +251,22 @@ def test_windows_that_overlap_end_where_the_next_begins(tmp_path: Path, binning:
         "units/obs_intervals_index": np.arange(1, 18),
     }
     path = write_train(tmp_path / TRAIN, **changes)
-    reading = {**WINDOW.to_dict(), "binning": binning}
-    kept = load(path, LoadOptions(**reading))
-    cut = load(path, LoadOptions(**reading, overlap="cut"))
+    options = {**WINDOW.to_dict(), "binning": binning}
+    kept = load(path, LoadOptions(**options))
+    cut = load(path, LoadOptions(**options, overlap="cut"))
     assert (kept.lengths == 140).all()
     assert cut.lengths.tolist() == [140] * 10 + [40] + [140] * 29
     np.testing.assert_array_equal(cut.counts[10, :40], kept.counts[10, :40])
     assert "1 of 40 windows end early" in " ".join(cut.provenance["notes"])
     # A trial that is not read does not cut any.
-    alone = load(path, LoadOptions(**reading, overlap="cut", where=("id!=11",)))
+    alone = load(path, LoadOptions(**options, overlap="cut", where=("id!=11",)))
     assert (alone.lengths == 140).all()
     # What is forward may overlap, but does not follow a window that is cut.
-    forward = load(path, LoadOptions(**reading, overlap="cut", forward_s=0.2))
+    forward = load(path, LoadOptions(**options, overlap="cut", forward_s=0.2))
     assert forward.trials["id"].tolist() == [i for i in range(40) if i != 10]
     onset[11] = onset[10] + 0.7
     path = write_train(tmp_path / "b.nwb", **changes)
-    assert load(path, LoadOptions(**reading, overlap="cut", forward_s=0.2)).lengths.tolist() == [180] * 40
+    assert load(path, LoadOptions(**options, overlap="cut", forward_s=0.2)).lengths.tolist() == [180] * 40
 
 
 def test_comparisons_choose_before_anything_is_cut(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from scipy.signal.windows import gaussian
 
 from nlb_files import TRAIN, write_train
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.published.datasets import RECIPES
+from spikeloom.data.published.datasets import PUBLISHED
 from spikeloom.data.published.fetching import folder_of, is_fetched
 from spikeloom.data.sources import load_source
 from spikeloom.evaluation.cosmoothing import bits_per_spike, velocity_r2
@@ -64,19 +64,19 @@ def regression(name: str) -> dict[str, float]:
 
 def test_the_way_to_the_anchor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPIKELOOM_CACHE", str(tmp_path))
-    place = folder_of(RECIPES[NAME]) / RECIPES[NAME].files[0]
+    place = folder_of(PUBLISHED[NAME]) / PUBLISHED[NAME].files[0]
     place.parent.mkdir(parents=True)
     shutil.move(write_train(tmp_path / TRAIN), place)
     found = regression(NAME)
     assert set(found) == set(EXPECTED)
     assert np.isfinite(list(found.values())).all()
     assert found["co-bps"] < 0.01  # neurons of the toy are independent
-    bare = replace(RECIPES[NAME], folder="nothing here")
+    bare = replace(PUBLISHED[NAME], folder="nothing here")
     assert not is_fetched(bare)
 
 
 def test_the_benchmarks_own_numbers() -> None:
-    if not is_fetched(RECIPES[NAME]):
+    if not is_fetched(PUBLISHED[NAME]):
         pytest.skip(f"{NAME} has not been fetched: spikeloom fetch {NAME}")
     found = regression(NAME)
     assert found["co-bps"] == pytest.approx(EXPECTED["co-bps"], abs=1e-3)

@@ -11,16 +11,17 @@ from nlb_files import TRAIN, write_train
 from spikeloom.bench.inference_scores import scoring_of
 from spikeloom.data.files import load
 from spikeloom.data.formats.jitter import jitter_bins
-from spikeloom.data.options import LoadOptions, apply_options
-from spikeloom.data.published.datasets import RECIPES
-from spikeloom.data.published.recipes import adapted
+from spikeloom.data.options import LoadOptions
+from spikeloom.data.published.datasets import PUBLISHED
+from spikeloom.data.published.recording import merged_options
 from spikeloom.data.published.scoring import Scoring
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError
 from spikeloom.evaluation.cosmoothing import bits_per_spike, score, scored_part, tp_correlation
 from spikeloom.evaluation.psth import at_end, psth, psth_r2
 
-RECIPE = RECIPES["dmfc_rsg"]
+RECIPE = PUBLISHED["dmfc_rsg"]
 
 
 def write_intervals(path: Path, **changes: object) -> Path:
@@ -49,7 +50,7 @@ def write_intervals(path: Path, **changes: object) -> Path:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> SpikeData:
-    return load(write_intervals(tmp_path_factory.mktemp("intervals") / TRAIN), RECIPE.reading)
+    return load(write_intervals(tmp_path_factory.mktemp("intervals") / TRAIN), RECIPE.options)
 
 
 # -- shifts ----------------------------------------------------------------------------------------------------------
@@ -64,7 +65,7 @@ def test_shifts_are_those_of_the_legacy_generator(bin_ms: int) -> None:
             "split": rng.choice(["train", "val", "test", "none"], 60),
         }
     )
-    found = jitter_bins(table, RECIPE.reading, bin_ms / 1000)
+    found = jitter_bins(table, RECIPE.options, bin_ms / 1000)
     for name in ("train", "val", "test", "none"):
         rows = np.flatnonzero(table["split"] == name)
         np.random.seed(0)  # noqa: NPY002  # the very generator
@@ -79,7 +80,7 @@ def test_shifts_are_those_of_the_legacy_generator(bin_ms: int) -> None:
 
 def test_shifts_do_not_depend_on_what_is_read(tmp_path: Path, data: SpikeData) -> None:
     path = write_intervals(tmp_path / TRAIN)
-    some = load(path, adapted(RECIPE.reading, LoadOptions(where=("split=val", "is_eye=1"))))
+    some = load(path, merged_options(RECIPE.options, LoadOptions(where=("split=val", "is_eye=1"))))
     kept = np.flatnonzero((data.trials["split"] == "val") & (data.trials["is_eye"] == 1))
     np.testing.assert_array_equal(some.trials["jitter_bins"], data.trials["jitter_bins"][kept])
     np.testing.assert_array_equal(some.counts, data.counts[kept])
@@ -104,11 +105,11 @@ def test_windows_end_at_the_shifted_go_and_are_scored_from_set_to_go(data: Spike
 
 
 def test_counts_are_those_of_a_window_that_is_shifted(tmp_path: Path, data: SpikeData) -> None:
-    plain = load(write_intervals(tmp_path / TRAIN), adapted(RECIPE.reading, LoadOptions(jitter_s=0.0)))
+    plain = load(write_intervals(tmp_path / TRAIN), merged_options(RECIPE.options, LoadOptions(jitter_s=0.0)))
     assert not plain.trials["jitter_bins"].any()
     for trial, jitter in enumerate(data.trials["jitter_bins"]):
         np.testing.assert_array_equal(data.counts[trial, : 300 - jitter], plain.counts[trial, jitter:])
-    ahead = load(write_intervals(tmp_path / TRAIN), adapted(RECIPE.reading, LoadOptions(forward_s=0.2)))
+    ahead = load(write_intervals(tmp_path / TRAIN), merged_options(RECIPE.options, LoadOptions(forward_s=0.2)))
     assert ahead.n_bins == 340
     np.testing.assert_array_equal(ahead.counts[:, :300], data.counts)
     np.testing.assert_array_equal(ahead.trials["scored_to_bin"], data.trials["scored_to_bin"])
@@ -121,7 +122,7 @@ def test_bins_at_events_count_to_the_nanosecond(tmp_path: Path) -> None:
         tmp_path / TRAIN, **{"intervals/trials/go_time": start + 1.7, "intervals/trials/set_time": start + 0.9}
     )
     for binning in ("event", "nlb"):
-        data = load(path, adapted(RECIPE.reading, LoadOptions(binning=binning, jitter_s=0.0)))
+        data = load(path, merged_options(RECIPE.options, LoadOptions(binning=binning, jitter_s=0.0)))
         assert (data.trials["scored_from_bin"] == 140).all()
         assert (data.trials["scored_to_bin"] == 300).all()
 
@@ -135,17 +136,17 @@ def test_options_of_parts_and_shifts(tmp_path: Path, data: SpikeData) -> None:
     with pytest.raises(DataError, match="scored is 'go_time', but must name two"):
         LoadOptions(scored="go_time")
     with pytest.raises(DataError, match="there is no trial column 'room'"):
-        load(path, adapted(RECIPE.reading, LoadOptions(jitter_s=0.3, jitter_room="room")))
+        load(path, merged_options(RECIPE.options, LoadOptions(jitter_s=0.3, jitter_room="room")))
     with pytest.raises(DataError, match="there is no trial column 'stop'"):
-        load(path, adapted(RECIPE.reading, LoadOptions(scored="set_time,stop")))
+        load(path, merged_options(RECIPE.options, LoadOptions(scored="set_time,stop")))
     with pytest.raises(DataError, match="scored is set_time,go_time, but no trials are cut around an event"):
         load(path, LoadOptions(scored="set_time,go_time"))
-    windows = load(path, adapted(RECIPE.reading, LoadOptions(window_s=0.5)))
+    windows = load(path, merged_options(RECIPE.options, LoadOptions(window_s=0.5)))
     assert windows.n_trials == 120
     assert "scored_to_bin" not in windows.trials
     few = apply_options(data, LoadOptions(columns=("tp",)))
     assert {"jitter_bins", "scored_from_bin", "scored_to_bin"} <= set(few.trials)
-    assert LoadOptions.from_dict(RECIPE.reading.to_dict()) == RECIPE.reading
+    assert LoadOptions.from_dict(RECIPE.options.to_dict()) == RECIPE.options
 
 
 # -- scores ----------------------------------------------------------------------------------------------------------

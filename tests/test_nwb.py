@@ -77,7 +77,7 @@ def brute_force(path: Path, start: np.ndarray, n_bins: int, bin_s: float) -> np.
     return np.stack([[np.histogram(train, s + edges)[0] for s in start] for train in trains], axis=2)
 
 
-# -- reading -------------------------------------------------------------------------------------------------------
+# -- loading -------------------------------------------------------------------------------------------------------
 
 
 def test_whole_trials(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_whole_trials(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lag_s", [0.0, 0.1, -0.05])
 def test_events_and_lag(tmp_path: Path, lag_s: float) -> None:
     path = write(tmp_path / "a.nwb")
-    reading = LoadOptions(bin_s=0.005, align="go_time", before_s=0.2, after_s=0.4, lag_s=lag_s, signals=("hand",))
-    data = load(path, reading)
+    options = LoadOptions(bin_s=0.005, align="go_time", before_s=0.2, after_s=0.4, lag_s=lag_s, signals=("hand",))
+    data = load(path, options)
     assert data.counts.shape == (9, 120, 4)
     assert "1 of 10 trials were dropped because they have no 'go_time' (id 3)" in data.provenance["notes"]
     start = data.trials["go_time"].to_numpy() - 0.2
@@ -212,7 +212,7 @@ def test_missing_behaviour_is_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "reading", "message"),
+    ("changes", "options", "message"),
     [
         ({"units/spike_times": None}, {}, "no spike times"),
         ({"units/spike_times_index": np.array([1, 2, 3, 60_000])}, {}, "does not fit"),
@@ -234,10 +234,10 @@ def test_missing_behaviour_is_noted(tmp_path: Path) -> None:
         ({"processing/behavior/hand/timestamps": np.arange(5.0)}, {}, "5 timestamps"),
     ],
 )  # fmt: skip
-def test_impossible_sessions_end_in_one_sentence(tmp_path: Path, changes: dict, reading: dict, message: str) -> None:
+def test_impossible_sessions_end_in_one_sentence(tmp_path: Path, changes: dict, options: dict, message: str) -> None:
     path = write(tmp_path / "a.nwb", **changes)
     with pytest.raises(DataError, match=message) as caught:
-        load(path, LoadOptions(**reading))
+        load(path, LoadOptions(**options))
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -264,7 +264,7 @@ NAMES = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1,
 @given(data=any_recording(words=NAMES))
 def test_writing_and_reading_restores_the_counts(tmp_path: Path, data: SpikeData) -> None:
     path = tmp_path / "data.nwb"
-    # A file without any spike is refused on reading, and one with rates that no neuron has.
+    # A file without any spike is refused on loading, and one with rates that no neuron has.
     rate_hz = data.counts.sum() / (data.lengths.sum() * data.bin_s * data.n_neurons)
     assume(0 < rate_hz < 500)
     save(data, path)
@@ -358,9 +358,9 @@ def test_binning_restores_the_arrays_of_the_real_recordings(recordings: Path) ->
 
 
 def test_the_benchmarks_window_fits_the_real_trials(recordings: Path) -> None:
-    reading = LoadOptions(
+    options = LoadOptions(
         bin_s=0.005, align="move_onset_time", before_s=0.25, after_s=0.45, lag_s=0.1, signals=("hand_vel",)
     )
-    data = load(recordings / "mc_maze_2trials.nwb", reading)
+    data = load(recordings / "mc_maze_2trials.nwb", options)
     assert data.counts.shape == (2, 140, 182)
     assert np.isfinite(data.signals["hand_vel"].values).all()

@@ -32,7 +32,7 @@ def _no_network(monkeypatch):
 
 
 def generated(bin_s=0.01, n_trials=12):
-    """Trials as a model samples them: asked for an angle, a side and a velocity, with all else that a file can hold."""
+    """Trials of a model conditioned on an angle, a side and a velocity, with all else that a file can hold."""
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
         {
@@ -71,7 +71,7 @@ def generated(bin_s=0.01, n_trials=12):
 
 
 def messages(path, least=Importance.BEST_PRACTICE_SUGGESTION):
-    """What NWB Inspector, with the validation of pynwb, has to say of a file: the check and its message."""
+    """Messages of NWB Inspector, with the validation of pynwb, on a file, by check."""
     found = inspect_nwbfile(nwbfile_path=str(path))
     return {
         m.check_function_name: f"{m.importance.name}: {m.message}" for m in found if m.importance.value >= least.value
@@ -79,7 +79,7 @@ def messages(path, least=Importance.BEST_PRACTICE_SUGGESTION):
 
 
 class TestInspector:
-    """Nothing is wrong with a generated file; what is left to say is that nobody made the experiment."""
+    """Nothing is wrong with a generated file; the only messages are that nobody made the experiment."""
 
     def test_of_generated_data(self, tmp_path):
         save(generated(), tmp_path / "a.nwb")
@@ -101,12 +101,12 @@ class TestInspector:
 
     def test_of_a_recording_only_what_is_not_known_of_it_is_missing(self, tmp_path):
         save(SpikeData(counts(), 0.01), tmp_path / "a.nwb")
-        said = messages(tmp_path / "a.nwb")
-        assert set(said) == {*NOBODY_TO_NAME, "check_experiment_description", "check_subject_exists"}
+        found = messages(tmp_path / "a.nwb")
+        assert set(found) == {*NOBODY_TO_NAME, "check_experiment_description", "check_subject_exists"}
 
 
 class TestStranger:
-    """Whoever opens the file sees that it is synthetic, what was asked for, and where it comes from."""
+    """Descriptions in the file state that it is synthetic, its conditions and its origin."""
 
     @pytest.fixture
     def file(self, tmp_path):
@@ -125,14 +125,14 @@ class TestStranger:
         for words in [*everywhere, *(s.description for s in series.values())]:
             assert words.startswith("SYNTHETIC"), words
 
-    def test_what_was_asked_for_is_told_from_what_was_drawn(self, file):
+    def test_conditions_are_distinguished_from_drawn_labels(self, file):
         described = {name: file.trials[name].description for name in file.trials.colnames}
-        asked = {name for name, words in described.items() if "as asked for" in words}
-        assert asked == {"angle", "condition", "side"}
-        assert {name for name, words in described.items() if "not asked for" in words} == {"label"}
+        conditions = {name for name, words in described.items() if "as a condition" in words}
+        assert conditions == {"angle", "condition", "side"}
+        assert {name for name, words in described.items() if "not a condition" in words} == {"label"}
         assert "angle, side, hand_vel" in file.trials.description
-        assert "as asked for" in file.processing["behavior"]["hand_vel"].description
-        assert "asked for" not in file.processing["behavior"]["gaze"].description
+        assert "as a condition" in file.processing["behavior"]["hand_vel"].description
+        assert "condition" not in file.processing["behavior"]["gaze"].description
 
     def test_where_it_comes_from(self, file):
         for words in ("ldns", "velocity_run", "monkey.npz", "seed 3"):
@@ -143,7 +143,7 @@ class TestStranger:
         assert file.was_generated_by[:].tolist() == [["spikeloom", __version__]]
         assert file.units.resolution == 0.01
 
-    def test_a_recording_says_nothing_of_the_kind(self, tmp_path):
+    def test_a_recording_has_no_such_description(self, tmp_path):
         recorded = generated()
         save(SpikeData(recorded.counts, 0.01, trials=recorded.trials, signals=recorded.signals), tmp_path / "b.nwb")
         with NWBHDF5IO(tmp_path / "b.nwb", "r") as io:
@@ -153,7 +153,7 @@ class TestStranger:
             words = [file.session_description, file.trials.description, file.units.description, *file.keywords[:]]
             words += [file.trials[name].description for name in file.trials.colnames]
             words += [s.description for s in file.processing["behavior"].data_interfaces.values()]
-        assert not [w for w in words if "synthetic" in w.lower() or "asked for" in w or "generated" in w]
+        assert not [w for w in words if "synthetic" in w.lower() or "as a condition" in w or "generated" in w]
 
 
 class TestPynapple:
@@ -258,5 +258,5 @@ def test_samples_of_a_run_for_an_angle_and_a_velocity(tmp_path):
     assert back.provenance["seed"] == 5
     with NWBHDF5IO(out, "r") as io:
         read = io.read()
-        assert "as asked for" in read.trials["angle"].description
-        assert "as asked for" in read.processing["behavior"]["vel"].description
+        assert "as a condition" in read.trials["angle"].description
+        assert "as a condition" in read.processing["behavior"]["vel"].description

@@ -14,8 +14,8 @@ from spikeloom.cli import main
 from spikeloom.conditioning.features import Condition
 from spikeloom.conditioning.requests import Conditions
 from spikeloom.data.files import load, save
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.models import load_model
 from spikeloom.models.label_inference import infer_labels
@@ -327,7 +327,7 @@ class TestLabelsOfNewTrials:
         return labels
 
     def asked(self, labels: TrainingLabels, n: int, **wishes) -> Conditions:
-        return Conditions.asked(wishes or None, labels.variables, n)
+        return Conditions.from_request(wishes or None, labels.variables, n)
 
     def test_all_are_those_of_one_training_trial_with_its_length(self):
         data = recording()
@@ -438,7 +438,7 @@ class TestSamples:
         sample = model.sample(1000, condition={"target": 1, "velocity": moving}, seed=1)
         assert sample.n_bins == 12
         told = Condition.of(
-            Conditions.asked({"target": 1, "velocity": moving}, model.data_spec.variables, 1),
+            Conditions.from_request({"target": 1, "velocity": moving}, model.data_spec.variables, 1),
             model.data_spec.variables,
             np.array([12]),
             12,

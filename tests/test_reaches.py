@@ -11,8 +11,8 @@ from spikeloom.conditioning.variables import Variable
 from spikeloom.data.files import load, save
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.reaches import cut_reaches, octant_of
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import DataError
 
 BIN_S = 0.02
@@ -122,12 +122,12 @@ def test_a_minimum_that_is_not_low_parts_two_reaches() -> None:
     assert table["target_x"][0] - table["start_x"][0] > 18
 
 
-def test_what_is_left_out_is_told() -> None:
+def test_movements_left_out_are_noted() -> None:
     ways = [10, 10, 10, 0.5, 10, 10]
-    notes: list[str] = []
     data = session(walk([0] * 6, ways))
-    assert cut_reaches(data, after_s=0.4, min_path=2.0, least_peak=0.01, notes=notes).n_trials == 5
-    assert notes[-1] == "5 reaches of 6 movements in 'hand_vel'; 1 have a path below 2"
+    reaches = cut_reaches(data, after_s=0.4, min_path=2.0, least_peak=0.01)
+    assert reaches.n_trials == 5
+    assert last_note(reaches) == "5 reaches of 6 movements in 'hand_vel'; 1 have a path below 2"
     # The default path is a fifth of a large one: of ways 10 and 1.5, the latter is too short.
     assert cut_reaches(session(walk([0] * 6, [10, 10, 10, 1.5, 10, 10])), least_peak=0.01).n_trials == 5
     assert cut_reaches(data, after_s=0.4, least_peak=0.5, min_path=0.0).n_trials == 5  # the low peak is none
@@ -139,22 +139,24 @@ def test_what_is_left_out_is_told() -> None:
     assert cut_reaches(data, min_path=float(0.999 * path)).n_trials == 5
     with pytest.raises(DataError, match="5 have a path below"):
         cut_reaches(data, min_path=float(1.001 * path))
-    notes.clear()
-    assert cut_reaches(data, before_s=0.9, after_s=0.3, notes=notes, min_path=0.0).n_trials == 4
-    assert "1 have a window that leaves their trial" in notes[-1]
-    notes.clear()
+    reaches = cut_reaches(data, before_s=0.9, after_s=0.3, min_path=0.0)
+    assert reaches.n_trials == 4
+    assert "1 have a window that leaves their trial" in last_note(reaches)
     close = walk([0, 180, 0, 180], rest_s=0.1)
     close = np.concatenate([np.zeros((50, 2)), close, np.zeros((50, 2))])
-    table = cut_reaches(session(close), before_s=0.3, after_s=0.6, notes=notes).trials
-    assert table["reach_angle_deg"].round().mod(360).tolist() == [0, 0]
-    assert "2 share bins with the one before" in notes[-1]
-    notes.clear()
+    reaches = cut_reaches(session(close), before_s=0.3, after_s=0.6)
+    assert reaches.trials["reach_angle_deg"].round().mod(360).tolist() == [0, 0]
+    assert "2 share bins with the one before" in last_note(reaches)
     slow = np.concatenate([walk([0]), walk([0], [50], reach_s=5.0), walk([90])])
-    assert cut_reaches(session(slow), min_path=1.0, notes=notes).n_trials == 2
-    assert "1 last more than 2.5 s" in notes[-1]
-    notes.clear()
+    reaches = cut_reaches(session(slow), min_path=1.0)
+    assert reaches.n_trials == 2
+    assert "1 last more than 2.5 s" in last_note(reaches)
     with pytest.raises(DataError, match=r"no reach is left of 5 movements in 'hand_vel', as 5 last less than 0\.6 s"):
         cut_reaches(data, shortest_s=0.6)
+
+
+def last_note(data: SpikeData) -> str:
+    return data.provenance["notes"][-1]
 
 
 def test_movements_that_begin_or_end_outside_a_piece_are_left_out() -> None:
@@ -181,9 +183,9 @@ def test_movements_that_begin_or_end_outside_a_piece_are_left_out() -> None:
 def test_without_a_position_velocity_is_integrated() -> None:
     data = session(walk([30, 120]))
     alone = SpikeData(data.counts, BIN_S, signals={"hand_vel": data.signals["hand_vel"]})
-    notes: list[str] = []
-    table, known = cut_reaches(alone, notes=notes).trials, cut_reaches(data).trials
-    assert "integrated" in notes[0]
+    integrated, known = cut_reaches(alone), cut_reaches(data).trials
+    table = integrated.trials
+    assert "integrated" in integrated.provenance["notes"][0]
     np.testing.assert_allclose(table[["start_x", "target_x"]] + 3, known[["start_x", "target_x"]], atol=1e-4)
     np.testing.assert_allclose(table[["start_y", "target_y"]] - 2, known[["start_y", "target_y"]], atol=1e-4)
     np.testing.assert_allclose(cut_reaches(data, position="hand_pos").trials, known)
@@ -214,7 +216,7 @@ def test_wrong_requests_end_in_one_sentence() -> None:
         assert "\n" not in str(caught.value)
 
 
-# -- as an option of reading -------------------------------------------------------------------------------------
+# -- as an option of loading -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -232,12 +234,12 @@ def recording(tmp_path) -> str:
 
 
 def test_reading_cuts_reaches_and_everything_else_follows(recording, tmp_path) -> None:
-    reading = LoadOptions(
+    options = LoadOptions(
         segment="segment", reaches="hand_vel", before_s=0.2, after_s=0.4, condition="octant", smooth_s=0.06,
         where=("segment<2", "octant!=3"), hold_out=("octant=1",), columns=("reach_angle_deg",),
     )  # fmt: skip
-    assert LoadOptions.from_dict(reading.to_dict()) == reading
-    data = load(recording, reading)
+    assert LoadOptions.from_dict(options.to_dict()) == options
+    data = load(recording, options)
     assert (data.n_trials, data.n_bins) == (14, 30)
     assert list(data.trials) == ["reach_angle_deg", "source_trial", "source_bin", "condition"]
     assert sorted(data.trials["condition"]) == sorted([0, 1, 2, 4, 5, 6, 7] * 2)

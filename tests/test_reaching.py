@@ -27,7 +27,7 @@ from spikeloom.data.simulated.reaching_controller import (
 )
 from spikeloom.data.simulated.reaching_task import (
     ReachingTask,
-    Trials,
+    ReachTrials,
     check_window,
     cues,
     cut,
@@ -105,7 +105,7 @@ def test_trials_follow_the_law():
 def test_catch_trials_are_as_many_as_asked_for():
     go = draw_trials(TASK, 10_000, seeded(), catch_fraction=0.2).go_step
     assert (go == 200).double().mean() == pytest.approx(0.2, abs=0.012)
-    assert not fits(TASK, Trials(go, go, go, go), (-10, 30))[go == 200].any()
+    assert not fits(TASK, ReachTrials(go, go, go, go), (-10, 30))[go == 200].any()
 
 
 def test_grid_and_ring():
@@ -117,7 +117,7 @@ def test_grid_and_ring():
 
 
 def test_the_target_is_shown_from_onset_and_aimed_at_from_go():
-    trials = Trials(*torch.tensor([[0, 0], [35, 7], [12, 20], [30, 200]]))  # the second is a catch trial
+    trials = ReachTrials(*torch.tensor([[0, 0], [35, 7], [12, 20], [30, 200]]))  # the second is a catch trial
     cue, goal, grid = cues(TASK, trials), goals(TASK, trials), TASK.grid_m.float()
     assert (cue[0, :12] == 0).all()
     assert (cue[0, 12:, :2] == grid[35]).all()
@@ -131,7 +131,7 @@ def test_the_target_is_shown_from_onset_and_aimed_at_from_go():
 
 def test_a_window_must_lie_in_the_trial():
     go = torch.tensor([9, 10, 170, 171])
-    assert fits(TASK, Trials(go, go, go, go), (-10, 30)).tolist() == [False, True, True, False]
+    assert fits(TASK, ReachTrials(go, go, go, go), (-10, 30)).tolist() == [False, True, True, False]
     values = torch.arange(20).reshape(2, 10, 1).float()
     assert cut(values, torch.tensor([1, 4]), 3).flatten().tolist() == [1, 2, 3, 14, 15, 16]
     for window in ((5, 5), (-100, 101)):
@@ -157,20 +157,20 @@ def test_what_is_sensed_is_old():
     trials = draw_trials(task, 3, seeded())
     sensed = []
 
-    def impulse(controller, arm, hidden, state, seen, cue, noise):
+    def impulse(controller, arm, hidden, state, inputs, cue, noise):
         """The hand and one muscle are elsewhere after seven steps, and only then."""
-        sensed.append(seen)
+        sensed.append(inputs)
         state = arm.reset(inverse_kinematics(task.grid_m[trials.start_id]).float())
         away = 10.0 * (len(sensed) == 7)
         state = state._replace(sensed_length=state.sensed_length + away)
         return hidden, state, torch.zeros(3, 6), hand_position(state.joint) + away
 
     rollout(ReachingController(4, seeded()), task, trials, seeded(), impulse)
-    seen = torch.stack(sensed)
-    assert (seen[:, :, :2] > 5).all(2).all(1).nonzero().flatten().tolist() == [7 + 4]
-    assert (seen[:, :, 2:8] > 5).all(2).all(1).nonzero().flatten().tolist() == [7 + 1]
-    torch.testing.assert_close(seen[0, :, :2], task.grid_m[trials.start_id].float())
-    assert (seen[:5] == seen[0]).all()
+    inputs = torch.stack(sensed)
+    assert (inputs[:, :, :2] > 5).all(2).all(1).nonzero().flatten().tolist() == [7 + 4]
+    assert (inputs[:, :, 2:8] > 5).all(2).all(1).nonzero().flatten().tolist() == [7 + 1]
+    torch.testing.assert_close(inputs[0, :, :2], task.grid_m[trials.start_id].float())
+    assert (inputs[:5] == inputs[0]).all()
 
 
 def test_noise_has_the_size_that_is_asked_for():
@@ -178,8 +178,8 @@ def test_noise_has_the_size_that_is_asked_for():
     trials = draw_trials(task, 200, seeded())
     sensed, motor = [], []
 
-    def still(controller, arm, hidden, state, seen, cue, noise):
-        sensed.append(seen)
+    def still(controller, arm, hidden, state, inputs, cue, noise):
+        sensed.append(inputs)
         motor.append(noise)
         return hidden, state, torch.zeros(200, 6), hand_position(state.joint)
 
@@ -310,7 +310,7 @@ def acted(displacement_m, error_m, late_error_m=1.0):
 def test_performance_is_measured_before_go_and_at_the_end():
     trials, done = acted(0.013, 0.021)
     keep = trials.go_step < 199  # in the others, the last step before go is nearly the last of all
-    trials, done = Trials(*(part[keep] for part in trials)), Rollout(*(part[keep] for part in done))
+    trials, done = ReachTrials(*(part[keep] for part in trials)), Rollout(*(part[keep] for part in done))
     found = store.performance(TASK, trials, done)
     assert found == {"displacement_m": pytest.approx(0.013, abs=1e-6), "end_error_m": pytest.approx(0.021, abs=1e-6)}
     store.check_performance(found)
@@ -370,21 +370,21 @@ def damage(place, how, task=SHORT):
         place.write_bytes(place.read_bytes()[:-40])
     elif how == "emptied":
         place.write_bytes(b"")
-    elif how == "other recipe":
+    elif how == "other settings":
         store.save_controller(
-            place, ReachingController(4, seeded()), store.recipe_of(task, Schedule(seed=9, n_units=4))
+            place, ReachingController(4, seeded()), store.settings_of(task, Schedule(seed=9, n_units=4))
         )
     elif how == "other size":
-        store.save_controller(place, ReachingController(5, seeded()), store.recipe_of(task, Schedule(n_units=4)))
-    elif how == "no recipe":
+        store.save_controller(place, ReachingController(5, seeded()), store.settings_of(task, Schedule(n_units=4)))
+    elif how == "no settings":
         store.save_file({"a": torch.zeros(1)}, place)
     else:
         broken = ReachingController(4, seeded())
         broken.unit_mean.fill_(torch.nan)
-        store.save_controller(place, broken, store.recipe_of(task, Schedule(n_units=4)))
+        store.save_controller(place, broken, store.settings_of(task, Schedule(n_units=4)))
 
 
-@pytest.mark.parametrize("how", ["cut", "emptied", "other recipe", "other size", "no recipe", "not finite"])
+@pytest.mark.parametrize("how", ["cut", "emptied", "other settings", "other size", "no settings", "not finite"])
 def test_what_cannot_be_used_is_made_again(trainings, cache, how):
     first = store.trained_controller(SHORT, Schedule(n_units=4))
     (place,) = cache.rglob("*.safetensors")
@@ -461,12 +461,12 @@ def test_the_seed_decides_everything_but_the_neurons(record, data):
     split = other.assign_splits(FRACTIONS, seed=1).splits
     assert all(np.array_equal(split[name], other.splits[name]) for name in split)
 
-    def law(some):  # log rates are one and the same linear function of the activity
+    def log_rates(some):  # log rates are one and the same linear function of the activity
         x = some.signals["activity"].values.reshape(-1, 8).astype(float)
         y = np.log(some.rates.reshape(-1, 8))
         return [np.polyfit(x[:, i], y[:, i], 1) for i in range(8)]
 
-    np.testing.assert_allclose(law(fewer), law(other), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(log_rates(fewer), log_rates(other), rtol=1e-3, atol=1e-3)
 
 
 def test_spikes_are_poisson_at_the_mean_rate_asked_for(record, untrained, data):
@@ -513,8 +513,8 @@ def test_splits_are_the_papers_and_held_out_targets_are_in_none_of_them(record, 
 
 
 def test_a_controller_from_a_file(record, untrained, data, tmp_path):
-    recipe = store.recipe_of(TASK, Schedule(n_units=8))
-    store.save_controller(tmp_path / "c.safetensors", untrained, recipe)
+    settings = store.settings_of(TASK, Schedule(n_units=8))
+    store.save_controller(tmp_path / "c.safetensors", untrained, settings)
     read = record(20, controller=tmp_path / "c.safetensors")
     np.testing.assert_array_equal(read.counts, data.counts[: read.n_trials])
     with pytest.raises(DataError, match=r"missing\.safetensors holds no usable reaching controller"):
@@ -554,7 +554,7 @@ def test_it_can_be_named(unchecked, trainings, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_the_full_recipe_reaches(unchecked):
+def test_the_full_training_reaches(unchecked):
     data = make_reaching(seed=3)  # raises if the trained controller fails its examination
     assert data.signals["activity"].values.shape == (data.n_trials, 40, 128)
     start = data.trials[["start_x", "start_y"]].to_numpy()

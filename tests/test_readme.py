@@ -121,14 +121,14 @@ def test_every_command_about_decoders(folder, capsys):
 
 
 def test_every_published_recording_that_is_named_has_a_recipe():
-    from spikeloom.data.published.datasets import RECIPES
+    from spikeloom.data.published.datasets import PUBLISHED
 
     (table,) = re.findall(r"\| name \| what .*?\n\n", README, re.DOTALL)
     named = []
     for line in table.strip().splitlines()[2:]:
         first, *others = line.split("|")[1].strip().split(", ")
         named += [first] + [o if not o.startswith("_") else first.rsplit("_", 1)[0] + o for o in others]
-    assert sorted(named) == sorted(RECIPES)
+    assert sorted(named) == sorted(PUBLISHED)
 
 
 @pytest.mark.filterwarnings("ignore::spikeloom.errors.SpikeloomWarning")

@@ -10,8 +10,8 @@ from scipy.stats import poisson
 
 from spikeloom.conditioning.variables import Variable
 from spikeloom.data.files import save
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.decoding.label import LabelDecoder
 from spikeloom.decoding.protocol import score_decoder
 from spikeloom.decoding.ridge import LaggedRidge

@@ -76,7 +76,7 @@ def test_a_kernel_within_one_bin_is_refused(tmp_path) -> None:
             LoadOptions(smooth_s=wrong)
 
 
-# -- as an option of reading -------------------------------------------------------------------------------------
+# -- as an option of loading -------------------------------------------------------------------------------------
 
 
 def continuous(folder) -> str:
@@ -104,8 +104,8 @@ def test_a_window_has_the_values_of_the_continuous_recording(tmp_path) -> None:
 def test_it_is_made_of_the_neurons_trials_and_bins_that_are_kept(tmp_path) -> None:
     good = np.array([1, 0, 1, 1, 0, 1])
     np.savez(tmp_path / "a.npz", counts=poisson(5, 40, 6), bin_s=0.02, good=good, kind=np.arange(5))
-    reading = LoadOptions(neurons="good", where=("kind>1",), bin_s=0.04, smooth_s=0.08, signals=())
-    data = load(tmp_path / "a.npz", reading)
+    options = LoadOptions(neurons="good", where=("kind>1",), bin_s=0.04, smooth_s=0.08, signals=())
+    data = load(tmp_path / "a.npz", options)
     assert list(data.signals) == [SMOOTHED]
     assert data.signals[SMOOTHED].values.shape == data.counts.shape == (3, 20, 4)
     np.testing.assert_array_equal(data.signals[SMOOTHED].values, smoothed_counts(data.counts, data.lengths, 2.0))

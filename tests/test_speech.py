@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import scipy.io
 
+import spikeloom as sl
 from spikeloom.data.formats.speech import read_speech
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.published.datasets import RECIPES
+from spikeloom.data.published.datasets import PUBLISHED
 from spikeloom.data.published.fetching import folder_of, is_fetched
 from spikeloom.data.sources import load_source
 from spikeloom.errors import DataError
@@ -41,7 +42,7 @@ def write(path: Path, lengths: list[int], seed: int = 0, **changes: object) -> l
 def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[np.ndarray]]:
     """Two days to train and one to test, lying in the cache; counts by session."""
     monkeypatch.setenv("SPIKELOOM_CACHE", str(tmp_path))
-    folder = folder_of(RECIPES["human_speech"]) / "competitionData"
+    folder = folder_of(PUBLISHED["human_speech"]) / "competitionData"
     return {
         "train/t12.05": write(folder / "train" / "t12.2022.05.05.mat", [40, 513, 30], 0),
         "train/t12.04": write(folder / "train" / "t12.2022.04.28.mat", [512, 25], 1),
@@ -50,7 +51,7 @@ def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[n
 
 
 def test_sentences_are_trials_of_their_length(fetched) -> None:
-    assert is_fetched(RECIPES["human_speech"])
+    assert is_fetched(PUBLISHED["human_speech"])
     data = load_source("human_speech")
     # Sessions in the order of their days; the sentence of 513 bins is left out, and electrodes outside of area 6v.
     assert data.lengths.tolist() == [512, 25, 40, 30, *[20] * 8]
@@ -77,7 +78,7 @@ def test_sentences_are_trials_of_their_length(fetched) -> None:
 
 
 def test_what_is_asked_for_is_added_to_the_recipe(fetched) -> None:
-    data = load_source("human_speech", LoadOptions(neurons="id>=250", bin_s=0.04, where=("block=1",)))
+    data = sl.load("human_speech", neurons="id>=250", bin_s=0.04, where="block=1")
     assert data.neurons["id"].tolist() == list(range(250, 256))
     assert data.lengths.tolist() == [256, 20, 10]
     whole = fetched["train/t12.05"][0][:, 250:]

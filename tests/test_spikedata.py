@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from recordings import recordings
+from recordings import assert_same, recordings
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
 
@@ -38,6 +38,147 @@ def test_select_keeps_rows_together(data: SpikeData, draw: st.DataObject) -> Non
     for name, indices in part.splits.items():
         # A trial is in the same split after selection as before it.
         assert {trials[i] for i in indices} == set(data.splits[name].tolist()) & set(trials)
+
+
+@quick
+@given(recordings(), st.data())
+def test_indexing_selects_trials(data: SpikeData, draw: st.DataObject) -> None:
+    assert len(data) == data.n_trials
+    trials = draw.draw(st.lists(st.integers(-len(data), len(data) - 1), min_size=1))
+    mask = np.array(draw.draw(st.lists(st.booleans(), min_size=len(data), max_size=len(data)).filter(any)))
+    cut = slice(draw.draw(st.integers(0, len(data) - 1)), None)
+    assert_same(data[trials], data.select(trials=trials))
+    assert_same(data[np.array(trials)], data.select(trials=trials))
+    assert_same(data[mask], data.select(trials=np.flatnonzero(mask)))
+    assert_same(data[mask.tolist()], data[pd.Series(mask)])
+    assert_same(data[cut], data.select(trials=list(range(len(data)))[cut]))
+    assert_same(data[trials[0]], data.select(trials=[trials[0]]))
+    assert_same(data[np.int64(trials[0])], data[trials[0]])
+
+
+@quick
+@given(recordings())
+def test_iteration_goes_over_single_trials(data: SpikeData) -> None:
+    trials = list(data)
+    assert [len(trial) for trial in trials] == [1] * len(data)
+    for i, trial in enumerate(trials):
+        assert_same(trial, data[i])
+    assert [len(trial) for trial in reversed(data)] == [1] * len(data)
+
+
+def test_a_recording_is_no_array() -> None:
+    with pytest.raises(TypeError, match=r"data\.counts"):
+        np.asarray(toy())
+
+
+@quick
+@given(recordings())
+def test_a_list_of_trials_is_padded(data: SpikeData) -> None:
+    assume(len(set(data.lengths)) > 1)
+
+    def ragged(values: np.ndarray) -> list[np.ndarray]:
+        return [trial[:length] for trial, length in zip(values, data.lengths)]
+
+    again = SpikeData(
+        ragged(data.counts),
+        data.bin_s,
+        signals={
+            name: Signal(ragged(s.values), s.unit, s.columns) if i else ragged(s.values)
+            for i, (name, s) in enumerate(data.signals.items())
+        },
+        rates=None if data.rates is None else ragged(data.rates),
+        latents=None if data.latents is None else tuple(ragged(data.latents)),
+    )
+    n_bins = data.lengths.max()
+    np.testing.assert_array_equal(again.counts, data.counts[:, :n_bins])
+    np.testing.assert_array_equal(again.lengths, data.lengths)
+    for name, signal in data.signals.items():
+        np.testing.assert_array_equal(again.signals[name].values, signal.values[:, :n_bins])
+    for values, others in ((again.rates, data.rates), (again.latents, data.latents)):
+        np.testing.assert_array_equal(values, others if others is None else others[:, :n_bins])
+
+
+def test_trials_in_a_list_may_have_equal_lengths_and_bring_their_own() -> None:
+    trial = np.ones((5, 2), int)
+    assert SpikeData([trial, trial], 0.01).lengths.tolist() == [5, 5]
+    assert SpikeData([trial, [[1, 2]]], 0.01).lengths.tolist() == [5, 1]
+    assert SpikeData([trial, [[1, 2]]], 0.01, signals={"x": [range(5), [7]]}).signals["x"].values.shape == (2, 5, 1)
+    # A signal of the lengths of padded counts need not reach to the end of the padding.
+    padded = SpikeData(np.ones((2, 9, 1), int), 0.01, lengths=[5, 1], signals={"x": [range(5), [7]]})
+    assert padded.signals["x"].values[0, :, 0].tolist() == [0, 1, 2, 3, 4, 0, 0, 0, 0]
+    for counts, parts, message in [
+        ([trial, trial[:3]], {"lengths": [5, 3]}, "lengths of their own"),
+        ([trial, trial[:3, :1]], {}, r"trial 1 of counts has shape \(3, 1\)"),
+        ([trial, trial[:0]], {}, "length of trial 1 is 0"),
+        ([trial, 3], {}, "trial 1 of counts has shape"),
+        ([trial, np.full((3, 2), 0.5)], {}, "are these rates"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            SpikeData(counts, 0.01, **parts)
+
+
+def test_plain_arrays_and_dictionaries_become_signals_and_tables() -> None:
+    data = toy(
+        signals={"hand_vel": np.ones((4, 10, 2)), "speed": np.ones((4, 10))},
+        trials={"target": ["a", "b", None, "a"], "day": 3, 7: pd.Series([1, 2, 3, 4], index=[9, 8, 7, 6])},
+        neurons={"area": ("M1", "M1", "PMd"), "good": pd.array([True, None, False])},
+        splits={"train": [True, True, False, False], "test": np.array([2, 3])},
+    )
+    assert data.signals["hand_vel"].columns == ("0", "1")
+    assert data.signals["speed"].values.shape == (4, 10, 1)
+    assert data.trials["day"].tolist() == [3, 3, 3, 3]
+    assert data.trials["7"].tolist() == [1, 2, 3, 4]
+    assert data.neurons["area"].tolist() == ["M1", "M1", "PMd"]
+    assert data.neurons["good"].isna().tolist() == [False, True, False]
+    assert data.splits["train"].tolist() == [0, 1]
+
+
+@quick
+@given(recordings(), st.integers(1, 4))
+def test_rebinning_keeps_the_spikes_of_complete_bins(data: SpikeData, k: int) -> None:
+    assume(k <= data.lengths.max())
+    wide = data.rebin(k * data.bin_s)
+    kept = np.flatnonzero(data.lengths >= k)
+    assert wide.lengths.tolist() == (data.lengths[kept] // k).tolist()
+    for trial, length, row in zip(data.counts[kept], wide.lengths, wide.counts):
+        np.testing.assert_array_equal(row.sum(axis=0), trial[: length * k].sum(axis=0))
+    notes = wide.provenance.get("notes", [])
+    assert len(notes) == (len(kept) < len(data)), notes
+
+
+@quick
+@given(recordings())
+def test_the_html_repr_is_a_table_of_what_describe_prints(data: SpikeData) -> None:
+    from html.parser import HTMLParser
+
+    from spikeloom.data.description import description
+
+    class Text(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.tags = "", set()
+
+        def handle_data(self, data: str) -> None:
+            self.words += data
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.tags.add(tag)
+
+    parser = Text()
+    parser.feed(data._repr_html_())
+    parser.close()
+    assert parser.tags == {"div", "b", "table", "tr", "th", "td"}
+
+    def letters(text: str) -> str:
+        return "".join(text.split())
+
+    assert letters(parser.words) == letters(repr(data) + description(data))
+
+
+def test_the_html_repr_escapes_names() -> None:
+    data = toy(signals={"<script>x</script>": np.ones((4, 10, 1))}, provenance={"notes": ["<b>guessed</b>"]})
+    assert "<script>" not in data._repr_html_()
+    assert "&lt;b&gt;guessed&lt;/b&gt;" in data._repr_html_()
 
 
 @quick
@@ -128,6 +269,16 @@ def test_arrays_are_read_only() -> None:
         ({"rates": np.zeros((4, 10, 2))}, "2 neurons"),
         ({"trials": pd.DataFrame({"a": [1, 2]})}, "2 rows"),
         ({"neurons": pd.DataFrame({"a": [1, 2]})}, "2 rows"),
+        ({"trials": {"a": [1, 2]}}, "trials column 'a' has 2 values, but needs 4"),
+        ({"trials": {"a": np.zeros((4, 2))}}, "more than one value a row"),
+        ({"trials": {"a": [[1, 2]] * 4}}, "more than one value a row"),
+        ({"trials": [1, 2, 3, 4]}, "trials is a list"),
+        ({"neurons": {"area": ["M1"]}}, "neurons column 'area' has 1 values, but needs 3"),
+        ({"signals": {"hand": np.zeros((4, 9, 2))}}, "signal 'hand' has shape"),
+        ({"signals": {"hand": [np.zeros((n, 2)) for n in (10, 10, 10, 9)]}}, "has 9 bins in trial 3"),
+        ({"signals": {"hand": [np.zeros((10, 2)), np.zeros((9, 3))] * 2}}, "trial 1 of a signal has shape"),
+        ({"signals": {"hand": [[[1.0], [2.0, 3.0]]] + [[[1.0]]] * 3}}, "a trial that is not an array"),
+        ({"splits": {"train": [True, False]}}, "mask over 2 trials"),
         ({"splits": {"train": [0, 4]}}, "names trial 4"),
         ({"splits": {"train": [0, 0]}}, "twice"),
     ],
@@ -160,7 +311,19 @@ def test_impossible_requests_are_refused() -> None:
         (lambda: data.split("test"), "splits: train"),
         (lambda: data.window(11), "longest trial"),
         (lambda: data.window(0), "at least 1"),
-        (lambda: data.select(trials=[4]), "only 4 trials"),
+        (lambda: data.select(trials=[4]), "trial 4 does not exist"),
+        (lambda: data.select(trials=[0, -5]), "trial -5 does not exist"),
+        (lambda: data[4], "trial 4 does not exist, as there are only 4 trials"),
+        (lambda: data[4:], "no trial of 4 is left"),
+        (lambda: data[[]], "no trial of 4 is left"),
+        (lambda: data[[0.5]], "not by"),
+        (lambda: data["test"], "data.split"),
+        (lambda: data[0, 1], "data.select"),
+        (lambda: data[::0], "cannot select trials"),
+        (lambda: data["a":], "cannot select trials"),
+        (lambda: data[True], "not by"),
+        (lambda: data[np.ones(3, bool)], "mask over 3 trials"),
+        (lambda: data.rebin(0.03), "whole multiple"),
         (lambda: data.select(neurons=np.ones(2, bool)), "mask"),
         (lambda: data.assign_splits(by="target"), "no trial column"),
         (lambda: SpikeData(data.counts, bin_s=0.0), "positive width"),
@@ -172,7 +335,7 @@ def test_impossible_requests_are_refused() -> None:
 
 
 def test_windows_that_share_bins_are_not_split_at_random():
-    from spikeloom.data.sources import with_default_splits
+    from spikeloom.data.splits import with_default_splits
 
     session = SpikeData(np.ones((1, 200, 3), int), bin_s=0.01)
     assert set(with_default_splits(session.window(20)).splits) == {"train", "val", "test"}

@@ -14,8 +14,8 @@ from spikeloom.cli import main
 from spikeloom.config import preset_files
 from spikeloom.data.codes import codes_in
 from spikeloom.data.files import load, save
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.models.held_out_inputs import HeldOutInputsConfig
 from spikeloom.models.presets import preset_config

@@ -318,7 +318,8 @@ class TestPopulation:
 def start(recording, folder, seed):
     """A run folder that has not begun."""
     from spikeloom.data.options import LoadOptions
-    from spikeloom.data.sources import load_source, with_default_splits
+    from spikeloom.data.sources import load_source
+    from spikeloom.data.splits import with_default_splits
     from spikeloom.training.engine import Engine
     from spikeloom.workflow.run_record import data_record, first_files
 

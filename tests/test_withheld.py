@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.models import load_model
 from spikeloom.models.autoencoder import AutoencoderConfig

@@ -1,4 +1,4 @@
-"""A web server for tests that can be told to misbehave."""
+"""A web server for tests that misbehaves on request."""
 
 import json
 import re
@@ -17,8 +17,8 @@ class Page:
         content: All of it.
         breaks_after: For each coming request the bytes after which the connection breaks; None for none.
         statuses: Answers that come first.
-        ranges: Whether parts may be asked for.
-        claims: The length that is told instead of the true one.
+        ranges: Whether parts may be requested.
+        claims: The length that it states instead of the true one.
         etag: Version.
         shift: Parts are served from this many bytes too late.
     """

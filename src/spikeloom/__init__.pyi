@@ -6,12 +6,12 @@
 from spikeloom.data.codes import codes_in as codes_in
 from spikeloom.data.files import save as save
 from spikeloom.data.holdout import hold_out as hold_out
+from spikeloom.data.loading import load as load
 from spikeloom.data.options import LoadOptions as LoadOptions
 from spikeloom.data.reaches import cut_reaches as cut_reaches
+from spikeloom.data.signal import Signal as Signal
 from spikeloom.data.simulated.lorenz import lorenz as lorenz
 from spikeloom.data.simulated.reaching import make_reaching as make_reaching
-from spikeloom.data.sources import load_source as load
-from spikeloom.data.spikedata import Signal as Signal
 from spikeloom.data.spikedata import SpikeData as SpikeData
 
 # Models

@@ -80,6 +80,10 @@ RENAMED: Mapping[int, Mapping[str, Mapping[str, str]]] = {
 """Fields renamed on the way to a version: model, then dotted old path, then the new name of its last part."""
 
 
+RENAMED_IN_RECORD: Mapping[str, str] = {"reading": "load_options"}
+"""Keys of ``data.json`` that have been renamed; the file has no version, so old keys are always understood."""
+
+
 def version_of(content: Mapping[str, Any], where: str) -> int:
     """The format version of the content of a configuration file.
 
@@ -124,6 +128,16 @@ def upgraded(model: str, content: Mapping[str, Any], where: str) -> dict[str, An
     for step in range(version + 1, FORMAT_VERSION + 1):
         result = _renamed(result, _names(step, model), where)
     return result
+
+
+def upgraded_record(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of ``data.json`` by the present names of its keys.
+
+    Example:
+        >>> upgraded_record({"source": "lorenz", "reading": {}})
+        {'source': 'lorenz', 'load_options': {}}
+    """
+    return {RENAMED_IN_RECORD.get(name, name): value for name, value in content.items()}
 
 
 def upgraded_key(model: str, key: str) -> str:

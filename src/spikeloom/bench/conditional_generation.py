@@ -31,8 +31,9 @@ from spikeloom.bench.generation_subjects import presets_of, same_autoencoder
 from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.reaches import OCTANTS
-from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.decoding.protocol import signal_of
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.evaluation.reach_fidelity import (

@@ -16,8 +16,9 @@ from spikeloom.bench.disentanglement_record import Disentanglement, Result
 from spikeloom.bench.window_pca import WindowPCA
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.smoothing import SMOOTHED
-from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, SpikeloomWarning
 from spikeloom.models.activity import COUNTS, Activity
 from spikeloom.progress import Progress

@@ -30,8 +30,9 @@ from spikeloom.bench.latency_quality import drawn
 from spikeloom.bench.latency_record import Quality
 from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.evaluation.baselines import Baselines
 from spikeloom.evaluation.compare import compare

@@ -14,7 +14,7 @@ from sklearn.linear_model import PoissonRegressor
 
 from spikeloom.atomic import atomic
 from spikeloom.bench import benchmarking
-from spikeloom.data.published.datasets import RECIPES
+from spikeloom.data.published.datasets import PUBLISHED
 from spikeloom.data.published.scoring import Scoring
 from spikeloom.data.smoothing import smoothed_counts
 from spikeloom.data.sources import load_source
@@ -68,8 +68,8 @@ def measure(
         out: Folder to write to.
         velocity: Signal that is read from rates.
         condition: Trial column over which averages are taken.
-        psth_sd_s: Standard deviation in seconds of the kernel of those averages. What is not given is what the recipe
-            of a published recording says; of another recording there is nothing then, and 0.07 s.
+        psth_sd_s: Standard deviation in seconds of the kernel of those averages. What is not given is that of the
+            published recording; of another recording there is nothing then, and 0.07 s.
 
     Raises:
         ConfigError: If runs do not withhold the same, or the recording has no such signal or column.
@@ -102,7 +102,7 @@ def measure(
 
 
 def scoring_of(data: SpikeData, given: Mapping[str, Any]) -> Scoring:
-    """What rates of a recording are scored by: what is given, or else what its recipe says, as far as it is there.
+    """What rates of a recording are scored by: what is given, or else what its recording says, as far as it is there.
 
     Raises:
         ConfigError: If the recording has no signal or trial column that is given.
@@ -110,8 +110,8 @@ def scoring_of(data: SpikeData, given: Mapping[str, Any]) -> Scoring:
     for name, known in (("velocity", data.signals), ("condition", data.trials)):
         if name in given and given[name] not in known:
             raise ConfigError(f"the recording has no '{given[name]}' (has {', '.join(map(str, known)) or 'none'}).")
-    recipe = RECIPES.get(str(data.provenance.get("dataset")))
-    said = Scoring() if recipe is None else recipe.scoring
+    recording = PUBLISHED.get(str(data.provenance.get("dataset")))
+    said = Scoring() if recording is None else recording.scoring
     there = {*data.trials, None}
     usual = {name: getattr(said, name) for name in ("apart", "condition", "outliers")}
     usual = {name: value if value in there else None for name, value in usual.items()}

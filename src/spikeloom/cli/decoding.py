@@ -65,7 +65,8 @@ def decode(options: Namespace) -> None:
     """Decode held-out trials, and measure what more training trials are worth."""
     from spikeloom.data.files import load
     from spikeloom.data.formats.containers import check_place
-    from spikeloom.data.sources import load_source, with_default_splits
+    from spikeloom.data.sources import load_source
+    from spikeloom.data.splits import with_default_splits
     from spikeloom.decoding.registry import DECODERS, LABEL_DECODERS, Choices
     from spikeloom.evaluation.augmentation_study import FRACTIONS, RATIOS, augmentation_study
     from spikeloom.progress import counted

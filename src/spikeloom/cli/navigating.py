@@ -57,7 +57,7 @@ def navigate_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 def navigate(options: Namespace) -> None:
     """Generate trials along a latent traversal and write them."""
-    from spikeloom.data.sources import with_default_splits
+    from spikeloom.data.splits import with_default_splits
     from spikeloom.training.run import Run
     from spikeloom.workflow.traversal import navigate, write_traversal
 

@@ -1,4 +1,4 @@
-"""The commands that fetch published recordings and say what was understood of a recording."""
+"""The commands that fetch published recordings and describe recordings."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ def fetch_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 def fetch(options: Namespace) -> None:
     """Download a published recording into the cache, or list all."""
-    from spikeloom.data.published.datasets import RECIPES
-    from spikeloom.data.published.fetching import fetch, folder_of, is_fetched, recipe_of
+    from spikeloom.data.published.datasets import PUBLISHED
+    from spikeloom.data.published.fetching import fetch, folder_of, is_fetched, published_recording
 
     if options.name is None:
-        for recipe in RECIPES.values():
-            size = f"{recipe.megabytes:g} MB"
-            print(f"{recipe.name:16}{'fetched' if is_fetched(recipe) else size:>8}  {recipe.licence:10} {recipe.what}")
+        for listed in PUBLISHED.values():
+            state = "fetched" if is_fetched(listed) else f"{listed.megabytes:g} MB"
+            print(f"{listed.name:16}{state:>8}  {listed.licence:10} {listed.what}")
         return
-    recipe = recipe_of(options.name)
-    fetch(recipe)
-    lines = {
-        "folder": folder_of(recipe),
-        "licence": recipe.licence,
-        "cite": recipe.citation,
-        "next": f"spikeloom describe {recipe.name}",
-    }
-    print(f"{recipe.name}: {recipe.what}")
-    print("\n".join(f"{name:16}{text}" for name, text in [*lines.items(), *(("note", note) for note in recipe.notes)]))
+    recording = published_recording(options.name)
+    fetch(recording)
+    lines = [
+        ("folder", folder_of(recording)),
+        ("licence", recording.licence),
+        ("cite", recording.citation),
+        ("next", f"spikeloom describe {recording.name}"),
+        *(("note", note) for note in recording.notes),
+    ]
+    print(f"{recording.name}: {recording.what}")
+    print("\n".join(f"{name:16}{text}" for name, text in lines))
 
 
 def describe_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
@@ -46,7 +47,7 @@ def describe_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 
 def describe(options: Namespace) -> None:
-    """Say what was understood of a recording."""
+    """Describe a recording: sizes, rates, signals, splits, and what was guessed on loading."""
     from spikeloom.data.description import description
     from spikeloom.training.run import strict_json
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     from jsonargparse import ArgumentParser, Namespace
 
-    from spikeloom.conditioning.requests import Variable
     from spikeloom.models.base import GenerativeModel
 
 
@@ -114,6 +113,7 @@ def _wishes(options: Namespace, model: GenerativeModel) -> dict[str, Any]:
     """What the options ask of ``model.sample``, or of ``model._plan``."""
     import numpy as np
 
+    from spikeloom.conditioning.parsing import request_from_words
     from spikeloom.data.sources import load_source
     from spikeloom.workflow.sampling import held_out, request_like
 
@@ -126,7 +126,7 @@ def _wishes(options: Namespace, model: GenerativeModel) -> dict[str, Any]:
         raise ConfigError(f"--observed {options.observed} names bins of --context, which is missing; give both.")
     if options.codes_of is not None and (options.like is not None or options.context is not None):
         raise ConfigError("--codes_of takes trials and their lengths from a recording; leave --like and --context out.")
-    condition, n_asked = requested(options.condition or [], model.data_spec.variables)
+    condition, n_requested = request_from_words(options.condition or [], model.data_spec.variables)
     if options.like is not None:
         like = held_out(load_source(options.like))
         return {**drawing, "seed": options.seed, **request_like(model, like, options.n, condition)}
@@ -139,8 +139,8 @@ def _wishes(options: Namespace, model: GenerativeModel) -> dict[str, Any]:
     if options.context is not None:
         begun = held_out(load_source(options.context))
         drawing |= {"context": begun, "observed": _observed(options.observed, begun.n_bins)}
-        return {**drawing, "n": options.n or n_asked or begun.n_trials}
-    return {**drawing, "n": options.n or n_asked or held_out(load_source(options.run)).n_trials}
+        return {**drawing, "n": options.n or n_requested or begun.n_trials}
+    return {**drawing, "n": options.n or n_requested or held_out(load_source(options.run)).n_trials}
 
 
 def _observed(text: str | None, n_bins: int) -> np.ndarray | None:
@@ -159,45 +159,6 @@ def _observed(text: str | None, n_bins: int) -> np.ndarray | None:
             )
         observed[start:stop] = True
     return observed
-
-
-def requested(words: Sequence[str], variables: Sequence[Variable]) -> tuple[dict[str, Any] | None, int | None]:
-    """What the words after ``--condition`` ask for, and of how many trials a table among them speaks."""
-    from spikeloom.conditioning.requests import from_table, read_table
-
-    request: dict[str, Any] = {}
-    n = None
-    for word in words:
-        name, equals, value = word.partition("=")
-        if word.lower().endswith(".csv") and not any(v.name == name for v in variables):
-            given, n = from_table(read_table(Path(word)), variables, f"the table {word}")
-        elif equals:
-            given = {name: _values(value, next((v for v in variables if v.name == name), None))}
-        else:
-            raise ConfigError(
-                f"--condition is {word!r}, but must be NAME=VALUE or a table (.csv); name what to ask for."
-            )
-        for name in given:
-            if name in request:
-                raise ConfigError(f"--condition asks for '{name}' twice; give it one value, or one for each trial.")
-        request |= given
-    return request or None, n
-
-
-def _values(text: str, variable: Variable | None) -> Any:
-    """Values with commas between them: of a column, those of one trial after another; of a signal, its dimensions."""
-    if variable is not None and text in variable.labels:  # a label may have commas of its own
-        return text
-    values = [part.strip() for part in text.split(",")]
-    if variable is None or not variable.aligned:
-        return values
-    try:
-        return [float(v) for v in values]
-    except ValueError as error:
-        raise ConfigError(
-            f"the signal '{variable.name}' was asked to be {text!r}, but needs a number for each of its dimensions: "
-            f"{', '.join(variable.columns)}."
-        ) from error
 
 
 def encode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:

@@ -1,1 +1,1 @@
-"""What new trials can be asked for: variables, requests, features and novelty."""
+"""Conditions of new trials: variables, requests, features for networks, and novelty."""

@@ -1,4 +1,4 @@
-"""Condition: what a batch of trials is asked for, as features of a network."""
+"""Condition: the conditions of a batch of trials as features for a network."""
 
 from __future__ import annotations
 
@@ -82,22 +82,22 @@ class Condition:
 
     @property
     def known(self) -> bool:
-        """Whether any variable is known in any trial."""
+        """Whether any variable has a value in any trial."""
         return bool(self.static_known.any() or self.aligned_known.any())
 
     @property
     def complete(self) -> bool:
-        """Whether every variable is known in every trial."""
+        """Whether every variable has a value in every trial."""
         return bool(self.static_known.all() and self.aligned_known.all())
 
     def null(self) -> Condition:
-        """Nothing known of any trial."""
+        """The condition in which every variable is free."""
         return self._keeping(torch.zeros_like(self.static_known), torch.zeros_like(self.aligned_known))
 
     def dropped(self, probability: float, generator: torch.Generator) -> Condition:
-        """Forget, at random, all of a trial's condition or single variables of it, each with that probability.
+        """Drop, at random, all of a trial's condition or single variables of it, each with that probability.
 
-        So one network learns the distribution under every subset of the variables, and that under none.
+        So one network learns the distribution given every subset of the variables, and without any.
         """
         n_static, n_aligned = self.static_known.shape[1], self.aligned_known.shape[1]
         shape = (len(self), 1 + n_static + n_aligned)

@@ -1,14 +1,14 @@
-"""How near to what training trials were recorded under comes what is asked of new trials.
+"""Novelty of conditions: how far the conditions of new trials are from those of every training trial.
 
-A model answers whatever it is asked, also what no training trial could have taught it. The yardstick is training
-itself: how near 99 % of its trials come to the nearest other one. Where training trials repeat each other's values
-(eight targets), that is 0, and any other value was never recorded; where every trial has its own (a course of the
-hand), it is the scatter of training trials.
+A model generates trials for any condition, also for those that no training trial could have taught it. Distances are
+measured in units of how near 99 % of training trials are to the nearest other one. Where training trials repeat each
+other's values (eight targets), that is 0, and any other value was never recorded; where every trial has its own (a time
+course of the hand), it is the scatter of training trials.
 
-By that, 1 % of held-out trials of the same kind are farther, so a little farther is nothing to speak of. What is told
-is that more than 1 % of trials are more than twice as far, or one of them ten times. In random splits of recordings,
-courses of held-out trials never were; of held-out numbers with long tails, one sample in six has some beyond all that
-was recorded.
+By that, 1 % of held-out trials of the same kind are farther, so slightly larger distances mean nothing. A warning is
+given when more than 1 % of trials are more than twice as far, or one of them ten times. In random splits of recordings,
+time courses of held-out trials never were; of held-out numbers with long tails, one sample in six has some beyond all
+recorded values.
 """
 
 from __future__ import annotations
@@ -26,37 +26,36 @@ from spikeloom.conditioning.variables import RADIANS, Variable, label_of
 from spikeloom.data.spikedata import Signal
 
 USUAL = 0.99
-"""Share of training trials that the yardstick is taken from."""
+"""Share of training trials that the yardstick is the quantile of."""
 FAR = 2.0
-"""What is more than so many times the yardstick away from every training trial is unfamiliar."""
-TOLD = 10.0
-"""A trial that is so many times the yardstick away is told of even where it is one of very many."""
+"""A condition farther than this many yardsticks from every training trial is novel."""
+ALWAYS_REPORTED = 10.0
+"""A trial farther than this many yardsticks is reported even if it is one of very many."""
 NEGLIGIBLE = 1e-3
 """Values that differ by less of a turn, or of the standard deviation over training trials, are the same."""
 LONG, COVERED = 0.9, 0.8
-"""A course is compared with training trials of so much of its bins, or of those of the longest tenth of them."""
+"""A time course is compared with training trials of this share of its bins, or of those of the longest tenth."""
 CHUNK = 512
 """Trials whose distances to all training trials are in memory together."""
 SHOWN = 3
 """Values that a sentence names."""
 UNITLESS = ("label", "number")
 
-Distances = Float[np.ndarray, "asked training"]
+Distances = Float[np.ndarray, "trial training"]
 
 
 @dataclass(frozen=True)
 class ConditionNovelty:
-    """How far what is asked of new trials is from every training trial.
+    """Distances of the conditions of new trials from those of every training trial.
 
     Attributes:
         distances: (trial,) distance to the nearest training trial of each variable, in its unit: degrees or radians,
-            the unit of a number, 0 or 1 for a label, the root mean square over bins of a signal; NaN where it is not
-            asked for.
-        yardsticks: Of each variable: what 99 % of training trials have as the distance to their nearest other one.
+            the unit of a number, 0 or 1 for a label, the root mean square over bins of a signal; NaN where it is free.
+        yardsticks: Of each variable: the distance to the nearest other training trial that 99 % of them keep within.
         ratios: (trial,) distance over yardstick; infinite where the yardstick is 0 and the distance is not.
-        together: (trial,) the same for all variables of a trial at once, NaN where fewer than two are asked for:
+        together: (trial,) the same for all variables of a trial at once, NaN where fewer than two have a value:
             distance to the nearest training trial by the farthest of its variables, each over its yardstick.
-        beside: Values of columns that training trials do not have though they repeat theirs, with the nearest ones.
+        neighbours: Novel values of columns whose values training trials repeat, each with the nearest recorded ones.
         units: Units of the distances, where they have any.
     """
 
@@ -64,61 +63,61 @@ class ConditionNovelty:
     yardsticks: Mapping[str, float]
     ratios: Mapping[str, Float[np.ndarray, "trial"]]
     together: Float[np.ndarray, "trial"]
-    beside: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    neighbours: Mapping[str, Sequence[str]] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def distance(self) -> Float[np.ndarray, "trial"]:
         """The column ``condition_distance`` of samples: the largest ratio of a trial, its combination included.
 
-        0 where a training trial has all that is asked for, at most 1 where it is as near to one as 99 % of these are to
+        0 where a training trial has the same condition, at most 1 where it is as near to one as 99 % of these are to
         each other, infinite where training trials repeat values (targets, labels) and none has this one, or none has
-        this combination. NaN where nothing is asked for.
+        this combination. NaN without a condition.
         """
         return _largest([*self.ratios.values(), self.together])
 
-    def unfamiliar(self, name: str) -> Bool[np.ndarray, "trial"]:
+    def novel(self, name: str) -> Bool[np.ndarray, "trial"]:
         """Trials whose value of a variable is far from every training trial's."""
         return np.asarray(self.ratios[name] > FAR)
 
     @property
     def mixed(self) -> Bool[np.ndarray, "trial"]:
-        """Trials that combine what no training trial does, where each value is familiar."""
+        """Trials with a novel combination of values none of which is novel alone."""
         alone = [np.full(len(self.together), np.nan), *self.ratios.values()]
         return np.asarray((self.together > FAR) & ~(_largest(alone) > FAR))
 
     def findings(self, n: int | None = None) -> dict[str, str]:
-        """What is unfamiliar, in words that follow on "are asked for", by variable; combinations under "".
+        """A clause for each variable with novel values, and under "" one for novel combinations.
 
         Args:
             n: Number of trials, where they are more than these, which then are repeated.
         """
         rows = np.resize(np.arange(len(self.together)), len(self.together) if n is None else n)
-        found = {name: (self.unfamiliar(name), ratios) for name, ratios in self.ratios.items()}
+        found = {name: (self.novel(name), ratios) for name, ratios in self.ratios.items()}
         found[""] = self.mixed, np.where(self.mixed, self.together, 0)
         words = {}
-        for name, (unfamiliar, ratios) in found.items():
-            far = unfamiliar[rows]
-            if far.mean() > 1 - USUAL or (ratios > TOLD).any():
-                words[name] = f"{int(far.sum())} of {len(far)} trials are asked for {self._words(name, rows[far])}"
+        for name, (novel, ratios) in found.items():
+            far = novel[rows]
+            if far.mean() > 1 - USUAL or (ratios > ALWAYS_REPORTED).any():
+                words[name] = f"{int(far.sum())} of {len(far)} trials have a novel {self._words(name, rows[far])}"
         return words
 
     def sentence(self, n: int | None = None) -> str:
-        """All that is unfamiliar in one sentence; empty where nothing is."""
+        """All novel conditions in one sentence; empty without any."""
         return sentence(list(self.findings(n).values()))
 
     def _words(self, name: str, rows: Int[np.ndarray, "far"]) -> str:
         if not name:
             names = list(self.ratios)
-            return f"a combination of {', '.join(names[:-1])} and {names[-1]} that no training trial comes near"
+            return f"combination of {', '.join(names[:-1])} and {names[-1]}, which no training trial comes near"
         if not self.yardsticks[name]:
-            values = self.beside.get(name, ())
+            values = self.neighbours.get(name, ())
             shown = "; ".join(values[:SHOWN]) + (f"; and {len(values) - SHOWN} more" if len(values) > SHOWN else "")
-            return f"{_one(name)} that no training trial has" + (f" ({shown})" if values else "")
+            return f"{name}, which no training trial has" + (f" ({shown})" if values else "")
         usual, median = self.yardsticks[name], float(np.median(self.distances[name][rows]))
         unit = f" {self.units[name]}" if self.units.get(name) else ""
         return (
-            f"{_one(name)} farther from every training trial's than {100 * USUAL:g} % of these are from each other "
+            f"{name}, farther from every training trial's than {100 * USUAL:g} % of these are from each other "
             f"(median {median / usual:.2g} times as far: {median:.3g}{unit}, usual is {usual:.3g})"
         )
 
@@ -127,12 +126,11 @@ def sentence(findings: Sequence[str]) -> str:
     """Findings as one sentence; empty without any."""
     if not findings:
         return ""
-    drawn = "what is drawn for them is an extrapolation, unchecked by any recorded trial."
-    return f"{', and '.join(findings)}: {drawn}"
+    return f"{', and '.join(findings)}: their samples are extrapolations, which no recorded trial can check."
 
 
 class TrainingConditions:
-    """What training trials were recorded under, ready to be compared with.
+    """Conditions of training trials, with which those of new trials are compared.
 
     Args:
         recorded: Conditions of the training trials, with their lengths.
@@ -145,14 +143,14 @@ class TrainingConditions:
         self._sides = self._sides_of(recorded, recorded.lengths)
         self._usual: dict[tuple[str, ...], float] = {}
 
-    def familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty:
-        """How familiar what is asked of some trials is.
+    def novelty(self, conditions: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty:
+        """The novelty of the conditions of new trials.
 
         Args:
-            asked: What is asked for; in variables that the training trials do not have, it is not looked at.
+            conditions: The conditions; variables that the training trials do not have are ignored.
             lengths: Bins of each trial.
         """
-        sides = self._sides_of(asked, lengths)
+        sides = self._sides_of(conditions, lengths)
         distances = {name: self._nearest(sides, (name,)) for name in sides}
         for name, side in sides.items():
             distances[name][~side.known] = np.nan
@@ -163,12 +161,16 @@ class TrainingConditions:
             yardsticks,
             ratios,
             self._together(sides, len(lengths)),
-            {name: self._beside(name, side, ratios[name]) for name, side in sides.items() if isinstance(side, _Column)},
+            {
+                name: self._neighbours(name, side, ratios[name])
+                for name, side in sides.items()
+                if isinstance(side, _Column)
+            },
             {name: v.unit if v.aligned else v.kind for name, v in self.variables.items() if v.kind not in UNITLESS},
         )
 
     def yardstick(self, *names: str) -> float:
-        """What nearly all training trials have as the distance to the nearest other one.
+        """The distance to the nearest other one that nearly all training trials keep within.
 
         Of one variable in its unit; of several as a multiple of theirs, at least 1. Training trials that no other is
         like (in their labels) are left out of the latter.
@@ -181,23 +183,23 @@ class TrainingConditions:
             self._usual[names] = usual if len(names) == 1 else max(usual, 1.0)
         return self._usual[names]
 
-    def _sides_of(self, conditions: Conditions, lengths: Int[np.ndarray, "trial"]) -> dict[str, _Column | _Course]:
+    def _sides_of(self, conditions: Conditions, lengths: Int[np.ndarray, "trial"]) -> dict[str, _Column | _TimeCourse]:
         signals = conditions.signals_over(lengths)
-        sides: dict[str, _Column | _Course] = {}
+        sides: dict[str, _Column | _TimeCourse] = {}
         for name, variable in self.variables.items():
             if name in signals:
-                sides[name] = _Course.of(variable, signals[name], lengths)
+                sides[name] = _TimeCourse.of(variable, signals[name], lengths)
             elif name in conditions.table:
                 sides[name] = _Column(variable, as_numbers(variable, conditions.table[name]))
         return sides
 
     def _nearest(
-        self, sides: Mapping[str, _Column | _Course], names: tuple[str, ...], itself: bool = True
-    ) -> Float[np.ndarray, "asked"]:
+        self, sides: Mapping[str, _Column | _TimeCourse], names: tuple[str, ...], itself: bool = True
+    ) -> Float[np.ndarray, "trial"]:
         """Distance to the nearest training trial: of one variable, or of the farthest of several over its yardstick.
 
         Args:
-            sides: What is asked for.
+            sides: Conditions of the new trials.
             names: Variables.
             itself: Whether the training trial of the same number counts, too.
         """
@@ -218,7 +220,7 @@ class TrainingConditions:
             result[rows] = farthest.min(1)
         return result
 
-    def _together(self, sides: Mapping[str, _Column | _Course], n: int) -> Float[np.ndarray, "trial"]:
+    def _together(self, sides: Mapping[str, _Column | _TimeCourse], n: int) -> Float[np.ndarray, "trial"]:
         result = np.full(n, np.nan)
         known = np.array([side.known for side in sides.values()]).reshape(len(sides), n).T
         for pattern in np.unique(known, axis=0):
@@ -228,8 +230,8 @@ class TrainingConditions:
                 result[rows] = self._nearest({k: sides[k].rows(rows) for k in names}, names) / self.yardstick(*names)
         return result
 
-    def _beside(self, name: str, side: _Column, ratios: np.ndarray) -> list[str]:
-        """The values that no training trial has, and the nearest that there are."""
+    def _neighbours(self, name: str, side: _Column, ratios: np.ndarray) -> list[str]:
+        """The novel values, each with the nearest recorded ones."""
         variable, own = self.variables[name], self._sides[name]
         assert isinstance(own, _Column)
         if self.yardstick(name):
@@ -260,7 +262,7 @@ class _Column:
     def rows(self, index: Int[np.ndarray, "index"]) -> _Column:
         return _Column(self.variable, self.values[index])
 
-    def distances(self, rows: Int[np.ndarray, "asked"], training: _Column | _Course) -> Distances:
+    def distances(self, rows: Int[np.ndarray, "row"], training: _Column | _TimeCourse) -> Distances:
         assert isinstance(training, _Column)
         difference = np.abs(self.values[rows, None] - training.values)
         if self.variable.kind == "label":
@@ -272,8 +274,8 @@ class _Column:
 
 
 @dataclass(frozen=True)
-class _Course:
-    """A signal, about its mean over training trials; zero outside of trials and where it is not known."""
+class _TimeCourse:
+    """A signal, relative to its mean over training trials; zero outside of trials and where it is not known."""
 
     variable: Variable
     values: Float[np.ndarray, "trial time dim"]
@@ -281,7 +283,7 @@ class _Course:
     known: Bool[np.ndarray, "trial"]
 
     @classmethod
-    def of(cls, variable: Variable, signal: Signal, lengths: Int[np.ndarray, "trial"]) -> _Course:
+    def of(cls, variable: Variable, signal: Signal, lengths: Int[np.ndarray, "trial"]) -> _TimeCourse:
         inside = np.asarray(np.arange(signal.values.shape[1]) < lengths[:, None])
         known = np.asarray((np.isfinite(signal.values).all(2) | ~inside).all(1))
         centred = np.where((inside & known[:, None])[..., None], signal.values.astype(np.float64) - variable.mean, 0)
@@ -289,19 +291,19 @@ class _Course:
 
     @property
     def negligible(self) -> float:
-        """The distance below which two courses are the same."""
+        """The distance below which two time courses are the same."""
         return NEGLIGIBLE * float(np.linalg.norm(self.variable.std))
 
-    def rows(self, index: Int[np.ndarray, "index"]) -> _Course:
-        return _Course(self.variable, self.values[index], self.lengths[index], self.known[index])
+    def rows(self, index: Int[np.ndarray, "index"]) -> _TimeCourse:
+        return _TimeCourse(self.variable, self.values[index], self.lengths[index], self.known[index])
 
-    def distances(self, rows: Int[np.ndarray, "asked"], training: _Column | _Course) -> Distances:
+    def distances(self, rows: Int[np.ndarray, "row"], training: _Column | _TimeCourse) -> Distances:
         """Root of the mean, over the bins that both have, of the squared length of the difference.
 
-        A short training trial is near to anything that begins like it, so courses are compared with trials of most of
-        their bins only.
+        A short training trial is near to anything that begins like it, so time courses are compared only with trials of
+        most of their bins.
         """
-        assert isinstance(training, _Course)
+        assert isinstance(training, _TimeCourse)
         result = np.full((len(rows), len(training.known)), np.inf)
         if not training.known.any():
             return result
@@ -347,10 +349,6 @@ def _among(variable: Variable, value: float, recorded: Float[np.ndarray, "traini
     sides = [recorded[side == side[side >= 0].min()][0] for side in (below, above) if (side >= 0).any()]
     names = dict.fromkeys(_short(float(v)) for v in sides)
     return f"{_short(value)}, nearest {' and '.join(names)}"
-
-
-def _one(name: str) -> str:
-    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _short(value: float) -> str:

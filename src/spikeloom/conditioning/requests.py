@@ -1,25 +1,24 @@
-"""Conditions: what a number of trials were recorded under or are asked for, from a recording, values or a table."""
+"""Requests and conditions: the values of condition variables for a number of trials.
+
+A request is in the words of a user: values by name, a table, or a recording to imitate. ``Conditions`` holds the same
+as arrays, and ``features.Condition`` as tensors for a network.
+"""
 
 from __future__ import annotations
 
-import difflib
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from spikeloom.conditioning.parsing import from_table, unknown_condition
 from spikeloom.conditioning.variables import Variable, shown
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
-
-DISTANCE = "condition_distance"
-"""Column of generated trials that says how far what they were asked for is from every training trial's."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Conditions:
     Attributes:
         table: One row for each trial, one column for each static variable that has values.
         signals: Time-aligned variables that have values; one of a single bin is constant.
-        lengths: (trial,) bins that these values speak of, where they do: those of a recording, or of signals.
+        lengths: (trial,) bins that have values, where time-aligned ones have: those of a recording, or of signals.
     """
 
     table: pd.DataFrame
@@ -37,43 +36,43 @@ class Conditions:
     lengths: Int[np.ndarray, "trial"] | None = None
 
     @classmethod
-    def recorded(cls, data: SpikeData, variables: Sequence[Variable]) -> Conditions:
-        """What the trials of a recording were recorded under, as far as it is known."""
+    def of_recording(cls, data: SpikeData, variables: Sequence[Variable]) -> Conditions:
+        """The conditions of the trials of a recording; free where a value is missing."""
         static = [v.name for v in variables if not v.aligned and v.name in data.trials]
         signals = {v.name: data.signals[v.name] for v in variables if v.aligned and v.name in data.signals}
         return cls(data.trials.loc[:, static], signals, data.lengths)
 
     @classmethod
-    def asked(cls, request: Request, variables: Sequence[Variable], n: int) -> Conditions:
-        """What is asked of ``n`` trials; a request for fewer (or more) trials is repeated (or cut).
+    def from_request(cls, request: Request, variables: Sequence[Variable], n: int) -> Conditions:
+        """The conditions of ``n`` trials; a request for fewer (or more) trials is repeated (or cut).
 
         Args:
             request: Values by name (one for all trials, or one for each; a signal is (time, dim), (trial, time, dim),
                 or (dim,) when it is constant), a table (see ``from_table``), or a recording.
-            variables: What the model was conditioned on.
+            variables: Condition variables of the model.
             n: Number of trials.
 
         Raises:
             DataError: If a name is unknown, or values do not fit.
         """
-        return request if isinstance(request, Conditions) else cls.repeating(request, variables, n).repeated(n)
+        return request if isinstance(request, Conditions) else cls.shortest_period(request, variables, n).repeated(n)
 
     @classmethod
-    def repeating(cls, request: Request, variables: Sequence[Variable], n: int) -> Conditions:
-        """The fewest conditions that, repeated, are what is ``asked`` of ``n`` trials: millions need no more memory."""
+    def shortest_period(cls, request: Request, variables: Sequence[Variable], n: int) -> Conditions:
+        """The fewest conditions that, repeated, are those of ``n`` trials: millions of trials need no more memory."""
         if isinstance(request, Conditions):
             return request
         if isinstance(request, SpikeData):
-            return cls.recorded(request, variables).rows(np.arange(min(n, request.n_trials)))
+            return cls.of_recording(request, variables).rows(np.arange(min(n, request.n_trials)))
         if isinstance(request, pd.DataFrame):
             request = from_table(request, variables)[0]
         known = {v.name: v for v in variables}
-        given = {str(name): values for name, values in (request or {}).items()}
-        for name in given:
+        requested = {str(name): values for name, values in (request or {}).items()}
+        for name in requested:
             if name not in known:
-                raise DataError(_unknown(name, variables))
-        static = {name: _column(known[name], v) for name, v in given.items() if not known[name].aligned}
-        signals = {name: _trials_of(known[name], v) for name, v in given.items() if known[name].aligned}
+                raise DataError(unknown_condition(name, variables))
+        static = {name: _column(known[name], v) for name, v in requested.items() if not known[name].aligned}
+        signals = {name: _trials_of(known[name], v) for name, v in requested.items() if known[name].aligned}
         fewest = min(n, math.lcm(*map(len, [*static.values(), *signals.values()])))
         static = {name: [values[i % len(values)] for i in range(fewest)] for name, values in static.items()}
         return cls(pd.DataFrame(static, index=pd.RangeIndex(fewest)), *_padded(signals, known, fewest))
@@ -97,7 +96,7 @@ class Conditions:
 
     @property
     def names(self) -> list[str]:
-        """What has values."""
+        """Names of the variables that have values."""
         return [*map(str, self.table), *self.signals]
 
     def changed(self, other: Conditions) -> Conditions:
@@ -124,7 +123,7 @@ class Conditions:
                 short = int(np.argmax(self.lengths < lengths))
                 raise DataError(
                     f"condition '{name}' has {self.lengths[short]} bins in trial {short}, but a trial of "
-                    f"{lengths[short]} bins was asked for; give it a value in every bin."
+                    f"{lengths[short]} bins is requested; give it a value in every bin."
                 )
             values = np.pad(values[:, :n_bins], ((0, 0), (0, max(n_bins - values.shape[1], 0)), (0, 0)))
             signals[name] = Signal(values, signal.unit, signal.columns)
@@ -137,94 +136,16 @@ class Conditions:
 
 
 Request = Mapping[str, Any] | pd.DataFrame | SpikeData | Conditions | None
-"""What may be asked for: values by name, a table with a row for each trial, a recording to imitate, or Conditions."""
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A table of conditions from a CSV file, see ``from_table``; an empty cell leaves its variable free.
-
-    Raises:
-        DataError: If the file cannot be read, or has no rows.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with too many cells
-            table = pd.read_csv(path, skipinitialspace=True, index_col=False, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError, pd.errors.ParserWarning) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split()).rstrip(".")
-        raise DataError(f"the table {path} cannot be read ({reason}); write one row for each trial as CSV.") from error
-    if len(table) == 0:
-        raise DataError(f"the table {path} has no rows; write one row for each trial.")
-    return table.rename(columns=str.strip)
-
-
-def from_table(
-    table: pd.DataFrame, variables: Sequence[Variable], what: str = "the table"
-) -> tuple[dict[str, Any], int]:
-    """Conditions by name from a table, and the number of trials in it.
-
-    One row is a trial; or, with a column "trial", one row is a bin of that trial, and the dimensions of a signal are
-    columns named SIGNAL_DIMENSION, for example ``hand_vel_x``. The column "condition_distance" of generated trials is
-    not read.
-
-    Args:
-        table: The table.
-        variables: What the model was conditioned on.
-        what: What the table is called in messages.
-
-    Raises:
-        DataError: If it has a column that is none of the model's conditions, or lacks a value.
-    """
-    by_bin = "trial" in table
-    if by_bin and table["trial"].isna().any():
-        raise DataError(f"{what} has rows without a number in the column 'trial'; say which trial each bin belongs to.")
-    parts = [part for _, part in table.groupby("trial")] if by_bin else []
-    request: dict[str, Any] = {}
-    left = [str(name) for name in table if name != DISTANCE and not (by_bin and name == "trial")]
-    for variable in variables:
-        columns = [f"{variable.name}_{c}" for c in variable.columns] if variable.aligned else [variable.name]
-        found = [c for c in columns if c in left]
-        if not found:
-            continue
-        if len(found) < len(columns) or variable.aligned > by_bin:
-            lacking = [*(["trial"] if variable.aligned > by_bin else []), *(c for c in columns if c not in left)]
-            raise DataError(f"{what} has the signal '{variable.name}', but no column '{lacking[0]}'; add one.")
-        left = [c for c in left if c not in columns]
-        if variable.aligned:
-            request[variable.name] = [_numbers(part, columns, what) for part in parts]
-            continue
-        if by_bin and (table.groupby("trial")[variable.name].nunique(dropna=False) > 1).any():
-            raise DataError(f"{what} has several values of '{variable.name}' in one trial; give one for each trial.")
-        request[variable.name] = [p[variable.name].iloc[0] for p in parts] if by_bin else list(table[variable.name])
-    if left:
-        raise DataError(f"{what} has the column '{left[0]}', but {_unknown(left[0], variables)}")
-    return request, len(parts) if by_bin else len(table)
-
-
-def _numbers(part: pd.DataFrame, columns: list[str], what: str) -> np.ndarray:
-    try:
-        return part[columns].to_numpy(dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{what} has a cell in {', '.join(columns)} that is no number ({error}); correct it."
-        ) from error
-
-
-def _unknown(name: str, variables: Sequence[Variable]) -> str:
-    if not variables:
-        return f"the model was fitted without conditions, so not with '{name}'; fit one with --condition_on {name}."
-    near = difflib.get_close_matches(name, [v.name for v in variables], n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"it has {'; '.join(map(str, variables))}."
-    return f"the model has no condition '{name}'; {hint}"
+"""Values by name, a table with a row for each trial, a recording to imitate, or Conditions."""
 
 
 def _column(variable: Variable, values: Any) -> list[Any]:
     """Values of a static variable, trial by trial."""
     one = isinstance(values, str) or not hasattr(values, "__len__") or np.shape(values) == ()
-    values = [variable.read(v) for v in ([values] if one else values)]
+    values = [variable.parse(v) for v in ([values] if one else values)]
     if not values:
-        raise DataError(f"condition '{variable.name}' was given no value; give one for all trials, or one for each.")
-    variable.features(values)  # refuses what the variable cannot be
+        raise DataError(f"condition '{variable.name}' has no value; give one for all trials, or one for each.")
+    variable.features(values)  # raises an error for values that the variable cannot have
     return values
 
 
@@ -237,32 +158,32 @@ def _trials_of(variable: Variable, values: Any) -> list[np.ndarray]:
         trials = [np.asarray(v, dtype=np.float32) for v in (values if several else [values])]
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise DataError(
-            f"condition '{variable.name}' is a signal, but was asked to be '{shown(values)}'; give an array of "
+            f"condition '{variable.name}' is a signal, but is requested as '{shown(values)}'; give an array of "
             f"numbers: {', '.join(variable.columns)} for every bin, or {variable.size} numbers."
         ) from error
     for trial, part in enumerate(trials):
         if part.ndim not in ((2,) if several else (1, 2)) or part.shape[-1] != variable.size or not len(part):
             raise DataError(
-                f"condition '{variable.name}' was given values of shape {part.shape}, but needs (time, "
+                f"condition '{variable.name}' has values of shape {part.shape}, but needs (time, "
                 f"{variable.size}): {', '.join(variable.columns)} for every bin, or {variable.size} numbers."
             )
         finite = np.isfinite(part)
         if not finite.all() and not np.isnan(part).all():
             raise DataError(
-                f"condition '{variable.name}' was given a value that is no number in trial {trial}; give one in every "
+                f"condition '{variable.name}' has a value that is no number in trial {trial}; give one in every "
                 "bin, or leave the signal out."
             )
     return trials
 
 
 def _padded(
-    given: Mapping[str, list[np.ndarray]], variables: Mapping[str, Variable], n: int
+    requested: Mapping[str, list[np.ndarray]], variables: Mapping[str, Variable], n: int
 ) -> tuple[dict[str, Signal], np.ndarray | None]:
-    """Signals of ``n`` trials, all padded to the same number of bins, and how long they say that trials are."""
-    repeated = {name: [trials[i % len(trials)] for i in range(n)] for name, trials in given.items()}
+    """Signals of ``n`` trials, all padded to the same number of bins, and their lengths unless they are constant."""
+    repeated = {name: [trials[i % len(trials)] for i in range(n)] for name, trials in requested.items()}
     timed = [np.array([len(part) for part in parts]) for parts in repeated.values() if parts and parts[0].ndim == 2]
     if any((lengths != timed[0]).any() for lengths in timed):
-        raise DataError("the signals asked for differ in length; give every signal of a trial the same bins.")
+        raise DataError("the requested signals differ in length; give every signal of a trial the same bins.")
     lengths = timed[0] if timed else None
     signals = {}
     for name, parts in repeated.items():

@@ -1,7 +1,7 @@
-"""Condition variables: what trials differ in and new trials can be asked for, in the words and units of the recording.
+"""Condition variables: properties in which trials differ and that new trials can have on request.
 
-A variable is a column of the trials table (an angle, a label, a number) or a signal. It knows how its values become
-features for a network, and how a value is read that a user has written.
+A variable is a column of the trials table (an angle, a label, a number) or a signal, in the units of the recording. It
+turns its values into features for a network, and parses values written by a user.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Variable:
-    """Something that trials differ in and that new trials can be asked for.
+    """A property in which trials differ and on which new trials can be conditioned.
 
     Attributes:
         name: Column of the trials table, or signal.
@@ -54,19 +54,19 @@ class Variable:
     groups: bool = False
 
     @classmethod
-    def of(cls, data: SpikeData, what: str) -> Variable:
+    def of(cls, data: SpikeData, name_and_kind: str) -> Variable:
         """Make a variable of a recording; scales come from the trials of the split "train".
 
         Args:
             data: Recording with a split "train".
-            what: Name of a trial column or signal; "NAME:KIND" says what kind of column it is.
+            name_and_kind: Name of a trial column or signal, or "NAME:KIND" with the kind of the column.
 
         Raises:
-            ConfigError: If the recording has nothing of that name, or it is not of that kind.
+            ConfigError: If the recording has no column or signal of that name, or it is not of that kind.
         """
-        name, _, kind = what.partition(":")
+        name, _, kind = name_and_kind.partition(":")
         if kind and kind not in KINDS:
-            raise ConfigError(f"condition '{what}' is of kind '{kind}', but kinds are {', '.join(KINDS)}.")
+            raise ConfigError(f"condition '{name_and_kind}' is of kind '{kind}', but kinds are {', '.join(KINDS)}.")
         if name in data.signals and kind in ("", "signal"):
             return cls._of_signal(data, name)
         if name in data.trials and kind != "signal":
@@ -89,10 +89,10 @@ class Variable:
         train = column.iloc[data.splits["train"]]
         if kind == "label":
             labels, learned = ({label_of(v) for v in values.dropna()} for values in (column, train))
-            unseen = sorted(labels - learned, key=_natural)
-            if learned and unseen:
+            untrained = sorted(labels - learned, key=_natural)
+            if learned and untrained:
                 warnings.warn(
-                    f"no training trial has '{name}' {some(unseen)}, so trials asked for it will be arbitrary.",
+                    f"no training trial has '{name}' {some(untrained)}, so generated trials with it will be arbitrary.",
                     SpikeloomWarning,
                     stacklevel=4,
                 )
@@ -153,8 +153,8 @@ class Variable:
             numbers = np.array(numbers, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise DataError(
-                f"condition '{self.name}' holds what is no number ({error}), but the model has learned numbers; use "
-                "the recording the model was made for."
+                f"condition '{self.name}' has a value that is no number ({error}), but the model has learned numbers; "
+                "use the recording the model was made for."
             ) from error
         if self.aligned and numbers.shape[-1] != self.size:
             raise DataError(
@@ -173,8 +173,8 @@ class Variable:
         unknown = next((label for label in labels if label is not None and label not in self.labels), None)
         if unknown is not None:
             raise DataError(
-                f"condition '{self.name}' was asked to be '{unknown}', but the model has learned "
-                f"{some(self.labels)} only; ask for one of these."
+                f"condition '{self.name}' is requested as '{unknown}', but the model has learned "
+                f"{some(self.labels)} only; request one of these."
             )
         rows = [[np.nan if label is None else label == known for known in self.labels] for label in labels]
         return np.array(rows, dtype=np.float32).reshape(-1, self.size)
@@ -183,10 +183,10 @@ class Variable:
         """Where there is a value, in all its dimensions."""
         return np.asarray(np.isfinite(self.features(values)).all(-1))
 
-    def read(self, value: Any) -> Any:
-        """A value as it is written by a user, in the recording's unit: "45deg", "0.5rad", "left", 3.
+    def parse(self, value: Any) -> Any:
+        """A value in the recording's unit from one written by a user: "45deg", "0.5rad", "left", 3.
 
-        What is missing (None, NaN) stays so.
+        Missing values (None, NaN) become NaN.
 
         Raises:
             DataError: If it is not a value of this kind.
@@ -200,7 +200,7 @@ class Variable:
         if not NUMBER.fullmatch(number) or not np.isfinite(float(number)) or (unit and self.kind not in RADIANS):
             example = "45deg or 0.8rad" if self.kind in RADIANS else "1.5"
             raise DataError(
-                f"condition '{self.name}' was asked to be '{shown(value)}', but needs a number such as {example}."
+                f"condition '{self.name}' is requested as '{shown(value)}', but needs a number such as {example}."
             )
         return float(number) * RADIANS[unit] / RADIANS[self.kind] if unit else float(number)
 
@@ -209,7 +209,7 @@ class Variable:
 
     @property
     def about(self) -> str:
-        """What kind of values it has, in words."""
+        """Description of its values."""
         if self.kind == "label":
             return f"label: {some(self.labels)}"
         if self.kind == "signal":
@@ -233,7 +233,7 @@ def variables_of(data: SpikeData, condition_on: Sequence[str]) -> tuple[Variable
     Raises:
         ConfigError: If the recording lacks one, or one is named twice.
     """
-    variables = tuple(Variable.of(data, what) for what in condition_on)
+    variables = tuple(Variable.of(data, name) for name in condition_on)
     names = [v.name for v in variables]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -242,7 +242,7 @@ def variables_of(data: SpikeData, condition_on: Sequence[str]) -> tuple[Variable
 
 
 def check_complete(variables: Sequence[Variable], data: SpikeData) -> None:
-    """Refuse a recording that lacks a condition variable; warn where trials have no value of it.
+    """Check that a recording has all condition variables; warn where trials have no value of one.
 
     Raises:
         DataError: If a variable is missing altogether.
@@ -261,7 +261,7 @@ def check_complete(variables: Sequence[Variable], data: SpikeData) -> None:
             where = " in every bin" if variable.aligned else ""
             warnings.warn(
                 f"'{variable.name}' has no value{where} in {int((~known).sum())} of {data.n_trials} trials; they are "
-                "learned from as trials of which it is not known.",
+                "trained on as trials in which it is not known.",
                 SpikeloomWarning,
                 stacklevel=3,
             )
@@ -291,7 +291,7 @@ def shown(value: Any) -> str:
 
 
 def kind_of(name: str, column: pd.Series) -> str:
-    """What a trial column most likely is, by its name and values: one of ``KINDS``."""
+    """The most likely kind of a trial column, by its name and values: one of ``KINDS``."""
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         return "label"
     values = column.dropna().to_numpy(dtype=np.float64)
@@ -317,7 +317,7 @@ def _numbers(column: pd.Series, name: str, kind: str) -> np.ndarray:
 
 
 def _spread(values: np.ndarray) -> float:
-    """Standard deviation; one for values that do not differ, which would be divided by nothing."""
+    """Standard deviation; one for values that do not differ, to avoid a division by zero."""
     spread = float(np.std(values))
     return spread if spread > 1e-12 * float(np.abs(values).max()) else 1.0
 

@@ -1,4 +1,4 @@
-"""Bins: durations as whole numbers of them, and counts summed into wider ones."""
+"""Durations as whole numbers of bins: wider bins, and trials cut into windows."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def whole_bins(seconds: float, bin_s: float, name: str) -> int:
     return n
 
 
-def rebin(data: SpikeData, bin_s: float, notes: list[str] | None = None) -> SpikeData:
+def rebin(data: SpikeData, bin_s: float) -> SpikeData:
     """Sum counts into wider bins; signals and latents are averaged, and incomplete bins at the end are dropped.
 
-    Smoothed counts are spikes per bin, and summed as counts are.
+    Smoothed counts are spikes per bin, and summed as counts are. Trials shorter than one new bin are dropped, which is
+    noted in the provenance.
 
     Args:
         data: A recording.
         bin_s: Width of the new bins in seconds, a whole multiple of ``data.bin_s``.
-        notes: A note is added here when trials shorter than one new bin had to be dropped.
 
     Raises:
         DataError: If the width is not a multiple, or if no trial is as long as one new bin.
@@ -52,8 +52,8 @@ def rebin(data: SpikeData, bin_s: float, notes: list[str] | None = None) -> Spik
             f"a bin of {bin_s:g} s is wider than the longest trial ({data.lengths.max() * data.bin_s:g} s); "
             "ask for narrower bins."
         )
-    if notes is not None and not lengths.all():
-        notes.append(f"{int((lengths == 0).sum())} trials shorter than one bin were dropped")
+    if not lengths.all():
+        data = data.with_notes([f"{int((lengths == 0).sum())} trials shorter than one bin were dropped"])
     data, lengths = data.select(trials=lengths > 0), lengths[lengths > 0]
     n_bins = int(lengths.max())
 
@@ -72,3 +72,22 @@ def rebin(data: SpikeData, bin_s: float, notes: list[str] | None = None) -> Spik
         rates=None if data.rates is None else grouped(data.rates).sum(axis=2),
         latents=None if data.latents is None else grouped(data.latents).mean(axis=2),
     )
+
+
+def cut_windows(data: SpikeData, window_s: float, step_s: float | None = None) -> SpikeData:
+    """Cut every trial into windows; trials shorter than a window are dropped, which is noted in the provenance.
+
+    Args:
+        data: A recording.
+        window_s: Length of a window in seconds, a whole number of bins.
+        step_s: Seconds between the starts of two windows, a whole number of bins; ``window_s`` when not given.
+
+    Raises:
+        DataError: If a duration is not a whole number of bins, or if no trial is as long as one window.
+    """
+    size = whole_bins(window_s, data.bin_s, "window_s")
+    windows = data.window(size, whole_bins(step_s or window_s, data.bin_s, "step_s"))
+    too_short = int((data.lengths < size).sum())
+    if not too_short:
+        return windows
+    return windows.with_notes([f"{too_short} trials shorter than a window of {window_s:g} s were dropped"])

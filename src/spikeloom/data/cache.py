@@ -12,7 +12,7 @@ from typing import Any
 
 
 def cache_folder() -> Path:
-    """$SPIKELOOM_CACHE, or else the folder "spikeloom" where the platform keeps what can be made again.
+    """$SPIKELOOM_CACHE, or else the folder "spikeloom" where the platform keeps data that can be made again.
 
     That is $XDG_CACHE_HOME or ~/.cache on Linux, ~/Library/Caches on macOS and %LOCALAPPDATA% on Windows. The folder
     need not exist. Everything in it may be deleted at any time.
@@ -29,22 +29,22 @@ def cache_folder() -> Path:
     return (folder if folder.is_absolute() else Path.home() / ".cache") / "spikeloom"
 
 
-def canonical(recipe: Mapping[str, Any]) -> str:
-    """A recipe (plain values) as one line of JSON, the same for every order of its keys.
+def canonical(settings: Mapping[str, Any]) -> str:
+    """Settings (plain values) as one line of JSON, the same for every order of its keys.
 
     Example:
         >>> canonical({"b": (1, 2), "a": 0.5})
         '{"a": 0.5, "b": [1, 2]}'
     """
-    return json.dumps(recipe, sort_keys=True)
+    return json.dumps(settings, sort_keys=True)
 
 
-def cache_place(kind: str, recipe: Mapping[str, Any], ending: str) -> Path:
-    """Where to keep what was made by a recipe: another recipe has another place.
+def cache_place(kind: str, settings: Mapping[str, Any], ending: str) -> Path:
+    """The file in the cache for data made with some settings; other settings have another file.
 
     Args:
-        kind: What it is; a folder of that name holds it.
-        recipe: Everything that it depends on, as plain values.
+        kind: Kind of data; a folder of that name holds it.
+        settings: Everything that the data depend on, as plain values.
         ending: Ending of the file, with the dot.
     """
-    return cache_folder() / kind / (hashlib.sha256(canonical(recipe).encode()).hexdigest()[:16] + ending)
+    return cache_folder() / kind / (hashlib.sha256(canonical(settings).encode()).hexdigest()[:16] + ending)

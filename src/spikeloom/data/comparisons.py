@@ -1,4 +1,4 @@
-"""Comparisons such as "success=1": rows of a table chosen in words that are never evaluated."""
+"""Comparisons such as "success=1": rows of a table chosen by a text that is never evaluated as code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OPERATORS = {
 def matches(table: pd.DataFrame, text: str, what: str = "trial") -> Bool[np.ndarray, "row"]:
     """The rows of a table for which a comparison such as ``success=1`` holds.
 
-    Only a column's name, one of ``= != < <= > >=`` and a plain value are understood: the text may come from a
+    A comparison has a column's name, one of ``= != < <= > >=`` and a plain value: the text may come from a
     stranger's run folder, so nothing in it is ever evaluated. A missing value is unequal to everything.
 
     Raises:
@@ -73,7 +73,7 @@ def parsed(text: str) -> tuple[str, str, str]:
 
 
 def column_of(table: pd.DataFrame, name: str, what: str) -> pd.Series:
-    """A column of the table of every ``what``.
+    """A column of the table of trials or neurons.
 
     Raises:
         DataError: If there is none of that name; lists those there are.

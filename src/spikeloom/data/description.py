@@ -1,7 +1,9 @@
-"""A recording in words and numbers, as a person reads it."""
+"""Description of a recording as text and as HTML: sizes, rates, signals, splits, and what was guessed on loading."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 from spikeloom.data.spikedata import SpikeData
@@ -11,7 +13,7 @@ MOST = 12
 
 
 def description(data: SpikeData) -> str:
-    """What was understood of a recording, a line for each thing; what was guessed or dropped comes last.
+    """A recording as text, one property a line; the provenance, with all that was guessed or dropped, comes last.
 
     Example:
         >>> import numpy as np
@@ -26,6 +28,20 @@ def description(data: SpikeData) -> str:
         neuron columns  none
         splits          none; fitting makes train, val and test
     """
+    return "\n".join(f"{name:16}{text}" for name, text in _properties(data))
+
+
+def html_description(data: SpikeData) -> str:
+    """The same as a table in HTML, under the line that is its ``repr``; everything in it is escaped."""
+    rows = "".join(
+        f'<tr><th style="text-align: left">{escape(name)}</th><td style="text-align: left">{escape(text)}</td></tr>'
+        for name, text in _properties(data)
+    )
+    return f"<div><div><b>{escape(repr(data))}</b></div><table>{rows}</table></div>"
+
+
+def _properties(data: SpikeData) -> Iterator[tuple[str, str]]:
+    """Names and values; of a property with several lines, only the first has a name."""
     facts = data.summary()
     rate, silent, (low, high) = facts["rate_hz"], facts["silent_neurons"], facts["bins"]
     bins = f"{low}" if low == high else f"{low} to {high}"
@@ -53,11 +69,10 @@ def description(data: SpikeData) -> str:
     if data.rates is not None or data.latents is not None:
         latents = "" if data.latents is None else f"{facts['latents']} latents"
         lines["also has"] = " and ".join(filter(None, ["rates" if data.rates is not None else "", latents]))
-    shown = [f"{name:16}{text}" for name, text in lines.items()]
+    yield from lines.items()
     for name, value in facts["provenance"].items():
         values = value if name == "notes" else [_flat(value)]
-        shown += [f"{name if i == 0 else '':16}{text}" for i, text in enumerate(values)]
-    return "\n".join(shown)
+        yield from ((name if i == 0 else "", str(text)) for i, text in enumerate(values))
 
 
 def _short(number: float) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from spikeloom.data.formats.arrays import from_arrays
 from spikeloom.data.formats.containers import (
-    Stored,
+    StoredArray,
     all_or_nothing,
     check_place,
     check_readable,
@@ -24,8 +24,9 @@ from spikeloom.data.formats.containers import (
     write_npz,
 )
 from spikeloom.data.formats.indy import is_indy, read_indy
-from spikeloom.data.options import ARRAY_OPTIONS, NWB_OPTIONS, LoadOptions, apply_options
+from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError
 
 LAYOUT = 1
@@ -38,26 +39,26 @@ _READ = {".npz": open_npz, ".h5": open_hdf5, ".hdf5": open_hdf5, ".mat": open_ma
 _WRITE = {".npz": write_npz, ".h5": write_hdf5, ".hdf5": write_hdf5}
 
 
-def load(path: str | Path, reading: LoadOptions = LoadOptions()) -> SpikeData:  # noqa: B008  # frozen
-    """Read a recording from a file; its ending tells the format: .npz, .h5, .hdf5, .mat or .nwb.
+def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  # noqa: B008  # frozen
+    """Load a recording from a file; its ending gives the format: .npz, .h5, .hdf5, .mat or .nwb.
 
-    A file written by ``save`` comes back as it was. Arrays of other origin are understood by name, see
+    A file written by ``save`` comes back as it was. Arrays of other origin are interpreted by their names, see
     ``arrays.from_arrays``; NWB files by their units and trials, see ``nwb.read_nwb``. What was guessed or dropped is
     listed under "notes" in the provenance. Loading never executes anything in a file.
 
     Args:
         path: The file.
-        reading: How to understand it.
+        options: How to understand it, and what to keep.
 
     Raises:
-        DataError: If the file is missing, damaged or not understood.
+        DataError: If the file is missing, damaged or cannot be interpreted.
 
     Example:
         >>> import tempfile
         >>> data = SpikeData(np.ones((2, 10, 3), int), bin_s=0.02)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save(data, f"{folder}/ones.npz")
-        ...     load(f"{folder}/ones.npz", Reading(window_s=0.1))
+        ...     load(f"{folder}/ones.npz", LoadOptions(window_s=0.1))
         SpikeData: 4 trials x 5 bins of 20 ms x 3 neurons, 50 Hz mean rate
     """
     path = Path(path)
@@ -65,20 +66,19 @@ def load(path: str | Path, reading: LoadOptions = LoadOptions()) -> SpikeData:  
     ending = path.suffix.lower()
     try:
         if ending == ".nwb":
-            return _load_nwb(path, reading)
+            return _load_nwb(path, options)
         if ending not in _READ:
             raise DataError(f"the ending '{path.suffix}' is not known; spikeloom reads {', '.join([*_READ, '.nwb'])}.")
         stored = _READ[ending](path)
         if "spikeloom_layout" in stored:
-            reading.refuse((*ARRAY_OPTIONS, *NWB_OPTIONS), "a file in spikeloom's own layout")
-            return apply_options(_unpack(stored), reading)
+            check_supported(options, (), "a file in spikeloom's own layout")
+            return apply_options(_unpack(stored), options)
         if "units/spike_times" in stored:
-            return _load_nwb(path, reading)
+            return _load_nwb(path, options)
         if ending == ".mat" and is_indy(stored):
-            return read_indy(path, reading)
-        reading.refuse(NWB_OPTIONS, "arrays")
+            return read_indy(path, options)
         origin = {"file": path.name, "format": ending[1:]}
-        return from_arrays(stored, reading, origin)
+        return from_arrays(stored, options, origin)
     except DataError as error:
         text = str(error)
         raise DataError(text if str(path) in text else f"{path}: {text}") from error.__cause__
@@ -88,7 +88,7 @@ def save(data: SpikeData, path: str | Path) -> None:
     """Write a recording to a file; its ending picks the format: .npz, .h5, .hdf5 or .nwb.
 
     The file appears when it is complete: a failure leaves nothing behind, and an older file as it was.
-    npz and HDF5 keep everything; NWB keeps what the format has a place for, see ``nwb_export.write_nwb``.
+    npz and HDF5 keep everything; NWB keeps the parts that the format has a place for, see ``nwb_export.write_nwb``.
 
     Raises:
         DataError: If the ending is unknown, or if the file cannot be written.
@@ -109,7 +109,7 @@ def save(data: SpikeData, path: str | Path) -> None:
 
 
 def check_writable(path: str | Path) -> None:
-    """Refuse a file that ``save`` could not write, before the work that would fill it; creates nothing.
+    """Check that ``save`` could write a file, before the work that would fill it; creates nothing.
 
     Raises:
         DataError: If the ending is unknown, the path is a folder, or no file can be made there.
@@ -125,15 +125,14 @@ def _unknown_ending(path: Path) -> DataError:
     return DataError(f"{path}: the ending '{path.suffix}' is not known; spikeloom writes {known}.")
 
 
-def _load_nwb(path: Path, reading: LoadOptions) -> SpikeData:
+def _load_nwb(path: Path, options: LoadOptions) -> SpikeData:
     from spikeloom.data.formats.nwb import read_nwb
 
-    reading.refuse(ARRAY_OPTIONS, "an NWB file")
-    return read_nwb(path, reading)
+    return read_nwb(path, options)
 
 
 def packed(data: SpikeData) -> dict[str, np.ndarray]:
-    """All of a SpikeData as flat named arrays; what arrays cannot hold goes into the JSON text ``about``."""
+    """All of a SpikeData as flat named arrays; values that arrays cannot hold are in the JSON text ``about``."""
     arrays: dict[str, np.ndarray] = {
         "spikeloom_layout": np.array(LAYOUT),
         "counts": data.counts,
@@ -160,7 +159,7 @@ def packed(data: SpikeData) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _unpack(stored: Mapping[str, Stored]) -> SpikeData:
+def _unpack(stored: Mapping[str, StoredArray]) -> SpikeData:
     def read(name: str) -> np.ndarray:
         if name not in stored:
             raise DataError(f"'{name}' is missing, so the file is not complete; write it again with `save`.")
@@ -200,7 +199,7 @@ def _unpack_table(columns: list[Any], n_rows: int, read: Callable[[str], np.ndar
 
 
 def _pack_column(column: pd.Series, what: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """A table's column as an array without objects, and what is needed to restore it."""
+    """A table's column as an array without objects, and the information needed to restore it."""
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "buif":
         return column.to_numpy(), {}
     missing = column.isna().to_numpy()
@@ -244,7 +243,7 @@ def _key(name: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Numpy's and pathlib's values as what JSON can hold."""
+    """Values of numpy and pathlib as values that JSON can hold."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Mapping):

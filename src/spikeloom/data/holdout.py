@@ -1,4 +1,4 @@
-"""Held-out conditions: trials that a model never sees, to find out whether it generates what it was never shown."""
+"""Held-out conditions: trials left out of training, to test whether a model generates conditions that are new to it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from spikeloom.data.comparisons import matches
+from spikeloom.data.selection import with_length
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
@@ -18,10 +19,10 @@ def hold_out(data: SpikeData, *comparisons: str) -> SpikeData:
     """Move the trials for which all comparisons hold into the split "heldout", out of every other split.
 
     The splits train, val and test that are made where a recording brings none are made of the remaining trials
-    (``sources.with_default_splits``). Holding out again adds a second region to the first. The share that is held out
+    (``splits.with_default_splits``). Holding out again adds a second region to the first. The share that is held out
     is noted in the provenance.
 
-    Trials are told apart by their columns only: where several windows or reaches come from one continuous recording
+    Trials are distinguished by their columns only: where several windows or reaches come from one continuous recording
     (``source_trial``), neighbours of a held-out one may be trained on.
 
     Args:
@@ -39,19 +40,19 @@ def hold_out(data: SpikeData, *comparisons: str) -> SpikeData:
         ([5, 7], ['2 of 8 trials (25 %) are held out: x>3 and y=1'])
     """
     if not comparisons:
-        raise DataError("hold_out was given no comparison; name the trials to hold out, for example target_x>0.05.")
-    said = " and ".join(comparisons)
-    table = data.trials if "length" in data.trials else data.trials.assign(length=data.lengths)
-    held = np.logical_and.reduce([matches(table, text) for text in comparisons])
+        raise DataError("hold_out needs a comparison; name the trials to hold out, for example target_x>0.05.")
+    text = " and ".join(comparisons)
+    table = with_length(data.trials, data.lengths)
+    held = np.logical_and.reduce([matches(table, comparison) for comparison in comparisons])
     n_held = int(held.sum())
     if n_held == 0:
-        raise DataError(f"no trial is held out, as none of {data.n_trials} has {said}; correct the comparison.")
+        raise DataError(f"no trial is held out, as none of {data.n_trials} has {text}; correct the comparison.")
     before = np.isin(np.arange(data.n_trials), data.splits.get(HELDOUT, []))
     if (held | before).all():
-        raise DataError(f"no trial is left to fit to, as all {data.n_trials} are held out by {said}; hold out fewer.")
+        raise DataError(f"no trial is left to fit to, as all {data.n_trials} are held out by {text}; hold out fewer.")
     splits = {name: indices[~held[indices]] for name, indices in data.splits.items() if name != HELDOUT}
     splits = {name: indices for name, indices in splits.items() if len(indices)}
-    note = f"{n_held} of {data.n_trials} trials ({100 * n_held / data.n_trials:.3g} %) are held out: {said}"
+    note = f"{n_held} of {data.n_trials} trials ({100 * n_held / data.n_trials:.3g} %) are held out: {text}"
     return replace(
         data,
         splits={**splits, HELDOUT: np.flatnonzero(held | before)},

@@ -73,7 +73,6 @@ def cut_reaches(
     shortest_s: float = 0.2,
     longest_s: float = 2.5,
     min_path: float | None = None,
-    notes: list[str] | None = None,
 ) -> SpikeData:
     """Find reaches by the speed of a hand or cursor, and cut a trial of equal length around the onset of each.
 
@@ -101,7 +100,6 @@ def cut_reaches(
         longest_s: Reaches longer than this are left out.
         min_path: Reaches with a shorter path are left out; in the unit of position. A fifth of the 0.9 quantile of all
             paths when not given.
-        notes: What was assumed and left out is added here.
 
     Raises:
         DataError: If a signal is missing or not of two dimensions, the window is no whole number of bins, or no reach
@@ -118,7 +116,7 @@ def cut_reaches(
     Source:
         McCart et al. 2024 (GNOCCHI) for windows around movement onset; the rules are ours.
     """
-    notes = [] if notes is None else notes
+    notes: list[str] = []
     size = whole_bins(before_s + after_s, data.bin_s, "the window around the onset (before_s + after_s)")
     before = _bins_before(before_s, data.bin_s)
     moving = _plane(data, velocity, "reaches")
@@ -139,13 +137,15 @@ def cut_reaches(
         "have a window that leaves their trial": (start < 0) | (start + size > data.lengths[found.trial]),
     }
     apart = _apart(found.trial, start, size, ~np.logical_or.reduce(list(reasons.values())))
-    said = _said(reasons, apart)
+    left_out = _reasons_text(reasons, apart)
     if not apart.any():
         raise DataError(
-            f"no reach is left of {len(path)} movements in '{velocity}', as {said}; cut shorter windows (before_s, "
+            f"no reach is left of {len(path)} movements in '{velocity}', as {left_out}; cut shorter windows (before_s, "
             "after_s), or a recording with longer pieces."
         )
-    notes.append(f"{int(apart.sum())} reaches of {len(path)} movements in '{velocity}'" + (said and f"; {said}"))
+    notes.append(
+        f"{int(apart.sum())} reaches of {len(path)} movements in '{velocity}'" + (left_out and f"; {left_out}")
+    )
     kept = found.keep(apart)
     table = _reach_table(place, kept).assign(
         peak_speed=kept.speed, duration_s=duration_s[apart], source_trial=kept.trial, source_bin=start[apart]
@@ -153,7 +153,7 @@ def cut_reaches(
     replaced = [str(c) for c in data.trials if c in REACH_COLUMNS]
     if replaced:
         notes.append(f"columns of the trials that a reach has of its own were replaced: {', '.join(replaced)}")
-    return _cut(data, kept.trial, start[apart], size, table)
+    return _cut(data, kept.trial, start[apart], size, table).with_notes(notes)
 
 
 def find_movements(
@@ -167,7 +167,7 @@ def find_movements(
         onset_share: Share of its peak below which speed stands for rest.
         least_peak: The lowest peak, as a share of the median peak.
     """
-    pieces = [(trial, *run) for trial, seen in enumerate(_seen(data, velocity)) for run in _runs(seen)]
+    pieces = [(trial, *run) for trial, recorded in enumerate(_recorded_bins(data, velocity)) for run in _runs(recorded)]
     speeds = [_speed(velocity[trial, start:stop], data.bin_s) for trial, start, stop in pieces]
     peaks = [_peaks(speed) for speed in speeds]
     heights = np.concatenate([np.zeros(0), *(speed[at] for speed, at in zip(speeds, peaks))])
@@ -230,13 +230,13 @@ def _position(
     return _plane(data, position, "positions of reaches")
 
 
-def _seen(data: SpikeData, values: np.ndarray) -> Bool[np.ndarray, "trial time"]:
+def _recorded_bins(data: SpikeData, values: np.ndarray) -> Bool[np.ndarray, "trial time"]:
     return np.asarray(np.isfinite(values).all(axis=2) & data.valid)
 
 
-def _runs(seen: Bool[np.ndarray, "time"]) -> list[tuple[int, int]]:
+def _runs(mask: Bool[np.ndarray, "time"]) -> list[tuple[int, int]]:
     """Starts and stops of the runs of true."""
-    edges = np.flatnonzero(np.diff(np.r_[False, seen, False]))
+    edges = np.flatnonzero(np.diff(np.r_[False, mask, False]))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
@@ -290,14 +290,14 @@ def _apart(
     return apart
 
 
-def _said(reasons: dict[str, Bool[np.ndarray, "reach"]], kept: Bool[np.ndarray, "reach"]) -> str:
+def _reasons_text(reasons: dict[str, Bool[np.ndarray, "reach"]], kept: Bool[np.ndarray, "reach"]) -> str:
     """Why movements were left out, each counted under its first reason."""
     counted = np.zeros(len(kept), dtype=bool)
-    told = []
+    parts = []
     for why, bad in {**reasons, "share bins with the one before": ~kept}.items():
-        told += [f"{int((bad & ~counted).sum())} {why}"] if (bad & ~counted).any() else []
+        parts += [f"{int((bad & ~counted).sum())} {why}"] if (bad & ~counted).any() else []
         counted |= bad
-    return ", ".join(told)
+    return ", ".join(parts)
 
 
 # -- trials ------------------------------------------------------------------------------------------------------

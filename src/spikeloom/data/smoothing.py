@@ -67,7 +67,7 @@ def narrowest_sd() -> float:
 def with_smoothed_counts(data: SpikeData, smooth_s: float) -> SpikeData:
     """The recording with its smoothed counts as the signal ``SMOOTHED``, in spikes per bin.
 
-    Smooth before windows are cut: then what lies beside a window is known at its edges. Neighbouring windows then share
+    Smooth before windows are cut: then spikes beside a window count at its edges. Neighbouring windows then share
     the spikes near their border, also when one is trained on and the other is tested on.
 
     Args:

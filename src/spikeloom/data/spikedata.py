@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -12,68 +12,54 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int, UInt
 
+from spikeloom.data.signal import Signal
+from spikeloom.data.validation import (
+    Selection,
+    as_counts,
+    as_indices,
+    as_lengths,
+    as_split,
+    as_table,
+    is_ragged,
+    padded,
+)
 from spikeloom.errors import DataError
 
 if TYPE_CHECKING:
+    import matplotlib.axes
     import pynapple
     import xarray
+    from numpy.typing import ArrayLike
 
-Selection = slice | Sequence[int] | np.ndarray | None
+    from spikeloom.data.signal import Ragged
+
+    Table = pd.DataFrame | Mapping[str, Any]
 
 DEFAULT_FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
 """Share of the trials in each split when a recording brings no splits of its own."""
 
 
-@dataclass(frozen=True, eq=False)
-class Signal:
-    """A behavioural variable aligned to the bins of a recording.
-
-    Attributes:
-        values: (trial, time, dim) values at the bin centres; NaN where the variable was not measured.
-        unit: Physical unit, for example ``"cm/s"``.
-        columns: One name per dimension, for example ``("x", "y")``.
-    """
-
-    values: Float[np.ndarray, "trial time dim"]
-    unit: str = ""
-    columns: tuple[str, ...] = ()
-
-    # The types of the fields are what __post_init__ leaves; anything that it can convert may be passed.
-    __no_type_check__ = True
-
-    def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float32)
-        if values.ndim == 2:
-            values = values[..., None]
-        if values.ndim != 3:
-            raise DataError(
-                f"a signal needs axes (trial, time, dim) but has shape {values.shape}; add the missing axis."
-            )
-        columns = tuple(self.columns) or tuple(str(i) for i in range(values.shape[2]))
-        if len(columns) != values.shape[2]:
-            raise DataError(
-                f"a signal with {values.shape[2]} dimensions was given {len(columns)} column names; name each."
-            )
-        object.__setattr__(self, "values", values)
-        object.__setattr__(self, "columns", columns)
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class SpikeData:
-    """Binned spikes of a neural population over trials, with everything known about them.
+    """Binned spikes of a neural population over trials, with behaviour, tables and splits.
 
-    What a model samples is a SpikeData too, so every metric, figure and file format serves both.
-    Trials may differ in length: ``lengths`` says how many bins of each are valid, the rest is padding that holds
-    zeros and that no statistic may see. Arrays are read-only; use the methods, which return new objects.
+    Generated trials are a SpikeData too, so every metric, figure and file format serves both. Trials may differ in
+    length: ``lengths`` holds how many bins of each are valid; the rest is padding that holds zeros and enters no
+    statistic. Arrays are read-only; methods return new objects.
+
+    Indexing selects trials: ``data[:10]``, ``data[[1, 2]]``, ``data[mask]``, and ``data[0]`` for one trial. ``len`` is
+    the number of trials, and iteration goes over recordings of one trial each.
 
     Attributes:
-        counts: (trial, time, neuron) spike counts, kept in the smallest unsigned integer type that holds them.
+        counts: (trial, time, neuron) spike counts, kept in the smallest unsigned integer type that holds them. May be
+            passed as a list of (time, neuron) arrays, one for each trial, which also sets ``lengths``.
         bin_s: Width of a bin in seconds.
         lengths: (trial,) number of valid bins; all bins when not given.
-        signals: Behavioural variables aligned to the bins, by name.
-        trials: One row per trial (condition, target, ...).
-        neurons: One row per neuron (id, area, ...).
-        splits: Named groups of trial indices, for example ``{"train": [...], "test": [...]}``.
+        signals: Behavioural variables aligned to the bins, by name; arrays (trial, time, dim) or (trial, time), or
+            lists of one array for each trial, become a ``Signal``.
+        trials: One row per trial (condition, target, ...); may be passed as a dictionary of columns.
+        neurons: One row per neuron (id, area, ...); may be passed as a dictionary of columns.
+        splits: Named groups of trial indices, for example ``{"train": [...], "test": [...]}``; masks become indices.
         rates: (trial, time, neuron) expected counts per bin, true or generated, if known.
         latents: (trial, time, latent) latent trajectories, true or generated, if known.
         provenance: Where the data come from; plain values that JSON can hold.
@@ -86,8 +72,11 @@ class SpikeData:
         >>> data = SpikeData(np.ones((4, 10, 3), int), bin_s=0.02, lengths=[10, 10, 8, 5])
         >>> data
         SpikeData: 4 trials x 5-10 bins of 20 ms x 3 neurons, 50 Hz mean rate
-        >>> data.select(trials=[2, 3]).valid.sum(axis=1).tolist()
+        >>> data[2:].valid.sum(axis=1).tolist()
         [8, 5]
+        >>> trials = [np.ones((6, 2), int), np.zeros((9, 2), int)]
+        >>> SpikeData(trials, bin_s=0.02, trials={"target": ["left", "right"]}, neurons={"area": "M1"})
+        SpikeData: 2 trials x 6-9 bins of 20 ms x 2 neurons, 20 Hz mean rate
     """
 
     counts: UInt[np.ndarray, "trial time neuron"]
@@ -103,18 +92,50 @@ class SpikeData:
 
     __no_type_check__ = True  # as in Signal
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            counts: Ragged,
+            bin_s: float,
+            lengths: ArrayLike | None = None,
+            signals: Mapping[str, Signal | Ragged] = ...,
+            trials: Table | None = None,
+            neurons: Table | None = None,
+            splits: Mapping[str, ArrayLike] = ...,
+            rates: Ragged | None = None,
+            latents: Ragged | None = None,
+            provenance: Mapping[str, Any] = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
-        counts = as_counts(self.counts)
+        counts: Any = self.counts
+        lengths: Any = self.lengths
+        if is_ragged(counts):
+            if lengths is not None:
+                raise DataError("trials in a list have lengths of their own; leave lengths out, or pass one array.")
+            counts, lengths = padded("counts", counts)
+        counts = as_counts(counts)
         n_trials, n_bins, n_neurons = counts.shape
         if not (np.isfinite(self.bin_s) and self.bin_s > 0):
             raise DataError(
                 f"bin_s is {self.bin_s}, but a bin needs a positive width in seconds; pass bin_s=0.005 for 5 ms."
             )
-        lengths = as_lengths(self.lengths, n_trials, n_bins)
+        lengths = as_lengths(lengths, n_trials, n_bins)
         valid = np.arange(n_bins) < lengths[:, None]
 
-        def padded(name: str, values: Any) -> np.ndarray:
+        def aligned(name: str, values: Any, own: np.ndarray | None = None) -> np.ndarray:
+            if is_ragged(values):
+                values, own = padded(name, values)
             values = np.asarray(values, dtype=np.float32)
+            if own is not None and np.array_equal(own, lengths):
+                values = np.pad(values, ((0, 0), (0, n_bins - values.shape[1]), (0, 0)))
+            elif own is not None and len(own) == n_trials:
+                i = int(np.flatnonzero(own != lengths)[0])
+                raise DataError(
+                    f"{name} has {own[i]} bins in trial {i}, but the counts have {lengths[i]}; align it to the bins of "
+                    "the counts."
+                )
             if values.ndim != 3 or values.shape[:2] != (n_trials, n_bins):
                 raise DataError(
                     f"{name} has shape {values.shape}, but the counts need ({n_trials} trials, {n_bins} bins, ...); "
@@ -123,25 +144,27 @@ class SpikeData:
             return values if valid.all() else np.where(valid[..., None], values, np.float32(0))
 
         if not valid.all():
-            # The integer type is that of the valid counts: what stood in the padding must not show.
+            # The integer type is that of the valid counts: values in the padding must leave no trace.
             counts = as_counts(np.where(valid[..., None], counts, counts.dtype.type(0)))
+        signals = {name: s if isinstance(s, Signal) else Signal(s) for name, s in self.signals.items()}
         signals = {
-            name: Signal(padded(f"signal '{name}'", s.values), s.unit, s.columns) for name, s in self.signals.items()
+            name: Signal(aligned(f"signal '{name}'", s.values, s._lengths), s.unit, s.columns)
+            for name, s in signals.items()
         }
-        rates = None if self.rates is None else padded("rates", self.rates)
+        rates = None if self.rates is None else aligned("rates", self.rates)
         if rates is not None and rates.shape[2] != n_neurons:
             raise DataError(
                 f"rates are for {rates.shape[2]} neurons but counts for {n_neurons}; pass one rate per neuron."
             )
-        latents = None if self.latents is None else padded("latents", self.latents)
+        latents = None if self.latents is None else aligned("latents", self.latents)
         settled = {
             "counts": counts,
             "bin_s": float(self.bin_s),
             "lengths": lengths,
             "signals": MappingProxyType(signals),
-            "trials": _table("trials", self.trials, n_trials),
-            "neurons": _table("neurons", self.neurons, n_neurons),
-            "splits": MappingProxyType({k: _split(k, v, n_trials) for k, v in self.splits.items()}),
+            "trials": as_table("trials", self.trials, n_trials),
+            "neurons": as_table("neurons", self.neurons, n_neurons),
+            "splits": MappingProxyType({k: as_split(k, v, n_trials) for k, v in self.splits.items()}),
             "rates": rates,
             "latents": latents,
             "provenance": MappingProxyType(dict(self.provenance)),
@@ -179,17 +202,42 @@ class SpikeData:
         """The rates in Hz, or None where no rates are known."""
         return None if self.rates is None else self.rates / np.float32(self.bin_s)
 
+    def __len__(self) -> int:
+        return self.n_trials
+
     # -- parts ---------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, trials: Any) -> SpikeData:
+        """Some trials, see ``select``; an index keeps one."""
+        if isinstance(trials, tuple) or trials is None:
+            raise DataError(
+                "a recording is indexed by its trials only: data[:10]; choose neurons with data.select(neurons=...)."
+            )
+        if isinstance(trials, str):
+            raise DataError(
+                f"a recording is indexed by its trials, not by {trials!r}; data.split({trials!r}) is that of a split."
+            )
+        return self.select(trials=as_indices(trials, self.n_trials, "trial"))
+
+    def __iter__(self) -> Iterator[SpikeData]:
+        """Recordings of one trial each."""
+        return (self.select(trials=trial) for trial in range(self.n_trials))
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError("a recording holds several arrays; take one of them, such as data.counts.")
 
     def select(self, trials: Selection = None, neurons: Selection = None) -> SpikeData:
         """Keep some trials and neurons, in the order given; splits follow their trials.
 
         Args:
-            trials: Slice, indices or boolean mask; None keeps all.
-            neurons: Slice, indices or boolean mask; None keeps all.
+            trials: Index, slice, indices or boolean mask; None keeps all.
+            neurons: Index, slice, indices or boolean mask; None keeps all.
+
+        Raises:
+            DataError: If a trial or neuron does not exist, or if none is kept.
         """
-        t = _indices(trials, self.n_trials, "trial")
-        n = _indices(neurons, self.n_neurons, "neuron")
+        t = as_indices(trials, self.n_trials, "trial")
+        n = as_indices(neurons, self.n_neurons, "neuron")
         place = {int(old): new for new, old in enumerate(t)}
         splits = {
             k: np.array([place[int(i)] for i in v if int(i) in place], dtype=np.int64) for k, v in self.splits.items()
@@ -287,10 +335,32 @@ class SpikeData:
             latents=None if self.latents is None else cut(self.latents),
         )
 
-    # -- words ---------------------------------------------------------------------------------------------------
+    def rebin(self, bin_s: float) -> SpikeData:
+        """Sum counts into wider bins; signals and latents are averaged.
+
+        Incomplete bins at the end of a trial are dropped. Trials shorter than one new bin are dropped, too, which is
+        noted in the provenance.
+
+        Args:
+            bin_s: Width of the new bins in seconds, a whole multiple of the present width.
+
+        Raises:
+            DataError: If the width is not a multiple, or if no trial is as long as one new bin.
+        """
+        from spikeloom.data.bins import rebin
+
+        return rebin(self, bin_s)
+
+    def with_notes(self, notes: Sequence[str]) -> SpikeData:
+        """The same recording with further notes in its provenance on assumptions and omissions."""
+        if not notes:
+            return self
+        return replace(self, provenance={**self.provenance, "notes": [*self.provenance.get("notes", []), *notes]})
+
+    # -- description ---------------------------------------------------------------------------------------------------
 
     def summary(self) -> dict[str, Any]:
-        """Sizes and firing in plain values: what a person wants to know first."""
+        """Sizes, firing rates and parts of the recording in plain values."""
         valid_bins = int(self.lengths.sum())
         per_neuron = self.counts.sum(axis=(0, 1), dtype=np.int64)
         rate = per_neuron / (valid_bins * self.bin_s)
@@ -330,68 +400,91 @@ class SpikeData:
             text += "; splits " + ", ".join(f"{k} {len(v)}" for k, v in self.splits.items())
         return text
 
+    def _repr_html_(self) -> str:
+        from spikeloom.data.description import html_description
+
+        return html_description(self)
+
+    # -- figures -------------------------------------------------------------------------------------------------
+
+    def plot_raster(self, trial: int = 0, ax: matplotlib.axes.Axes | None = None) -> matplotlib.axes.Axes:
+        """Draw the spikes of one trial, a row for each neuron.
+
+        Args:
+            trial: Which trial; negative ones count from the end.
+            ax: Axes to draw into; a new figure when not given.
+
+        Raises:
+            DataError: If there is no such trial.
+        """
+        from spikeloom.plot.raster import raster
+
+        part = self[trial]
+        return raster(_axes(ax), part.counts[0, : part.lengths[0]], self.bin_s)
+
+    def plot_psth(
+        self,
+        by: str | None = None,
+        neurons: Selection = None,
+        smooth_s: float | None = None,
+        ax: matplotlib.axes.Axes | None = None,
+    ) -> matplotlib.axes.Axes:
+        """Draw the mean rate over time, averaged over trials and neurons; padding enters no average.
+
+        Args:
+            by: Trial column with a line for each of its values, such as "target"; one line for all trials when not
+                given.
+            neurons: Neurons to average over; all when not given.
+            smooth_s: Standard deviation in seconds of a Gaussian that counts are smoothed with; none when not given.
+            ax: Axes to draw into; a new figure when not given.
+
+        Raises:
+            DataError: If there is no such column or neuron, or if the column has more values than lines can be
+                distinguished.
+        """
+        from spikeloom.data.averages import group_rates
+        from spikeloom.plot.psth import psth
+
+        rates, labels = group_rates(self.select(neurons=neurons), by, smooth_s)
+        return psth(_axes(ax), rates.mean(axis=2), self.bin_s, labels, title=by)
+
     # -- other libraries -----------------------------------------------------------------------------------------
 
     def to_xarray(self) -> xarray.Dataset:
         """Labelled arrays (needs the extra ``convert``); padding becomes NaN in everything but the counts."""
-        import xarray as xr
+        from spikeloom.data.conversion import to_xarray
 
-        axes = ("trial", "time")
-        mask = self.valid[..., None]
-        variables: dict[str, Any] = {
-            "counts": ((*axes, "neuron"), self.counts),
-            "lengths": (("trial",), self.lengths),
-        }
-        if self.rates is not None:
-            variables["rate_hz"] = (
-                (*axes, "neuron"),
-                np.where(mask, self.rates / self.bin_s, np.nan),
-                {"unit": "Hz"},
-            )
-        if self.latents is not None:
-            variables["latents"] = ((*axes, "latent"), np.where(mask, self.latents, np.nan))
-        for name, signal in self.signals.items():
-            variables[name] = (
-                (*axes, f"{name}_dim"),
-                np.where(mask, signal.values, np.nan),
-                {"unit": signal.unit},
-            )
-        coords: dict[str, Any] = {"time": ("time", (np.arange(self.n_bins) + 0.5) * self.bin_s, {"unit": "s"})}
-        coords |= {f"{name}_dim": list(signal.columns) for name, signal in self.signals.items()}
-        coords |= {f"trial_{c}": ("trial", self.trials[c].to_numpy()) for c in self.trials}
-        coords |= {f"neuron_{c}": ("neuron", self.neurons[c].to_numpy()) for c in self.neurons}
-        return xr.Dataset(variables, coords, attrs={"bin_s": self.bin_s})
+        return to_xarray(self)
 
     def to_pynapple(self, gap_s: float = 1.0) -> tuple[pynapple.TsGroup, pynapple.IntervalSet]:
         """Spike times of every neuron, and the trials as intervals, on one clock (needs the extra ``convert``).
 
         Trials are laid one after another with ``gap_s`` seconds between them; spikes of a bin are spread evenly in it.
         """
-        import pynapple as nap
+        from spikeloom.data.conversion import to_pynapple
 
-        start = np.concatenate([[0.0], np.cumsum(self.lengths * self.bin_s + gap_s)[:-1]])
-        epochs = nap.IntervalSet(start=start, end=start + self.lengths * self.bin_s)
-        trains = {n: nap.Ts(t) for n, t in enumerate(self.spike_times(start))}
-        return nap.TsGroup(trains, time_support=epochs), epochs
+        return to_pynapple(self, gap_s)
 
     def spike_times(self, trial_start_s: Float[np.ndarray, "trial"]) -> list[np.ndarray]:
         """Spike times in seconds of every neuron, given when each trial starts.
 
         The j-th of c spikes of a bin that starts at t is put at t + bin_s * j / (c + 1).
         """
-        by_neuron = np.ascontiguousarray(self.counts.transpose(2, 0, 1)).reshape(self.n_neurons, -1)
-        neuron, position = np.nonzero(by_neuron)
-        count = by_neuron[neuron, position].astype(np.int64)
-        trial, bin_ = np.divmod(position, self.n_bins)
-        first = np.repeat(np.cumsum(count) - count, count)
-        within = (np.arange(len(first)) - first + 1) / (np.repeat(count, count) + 1)
-        times = np.repeat(np.asarray(trial_start_s)[trial] + bin_ * self.bin_s, count) + within * self.bin_s
-        ends = np.cumsum(by_neuron.sum(axis=1, dtype=np.int64))
-        return np.split(times, ends[:-1])
+        from spikeloom.data.conversion import spike_times
+
+        return spike_times(self, trial_start_s)
+
+
+def _axes(ax: matplotlib.axes.Axes | None) -> matplotlib.axes.Axes:
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.subplots(layout="constrained")[1]
 
 
 def content_hash(data: SpikeData) -> str:
-    """SHA-256 of what a recording says of spikes: valid counts, lengths and the width of a bin.
+    """SHA-256 of the spikes of a recording: valid counts, lengths and the width of a bin.
 
     Example:
         >>> ones = SpikeData(np.ones((2, 3, 4), int), bin_s=0.01)
@@ -404,101 +497,3 @@ def content_hash(data: SpikeData) -> str:
     for trial, length in zip(data.counts, data.lengths):
         digest.update(np.ascontiguousarray(trial[:length], dtype=trial.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()
-
-
-def as_counts(values: Any, name: str = "counts") -> UInt[np.ndarray, "trial time neuron"]:
-    """Check that an array holds spike counts and return it in the smallest unsigned integer type.
-
-    Raises:
-        DataError: If it has not three axes, is empty, or holds NaN, negative or fractional values; says where.
-    """
-    values = np.asarray(values)
-    if values.dtype == object:
-        raise DataError(
-            f"{name} is an object array; save a padded integer array together with the length of each trial."
-        )
-    if values.ndim != 3:
-        raise DataError(f"{name} has shape {values.shape}, but needs the three axes (trial, time, neuron).")
-    if 0 in values.shape:
-        raise DataError(f"{name} has shape {values.shape} and is empty; at least one trial, bin and neuron are needed.")
-    if values.dtype.kind not in "buif":
-        raise DataError(f"{name} holds {values.dtype}, which are not numbers; pass integer spike counts.")
-
-    def refuse(bad: np.ndarray, what: str, remedy: str) -> None:
-        if bad.any():
-            trial, time, neuron = np.argwhere(bad)[0]
-            raise DataError(
-                f"{name} must be spike counts, but {bad.sum()} of them are {what}: the first is "
-                f"{values[trial, time, neuron]} at trial {trial}, bin {time}, neuron {neuron}; {remedy}."
-            )
-
-    if values.dtype.kind == "f":
-        refuse(
-            ~np.isfinite(values),
-            "NaN or infinite",
-            "counts must be complete, mark missing bins by the trial lengths",
-        )
-    if values.dtype.kind in "if":
-        refuse(values < 0, "negative", "a count cannot be below zero")
-    if values.dtype.kind == "f":
-        refuse(values != np.floor(values), "not integers", "are these rates? Draw counts from them first")
-    largest = int(values.max())
-    dtype = np.uint8 if largest < 2**8 else np.uint16 if largest < 2**16 else np.uint32
-    return values.astype(dtype, copy=values.dtype != dtype)
-
-
-def as_lengths(lengths: Any, n_trials: int, n_bins: int) -> Int[np.ndarray, "trial"]:
-    """Check the number of valid bins of each trial; None means all bins.
-
-    Raises:
-        DataError: If there is not one length between 1 and ``n_bins`` for every trial.
-    """
-    if lengths is None:
-        return np.full(n_trials, n_bins, dtype=np.int64)
-    lengths = np.asarray(lengths)
-    if lengths.shape != (n_trials,):
-        raise DataError(
-            f"lengths has shape {lengths.shape}, but there are {n_trials} trials; pass one length per trial."
-        )
-    if lengths.dtype.kind not in "ui" and not np.array_equal(lengths, np.floor(lengths)):
-        raise DataError("lengths must be whole numbers of bins; round them down to complete bins.")
-    bad = (lengths < 1) | (lengths > n_bins)
-    if bad.any():
-        first = int(np.flatnonzero(bad)[0])
-        raise DataError(
-            f"the length of trial {first} is {lengths[first]} bins, but must lie between 1 and the {n_bins} bins "
-            "that the counts have; drop empty trials, or pass the counts with all their bins."
-        )
-    return lengths.astype(np.int64)
-
-
-def _table(name: str, table: pd.DataFrame | None, n_rows: int) -> pd.DataFrame:
-    if table is None:
-        return pd.DataFrame(index=pd.RangeIndex(n_rows))
-    if len(table) != n_rows:
-        raise DataError(
-            f"the {name} table has {len(table)} rows, but there are {n_rows} {name}; pass one row for each."
-        )
-    return table.reset_index(drop=True)
-
-
-def _split(name: str, indices: Any, n_trials: int) -> np.ndarray:
-    indices = np.asarray(indices, dtype=np.int64).ravel()
-    if len(indices) and (indices.min() < 0 or indices.max() >= n_trials):
-        raise DataError(f"split '{name}' names trial {indices.max()}, but there are only {n_trials} trials (from 0).")
-    if len(np.unique(indices)) != len(indices):
-        raise DataError(f"split '{name}' names a trial twice; a trial belongs to a split once.")
-    return indices
-
-
-def _indices(selection: Selection, n: int, what: str) -> np.ndarray:
-    if selection is None:
-        return np.arange(n)
-    if isinstance(selection, slice):
-        return np.arange(n)[selection]
-    chosen = np.asarray(selection)
-    if chosen.dtype == bool and len(chosen) != n:
-        raise DataError(f"a mask over {len(chosen)} {what}s was given, but there are {n}; pass one value per {what}.")
-    if chosen.dtype != bool and len(chosen) and (chosen.min() < -n or chosen.max() >= n):
-        raise DataError(f"{what} {chosen.max()} was asked for, but there are only {n} {what}s (from 0).")
-    return np.arange(n)[chosen]

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData, content_hash
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation import published
 from spikeloom.evaluation.baselines import Baselines, Reconstruction

@@ -129,8 +129,8 @@ def novel_conditions(data: SpikeData, generated: SpikeData, variables: Sequence[
     Raises:
         DataError: If a value is not one that a variable can have.
     """
-    trained = TrainingConditions(Conditions.recorded(data.split("train"), variables), variables)
-    return trained.familiarity(Conditions.recorded(generated, variables), generated.lengths).findings()
+    trained = TrainingConditions(Conditions.of_recording(data.split("train"), variables), variables)
+    return trained.novelty(Conditions.of_recording(generated, variables), generated.lengths).findings()
 
 
 # -- the three kinds of decoders -------------------------------------------------------------------------------------

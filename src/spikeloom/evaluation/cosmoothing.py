@@ -20,8 +20,8 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 
-from spikeloom.data.options import SCORED
 from spikeloom.data.published.scoring import Scoring
+from spikeloom.data.selection import SCORED
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.psth import at_end, psth, psth_r2, too_short

@@ -17,12 +17,14 @@ from torch import Tensor, nn
 
 from spikeloom.conditioning.features import Condition
 from spikeloom.conditioning.novelty import ConditionNovelty
-from spikeloom.conditioning.requests import DISTANCE, Conditions, Request
+from spikeloom.conditioning.parsing import DISTANCE
+from spikeloom.conditioning.requests import Conditions, Request
 from spikeloom.conditioning.variables import check_complete
 from spikeloom.config import from_mapping
 from spikeloom.data.codes import with_codes
-from spikeloom.data.sources import with_default_splits
-from spikeloom.data.spikedata import Signal, SpikeData, as_counts
+from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
+from spikeloom.data.validation import as_counts
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomError
 from spikeloom.migrations import FORMAT_VERSION
 from spikeloom.models.context import context_lengths, observed_counts
@@ -242,7 +244,7 @@ class GenerativeModel(nn.Module):
             raise DataError(
                 "observed says which bins of the context were observed, but there is no context; give both."
             )
-        asked = Conditions.repeating(condition, self.data_spec.variables, max(n, 0))
+        asked = Conditions.shortest_period(condition, self.data_spec.variables, max(n, 0))
         if length is None and lengths is None and asked.lengths is not None:
             lengths = np.resize(asked.lengths, max(n, 0))
         if context is not None:
@@ -254,7 +256,7 @@ class GenerativeModel(nn.Module):
         counts = None if context is None else observed_counts(context, observed, lengths)
         longest = longest_of(lengths, asked.n_trials)
         Condition.of(asked, self.data_spec.variables, longest, int(lengths.max()))  # refuses what no chunk could have
-        distances = distances_of(self._familiarity(asked, longest), n)
+        distances = distances_of(self._novelty(asked, longest), n)
         return Plan(lengths, seed, SAMPLE_CHUNK, asked, asked_for, codes, counts, options, distances=distances)
 
     @torch.no_grad()
@@ -394,7 +396,7 @@ class GenerativeModel(nn.Module):
         if "codes" in asked_for:
             raise ConfigError(f"a model of kind '{self.name}' has no codes to draw trials for; fit gnocchi or lfads.")
 
-    def _familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
+    def _novelty(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
         """How near what is asked comes to what training trials were recorded under, of a model that remembers them."""
         return None
 

@@ -66,10 +66,10 @@ def infer_labels(
         raise DataError(f"no candidate values of '{name}' are given; give those among which to choose.")
     model.eval()
     trials = model.labelled_batch(data)
-    recorded = Conditions.recorded(data, model.data_spec.variables)
+    recorded = Conditions.of_recording(data, model.data_spec.variables)
     evidence = []
     for candidate in candidates:
-        asked = Conditions.asked({name: candidate}, model.data_spec.variables, data.n_trials)
+        asked = Conditions.from_request({name: candidate}, model.data_spec.variables, data.n_trials)
         changed = recorded.changed(asked)
         condition = Condition.of(changed, model.data_spec.variables, data.lengths, data.n_bins)
         evidence.append(_evidence(model.network, replace(trials, condition=condition), samples, seed))

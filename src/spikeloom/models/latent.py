@@ -125,8 +125,8 @@ class LatentModel(SpikingModel):
             state_dict = {**own, **state_dict}
         return super().load_state_dict(state_dict, *args, **kwargs)
 
-    def _familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
-        return None if self.labels is None else self.labels.familiarity(asked, lengths)
+    def _novelty(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
+        return None if self.labels is None else self.labels.novelty(asked, lengths)
 
     def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
         latents = self.prior.sample(trials.lengths, generator, trials.condition)

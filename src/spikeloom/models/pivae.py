@@ -99,14 +99,14 @@ class PiVAE(SpikingModel):
         """
         drawn, distances = [], None
         if self.labels is not None and n > 0 and seed >= 0:
-            rows = Conditions.repeating(condition, self.data_spec.variables, n)
+            rows = Conditions.shortest_period(condition, self.data_spec.variables, n)
             asked = rows.repeated(n)
             if length is not None or lengths is not None:
                 length, lengths = None, self._lengths(n, length, lengths, seed)
             condition, lengths = self.labels.completed(asked, n, lengths, seed)
             drawn = [v.name for v in self.data_spec.variables if v.name not in asked.names]
             # Of what is asked only: what is taken from training trials was recorded.
-            told = self.labels.familiarity(rows, longest_of(lengths, rows.n_trials))
+            told = self.labels.novelty(rows, longest_of(lengths, rows.n_trials))
             distances = distances_of(told, n)
         plan = super()._plan(n, length, lengths, condition, seed, **wishes)
         return replace(

@@ -154,7 +154,7 @@ def distances_of(told: ConditionNovelty | None, n: int) -> Float[np.ndarray, "ro
     """
     if told is None:
         return None
-    unfamiliar = told.sentence(n)
-    if unfamiliar:
-        warnings.warn(unfamiliar, SpikeloomWarning, stacklevel=5)
+    novel = told.sentence(n)
+    if novel:
+        warnings.warn(novel, SpikeloomWarning, stacklevel=5)
     return told.distance.astype(np.float32)

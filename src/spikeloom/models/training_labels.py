@@ -91,14 +91,14 @@ class TrainingLabels(nn.Module):
             self._compared = version, TrainingConditions(self.recorded(), self.variables)
         return self._compared[1]
 
-    def familiarity(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
+    def novelty(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
         """How near what is asked comes to what training trials were recorded under; None where that is not known.
 
         Args:
             asked: What is asked for.
             lengths: Bins of the longest trial that is drawn for each row.
         """
-        return self.compared().familiarity(asked, lengths) if self.remembers and asked.names else None
+        return self.compared().novelty(asked, lengths) if self.remembers and asked.names else None
 
     def completed(
         self, asked: Conditions, n: int, lengths: Int[np.ndarray, "trial"] | None, seed: int
@@ -149,7 +149,7 @@ class TrainingLabels(nn.Module):
         """Values of a column in some training trials as the recording has them; NaN where not known."""
         numbers, known = _array(self.values)[trials, index], _array(self.known)[trials, index]
         if variable.kind == "label":
-            return [variable.read(variable.labels[int(v)]) if there else np.nan for v, there in zip(numbers, known)]
+            return [variable.parse(variable.labels[int(v)]) if there else np.nan for v, there in zip(numbers, known)]
         # Seven digits are what single precision holds.
         return [float(f"{v:.7g}") if there else np.nan for v, there in zip(numbers, known)]
 

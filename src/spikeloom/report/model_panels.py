@@ -27,7 +27,7 @@ def model_panels(
 ) -> list[Panel]:
     """The panels that a model has: one on spike history, where it has one, and one for each condition variable."""
     panels = [] if drawing is None else [drawn(drawing, real.split("test"), generated)]
-    findings = _unfamiliar(real, generated, variables)
+    findings = _novel(real, generated, variables)
     asked = [asked_for(real, generated, v, len(variables) > 1, findings.get(v.name, "")) for v in variables]
     return [*asked, *panels]
 
@@ -89,8 +89,8 @@ def asked_for(real: SpikeData, generated: SpikeData, variable: Variable, named: 
     )
 
 
-def _unfamiliar(real: SpikeData, generated: SpikeData, variables: Sequence[Variable]) -> dict[str, str]:
-    """A sentence for each variable whose asked values are unfamiliar; one on combinations goes with the first."""
+def _novel(real: SpikeData, generated: SpikeData, variables: Sequence[Variable]) -> dict[str, str]:
+    """A sentence for each variable with novel values; one on combinations goes with the first."""
     try:
         found = novel_conditions(real, generated, variables)
     except DataError:  # which the panel of that variable says

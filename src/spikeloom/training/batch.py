@@ -81,5 +81,5 @@ def mask_of(lengths: Int[Tensor, "trial"], n_bins: int) -> Bool[Tensor, "trial {
 
 def condition_of(data: SpikeData, variables: Sequence[Variable], device: torch.device | str = "cpu") -> Condition:
     """The features of what the trials of a recording were recorded under."""
-    recorded = Conditions.recorded(data, variables)
+    recorded = Conditions.of_recording(data, variables)
     return Condition.of(recorded, variables, data.lengths, data.n_bins).map(lambda values: values.to(device))

@@ -17,6 +17,7 @@ from spikeloom.config import from_mapping
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import SpikeloomError, SpikeloomWarning
+from spikeloom.migrations import upgraded_record
 from spikeloom.training.checkpoint import inherit
 from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run, environment
@@ -92,8 +93,8 @@ def _train(folder: Path, until: int | None) -> None:
 
 def recording_of(run: Run) -> SpikeData:
     """The recording of a run; loaded once for all trainings of a search that this process does."""
-    record = run.read_json("data.json")
-    key = json.dumps([record.get(k) for k in ("source", "reading", "hash", "splits")])
+    record = upgraded_record(run.read_json("data.json"))
+    key = json.dumps([record.get(k) for k in ("source", "load_options", "hash", "splits")])
     if key not in _loaded:
         data = load_source(run.folder)
         _loaded.clear()

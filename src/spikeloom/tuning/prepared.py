@@ -12,8 +12,9 @@ import torch
 
 from spikeloom.config import read_preset
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model, model_class
 from spikeloom.models.base import GenerativeModel
@@ -108,7 +109,7 @@ class Prepared:
             "preset": self.preset,
             "source": self.record["source"],
             "hash": self.record["hash"],
-            "reading": self.record["reading"],
+            "reading": self.record["load_options"],
             "precision": self.engine.precision,
             "autoencoder_from": self.record.get("autoencoder_from"),
             "score": dict(self.space.score),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from spikeloom.config import read_preset
 from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.sources import load_source, with_default_splits
+from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.models import load_model, model_class
 from spikeloom.models.latent import LatentModel

@@ -11,6 +11,7 @@ from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import DATASETS
 from spikeloom.data.spikedata import SpikeData, content_hash
 from spikeloom.errors import ConfigError, RunError
+from spikeloom.migrations import upgraded_record
 from spikeloom.models.presets import run_config
 from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run, config_content, environment
@@ -51,11 +52,11 @@ class RunRecord:
             SpikeloomError: If the folder is damaged.
         """
         config = run_config(run)
-        facts, record = run.read_json("environment.json"), run.read_json("data.json")
-        engine, options = facts.get("engine", {}), record.get("reading", {})
+        facts, record = run.read_json("environment.json"), upgraded_record(run.read_json("data.json"))
+        engine, options = facts.get("engine", {}), record.get("load_options", {})
         source, reused = str(record.get("source")), record.get("autoencoder_from")
         if not isinstance(options, dict):
-            raise RunError(f"{run.folder / 'data.json'} is damaged: its reading is {options!r}; fit the run again.")
+            raise RunError(f"{run.folder / 'data.json'} is damaged: its load options are {options!r}; fit again.")
         return cls(
             str(facts.get("preset")),
             config,
@@ -119,7 +120,7 @@ def data_record(source: SpikeData | str | Path, options: LoadOptions, data: Spik
     """
     return {
         "source": RECORDING if isinstance(source, SpikeData) else _place(source),
-        "reading": options.to_dict(),
+        "load_options": options.to_dict(),
         "hash": content_hash(data),
         "splits": {name: indices.tolist() for name, indices in data.splits.items()},
         "summary": data.summary(),

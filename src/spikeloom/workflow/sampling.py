@@ -55,7 +55,7 @@ def request_like(
         )
     n = max(like.n_trials if n is None else n, 0)
     variables = model.data_spec.variables
-    recorded, wanted = (Conditions.repeating(request, variables, n) for request in (like, condition))
+    recorded, wanted = (Conditions.shortest_period(request, variables, n) for request in (like, condition))
     fewest = min(n, math.lcm(recorded.n_trials, wanted.n_trials))
     asked = recorded.repeated(fewest).changed(wanted.repeated(fewest))
     free = [v.name for v in variables if v.name not in asked.names]

@@ -22,8 +22,8 @@ from spikeloom.atomic import atomic
 from spikeloom.data.codes import codes_in
 from spikeloom.data.files import save
 from spikeloom.data.holdout import HELDOUT
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.behaviour import PLACES, Behaviour, behaviour_of, targets_of
 from spikeloom.evaluation.code_map import Direction, LinearMap, Step, medoid

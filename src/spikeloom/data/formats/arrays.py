@@ -1,4 +1,4 @@
-"""Arrays of other origin become SpikeData: by the names given, else by names that are usual and shapes that fit."""
+"""Arrays of other origin become SpikeData: by the names in the options, else by usual names and shapes that fit."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.formats.containers import Stored
-from spikeloom.data.options import LoadOptions, apply_options, matches, named_splits, split_axes
-from spikeloom.data.spikedata import Signal, SpikeData, as_counts, as_lengths
+from spikeloom.data.comparisons import matches
+from spikeloom.data.formats.containers import StoredArray
+from spikeloom.data.options import ArrayOptions, LoadOptions, check_supported, split_axes
+from spikeloom.data.selection import with_length
+from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import named_splits
+from spikeloom.data.steps import apply_options
+from spikeloom.data.validation import as_counts, as_lengths
 from spikeloom.errors import DataError
 
 COUNTS = ("counts", "spikes", "spike_counts")
 LENGTHS = ("length", "lengths", "trial_length", "trial_lengths", "n_bins")
 SEGMENT = ("segment", "segments", "segment_id")
+FAMILIES = (ArrayOptions,)
+"""Families of options that arrays understand."""
 NEURON_ID = ("unit_id", "unit_ids", "neuron_id", "neuron_ids")
 BIN_S = {"bin_s": 1.0, "bin_size_s": 1.0, "bin_width_s": 1.0, "dt": 1.0, "bin_ms": 1e-3, "bin_size_ms": 1e-3}
 """Usual names of the width of a bin, and the seconds that one of their units has."""
@@ -24,10 +31,10 @@ MOST_PARTS = 8
 """A (trial, dim) array of at most this many dimensions becomes trial columns ``name_0``, ``name_1``, ..."""
 
 
-def from_arrays(stored: Mapping[str, Stored], reading: LoadOptions, origin: Mapping[str, Any]) -> SpikeData:
-    """Understand named arrays as a recording.
+def from_arrays(stored: Mapping[str, StoredArray], options: LoadOptions, origin: Mapping[str, Any]) -> SpikeData:
+    """A recording from named arrays.
 
-    Counts, lengths, segments and the width of a bin are the arrays that the reading names; where it names none, the one
+    Counts, lengths, segments and the width of a bin are the arrays that the options name; where they name none, the one
     array with a usual name is taken. Everything else is taken by shape: (trial,) arrays and short (trial, dim) arrays
     become columns of the trials table, (neuron,) arrays columns of the neurons table, and float (trial, time, dim)
     arrays signals. A signal with one value more than there are bins was taken at the borders of the bins: neighbours
@@ -38,25 +45,26 @@ def from_arrays(stored: Mapping[str, Stored], reading: LoadOptions, origin: Mapp
 
     Args:
         stored: The arrays of a file.
-        reading: What they are called and what is wanted of them.
+        options: Names and order of the arrays, and what to keep of them.
         origin: Start of the provenance; guesses are added to its "notes".
 
     Raises:
         DataError: If an array is missing or sizes contradict each other; lists the arrays that there are.
     """
-    return _Arrays(stored, reading).understand(origin)
+    check_supported(options, FAMILIES, "arrays")
+    return _Arrays(stored, options).to_spikedata(origin)
 
 
 class _Arrays:
-    """The arrays of one file while they are being understood: which are taken, and what has been guessed."""
+    """The arrays of one file while they are interpreted: which have been used, and what has been guessed."""
 
-    def __init__(self, stored: Mapping[str, Stored], reading: LoadOptions) -> None:
+    def __init__(self, stored: Mapping[str, StoredArray], options: LoadOptions) -> None:
         self.stored = stored
-        self.reading = reading
+        self.options = options
         self.notes: list[str] = []
         self.taken: set[str] = set()
 
-    def understand(self, origin: Mapping[str, Any]) -> SpikeData:
+    def to_spikedata(self, origin: Mapping[str, Any]) -> SpikeData:
         name, counts = self._counts()
         bin_s = self._bin_s()
         continuous = counts.ndim == 2
@@ -94,7 +102,7 @@ class _Arrays:
             splits=named_splits(trials),
             provenance=origin,
         )
-        return apply_options(data, self.reading, self.notes)
+        return apply_options(data, self.options, self.notes)
 
     # -- names ---------------------------------------------------------------------------------------------------
 
@@ -110,7 +118,7 @@ class _Arrays:
 
     def _named(self, option: str, usual: tuple[str, ...]) -> str | None:
         """The array an option names, else the one array with a usual name, else None."""
-        given = getattr(self.reading, option)
+        given = getattr(self.options, option)
         if given is not None:
             if given not in self.stored:
                 raise DataError(f"there is no array '{given}' for {option}; the file holds: {self._found()}.")
@@ -150,10 +158,10 @@ class _Arrays:
 
     def _axes(self, n_axes: int) -> tuple[str, ...]:
         axes = ("trial", "time", "neuron")[-n_axes:]
-        if self.reading.axes is not None:
-            axes = split_axes(self.reading.axes)
+        if self.options.axes is not None:
+            axes = split_axes(self.options.axes)
             if len(axes) != n_axes:
-                raise DataError(f"axes names {len(axes)} axes ({self.reading.axes}), but the counts have {n_axes}.")
+                raise DataError(f"axes names {len(axes)} axes ({self.options.axes}), but the counts have {n_axes}.")
             self.taken |= {"dims", "axes"} & set(self.stored)
             return axes
         for key in ("dims", "axes"):
@@ -168,11 +176,11 @@ class _Arrays:
         names = [k for k in self.stored if k.rsplit("/", 1)[-1].lower() in BIN_S and self.stored[k].shape in ((), (1,))]
         if len(names) == 1 and self.stored[names[0]].is_number:
             value = self._read(names[0]).ravel()[0]
-            # 0.045 in single precision is 0.0450000018: the shortest text that gives the number is what was meant.
+            # 0.045 in single precision is 0.0450000018: the shortest text that gives the number is the intended value.
             return float(str(value)) * BIN_S[names[0].rsplit("/", 1)[-1].lower()]
-        if self.reading.bin_s is None:
+        if self.options.bin_s is None:
             raise DataError(f"the width of a bin is not in the file; give bin_s in seconds. It holds: {self._found()}.")
-        return self.reading.bin_s
+        return self.options.bin_s
 
     # -- sizes ---------------------------------------------------------------------------------------------------
 
@@ -187,23 +195,23 @@ class _Arrays:
                 )
 
     def _check_sizes(self, name: str, n_trials: int, n_bins: int) -> None:
-        """Refuse arrays that must fit and do not, all in one sentence."""
+        """Check arrays that must fit the counts; all that do not are in one sentence."""
         wrong = []
         for key, stored in self.stored.items():
             last = key.rsplit("/", 1)[-1].lower()
-            per_trial = key in (self.reading.lengths, self.reading.condition) or last in (*LENGTHS, "condition")
+            per_trial = key in (self.options.lengths, self.options.condition) or last in (*LENGTHS, "condition")
             per_trial = per_trial and len(stored.shape) == 1 and key not in self.taken
             if per_trial and stored.shape[0] != n_trials:
                 wrong.append(f"'{key}' has {stored.shape[0]} entries instead of {n_trials}")
             elif len(stored.shape) == 3 and stored.dtype.kind == "f" and key not in self.taken:
-                asked = self.reading.signals is not None and key in self.reading.signals
-                looks_so = self.reading.signals is None and stored.shape[0] == n_trials
-                if (asked or looks_so) and stored.shape[:2] not in ((n_trials, n_bins), (n_trials, n_bins + 1)):
+                selected = self.options.signals is not None and key in self.options.signals
+                looks_so = self.options.signals is None and stored.shape[0] == n_trials
+                if (selected or looks_so) and stored.shape[:2] not in ((n_trials, n_bins), (n_trials, n_bins + 1)):
                     wrong.append(f"'{key}' has {stored.shape[:2]} trials and bins instead of {(n_trials, n_bins)}")
         if wrong:
             raise DataError(
                 f"sizes contradict '{name}', which has {n_trials} trials and {n_bins} bins: {'; '.join(wrong)}; "
-                "correct the file, or name what to take with lengths=, condition= and signals=."
+                "correct the file, or select arrays with lengths=, condition= and signals=."
             )
 
     def _lengths(self, counts: np.ndarray) -> np.ndarray:
@@ -240,21 +248,21 @@ class _Arrays:
 
     def _kept(self, trials: pd.DataFrame, lengths: np.ndarray, n_bins: int) -> np.ndarray:
         """Trials that all of ``where`` holds for; only their lengths have to be sound."""
-        table = trials if "length" in trials else trials.assign(length=lengths)
+        table = with_length(trials, lengths)
         kept = np.ones(len(lengths), dtype=bool)
-        for text in self.reading.where:
+        for text in self.options.where:
             kept &= matches(table, text)
         if not kept.any():
-            raise DataError(f"no trial is left after keeping those with {' and '.join(self.reading.where)}.")
+            raise DataError(f"no trial is left after keeping those with {' and '.join(self.options.where)}.")
         as_lengths(np.where(kept, lengths, 1), len(lengths), n_bins)
         return kept
 
-    # -- what fits by its shape ----------------------------------------------------------------------------------
+    # -- arrays that fit by their shape-------------------------------------------------------------------------------
 
     def _neuron_table(self, n_trials: int, n_bins: int, n_neurons: int, continuous: bool) -> pd.DataFrame:
         columns = {}
         for key, stored in self.stored.items():
-            named = key == self.reading.neurons
+            named = key == self.options.neurons
             if stored.shape != (n_neurons,) or key in self.taken or stored.dtype.kind not in "buifUS":
                 if named:
                     raise DataError(f"'{key}' is {stored}, but a mask of neurons needs {n_neurons} entries.")
@@ -274,11 +282,11 @@ class _Arrays:
             elif len(stored.shape) == 2 and 1 <= stored.shape[1] <= MOST_PARTS:
                 values = self._read(key)
                 columns |= {f"{key}_{i}": _column(values[:, i]) for i in range(values.shape[1])}
-        for key in [*(self.reading.columns or ()), *filter(None, [self.reading.condition])]:
+        for key in [*(self.options.columns or ()), *filter(None, [self.options.condition])]:
             if key in self.stored and key not in self.taken:
                 raise DataError(f"'{key}' is {self.stored[key]}, but a trial column needs {n_trials} entries.")
         likely = [k for k in columns if k.endswith("_condition")]
-        if self.reading.condition is None and "condition" not in columns and len(likely) == 1:
+        if self.options.condition is None and "condition" not in columns and len(likely) == 1:
             columns["condition"] = columns[likely[0]]
             self.notes.append(f"condition is '{likely[0]}', by its name")
         return pd.DataFrame(columns, index=range(n_trials))
@@ -286,12 +294,12 @@ class _Arrays:
     def _trial_signals(self, n_trials: int, n_bins: int) -> dict[str, np.ndarray]:
         signals = {}
         for key, stored in self.stored.items():
-            named = self.reading.signals is not None and key in self.reading.signals
+            named = self.options.signals is not None and key in self.options.signals
             fits = len(stored.shape) == 3 and stored.shape[:2] in ((n_trials, n_bins), (n_trials, n_bins + 1))
             if (
                 key in self.taken
                 or not fits
-                or not (named or (self.reading.signals is None and stored.dtype.kind == "f"))
+                or not (named or (self.options.signals is None and stored.dtype.kind == "f"))
             ):
                 continue
             values = self._read(key).astype(np.float32)
@@ -308,9 +316,9 @@ class _Arrays:
         """Signals of a continuous recording: (time,) or (time, dim)."""
         series = {}
         for key, stored in self.stored.items():
-            named = self.reading.signals is not None and key in self.reading.signals
-            wanted = named or (self.reading.signals is None and stored.dtype.kind == "f")
-            if wanted and key not in self.taken and stored.shape[:1] == (n_bins,) and len(stored.shape) in (1, 2):
+            named = self.options.signals is not None and key in self.options.signals
+            selected = named or (self.options.signals is None and stored.dtype.kind == "f")
+            if selected and key not in self.taken and stored.shape[:1] == (n_bins,) and len(stored.shape) in (1, 2):
                 series[key] = self._read(key).astype(np.float32).reshape(n_bins, -1)
             elif named:
                 raise DataError(f"'{key}' is {stored}, but a signal needs {n_bins} values, one for each bin.")
@@ -332,7 +340,7 @@ class _Arrays:
                 )
             start = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
             trials = pd.DataFrame({"segment": _column(ids[start]), "start_bin": start})
-        elif self.reading.window_s is None and self.reading.reaches is None:
+        elif self.options.window_s is None and self.options.reaches is None:
             self.notes.append("the recording is one long trial; cut it with window_s")
         lengths = np.diff(np.r_[start, n_bins])
         place = np.minimum(start[:, None] + np.arange(lengths.max()), n_bins - 1)
@@ -344,7 +352,7 @@ def _text(value: Any) -> str:
 
 
 def _column(values: np.ndarray) -> np.ndarray:
-    """Text as Python strings, which is what tables hold; numbers as they are."""
+    """Text as the Python strings that tables hold; numbers as they are."""
     if values.dtype.kind not in "US":
         return values
     return np.array([_text(v) for v in values], dtype=object)

@@ -24,16 +24,16 @@ from spikeloom.atomic import atomic
 from spikeloom.errors import DataError
 
 Hdf5 = Any
-"""An open HDF5 file, group or data set: what h5py declares is too wide for a static check."""
+"""An open HDF5 file, group or data set: the types that h5py declares are too wide for a static check."""
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredArray:
     """An array in a file: its shape and type are known before it is read.
 
     Attributes:
         shape: Shape of the array.
-        dtype: Type of the array; object for what cannot be loaded safely.
+        dtype: Type of the array; object where it cannot be loaded safely.
         read: Reads the array.
     """
 
@@ -68,7 +68,7 @@ _DAMAGE = (
 
 @contextmanager
 def reading_file(path: Path) -> Iterator[None]:
-    """Turn what libraries raise on a damaged file into one sentence."""
+    """Turn the errors of libraries on a damaged file into one sentence."""
     try:
         yield
     except DataError:
@@ -111,13 +111,13 @@ def check_place(path: Path) -> None:
         raise DataError(f"{path} cannot be written: {parent} may not be changed by this user; choose another place.")
 
 
-def open_npz(path: Path) -> dict[str, Stored]:
-    """The arrays of an npz file; only their headers are read until an array is asked for."""
+def open_npz(path: Path) -> dict[str, StoredArray]:
+    """The arrays of an npz file; only their headers are read until ``read`` is called."""
     with reading_file(path), zipfile.ZipFile(path) as archive:
         members = [name for name in archive.namelist() if name.endswith(".npy")]
         headers = {name: _npy_header(archive, name) for name in members}
     return {
-        name[: -len(".npy")]: Stored(shape, dtype, lambda name=name: _read_npy(path, name))
+        name[: -len(".npy")]: StoredArray(shape, dtype, lambda name=name: _read_npy(path, name))
         for name, (shape, dtype) in headers.items()
     }
 
@@ -135,9 +135,9 @@ def _read_npy(path: Path, name: str) -> np.ndarray:
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-def open_hdf5(path: Path, matlab: bool = False) -> dict[str, Stored]:
+def open_hdf5(path: Path, matlab: bool = False) -> dict[str, StoredArray]:
     """The data sets of an HDF5 file by their full names, or the variables of a MATLAB 7.3 file."""
-    found: dict[str, Stored] = {}
+    found: dict[str, StoredArray] = {}
 
     def visit(name: str, item: Hdf5) -> None:
         if isinstance(item, h5py.Dataset) and not name.startswith("#") and item.dtype.kind != "V":
@@ -145,7 +145,7 @@ def open_hdf5(path: Path, matlab: bool = False) -> dict[str, Stored]:
             text = text or (item.dtype == h5py.ref_dtype and all(_matlab_class(c) == "char" for c in _cells(item)))
             shape = item.shape[::-1] if matlab else item.shape  # MATLAB stores columns first
             dtype = np.dtype("U1") if text else item.dtype
-            found[name] = Stored(shape, dtype, lambda: _read_hdf5(path, name, matlab))
+            found[name] = StoredArray(shape, dtype, lambda: _read_hdf5(path, name, matlab))
 
     with reading_file(path), h5py.File(path, "r") as file:
         file.visititems(visit)
@@ -181,14 +181,14 @@ def _matlab_text(item: Hdf5) -> str:
     return "" if item.attrs.get("MATLAB_empty", 0) else "".join(map(chr, item[...].T.ravel()))
 
 
-def open_matlab(path: Path) -> dict[str, Stored]:
+def open_matlab(path: Path) -> dict[str, StoredArray]:
     """The variables of a MATLAB file of any version; fields of a structure are named ``structure/field``."""
     if h5py.is_hdf5(path):
         return open_hdf5(path, matlab=True)
     # Version 5 files are read whole: scipy runs nothing in them, and leaves objects and functions opaque.
     with reading_file(path):
         variables = scipy.io.loadmat(path, struct_as_record=False, chars_as_strings=True)
-    found: dict[str, Stored] = {}
+    found: dict[str, StoredArray] = {}
 
     def add(name: str, value: Any) -> None:
         if scipy.sparse.issparse(value):
@@ -202,7 +202,7 @@ def open_matlab(path: Path) -> dict[str, Stored]:
         cells = [np.ravel(cell) for cell in value.flat] if value.dtype == object else []
         if cells and all(cell.dtype.kind == "U" and cell.size <= 1 for cell in cells):
             value = np.array([cell[0] if cell.size else "" for cell in cells], dtype=np.str_)
-        found[name] = Stored(value.shape, value.dtype, lambda: value)
+        found[name] = StoredArray(value.shape, value.dtype, lambda: value)
 
     for name, value in variables.items():
         if not name.startswith("__"):
@@ -210,12 +210,12 @@ def open_matlab(path: Path) -> dict[str, Stored]:
     return _as_vectors(found)
 
 
-def _as_vectors(found: dict[str, Stored]) -> dict[str, Stored]:
+def _as_vectors(found: dict[str, StoredArray]) -> dict[str, StoredArray]:
     """MATLAB has no vectors and no scalars, only matrices: drop axes of one element from them."""
 
-    def squeezed(stored: Stored) -> Stored:
+    def squeezed(stored: StoredArray) -> StoredArray:
         shape = tuple(n for n in stored.shape if n != 1) if len(stored.shape) == 2 else stored.shape
-        return Stored(shape, stored.dtype, lambda: _checked(stored.read()).reshape(shape))
+        return StoredArray(shape, stored.dtype, lambda: _checked(stored.read()).reshape(shape))
 
     return {name: squeezed(stored) for name, stored in found.items()}
 
@@ -271,7 +271,7 @@ def new_hdf5(path: Path) -> Iterator[Writing]:
         finally:
             with uninterrupted():
                 file.close()
-            writes.check()  # what failed first, rather than what HDF5 makes of it
+            writes.check()  # the first failure, rather than the error that HDF5 makes of it
 
 
 @contextmanager
@@ -294,7 +294,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 class _Writes:
-    """A file as HDF5 uses it, on which writing never fails; ``check`` tells whether it should have."""
+    """A file as HDF5 uses it, on which writing never fails; ``check`` raises the error that it should have raised."""
 
     def __init__(self, raw: Any):
         self._raw = raw

@@ -16,12 +16,15 @@ from jaxtyping import Float
 from spikeloom.data.formats.binning import EDGE, bin_spikes
 from spikeloom.data.formats.containers import Hdf5, check_readable, reading_file
 from spikeloom.data.formats.series import Series, note_missing, resampled
-from spikeloom.data.options import ARRAY_OPTIONS, NWB_OPTIONS, LoadOptions, apply_options
+from spikeloom.data.options import LoadOptions, SeriesOptions, check_supported
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError
 
 ARRAYS = ("chan_names", "cursor_pos", "finger_pos", "spikes", "t", "target_pos")
-"""What every file holds; ``wf``, the waveforms, is not read."""
+"""Arrays that every file holds; ``wf``, the waveforms, is not loaded."""
+FAMILIES = (SeriesOptions,)
+"""Families of options that these sessions understand."""
 DEFAULT_BIN_S = 0.02
 UNITS = {"cursor_pos": "mm", "finger_pos": "cm", "target_pos": "mm"}
 COLUMNS = {
@@ -36,7 +39,7 @@ def is_indy(names: Iterable[str]) -> bool:
     return set(ARRAYS) <= set(names)
 
 
-def read_indy(path: Path, reading: LoadOptions) -> SpikeData:
+def read_indy(path: Path, options: LoadOptions) -> SpikeData:
     """Read a session as one trial without a gap, to be cut at reaches (``reaches="cursor_vel"``) or into windows.
 
     A neuron is an electrode with all threshold crossings on it, sorted into units or not, while positions were
@@ -46,15 +49,15 @@ def read_indy(path: Path, reading: LoadOptions) -> SpikeData:
 
     Args:
         path: MATLAB file (7.3) of a session.
-        reading: What is wanted of it.
+        options: How to bin and cut it, and what to keep.
 
     Raises:
-        DataError: If the file is none of these sessions, or the reading does not fit.
+        DataError: If the file is none of these sessions, or an option does not fit.
     """
-    reading.refuse([*ARRAY_OPTIONS, *(o for o in NWB_OPTIONS if o != "lag_s")], "a session of random targets")
+    check_supported(options, FAMILIES, "a session of random targets")
     check_readable(path)
-    bin_s, notes = reading.bin_s or DEFAULT_BIN_S, []
-    if reading.bin_s is None:
+    bin_s, notes = options.bin_s or DEFAULT_BIN_S, []
+    if options.bin_s is None:
         notes.append(f"bins are {DEFAULT_BIN_S:g} s wide, as bin_s was not given")
     with reading_file(path), h5py.File(path, "r") as opened:
         file: Hdf5 = opened
@@ -74,19 +77,19 @@ def read_indy(path: Path, reading: LoadOptions) -> SpikeData:
             f"a bin of {bin_s:g} s is wider than the session ({times[-1] - times[0]:g} s); ask for narrower bins."
         )
     start = times[:1]
-    signals = _signals(times, positions, start + (reading.lag_s or 0.0), n_bins, bin_s)
+    signals = _signals(times, positions, start + (options.lag_s or 0.0), n_bins, bin_s)
     note_missing(signals, n_bins, notes)
     data = SpikeData(
         counts=bin_spikes(spikes, start, n_bins, bin_s),
         bin_s=bin_s,
-        signals=signals if reading.signals is None else {k: v for k, v in signals.items() if k in reading.signals},
+        signals=signals if options.signals is None else {k: v for k, v in signals.items() if k in options.signals},
         trials=pd.DataFrame({"start_time": start, "stop_time": start + n_bins * bin_s}),
         neurons=pd.DataFrame(
             {"name": names, "area": [n.split()[0] if n.split() else "" for n in names], "units": n_units}
         ),
         provenance={"file": path.name, "format": "mat"},
     )
-    return apply_options(data, reading, notes)
+    return apply_options(data, options, notes)
 
 
 def _spikes(file: Hdf5, n_channels: int) -> tuple[list[np.ndarray], list[int]]:

@@ -1,4 +1,4 @@
-"""Windows that begin later at random, so that a model cannot learn when in them an event comes."""
+"""Windows shifted later at random, so that a model cannot learn the time of an event in them."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ DIGITS = 4
 """Bounds in bins are rounded to this many decimals before they are rounded down."""
 
 
-def jitter_bins(trials: pd.DataFrame, reading: LoadOptions, bin_s: float) -> Int[np.ndarray, "trial"]:
+def jitter_bins(trials: pd.DataFrame, options: LoadOptions, bin_s: float) -> Int[np.ndarray, "trial"]:
     """Bins by which each window is shifted later, as the Neural Latents Benchmark shifts those of DMFC_RSG.
 
     A shift is at most ``jitter_s``, and leaves the milliseconds before the event that ``jitter_room`` names in the
     window: with windows that end at go and intervals from set to go in that column, set stays inside. Both bounds are
     rounded down to bins. Shifts are that bound times one uniform number for each trial, rounded; the numbers are those
     of NumPy's legacy generator, seeded 0 for each split by itself, in the order of the table, whichever trials are
-    read. Trials of the split "test", and those whose room is missing, are not shifted.
+    loaded. Trials of the split "test", and those whose room is missing, are not shifted.
 
-    The benchmark draws once for the trials a model is trained on and once for those it is judged on. That are the
-    splits "train" and "val", and it is what is done here; where a model is trained on both and judged on "test", whose
+    The benchmark draws once for the trials a model is trained on and once for those it is tested on. These are the
+    splits "train" and "val", and it is what is done here; where a model is trained on both and tested on "test", whose
     trials are not shifted, the benchmark draws for both at once, so that training trials have other shifts.
 
     Args:
         trials: All trials of the file.
-        reading: Says ``jitter_s``, ``jitter_room`` and ``before_s``.
+        options: Gives ``jitter_s``, ``jitter_room`` and ``before_s``.
         bin_s: Width of a bin.
 
     Raises:
         DataError: If there is no column with the room.
 
     Example:
-        >>> reading = LoadOptions(align="go", before_s=1.5, after_s=0.0, jitter_s=0.3, jitter_room="tp")
-        >>> jitter_bins(pd.DataFrame({"tp": [900.0, 1400.0, 1600.0]}), reading, 0.02).tolist()
+        >>> options = LoadOptions(align="go", before_s=1.5, after_s=0.0, jitter_s=0.3, jitter_room="tp")
+        >>> jitter_bins(pd.DataFrame({"tp": [900.0, 1400.0, 1600.0]}), options, 0.02).tolist()
         [8, 4, 0]
     """
-    most_ms = np.full(len(trials), 1000.0 * (reading.jitter_s or 0.0))
-    if reading.jitter_room is not None:
-        room_ms = column_of(trials, reading.jitter_room, "trial").to_numpy(dtype=float)
-        most_ms = np.nan_to_num(np.clip(1000.0 * (reading.before_s or 0.0) - room_ms, 0.0, most_ms))
+    most_ms = np.full(len(trials), 1000.0 * (options.jitter_s or 0.0))
+    if options.jitter_room is not None:
+        room_ms = column_of(trials, options.jitter_room, "trial").to_numpy(dtype=float)
+        most_ms = np.nan_to_num(np.clip(1000.0 * (options.before_s or 0.0) - room_ms, 0.0, most_ms))
     bounds = np.floor(np.round(most_ms / (1000.0 * bin_s), DIGITS))
     shifts = np.zeros(len(trials), dtype=np.int64)
     split = trials["split"] if "split" in trials else pd.Series("", index=trials.index)

@@ -87,7 +87,7 @@ class Grid:
         numbers = []
         for times in spikes:
             ms = np.floor(_milliseconds(times)).astype(np.int64)
-            numbers.append(ms[self._seen(ms)] // self.width)
+            numbers.append(ms[self._is_observed(ms)] // self.width)
         return bin_numbered(numbers, first, n_bins)
 
     def observed_bins(
@@ -140,7 +140,7 @@ class Grid:
         assert self.observed is not None
         return np.searchsorted(self.observed[:, 0], ms, side="right") - 1
 
-    def _seen(self, ms: np.ndarray) -> Bool[np.ndarray, "time"]:
+    def _is_observed(self, ms: np.ndarray) -> Bool[np.ndarray, "time"]:
         if self.observed is None:
             return np.ones(len(ms), dtype=bool)
         place = self._interval(ms)
@@ -148,9 +148,9 @@ class Grid:
 
 
 class _Decimated:
-    """One dimension of a series at the starts of bins, filtered over what surrounds them only.
+    """One dimension of a series at the starts of bins, filtered over their surroundings only.
 
-    Gaps are filled by straight lines before filtering, and what lies outside of the session is zero, as the
+    Gaps are filled by straight lines before filtering, and values outside of the session are zero, as the
     benchmark's own filter sees them; where no sample is at the start of a bin, the value is missing again.
     """
 
@@ -167,9 +167,9 @@ class _Decimated:
         filled[(ms < 0) | (ms >= self.end)] = 0.0
         around = np.ascontiguousarray(sliding_window_view(filled, len(self.taps))[:: self.width])
         result = around @ self.taps
-        wanted = (first + np.arange(n)) * self.width
-        place = np.minimum(np.searchsorted(self.at, wanted), len(self.at) - 1)
-        result[self.at[place] != wanted] = np.nan
+        starts = (first + np.arange(n)) * self.width
+        place = np.minimum(np.searchsorted(self.at, starts), len(self.at) - 1)
+        result[self.at[place] != starts] = np.nan
         return result
 
 

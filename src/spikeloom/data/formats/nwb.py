@@ -1,6 +1,6 @@
 """NWB files become SpikeData: spike times are binned around events, over whole trials, or over the observed session.
 
-The file is read with h5py, without pynwb: that needs no schema, starts at once and reads only what is used.
+The file is read with h5py, without pynwb: that needs no schema, starts at once and reads only the parts that are used.
 """
 
 from __future__ import annotations
@@ -15,16 +15,22 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from spikeloom.data.bins import whole_bins
 from spikeloom.data.comparisons import column_of
 from spikeloom.data.formats.binning import EDGE, bin_spikes
 from spikeloom.data.formats.containers import Hdf5, reading_file
 from spikeloom.data.formats.jitter import COLUMN, jitter_bins
 from spikeloom.data.formats.nlb import Grid
 from spikeloom.data.formats.series import behaviour, note_missing, resampled
-from spikeloom.data.options import SCORED, LoadOptions, apply_options, named_splits, rows_to_read, whole_bins
+from spikeloom.data.options import LoadOptions, NWBOptions, SeriesOptions, check_supported
+from spikeloom.data.selection import SCORED, rows_to_load
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import named_splits
+from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError
 
+FAMILIES = (NWBOptions, SeriesOptions)
+"""Families of options that NWB files understand."""
 DEFAULT_BIN_S = 0.005
 """The bin of the Neural Latents Benchmark."""
 HIGHEST_RATE_HZ = 500.0
@@ -39,71 +45,72 @@ class Spans:
         start_s: Time of the start of the first bin of each.
         n_bins: Number of bins of each.
         trials: One row for each.
-        asked_s: Where each was to start, before it was moved to the first bin of a grid; ``start_s`` if not given.
+        requested_s: Start of each before it was moved to the first bin of a grid; ``start_s`` if not given.
     """
 
     start_s: Float[np.ndarray, "trial"]
     n_bins: Int[np.ndarray, "trial"]
     trials: pd.DataFrame
-    asked_s: Float[np.ndarray, "trial"] | None = None
+    requested_s: Float[np.ndarray, "trial"] | None = None
 
     def keep(self, kept: np.ndarray) -> Spans:
         """Those of a mask."""
-        asked_s = None if self.asked_s is None else self.asked_s[kept]
-        return Spans(self.start_s[kept], self.n_bins[kept], _rows(self.trials, kept), asked_s)
+        requested_s = None if self.requested_s is None else self.requested_s[kept]
+        return Spans(self.start_s[kept], self.n_bins[kept], _rows(self.trials, kept), requested_s)
 
     def later(self, lag_s: float) -> Float[np.ndarray, "trial"]:
-        """Where those start that were asked for this much later: a grid moves them for themselves."""
-        return (self.start_s if self.asked_s is None else self.asked_s) + lag_s
+        """Starts of the same stretches this much later; a grid moves each to its own first bin."""
+        return (self.start_s if self.requested_s is None else self.requested_s) + lag_s
 
 
-def read_nwb(path: Path, reading: LoadOptions) -> SpikeData:
+def read_nwb(path: Path, options: LoadOptions) -> SpikeData:
     """Bin the spike times of an NWB file.
 
-    With ``reading.align`` every trial is cut around an event, from ``before_s`` before to ``after_s`` after it, and
+    With ``options.align`` every trial is cut around an event, from ``before_s`` before to ``after_s`` after it, and
     bins are counted from the event itself. Otherwise trials are taken whole, with the lengths they have. Without a
-    trials table, or with ``reading.continuous``, every stretch of observed time is one trial, to be cut by
-    ``window_s``. A file written by ``write_nwb`` is read in its own bins unless others are asked for.
+    trials table, or with ``options.continuous``, every stretch of observed time is one trial, to be cut by
+    ``window_s``. A file written by ``write_nwb`` is loaded in its own bins unless ``bin_s`` is given.
 
     Bins that were not observed (``obs_intervals``) are never zeros: whole trials end where observation ends, and trials
     that do not begin in it, or whose window leaves it, are dropped and noted in the provenance, as are trials without
-    an event. With ``reading.overlap`` "cut" a window ends where that of another trial begins.
+    an event. With ``options.overlap`` "cut" a window ends where that of another trial begins.
 
     A spike on the border of two bins belongs to the later one. Signals are interpolated linearly at bin centres, or
     averaged over each bin when they are sampled faster; where they were not sampled they are NaN. With
-    ``reading.binning`` "nlb" windows begin at the first point of the benchmark's grid in them, and counts and signals
+    ``options.binning`` "nlb" windows begin at the first point of the benchmark's grid in them, and counts and signals
     are those of its tables, see ``nlb.Grid``.
 
     Args:
         path: The file.
-        reading: What is wanted of it.
+        options: How to cut and bin it, and what to keep.
 
     Raises:
         DataError: If there are no units, if trials are impossible, or if nothing is left.
     """
-    data, notes = read_units(path, reading)
-    return apply_options(data, reading, notes)
+    data, notes = read_units(path, options)
+    return apply_options(data, options, notes)
 
 
-def read_units(path: Path, reading: LoadOptions) -> tuple[SpikeData, list[str]]:
-    """What ``read_nwb`` reads before it is refined, and the notes so far.
+def read_units(path: Path, options: LoadOptions) -> tuple[SpikeData, list[str]]:
+    """The recording before the steps that every format shares (``apply_options``), and the notes so far.
 
     Raises:
         DataError: As ``read_nwb``.
     """
+    check_supported(options, FAMILIES, "an NWB file")
     notes: list[str] = []
-    if reading.align is None:
+    if options.align is None:
         for name in ("forward_s", "binning", "overlap", "jitter_s", "scored"):
-            if getattr(reading, name) is not None:
+            if getattr(options, name) is not None:
                 raise DataError(
-                    f"{name} is {getattr(reading, name)}, but no trials are cut around an event; "
+                    f"{name} is {getattr(options, name)}, but no trials are cut around an event; "
                     "give align=<trial column> too."
                 )
     with reading_file(path), h5py.File(path, "r") as opened:
         file: Hdf5 = opened
         written_bin_s, provenance = _written_by_us(file)
-        bin_s = reading.bin_s or written_bin_s or DEFAULT_BIN_S
-        if reading.bin_s is None and written_bin_s is None:
+        bin_s = options.bin_s or written_bin_s or DEFAULT_BIN_S
+        if options.bin_s is None and written_bin_s is None:
             notes.append(f"bins are {DEFAULT_BIN_S:g} s wide, as bin_s was not given")
         spikes = _spike_times(file)
         neurons = _table(file["units"], len(spikes), notes, skip=("spike_times", "obs_intervals"))
@@ -112,23 +119,23 @@ def read_units(path: Path, reading: LoadOptions) -> tuple[SpikeData, list[str]]:
         grid = None
         if trials is not None:
             end_s = float(np.nanmax(trials["stop_time"].to_numpy(dtype=float), initial=0.0))
-            grid = Grid.of(bin_s, observed, end_s) if reading.binning == "nlb" else None
-            if reading.jitter_s is not None:
-                trials[COLUMN] = jitter_bins(trials, reading, bin_s)
-            if not reading.continuous:
-                trials = _rows(trials, rows_to_read(trials, reading.where))
-        if trials is None or reading.continuous:
-            if reading.align is not None:
+            grid = Grid.of(bin_s, observed, end_s) if options.binning == "nlb" else None
+            if options.jitter_s is not None:
+                trials[COLUMN] = jitter_bins(trials, options, bin_s)
+            if not options.continuous:
+                trials = _rows(trials, rows_to_load(trials, options.where))
+        if trials is None or options.continuous:
+            if options.align is not None:
                 raise DataError("there is no trials table to align to; leave out align, and cut with window_s.")
             spans = _continuous(observed, spikes, bin_s)
-            if reading.window_s is None and reading.reaches is None:
+            if options.window_s is None and options.reaches is None:
                 notes.append("the recording is not cut into trials; cut it with window_s")
-        elif reading.align is not None:
-            spans = _around_events(trials, observed, reading, bin_s, grid, notes)
+        elif options.align is not None:
+            spans = _around_events(trials, observed, options, bin_s, grid, notes)
         else:
             spans = _whole_trials(trials, observed, bin_s, notes)
-        series = behaviour(file, reading.signals, notes)
-    later_s = spans.later(reading.lag_s or 0.0)
+        series = behaviour(file, options.signals, notes)
+    later_s = spans.later(options.lag_s or 0.0)
     if grid is None:
         counts = bin_spikes(spikes, spans.start_s, spans.n_bins, bin_s)
         signals = resampled(series, later_s, spans.n_bins, bin_s)
@@ -137,8 +144,8 @@ def read_units(path: Path, reading: LoadOptions) -> tuple[SpikeData, list[str]]:
         signals = grid.signals(series, grid.bin_from(later_s), spans.n_bins, notes)
     _check_rate(counts, spans, spikes, bin_s)
     note_missing(signals, spans.n_bins, notes)
-    if reading.forward_s:
-        n_forward = whole_bins(reading.forward_s, bin_s, "forward_s")
+    if options.forward_s:
+        n_forward = whole_bins(options.forward_s, bin_s, "forward_s")
         provenance |= {"forward_bins": n_forward}
         notes.append(
             f"the last {n_forward} bins of each trial are for forward prediction: hide them from encoders "
@@ -160,8 +167,8 @@ def read_units(path: Path, reading: LoadOptions) -> tuple[SpikeData, list[str]]:
 def _written_by_us(file: Hdf5) -> tuple[float | None, dict[str, Any]]:
     """The width of a bin and the provenance of a recording that ``write_nwb`` wrote; nothing for any other file."""
     try:
-        said = json.loads(file["general/notes"].asstr()[()])
-        return (float(said["bin_s"]), dict(said["provenance"])) if "spikeloom_nwb" in said else (None, {})
+        notes = json.loads(file["general/notes"].asstr()[()])
+        return (float(notes["bin_s"]), dict(notes["provenance"])) if "spikeloom_nwb" in notes else (None, {})
     except (KeyError, TypeError, ValueError, AttributeError):
         return None, {}
 
@@ -197,7 +204,7 @@ def _ends(units: Hdf5, name: str, n_values: int) -> Int[np.ndarray, "unit"]:
 
 
 def _observed(units: Hdf5, n_units: int) -> Float[np.ndarray, "interval 2"] | None:
-    """The intervals in which every unit was observed, or None if the file does not say."""
+    """The intervals in which every unit was observed, or None if the file has no such intervals."""
     if "obs_intervals" not in units or "obs_intervals_index" not in units:
         return None
     intervals = np.asarray(units["obs_intervals"][...], dtype=np.float64).reshape(-1, 2)
@@ -288,41 +295,41 @@ def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-# -- what becomes a trial ------------------------------------------------------------------------------------------
+# -- trials ------------------------------------------------------------------------------------------------------
 
 
 def _around_events(
     trials: pd.DataFrame,
     observed: np.ndarray | None,
-    reading: LoadOptions,
+    options: LoadOptions,
     bin_s: float,
     grid: Grid | None,
     notes: list[str],
 ) -> Spans:
-    name = str(reading.align)
+    name = str(options.align)
     if name not in trials:
         raise DataError(f"there is no trial column '{name}' to align to (columns: {', '.join(map(str, trials))}).")
     if not pd.api.types.is_numeric_dtype(trials[name].dtype):
         raise DataError(f"the trial column '{name}' does not hold times; align to a column of seconds.")
     event = trials[name].to_numpy(dtype=float)
-    if reading.jitter_s is not None:
+    if options.jitter_s is not None:
         event = event + trials[COLUMN].to_numpy() * bin_s
         notes.append(f"{(trials[COLUMN] > 0).sum()} of {len(trials)} windows were shifted later, see {COLUMN}")
-    before, after = reading.before_s or 0.0, float(reading.after_s or 0.0)
+    before, after = options.before_s or 0.0, float(options.after_s or 0.0)
     n = whole_bins(before + after, bin_s, "the window around the event (before_s + after_s)")
-    n_forward = whole_bins(reading.forward_s, bin_s, "forward_s") if reading.forward_s else 0
+    n_forward = whole_bins(options.forward_s, bin_s, "forward_s") if options.forward_s else 0
     spans = Spans(event - before, np.full(len(trials), n + n_forward), trials)
     spans = _drop(spans, np.isfinite(event), f"have no '{name}'", notes)
     if grid is not None:
-        spans = replace(spans, start_s=grid.bin_from(spans.start_s) * bin_s, asked_s=spans.start_s)
-    if reading.overlap == "cut":
+        spans = replace(spans, start_s=grid.bin_from(spans.start_s) * bin_s, requested_s=spans.start_s)
+    if options.overlap == "cut":
         spans = _apart(spans, n_forward, bin_s, notes)
     if grid is not None:
-        seen = grid.observed_bins(np.rint(spans.start_s / bin_s).astype(np.int64), spans.n_bins)
+        observed_bins = grid.observed_bins(np.rint(spans.start_s / bin_s).astype(np.int64), spans.n_bins)
     else:
-        seen = _observed_bins(spans, observed, bin_s)
-    spans = _drop(spans, seen == spans.n_bins, "have a window that leaves the observed time", notes)
-    return spans if reading.scored is None else _with_scored_part(spans, reading.scored, n_forward, bin_s)
+        observed_bins = _observed_bins(spans, observed, bin_s)
+    spans = _drop(spans, observed_bins == spans.n_bins, "have a window that leaves the observed time", notes)
+    return spans if options.scored is None else _with_scored_part(spans, options.scored, n_forward, bin_s)
 
 
 def _with_scored_part(spans: Spans, names: str, n_forward: int, bin_s: float) -> Spans:
@@ -338,7 +345,7 @@ def _with_scored_part(spans: Spans, names: str, n_forward: int, bin_s: float) ->
 
 
 def _apart(spans: Spans, n_forward: int, bin_s: float, notes: list[str]) -> Spans:
-    """Windows that end where another begins; what is forward may overlap, but cannot follow a window that was cut."""
+    """Windows that end where another begins; the forward part may overlap, but cannot follow a window that was cut."""
     order = np.argsort(spans.start_s, kind="stable")
     until_next = np.floor(np.round(np.diff(spans.start_s[order]) / bin_s, 6)).astype(np.int64)
     room = np.full(len(order), np.iinfo(np.int64).max)
@@ -362,9 +369,12 @@ def _whole_trials(trials: pd.DataFrame, observed: np.ndarray | None, bin_s: floa
         longest = float(np.max((stop - start)[finite]))
         raise DataError(f"a bin of {bin_s:g} s is wider than the longest trial ({longest:g} s); ask for narrower bins.")
     spans = _drop(spans, spans.n_bins > 0, "are shorter than one bin", notes)
-    seen = _observed_bins(spans, observed, bin_s)
+    observed_bins = _observed_bins(spans, observed, bin_s)
     spans = _drop(
-        Spans(spans.start_s, np.minimum(seen, spans.n_bins), spans.trials), seen > 0, "were not observed", notes
+        Spans(spans.start_s, np.minimum(observed_bins, spans.n_bins), spans.trials),
+        observed_bins > 0,
+        "were not observed",
+        notes,
     )
     return spans
 
@@ -373,7 +383,7 @@ def _continuous(observed: np.ndarray | None, spikes: list[np.ndarray], bin_s: fl
     if observed is None:
         ends = [times[-1] for times in spikes if len(times)]
         if not ends:
-            raise DataError("no unit has a spike, and the file does not say how long it was observed; check the file.")
+            raise DataError("no unit has a spike, and the file has no observed intervals; check the file.")
         first = min(0.0, min(float(times[0]) for times in spikes if len(times)))
         observed = np.array([[first, (np.floor((max(ends) - first) / bin_s + EDGE) + 1) * bin_s + first]])
     n_bins = np.floor((observed[:, 1] - observed[:, 0]) / bin_s + EDGE).astype(np.int64)

@@ -1,4 +1,4 @@
-"""SpikeData becomes an NWB file that other tools read, and that reads back to the same counts."""
+"""Export to NWB: a file for other tools, which loads again with the same counts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ GAP_S = 1.0
 GENERATED = ("generated", "generated_by", "model", "simulated", "simulator", "synthetic")
 """A recording whose provenance has one of these keys was not recorded from an animal."""
 ORIGIN = ("generated_by", "model", "simulator", "run", "source", "seed")
-"""Keys of the provenance that are also told in words."""
+"""Keys of the provenance that are also part of the description of the experiment."""
 SYNTHETIC_CONSTRUCT = "http://purl.obolibrary.org/obo/NCBITaxon_32630"
-"""What the taxonomy of species, which a subject has to be named by, calls what no animal made."""
+"""The entry for data of no animal in the taxonomy of species that a subject has to be named by."""
 UNIT_COLUMNS = {"spike_times", "obs_intervals", "electrodes", "electrode_group", "waveforms", "waveform_mean"}
 TRIAL_COLUMNS = {"start_time", "stop_time", "tags", "timeseries", "split"}
 
@@ -35,14 +35,14 @@ TRIAL_COLUMNS = {"start_time", "stop_time", "tags", "timeseries", "split"}
 def write_nwb(data: SpikeData, path: Path) -> None:
     """Write units, trials, signals, and rates and latents if known.
 
-    Trials are laid one after another from 0 s with ``GAP_S`` seconds between them, and ``obs_intervals`` say that
-    nothing is known of the gaps; the spikes of a bin are spread evenly in it. Trial columns of times on another clock
+    Trials are laid one after another from 0 s with ``GAP_S`` seconds between them, and ``obs_intervals``
+    exclude the gaps; the spikes of a bin are spread evenly in it. Trial columns of times on another clock
     (``start_time``, ``stop_time``, any number column ending in ``_time``) get the prefix ``source_``. Splits become the
     trial column ``split``. The width of a bin and the provenance are kept in the notes, where ``read_nwb`` finds
     them.
 
     Of generated data the word SYNTHETIC begins the descriptions of the session, the units, the trials and every series;
-    the keywords and the subject say it too, and columns and signals that the model was asked for are described as such.
+    the keywords and the subject state it too, and columns and signals that were conditions are described as such.
 
     Args:
         data: The recording; generated if its provenance has one of the keys ``GENERATED``.
@@ -52,12 +52,12 @@ def write_nwb(data: SpikeData, path: Path) -> None:
     start = np.concatenate([[0.0], np.cumsum(duration + GAP_S)[:-1]])
     about = {"spikeloom_nwb": 1, "spikeloom": __version__, "bin_s": data.bin_s, "provenance": dict(data.provenance)}
     synthetic = _is_synthetic(data)
-    what = "SYNTHETIC data drawn from a model, not recorded from an animal." if synthetic else "Binned spike counts."
+    kind = "SYNTHETIC data drawn from a model, not recorded from an animal." if synthetic else "Binned spike counts."
     # Who made an experiment, where, and on which animal: SpikeData does not know it of a recording, and of generated
-    # data there is nobody to name. It is left out rather than made up; programs that judge files may ask for it.
+    # data there is nobody to name. It is left out rather than made up; programs that check files may miss it.
     file: Any = NWBFile(  # pynwb builds its classes at run time, out of sight of a static check
         session_description=(
-            f"{what} {data.n_trials} trials laid one after another with gaps of {GAP_S:g} s; the spikes of each "
+            f"{kind} {data.n_trials} trials laid one after another with gaps of {GAP_S:g} s; the spikes of each "
             f"{data.bin_s:g} s bin are spread evenly in it. The session start time is arbitrary. "
             f"Written by spikeloom {__version__}."
         ),
@@ -70,12 +70,12 @@ def write_nwb(data: SpikeData, path: Path) -> None:
         **(_of_synthetic(data) if synthetic else {}),
     )
     if data.signals:
-        module = file.create_processing_module("behavior", _said("signals at the bin centres", data))
+        module = file.create_processing_module("behavior", _labelled("signals at the bin centres", data))
         for name, signal in data.signals.items():
-            module.add(_series(_plain_name(name), signal, data, start, _told(name, data) or name))
+            module.add(_series(_plain_name(name), signal, data, start, _condition_description(name, data) or name))
     known = {"rate_hz": (data.rate_hz, "Hz", "expected firing rate"), "latents": (data.latents, "a.u.", "latents")}
     if any(values is not None for values, _, _ in known.values()):
-        module = file.create_processing_module("misc", "what a model, or a simulation, says of every bin")
+        module = file.create_processing_module("misc", "rates and latents of a model or a simulation in every bin")
         for name, (values, unit, description) in known.items():
             if values is not None:
                 module.add(_series(name, Signal(values, unit), data, start, description))
@@ -83,19 +83,19 @@ def write_nwb(data: SpikeData, path: Path) -> None:
         io.write(container=file)
 
 
-# -- what generated data say of themselves -------------------------------------------------------------------------
+# -- descriptions of generated data ---------------------------------------------------------------------------
 
 
 def _is_synthetic(data: SpikeData) -> bool:
     return any(data.provenance.get(key) for key in GENERATED)
 
 
-def _said(description: str, data: SpikeData) -> str:
+def _labelled(description: str, data: SpikeData) -> str:
     return f"SYNTHETIC: {description}" if _is_synthetic(data) else description
 
 
 def _of_synthetic(data: SpikeData) -> dict[str, Any]:
-    """What a file of generated data says where others name an experiment and an animal."""
+    """Descriptions in place of the experiment and the animal of recorded data."""
     origin = ", ".join(f"{key} {data.provenance[key]}" for key in ORIGIN if data.provenance.get(key) is not None)
     none = "No animal is involved: the data were generated"
     return {
@@ -108,15 +108,17 @@ def _of_synthetic(data: SpikeData) -> dict[str, Any]:
     }
 
 
-def _told(name: str, data: SpikeData) -> str:
-    """What is to be said of a trial column or a signal of generated data, if anything."""
+def _condition_description(name: str, data: SpikeData) -> str:
+    """Description of a trial column or signal that was a condition of generated data; empty for any other."""
     if not _is_synthetic(data):
         return ""
-    asked, drawn = (_names(data.provenance.get(key)) for key in ("conditioned_on", "labels_drawn"))
-    same = name == "condition" and any(n in data.trials and data.trials[n].equals(data.trials[name]) for n in asked)
-    if name in asked or same:
-        return f"'{name}' as asked for, not measured (missing where it was left free)"
-    return f"'{name}' as drawn together with the spikes, not asked for" if name in drawn else ""
+    conditions, drawn = (_names(data.provenance.get(key)) for key in ("conditioned_on", "labels_drawn"))
+    same = name == "condition" and any(
+        n in data.trials and data.trials[n].equals(data.trials[name]) for n in conditions
+    )
+    if name in conditions or same:
+        return f"'{name}' as a condition of the generated trial, not measured (missing where it was left free)"
+    return f"'{name}' drawn together with the spikes, not a condition" if name in drawn else ""
 
 
 def _names(value: Any) -> list[str]:
@@ -152,7 +154,7 @@ def _units(data: SpikeData, start: np.ndarray, stop: np.ndarray) -> Units:
     imitated = "neurons named as in the recording that was imitated, with spikes that were generated"
     return Units(
         name="units",
-        description=_said(imitated, data) if _is_synthetic(data) else "neurons",
+        description=_labelled(imitated, data) if _is_synthetic(data) else "neurons",
         columns=columns,
         id=_ids(data.neurons),
         # More is not known of a spike than its bin, even where that is coarser than any amplifier.
@@ -174,9 +176,9 @@ def _trials(data: SpikeData, start: np.ndarray, stop: np.ndarray) -> TimeInterva
     ]
     if data.splits:
         columns.append(VectorData(name="split", description="group of trials; none: in no group", data=list(split)))
-    asked = _names(data.provenance.get("conditioned_on"))
-    told = f"; what the model was asked for: {', '.join(asked)}" if asked else ""
-    description = _said(f"trials that were generated{told}", data) if _is_synthetic(data) else "trials"
+    conditions = _names(data.provenance.get("conditioned_on"))
+    conditioned = f"; conditioned on {', '.join(conditions)}" if conditions else ""
+    description = _labelled(f"trials that were generated{conditioned}", data) if _is_synthetic(data) else "trials"
     return TimeIntervals(name="trials", description=description, columns=columns, id=_ids(table))
 
 
@@ -204,19 +206,19 @@ def _columns(data: SpikeData, table: pd.DataFrame, reserved: set[str], what: str
             values = column.to_numpy(dtype=float, na_value=np.nan) if column.isna().any() else column.to_numpy()
         else:
             values = ["" if pd.isna(v) else str(v) for v in column]
-        # Numbers that are 0 or 1 stay numbers: a condition is asked for by the values that the recording has.
-        description = (_told(str(name), data) if what == "trial" else "") or f"{what} column '{name}'"
+        # Numbers that are 0 or 1 stay numbers: conditions of new trials have the same values as the recording.
+        description = (_condition_description(str(name), data) if what == "trial" else "") or f"{what} column '{name}'"
         columns[new] = VectorData(name=new, description=description, data=values)
     return list(columns.values())
 
 
 def _series(name: str, signal: Signal, data: SpikeData, start: np.ndarray, description: str) -> TimeSeries:
     centre = (np.arange(data.n_bins) + 0.5) * data.bin_s
-    # One trial has no gaps, and a series without gaps is told by its rate.
+    # One trial has no gaps, and a series without gaps has a rate.
     regular = {"starting_time": float(start[0] + centre[0]), "rate": 1 / data.bin_s}
     return TimeSeries(
         name=name,
-        description=_said(f"{description}, at bin centres", data),
+        description=_labelled(f"{description}, at bin centres", data),
         data=_packed(signal.values[data.valid]),
         unit=signal.unit or "unknown",
         comments=f"columns=[{','.join(signal.columns)}]",

@@ -26,7 +26,7 @@ class Series:
         times_s: (sample,) increasing times.
         values: (sample, dim) values in the series' own unit.
         unit: Physical unit.
-        columns: Names of the dimensions, if the file says.
+        columns: Names of the dimensions, if the file has them.
     """
 
     times_s: Float[np.ndarray, "sample"]
@@ -57,16 +57,16 @@ def _is_series(item: Hdf5) -> bool:
 def behaviour(file: Hdf5, names: Sequence[str] | None, notes: list[str]) -> dict[str, Series]:
     """The series in ``processing/behavior``.
 
-    A series in a container is named ``container_series``, and may be asked for by ``series`` alone. A series
-    elsewhere is read when its full path is asked for, such as ``acquisition/hand``.
+    A series in a container is named ``container_series``, and may be selected by ``series`` alone. A series
+    elsewhere is loaded when its full path is among the names, such as ``acquisition/hand``.
 
     Args:
         file: An open NWB file.
-        names: The series wanted; None takes all that can be used.
+        names: The series to load; None for all that can be used.
         notes: Gets a note about series that cannot.
 
     Raises:
-        DataError: If a series asked for does not exist; lists those that do.
+        DataError: If a series of these names does not exist; lists those that do.
     """
     usable, unusable = {}, []
     for name, group in _all_series(file):
@@ -106,8 +106,8 @@ def _read(group: Hdf5) -> Series:
         raise DataError(f"{group.name} has {len(values)} samples but {len(times)} timestamps; correct the file.")
     sound = np.isfinite(times)
     order = np.flatnonzero(sound)[np.argsort(times[sound], kind="stable")]
-    said = re.search(r"columns=\[([^\]]*)\]", _text(group.attrs.get("comments", "")))
-    columns = tuple(c.strip() for c in said[1].split(",")) if said else ()
+    found = re.search(r"columns=\[([^\]]*)\]", _text(group.attrs.get("comments", "")))
+    columns = tuple(c.strip() for c in found[1].split(",")) if found else ()
     if len(columns) != values.shape[1]:
         columns = ()
     return Series(times[order], values[order], _text(data.attrs.get("unit", "")), columns)

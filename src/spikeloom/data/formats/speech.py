@@ -14,8 +14,11 @@ import pandas as pd
 import scipy.io
 
 from spikeloom.data.formats.containers import reading_file
-from spikeloom.data.options import ARRAY_OPTIONS, NWB_OPTIONS, LoadOptions, apply_options, neuron_mask, rows_to_read
-from spikeloom.data.spikedata import SpikeData, as_counts
+from spikeloom.data.options import LoadOptions, check_supported
+from spikeloom.data.selection import neuron_mask, rows_to_load
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.steps import apply_options
+from spikeloom.data.validation import as_counts
 from spikeloom.errors import DataError
 
 BIN_S = 0.02
@@ -25,20 +28,20 @@ PREMOTOR = 128
 """The first electrodes are those in area 6v, the others those in area 44."""
 
 
-def read_speech(folders: Sequence[Path], reading: LoadOptions) -> SpikeData:
+def read_speech(folders: Sequence[Path], options: LoadOptions) -> SpikeData:
     """Read every session of some folders; a sentence is a trial, and a folder is a split of its own name.
 
-    Of each sentence the table has its session, its block and its text. What ``reading`` chooses by these, by
-    "length" (bins) and by neurons is chosen before the rest is put together, because all of it is large.
+    The table holds the session, the block and the text of each sentence. Trials are selected by these and by "length"
+    (bins), and neurons are selected, before the counts are put together, because all of them are large.
 
     Args:
         folders: Folders of MATLAB files, such as ``competitionData/train``.
-        reading: What is wanted of them.
+        options: What to keep of them.
 
     Raises:
         DataError: If a folder has no session, a file is none of these, or nothing is left.
     """
-    reading.refuse((*ARRAY_OPTIONS, *NWB_OPTIONS), "sentences")
+    check_supported(options, (), "sentences")
     sentences: list[np.ndarray] = []
     tables, electrodes = [], pd.DataFrame()
     for folder in folders:
@@ -53,13 +56,13 @@ def read_speech(folders: Sequence[Path], reading: LoadOptions) -> SpikeData:
             if any(trial.shape[1] != len(electrodes) for trial in trials):
                 raise DataError(f"{path} has not {len(electrodes)} electrodes, as those before it; download it again.")
             electrodes_kept = np.ones(len(electrodes), bool)
-            if reading.neurons is not None:
-                electrodes_kept = neuron_mask(electrodes, reading.neurons)
+            if options.neurons is not None:
+                electrodes_kept = neuron_mask(electrodes, options.neurons)
             sentences += [trial[:, electrodes_kept] for trial in trials]
             tables.append(table.assign(split=folder.name))
     table = pd.concat(tables, ignore_index=True)
     lengths = np.array([len(trial) for trial in sentences])
-    chosen = np.flatnonzero(rows_to_read(table.assign(length=lengths), reading.where))
+    chosen = np.flatnonzero(rows_to_load(table.assign(length=lengths), options.where))
     counts = np.zeros((len(chosen), int(lengths[chosen].max()), sentences[0].shape[1]), dtype=np.uint8)
     for place, trial in enumerate(chosen):
         counts[place, : lengths[trial]] = sentences[trial]
@@ -73,7 +76,7 @@ def read_speech(folders: Sequence[Path], reading: LoadOptions) -> SpikeData:
         splits={name: trials for name, trials in splits.items() if len(trials)},
         provenance={"file": ", ".join(folder.name for folder in folders), "format": "mat"},
     )
-    return apply_options(data, reading)
+    return apply_options(data, options)
 
 
 def _session(path: Path) -> tuple[list[np.ndarray], pd.DataFrame]:

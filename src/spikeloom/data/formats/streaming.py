@@ -41,7 +41,7 @@ def check_streamable(path: str | Path) -> None:
 def streaming(path: str | Path, n_trials: int) -> Iterator[StreamedFile]:
     """A file that trials are appended to; it appears when all of them are there, and not at all where one fails.
 
-    What it holds is what ``save`` writes of the same trials in one recording, but no more than the trials of one call
+    The file is that which ``save`` writes of the same trials in one recording, but no more than the trials of one call
     are ever in memory. (To ``load`` it takes as much memory as any other file.)
 
     Args:
@@ -159,6 +159,6 @@ def _storable(values: np.ndarray) -> np.ndarray:
 
 
 def _without_missing(about: Mapping[str, Any]) -> dict[str, Any]:
-    """What pieces of one recording agree on."""
+    """Properties that all pieces of one recording share."""
     columns = [{k: v for k, v in kept.items() if k != "missing"} for kept in about["trials"]]
     return {**about, "trials": columns, "provenance": None}

@@ -1,1 +1,1 @@
-"""Published recordings by name: what they are, where they are, and how they get here."""
+"""Published recordings by name: their archives, files, options, licences and citations."""

@@ -1,4 +1,4 @@
-"""Archives of recordings: where a file of a publication is, how long it is and what its checksum is."""
+"""Archives of recordings: address, size and checksum of the files of a publication."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ZENODO_API = "https://zenodo.org/api"
 
 
 @dataclass(frozen=True)
-class Located:
+class ArchiveFile:
     """A file in an archive.
 
     Attributes:
-        url: Where it can be downloaded.
-        size: Its bytes.
+        url: Address for the download.
+        size: Size in bytes.
         checksum: Algorithm and digest as the archive states them, such as "sha256:0f..."; None where it does not.
     """
 
@@ -47,7 +47,7 @@ class Dandi:
         """The page for people."""
         return f"https://dandiarchive.org/dandiset/{self.dandiset}/{self.version}"
 
-    def locate(self, path: str) -> Located:
+    def locate(self, path: str) -> ArchiveFile:
         """Find a file by its path.
 
         Raises:
@@ -59,7 +59,7 @@ class Dandi:
             (asset,) = [one for one in listed["results"] if one["path"] == path]
             known = _json(f"{self.api}/assets/{asset['asset_id']}/").get("digest", {}).get("dandi:sha2-256")
             url = f"{self.api}/assets/{asset['asset_id']}/download/"
-            return Located(url, int(asset["size"]), None if known is None else f"sha256:{known}")
+            return ArchiveFile(url, int(asset["size"]), None if known is None else f"sha256:{known}")
         except (KeyError, TypeError, ValueError, AttributeError):
             raise DataError(f"{self.page} has no file {path}; check whether it has been renamed.") from None
 
@@ -81,7 +81,7 @@ class Zenodo:
         """The page for people."""
         return f"https://zenodo.org/records/{self.record}"
 
-    def locate(self, path: str) -> Located:
+    def locate(self, path: str) -> ArchiveFile:
         """Find a file by its name.
 
         Raises:
@@ -91,18 +91,18 @@ class Zenodo:
         try:
             (file,) = [one for one in listed["files"] if one["key"] == path]
             url = f"{self.api}/records/{self.record}/files/{quote(path)}/content"
-            return Located(url, int(file["size"]), file.get("checksum"))
+            return ArchiveFile(url, int(file["size"]), file.get("checksum"))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise DataError(f"{self.page} has no file {path}; check whether it has been renamed.") from None
 
 
 @dataclass(frozen=True)
 class ByHand:
-    """An archive that lets people download, but no programs.
+    """An archive from which only people can download, not programs.
 
     Attributes:
         page: The page for people.
-        how: What to download there and what to do with it, as a clause that ends in "into" or "to".
+        how: Instructions for the download, as a clause that ends in "into" or "to".
     """
 
     page: str

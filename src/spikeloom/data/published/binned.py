@@ -1,4 +1,4 @@
-"""Binned copies of fetched recordings, kept so that a file of hundreds of megabytes is read once for each reading."""
+"""Binned copies of fetched recordings, so that files of hundreds of megabytes are binned once with the same options."""
 
 from __future__ import annotations
 
@@ -20,33 +20,32 @@ from spikeloom.data.options import LoadOptions
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError, SpikeloomWarning
 
-VERSION = 1
-"""Of the readers; raised when what any of them makes of the same file changes, so that older copies are not used."""
+VERSION = 2
+"""Version of the loading code; raised when its result for the same file changes, so that older copies are not used."""
 MADE_BY = "made_by"
-"""Entry of a copy that says what it was made from."""
+"""Entry of a copy with the files and options that it was made from."""
 
 
-def binned(layout: str, files: Sequence[Path], reading: LoadOptions, read: Callable[[], SpikeData]) -> SpikeData:
-    """What ``read`` makes of files, or the copy that was kept when it was last made of the same files and reading.
+def binned(layout: str, files: Sequence[Path], options: LoadOptions, read: Callable[[], SpikeData]) -> SpikeData:
+    """The recording that ``read`` gives, or its copy from the last time with the same files and options.
 
     A copy that is damaged or was made from something else is named in a warning and made again. It is one npz file,
     written whole or not at all; reading it executes nothing. All copies may be deleted at any time.
 
     Args:
-        layout: Which reader it is.
-        files: All that is read; files that do not exist belong to what is compared, and folders stand for what they
-            hold.
-        reading: How they are read.
-        read: Reads them.
+        layout: Layout of the files.
+        files: All files; missing ones count as a difference, too, and a folder stands for the files in it.
+        options: The options they are loaded with.
+        read: Loads them.
 
     Raises:
-        DataError: What ``read`` raises.
+        DataError: If ``read`` raises one.
     """
     origin = {
         "version": VERSION,
         "layout": layout,
         "files": [(file.name, checksum(file)) for file in files],
-        "reading": reading.to_dict(),
+        "load_options": options.to_dict(),
     }
     place = cache_place("binned", origin, ".npz")
     if place.exists():
@@ -75,7 +74,7 @@ def _copy(place: Path, origin: Mapping[str, Any]) -> SpikeData:
                 raise DataError(f"the checksum of {damaged} is wrong")
         stored = open_npz(place)
         if MADE_BY not in stored or str(stored[MADE_BY].read()) != canonical(origin):
-            raise DataError("it was made from something else")
+            raise DataError("it was made from other files or options")
         return load(place)
     except DataError as error:
         why = str(error).removeprefix(f"{place}: ").split(";")[0]
@@ -85,7 +84,7 @@ def _copy(place: Path, origin: Mapping[str, Any]) -> SpikeData:
 def checksum(path: Path) -> str | None:
     """SHA-256 of a file, or of the names and checksums of all files in a folder; None where there is nothing.
 
-    To read 700 MB takes as long as to bin them, so what was found is kept for as long as a file has the same size and
+    Hashing 700 MB takes as long as binning them, so a checksum is kept for as long as a file has the same size and
     time of change.
     """
     if path.is_dir():
@@ -109,5 +108,5 @@ def checksum(path: Path) -> str | None:
         with atomic(place) as temporary:
             temporary.write_text(json.dumps({"sha256": found}))
     except OSError:
-        pass  # it is found again next time; where copies cannot be kept either, that is said
+        pass  # it is computed again next time; a warning is given where copies cannot be kept either
     return found

@@ -1,9 +1,9 @@
 """Published recordings that can be named instead of a file: data, not code.
 
-A table of frozen dataclasses rather than a file of another format: what is misspelt here, the type checker finds.
+A table of frozen dataclasses rather than a file of another format, so that the type checker finds misspelt names.
 
 Windows, lags and conditions are those of the Neural Latents Benchmark (Pei et al. 2021), in its bins of 5 ms and on its
-grid; numbers of neurons and trials are given to be compared with what is read, and nothing depends on them. Checksums
+grid; numbers of neurons and trials are for comparison with a loaded recording, and nothing depends on them. Checksums
 are those that the archive states when a file is fetched.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.published.archives import ByHand, Dandi, Zenodo
-from spikeloom.data.published.recipes import Recipe
+from spikeloom.data.published.recording import PublishedRecording
 from spikeloom.data.published.scoring import Scoring
 
 BENCHMARK = (
@@ -40,25 +40,25 @@ MAZE = LoadOptions(
 MAZE_SCORING = Scoring(velocity="hand_vel", condition="condition", psth_sd_s=0.05)
 MAZE_TASK = "macaque M1 and PMd, delayed reaches through mazes"
 
-_MC_MAZE = Recipe(
+_MC_MAZE = PublishedRecording(
     name="mc_maze",
     what=f"{MAZE_TASK}, 108 conditions; 137 + 45 neurons, 1721 + 574 trials",
     source=Dandi("000128", "0.220113.0400"),
     files=("sub-Jenkins/sub-Jenkins_ses-full_desc-train_behavior+ecephys.nwb",),
     test_file="sub-Jenkins/sub-Jenkins_ses-full_desc-test_ecephys.nwb",
-    reading=replace(MAZE, lag_s=0.1),
+    options=replace(MAZE, lag_s=0.1),
     licence="CC-BY-4.0",
     citation="Churchland & Kaufman 2022, MC_Maze, doi:10.48324/dandi.000128/0.220113.0400; " + BENCHMARK,
     megabytes=694,
     scoring=replace(MAZE_SCORING, psth_sd_s=0.07),
 )
-_INDY = Recipe(
+_INDY = PublishedRecording(
     name="indy",
     what="macaque M1, self-paced reaches to random targets, 24 minutes of 2016-06-30; 96 channels",
     source=Zenodo("3854034"),
     files=("indy_20160630_01.mat",),
     layout="indy",
-    reading=LoadOptions(
+    options=LoadOptions(
         bin_s=0.02,
         neurons="area=M1",
         reaches="cursor_vel",
@@ -73,7 +73,7 @@ _INDY = Recipe(
     ),
     megabytes=382,
     notes=(
-        "GNOCCHI's publication does not say which session it used; another one is read by naming its file with "
+        "GNOCCHI's publication does not state which session it used; another one is loaded by naming its file with "
         "--bin_s 0.02 --neurons area=M1 --reaches cursor_vel --before_s 0.2 --after_s 0.5",
         "reaches are found by the speed of the cursor, wherever the target is",
     ),
@@ -103,7 +103,7 @@ _ALL = (
         source=Dandi("000138", "0.220113.0407"),
         files=("sub-Jenkins/sub-Jenkins_ses-large_desc-train_behavior+ecephys.nwb",),
         test_file="sub-Jenkins/sub-Jenkins_ses-large_desc-test_ecephys.nwb",
-        reading=MAZE,
+        options=MAZE,
         citation="Churchland & Kaufman 2022, MC_Maze_Large, doi:10.48324/dandi.000138/0.220113.0407; " + BENCHMARK,
         megabytes=149,
         scoring=MAZE_SCORING,
@@ -115,7 +115,7 @@ _ALL = (
         source=Dandi("000139", "0.220113.0408"),
         files=("sub-Jenkins/sub-Jenkins_ses-medium_desc-train_behavior+ecephys.nwb",),
         test_file="sub-Jenkins/sub-Jenkins_ses-medium_desc-test_ecephys.nwb",
-        reading=MAZE,
+        options=MAZE,
         citation="Churchland & Kaufman 2022, MC_Maze_Medium, doi:10.48324/dandi.000139/0.220113.0408; " + BENCHMARK,
         megabytes=77,
         scoring=MAZE_SCORING,
@@ -127,18 +127,18 @@ _ALL = (
         source=Dandi("000140", "0.220113.0408"),
         files=("sub-Jenkins/sub-Jenkins_ses-small_desc-train_behavior+ecephys.nwb",),
         test_file="sub-Jenkins/sub-Jenkins_ses-small_desc-test_ecephys.nwb",
-        reading=MAZE,
+        options=MAZE,
         citation="Churchland & Kaufman 2022, MC_Maze_Small, doi:10.48324/dandi.000140/0.220113.0408; " + BENCHMARK,
         megabytes=30,
         scoring=MAZE_SCORING,
     ),
-    Recipe(
+    PublishedRecording(
         name="mc_rtt",
         what="macaque M1, self-paced reaches to random targets, windows of 0.6 s; 98 + 32 neurons, 810 + 270 trials",
         source=Dandi("000129", "0.241017.1444"),
         files=("sub-Indy/sub-Indy_desc-train_behavior+ecephys.nwb",),
         test_file="sub-Indy/sub-Indy_desc-test_ecephys.nwb",
-        reading=LoadOptions(
+        options=LoadOptions(
             bin_s=0.005,
             binning="nlb",
             align="start_time",
@@ -153,13 +153,13 @@ _ALL = (
         megabytes=51,
         scoring=Scoring(velocity="finger_vel"),
     ),
-    Recipe(
+    PublishedRecording(
         name="area2_bump",
         what="macaque S1 (area 2), active and passive reaches, 16 conditions; 49 + 16 neurons, 272 + 92 trials",
         source=Dandi("000127", "0.220113.0359"),
         files=("sub-Han/sub-Han_desc-train_behavior+ecephys.nwb",),
         test_file="sub-Han/sub-Han_desc-test_ecephys.nwb",
-        reading=LoadOptions(
+        options=LoadOptions(
             bin_s=0.005,
             binning="nlb",
             align="move_onset_time",
@@ -176,13 +176,13 @@ _ALL = (
         megabytes=1820,
         scoring=Scoring(velocity="hand_vel", apart="ctr_hold_bump", condition="condition", psth_sd_s=0.04),
     ),
-    Recipe(
+    PublishedRecording(
         name="dmfc_rsg",
         what="macaque DMFC, intervals produced from memory, 40 conditions; 40 + 14 neurons, 741 + 248 trials",
         source=Dandi("000130", "0.220113.0407"),
         files=("sub-Haydn/sub-Haydn_desc-train_ecephys.nwb",),
         test_file="sub-Haydn/sub-Haydn_desc-test_ecephys.nwb",
-        reading=LoadOptions(
+        options=LoadOptions(
             bin_s=0.005,
             binning="nlb",
             align="go_time",
@@ -208,20 +208,20 @@ _ALL = (
             "windows end up to 0.3 s after go, see jitter_bins; scores regard the bins from set to go only, see "
             "scored_from_bin and scored_to_bin",
             "that tp is in milliseconds, and known of all trials but those of the test file, was taken from how the "
-            "benchmark uses it, not seen in the file",
+            "benchmark uses it, not found in the file",
         ),
     ),
     _INDY,
-    Recipe(
+    PublishedRecording(
         name="human_speech",
-        what="human ventral premotor cortex, sentences that were tried to be spoken; 128 electrodes, 8417 + 213 + 640",
+        what="human ventral premotor cortex, attempted speech of sentences; 128 electrodes, 8417 + 213 + 640",
         source=ByHand(
             "https://doi.org/10.5061/dryad.x69p8czpq",
             "download competitionData.tar.gz and unpack it into",
         ),
         files=("competitionData/train", "competitionData/test"),
         layout="speech",
-        reading=LoadOptions(bin_s=0.02, neurons="area=6v", where=("length<=512",)),
+        options=LoadOptions(bin_s=0.02, neurons="area=6v", where=("length<=512",)),
         splits={
             "train": (("train", 0.0, 1.0),),
             "val": (("test", 0.0, 0.25),),
@@ -239,5 +239,5 @@ _ALL = (
     ),
 )
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
+PUBLISHED: Mapping[str, PublishedRecording] = {recording.name: recording for recording in _ALL}
 """Published recordings by name."""

@@ -26,7 +26,7 @@ MEGABYTE = 10**6
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 """Answers of a server that may give another one later."""
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "spikeloom"}
-"""Compressed on the way, a file would have another length than the one that is told."""
+"""No compression: a file compressed for the transfer would not have the stated length."""
 
 
 def download(
@@ -40,8 +40,8 @@ def download(
     """Download a file, unless it is there already.
 
     What has arrived is kept beside the file with the ending ".part" and grows until it is complete, over broken
-    connections and over several calls. Only a whole file whose checksum is right takes the name that was asked for.
-    What an earlier call has left is used where the checksum will tell whether it belonged to the same file.
+    connections and over several calls. Only a whole file whose checksum is right gets its final name.
+    The part that an earlier call has left is used only where a checksum can prove that it belongs to the same file.
 
     Args:
         url: Where it is.
@@ -70,19 +70,19 @@ def download(
         except ValueError as error:
             if isinstance(error, DataError):
                 raise
-            if resumed:  # what was left from another time was of another file
+            if resumed:  # the part left from an earlier call was of another file
                 continue
-            seen = re.search(r"but got '?([0-9a-f]+)", str(error))
+            actual = re.search(r"but got '?([0-9a-f]+)", str(error))
             raise DataError(
-                f"{url} is not the file that was published: its checksum is {seen[1] if seen else 'another'} instead "
-                f"of {checksum}; it was deleted, fetch it again."
+                f"{url} is not the file that was published: its checksum is {actual[1] if actual else 'another'} "
+                f"instead of {checksum}; it was deleted, fetch it again."
             ) from None
         return
 
 
 @dataclass
 class Resumable:
-    """What pooch calls to get a file: asks for the bytes that are missing until all are there.
+    """Downloader for pooch that requests the missing bytes until all have arrived.
 
     Attributes:
         partial: Where they are gathered.
@@ -121,7 +121,7 @@ class Resumable:
         os.replace(self.partial, output_file)
 
     def _attempt(self, url: str) -> None:
-        """Ask once for what is missing."""
+        """Request the missing bytes once."""
         import requests
 
         have = self._have()
@@ -135,7 +135,7 @@ class Resumable:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
             if answer.status_code in BUSY:
                 raise _Again(f"it answers {answer.status_code} {answer.reason}")
-            if answer.status_code == 416:  # what we have is longer than the file is
+            if answer.status_code == 416:  # our part is longer than the file
                 self.partial.unlink()
                 raise _Again("it has fewer bytes than had arrived")
             if not answer.ok:
@@ -151,7 +151,7 @@ class Resumable:
                     f"{url} has {total} bytes, but {self.size} were published; check whether it has been replaced."
                 )
             named = answer.headers.get("ETag", "")
-            self.version = named if named.startswith('"') else None  # weak names do not tell bytes apart
+            self.version = named if named.startswith('"') else None  # weak names do not identify bytes
             self._write(answer, start, total)
         if total is not None and self._have() < total:
             raise _Again(f"it ends after {self._have()} of {total} bytes")
@@ -189,10 +189,10 @@ def _extent(answer: requests.Response, have: int) -> tuple[int, int | None]:
     if answer.status_code != 206:
         length = answer.headers.get("Content-Length", "")
         return 0, int(length) if length.isdigit() else None
-    said = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
-    if said is None:
+    extent = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
+    if extent is None:
         return -1, None
-    return int(said[1]), int(said[2]) if said[2].isdigit() else None
+    return int(extent[1]), int(extent[2]) if extent[2].isdigit() else None
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What of a recording inferred rates are scored by, besides spikes."""
+"""Signals and trial columns by which inferred rates of a recording are scored, besides its spikes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scoring:
-    """Signals and trial columns that scores of inferred rates are about; nothing of it where it is None.
+    """Signals and trial columns for scores of inferred rates; a score is left out where its signal or column is None.
 
     Attributes:
-        velocity: Signal that is read from rates.
-        apart: Trial column: trials of each of its values are read by themselves, and their scores averaged.
+        velocity: Signal that is decoded from rates.
+        apart: Trial column: trials of each of its values are decoded by themselves, and their scores averaged.
         condition: Trial column over which averages are taken.
         psth_sd_s: Standard deviation in seconds of the kernel of those averages.
         interval: Trial column of produced intervals, to be correlated with how fast rates change.

@@ -44,7 +44,7 @@ ACTIVATION_S, DEACTIVATION_S = 0.010, 0.040
 
 
 class ArmState(NamedTuple):
-    """Everything that the next step depends on, of many arms; what is named ``sensed`` is what proprioception reports.
+    """Everything that the next step depends on, of many arms; ``sensed`` values are those of proprioception.
 
     Attributes:
         joint: Angles of shoulder and elbow, in rad.

@@ -40,7 +40,7 @@ def lorenz(
 
     Returns:
         The recording, with ``rates`` (expected counts per bin) and ``latents`` (the z-scored x, y, z). The signal
-        "state" is the same x, y, z, for models that learn from behaviour: they are then told the truth.
+        "state" is the same x, y, z, for models that learn from behaviour, for which it is the true latent state.
 
     Example:
         >>> data = lorenz(n_trials=10, n_bins=32, n_neurons=8)
@@ -51,7 +51,7 @@ def lorenz(
     start = np.array(BASE_STATE) + 2.0 * rng.standard_normal((n_trials, 3))
     states = integrate(start, n_bins + TRANSIENT)[:, TRANSIENT:]
     latents = (states - states.mean(axis=1, keepdims=True)) / states.std(axis=1, keepdims=True)
-    told = latents.astype(np.float32)
+    trajectories = latents.astype(np.float32)
     loading = _loading(n_neurons, seed if loading_seed is None else loading_seed)
     rates = np.empty((n_trials, n_bins, n_neurons), dtype=np.float32)
     counts = np.empty(rates.shape, dtype=np.uint8)
@@ -64,8 +64,8 @@ def lorenz(
         counts,
         bin_s=1.0,
         rates=rates,
-        latents=told,
-        signals={"state": Signal(told, "", ("x", "y", "z"))},
+        latents=trajectories,
+        signals={"state": Signal(trajectories, "", ("x", "y", "z"))},
         neurons=pd.DataFrame({"loading_x": loading[:, 0], "loading_y": loading[:, 1], "loading_z": loading[:, 2]}),
         provenance={"source": "lorenz", "seed": seed, "simulated": True},
     )

@@ -19,22 +19,22 @@ from torch import Tensor
 from spikeloom.data.simulated.arm import STEP_S
 from spikeloom.data.simulated.reaching_controller import ReachingController, rollout
 from spikeloom.data.simulated.reaching_store import WINDOW, examine, load_controller, settle_rates, trained_controller
-from spikeloom.data.simulated.reaching_task import ReachingTask, Trials, check_window, cut, draw_trials, fits
+from spikeloom.data.simulated.reaching_task import ReachingTask, ReachTrials, check_window, cut, draw_trials, fits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.threads import one_thread
 
 FRACTIONS = {"train": 0.8, "val": 0.08, "test": 0.12}
-"""The paper's 80 % for training; its 20 % for validation are divided into what chooses weights and what judges."""
+"""The paper's 80 % for training; its 20 % for validation are divided into validation and test trials."""
 CHUNK = 250
-"""Trials done at once; trial i is the same however many are asked for."""
+"""Trials simulated at once; trial i is the same whatever their number."""
 
 
-class _Recorded(NamedTuple):
-    """What is kept of some trials: numbers of the trials, what they were, and their bins."""
+class _Chunk(NamedTuple):
+    """Some trials within the window: their numbers, cues, activity and movement."""
 
     number: Tensor
-    trials: Trials
+    trials: ReachTrials
     activity: Tensor
     hand: Tensor
     rates: Tensor
@@ -136,8 +136,8 @@ def _record(
     seed: int,
     mean_rate_hz: float,
     window: tuple[int, int] | None,
-) -> Iterator[_Recorded]:
-    """Do trials, some at a time, and keep what is within the window."""
+) -> Iterator[_Chunk]:
+    """Simulate trials in chunks and keep the window of each."""
     for chunk, done_before in enumerate(range(0, n_trials, CHUNK)):
         mixed = np.random.SeedSequence([seed, chunk]).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(mixed))
@@ -145,23 +145,23 @@ def _record(
         done = rollout(controller, task, trials, generator)
         rates = controller.relative_rates(done.activity) * (mean_rate_hz * STEP_S)
         counts = torch.poisson(rates, generator=generator)
-        wanted = torch.arange(CHUNK) < n_trials - done_before
+        kept = torch.arange(CHUNK) < n_trials - done_before
         first, n_steps = torch.zeros(CHUNK, dtype=torch.int64), task.n_steps
         if window is not None:
-            wanted &= fits(task, trials, window)
+            kept &= fits(task, trials, window)
             first, n_steps = trials.go_step + window[0], window[1] - window[0]
-        kept = torch.arange(CHUNK)[wanted]
+        kept = torch.arange(CHUNK)[kept]
         bins = (cut(part[kept], first[kept], n_steps) for part in (done.activity, done.hand, rates, counts))
-        yield _Recorded(kept + done_before, Trials(*(part[kept] for part in trials)), *bins)
+        yield _Chunk(kept + done_before, ReachTrials(*(part[kept] for part in trials)), *bins)
 
 
-def _joined(chunks: Sequence[_Recorded]) -> _Recorded:
-    trials = Trials(*(torch.cat(part) for part in zip(*(chunk.trials for chunk in chunks))))
+def _joined(chunks: Sequence[_Chunk]) -> _Chunk:
+    trials = ReachTrials(*(torch.cat(part) for part in zip(*(chunk.trials for chunk in chunks))))
     number, *bins = (torch.cat(part) for part in zip(*((c.number, *c[2:]) for c in chunks)))
-    return _Recorded(number, trials, *bins)
+    return _Chunk(number, trials, *bins)
 
 
-def _table(task: ReachingTask, recorded: _Recorded) -> pd.DataFrame:
+def _table(task: ReachingTask, recorded: _Chunk) -> pd.DataFrame:
     trials = recorded.trials
     start, target = task.grid_m[trials.start_id].numpy(), task.grid_m[trials.target_id].numpy()
     x, y = (target - start).T

@@ -12,7 +12,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from spikeloom.data.simulated.arm import MUSCLES, Arm, ArmState, hand_position
-from spikeloom.data.simulated.reaching_task import ReachingTask, Trials, cues, draw_trials, goals, inverse_kinematics
+from spikeloom.data.simulated.reaching_task import (
+    ReachingTask,
+    ReachTrials,
+    cues,
+    draw_trials,
+    goals,
+    inverse_kinematics,
+)
 from spikeloom.errors import RunError
 from spikeloom.progress import Progress
 from spikeloom.threads import one_thread
@@ -35,7 +42,7 @@ class Schedule:
     Attributes:
         n_units: Hidden units.
         steps: Gradient steps.
-        batch_size: Trials of a step, never seen before.
+        batch_size: Trials of a step, new in every step.
         learning_rate: At the first step; it falls to ``last_learning_rate`` along a cosine.
         last_learning_rate: At the last step.
         catch_fraction: Share of trials without go; without them the hand sets out before the cue.
@@ -52,7 +59,7 @@ class Schedule:
 
 
 class ReachingController(nn.Module):
-    """A GRU that is told what the arm senses and what is asked for, and excites six muscles through a sigmoid.
+    """A GRU whose inputs are proprioception, vision and the cues, and which excites six muscles through a sigmoid.
 
     Args:
         n_units: Hidden units.
@@ -90,7 +97,7 @@ class ReachingController(nn.Module):
 
     @torch.no_grad()
     def settle_rates(self, activity: Float[Tensor, "trial step unit"]) -> None:
-        """Fix what ``relative_rates`` makes of the units, so that its mean over this activity is one."""
+        """Fix the scale of ``relative_rates`` so that their mean over this activity is one."""
         flat = activity.flatten(0, 1)
         self.unit_mean.copy_(flat.mean(0))
         self.unit_std.copy_(flat.std(0).clamp(min=1e-6))
@@ -110,7 +117,7 @@ class ReachingController(nn.Module):
 
 
 class Rollout(NamedTuple):
-    """What happened in trials; at step t stands what was so after it.
+    """Activity and movement in trials; entry t holds the state after step t.
 
     Attributes:
         activity: Hidden units; real values without a unit, not rates.
@@ -144,7 +151,7 @@ def control_step(
 def rollout(
     controller: ReachingController,
     task: ReachingTask,
-    trials: Trials,
+    trials: ReachTrials,
     generator: torch.Generator,
     step: ControlStep = control_step,
 ) -> Rollout:
@@ -181,7 +188,7 @@ def rollout(
     return Rollout(torch.stack(activity, 1), torch.stack(hands[1:], 1), torch.stack(excitations, 1))
 
 
-def loss_of(task: ReachingTask, trials: Trials, done: Rollout) -> Float[Tensor, ""]:
+def loss_of(task: ReachingTask, trials: ReachTrials, done: Rollout) -> Float[Tensor, ""]:
     """Distance from the goal and effort: half the mean L1 distance plus half the mean squared norm of the excitation.
 
     Equation 11 of the paper, as a mean over the steps instead of a sum, so that the clip does not act at every step.

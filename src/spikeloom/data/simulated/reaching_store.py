@@ -22,7 +22,7 @@ from spikeloom.data.simulated.reaching_controller import (
     rollout,
     train_controller,
 )
-from spikeloom.data.simulated.reaching_task import ReachingTask, Trials, cut, draw_trials, fits
+from spikeloom.data.simulated.reaching_task import ReachingTask, ReachTrials, cut, draw_trials, fits
 from spikeloom.errors import DataError, RunError, SpikeloomWarning
 from spikeloom.threads import one_thread
 
@@ -39,7 +39,7 @@ LARGEST_DISPLACEMENT_M = 0.02
 LARGEST_END_ERROR_M = 0.025
 
 
-def recipe_of(task: ReachingTask, schedule: Schedule) -> dict[str, Any]:
+def settings_of(task: ReachingTask, schedule: Schedule) -> dict[str, Any]:
     """Everything that a trained controller depends on, as plain values."""
     return {"version": VERSION, "task": asdict(task), "schedule": asdict(schedule)}
 
@@ -50,17 +50,17 @@ def trained_controller(
 ) -> ReachingController:
     """The controller of a task: from the cache if it was trained before, or else trained, examined and kept.
 
-    Training takes some minutes and shows its progress. A file in the cache that is damaged or of another recipe is
-    named in a warning and made again.
+    Training takes some minutes and shows its progress. A file in the cache that is damaged or made with other settings
+    is named in a warning and made again.
 
     Raises:
         RunError: If the trained controller fails the examination, see ``check_performance``.
     """
-    recipe = recipe_of(task, schedule)
-    place = cache_place("reaching", recipe, ".safetensors")
+    settings = settings_of(task, schedule)
+    place = cache_place("reaching", settings, ".safetensors")
     if place.exists():
         try:
-            return load_controller(place, recipe)
+            return load_controller(place, settings)
         except DataError as error:
             warnings.warn(f"{error} It is made again.", SpikeloomWarning, stacklevel=2)
     controller, _ = train_controller(task, schedule)
@@ -68,7 +68,7 @@ def trained_controller(
     check_performance(performance(task, trials, done))
     settle_rates(controller, task, trials, done)
     try:
-        save_controller(place, controller, recipe)
+        save_controller(place, controller, settings)
     except OSError as error:
         warnings.warn(
             f"the reaching controller could not be kept in {place.parent} ({error}), so it will be trained again next "
@@ -79,23 +79,23 @@ def trained_controller(
     return controller
 
 
-def examine(controller: ReachingController, task: ReachingTask) -> tuple[Trials, Rollout]:
-    """Let a controller do the same 1000 fresh trials, none without go, as every other controller of the task."""
+def examine(controller: ReachingController, task: ReachingTask) -> tuple[ReachTrials, Rollout]:
+    """Let a controller do 1000 new trials, all with a go cue, which are the same for every controller of the task."""
     generator = torch.Generator().manual_seed(EXAMINATION_SEED)
     trials = draw_trials(task, EXAMINED_TRIALS, generator)
     with torch.no_grad(), one_thread():
         return trials, rollout(controller, task, trials, generator)
 
 
-def settle_rates(controller: ReachingController, task: ReachingTask, trials: Trials, done: Rollout) -> None:
-    """Let the mean firing rate of the examined trials, around their go cue, be the one that is asked for later."""
+def settle_rates(controller: ReachingController, task: ReachingTask, trials: ReachTrials, done: Rollout) -> None:
+    """Scale rates so that the mean over the examined trials, around their go cue, is the chosen mean rate."""
     first, end = WINDOW
     kept = fits(task, trials, WINDOW)
     controller.settle_rates(cut(done.activity[kept], trials.go_step[kept] + first, end - first))
 
 
-def performance(task: ReachingTask, trials: Trials, done: Rollout) -> dict[str, float]:
-    """How well trials were done, in m.
+def performance(task: ReachingTask, trials: ReachTrials, done: Rollout) -> dict[str, float]:
+    """Errors of the hand in m.
 
     Returns:
         "displacement_m": Mean distance of the hand from the start when the go cue comes.
@@ -112,7 +112,7 @@ def performance(task: ReachingTask, trials: Trials, done: Rollout) -> dict[str, 
 
 
 def check_performance(found: Mapping[str, float]) -> None:
-    """Refuse a controller whose activity would not be that of a reach after the cue.
+    """Check that the activity of a controller is that of a reach after the cue.
 
     Raises:
         RunError: If the hand leaves the start before the cue, or ends away from the target; names the value.
@@ -130,8 +130,8 @@ def check_performance(found: Mapping[str, float]) -> None:
         )
 
 
-def save_controller(path: Path, controller: ReachingController, recipe: Mapping[str, Any]) -> None:
-    """Write weights and recipe as one safetensors file, all of it or nothing.
+def save_controller(path: Path, controller: ReachingController, settings: Mapping[str, Any]) -> None:
+    """Write weights and settings as one safetensors file, all of it or nothing.
 
     Raises:
         OSError: If it cannot be written.
@@ -139,28 +139,28 @@ def save_controller(path: Path, controller: ReachingController, recipe: Mapping[
     weights = {name: value.detach().contiguous() for name, value in controller.state_dict().items()}
     try:
         with atomic(path) as temporary:
-            save_file(weights, temporary, metadata={"recipe": canonical(recipe)})
+            save_file(weights, temporary, metadata={"recipe": canonical(settings)})
     except SafetensorError as error:
         raise OSError(str(error)) from error
 
 
-def load_controller(path: str | Path, recipe: Mapping[str, Any] | None = None) -> ReachingController:
+def load_controller(path: str | Path, settings: Mapping[str, Any] | None = None) -> ReachingController:
     """Read a controller that ``save_controller`` wrote.
 
     Args:
         path: The file.
-        recipe: Refuse a controller that was made by another one.
+        settings: Accept only a controller that was trained with these.
 
     Raises:
         DataError: If there is no such file, or it is damaged, or holds something else.
     """
     try:
         with safe_open(path, "pt") as file:
-            said = json.loads((file.metadata() or {})["recipe"])
+            content = json.loads((file.metadata() or {})["recipe"])
             weights = {name: file.get_tensor(name) for name in file.keys()}
-        if recipe is not None and said != json.loads(canonical(recipe)):
-            raise ValueError("it was made by another recipe")
-        controller = ReachingController(int(said["schedule"]["n_units"]), torch.Generator())
+        if settings is not None and content != json.loads(canonical(settings)):
+            raise ValueError("it was trained with other settings")
+        controller = ReachingController(int(content["schedule"]["n_units"]), torch.Generator())
         controller.load_state_dict(weights)
         if not all(bool(value.isfinite().all()) for value in weights.values()):
             raise ValueError("some of its weights are not finite")

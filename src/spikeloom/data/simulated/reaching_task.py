@@ -21,7 +21,7 @@ from spikeloom.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class ReachingTask:
-    """What a controller of the arm has to do and what it perceives.
+    """Reaches on a grid of points, and the delays and noise of perception.
 
     Attributes:
         n_steps: Steps of 10 ms of a trial.
@@ -31,9 +31,9 @@ class ReachingTask:
         first_onset: Earliest step at which the target can appear.
         last_onset: Latest one.
         least_delay: Fewest steps between onset and go; the latest go is the last step.
-        vision_delay: Entries of the buffer through which the position of the hand is seen.
-        proprioception_delay: Entries of that for lengths and velocities of the muscles.
-        vision_noise_m: Standard deviation of noise on the position of the hand that is seen.
+        vision_delay: Entries of the buffer that delays the visible position of the hand.
+        proprioception_delay: Entries of the buffer for lengths and velocities of the muscles.
+        vision_noise_m: Standard deviation of noise on the visible position of the hand.
         proprioception_noise: That on scaled lengths and velocities of the muscles.
         motor_noise: That on the excitation of the muscles.
     """
@@ -84,7 +84,7 @@ class ReachingTask:
         return torch.minimum(depth[:, None], depth[None, :]).flatten() == 1
 
 
-class Trials(NamedTuple):
+class ReachTrials(NamedTuple):
     """Trials of the task, one row each.
 
     Attributes:
@@ -100,7 +100,9 @@ class Trials(NamedTuple):
     go_step: Int64[Tensor, "trial"]
 
 
-def draw_trials(task: ReachingTask, n_trials: int, generator: torch.Generator, catch_fraction: float = 0.0) -> Trials:
+def draw_trials(
+    task: ReachingTask, n_trials: int, generator: torch.Generator, catch_fraction: float = 0.0
+) -> ReachTrials:
     """Draw trials: start and target uniformly from the grid and never the same, onset and go uniformly in their ranges.
 
     Args:
@@ -117,18 +119,18 @@ def draw_trials(task: ReachingTask, n_trials: int, generator: torch.Generator, c
     chance = torch.rand(size, generator=generator, dtype=torch.float64)
     go = earliest + (chance * (task.n_steps - earliest)).long()
     catch = torch.rand(size, generator=generator) < catch_fraction
-    return Trials(start, target, onset, torch.where(catch, task.n_steps, go))
+    return ReachTrials(start, target, onset, torch.where(catch, task.n_steps, go))
 
 
-def cues(task: ReachingTask, trials: Trials) -> Float[Tensor, "trial step 3"]:
-    """What a controller is told at each step: the target (x, y in m; zero before onset), and one from go on."""
+def cues(task: ReachingTask, trials: ReachTrials) -> Float[Tensor, "trial step 3"]:
+    """Cues at each step: the target (x, y in m; zero before onset), and one from go on."""
     step = torch.arange(task.n_steps)
     shown = step >= trials.onset_step[:, None]
     target = task.grid_m[trials.target_id][:, None] * shown[..., None]
     return torch.cat((target, (step >= trials.go_step[:, None])[..., None]), -1).float()
 
 
-def goals(task: ReachingTask, trials: Trials) -> Float[Tensor, "trial step 2"]:
+def goals(task: ReachingTask, trials: ReachTrials) -> Float[Tensor, "trial step 2"]:
     """Where the hand should be after each step, in m: at the start before go, at the target from go on."""
     gone = (torch.arange(task.n_steps) >= trials.go_step[:, None])[..., None]
     grid = task.grid_m
@@ -136,10 +138,10 @@ def goals(task: ReachingTask, trials: Trials) -> Float[Tensor, "trial step 2"]:
 
 
 def check_window(task: ReachingTask, window: tuple[int, int]) -> None:
-    """Refuse steps [first, end) around go that can lie in no trial.
+    """Check that the steps [first, end) around go can lie in a trial.
 
     Raises:
-        ConfigError: If they cannot; says which steps.
+        ConfigError: If they cannot; names the steps.
     """
     first, end = window
     if not first < end <= first + task.n_steps:
@@ -149,7 +151,7 @@ def check_window(task: ReachingTask, window: tuple[int, int]) -> None:
         )
 
 
-def fits(task: ReachingTask, trials: Trials, window: tuple[int, int]) -> Bool[Tensor, "trial"]:
+def fits(task: ReachingTask, trials: ReachTrials, window: tuple[int, int]) -> Bool[Tensor, "trial"]:
     """Trials of which the steps [go + window[0], go + window[1]) are all within the trial."""
     return (trials.go_step + window[0] >= 0) & (trials.go_step + window[1] <= task.n_steps)
 

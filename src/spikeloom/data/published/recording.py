@@ -1,4 +1,4 @@
-"""Recipes: where a published recording is, and how its publication cut it into trials."""
+"""Published recordings: the archive that has one, and how its publication cut it into trials."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ Part = tuple[str, float, float]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A published recording and how to read it.
+class PublishedRecording:
+    """A published recording and how it is loaded.
 
     Attributes:
-        name: What commands call it.
-        what: What it is, in a few words.
+        name: Name in commands.
+        what: Area, task and size, in a few words.
         source: The archive that has it.
         files: Paths of its files in the archive.
-        reading: How it is read, unless something else is asked for.
-        licence: Under which it may be used.
-        citation: To be cited where it is used.
-        megabytes: Roughly, of all files.
-        layout: Which reader understands it.
+        options: How it is loaded, unless a user chooses otherwise.
+        licence: Licence of its use.
+        citation: Publications to cite.
+        megabytes: Rough size of all files.
+        layout: Layout of its files.
         test_file: File of the benchmark's test trials, of which held-out neurons and behaviour were never published.
-        checksums: Digests of files that are known besides those the archive states, by path.
-        splits: Splits to be made of those the recording brings; these as they are when there are none.
-        scoring: What inferred rates are scored by.
+        checksums: Digests of files, by path, where the archive states none.
+        splits: Splits made of parts of those the recording brings, which stay as they are if there are none here.
+        scoring: Signals and columns by which inferred rates are scored.
         folder: Name of the folder that its files are kept in; its own name if not given.
-        notes: What differs from the publication, and what is not known.
+        notes: Differences from the publication, and open points.
     """
 
     name: str
     what: str
     source: Dandi | Zenodo | ByHand
     files: tuple[str, ...]
-    reading: LoadOptions
+    options: LoadOptions
     licence: str
     citation: str
     megabytes: int
@@ -57,24 +57,24 @@ class Recipe:
     notes: tuple[str, ...] = ()
 
 
-def adapted(reading: LoadOptions, asked: LoadOptions) -> LoadOptions:
-    """A recipe's reading with what a user asks for in its place; comparisons are added to those it has.
+def merged_options(own: LoadOptions, chosen: LoadOptions) -> LoadOptions:
+    """The options of a published recording with those of a user in their place; comparisons are added.
 
     Raises:
         DataError: If the two contradict each other.
 
     Example:
         >>> own = LoadOptions(bin_s=0.005, where=("split!=none",))
-        >>> adapted(own, LoadOptions(bin_s=0.02, where=("success=1",))).to_dict()
+        >>> merged_options(own, LoadOptions(bin_s=0.02, where=("success=1",))).to_dict()
         {'bin_s': 0.02, 'where': ['split!=none', 'success=1']}
     """
-    changes = {name: getattr(asked, name) for name in asked.to_dict()}
+    changes = {name: getattr(chosen, name) for name in chosen.to_dict()}
     for name in ("where", "hold_out"):
         if name in changes:
-            changes[name] = (*getattr(reading, name), *changes[name])
-    if asked.window_s is not None and asked.scored is None:
+            changes[name] = (*getattr(own, name), *changes[name])
+    if chosen.window_s is not None and chosen.scored is None:
         changes["scored"] = None  # it is a part of trials, of which windows know nothing
-    return replace(reading, **changes)
+    return replace(own, **changes)
 
 
 def with_splits(data: SpikeData, splits: Mapping[str, tuple[Part, ...]]) -> SpikeData:

@@ -1,4 +1,4 @@
-"""What new trials are asked for, compared with what training trials were recorded under: numbers, words and files."""
+"""Novelty of the conditions of new trials with respect to those of training trials: distances, warnings and files."""
 
 import dataclasses
 import warnings
@@ -13,14 +13,15 @@ from recordings import assert_same
 from spikeloom.cli import main
 from spikeloom.conditioning import novelty as module
 from spikeloom.conditioning.novelty import TrainingConditions
-from spikeloom.conditioning.requests import DISTANCE, Conditions
+from spikeloom.conditioning.parsing import DISTANCE
+from spikeloom.conditioning.requests import Conditions
 from spikeloom.conditioning.variables import Variable, variables_of
 from spikeloom.data.files import load, save
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.condition_fidelity import condition_fidelity
+from spikeloom.evaluation.condition_fidelity import condition_fidelity, novel_conditions
 from spikeloom.models import base, load_model
 from spikeloom.models.eag import EAG, EAGConfig
 from spikeloom.models.ldns import LDNS
@@ -34,7 +35,7 @@ from spikeloom.workflow.parallel_sampling import sample_to_file
 from spikeloom.workflow.sampling import sample_like
 from test_conditional_models import AUTOENCODER, BINS, FEW, GENERATOR, recording, tiny, tuning
 
-EXTRAPOLATION = "what is drawn for them is an extrapolation, unchecked by any recorded trial"
+EXTRAPOLATION = "their samples are extrapolations, which no recorded trial can check"
 
 pytestmark = pytest.mark.filterwarnings("ignore:the power of the sampled latents")
 
@@ -47,13 +48,13 @@ def column(name, kind, recorded):
     return Variable(name, kind, mean=(float(np.nanmean(values)),), std=(float(np.nanstd(values)),))
 
 
-def compared(asked, **recorded):
-    """The familiarity of values of some columns; a name is NAME_KIND."""
+def compared(requested, **recorded):
+    """The novelty of values of some columns; a name is NAME_KIND."""
     variables = [column(name, name.split("_")[-1], values) for name, values in recorded.items()]
     n = len(next(iter(recorded.values())))
     training = TrainingConditions(Conditions(pd.DataFrame(recorded), {}, np.full(n, 5)), variables)
-    conditions = Conditions.asked(asked, variables, max(map(len, asked.values())))
-    return training.familiarity(conditions, np.full(conditions.n_trials, 5))
+    conditions = Conditions.from_request(requested, variables, max(map(len, requested.values())))
+    return training.novelty(conditions, np.full(conditions.n_trials, 5))
 
 
 EIGHT = np.tile(np.arange(0, 360, 45), 10)
@@ -65,7 +66,7 @@ class TestColumns:
         np.testing.assert_allclose(found.distances["to_deg"], [0, 22.5, 10, 0, 0, np.nan], atol=1e-9)
         np.testing.assert_array_equal(found.distance, [0, np.inf, np.inf, 0, 0, np.nan])
         assert found.sentence() == (
-            "2 of 6 trials are asked for a to_deg that no training trial has (22.5, nearest 0 and 45; 350, nearest 315 "
+            "2 of 6 trials have a novel to_deg, which no training trial has (22.5, nearest 0 and 45; 350, nearest 315 "
             f"and 0): {EXTRAPOLATION}."
         )
 
@@ -91,27 +92,27 @@ class TestColumns:
         assert found.distance[-1] == pytest.approx(nearest / usual)
         assert (found.distance[:-1] <= 1).mean() > 0.95
         assert found.sentence().startswith(
-            "1 of 101 trials are asked for a to_deg farther from every training trial's than"
+            "1 of 101 trials have a novel to_deg, farther from every training trial's than"
         )
         assert f"{nearest:.3g} deg, usual is {usual:.3g})" in found.sentence()
 
     def test_a_label_that_the_model_knows_but_no_training_trial_has(self):
         found = compared({"side_label": ["left", "far", None]}, side_label=["left", "right"] * 5)
         np.testing.assert_array_equal(found.distances["side_label"], [0, 1, np.nan])
-        assert "1 of 3 trials are asked for a side_label that no training trial has (far)" in found.sentence()
+        assert "1 of 3 trials have a novel side_label, which no training trial has (far)" in found.sentence()
         with pytest.raises(DataError, match="'up', but the model has learned far, left, right only"):
             compared({"side_label": ["up"]}, side_label=["left", "right"] * 5)
 
     def test_a_combination_that_was_never_recorded_of_values_that_were(self):
         recorded = {"to_deg": EIGHT, "side_label": np.where(EIGHT < 180, "left", "right")}
-        asked = {"to_deg": [0, 0, 10, 270, 270], "side_label": ["left", "right", "right", "right", None]}
-        found = compared(asked, **recorded)
+        requested = {"to_deg": [0, 0, 10, 270, 270], "side_label": ["left", "right", "right", "right", None]}
+        found = compared(requested, **recorded)
         np.testing.assert_array_equal(found.together, [0, np.inf, np.inf, 0, np.nan])
         np.testing.assert_array_equal(found.mixed, [False, True, False, False, False])
         np.testing.assert_array_equal(found.distance, [0, np.inf, np.inf, 0, 0])
         first, second = found.sentence().split(", and ")
-        assert first == "1 of 5 trials are asked for a to_deg that no training trial has (10, nearest 0 and 45)"
-        assert second.startswith("1 of 5 trials are asked for a combination of to_deg and side_label that no training")
+        assert first == "1 of 5 trials have a novel to_deg, which no training trial has (10, nearest 0 and 45)"
+        assert second.startswith("1 of 5 trials have a novel combination of to_deg and side_label, which no training")
 
     def test_a_value_of_a_single_trial_among_few_does_not_make_all_values_usual(self):
         found = compared({"to_deg": [40, 200]}, to_deg=[*np.tile([0, 90], 9), 200])
@@ -134,16 +135,21 @@ class TestColumns:
     def test_little_is_told_of_where_it_is_much(self):
         """One of a thousand that is three times as far is chance; one that is a hundred times as far is not."""
         spaced = np.arange(200.0)
-        for value, share, told in [(201.9, 0.001, False), (203, 0.001, False), (203, 0.02, True), (300, 0.001, True)]:
-            asked = np.tile(spaced, 5)
-            asked[: int(share * 1000)] = value
-            found = compared({"a_number": asked}, a_number=spaced)
-            assert bool(found.sentence()) is told, value
+        for value, share, reported in [
+            (201.9, 0.001, False),
+            (203, 0.001, False),
+            (203, 0.02, True),
+            (300, 0.001, True),
+        ]:
+            requested = np.tile(spaced, 5)
+            requested[: int(share * 1000)] = value
+            found = compared({"a_number": requested}, a_number=spaced)
+            assert bool(found.sentence()) is reported, value
         assert compared({"a_number": [201.9]}, a_number=spaced).sentence()
 
 
-def courses(n, seed, bins=30, lengths=None):
-    """Smooth courses of two dimensions, all different."""
+def time_courses(n, seed, bins=30, lengths=None):
+    """Smooth time time_courses of two dimensions, all different."""
     rng = np.random.default_rng(seed)
     phase, period = rng.uniform(0, 2 * np.pi, (n, 1, 2)), rng.uniform(20, 40, (n, 1, 2))
     values = 100 + 10 * np.sin(2 * np.pi * np.arange(bins)[:, None] / period + phase)
@@ -162,16 +168,18 @@ class TestSignals:
     def test_distances_are_those_of_a_plain_loop(self, monkeypatch):
         monkeypatch.setattr(module, "CHUNK", 7)
         rng = np.random.default_rng(2)
-        lengths, asked_lengths = rng.integers(24, 31, 40), rng.integers(20, 36, 25)
-        recorded, asked = courses(40, 0, lengths=lengths), courses(25, 1, 36, asked_lengths)
+        lengths, requested_lengths = rng.integers(24, 31, 40), rng.integers(20, 36, 25)
+        recorded, requested = time_courses(40, 0, lengths=lengths), time_courses(25, 1, 36, requested_lengths)
         values = np.array(recorded.signals["vel"].values)
         values[3, 5] = np.nan  # a trial of which not everything is known
         recorded = dataclasses.replace(recorded, signals={"vel": Signal(values, "cm/s", ("x", "y"))})
-        found = TrainingConditions(recorded, [VEL]).familiarity(asked, asked_lengths)
-        theirs = asked.signals["vel"].values
+        found = TrainingConditions(recorded, [VEL]).novelty(requested, requested_lengths)
+        theirs = requested.signals["vel"].values
         for i in range(25):
             all_of_them = [
-                root_mean_square(theirs[i], values[j], min(asked_lengths[i], lengths[j])) for j in range(40) if j != 3
+                root_mean_square(theirs[i], values[j], min(requested_lengths[i], lengths[j]))
+                for j in range(40)
+                if j != 3
             ]
             assert found.distances["vel"][i] == pytest.approx(min(all_of_them), rel=1e-6)
         own = [
@@ -186,63 +194,63 @@ class TestSignals:
         assert found.yardsticks["vel"] == pytest.approx(np.sort(own)[int(0.99 * 38)], rel=1e-6)
         np.testing.assert_allclose(found.distance, found.distances["vel"] / found.yardsticks["vel"])
 
-    def test_what_training_trials_have_is_familiar_and_what_held_out_ones_have_hardly_ever_not(self):
-        recorded = courses(300, 0)
+    def test_conditions_of_training_trials_are_not_novel_and_those_of_held_out_ones_hardly_ever(self):
+        recorded = time_courses(300, 0)
         training = TrainingConditions(recorded, [VEL])
-        assert training.familiarity(recorded, recorded.lengths).distance.max() == 0
+        assert training.novelty(recorded, recorded.lengths).distance.max() == 0
         sentences, beyond = [], []
         for seed in range(1, 11):
-            found = training.familiarity(courses(100, seed), np.full(100, 30))
+            found = training.novelty(time_courses(100, seed), np.full(100, 30))
             sentences.append(found.sentence())
             beyond.append((found.distance > 1).mean())
         assert sentences == [""] * 10
         assert 0 < np.mean(beyond) < 0.05
 
-    def test_faster_and_larger_courses_are_not(self):
-        training = TrainingConditions(courses(300, 0), [VEL])
-        asked = courses(50, 1)
-        larger = {"vel": Signal(100 + 4 * (asked.signals["vel"].values - 100), "cm/s", ("x", "y"))}
-        found = training.familiarity(dataclasses.replace(asked, signals=larger), asked.lengths)
+    def test_faster_and_larger_time_courses_are_novel(self):
+        training = TrainingConditions(time_courses(300, 0), [VEL])
+        requested = time_courses(50, 1)
+        larger = {"vel": Signal(100 + 4 * (requested.signals["vel"].values - 100), "cm/s", ("x", "y"))}
+        found = training.novelty(dataclasses.replace(requested, signals=larger), requested.lengths)
         assert (found.distance > 2).all()
         ratio, distance = np.median(found.distance), np.median(found.distances["vel"])
         assert found.sentence() == (
-            "50 of 50 trials are asked for a vel farther from every training trial's than 99 % of these are from "
+            "50 of 50 trials have a novel vel, farther from every training trial's than 99 % of these are from "
             f"each other (median {ratio:.2g} times as far: {distance:.3g} cm/s, usual is "
             f"{found.yardsticks['vel']:.3g}): {EXTRAPOLATION}."
         )
 
     def test_a_short_training_trial_is_not_near_to_all_that_begins_like_it(self):
-        recorded = courses(50, 0, lengths=np.array([2] * 10 + [30] * 40))
-        asked = np.array(recorded.signals["vel"].values[:1])
-        asked[0, 2:] += 50
+        recorded = time_courses(50, 0, lengths=np.array([2] * 10 + [30] * 40))
+        requested = np.array(recorded.signals["vel"].values[:1])
+        requested[0, 2:] += 50
         conditions = Conditions(
-            pd.DataFrame(index=range(1)), {"vel": Signal(asked, "cm/s", ("x", "y"))}, np.array([30])
+            pd.DataFrame(index=range(1)), {"vel": Signal(requested, "cm/s", ("x", "y"))}, np.array([30])
         )
-        assert TrainingConditions(recorded, [VEL]).familiarity(conditions, np.array([30])).distances["vel"][0] > 30
+        assert TrainingConditions(recorded, [VEL]).novelty(conditions, np.array([30])).distances["vel"][0] > 30
 
     def test_padding_is_not_looked_at(self):
         lengths = np.random.default_rng(0).integers(15, 31, 20)
         results = []
         for junk in (0.0, 1e9, np.nan):
-            conditions = courses(20, 0, lengths=lengths)
+            conditions = time_courses(20, 0, lengths=lengths)
             values = np.array(conditions.signals["vel"].values)
             values[np.arange(30) >= lengths[:, None]] = junk
             conditions = dataclasses.replace(conditions, signals={"vel": Signal(values, "cm/s", ("x", "y"))})
             training = TrainingConditions(conditions, [VEL])
-            results.append((training.yardstick("vel"), *training.familiarity(courses(3, 1), np.full(3, 30)).distance))
+            results.append((training.yardstick("vel"), *training.novelty(time_courses(3, 1), np.full(3, 30)).distance))
         assert results[0] == results[1] == results[2]
 
     def test_a_constant_is_compared_over_the_whole_trial(self):
-        recorded = courses(20, 0)
+        recorded = time_courses(20, 0)
         constant = Conditions(pd.DataFrame(index=range(1)), {"vel": Signal(np.full((1, 1, 2), 100.0))})
-        found = TrainingConditions(recorded, [VEL]).familiarity(constant, np.array([30]))
+        found = TrainingConditions(recorded, [VEL]).novelty(constant, np.array([30]))
         values = recorded.signals["vel"].values
         expected = min(root_mean_square(np.full((30, 2), 100.0), v, 30) for v in values)
         assert found.distances["vel"][0] == pytest.approx(expected, rel=1e-6)
 
     def test_a_course_with_the_target_of_another(self):
-        """Each was recorded, but not together: what is compared is the nearest course among trials of that target."""
-        recorded = courses(60, 0)
+        """Each was recorded, but not together: compared is the nearest time course among trials of that target."""
+        recorded = time_courses(60, 0)
         targets = np.where(np.arange(60) < 30, 0, 90)
         to = column("to_deg", "deg", targets)
         values = np.array(recorded.signals["vel"].values)
@@ -252,14 +260,14 @@ class TestSignals:
         )
         training = TrainingConditions(recorded, [to, VEL])
         swapped = dataclasses.replace(recorded, table=pd.DataFrame({"to_deg": targets[::-1]}))
-        alone, mixed = (training.familiarity(c, recorded.lengths) for c in (recorded, swapped))
+        alone, mixed = (training.novelty(c, recorded.lengths) for c in (recorded, swapped))
         assert alone.distance.max() == 0
         assert mixed.ratios["vel"].max() == mixed.ratios["to_deg"].max() == 0
         assert mixed.mixed.all()
         usual = training.yardstick("vel")
         nearest = min(root_mean_square(values[0], values[j], 30) for j in range(30, 60))
         assert mixed.together[0] == pytest.approx(nearest / usual / training.yardstick("to_deg", "vel"))
-        assert "60 of 60 trials are asked for a combination of to_deg and vel" in mixed.sentence()
+        assert "60 of 60 trials have a novel combination of to_deg and vel" in mixed.sentence()
 
 
 # -- models ----------------------------------------------------------------------------------------------------------
@@ -276,14 +284,14 @@ def data():
 
 @pytest.fixture(scope="module", params=["ldns", "eag"])
 def model(request, data):
-    """A model that was told an angle and a signal, trained for two steps."""
+    """A model conditioned on an angle and a signal, trained for two steps."""
     kind, config = {"ldns": (LDNS, tiny), "eag": (EAG, eag)}[request.param]
     return kind.make(data, config(("angle", "drive"))).fit(data)
 
 
 @pytest.fixture
 def quiet():
-    """Nothing may be said."""
+    """No warning may be given."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", SpikeloomWarning)
         yield
@@ -293,9 +301,9 @@ class TestModels:
     def test_a_sample_says_how_far_each_trial_is_and_a_warning_that_some_are(self, model):
         with pytest.warns(SpikeloomWarning, match=EXTRAPOLATION) as caught:
             sample = model.sample(5, length=9, condition={"angle": [45, "22.5deg", None]})
-        (said,) = [str(w.message) for w in caught]
-        assert said.startswith(
-            "2 of 5 trials are asked for an angle that no training trial has (22.5, nearest 0 and 45)"
+        (message,) = [str(w.message) for w in caught]
+        assert message.startswith(
+            "2 of 5 trials have a novel angle, which no training trial has (22.5, nearest 0 and 45)"
         )
         np.testing.assert_array_equal(sample.trials[DISTANCE], [0, np.inf, np.nan, 0, np.inf])
         assert sample.provenance["conditioned_on"] == ["angle"]
@@ -317,16 +325,16 @@ class TestModels:
         model = PiVAE.make(data, config).fit(data)
         assert DISTANCE not in model.sample(3).trials
         assert model.sample(3, condition={"angle": 45}).trials[DISTANCE].tolist() == [0, 0, 0]
-        with pytest.warns(SpikeloomWarning, match="2 of 5 trials are asked for an angle that no training trial has"):
+        with pytest.warns(SpikeloomWarning, match="2 of 5 trials have a novel angle, which no training trial has"):
             sample = model.sample(5, length=9, condition={"angle": [45, "22.5deg", None]})
         np.testing.assert_array_equal(sample.trials[DISTANCE], [0, np.inf, np.nan, 0, np.inf])
 
     def test_a_signal_beyond_all_and_several_at_once(self, model):
         strong = 9 * np.ones((12, 1))
-        with pytest.warns(SpikeloomWarning, match=r"2 of 2 trials are asked for a drive farther.* V, usual is"):
+        with pytest.warns(SpikeloomWarning, match=r"2 of 2 trials have a novel drive, farther.* V, usual is"):
             sample = model.sample(2, condition={"drive": strong})
         assert (sample.trials[DISTANCE] > 10).all()
-        with pytest.warns(SpikeloomWarning, match="for an angle that .*, and 2 of 2 trials are asked for a drive"):
+        with pytest.warns(SpikeloomWarning, match="a novel angle, which .*, and 2 of 2 trials have a novel drive"):
             model.sample(2, condition={"drive": strong, "angle": 10})
 
     @pytest.mark.parametrize("ending", ["npz", "h5", "nwb"])
@@ -339,29 +347,29 @@ class TestModels:
         again.trials.to_csv(tmp_path / "trials.csv")
         np.testing.assert_array_equal(pd.read_csv(tmp_path / "trials.csv")[DISTANCE], [0, np.inf, np.nan])
 
-    def test_familiar_trials_can_be_chosen_compared_and_asked_for_again(self, model, data):
+    def test_trials_that_are_not_novel_can_be_selected_compared_and_requested_again(self, model, data):
         with pytest.warns(SpikeloomWarning, match=EXTRAPOLATION):
             sample = model.sample(40, length=BINS, condition={"angle": np.tile([0, 45, 90, 135, 20], 8)})
-        familiar = sample.select(trials=np.flatnonzero(sample.trials[DISTANCE] <= 1))
-        assert familiar.n_trials == 32
+        near = sample.select(trials=np.flatnonzero(sample.trials[DISTANCE] <= 1))
+        assert near.n_trials == 32
         with warnings.catch_warnings():
             warnings.simplefilter("error", SpikeloomWarning)
-            result = compare(data, familiar, n_floor=2, n_draws=1)
-            table = familiar.trials[["angle", DISTANCE]]
+            result = compare(data, near, n_floor=2, n_draws=1)
+            table = near.trials[["angle", DISTANCE]]
             np.testing.assert_array_equal(
                 model.sample(6, length=BINS, condition=table).trials["angle"], table["angle"][:6]
             )
-            model.sample(6, length=BINS, condition=familiar)
+            model.sample(6, length=BINS, condition=near)
         assert not [w for w in result.warnings if "condition" in w]
 
     def test_chunks_and_files_written_as_trials_come_have_the_same_column(self, model, data, tmp_path, monkeypatch):
         monkeypatch.setattr(base, "SAMPLE_CHUNK", 4)
         rng = np.random.default_rng(0)
-        asked = {"angle": [0, 10, 90], "drive": [rng.normal(size=(n, 1)) for n in (9, 12, 8, 12)]}
-        with pytest.warns(SpikeloomWarning, match="of 14 trials are asked"):
-            plan = model._plan(14, condition=asked, seed=3)
-        with pytest.warns(SpikeloomWarning, match="of 14 trials are asked"):
-            whole = model.sample(14, condition=asked, seed=3)
+        requested = {"angle": [0, 10, 90], "drive": [rng.normal(size=(n, 1)) for n in (9, 12, 8, 12)]}
+        with pytest.warns(SpikeloomWarning, match="of 14 trials have a novel"):
+            plan = model._plan(14, condition=requested, seed=3)
+        with pytest.warns(SpikeloomWarning, match="of 14 trials have a novel"):
+            whole = model.sample(14, condition=requested, seed=3)
         assert len(set(whole.trials[DISTANCE])) > 3
         pieces = [model._collate_chunk(chunk, model._draw(chunk)).trials[DISTANCE] for chunk in plan.chunks()]
         np.testing.assert_array_equal(np.concatenate(pieces), whole.trials[DISTANCE])
@@ -372,16 +380,16 @@ class TestModels:
     def test_a_saved_model_remembers(self, model, data, tmp_path):
         model.save(tmp_path)
         loaded = load_model(tmp_path)
-        asked, expected = (m.labels.compared() for m in (loaded, model))
-        assert asked.yardstick("drive") == expected.yardstick("drive") > 0
-        test = Conditions.recorded(data.split("test"), model.data_spec.variables)
+        requested, expected = (m.labels.compared() for m in (loaded, model))
+        assert requested.yardstick("drive") == expected.yardstick("drive") > 0
+        test = Conditions.of_recording(data.split("test"), model.data_spec.variables)
         direct = TrainingConditions(
-            Conditions.recorded(data.split("train"), model.data_spec.variables), model.data_spec.variables
+            Conditions.of_recording(data.split("train"), model.data_spec.variables), model.data_spec.variables
         )
-        for training in (asked, expected):
+        for training in (requested, expected):
             np.testing.assert_allclose(
-                training.familiarity(test, test.lengths).distance,
-                direct.familiarity(test, test.lengths).distance,
+                training.novelty(test, test.lengths).distance,
+                direct.novelty(test, test.lengths).distance,
                 rtol=1e-4,
             )
 
@@ -393,14 +401,14 @@ class TestModels:
         assert len(kept) == len(weights) - 4
         save_file(kept, file)
         older = load_model(tmp_path)
-        asked = {"angle": 10, "drive": 99 * np.ones((8, 1))}
-        sample = older.sample(3, condition=asked)
+        requested = {"angle": 10, "drive": 99 * np.ones((8, 1))}
+        sample = older.sample(3, condition=requested)
         assert DISTANCE not in sample.trials
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SpikeloomWarning)
-            np.testing.assert_array_equal(sample.counts, model.sample(3, condition=asked).counts)
+            np.testing.assert_array_equal(sample.counts, model.sample(3, condition=requested).counts)
         older.save(tmp_path / "again")
-        assert DISTANCE not in load_model(tmp_path / "again").sample(3, condition=asked).trials
+        assert DISTANCE not in load_model(tmp_path / "again").sample(3, condition=requested).trials
 
     def test_weights_that_lack_a_part_are_refused(self, model, tmp_path):
         weights = model.state_dict()
@@ -450,9 +458,9 @@ class TestReport:
         far = self.generated(np.tile([0.0, 20.0], 8), np.full((16, BINS, 1), 9.0))
         angle, drive = model_panels(data, far, None, variables)
         assert angle.seen == (
-            f"8 of 16 trials are asked for an angle that no training trial has (20, nearest 0 and 45): {EXTRAPOLATION}."
+            f"8 of 16 trials have a novel angle, which no training trial has (20, nearest 0 and 45): {EXTRAPOLATION}."
         )
-        assert drive.seen.startswith("16 of 16 trials are asked for a drive farther")
+        assert drive.seen.startswith("16 of 16 trials have a novel drive, farther")
         assert drive.seen.count(EXTRAPOLATION) == 1
         same = model_panels(data, data.split("test"), None, variables)
         assert [panel.seen for panel in same] == ["", ""]
@@ -467,13 +475,13 @@ class TestReport:
         assert novel_conditions(sided, other, variables) == {}
         assert list(novel_conditions(sided, swapped, variables)) == [""]
         first, second = model_panels(sided, swapped, None, variables)
-        assert first.seen.startswith("32 of 32 trials are asked for a combination of angle and drive")
+        assert first.seen.startswith("32 of 32 trials have a novel combination of angle and drive")
         assert second.seen == ""
         angles = swapped.trials["angle"].where(np.arange(32) > 3, 20)
         first, _ = model_panels(
             sided, dataclasses.replace(swapped, trials=swapped.trials.assign(angle=angles)), None, variables
         )
-        assert "(20, nearest 0 and 45), and 28 of 32 trials are asked for a combination" in first.seen
+        assert "(20, nearest 0 and 45), and 28 of 32 trials have a novel combination" in first.seen
         assert first.seen.count(EXTRAPOLATION) == 1
 
     def test_angles_between_targets_are_decoded_as_angles(self, data):
@@ -496,11 +504,11 @@ def test_the_command_says_it_and_writes_it(tmp_path, capsys):
         words = ["fit", str(tmp_path / "toy.npz"), "--out", str(run), "--observation", "poisson", *small]
         assert main([*words, "--condition_on", "angle", "drive"]) == 0
         capsys.readouterr()
-        (tmp_path / "asked.csv").write_text(f"angle,{DISTANCE}\n45,0\n50,inf\n,\n")
-        for words in (["-n", "3", "--condition", "angle=45,50"], ["--condition", str(tmp_path / "asked.csv")]):
+        (tmp_path / "requested.csv").write_text(f"angle,{DISTANCE}\n45,0\n50,inf\n,\n")
+        for words in (["-n", "3", "--condition", "angle=45,50"], ["--condition", str(tmp_path / "requested.csv")]):
             assert main(["sample", str(run), "--out", str(out), "--length", "9", *words]) == 0
-            told = capsys.readouterr().err
-            assert "1 of 3 trials are asked for an angle that no training trial has (50, nearest 45 and 90)" in told
+            reported = capsys.readouterr().err
+            assert "1 of 3 trials have a novel angle, which no training trial has (50, nearest 45 and 90)" in reported
             assert load(out).trials[DISTANCE].tolist()[:2] == [0, np.inf]
         assert main(["sample", str(run), "--out", str(out), "--like", str(run)]) == 0
         assert "extrapolation" not in capsys.readouterr().err
