@@ -1,6 +1,6 @@
 """Public names: a line each, ``from MODULE import ATTRIBUTE as NAME``; ``__init__.py`` reads them from here."""
 
-# ruff: noqa: F401, I001  # every import is public; they stand in groups
+# ruff: noqa: I001  # every import is public; they stand in groups
 
 # Data
 from spikeloom.data.codes import codes_in as codes_in
