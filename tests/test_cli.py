@@ -1,4 +1,4 @@
-"""The command line: every verb, and what it leaves."""
+"""The command line: every command, and what it leaves."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ import pytest
 
 import spikeloom as package
 from commands import FIT_EAG, TINY, counts, tiny
-from spikeloom.cli import VERBS, main
+from spikeloom.cli import COMMANDS, main
 from spikeloom.config import preset_files
 from spikeloom.data import sources
 from spikeloom.data.files import load, save
@@ -31,16 +31,16 @@ class TestHelp:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
         assert done.stderr.strip() == "[]"
-        assert all(f"\n  {verb}" in done.stdout for verb in VERBS)
+        assert all(f"\n  {command}" in done.stdout for command in COMMANDS)
 
-    @pytest.mark.parametrize("verb", list(VERBS))
-    def test_every_verb_tells_its_options(self, verb, capsys):
-        assert main([verb, "--help"]) == 0
+    @pytest.mark.parametrize("command", list(COMMANDS))
+    def test_every_command_lists_its_options(self, command, capsys):
+        assert main([command, "--help"]) == 0
         out = capsys.readouterr().out
-        assert VERBS[verb].help in out
+        assert COMMANDS[command].help in out
         assert "CONFIG_PATH" not in out
 
-    def test_fit_tells_the_options_of_the_preset(self, capsys):
+    def test_fit_lists_the_options_of_the_preset(self, capsys):
         assert main(["fit", "--model", "ldns-lorenz", "--help"]) == 0
         out = " ".join(capsys.readouterr().out.split())
         assert "Share of counts hidden from the encoder in training" in out

@@ -1,6 +1,6 @@
-"""The command line: one verb per step of the way from a recording to a report.
+"""The command line: one command for each step from a recording to a report.
 
-Heavy packages are imported by the verb that needs them, so that ``spikeloom --help`` answers at once.
+Heavy packages are imported by the command that needs them, so that ``spikeloom --help`` is fast.
 """
 
 from __future__ import annotations
@@ -25,42 +25,40 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Verb:
-    """A command: what it does in a line, its options, and the function that does it."""
+class Command:
+    """A command: a line of help, its options, and the function that runs it."""
 
     help: str
     options: Callable[[ArgumentParser, Sequence[str]], None]
     run: Callable[[Namespace], None]
 
 
-VERBS = {
-    "demo": Verb("simulate, fit, sample, compare, report: a whole turn in minutes", judging.demo_options, judging.demo),
-    "fetch": Verb("download a published recording, or list them", recordings.fetch_options, recordings.fetch),
-    "describe": Verb("say what was understood of a recording", recordings.describe_options, recordings.describe),
-    "fit": Verb("train a model on a recording", training.fit_options, training.fit),
-    "tune": Verb("search for hyper-parameters, many trainings at once", tuning.tune_options, tuning.tune),
-    "sample": Verb("generate trials from a trained run", sampling.sample_options, sampling.sample),
-    "encode": Verb(
-        "latents and rates that a trained run infers from a recording", sampling.encode_options, sampling.encode
+COMMANDS = {
+    "demo": Command(
+        "simulate, fit, sample, compare, report: the whole pipeline in minutes", judging.demo_options, judging.demo
     ),
-    "navigate": Verb(
-        "latent traversal of a trained run along a variable",
-        navigating.navigate_options,
-        navigating.navigate,
+    "fetch": Command("download a published recording, or list them", recordings.fetch_options, recordings.fetch),
+    "describe": Command("show how a recording is interpreted", recordings.describe_options, recordings.describe),
+    "fit": Command("train a model on a recording", training.fit_options, training.fit),
+    "tune": Command("search for hyperparameters, with many trainings at once", tuning.tune_options, tuning.tune),
+    "sample": Command("generate trials from a trained run", sampling.sample_options, sampling.sample),
+    "encode": Command(
+        "infer the latents and rates of a recording with a trained run", sampling.encode_options, sampling.encode
     ),
-    "compare": Verb("judge generated trials against a recording", judging.compare_options, judging.compare),
-    "decode": Verb(
-        "decode behaviour, and say what generated trials are worth to a decoder",
+    "navigate": Command("generate trials along a latent traversal", navigating.navigate_options, navigating.navigate),
+    "compare": Command("compare generated trials with a recording", judging.compare_options, judging.compare),
+    "decode": Command(
+        "decode behaviour, with or without generated trials as training data",
         decoding.decode_options,
         decoding.decode,
     ),
-    "report": Verb("judge a trained run and write a page about it", judging.report_options, judging.report),
-    "bench": Verb("measure models beside each other, or time against quality", bench.bench_options, bench.bench),
+    "report": Command("evaluate a trained run and write an HTML report", judging.report_options, judging.report),
+    "bench": Command("compare models with each other, or time with quality", bench.bench_options, bench.bench),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status (0, or 2 for bad input).
+    """Run a command and return the exit status: 0, 2 for bad input, 130 when interrupted.
 
     Args:
         argv: Words after ``spikeloom``; those of the process when not given.
@@ -75,11 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"spikeloom: error: {one_line(error)}", file=sys.stderr)
         return 2
     except RuntimeError as error:
-        if "memory" in str(error):  # how torch says that there is not enough
+        if "memory" in str(error):  # torch has no exception of its own for it
             print(f"spikeloom: error: {one_line(MemoryError())}", file=sys.stderr)
         elif is_first_process():
             raise
-        else:  # most often because the first process has failed, and said why
+        else:  # most often because the first process has failed and reported why
             print(f"spikeloom: process {os.environ.get('LOCAL_RANK')} stopped: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -100,31 +98,31 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _run(name: str, words: list[str]) -> None:
-    if name not in VERBS:
-        near = difflib.get_close_matches(name, VERBS, n=1)
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
-        raise ConfigError(f"there is no command '{name}'; {hint}commands: {', '.join(VERBS)}.")
+        raise ConfigError(f"there is no command '{name}'; {hint}commands: {', '.join(COMMANDS)}.")
     import jsonargparse
 
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
-        prog=f"spikeloom {name}", description=VERBS[name].help, exit_on_error=False, default_env=False
+        prog=f"spikeloom {name}", description=COMMANDS[name].help, exit_on_error=False, default_env=False
     )
-    VERBS[name].options(parser, words)
+    COMMANDS[name].options(parser, words)
     try:
         options = parser.parse_args(words)
-    except SystemExit:  # --help has been answered
+    except SystemExit:  # after --help
         return
     except ArgumentError as error:
         raise ConfigError(about_options(str(error), parser, name)) from error
-    VERBS[name].run(options)
+    COMMANDS[name].run(options)
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {name:10}{verb.help}" for name, verb in VERBS.items())
+    lines = "\n".join(f"  {name:10}{command.help}" for name, command in COMMANDS.items())
     return (
         "usage: spikeloom COMMAND ...\n\n"
         "Learn how a recorded neural population fires, generate new recordings from it,\n"
-        f"and measure how real they are.\n\n{verbs}\n\n"
-        "`spikeloom COMMAND --help` tells its options."
+        f"and measure how real they are.\n\n{lines}\n\n"
+        "`spikeloom COMMAND --help` lists the options of a command."
     )

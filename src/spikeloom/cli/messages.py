@@ -1,4 +1,4 @@
-"""What went wrong, in one sentence each."""
+"""Error messages and warnings of the command line, each in one line."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 
-def about_options(message: str, parser: ArgumentParser, verb: str) -> str:
-    """One sentence about options that do not fit, from the parser's own message."""
+def about_options(message: str, parser: ArgumentParser, command: str) -> str:
+    """A message about invalid options, from that of the parser.
+
+    Args:
+        message: The parser's message.
+        parser: The parser of the command.
+        command: Its name.
+    """
     from spikeloom.config import misfit  # reads YAML, which --help can do without
 
     found = misfit(message)
     if found:
-        return f"{_option(found[0])} is {found[1]!r}, but must be {found[2]}; `spikeloom {verb} --help` tells more."
+        return f"{_option(found[0])} is {found[1]!r}, but must be {found[2]}; `spikeloom {command} --help` explains it."
     bounds = re.search(r'Parser key "([^"]+)":\s+Not of type.*: (\S+) does not conform to restriction v(\S+)', message)
     if bounds:
         return f"{_option(bounds[1])} is {bounds[2]}, but must be {bounds[3]}; give another value."
@@ -29,17 +35,15 @@ def about_options(message: str, parser: ArgumentParser, verb: str) -> str:
         return f"{_option(number[1])} is {number[2]}, but must be a whole number; give another value."
     file = re.search(r'Parser key "([^"]+)":\s+Unable to load config \W([^\s"\']*)', message)
     if file:
-        return (
-            f"--{file[1]} names the file '{file[2]}', which is no readable YAML file; check the path and its content."
-        )
+        return f"--{file[1]} names the file '{file[2]}', which is not readable YAML; check its path and content."
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
     if unknown:
         known = [option for action in parser._actions for option in action.option_strings]
         near = difflib.get_close_matches(unknown[1].split("=")[0], known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"`spikeloom {verb} --help` lists the options."
-        return f"`spikeloom {verb}` has no option {unknown[1]}; {hint}"
+        hint = f"did you mean {near[0]}?" if near else f"`spikeloom {command} --help` lists the options."
+        return f"`spikeloom {command}` has no option {unknown[1]}; {hint}"
     message = " ".join(message.split()).replace("arguments are required: ", "options are missing: ")
-    return f"{message.rstrip('.')}; `spikeloom {verb} --help` tells the options."
+    return f"{message.rstrip('.')}; `spikeloom {command} --help` lists the options."
 
 
 def _option(key: str) -> str:
@@ -59,6 +63,6 @@ def one_line(error: BaseException) -> str:
 
 
 def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    """Show our own warnings as a line each; what libraries warn of is for programmers."""
+    """Print each of our own warnings as a line; those of other libraries are not for users."""
     if issubclass(category, SpikeloomWarning) and is_first_process():
         print(f"spikeloom: warning: {' '.join(str(message).split())}", file=sys.stderr)
