@@ -1,1 +1,1 @@
-"""Recordings become SpikeData: the data type, its files, and simulated recordings."""
+"""Recordings as SpikeData: loading and its steps, file formats, published and simulated recordings."""

@@ -1,4 +1,4 @@
-"""Where a trial goes: the direction of a velocity at a moment of it, as a trial column."""
+"""Direction of a velocity at a moment of each trial, as a trial column."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANGLE = "reach_angle_deg"
 
 
 def parse_direction(text: str) -> tuple[str, float]:
-    """The signal, and the seconds after the event at which it is looked at; 0 when not given.
+    """The signal, and the seconds after the event at which its direction is taken; 0 when not given.
 
     Raises:
         DataError: If the seconds are no number.
@@ -34,7 +34,7 @@ def parse_direction(text: str) -> tuple[str, float]:
 
 
 def with_direction(data: SpikeData, signal: str, at_s: float = 0.0, before_s: float = 0.0) -> SpikeData:
-    """Note in which direction each trial goes at a moment, in degrees from 0 to 360, counted from x towards y.
+    """Add the direction of a velocity at a moment of each trial, in degrees from 0 to 360, counted from x towards y.
 
     It is missing where the signal is, where the trial has ended, and where nothing moves.
 
@@ -59,7 +59,7 @@ def with_direction(data: SpikeData, signal: str, at_s: float = 0.0, before_s: fl
     place = int(np.floor((before_s + at_s) / data.bin_s + 1e-6))
     if not 0 <= place < data.n_bins:
         raise DataError(
-            f"direction_of looks {at_s:g} s after the event, but trials reach from {0 - before_s:g} to "
+            f"direction_of takes the direction {at_s:g} s after the event, but trials reach from {0 - before_s:g} to "
             f"{data.n_bins * data.bin_s - before_s:g} s; choose a moment in them."
         )
     x, y = values[:, place].astype(np.float64).T

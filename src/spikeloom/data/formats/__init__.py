@@ -1,1 +1,1 @@
-"""Files as others wrote them, and as we do: arrays, NWB, sessions of certain laboratories; spikes into bins."""
+"""File formats: arrays, NWB and the layouts of some laboratories, and the binning of spikes."""

@@ -1,1 +1,1 @@
-"""Recordings that are made, of which the truth is known."""
+"""Simulated recordings, whose ground truth is known."""
