@@ -22,7 +22,7 @@ from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.dynamics import autocorrelation
 from spikeloom.evaluation.history_likelihood import busy
 from spikeloom.models import load_model
-from spikeloom.workflow.heldout_likelihood import spike_drawing
+from spikeloom.workflow.heldout_likelihood import history_likelihood
 from spikeloom.workflow.sampling import held_out, sample_like
 from timing import over_seeds, table
 
@@ -51,7 +51,7 @@ def judged(run: Path, repeats: int, seed: int) -> dict[str, dict[str, float]]:
     """Scores of samples drawn with history and as Poisson, and their floor."""
     model, data = load_model(run), load_source(run)
     test = held_out(data)
-    judged = spike_drawing(model, test)
+    judged = history_likelihood(model, test)
     result: dict[str, dict[str, float]] = {}
     for name, law, bits in (("history", None, judged.history), ("poisson", "poisson", judged.poisson)):
         sample = sample_like(model, test, repeats * test.n_trials, seed=seed, observation=law)

@@ -385,6 +385,18 @@ class TestNavigation:
         nothing = dataclasses.replace(data, trials=data.trials[[]])
         assert "no targets" in coded(trained, nothing).missing
 
+    def test_a_report_of_held_out_trials_shorter_than_others(self, data, trained):
+        """Generated trials have no more bins than the longest held-out one; the recording may have."""
+        from spikeloom.report.code_panels import code_panels
+        from spikeloom.workflow.code_summary import coded
+
+        lengths = np.full(data.n_trials, N_BINS)
+        lengths[data.splits["test"]] = N_BINS - 3
+        found = coded(trained, dataclasses.replace(data, lengths=lengths))
+        assert found.real.shape == found.own.shape == (*found.valid.shape, N_UNITS)
+        assert found.valid.all()
+        assert all(panel.image is not None for panel in code_panels(found))
+
     def test_traversals_that_cannot_be(self, data, trained):
         with pytest.raises(ConfigError, match="target_z"):
             navigate(trained, data, "target_z")

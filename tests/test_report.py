@@ -10,11 +10,14 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import DataError
+from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
+from spikeloom.evaluation.heldout import heldout_draws
 from spikeloom.evaluation.memorisation import Memorisation
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
+from spikeloom.evaluation.pairing import pair
 from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult
 from spikeloom.plot.style import data_uri
 from spikeloom.report import figures, panels
@@ -298,6 +301,50 @@ def test_drawn_trials_match_in_number_condition_and_length():
     np.testing.assert_array_equal(held_out.lengths, generated.lengths)
     np.testing.assert_array_equal(held_out.trials["condition"], generated.trials["condition"])
     assert held_out.trials["condition"].value_counts().equals(floor.trials["condition"].value_counts())
+
+
+def test_figures_show_the_trials_of_the_comparison(monkeypatch):
+    """Also of a recording that brings only some splits, and of another seed than 0."""
+    trials = conditions(60)
+    real = recording(n_trials=60, trials=trials, splits={"test": np.arange(5, 20)})
+    generated = recording(n_trials=40, seed=1, trials=conditions(40))
+    pairings = []
+
+    def spied(pairing, *arguments, **options):
+        pairings.append(pairing)
+        return heldout_draws(pairing, *arguments, **options)
+
+    monkeypatch.setattr("spikeloom.evaluation.compare.heldout_draws", spied)
+    result = compare(real, generated, n_draws=1, n_floor=2, seed=3)
+    shown = []
+    monkeypatch.setattr(panels.figures, "rasters", lambda *sets: shown.append(sets) or Figure())
+    panels.panels(with_default_splits(real), generated, result, None, None)
+    ((held_out, drawn),) = shown
+    np.testing.assert_array_equal(held_out.counts, pairings[0].test.counts)
+    assert set(pairings[0].test_index) <= set(range(5, 20))
+    rng = np.random.default_rng(3)
+    np.testing.assert_array_equal(
+        drawn.counts, pair(with_default_splits(real), generated, rng).draw_generated(rng).counts
+    )
+
+
+def test_a_recording_with_some_splits_is_split_as_in_the_comparison(tmp_path, monkeypatch):
+    real = recording(splits={"test": np.arange(12)})
+    used = []
+    monkeypatch.setattr("spikeloom.report.page.panels", lambda data, *_: used.append(data) or [])
+    write_report(tmp_path / "r.html", real=real, generated=recording(seed=1), comparison=comparison())
+    np.testing.assert_array_equal(used[0].splits["test"], np.arange(12))
+    assert used[0].splits.keys() == with_default_splits(real).splits.keys()
+
+
+def test_a_figure_that_fails_is_left_out_with_its_reason():
+    def fails():
+        raise ZeroDivisionError("division by zero")
+
+    with pytest.warns(SpikeloomWarning, match="'A title' of the report is left out: ZeroDivisionError"):
+        panel = panels.draw("A title", "", "", fails)
+    assert panel.image is None
+    assert "ZeroDivisionError: division by zero" in panel.missing
 
 
 def test_figures_leave_the_style_of_the_reader_alone():

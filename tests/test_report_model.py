@@ -30,7 +30,7 @@ from spikeloom.report.page import write_report
 from spikeloom.report.panel import Panel
 from spikeloom.training.batch import Batch
 from spikeloom.workflow.fitting import start_run
-from spikeloom.workflow.heldout_likelihood import SEED, spike_drawing, spike_response, unseen_rates
+from spikeloom.workflow.heldout_likelihood import SEED, has_history, history_likelihood, masked_rates, spike_response
 from spikeloom.workflow.reporting import report_run
 from spikeloom.workflow.sampling import held_out, sample_like, signed
 from test_report import comparison
@@ -146,11 +146,11 @@ def test_redrawn_trials_have_the_rates_and_no_spikes_in_the_padding(data):
 def test_the_panel_quotes_what_the_model_explains(run, data):
     model, test = load_model(run), held_out(data)
     batch = Batch.of(test)
-    rates = unseen_rates(model, batch, torch.Generator().manual_seed(SEED))
+    rates = masked_rates(model, batch, torch.Generator().manual_seed(SEED))
     with torch.no_grad():
         history = model.observation.nll(batch.counts, rates).double().numpy()
     gain = (-poisson.logpmf(test.counts, rates.double().numpy()) - history)[test.valid].sum()
-    drawing = spike_drawing(model, test)
+    drawing = history_likelihood(model, test)
     assert drawing.gain.value == pytest.approx(gain / test.counts.sum() / np.log(2), rel=1e-4)
     sample = sample_like(model, test)
     (panel,) = model_panels(data, sample, drawing, ())
@@ -170,10 +170,12 @@ def test_the_published_history_is_judged_too(run, data):
     model.observation = SoftplusHistory(NEURONS)  # without history its mean is log(1 + rate)
     model.observation.filters[0] = 0.5
     batch = Batch.of(test)
-    rates = unseen_rates(model, batch, torch.Generator().manual_seed(SEED)).double().numpy()
-    drive = np.log(rates) + 0.5 * np.pad(np.minimum(test.counts, 5), ((0, 0), (1, 0), (0, 0)))[:, :-1]
+    rates = masked_rates(model, batch, torch.Generator().manual_seed(SEED)).double().numpy()
+    drive = (
+        np.log(np.maximum(rates, 1e-30)) + 0.5 * np.pad(np.minimum(test.counts, 5), ((0, 0), (1, 0), (0, 0)))[:, :-1]
+    )
     laws = [poisson.logpmf(test.counts, mean)[test.valid].sum() for mean in (np.logaddexp(0, drive), rates)]
-    drawing = spike_drawing(model, test)
+    drawing = history_likelihood(model, test)
     assert drawing.gain.value == pytest.approx((laws[0] - laws[1]) / test.counts.sum() / np.log(2), rel=1e-3)
     assert (drawing.beyond, drawing.dispersion) == ((test.counts[test.valid] > 5).sum(), None)
     assert drawing.beyond > 0
@@ -343,7 +345,7 @@ def test_models_without_either_have_no_such_panels(run, data, others_undrawn, tm
     config = preset_config("gaussian", changes, max_steps=2)
     model = start_run(str(run.parent / "toy.npz"), "gaussian", tmp_path / "run", config=config)
     test = held_out(data)
-    assert spike_drawing(model, test) is None
+    assert not has_history(model)
     assert model_panels(data, test, None, model.data_spec.variables) == []
     generated = signed(sample_like(model, test), tmp_path / "run")
     text = write_report(tmp_path / "r.html", real=data, generated=generated, comparison=comparison()).read_text()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from spikeloom.data.smoothing import SMOOTHED, smoothed_counts
+from spikeloom.data.smoothing import SMOOTHED, smoothed, smoothed_counts
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
@@ -81,6 +81,24 @@ class Activity(nn.Module):
                 f"the signal '{self.source}' has values that are not numbers; leave those trials out with `where`."
             )
         return values
+
+    def smoothed(
+        self, counts: Float[Tensor, "trial time neuron"], lengths: Int[Tensor, "trial"], bin_s: float
+    ) -> Float[np.ndarray, "trial time neuron"]:
+        """Activity of counts, of which some may be hidden."""
+        return smoothed(counts.cpu().numpy(), lengths.cpu().numpy(), self.smoothing_sd_s / bin_s)
+
+    def check_without_counts(self) -> None:
+        """Refuse a signal that was made of the counts, from which none of them can be hidden.
+
+        Raises:
+            DataError: If it is.
+        """
+        if self.source == SMOOTHED:
+            raise DataError(
+                f"rates are inferred from the signal '{self.source}', which was made of the counts before trials were "
+                "cut, so that no count can be hidden; fit with activity counts instead."
+            )
 
     def prepare(self, data: SpikeData) -> None:
         """Take the scale of each unit, and how its spikes follow from its activity, from the training trials."""

@@ -265,7 +265,19 @@ class CodeModel(SpikingModel):
     def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Codes, and the rates of the activity that is expected of them."""
         assert batch.signal is not None
-        codes = self.network.encode(batch.signal, batch.mask)
+        return self._expected(batch.signal, batch)
+
+    def _rates_from(self, counts: Rates, batch: Batch) -> Rates:
+        if self.config.reads:
+            self.activity.check_without_counts()
+            return self._infer(batch)[1]
+        smoothed = self.activity.smoothed(counts, batch.lengths, self.data_spec.bin_s)
+        z = self.activity.normalised(smoothed).to(counts.device) * mask_of(batch.lengths, batch.n_bins)
+        return self._expected(z, batch)[1]
+
+    def _expected(self, z: Units, batch: Batch) -> tuple[Codes, Rates]:
+        """Codes of z-scored activity, and rates of what is expected of these."""
+        codes = self.network.encode(z, batch.mask)
         expected = self.network.expected(codes, batch.lengths)
         rates = self.activity.rates(padded(expected, batch.n_bins))
         return codes, rates * mask_of(batch.lengths, batch.n_bins)

@@ -137,6 +137,9 @@ class LatentModel(SpikingModel):
         latents = self._latents(batch.counts.float(), batch.mask)
         return latents, self._rates(latents, batch.mask)
 
+    def _rates_from(self, counts: Rates, batch: Batch) -> Rates:
+        return self._rates(self._latents(counts, batch.mask), batch.mask)
+
     def _latents(self, counts: Rates, mask: Mask | None) -> Tensor:
         latents = self.autoencoder.encode(counts, mask)
         return latents if mask is None else latents * mask

@@ -18,6 +18,7 @@ from spikeloom.models.initial import InitialConditionModel, Unfolded
 from spikeloom.models.lfads_config import LFADSConfig
 from spikeloom.models.lfads_network import LFADSNetwork, activity_in
 from spikeloom.nets.lfads import Posterior
+from spikeloom.observation.poisson import Rates
 from spikeloom.training.batch import Batch, mask_of
 from spikeloom.training.stages import Stage
 
@@ -88,11 +89,19 @@ class LFADS(InitialConditionModel):
 
     def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Factors and rates, averaged over the posterior; the same draws every time."""
-        generator = torch.Generator(batch.lengths.device).manual_seed(0)
-        samples = self.config.posterior_samples
-        factors, activity = self.network.averaged(activity_in(batch), batch.lengths, samples, generator)
-        mask = mask_of(batch.lengths, batch.n_bins)
+        return self._averaged(activity_in(batch), batch.lengths)
+
+    def _averaged(self, x: Float[Tensor, "trial time unit"], lengths: Int[Tensor, "trial"]) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator(lengths.device).manual_seed(0)
+        factors, activity = self.network.averaged(x, lengths, self.config.posterior_samples, generator)
+        mask = mask_of(lengths, x.shape[1])
         return factors * mask, self.activity.rates(activity) * mask
+
+    def _rates_from(self, counts: Rates, batch: Batch) -> Rates:
+        if self.config.reads:
+            self.activity.check_without_counts()
+            return self._infer(batch)[1]
+        return self._averaged(counts, batch.lengths)[1]
 
     def _unfold(
         self, codes: Float[Tensor, "trial code"], lengths: Int[Tensor, "trial"], generator: torch.Generator

@@ -18,7 +18,7 @@ from spikeloom.errors import ConfigError
 from spikeloom.models.base import ENCODE_CHUNK, GeneratedBatch
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.pivae_inference import labelled, unlabelled
-from spikeloom.models.pivae_network import PiVAENetwork, counts_of_bins, trials_of
+from spikeloom.models.pivae_network import BinCounts, PiVAENetwork, bins_of, counts_of_bins, trials_of
 from spikeloom.models.sampling import Plan, distances_of, longest_of
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.models.training_labels import TrainingLabels
@@ -153,8 +153,13 @@ class PiVAE(SpikingModel):
 
     def _infer(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Latents and rates, for the labels of the batch or, if it has none, for any; the same draws every time."""
-        generator = torch.Generator(batch.lengths.device).manual_seed(0)
-        counts, samples = counts_of_bins(batch), self.config.posterior_samples
+        return self._inferred(counts_of_bins(batch), batch)
+
+    def _rates_from(self, counts: Rates, batch: Batch) -> Rates:
+        return self._inferred(bins_of(counts, batch.lengths), batch)[1]
+
+    def _inferred(self, counts: BinCounts, batch: Batch) -> tuple[Tensor, Tensor]:
+        generator, samples = torch.Generator(batch.lengths.device).manual_seed(0), self.config.posterior_samples
         if batch.condition is None:
             pool = Normals(self.pool_mean, self.pool_log_variance)
             found = unlabelled(self.network, counts, pool, samples, generator)

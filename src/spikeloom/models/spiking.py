@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError
+from spikeloom.errors import ConfigError, DataError
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.observation.base import HistoryModel
@@ -40,6 +40,20 @@ class SpikingModel(GenerativeModel):
     def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
         """Rates of new trials of the lengths, and for the conditions, of these."""
         raise NotImplementedError  # every model with an observation defines it
+
+    def _rates_from(self, counts: Rates, batch: Batch) -> Rates:
+        """Rates inferred from altered counts, of which some are hidden, in place of the recorded ones.
+
+        Args:
+            counts: What the encoder reads: zero where a count is hidden.
+            batch: The trials.
+
+        Raises:
+            DataError: If counts cannot be hidden from the encoder.
+        """
+        raise DataError(
+            f"a model of kind '{self.name}' does not say how it infers rates when counts are hidden from it."
+        )
 
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse what any model refuses, and trials that the observation, or what is withheld of them, cannot serve."""

@@ -136,9 +136,12 @@ class TNDM(InitialConditionModel):
         mask = mask_of(batch.lengths, batch.n_bins)
         return made.factors * mask, rates * mask
 
-    def _averaged(self, batch: Batch) -> tuple[Unrolled, Rates]:
+    def _averaged(self, batch: Batch, counts: Rates | None = None) -> tuple[Unrolled, Rates]:
         generator = torch.Generator(batch.lengths.device).manual_seed(0)
-        return self.network.averaged(batch, self.config.posterior_samples, generator)
+        return self.network.averaged(batch, self.config.posterior_samples, generator, counts)
+
+    def _rates_from(self, counts: Rates, batch: Batch) -> Rates:
+        return self._averaged(batch, counts)[1] * mask_of(batch.lengths, batch.n_bins)
 
     def _unfold(
         self, codes: Float[Tensor, "trial code"], lengths: Int[Tensor, "trial"], generator: torch.Generator

@@ -89,10 +89,17 @@ class TNDMNetwork(nn.Module):
 
     # -- inference and generation --------------------------------------------------------------------------------
 
-    def posterior(self, batch: Batch) -> Posterior:
-        """The posterior of both initial conditions of trials, side by side."""
-        assert batch.counts is not None
-        x, lengths = self.dropout(batch.counts.float()), batch.lengths if batch.ragged else None
+    def posterior(self, batch: Batch, counts: Rates | None = None) -> Posterior:
+        """The posterior of both initial conditions of trials, side by side.
+
+        Args:
+            batch: The trials.
+            counts: What the encoder reads in place of their counts.
+        """
+        if counts is None:
+            assert batch.counts is not None
+            counts = batch.counts.float()
+        x, lengths = self.dropout(counts), batch.lengths if batch.ragged else None
         if self.held_out_inputs is not None and self.held_out_inputs.anything:
             x, lengths = self.held_out_inputs(x, batch.lengths), self.held_out_inputs.lengths(batch.lengths)
         return self.encoder(x, lengths)
@@ -112,12 +119,15 @@ class TNDMNetwork(nn.Module):
         """Expected counts per bin."""
         return (log_rates + math.log(self.bin_s)).clamp(max=LARGEST_LOG_COUNT).exp()
 
-    def averaged(self, batch: Batch, samples: int, generator: torch.Generator) -> tuple[Unrolled, Rates]:
+    def averaged(
+        self, batch: Batch, samples: int, generator: torch.Generator, counts: Rates | None = None
+    ) -> tuple[Unrolled, Rates]:
         """What is inferred of trials, and their rates: means over samples of the posterior, or at its mean for none.
 
-        Of rates, or of their logarithms, as configured. One sample is unrolled at a time, so memory does not grow.
+        Of rates, or of their logarithms, as configured. One sample is unrolled at a time, so memory does not grow. The
+        encoder reads other ``counts`` than those of the trials where they are passed.
         """
-        posterior, in_rates = self.posterior(batch), self.config.average == "rate"
+        posterior, in_rates = self.posterior(batch, counts), self.config.average == "rate"
         total: list[Tensor] = []
         for _ in range(max(samples, 1)):
             initial = posterior.draw(generator if samples else None)

@@ -17,6 +17,7 @@ import yaml
 
 from spikeloom.atomic import atomic
 from spikeloom.conditioning.variables import Variable
+from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.history_likelihood import Drawing
 from spikeloom.evaluation.memorisation import Memorisation
@@ -51,7 +52,7 @@ def write_report(
 
     Args:
         path: Where to write.
-        real: Recording with the splits "train" and "test"; the default split is made where there are none.
+        real: Recording with the splits "train" and "test"; missing ones are made as in the comparison.
         generated: Generated trials of the same neurons.
         comparison: The comparison of the two, see ``compare``.
         encoded: Held-out trials with the latents a model inferred; shown beside the latents of the generated trials.
@@ -71,8 +72,7 @@ def write_report(
     Raises:
         DataError: If real and generated data cannot be compared.
     """
-    if "train" not in real.splits or "test" not in real.splits:
-        real = real.assign_splits()
+    real = with_default_splits(real)  # as the comparison did, so that figures and table describe the same trials
     content = template().render(
         title=title,
         headline=headline(comparison),

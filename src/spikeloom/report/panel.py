@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from matplotlib.figure import Figure
 
-from spikeloom.errors import DataError
+from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.plot.style import data_uri
 
 
@@ -56,9 +57,13 @@ def draw(
     wide: bool = True,
     table: Table | None = None,
 ) -> Panel:
-    """Draw a figure, or say why it does not exist."""
+    """Draw a figure, or give the reason why it does not exist; a failure nobody foresaw also warns."""
     panel = Panel(title, look_for, seen, None, "", wide, table)
     try:
         return replace(panel, image=data_uri(figure(), kind))
     except DataError as error:
         return replace(panel, missing=str(error))
+    except Exception as error:  # one figure that fails must not cost the page
+        reason = f"{type(error).__name__}: {error}"
+        warnings.warn(f"the figure '{title}' of the report is left out: {reason}", SpikeloomWarning, stacklevel=2)
+        return replace(panel, missing=f"it could not be drawn ({reason}).")

@@ -29,8 +29,9 @@ LOGGED = ["stage", "step", "loss", "validation_loss"]
 def matched(real: SpikeData, generated: SpikeData, seed: int = 0) -> tuple[SpikeData, SpikeData, SpikeData]:
     """Held-out, generated and training trials that may be drawn over each other.
 
-    As in a comparison: the same number of trials, of the same conditions, and generated trials cut to the length of
-    their held-out counterparts, so that differences are differences and not sample sizes.
+    They are those of the comparison with the same seed: the same number of trials, of the same conditions, and
+    generated trials cut to the length of their held-out counterparts, so that differences are differences and not
+    sample sizes.
     """
     rng = np.random.default_rng(seed)
     pairing = pair(real, generated, rng)
@@ -66,7 +67,7 @@ def panels(
     coded: Coded | None = None,
 ) -> list[Panel]:
     """All figures of the report, with captions that quote the comparison."""
-    held_out, drawn, floor = matched(real, generated)
+    held_out, drawn, floor = matched(real, generated, comparison.details["seed"])
     three = held_out, drawn, floor
 
     def seen(*keys: str) -> str:

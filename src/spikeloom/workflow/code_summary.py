@@ -31,18 +31,20 @@ def coded(model: GenerativeModel, data: SpikeData, seed: int = 0) -> Coded | Non
     if not model.code_size:
         return None
     test = data.split("test")
+    longest = int(test.lengths.max())  # generated trials have no more bins than the longest of these
     codes = model.codes(data)
     own_codes = codes[data.splits["test"]]
     drawn = [
-        model.activity_of(model.sample_at(test, used, seed)) for used in (own_codes, np.roll(own_codes, 1, axis=0))
+        model.activity_of(model.sample_at(test, used, seed))[:, :longest]
+        for used in (own_codes, np.roll(own_codes, 1, axis=0))
     ]
     heldout = np.zeros(data.n_trials, dtype=bool)
     heldout[data.splits.get(HELDOUT, np.zeros(0, dtype=np.int64))] = True
     seen = {
         "codes": codes,
         "heldout": heldout,
-        "real": model.activity_of(test),
-        "valid": np.array(test.valid),
+        "real": model.activity_of(test)[:, :longest],
+        "valid": np.array(test.valid[:, :longest]),
         "own": drawn[0],
         "other": drawn[1],
         "spread": model.spread(data) if isinstance(model, CodeModel) else None,

@@ -1,4 +1,4 @@
-"""What spike history explains of held-out trials: the part of the report that needs the model itself."""
+"""Likelihood of held-out counts with and without spike history: the part of a report that needs the model itself."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError
 from spikeloom.evaluation.history_likelihood import Drawing
 from spikeloom.models.base import GenerativeModel
-from spikeloom.models.latent import LatentModel
+from spikeloom.models.spiking import SpikingModel
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.observation.poisson import Counts, Poisson, Rates
 from spikeloom.observation.softplus import SoftplusHistory
@@ -20,21 +21,30 @@ History = SpikeHistory | SoftplusHistory
 CHUNK = 16
 """Trials whose likelihood is computed at once: a probability of every possible count of every bin is held."""
 FOLDS = 5
-"""Parts in which counts are hidden, so that each is given a rate that has not seen it."""
+"""Parts in which counts are hidden, so that each rate is inferred without the count it explains."""
 SEED = 11
 
 
+def has_history(model: GenerativeModel) -> bool:
+    """Whether a model draws counts with a spike history that was fitted."""
+    return isinstance(model, SpikingModel) and isinstance(model.observation, History)
+
+
 @torch.no_grad()
-def spike_drawing(model: GenerativeModel, held_out: SpikeData) -> Drawing | None:
-    """What spike history explains of held-out trials beyond Poisson draws; None for a model without it."""
-    history = getattr(model, "observation", None)
-    if not isinstance(model, LatentModel) or not isinstance(history, History):
-        return None
+def history_likelihood(model: GenerativeModel, held_out: SpikeData) -> Drawing:
+    """Log-likelihood of held-out counts with spike history, beside Poisson counts of the same rates.
+
+    Raises:
+        DataError: If the model has no spike history, or counts cannot be hidden from its encoder.
+    """
+    if not isinstance(model, SpikingModel) or not isinstance(model.observation, History):
+        raise DataError(f"the model '{model.name}' draws counts without spike history.")
+    history = model.observation
     model.eval()
-    batch = Batch.of(held_out, device=next(model.parameters()).device)
+    batch = model._batch(held_out).to(next(model.parameters()).device)
     assert batch.counts is not None
     generator = torch.Generator().manual_seed(SEED)
-    parts = [unseen_rates(model, batch[i : i + CHUNK], generator) for i in range(0, len(batch), CHUNK)]
+    parts = [masked_rates(model, batch[i : i + CHUNK], generator) for i in range(0, len(batch), CHUNK)]
     terms = [nll(history, counts, rates) for counts, rates in zip(batch.counts.split(CHUNK), parts)]
     mean = torch.from_numpy(model.data_spec.mean_counts).to(parts[0])
     tensors = torch.cat(parts), torch.cat(terms), mean, history.cap, spike_response(history, mean)
@@ -46,7 +56,8 @@ def spike_drawing(model: GenerativeModel, held_out: SpikeData) -> Drawing | None
 def nll(history: History, counts: Counts, rates: Rates) -> Rates:
     """Negative log-likelihood of each count, in nats, with the true factorial.
 
-    That of the published history is of the law before the cut at its cap, as its objective is; draws are cut.
+    That of the published history is of the distribution before it is cut at its cap, as its objective is; draws are
+    cut.
     """
     result = history.nll(counts, rates)
     if isinstance(history, SoftplusHistory):  # the published objective has Stirling's
@@ -56,11 +67,17 @@ def nll(history: History, counts: Counts, rates: Rates) -> Rates:
 
 
 @torch.no_grad()
-def unseen_rates(model: LatentModel, batch: Batch, generator: torch.Generator) -> Rates:
+def masked_rates(model: SpikingModel, batch: Batch, generator: torch.Generator) -> Rates:
     """Rates of recorded counts, each inferred from the other counts only.
 
-    A fifth of the entries at a time is hidden from the encoder, as coordinated dropout does in training, and the rates
-    of these are kept. A rate that has seen its own count would leave nothing to explain.
+    A fifth of the entries at a time is hidden from the encoder and the others are scaled up, as coordinated dropout
+    does in training; the rates of the hidden entries are kept. A rate that was inferred from its own count would leave
+    nothing to explain.
+
+    Args:
+        model: A trained model.
+        batch: Recorded trials.
+        generator: Chooses what is hidden together.
     """
     assert batch.counts is not None
     fold = torch.randint(FOLDS, batch.counts.shape, generator=generator).to(batch.counts.device)
@@ -68,10 +85,7 @@ def unseen_rates(model: LatentModel, batch: Batch, generator: torch.Generator) -
     for number in range(FOLDS):
         hidden = fold == number
         shown = batch.counts * ~hidden * (FOLDS / (FOLDS - 1))
-        latents = model.autoencoder.encode(shown, batch.mask)
-        if batch.mask is not None:
-            latents = latents * batch.mask
-        rates = torch.where(hidden, model.autoencoder.decode(latents, batch.mask), rates)
+        rates = torch.where(hidden, model._rates_from(shown, batch), rates)
     return rates
 
 

@@ -38,7 +38,7 @@ def report_run(
     from spikeloom.evaluation.compare import compare
     from spikeloom.report.page import write_report
     from spikeloom.workflow.code_summary import coded
-    from spikeloom.workflow.heldout_likelihood import spike_drawing
+    from spikeloom.workflow.heldout_likelihood import has_history, history_likelihood
 
     run = Run.open(folder)
     page = Path(out) if out else run.folder / "report.html"
@@ -58,7 +58,7 @@ def report_run(
         generated=generated,
         comparison=comparison,
         encoded=inferred(model, test),
-        drawing=spike_drawing(model, test),
+        drawing=history_likelihood(model, test) if has_history(model) else None,
         variables=model.data_spec.variables,
         metrics=run.metrics(),
         diagnostics=run.diagnostics(),
