@@ -268,7 +268,7 @@ class CodeModel(SpikingModel):
         return self._expected(batch.signal, batch)
 
     def _rates_from(self, counts: Rates, batch: Batch) -> Rates:
-        if self.config.reads:
+        if self.config.signals:
             self.activity.check_without_counts()
             return self._infer(batch)[1]
         smoothed = self.activity.smoothed(counts, batch.lengths, self.data_spec.bin_s)

@@ -98,7 +98,7 @@ class LFADS(InitialConditionModel):
         return factors * mask, self.activity.rates(activity) * mask
 
     def _rates_from(self, counts: Rates, batch: Batch) -> Rates:
-        if self.config.reads:
+        if self.config.signals:
             self.activity.check_without_counts()
             return self._infer(batch)[1]
         return self._averaged(counts, batch.lengths)[1]
