@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.heldout import heldout_draws

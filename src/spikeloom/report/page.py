@@ -17,8 +17,8 @@ import yaml
 
 from spikeloom.atomic import atomic
 from spikeloom.conditioning.variables import Variable
-from spikeloom.data.sources import with_default_splits
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.evaluation.history_likelihood import Drawing
 from spikeloom.evaluation.memorisation import Memorisation
 from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult
