@@ -181,7 +181,7 @@ class TestChangesByName:
         assert config == dataclasses.replace(before, prior_training=expected)
 
     def test_a_group_within_a_group(self):
-        assert preset_config("ldns", {"neurons": "heldout"}).autoencoder.withheld.neurons == "heldout"
+        assert preset_config("ldns", {"neurons": "heldout"}).autoencoder.held_out_inputs.neurons == "heldout"
 
     def test_a_name_that_several_groups_have_is_to_be_completed(self):
         with pytest.raises(

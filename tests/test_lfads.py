@@ -26,9 +26,9 @@ from spikeloom.observation.history import SpikeHistory
 from spikeloom.priors.initial import AutoregressivePrior, InitialPrior
 from spikeloom.training.batch import Batch
 from spikeloom.training.engine import Engine
-from spikeloom.training.loop import diagnose
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
+from spikeloom.training.validation import diagnose
 
 FEW = StageConfig(steps=3, batch_size=8, validate_every=1, weight_decay=0.0)
 PLAIN = LFADSConfig(ic_dim=3, encoder_units=6, generator_units=7, factors=4, posterior_samples=3, training=FEW)
@@ -463,7 +463,7 @@ class TestModel:
 
     def test_a_training_that_was_cut_goes_on_with_the_ramp(self, tmp_path, monkeypatch):
         """Checkpoints hold the step, so weights end as those of an uncut training."""
-        monkeypatch.setattr("spikeloom.training.loop.CHECKPOINT_EVERY_S", 0.0)
+        monkeypatch.setattr("spikeloom.training.stage_training.CHECKPOINT_EVERY_S", 0.0)
         data = recording()
         config = dataclasses.replace(
             PLAIN, kl_weight=10.0, ramp_steps=6, training=dataclasses.replace(FEW, steps=6, keep_best=False)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import spikeloom.training.loop
+import spikeloom.training.stage_training
 from commands import FIT, counts, tiny
 from spikeloom.cli import main
 from spikeloom.errors import ConfigError, RunError
@@ -176,7 +176,7 @@ class TestCommand:
 
     def test_it_is_resumed_with_and_without_the_option(self, run, toy, untrainable, refused, tmp_path, monkeypatch):
         """Its autoencoder was trained for more steps than the new run may have."""
-        monkeypatch.setattr(spikeloom.training.loop, "CHECKPOINT_EVERY_S", -1.0)
+        monkeypatch.setattr(spikeloom.training.stage_training, "CHECKPOINT_EVERY_S", -1.0)
         fit = ["fit", toy, "--autoencoder_from", run, *OTHER_PRIOR, "--max_steps", "1"]
         for name in ("with", "without"):
             with monkeypatch.context() as patch:

@@ -28,9 +28,9 @@ from spikeloom.nets.tndm import FreeGenerator
 from spikeloom.priors.initial import InitialPrior
 from spikeloom.training.batch import Batch
 from spikeloom.training.engine import Engine
-from spikeloom.training.loop import diagnose
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
+from spikeloom.training.validation import diagnose
 
 FEW = StageConfig(steps=3, batch_size=8, validate_every=1, weight_decay=0.0)
 SMALL = TNDMConfig(
@@ -568,7 +568,7 @@ class TestModel:
         assert int(loaded.network.steps) == 3
 
     def test_a_training_that_was_cut_goes_on_with_the_schedule(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("spikeloom.training.loop.CHECKPOINT_EVERY_S", 0.0)
+        monkeypatch.setattr("spikeloom.training.stage_training.CHECKPOINT_EVERY_S", 0.0)
         data = recording()
         weights = WeightsConfig(kl_irrelevant=WeightConfig(10.0, ramp_start=2, ramp_steps=4))
         training = dataclasses.replace(FEW, steps=6, keep_best=False)

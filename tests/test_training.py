@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import spikeloom.training.checkpoint
-import spikeloom.training.loop
+import spikeloom.training.stage_training
 from spikeloom.errors import ConfigError, RunError
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
@@ -22,9 +23,10 @@ from spikeloom.models.presets import preset_config
 from spikeloom.priors.diffusion import DiffusionPrior
 from spikeloom.training.checkpoint import Best, Checkpoint, inherit
 from spikeloom.training.engine import Engine
-from spikeloom.training.loop import averaging_decay, fit
+from spikeloom.training.loop import fit
 from spikeloom.training.run import Run
-from spikeloom.training.stages import StageConfig
+from spikeloom.training.stage_training import StageTraining, Training, averaging_decay
+from spikeloom.training.stages import Stage, StageConfig
 from test_models import FEW, SMALL_AUTOENCODER, SMALL_LDNS, recording
 from toys import OneStage, OneStageConfig
 
@@ -95,7 +97,7 @@ class Model(torch.nn.Module):
         from spikeloom.training.batch import Batch
 
         part = Batch.of(data.split("val"))
-        yield spikeloom.training.loop.Stage("line", self.line, part, part, self.config)
+        yield Stage("line", self.line, part, part, self.config)
 
 
 def trained(validation, **config):
@@ -171,7 +173,7 @@ def interrupt(monkeypatch, module, at):
 class TestResume:
     @pytest.fixture
     def often(self, monkeypatch):
-        monkeypatch.setattr(spikeloom.training.loop, "CHECKPOINT_EVERY_S", -1.0)
+        monkeypatch.setattr(spikeloom.training.stage_training, "CHECKPOINT_EVERY_S", -1.0)
 
     @pytest.fixture(scope="class")
     def whole(self, tmp_path_factory):
@@ -358,10 +360,9 @@ class TestFailure:
 
         model = OneStage.make(recording(), OneStageConfig(training=FEW))
         stage = next(iter(model.stages(recording())))
-        job = spikeloom.training.loop._Training.__new__(spikeloom.training.loop._Training)
-        job.fabric, job.stage = Fabric(), stage
+        training: Any = Training(Fabric(), model, None, 0, [], 0)
         with pytest.raises(ConfigError, match="8 trials for 64 processes"):
-            spikeloom.training.loop._train(job, None)
+            StageTraining(training, 0, stage, None, None)
 
 
 @pytest.mark.parametrize(("precision", "active"), [("32-true", False), ("bf16-mixed", True)])

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-import spikeloom.training.loop
+import spikeloom.training.stage_training
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.training.batch import Batch
-from spikeloom.training.loop import VALIDATION_BATCH, diagnose, fit
+from spikeloom.training.loop import fit
 from spikeloom.training.run import DIAGNOSTICS, Run
-from spikeloom.training.stages import StageConfig
+from spikeloom.training.stages import Stage, StageConfig
+from spikeloom.training.validation import VALIDATION_BATCH, diagnose
 from test_models import recording
 from test_training import Killed, interrupt, weights
 from toys import Talking, TalkingConfig, TalkingPrior
@@ -44,7 +45,7 @@ class Model(torch.nn.Module):
 
     def stages(self, data):
         part = Batch.of(data.split("val"))
-        yield spikeloom.training.loop.Stage("two", self.module, part, part, self.config)
+        yield Stage("two", self.module, part, part, self.config)
 
     def save(self, folder):
         (folder / "weights.safetensors").write_bytes(b"")
@@ -138,7 +139,7 @@ class TestDiagnostics:
 @pytest.mark.parametrize("at", [1, 3, 6, 9])
 def test_a_killed_training_with_two_rates_ends_in_the_very_weights(at, tmp_path, monkeypatch):
     """And its diagnostics are those of a training that was not killed."""
-    monkeypatch.setattr(spikeloom.training.loop, "CHECKPOINT_EVERY_S", -1.0)
+    monkeypatch.setattr(spikeloom.training.stage_training, "CHECKPOINT_EVERY_S", -1.0)
     data, whole, cut = recording(ragged=True), Run.create(tmp_path / "whole"), Run.create(tmp_path / "cut")
     monkeypatch.setattr(TalkingPrior, "told", {"spread_ratio": 1 / 3, "increment_ratio": 1.0, "y": math.nan})
     with pytest.warns(SpikeloomWarning, match="collapsed"):

@@ -34,7 +34,7 @@ def from_mapping(kind: type, content: Any, where: str = "the configuration") -> 
     check_keys(kind, content, where)
     try:
         parser = _parser(kind)
-        return kind(**vars(parser.instantiate_classes(parser.parse_object(dict(content)))))
+        return kind(**vars(parser.instantiate(parser.parse_object(dict(content)))))
     except (ArgumentError, TypeError) as error:
         cause: BaseException | None = error
         while cause is not None:
@@ -61,7 +61,8 @@ def misfit(message: str) -> tuple[str, str, str] | None:
         return None
     words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
     words |= {"tuple": "a list such as [a, b]"}
-    kinds: dict[str, None] = dict.fromkeys(re.findall(r"Expected a <class '(\w+)'>", found[2]))
+    expected = dict.fromkeys(re.findall(r"Expected a <class '(\w+)'>", found[2]))
+    kinds = sorted(expected, key=lambda kind: kind == "NoneType")
     return found[1], found[3].strip(), " or ".join(words.get(k, k) for k in kinds) or "of another type"
 
 

@@ -24,8 +24,8 @@ from spikeloom.observation.history import HistoryConfig
 from spikeloom.observation.poisson import Rates
 from spikeloom.priors.mmd import BANDWIDTHS, MMDConfig, squared_mmd_to_normal
 from spikeloom.training.batch import Batch, mask_of
-from spikeloom.training.loop import diagnose
 from spikeloom.training.stages import Stage, StageConfig
+from spikeloom.training.validation import diagnose
 
 Units = Float[Tensor, "trial time unit"]
 Codes = Float[Tensor, "trial code"]

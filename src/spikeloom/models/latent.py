@@ -33,8 +33,8 @@ from spikeloom.observation.poisson import ObservedCounts, Rates
 from spikeloom.priors import calibration
 from spikeloom.priors.base import Given, LatentPrior
 from spikeloom.training.batch import Batch, condition_of, mask_of
-from spikeloom.training.loop import diagnose
 from spikeloom.training.stages import Stage
+from spikeloom.training.validation import diagnose
 
 AUTOENCODER = "autoencoder"
 """Name of the stage that can be taken over from another model."""

@@ -22,8 +22,8 @@ from spikeloom.models.latent import AUTOENCODER
 from spikeloom.models.presets import preset_config, sharing
 from spikeloom.training.checkpoint import Checkpoint
 from spikeloom.training.engine import Engine
-from spikeloom.training.loop import diagnose
 from spikeloom.training.run import Run, strict_json
+from spikeloom.training.validation import diagnose
 from spikeloom.tuning.member import seed_of
 from spikeloom.tuning.plan import SET_BY_SEARCH, Plan, planned, refuse_set_keys
 from spikeloom.tuning.score import VALIDATION_LOSS
