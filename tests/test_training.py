@@ -5,10 +5,12 @@ import errno
 import json
 import math
 from typing import Any
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -355,12 +357,10 @@ class TestFailure:
         assert all(torch.equal(v, model.state_dict()[k]) for k, v in weights(whole).items())
 
     def test_a_batch_for_more_processes_than_trials(self):
-        class Fabric:
-            world_size, device = 64, torch.device("cpu")
-
         model = OneStage.make(recording(), OneStageConfig(training=FEW))
         stage = next(iter(model.stages(recording())))
-        training: Any = Training(Fabric(), model, None, 0, [], 0)
+        fabric: Any = create_autospec(Fabric, instance=True, world_size=64, device=torch.device("cpu"))
+        training = Training(fabric, model, None, 0, [], 0)
         with pytest.raises(ConfigError, match="8 trials for 64 processes"):
             StageTraining(training, 0, stage, None, None)
 

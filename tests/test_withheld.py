@@ -26,12 +26,12 @@ BOTH = HeldOutInputsConfig("heldout", 5)
 SMALL_LFADS = LFADSConfig(ic_dim=3, encoder_units=6, generator_units=7, factors=4, posterior_samples=0, training=FEW)
 
 
-def made(kind: str, held_out_inputs: HeldOutInputsConfig):
+def made(kind: str, held_out: HeldOutInputsConfig):
     if kind == "ldns":
-        autoencoder = AutoencoderConfig(latents=2, channels=8, encoder_blocks=1, state=4, held_out_inputs=withheld)
+        autoencoder = AutoencoderConfig(latents=2, channels=8, encoder_blocks=1, state=4, held_out_inputs=held_out)
         prior = DiffusionConfig(channels=8, blocks=1, state=4, sampling_steps=2)
         return LDNS, LDNSConfig(autoencoder, prior, FEW, FEW, observation="poisson")
-    config = dataclasses.replace(SMALL_LFADS, held_out_inputs=withheld, observation="poisson")
+    config = dataclasses.replace(SMALL_LFADS, held_out_inputs=held_out, observation="poisson")
     if kind == "lfads-controlled":
         config = dataclasses.replace(config, controller=ControllerConfig(inputs=2, encoder_units=4, units=5))
     return LFADS, config
