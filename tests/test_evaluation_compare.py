@@ -2,10 +2,12 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
@@ -315,3 +317,42 @@ def test_a_metric_of_another_version_is_read_but_not_computed(perfect):
     assert (metric.label, metric.unit) == ("burst_rmse", "Hz")
     with pytest.raises(DataError, match="burst_rmse"):
         metric.value(None)
+
+
+# -- for a reader ----------------------------------------------------------------------------------------------------
+
+
+def test_a_comparison_states_its_verdict_in_text_and_html(perfect):
+    assert perfect.verdict in repr(perfect)
+    warned = replace(perfect, warnings=("a <b> warning",))
+    html = warned._repr_html_()
+    assert "A &lt;b&gt; warning" in html
+    assert "<b> warning" not in html
+    assert all(f"<td>{r.name}" in html for r in perfect.metrics.values())
+    assert "<img" not in html
+    assert "http" not in html
+
+
+def test_the_table_fits_a_terminal_and_keeps_the_notes(perfect):
+    noted = {**perfect.metrics, "rate_rmse": replace(perfect.metrics["rate_rmse"], note="a remark " * 20)}
+    lines = replace(perfect, metrics=noted).table().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert sum("a remark" in line for line in lines) == 2
+
+
+def test_to_frame_has_a_row_for_each_metric_and_a_column_for_each_baseline(perfect):
+    table = perfect.to_frame()
+    assert list(table.index) == list(perfect.metrics)
+    assert {"label", "unit", "value", "se", "floor", "floor_sd", "score", "level", "baseline_replay"} <= set(table)
+    assert table.loc["corr_rmse", "baseline_homogeneous"] == perfect.metrics["corr_rmse"].baseline
+
+
+def test_plot_draws_scores_in_their_place_and_those_beyond_at_the_edge(perfect):
+    far = replace(perfect.metrics["rate_rmse"], score=7.0)
+    axes = Figure().subplots()
+    assert replace(perfect, metrics={**perfect.metrics, "rate_rmse": far}).plot(axes) is axes
+    drawn = {line.get_marker(): line.get_xdata() for line in axes.get_lines()}
+    scores = [r.score for name, r in perfect.metrics.items() if name != "rate_rmse" and np.isfinite(r.score)]
+    np.testing.assert_allclose(drawn["o"], scores)
+    assert list(drawn[">"]) == [1.25]
+    assert [t.get_text() for t in axes.get_yticklabels()] == [r.metric.label for r in perfect.metrics.values()]

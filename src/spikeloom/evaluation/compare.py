@@ -40,27 +40,34 @@ def compare(
     progress: Progress | None = None,
     earlier: Comparison | None = None,
 ) -> Comparison:
-    """Compare generated with real spike data, metric by metric, beside a noise floor and cheap controls.
+    """Compare generated with recorded spike trains, metric by metric, and test for copies of training trials.
+
+    Every metric is computed three times over: for generated against held-out trials; for training against held-out
+    trials, which is the noise floor that no generator can be expected to beat; and for baselines such as Poisson
+    neurons of constant rate. The score of a metric is 0 at the floor and 1 at that baseline.
 
     Args:
-        real: Recording with the splits "train" (what the generator learned from) and "test" (what it never saw); the
+        real: Recording with the splits "train", to which the generator was fitted, and "test", which it never saw; the
             default split is made where there are none.
         generated: Samples of any program: same neurons, same order, same bin width.
-        protocol: "heldout" judges against unseen trials; "ldns" repeats the published computation against training
-            trials, for comparison with published tables.
-        seed: Fixes every draw.
-        n_draws: Draws of generated trials and of each control (heldout). Ten, or three for sets above ten million
-            bins x neurons, which hardly scatter.
-        n_floor: Draws of training trials for the floor (heldout). Twenty, or eight for such sets.
-        bootstrap: Resamplings of the generated trials (ldns); zero scores them once, not comparable with print.
-        aligned: Whether a bin means the same time in every trial, so that average responses exist. When not given:
-            true for trials with a condition, false for windows cut from longer stretches.
-        reconstruction_rates: An autoencoder's rates of all real trials, in expected counts per bin; adds the control
-            "ae" and sharpens "replay".
-        draw: "poisson" draws counts from the generated rates first, for programs that return rates.
+        protocol: "heldout" compares with held-out trials; "ldns" repeats the published computation, which compares
+            with training trials, to stand beside published tables.
+        seed: Seed of every draw.
+        n_draws: Draws of generated trials and of each baseline (heldout). When not given, 10, or 3 for sets of more
+            than ten million bins x neurons, which hardly scatter.
+        n_floor: Draws of training trials for the floor (heldout). When not given, 20, or 8 for such sets.
+        bootstrap: Resamplings of the generated trials (ldns); 0 scores them once, not comparable with published values.
+        aligned: Whether a bin is the same time in every trial, so that average responses exist. When not given, true
+            for trials with a condition, false for windows cut from longer stretches.
+        reconstruction_rates: Rates that an autoencoder infers for all real trials, in expected counts per bin; they add
+            the baseline "ae" and are used by "replay".
+        draw: "poisson" first draws counts from the generated rates, for programs that return rates.
         progress: Called with the number of sets done and to do.
-        earlier: An earlier comparison of as many trials with the same real ones, by the same protocol and with the same
-            seed: floor and controls are taken from it, which spares most of the time.
+        earlier: An earlier comparison with the same real trials, as many generated ones, the same protocol and seed;
+            its floor and baselines are reused, which saves most of the time.
+
+    Returns:
+        The comparison: print it for its verdict; ``table``, ``to_frame`` and ``plot`` show every metric.
 
     Raises:
         DataError: If the two cannot be compared, or the earlier comparison was another one.
@@ -97,7 +104,8 @@ def compare(
     if generated.provenance.get("trained_on", known := content_hash(real.split("train"))) != known:
         warnings.append(
             "the generator was trained on other trials than the split 'train' of these real data, so held-out trials "
-            "may be among those it has seen; compare with its run folder, or read the recording as it was read then."
+            "may be among those it was fitted to; compare with its run folder, or read the recording with the same "
+            "options."
         )
     shared = np.intersect1d(real.splits["train"], real.splits["test"])
     if len(shared):
@@ -118,7 +126,7 @@ def compare(
 
     if earlier is not None:
         sizes = {name: len(index) for name, index in real.splits.items()}
-        _refuse_other(earlier, {"protocol": protocol, "seed": seed, "bin_s": real.bin_s, "splits": sizes})
+        _check_same(earlier, {"protocol": protocol, "seed": seed, "bin_s": real.bin_s, "splits": sizes})
     if protocol == "heldout":
         result = _compare_heldout(
             real, generated, rng, seed, n_draws, n_floor, aligned, reconstruction_rates, warnings, progress, earlier
@@ -126,7 +134,7 @@ def compare(
     else:
         result = _compare_ldns(real, generated, rng, seed, bootstrap, warnings, progress, earlier)
     if earlier is not None:
-        _refuse_other(earlier, {"n_real": result.n_real})
+        _check_same(earlier, {"n_real": result.n_real})
     return result
 
 
@@ -148,8 +156,8 @@ def _compare_heldout(
     usual = default_draws(pairing.test.counts.size)
     n_draws, n_floor = n_draws or usual[0], n_floor or usual[1]
     inferred = None if rates is None else Reconstruction(rates, pairing.train_index, pairing.test_index)
-    taken = None if earlier is None else earlier.draws
-    draws = heldout_draws(pairing, real.bin_s, aligned, n_draws, n_floor, rng, inferred, progress, taken)
+    reused = None if earlier is None else earlier.draws
+    draws = heldout_draws(pairing, real.bin_s, aligned, n_draws, n_floor, rng, inferred, progress, reused)
     if len(pairing.train.lengths) < 2 * len(pairing.test.lengths):
         warnings.append(
             "there are fewer than twice as many training as held-out trials: floor draws share trials, so floor_sd "
@@ -287,17 +295,17 @@ def _comparison(
     return Comparison(protocol, n_real, generated.n_trials, results, copies, tuple(warnings), details, draws)
 
 
-def _refuse_other(earlier: Comparison, asked: Mapping[str, Any]) -> None:
-    """Refuse floor and controls of another comparison than is asked for.
+def _check_same(earlier: Comparison, wanted: Mapping[str, Any]) -> None:
+    """Check that floor and baselines of an earlier comparison can be reused.
 
     Raises:
-        DataError: If they are.
+        DataError: If it was made with other trials or settings.
     """
     there = {**earlier.details, "protocol": earlier.protocol, "n_real": earlier.n_real}
-    for name, value in asked.items():
+    for name, value in wanted.items():
         if there[name] != value:
             raise DataError(
-                f"the earlier comparison has {name} {there[name]}, but this one {value}; take floor and controls from "
+                f"the earlier comparison has {name} {there[name]}, but this one {value}; take floor and baselines from "
                 "a comparison with the same real trials."
             )
 

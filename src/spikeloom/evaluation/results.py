@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from spikeloom.errors import DataError
@@ -17,6 +20,12 @@ from spikeloom.evaluation.memorisation import CopyTest, Memorisation
 from spikeloom.evaluation.metric import NAN, OTHER, Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.published import LDNS_METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH = 100
+"""Columns of a terminal."""
 
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (*HELDOUT_METRICS, *LDNS_METRICS)}
 """Every metric of both protocols by name."""
@@ -208,7 +217,7 @@ class MetricResult:
 NUMBERS = ("value", "se", "floor", "floor_sd", "baseline", "score", "excess")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """How real generated spike data are.
 
@@ -254,33 +263,109 @@ class Comparison:
             text += f"; off the floor, with scores (0 floor, 1 constant-rate Poisson): {', '.join(listed)}{more}"
         return text + (f"; {unusable} could not be used." if unusable else ".")
 
+    def __repr__(self) -> str:
+        return f"{self._heading}\n{self.verdict}"
+
+    def _repr_html_(self) -> str:
+        def row(cells: Sequence[str], tag: str) -> str:
+            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        head, *rows = self._rows()
+        body = "".join(row(cells, "td") for cells in rows)
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self._notes())
+        return (
+            f"<div><p><b>{escape(self._heading)}</b><br>{escape(self.verdict)}</p>"
+            f"<table><thead>{row(head, 'th')}</thead><tbody>{body}</tbody></table>"
+            f"{f'<ul>{notes}</ul>' if notes else ''}</div>"
+        )
+
+    @property
+    def _heading(self) -> str:
+        return f"Comparison ({self.protocol}) of {self.n_generated} generated with {self.n_real} real trials"
+
     def table(self) -> str:
-        """The result as text for a terminal."""
-        head = ("metric", "value ± 1.96 se", "floor ± sd", "baseline", "replay", "score", "unit", "verdict")
-        rows: list[tuple[str, ...]] = [head]
-        for r in self.metrics.values():
-            rows.append(
+        """The result as text for a terminal, of 100 columns at most."""
+        rows = self._rows()
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
+        lines.insert(1, "-" * max(map(len, lines)))
+        lines += ["", *(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in self._notes())]
+        m = self.memorisation
+        lines.append(
+            f"copies: share {_short(m.copy_share)} ± {_short(m.se)}, nn_ratio {_short(m.nn_ratio)}, "
+            f"{m.duplicates} exact duplicates{'  ALARM' if m.alarm else ''}"
+        )
+        return "\n".join(lines)
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        head = ("metric", "value ± 95 %", "floor ± sd", "baseline", "replay", "score", "level")
+        return [
+            head,
+            *(
                 (
-                    r.name,
-                    f"{_short(r.value)} ± {_short(1.96 * r.se)}",
-                    f"{_short(r.floor)} ± {_short(r.floor_sd)}",
+                    f"{r.name} {r.unit}".rstrip(),
+                    f"{_short(r.value)} ± {_short(1.96 * r.se, 2)}",
+                    f"{_short(r.floor)} ± {_short(r.floor_sd, 2)}",
                     _short(r.baseline),
                     _short(r.baselines.get("replay", NAN)),
                     f"{r.score:.2f}" if np.isfinite(r.score) else "-",
-                    r.unit,
-                    r.verdict,
+                    r.level.value.replace("_", " "),
                 )
-            )
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
-        lines.insert(1, "-" * max(map(len, lines)))
-        m = self.memorisation
-        lines += [
-            "",
-            f"copies: share {_short(m.copy_share)} ± {_short(m.se)}, nn_ratio {_short(m.nn_ratio)}, "
-            f"{m.duplicates} exact duplicates{'  ALARM' if m.alarm else ''}",
+                for r in self.metrics.values()
+            ),
         ]
-        return "\n".join(lines)
+
+    def _notes(self) -> list[str]:
+        """Remarks on single metrics, those with the same remark together."""
+        names: dict[str, list[str]] = {}
+        for r in self.metrics.values():
+            if r.note:
+                names.setdefault(r.note, []).append(r.name)
+        return [f"{', '.join(of)}: {note}" for note, of in names.items()]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The result as a table: a row for each metric, numbers in its unit, a column for each baseline."""
+        return pd.DataFrame(
+            [
+                {
+                    "metric": r.name,
+                    "label": r.metric.label,
+                    "unit": r.unit,
+                    "value": r.value,
+                    "se": r.se,
+                    "floor": r.floor,
+                    "floor_sd": r.floor_sd,
+                    "score": r.score,
+                    "level": r.level.value,
+                    **{f"baseline_{name}": value for name, value in r.baselines.items()},
+                    "n": r.n,
+                    "note": r.note,
+                }
+                for r in self.metrics.values()
+            ]
+        ).set_index("metric")
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the score of each metric between floor (0) and constant-rate Poisson (1), with 95 % intervals.
+
+        Args:
+            ax: Axes to draw on; new ones when not given.
+
+        Returns:
+            The axes.
+        """
+        from spikeloom.plot.scores import draw_scores
+
+        results = list(self.metrics.values())
+        span = np.array([abs(r.baseline - r.floor) for r in results])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            errors = 1.96 * np.array([r.se for r in results]) / span
+        labels = [r.metric.label for r in results]
+        ax = draw_scores(labels, np.array([r.score for r in results]), errors, ("floor", "Poisson"), ax)
+        usable = [r for r in results if np.isfinite(r.score)]
+        at_floor = sum(r.at_floor for r in usable)
+        ax.set_title(f"{at_floor} of {len(usable)} metrics at the floor", fontsize="medium", loc="left")
+        return ax
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that strict JSON can hold: None where there is no number, infinity spelt out."""
@@ -346,8 +431,8 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else NAN
 
 
-def _short(value: float) -> str:
-    return "n/a" if np.isnan(value) else f"{value:.3g}"
+def _short(value: float, digits: int = 3) -> str:
+    return "n/a" if np.isnan(value) else f"{value:.{digits}g}"
 
 
 def _number(value: Any) -> float:
