@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spikeloom.errors import ConfigError
 from spikeloom.nets.generator import Generator
-from spikeloom.priors.base import Given
+from spikeloom.priors.base import Context
 from spikeloom.priors.energy import EnergyConfig, EnergyPrior
 from spikeloom.priors.energy_score import energy_score
 from spikeloom.priors.masking import masked_share, reveal_rank, revealed_after
@@ -259,8 +259,8 @@ class TestPrior:
             width = -(-n_bins // model.config.patch)
             valid = model._valid(lengths, n_bins)
             shown = valid & (torch.arange(width) % 2 == 0)[None, :, None]
-            aligned = model._tokens_told(None, lengths, n_bins)
-            context = model._context(model._tokens(values), shown, valid, aligned)
+            aligned = model._token_features(None, lengths, n_bins)
+            context = model._encode(model._tokens(values), shown, valid, aligned)
             if n_bins == 22 and values is z:
                 expected = context[valid.any(-1)]
             inside = valid.any(-1)
@@ -294,7 +294,7 @@ class TestPrior:
         known[1] = torch.arange(40) < 7
         known[2] = True
         first, other = (
-            model.draw(lengths, 40, seeded(3), given=Given(values, known))
+            model.draw(lengths, 40, seeded(3), context=Context(values, known))
             for values in (z, z + 100.0 * ~known[..., None])
         )
         kept = known & mask_of(lengths, 40)[..., 0]

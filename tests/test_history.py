@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeloom import SpikeData, fit_history, redrawn
+from spikeloom import SpikeData, fit_history, resample_counts
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.observation.base import newton
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
@@ -405,7 +405,7 @@ def test_laws_on_another_device_are_fitted_and_drawn(law):
     law.to("cuda").fit(counts.cuda(), rates.cuda(), torch.full((40,), 30).cuda())
     assert {value.device.type for value in law.state_dict().values()} == {"cuda"}
     trials = SpikeData(counts.numpy(), bin_s=0.01, rates=rates.numpy())
-    assert redrawn(trials, law).counts.sum() > 0
+    assert resample_counts(trials, law).counts.sum() > 0
 
 
 @pytest.mark.parametrize("made", [softplus_model(1, 2, filters=[0.8]), model(1, 2, filters=[0.8], dispersion=[0.7])])
@@ -426,12 +426,12 @@ def test_rates_of_any_program_can_be_redrawn():
     recorded = SpikeData(counts, bin_s=0.005, lengths=lengths, rates=rates.numpy())
     law = fit_history(recorded, HistoryConfig(bins=2))
     assert float(law.filters[0].mean()) < -1
-    generated = redrawn(recorded, law, seed=3)
-    np.testing.assert_array_equal(generated.counts, redrawn(recorded, law, seed=3).counts)
+    generated = resample_counts(recorded, law, seed=3)
+    np.testing.assert_array_equal(generated.counts, resample_counts(recorded, law, seed=3).counts)
     assert generated.counts[~recorded.valid].sum() == 0
     after_spike = generated.counts[:, 1:][generated.counts[:, :-1] > 0].mean()
     assert after_spike < 0.6 * generated.counts[recorded.valid].mean()
     with pytest.raises(DataError, match="no rates"):
-        redrawn(SpikeData(counts, bin_s=0.005), law)
+        resample_counts(SpikeData(counts, bin_s=0.005), law)
     with pytest.raises(DataError, match="rates of 2 neurons, but the spike history was fitted on 3"):
-        redrawn(recorded.select(neurons=[0, 1]), law)
+        resample_counts(recorded.select(neurons=[0, 1]), law)

@@ -154,7 +154,7 @@ def test_the_network_is_told_where_a_trial_lies_and_its_condition_there():
     """Condition and mask are moved to the middle with the trial."""
     prior = prior_of(dataclasses.replace(PUBLISHED, length_mask=True, condition_dropout=0.0), 12, SIZES)
     lengths, told = torch.tensor([4, 12]), condition(2, 12)
-    static, aligned = prior._told(told, lengths, 12)
+    static, aligned = prior._features(told, lengths, 12)
     assert torch.equal(static, told.static)
     assert torch.equal(aligned[0, 4:8, :3], told.aligned[0, :4])
     assert torch.equal(aligned[1, :, :3], told.aligned[1])

@@ -62,7 +62,7 @@ from spikeloom.training.stages import StageConfig as StageConfig
 
 # Spikes from the rates of any model
 from spikeloom.observation.resample import fit_history as fit_history
-from spikeloom.observation.resample import redrawn as redrawn
+from spikeloom.observation.resample import resample_counts as resample_counts
 
 # Evaluation
 from spikeloom.decoding.gru import GRU as GRU

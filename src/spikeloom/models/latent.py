@@ -31,7 +31,7 @@ from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.nets.blocks import Mask
 from spikeloom.observation.poisson import ObservedCounts, Rates
 from spikeloom.priors import calibration
-from spikeloom.priors.base import Given, LatentPrior
+from spikeloom.priors.base import Context, LatentPrior
 from spikeloom.training.batch import Batch, condition_of, mask_of
 from spikeloom.training.stages import Stage
 from spikeloom.training.validation import diagnose
@@ -158,8 +158,8 @@ class LatentModel(SpikingModel):
         **options: Any,
     ) -> GeneratedBatch:
         draws = self._chosen_observation(observation)
-        given = None if observed is None else Given(self._observed_latents(observed), observed.mask)
-        latents = self.prior.sample(lengths, generator, condition, given, **options)
+        context = None if observed is None else Context(self._observed_latents(observed), observed.mask)
+        latents = self.prior.sample(lengths, generator, condition, context, **options)
         ragged = bool((lengths < latents.shape[1]).any())
         mask = Batch(lengths, ragged, latents=latents).mask
         rates = self._rates(latents, mask)
@@ -186,7 +186,7 @@ class LatentModel(SpikingModel):
         """Refuse what the prior cannot do: options, given trials to fill in, guidance without a condition."""
         super()._check_options(asked_for - {"context"} if self.prior.fills_in else asked_for, **options)
         own = inspect.signature(self.prior.draw).parameters
-        known = [k for k in own if k not in inspect.signature(LatentPrior.draw).parameters and k != "given"]
+        known = [k for k in own if k not in inspect.signature(LatentPrior.draw).parameters and k != "context"]
         for name in options:
             if name not in (*known, "observation"):
                 raise ConfigError(

@@ -1,8 +1,8 @@
-"""What models of spike history share: the past they see, how they are fitted, how they are calibrated.
+"""Models of spike history: regressors, fitting and calibration, for any distribution of counts.
 
-A model of spike history says how likely a count is, given ``a log r[t] + b + sum_k h[k] past(y[t-k])``: r is the rate,
-y are the counts of the same neuron, and the laws in ``history.py`` and ``softplus.py`` say what ``past`` is and
-what follows from the sum. Each neuron is a regression of its own, with a single optimum.
+A model of spike history gives the distribution of a count, given ``a log r[t] + b + sum_k h[k] past(y[t-k])``: r is the
+rate, y are the counts of the same neuron, and ``history.py`` and ``softplus.py`` define ``past`` and the distribution
+that follows from the sum. Each neuron is a regression of its own, with a single optimum.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Loss = tuple[Float[Tensor, ""], Float[Tensor, "parameter"], Float[Tensor, "param
 """A value with its gradient and its Hessian."""
 
 SILENT = -1e6
-"""What stands for the logarithm of a rate of 0: no history lifts it."""
+"""Stands for the logarithm of a rate of 0, whatever the history."""
 SPIKES, BINS = 10_000, 50_000
 """A neuron is fitted on as many trials as hold this many of its spikes and so many bins: more would not move it."""
 FIRST = 8
@@ -70,7 +70,7 @@ class HistoryModel(nn.Module):
         """Set all parameters by penalised maximum likelihood, each neuron for itself.
 
         A neuron that fires much is fitted on some of the trials, evenly spread: on as many as hold 10,000 of its spikes
-        and 50,000 bins. Where the law sees that its own spikes could lock a neuron in a second, higher state, its ridge
+        and 50,000 bins. Where its own spikes could lock a neuron in a second, higher state, its ridge
         is raised tenfold until they cannot, and a warning says so.
 
         Args:
@@ -89,7 +89,7 @@ class HistoryModel(nn.Module):
         """``fit`` on the CPU."""
         valid = mask_of(lengths, counts.shape[1])[..., 0]
         counts = counts.masked_fill(~valid[..., None], 0)
-        self._see(counts)
+        self._set_from_counts(counts)
         n_trials, spikes, bins = len(counts), counts.sum((0, 1)).tolist(), int(lengths.sum())
         weakened = []
         for neuron, fired in enumerate(spikes):
@@ -150,26 +150,27 @@ class HistoryModel(nn.Module):
 
         Observed counts are kept, and are the past of those that follow them.
         """
-        raise NotImplementedError  # every law defines it
+        raise NotImplementedError  # every subclass defines it
 
     def mean(self, counts: Counts, rates: Rates) -> Rates:
         """Expected count of each bin, cut at the cap, given the rates and the true counts before it."""
-        raise NotImplementedError  # every law defines it
+        raise NotImplementedError  # every subclass defines it
 
     def _past(self, counts: Tensor) -> Tensor:
-        """What past counts are to the coming ones."""
-        raise NotImplementedError  # every law defines it
+        """The regressor made of past counts."""
+        raise NotImplementedError  # every subclass defines it
 
     def _prior(self) -> tuple[Float[Tensor, "parameter"], Float[Tensor, "parameter"]]:
-        """Centre and weights of the quadratic penalty; the parameters are filter, gain, offset and what a law adds."""
-        raise NotImplementedError  # every law defines it
+        """Centre and weights of the quadratic penalty; the parameters are filter, gain, offset and those of a
+        subclass."""
+        raise NotImplementedError  # every subclass defines it
 
     def _loss(self, neuron: int, blocks: list[Block], p: Float[Tensor, "parameter"]) -> Loss:
         """Negative log-likelihood of a neuron in nats, summed over bins."""
-        raise NotImplementedError  # every law defines it
+        raise NotImplementedError  # every subclass defines it
 
-    def _see(self, counts: Counts) -> None:
-        """Set what the largest training counts determine."""
+    def _set_from_counts(self, counts: Counts) -> None:
+        """Set the parameters that follow from the largest training counts."""
 
     def _set(self, neuron: int, p: Float[Tensor, "parameter"]) -> None:
         """Take over fitted parameters."""
@@ -181,7 +182,7 @@ class HistoryModel(nn.Module):
         return False
 
     def _drive(self, rates: Rates) -> Rates:
-        """What does not depend on the past; a rate of 0 silences whatever the past."""
+        """The part of the sum that does not depend on the past; at a rate of 0 a neuron is silent."""
         return torch.where(rates > 0, self.gain * (rates.float() + EPSILON).log() + self.offset, SILENT)
 
     def _sum(self, counts: Counts, rates: Rates) -> Rates:

@@ -201,7 +201,7 @@ class SpikeHistory(HistoryModel):
         nu = 1.0 if self.config.dispersion else HELD
         return centre, torch.tensor([self.config.ridge] * bins + [1, 1, nu]).to(centre)
 
-    def _see(self, counts: Counts) -> None:
+    def _set_from_counts(self, counts: Counts) -> None:
         if self.config.max_count is None:
             self.cap.copy_(counts.amax((0, 1)).clamp(min=1))
 

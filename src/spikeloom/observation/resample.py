@@ -1,4 +1,4 @@
-"""Spike history on top of any program that yields rates: fitted to recorded trials, drawn for generated ones."""
+"""Spike history for the rates of any program: fitted to recorded trials, sampled for generated ones."""
 
 from __future__ import annotations
 
@@ -32,13 +32,12 @@ def fit_history(recorded: SpikeData, config: HistoryConfig | None = None) -> Spi
     return history
 
 
-def redrawn(generated: SpikeData, law: HistoryModel | Poisson, seed: int = 0) -> SpikeData:
-    """The same trials with counts drawn anew from their rates.
+def resample_counts(generated: SpikeData, observation: HistoryModel | Poisson, seed: int = 0) -> SpikeData:
+    """The same trials with counts resampled from their rates.
 
     Args:
-        generated: Trials with ``rates``, in expected counts per bin, of the neurons that the law was fitted on.
-        law: How rates become counts.
-        seed: The same seed gives the same counts.
+        generated: Trials with ``rates``, in expected counts per bin, of the neurons that the observation model was
+        fitted on. observation: How rates become counts. seed: The same seed gives the same counts.
 
     Raises:
         DataError: If there are no rates, or they are of another number of neurons.
@@ -46,18 +45,20 @@ def redrawn(generated: SpikeData, law: HistoryModel | Poisson, seed: int = 0) ->
     Example:
         >>> import numpy as np
         >>> trials = SpikeData(np.zeros((2, 5, 3), int), bin_s=0.01, rates=np.full((2, 5, 3), 40.0))
-        >>> bool(redrawn(trials, Poisson()).counts.min() > 0)
+        >>> bool(resample_counts(trials, Poisson()).counts.min() > 0)
         True
     """
     rates = _rates(generated)
-    if isinstance(law, HistoryModel) and len(law.gain) != generated.n_neurons:
+    if isinstance(observation, HistoryModel) and len(observation.gain) != generated.n_neurons:
         raise DataError(
             f"the trials have rates of {generated.n_neurons} neurons, but the spike history was fitted on "
-            f"{len(law.gain)}; redraw trials of the same neurons."
+            f"{len(observation.gain)}; resample trials of the same neurons."
         )
-    device = law.gain.device if isinstance(law, HistoryModel) else rates.device
-    drawn = law.sample(rates.to(device), torch.Generator(device).manual_seed(seed)).cpu().numpy()
-    return replace(generated, counts=drawn, provenance={**generated.provenance, "redrawn_by": type(law).__name__})
+    device = observation.gain.device if isinstance(observation, HistoryModel) else rates.device
+    drawn = observation.sample(rates.to(device), torch.Generator(device).manual_seed(seed)).cpu().numpy()
+    return replace(
+        generated, counts=drawn, provenance={**generated.provenance, "resampled_by": type(observation).__name__}
+    )
 
 
 def _rates(data: SpikeData) -> Rates:

@@ -1,4 +1,9 @@
-"""What every prior over latent sequences has in common."""
+"""The contract of a prior over latent sequences.
+
+A latent model (``models/latent.py``) calls a prior in this order: ``prepare`` once with the latents of the training
+trials; ``loss`` in every training step, on latents that ``normalised`` has z-scored; ``sample`` for new trials. A new
+prior subclasses ``LatentPrior`` and defines ``draw`` and, where it is trained by gradient, ``loss``.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +21,16 @@ Latents = Float[Tensor, "trial time latent"]
 
 
 @dataclass(frozen=True)
-class Given:
-    """Latents that a sample has to keep.
+class Context:
+    """The observed part of trials, which a sample keeps.
 
     Attributes:
-        latents: Their values; what is not known may be anything finite.
-        known: Where they are to be kept.
+        latents: Latents of the trials; any finite values in bins that are not observed.
+        mask: True in observed bins.
     """
 
     latents: Latents
-    known: Bool[Tensor, "trial time"]
+    mask: Bool[Tensor, "trial time"]
 
 
 BANDS = 3
@@ -35,17 +40,33 @@ BANDS = 3
 class LatentPrior(nn.Module):
     """A distribution over latent sequences of any length.
 
-    The scale of the latents and the spectrum a sample should have are buffers, so saved weights are whole. A prior
-    works on z-scored latents; ``sample`` returns them in the units of the autoencoder.
+    A prior works on z-scored latents of shape (trial, time, latent), zero in the padding after each trial's end;
+    ``sample`` returns them in the units of the autoencoder. Scale and spectrum of the training latents are buffers, and
+    so should be whatever a subclass takes from the training trials in ``prepare``: then the saved weights are complete.
 
-    Subclasses define ``draw`` and, if they are trained by gradient, ``loss``.
+    Further keyword arguments of ``draw`` become options of the model's ``sample`` (and of the command line). A prior
+    that can be conditioned on behaviour subclasses ``ConditionalPrior``; one that can fill in partly observed trials
+    sets ``fills_in`` and takes ``context`` in ``draw``. The module may also define ``learning_rate_scale(name)``, a
+    factor on the learning rate of its parameter of that name, and ``diagnostics(batch, generator)``, numbers by name
+    that are logged at every validation.
 
     Args:
         size: Number of latent channels.
+
+    Example:
+        White noise, which learns nothing, is the shortest prior.
+
+        >>> class WhiteNoise(LatentPrior):
+        ...     def draw(self, lengths, n_bins, generator, condition):
+        ...         return torch.randn((len(lengths), n_bins, len(self.mean)), generator=generator)
+        >>> prior = WhiteNoise(2)
+        >>> prior.prepare(torch.randn(5, 8, 2), torch.full((5,), 8))
+        >>> prior.sample(torch.tensor([3, 4]), torch.Generator().manual_seed(0)).shape
+        torch.Size([2, 4, 2])
     """
 
     fills_in: ClassVar[bool] = False
-    """Whether it can draw the rest of trials of which a part is given."""
+    """Whether ``draw`` takes a ``context`` and completes partly observed trials."""
     mean: Tensor
     std: Tensor
     band_power: Tensor
@@ -57,7 +78,7 @@ class LatentPrior(nn.Module):
         self.register_buffer("band_power", torch.ones(BANDS))
 
     def prepare(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> None:
-        """Take scale and spectrum from the latents of the training trials."""
+        """Take scale and spectrum from the latents (in the units of the autoencoder) of the training trials."""
         mask = mask_of(lengths, latents.shape[1])
         valid = latents[mask[..., 0]]
         self.mean.copy_(valid.mean(0))
@@ -69,14 +90,14 @@ class LatentPrior(nn.Module):
         return (latents - self.mean) / self.std * mask_of(lengths, latents.shape[1])
 
     def check(self, condition: Condition | None, guidance: float = 1.0) -> None:
-        """Refuse a condition, in training or sampling, that this prior cannot deal with.
+        """Check a condition, and the guidance towards it, in training or sampling.
 
         Raises:
-            ConfigError: If it cannot.
+            ConfigError: If this prior cannot be conditioned in that way.
         """
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
-        """Training loss on a batch whose latents are z-scored already."""
+        """Training loss, a scalar; ``batch.latents`` are z-scored. Draw from the generator alone."""
         raise TypeError(f"a {type(self).__name__} is not trained by gradient.")
 
     def draw(
@@ -87,7 +108,15 @@ class LatentPrior(nn.Module):
         condition: Condition | None,
         **options: object,
     ) -> Latents:
-        """Z-scored latents of trials of the given lengths, padded to ``n_bins``."""
+        """Z-scored latents of new trials.
+
+        Args:
+            lengths: Valid bins of each trial.
+            n_bins: Bins of the result; those beyond a trial's length are ignored.
+            generator: The only source of randomness, so that a seed decides the sample.
+            condition: Behaviour to condition on; None of a model without conditions.
+            options: Options of the prior.
+        """
         raise NotImplementedError  # every prior defines it
 
     def sample(
@@ -95,17 +124,22 @@ class LatentPrior(nn.Module):
         lengths: Int[Tensor, "trial"],
         generator: torch.Generator,
         condition: Condition | None = None,
-        given: Given | None = None,
+        context: Context | None = None,
         **options: object,
     ) -> Latents:
-        """Latents of new trials of the given lengths, in the units of the autoencoder; zero in the padding.
+        """Latents of new trials, in the units of the autoencoder; zero in the padding.
 
-        With ``given`` latents of as many bins, in the same units, for a prior that fills in, the rest of these trials.
+        Args:
+            lengths: Valid bins of each trial.
+            generator: Source of randomness.
+            condition: Behaviour to condition on.
+            context: Observed part of the trials, in the same units and of as many bins, for a prior that fills in.
+            options: Options of ``draw``.
         """
         n_bins = int(lengths.max())
         mask = mask_of(lengths, n_bins)
-        if given is not None:
-            options["given"] = Given(self.normalised(given.latents, lengths), given.known)
+        if context is not None:
+            options["context"] = Context(self.normalised(context.latents, lengths), context.mask)
         return (self.draw(lengths, n_bins, generator, condition, **options) * self.std + self.mean) * mask
 
     def spectrum_ratio(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor, "band"]:

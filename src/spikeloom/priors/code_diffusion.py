@@ -1,4 +1,4 @@
-"""Diffusion of whole trials of activity, told by a code what the trial is like (GNOCCHI, McCart et al. 2024)."""
+"""Diffusion of whole trials of activity, conditioned on a code of the trial (GNOCCHI, McCart et al. 2024)."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class CodeDiffusionConfig:
     tokens; 1 as published."""
     components: int | None = 32
     """Leading principal components of a token, in which noise is added and undone: noise in directions in which
-    activity never goes would have to be told from it. What the others hold is lost; all values when not set, as
-    published."""
+    activity has no variance would only have to be removed again. The other components are lost; all values when not
+    set, as published."""
     whitening: float = 0.5
     """Power of their s.d. by which components are divided: 0 leaves them as they are, 1 gives all the same variance."""
     dropout: float = 0.03
     """Share of the network's states that is dropped before the read-out, in training."""
     step_embedding_dim: int = 5
-    """Numbers that tell the network the diffusion step: 1 plus a multiple of 4."""
+    """Size of the embedding of the diffusion step: 1 plus a multiple of 4."""
     steps: int = 1000
     """Diffusion steps."""
     first_beta: float = 1e-4
@@ -61,8 +61,8 @@ class CodeDiffusionConfig:
     training_noise: str = "log_snr"
     """Noise levels shown in training: log_snr (even in log-SNR) or step (even over the steps, as published)."""
     pure_noise_share: float = 0.25
-    """Share of a batch that is shown pure noise at the last step, so that the code alone can tell of the trial; 0 as
-    published."""
+    """Share of a batch that is shown pure noise at the last step, so that the code alone carries information on the
+    trial; 0 as published."""
     score_weight: float = 0.7
     """Weight of the error of the noise."""
     reconstruction_weight: float = 0.3
@@ -117,7 +117,7 @@ class CodeDiffusionConfig:
         self.check_steps(self.sampling_steps)
 
     def check_steps(self, steps: int) -> None:
-        """Refuse a number of network passes that the schedule does not have.
+        """Check a number of network passes.
 
         Raises:
             ConfigError: If it is below 1 or beyond the steps.
@@ -133,8 +133,8 @@ class CodeDiffusion(nn.Module):
     weighted squared error: the activity's is the noise's times (1 - abar)/abar, which has no bound where abar goes to
     0. In terms of the velocity v it has one: (0.7 abar + 0.3 (1 - abar)) ||v - v_hat||^2. So velocity is what the
     network predicts, over a schedule that ends in pure noise. The published schedule ends with a third of the variance
-    still activity (abar 0.33, or 0.06): the network may read a trial's slow course off the noised activity rather than
-    off its code, and samples, which begin with noise alone, lack it.
+    still activity (abar 0.33, or 0.06): the network may read the slow time course of a trial from the noised activity
+    rather than from its code, and samples, which begin with noise alone, lack it.
 
     Args:
         size: Units of the activity.
@@ -154,8 +154,8 @@ class CodeDiffusion(nn.Module):
         self.schedule = NoiseSchedule(config.first_beta, config.last_beta, config.steps)
         n = self.tokens.size
         marks = patch if patch > 1 else 0  # which bins of a token lie within the trial
-        told = config.step_embedding_dim + code
-        self.network = CodedSequence(n, told, config.hidden, config.dropout, n + marks, config.layers)
+        inputs = config.step_embedding_dim + code
+        self.network = CodedSequence(n, inputs, config.hidden, config.dropout, n + marks, config.layers)
         signal_squared = self.schedule.signal_squared
         self.register_buffer("longest", torch.tensor(0))
         self.register_buffer("signal", signal_squared.sqrt().float(), persistent=False)
@@ -184,7 +184,7 @@ class CodeDiffusion(nn.Module):
         noise = torch.where(last, self.noise[-1], noise)[:, None, None]
         noised = signal * x0 + noise * eps
         if self.config.pure_noise_share:
-            # There, noise is shown that knows nothing of the trial; the noise that is asked for follows from it.
+            # There, the input is noise independent of the trial; the target follows from it.
             drawn = torch.randn(x0.shape, generator=generator, device=x0.device)
             noised = torch.where(last[:, None, None], drawn, noised)
             eps = (noised - signal * x0) / noise
@@ -214,13 +214,13 @@ class CodeDiffusion(nn.Module):
     def _predict(
         self, noised: Noisy, step: Float[Tensor, "trial"], codes: Codes, valid: Float[Tensor, "trial token bin"]
     ) -> Noisy:
-        told = torch.cat([waves((step + 1) / self.config.steps, self.config.step_embedding_dim), codes], dim=1)
+        inputs = torch.cat([waves((step + 1) / self.config.steps, self.config.step_embedding_dim), codes], dim=1)
         used = valid.amax(2)
         shown = noised * used[..., None]
         if self.tokens.patch > 1:
             shown = torch.cat([shown, valid], dim=2)
         whole = bool((used > 0).all())
-        return self.network(told, noised.shape[1], shown, None if whole else used.sum(1).long())
+        return self.network(inputs, noised.shape[1], shown, None if whole else used.sum(1).long())
 
     def denoise(self, noised: Noisy, step: float, codes: Codes, lengths: Lengths) -> Noisy:
         """Expected clean tokens given noisy ones at a (fractional) diffusion step, and the codes of trials.

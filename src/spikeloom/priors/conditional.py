@@ -1,4 +1,4 @@
-"""What priors have in common that can be asked for a condition."""
+"""The contract of a prior that can be conditioned on behaviour."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class ConditionFields(Protocol):
 
 
 def check_condition_fields(config: ConditionFields) -> None:
-    """Refuse what cannot be learned or followed.
+    """Check how conditions are learned and followed.
 
     Raises:
-        ConfigError: If it is so.
+        ConfigError: If a value is out of range, or guidance lacks condition dropout.
     """
     if not 0 <= config.condition_dropout < 1:
         raise ConfigError(f"prior.condition_dropout is {config.condition_dropout}, but must lie in [0, 1).")
@@ -49,28 +49,28 @@ def check_condition_fields(config: ConditionFields) -> None:
 
 
 class ConditioningFeatures(NamedTuple):
-    """What a network is told besides latents: a vector for each trial, and one for each bin."""
+    """Inputs of a network besides the latents: a vector for each trial, and one for each bin."""
 
     static: Float[Tensor, "trial static"] | None = None
     aligned: Float[Tensor, "trial time aligned"] | None = None
 
     def in_windows(self, bins: Int[Tensor, "number time"]) -> ConditioningFeatures:
-        """The same for windows of the trials."""
+        """The features of windows of the trials."""
         static = None if self.static is None else self.static.repeat_interleave(len(bins), dim=0)
         return ConditioningFeatures(static, None if self.aligned is None else self.aligned[:, bins].flatten(0, 1))
 
 
 class ConditionalPrior(LatentPrior):
-    """A prior that learns what trials were recorded under, and may be asked for it.
+    """A prior over latents given the behaviour of a trial: p(latents | condition).
 
-    Conditions are hidden at random in training, and the network is told, by one more feature for each variable, whether
-    it is known: so any of them may be left out, and guidance works (Ho and Salimans 2022). Without such dropout a model
-    always has to be given its condition.
+    Conditions are dropped at random in training, and one more feature of each variable marks where it has a value: so
+    any of them may be left out in sampling, and classifier-free guidance works (Ho and Salimans 2022). Without
+    condition dropout every sample needs a complete condition.
 
     Args:
         size: Number of latent channels.
         config: How conditions are learned and followed.
-        sizes: Features of the variables that samples can be asked for.
+        sizes: Features of the variables to condition on.
     """
 
     def __init__(self, size: int, config: ConditionFields, sizes: ConditionSizes | None = None):
@@ -84,12 +84,12 @@ class ConditionalPrior(LatentPrior):
             )
 
     @property
-    def told_sizes(self) -> tuple[int, int]:
-        """Widths of the two vectors that the network is told."""
+    def feature_sizes(self) -> tuple[int, int]:
+        """Widths of the features of a trial and of those of a bin."""
         static, aligned = (sum(s) + (len(s) if self.config.condition_dropout else 0) for s in self.sizes.all)
         return static, aligned
 
-    def told(self, condition: Condition | None) -> ConditioningFeatures:
+    def features(self, condition: Condition | None) -> ConditioningFeatures:
         """The features of a condition, over its own bins."""
         if condition is None:
             return ConditioningFeatures()
@@ -100,28 +100,30 @@ class ConditionalPrior(LatentPrior):
             aligned = torch.cat([aligned, known.expand(-1, aligned.shape[1], -1)], dim=2)
         return ConditioningFeatures(static, aligned)
 
-    def forgetful(self, condition: Condition | None, generator: torch.Generator) -> Condition | None:
-        """The condition of a training batch, hidden here and there."""
+    def with_dropout(self, condition: Condition | None, generator: torch.Generator) -> Condition | None:
+        """The condition of a training batch, with condition dropout."""
         if condition is None or not self.config.condition_dropout:
             return condition
         return condition.dropped(self.config.condition_dropout, generator)
 
     def check(self, condition: Condition | None, guidance: float = 1.0) -> None:
-        """Refuse guidance without a condition, and missing values where no trial was trained without them.
+        """Check that there is a condition for guidance, and no missing value without condition dropout.
 
         Raises:
-            ConfigError: If it is so.
+            ConfigError: If there is none, or a value is missing.
         """
         if not 0 <= guidance <= STRONGEST_GUIDANCE:
             raise ConfigError(f"the guidance is {guidance:g}, but must lie between 0 and {STRONGEST_GUIDANCE}.")
         if guidance != 1 and not self.sizes:
-            raise ConfigError(f"guidance {guidance:g} was asked for, but the model has learned no condition to follow.")
+            raise ConfigError(
+                f"guidance is {guidance:g}, but the model was trained without conditions; leave guidance out."
+            )
         if self.config.condition_dropout or condition is None:
             return
         if guidance != 1:
             raise ConfigError(
-                f"guidance {guidance:g} was asked for, but the model was trained with condition_dropout 0 and cannot "
-                "do without its condition; fit one with --prior.condition_dropout 0.1."
+                f"guidance is {guidance:g}, but the model was trained with condition_dropout 0 and cannot "
+                "sample without a condition; fit one with --prior.condition_dropout 0.1."
             )
         if not condition.complete:
             raise ConfigError(

@@ -61,7 +61,7 @@ class DiffusionConfig:
     trials of different lengths); otherwise a trial has its own length and padding is hidden."""
     condition_dropout: float = 0.1
     """Probability with which a trial's condition, and each variable of it, is hidden in training; 0 (as published)
-    makes a model that always has to be given its condition, and knows no guidance."""
+    makes a model that needs a complete condition in sampling and has no guidance."""
     guidance: float = 1.0
     """How strongly samples follow their condition: 1 is the learned distribution, more exaggerates it (Ho and Salimans
     2022)."""
@@ -114,7 +114,7 @@ class DiffusionPrior(ConditionalPrior):
 
     def __init__(self, size: int, config: DiffusionConfig, sizes: ConditionSizes | None = None):
         super().__init__(size, config, sizes)
-        static, aligned = self.told_sizes
+        static, aligned = self.feature_sizes
         self.schedule = NoiseSchedule()
         self.network = Denoiser(
             size,
@@ -154,23 +154,23 @@ class DiffusionPrior(ConditionalPrior):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
         """Error of the prediction at a random step for every trial, over valid bins."""
-        z, lengths, condition = batch.latents, batch.lengths, self.forgetful(batch.condition, generator)
+        z, lengths, condition = batch.latents, batch.lengths, self.with_dropout(batch.condition, generator)
         assert z is not None
         if self.config.length_mask:
             window = int(self.longest)
             shown, counted = None, centre_mask(lengths, window)
-            told = self._told(condition, lengths, window)
+            features = self._features(condition, lengths, window)
             z = centred(z, lengths, window)
         else:
             whole = batch.n_bins % self.config.patch == 0
             shown = counted = batch.mask if batch.ragged or whole else mask_of(lengths, batch.n_bins)
-            told = self._told(condition, lengths, batch.n_bins)
+            features = self._features(condition, lengths, batch.n_bins)
         if shown is not None:
             z = z * shown
         step, signal, noise = self._training_levels(len(z), generator)
         eps = torch.randn(z.shape, generator=generator, device=z.device)
         signal, noise = signal[:, None, None], noise[:, None, None]
-        predicted = self._predict(signal * z + noise * eps, step, shown, told)
+        predicted = self._predict(signal * z + noise * eps, step, shown, features)
         target = eps if self.config.prediction == "noise" else signal * eps - noise * z
         if self.config.huber is None:
             error = F.mse_loss(predicted, target, reduction="none")
@@ -178,9 +178,11 @@ class DiffusionPrior(ConditionalPrior):
             error = F.smooth_l1_loss(predicted, target, reduction="none", beta=self.config.huber)
         return error.mean() if counted is None else (error * counted).sum() / (counted.sum() * z.shape[-1])
 
-    def _told(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> ConditioningFeatures:
-        """What the network is told of trials that lie in ``n_bins``: their condition, and where they are."""
-        static, aligned = self.told(condition)
+    def _features(
+        self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int
+    ) -> ConditioningFeatures:
+        """Features of trials that lie in ``n_bins``: their condition and, with a length mask, their position."""
+        static, aligned = self.features(condition)
         if not self.config.length_mask:
             return ConditioningFeatures(static, None if aligned is None else held(aligned, lengths, n_bins))
         inside = centre_mask(lengths, n_bins).float()
@@ -201,7 +203,7 @@ class DiffusionPrior(ConditionalPrior):
         x: Latents,
         step: float,
         lengths: Int[Tensor, "trial"] | None = None,
-        told: ConditioningFeatures | None = None,
+        features: ConditioningFeatures | None = None,
     ) -> Latents:
         """Expected clean latents given noisy ones at a (fractional) diffusion step.
 
@@ -209,22 +211,22 @@ class DiffusionPrior(ConditionalPrior):
         expectations are blended: a state-space kernel has learned nothing about longer lags, and with them samples
         lost most of their variance. (Normalised over time, as published, the whole sequence is taken at once.)
         """
-        told = told or ConditioningFeatures()
+        features = features or ConditioningFeatures()
         window, n_bins = int(self.longest), x.shape[1]
         if not window or n_bins <= window or self.config.norm == "over_time":
-            return self._denoise_at_once(x, step, lengths, told)
+            return self._denoise_at_once(x, step, lengths, features)
 
         def change(bins: Tensor, parts: Latents) -> Latents:
             inside = None if lengths is None else (lengths[:, None] - bins[:, 0]).clamp(0, window).flatten()
-            return self._denoise_at_once(parts, step, inside, told.in_windows(bins))
+            return self._denoise_at_once(parts, step, inside, features.in_windows(bins))
 
         return in_overlapping_windows(x, window, change)
 
     def _denoise_at_once(
-        self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None, told: ConditioningFeatures
+        self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None, features: ConditioningFeatures
     ) -> Latents:
         mask = None if lengths is None else mask_of(lengths, x.shape[1])
-        predicted = self._predict(x, torch.full((len(x),), step, device=x.device), mask, told)
+        predicted = self._predict(x, torch.full((len(x),), step, device=x.device), mask, features)
         signal, noise = self.schedule.scales_at(step)
         if self.config.prediction == "noise":
             x0 = (x - noise * predicted) / signal
@@ -233,13 +235,13 @@ class DiffusionPrior(ConditionalPrior):
         return x0 if mask is None else x0 * mask
 
     def _predict(
-        self, x: Latents, step: Float[Tensor, "trial"], mask: Mask | None, told: ConditioningFeatures
+        self, x: Latents, step: Float[Tensor, "trial"], mask: Mask | None, features: ConditioningFeatures
     ) -> Latents:
         if not self._marks_ends:
-            return self.network(x, step, mask, *told)
+            return self.network(x, step, mask, *features)
         valid = x.new_ones(*x.shape[:2], 1) if mask is None else mask.to(x.dtype)
-        aligned = valid if told.aligned is None else torch.cat([told.aligned, valid], dim=2)
-        return self.network(x, step, mask, told.static, aligned)
+        aligned = valid if features.aligned is None else torch.cat([features.aligned, valid], dim=2)
+        return self.network(x, step, mask, features.static, aligned)
 
     def draw(
         self,
@@ -251,9 +253,9 @@ class DiffusionPrior(ConditionalPrior):
         sampler: str | None = None,
         guidance: float | None = None,
     ) -> Latents:
-        """Z-scored latents, from noise, by the configured sampler or the one asked for.
+        """Z-scored latents, from noise, by the sampler of the configuration or of the call.
 
-        With ``guidance`` w, what the network expects is ``free + w (conditioned - free)`` at every step: for w = 1 the
+        With ``guidance`` w, what the network predicts is ``free + w (conditioned - free)`` at every step: for w = 1 the
         distribution that was learned, for w > 1 sharper (classifier-free guidance, Ho and Salimans 2022).
         """
         steps = self.config.sampling_steps if steps is None else steps
@@ -283,16 +285,16 @@ class DiffusionPrior(ConditionalPrior):
                     z[part] = self.draw(lengths[part], n_bins, generator, wanted, steps, sampler, guidance)
                 return z
             drawn, shown = int(windows[0]), None
-        told = self._told(condition, lengths, drawn)
+        features = self._features(condition, lengths, drawn)
 
         def expected(x: Latents, step: float) -> Latents:
-            conditioned = self.denoise(x, step, shown, told)
+            conditioned = self.denoise(x, step, shown, features)
             if guidance == 1 or free is None:
                 return conditioned
             unconditioned = self.denoise(x, step, shown, free)
             return unconditioned + guidance * (conditioned - unconditioned)
 
-        free = None if condition is None or not condition.known else self._told(condition.null(), lengths, drawn)
+        free = None if condition is None or not condition.known else self._features(condition.null(), lengths, drawn)
         x = torch.randn((len(lengths), drawn, len(self.mean)), generator=generator, device=self.mean.device)
         z = SAMPLERS[sampler](expected, x, grid, generator)
         z = uncentred(z, lengths, n_bins) if self.config.length_mask else z[:, :n_bins]

@@ -15,23 +15,23 @@ from spikeloom.conditioning.features import Condition, ConditionSizes
 from spikeloom.errors import ConfigError
 from spikeloom.nets.generator import Generator
 from spikeloom.nets.transformer import POSITIONS, MaskedTransformer
-from spikeloom.priors.base import Given, Latents
+from spikeloom.priors.base import Context, Latents
 from spikeloom.priors.conditional import ConditionalPrior, ConditioningFeatures, check_condition_fields
 from spikeloom.priors.energy_score import energy_score
 from spikeloom.priors.linear import LinearPrediction
-from spikeloom.priors.masking import LAWS, ORDERS, masked_share, reveal_rank, revealed_after
+from spikeloom.priors.masking import ORDERS, SCHEDULES, masked_share, reveal_rank, revealed_after
 from spikeloom.priors.windows import held
 from spikeloom.training.batch import Batch, mask_of
 
 MOST_STEPS = 1000
 """More passes than any trial has tokens help nobody."""
 PIECES_IN, PIECES_OF = 0.25, 0.2
-"""Share of trials in which hidden tokens are shown in part, and of their hidden tokens.
+"""Share of trials in which hidden tokens are partly visible in training, and of their hidden tokens.
 
-Bins that are given to be continued need not end where a token does.
+The observed bins of a context need not end where a token does.
 """
 DIAGNOSED = 32
-"""Trials drawn to look at their increments while training goes on."""
+"""Trials drawn for the increment ratio at each validation."""
 WEAKEST = 1e-3
 """Deviation, over the largest, below which a direction of the tokens is taken for noise of that deviation."""
 
@@ -53,7 +53,7 @@ class EnergyConfig:
     conv_radius: int = 3
     """Tokens on either side that a convolution in each block mixes; 0 for none (as published)."""
     n_register_tokens: int = 8
-    """Tokens in front of a trial that carry what is asked of all of it."""
+    """Learned tokens in front of a trial, which carry the condition of the whole trial."""
     patch: int = 4
     """Neighbouring bins that form one token; 1 as published."""
     head_width: int = 128
@@ -63,11 +63,11 @@ class EnergyConfig:
     noise_dim: int = 32
     """Uniform noise values that enter the generator's norms."""
     direct_noise: bool = True
-    """Add Gaussian noise to each direction of a token, scaled by its context; without it (as published) the generator
-    has to make all scatter from its norms."""
+    """Add Gaussian noise to each direction of a token, scaled by the state of the transformer; without it (as
+    published) the generator has to make all scatter from its norms."""
     prediction_radius: int = 2
-    """Distance in tokens up to which the nearest known ones predict a hidden token by correlation, which the network is
-    shown in its place; 0 for none (as published)."""
+    """Distance in tokens up to which the nearest visible ones predict a hidden token linearly; the network reads this
+    prediction in place of the hidden token; 0 for none (as published)."""
     whitening: float = 0.5
     """Tokens are scored along their principal directions, each divided by its deviation to this power; 0 scores them
     as they are (as published)."""
@@ -86,7 +86,7 @@ class EnergyConfig:
     """Learning rate of the generator over that of the transformer."""
     condition_dropout: float = 0.1
     """Probability with which a trial's condition, and each variable of it, is hidden in training; 0 makes a model that
-    always has to be given its condition, and knows no guidance."""
+    needs a complete condition in sampling and has no guidance."""
     guidance: float = 1.0
     """How strongly samples follow their condition: 1 is the learned distribution, more exaggerates it, the more so the
     more of a trial is revealed."""
@@ -98,7 +98,7 @@ class EnergyConfig:
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("positions", self.positions, POSITIONS),
-            ("mask_schedule", self.mask_schedule, LAWS),
+            ("mask_schedule", self.mask_schedule, SCHEDULES),
             ("reveal_order", self.reveal_order, ORDERS),
         ):
             if value not in allowed:
@@ -138,7 +138,7 @@ class EnergyConfig:
 
 
 class Scores(NamedTuple):
-    """What a batch of hidden tokens says of the generator.
+    """Scores of the generator on a batch of hidden tokens.
 
     Attributes:
         loss: The energy score.
@@ -154,14 +154,15 @@ class Scores(NamedTuple):
 class EnergyPrior(ConditionalPrior):
     """Masked autoregression over latents with an energy score (EAG, Ge et al. 2025, arXiv 2511.17606).
 
-    A transformer sees the known tokens of a trial; for each hidden one a small generator turns its context and noise
-    into a sample, and learns by the energy score, which is lowest when samples have the distribution of the truth. A
-    trial is drawn in a few passes, each of which reveals some tokens for the next.
+    A transformer reads the visible tokens of a trial; for each hidden one a small generator maps the state of the
+    transformer and noise to a sample. It is trained by the energy score, a proper scoring rule: the score is lowest
+    when samples have the distribution of the truth. A trial is drawn in a few passes, each of which reveals some tokens
+    for the next.
 
     Args:
         size: Number of latent channels.
         config: Networks, loss and sampler.
-        sizes: Features of the variables that samples can be asked for.
+        sizes: Features of the variables to condition on.
         bins: Bins of the longest trial, for learned positions.
     """
 
@@ -176,9 +177,9 @@ class EnergyPrior(ConditionalPrior):
 
     def __init__(self, size: int, config: EnergyConfig, sizes: ConditionSizes | None = None, bins: int = 1):
         super().__init__(size, config, sizes)
-        static, aligned = self.told_sizes
+        static, aligned = self.feature_sizes
         patch, token = config.patch, config.patch * size
-        # A token of several bins has two marks for each, whether it is known and whether it is valid; a single bin is
+        # A token of several bins has two marks for each, whether it is visible and whether it is valid; a single bin is
         # not there when it is not valid.
         marks = 2 * patch if patch > 1 else 1
         positions = -(-bins // patch) if config.positions == "learned" else 0
@@ -241,9 +242,9 @@ class EnergyPrior(ConditionalPrior):
         z = self._tokens(batch.latents) * valid.repeat_interleave(size, -1)
         hidden = self._hidden(lengths, z.shape[1], generator)
         shown = valid & (~hidden[..., None] | self._pieces(hidden, generator))
-        told = self._tokens_told(self.forgetful(batch.condition, generator), lengths, batch.n_bins)
-        context = self._context(z, shown, valid, told)[hidden]
-        samples = self._generate(context.repeat(self.config.samples, 1), generator)
+        features = self._token_features(self.with_dropout(batch.condition, generator), lengths, batch.n_bins)
+        encoded = self._encode(z, shown, valid, features)[hidden]
+        samples = self._generate(encoded.repeat(self.config.samples, 1), generator)
         with torch.autocast(z.device.type, enabled=False):  # half precision would blur the weakest directions
             error = samples.unflatten(0, (self.config.samples, -1)) - z[hidden].float() @ self.to_code.T
             if self.config.patch > 1:  # only of bins that had to be guessed
@@ -260,12 +261,12 @@ class EnergyPrior(ConditionalPrior):
         """
         scores = self.scores(batch, generator)
         few = batch[:DIAGNOSED]
-        told = {"spread_ratio": float(scores.spread / scores.distance)}
+        numbers = {"spread_ratio": float(scores.spread / scores.distance)}
         if self.increment > 0:  # trials have more than a bin
             n_bins = int(few.lengths.max())
             drawn = self.draw(few.lengths, n_bins, generator, few.condition, guidance=1.0, temperature=1.0)
-            told["increment_ratio"] = float(_increments(drawn, few.lengths) / self.increment)
-        return told
+            numbers["increment_ratio"] = float(_increments(drawn, few.lengths) / self.increment)
+        return numbers
 
     def _hidden(
         self, lengths: Int[Tensor, "trial"], width: int, generator: torch.Generator
@@ -299,18 +300,18 @@ class EnergyPrior(ConditionalPrior):
         n_bins: int,
         generator: torch.Generator,
         condition: Condition | None = None,
-        given: Given | None = None,
+        context: Context | None = None,
         steps: int | None = None,
         guidance: float | None = None,
         temperature: float | None = None,
         reveal_order: str | None = None,
     ) -> Latents:
-        """Z-scored latents, revealed in ``steps`` passes; what is given stays as it is.
+        """Z-scored latents, revealed in ``steps`` passes; observed latents are kept.
 
         Trials longer than any training trial are drawn in windows of that length, in whole tokens, from the first to
-        the last; each keeps what the one before drew of it, about half. So given bins beyond a window do not bear on
-        it. With ``guidance`` w, contexts are ``free + w (conditioned - free)``, where w grows from 1 to its value as a
-        trial is revealed.
+        the last; each keeps what the one before drew of it, about half. So observed bins beyond a window do not affect
+        it. With ``guidance`` w, states of the transformer are ``free + w (conditioned - free)``, where w grows from 1
+        to its value as a trial is revealed.
         """
         choices = _Choices(
             self.config.sampling_steps if steps is None else steps,
@@ -319,7 +320,7 @@ class EnergyPrior(ConditionalPrior):
             self.config.reveal_order if reveal_order is None else reveal_order,
         )
         if not 1 <= choices.steps <= MOST_STEPS or choices.steps != int(choices.steps):
-            raise ConfigError(f"{choices.steps} sampling steps were asked for; choose between 1 and {MOST_STEPS}.")
+            raise ConfigError(f"{choices.steps} sampling steps are impossible; choose between 1 and {MOST_STEPS}.")
         if choices.reveal_order not in ORDERS:
             raise ConfigError(
                 f"the reveal_order '{choices.reveal_order}' does not exist; choose one of {', '.join(ORDERS)}."
@@ -332,10 +333,10 @@ class EnergyPrior(ConditionalPrior):
         whole = lengths if self.partial else -(-lengths // patch) * patch
         drawn = -(-n_bins // patch) * patch
         z = torch.zeros((len(lengths), drawn, size), device=device)
-        known = torch.zeros((len(lengths), drawn), dtype=torch.bool, device=device)
-        if given is not None:
-            z[:, :n_bins], known[:, :n_bins] = given.latents * given.known[..., None], given.known
-        told = self._held(condition, lengths, drawn)
+        observed = torch.zeros((len(lengths), drawn), dtype=torch.bool, device=device)
+        if context is not None:
+            z[:, :n_bins], observed[:, :n_bins] = context.latents * context.mask[..., None], context.mask
+        features = self._held(condition, lengths, drawn)
         free = None
         if choices.guidance != 1 and condition is not None and condition.known:
             free = self._held(condition.null(), lengths, drawn)
@@ -346,9 +347,11 @@ class EnergyPrior(ConditionalPrior):
             bins = (start[going, None] + torch.arange(min(window, drawn), device=device)).clamp(max=drawn - 1)
             rows = going.nonzero()
             inside = (whole - start)[going].clamp(max=window)
-            asked, unasked = _rows(told, going, bins), None if free is None else _rows(free, going, bins)
-            z[rows, bins] = self._fill(z[rows, bins], known[rows, bins], inside, asked, unasked, generator, choices)
-            known[rows, bins] = True
+            conditioned = _rows(features, going, bins)
+            unconditioned = None if free is None else _rows(free, going, bins)
+            latents, mask = z[rows, bins], observed[rows, bins]
+            z[rows, bins] = self._fill(latents, mask, inside, conditioned, unconditioned, generator, choices)
+            observed[rows, bins] = True
             going = start + window < whole
             last = -(-(whole - window).clamp(min=0) // patch) * patch
             start = torch.minimum(start + max(window // 2 // patch, 1) * patch, last)
@@ -357,33 +360,34 @@ class EnergyPrior(ConditionalPrior):
     def _fill(
         self,
         z: Latents,
-        known: Bool[Tensor, "trial time"],
+        observed: Bool[Tensor, "trial time"],
         lengths: Int[Tensor, "trial"],
-        told: ConditioningFeatures,
+        features: ConditioningFeatures,
         free: ConditioningFeatures | None,
         generator: torch.Generator,
         choices: _Choices,
     ) -> Latents:
-        """Latents of whole tokens, revealed pass by pass around those that are known."""
+        """Latents of whole tokens, revealed pass by pass around the observed ones."""
         patch, size = self.config.patch, len(self.mean)
-        z, shown = self._tokens(z), self._tokens(known[..., None])
-        valid = self._valid(lengths, known.shape[1])
+        z, shown = self._tokens(z), self._tokens(observed[..., None])
+        valid = self._valid(lengths, observed.shape[1])
         hidden = (valid & ~shown).any(-1)
         tokens, total = -(-lengths // patch), hidden.sum(1)
         spread = torch.full_like(lengths, choices.reveal_order == "spread", dtype=torch.bool)
         rank = reveal_rank(hidden, tokens, spread, generator)
         after = revealed_after(total, choices.steps)
-        told, free = self._in_tokens(told), None if free is None else self._in_tokens(free)
+        features, free = self._in_tokens(features), None if free is None else self._in_tokens(free)
         for step in range(choices.steps):
             new = hidden & (rank < after[:, step, None])
             if not bool(new.any()):
                 continue
-            context = self._context(z, shown & valid, valid, told)[new]
+            encoded = self._encode(z, shown & valid, valid, features)[new]
             if free is not None:
                 revealed = (1 - hidden.sum(1) / tokens)[:, None].expand_as(new)[new][:, None]
-                unasked = self._context(z, shown & valid, valid, free)[new]
-                context = unasked + (1 + (choices.guidance - 1) * revealed) * (context - unasked)
-            sample = self._generate(context, generator, choices.temperature) @ self.from_code.T
+                unconditioned = self._encode(z, shown & valid, valid, free)[new]
+                scale = 1 + (choices.guidance - 1) * revealed
+                encoded = unconditioned + scale * (encoded - unconditioned)
+            sample = self._generate(encoded, generator, choices.temperature) @ self.from_code.T
             kept = shown[new].repeat_interleave(size, -1)
             z[new] = torch.where(kept, z[new], sample)
             shown, hidden = shown | new[..., None], hidden & ~new
@@ -391,14 +395,14 @@ class EnergyPrior(ConditionalPrior):
 
     # -- networks ------------------------------------------------------------------------------------------------
 
-    def _context(
+    def _encode(
         self,
         z: Float[Tensor, "trial token values"],
         shown: Bool[Tensor, "trial token bin"],
         valid: Bool[Tensor, "trial token bin"],
-        told: ConditioningFeatures,
+        features: ConditioningFeatures,
     ) -> Float[Tensor, "trial token width"]:
-        """What the transformer makes of the tokens that are shown."""
+        """States of the transformer, which reads the visible tokens."""
         there = valid.any(-1)
         with torch.autocast(z.device.type, enabled=False):
             codes = (z * shown.repeat_interleave(len(self.mean), -1)).float() @ self.to_code.T
@@ -407,15 +411,15 @@ class EnergyPrior(ConditionalPrior):
         inputs = [codes, shown.to(codes.dtype)]
         if self.config.patch > 1:
             inputs.append(valid.to(codes.dtype))
-        if told.aligned is not None:
-            inputs.append(told.aligned)
-        return self.network(torch.cat(inputs, -1), None if bool(there.all()) else there, told.static)
+        if features.aligned is not None:
+            inputs.append(features.aligned)
+        return self.network(torch.cat(inputs, -1), None if bool(there.all()) else there, features.static)
 
     def _generate(
-        self, context: Float[Tensor, "row width"], generator: torch.Generator, temperature: float = 1.0
+        self, encoded: Float[Tensor, "row width"], generator: torch.Generator, temperature: float = 1.0
     ) -> Float[Tensor, "row values"]:
-        """A sample of a token for each context, along the principal directions."""
-        return self.head(context, generator, temperature).float() * self.code_std
+        """A sample of a token for each state of the transformer, along the principal directions."""
+        return self.head(encoded, generator, temperature).float() * self.code_std
 
     def _tokens(self, values: Tensor) -> Tensor:
         """Neighbouring bins side by side; the last token is filled up with zeros."""
@@ -426,22 +430,24 @@ class EnergyPrior(ConditionalPrior):
         return self._tokens(mask_of(lengths, n_bins))
 
     def _held(self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int) -> ConditioningFeatures:
-        static, aligned = self.told(condition)
+        static, aligned = self.features(condition)
         return ConditioningFeatures(
             static, None if aligned is None or not aligned.shape[2] else held(aligned, lengths, n_bins)
         )
 
-    def _in_tokens(self, told: ConditioningFeatures) -> ConditioningFeatures:
-        return ConditioningFeatures(told.static, None if told.aligned is None else self._tokens(told.aligned))
+    def _in_tokens(self, features: ConditioningFeatures) -> ConditioningFeatures:
+        return ConditioningFeatures(
+            features.static, None if features.aligned is None else self._tokens(features.aligned)
+        )
 
-    def _tokens_told(
+    def _token_features(
         self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int
     ) -> ConditioningFeatures:
         return self._in_tokens(self._held(condition, lengths, -(-n_bins // self.config.patch) * self.config.patch))
 
 
 class _Choices(NamedTuple):
-    """How to sample."""
+    """Options of sampling, checked."""
 
     steps: int
     guidance: float
@@ -450,18 +456,18 @@ class _Choices(NamedTuple):
 
 
 def _increments(latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor, ""]:
-    """Standard deviation of what latents change by from one valid bin to the next; 0 where no trial has two bins."""
+    """Standard deviation of the increments of latents between valid bins; 0 where no trial has two bins."""
     inside = mask_of(lengths, latents.shape[1])[:, 1:]
     change = latents.diff(dim=1)[inside.expand(-1, -1, latents.shape[2])]
     return change.std() if len(change) > 1 else latents.new_zeros(())
 
 
 def _rows(
-    told: ConditioningFeatures, rows: Bool[Tensor, "trial"], bins: Int[Tensor, "row window"]
+    features: ConditioningFeatures, rows: Bool[Tensor, "trial"], bins: Int[Tensor, "row window"]
 ) -> ConditioningFeatures:
-    """What is told of some trials in a window of each."""
-    static = None if told.static is None else told.static[rows]
-    aligned = None if told.aligned is None else told.aligned[rows]
+    """The features of some trials in a window of each."""
+    static = None if features.static is None else features.static[rows]
+    aligned = None if features.aligned is None else features.aligned[rows]
     if aligned is not None:
         aligned = aligned.gather(1, bins[..., None].expand(-1, -1, aligned.shape[2]))
     return ConditioningFeatures(static, aligned)

@@ -1,4 +1,4 @@
-"""What tokens tell of their neighbours by correlation alone: the best linear prediction."""
+"""The best linear prediction of a token from its neighbours."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LEAST_ROWS = 2
 
 
 class LinearPrediction(nn.Module):
-    """A hidden token predicted from the nearest known ones on either side, as in a stationary Gaussian process.
+    """A hidden token predicted from the nearest visible ones on either side, as in a stationary Gaussian process.
 
     Args:
         values: Values of a token.
-        reach: Distance in tokens up to which a known one counts; where there is none, the mean, 0, is predicted.
+        reach: Distance in tokens up to which a visible one counts; where there is none, the mean, 0, is predicted.
     """
 
     weights: Tensor
@@ -37,7 +37,7 @@ class LinearPrediction(nn.Module):
         tokens, whole = tokens.cpu().double(), whole.cpu()  # not every device has double precision
         for case in range(len(self.weights)):
             left, right = divmod(case, self.reach + 1)
-            # Where too few trials tell of both, the nearer one has to do.
+            # Where too few trials have both, the nearer one is used.
             nearer = (left, 0) if 0 < left <= right or not right else (0, right)
             for distances in ((left, right), nearer):
                 found = _regression(tokens, whole, *distances)
@@ -45,22 +45,22 @@ class LinearPrediction(nn.Module):
                     self.weights[case] = found
                     break
 
-    def cases(self, known: Bool[Tensor, "trial token"]) -> tuple[Int[Tensor, "trial token"], ...]:
-        """Which weights each token has, and where the known tokens on its left and right are."""
-        n = known.shape[1]
-        at = torch.arange(n, device=known.device)
-        left = torch.where(known, at, -1).cummax(1).values
-        right = torch.where(known, at, 2 * n).flip(1).cummin(1).values.flip(1)
+    def cases(self, visible: Bool[Tensor, "trial token"]) -> tuple[Int[Tensor, "trial token"], ...]:
+        """Which weights each token has, and where the visible tokens on its left and right are."""
+        n = visible.shape[1]
+        at = torch.arange(n, device=visible.device)
+        left = torch.where(visible, at, -1).cummax(1).values
+        right = torch.where(visible, at, 2 * n).flip(1).cummin(1).values.flip(1)
         reach = self.reach
         i, j = at - left, right - at
         i, j = i * ((left >= 0) & (i <= reach)), j * ((right < n) & (j <= reach))  # 0 is none
         return i * (reach + 1) + j, left.clamp(min=0), right.clamp(max=n - 1)
 
     def forward(
-        self, tokens: Float[Tensor, "trial token values"], known: Bool[Tensor, "trial token"]
+        self, tokens: Float[Tensor, "trial token values"], visible: Bool[Tensor, "trial token"]
     ) -> Float[Tensor, "trial token values"]:
-        """Predictions of all tokens; those of known ones are of no use."""
-        case, left, right = self.cases(known)
+        """Predictions of all tokens; those of visible ones are not used."""
+        case, left, right = self.cases(visible)
         left, right = (tokens.gather(1, side[..., None].expand_as(tokens)) for side in (left, right))
         near = torch.cat([left, right], dim=2).flatten(0, 1)  # what is out of reach has no weight
         return _by_case(near, case.flatten(), self.weights).view_as(tokens)
@@ -80,7 +80,7 @@ def _regression(tokens: Tensor, whole: Tensor, left: int, right: int) -> Tensor 
     predictors = n * (bool(left) + bool(right))
     if len(x) <= max(n, LEAST_ROWS * predictors):
         return None
-    # What few rows tell is shrunk, by about what chance correlations of so many predictors would explain.
+    # Weights from few rows are shrunk, by about what chance correlations of so many predictors would explain.
     variance = x.square().mean()
     ridge = (RIDGE + predictors / len(x)) * variance * torch.eye(2 * n, dtype=x.dtype, device=x.device)
     return torch.linalg.solve(near.T @ near / len(x) + ridge, near.T @ x / len(x))

@@ -8,24 +8,24 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-LAWS = ("cosine", "narrow")
+SCHEDULES = ("cosine", "narrow")
 ORDERS = ("spread", "random")
 NARROWEST, NARROW_STD = 0.7, 0.25
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-def masked_share(law: str, n: int, generator: torch.Generator) -> Float[Tensor, "trial"]:
+def masked_share(schedule: str, n: int, generator: torch.Generator) -> Float[Tensor, "trial"]:
     """Share of the tokens of each trial that is hidden in a training step.
 
     Args:
-        law: "cosine": cos(pi u / 2) with u spread evenly over (0, 1), the shares that the reveal schedule passes
+        schedule: "cosine": cos(pi u / 2) with u spread evenly over (0, 1), the shares that the reveal schedule passes
             through (Chang et al. 2022, arXiv 2202.04200); "narrow": one share for all, from the lower half of a normal
             around 1 of deviation 0.25, cut at 0.7 (Li et al. 2024; as published).
         n: Number of trials.
         generator: Source of randomness.
     """
     u = torch.rand(1, generator=generator, device=generator.device)
-    if law == "cosine":
+    if schedule == "cosine":
         return torch.cos(torch.pi / 2 * ((torch.arange(n, device=u.device) / n + u) % 1))
     # The normal is cut at [0.7, 1]: its quantile at a uniform share of the probability between.
     lowest = 0.5 * (1 + math.erf((NARROWEST - 1) / NARROW_STD / math.sqrt(2)))
