@@ -50,7 +50,7 @@ def from_mapping(kind: type, content: Any, where: str = "the configuration") -> 
 
 
 def misfit(message: str) -> tuple[str, str, str] | None:
-    """Key, value seen and values allowed, from what the parser says of a value of the wrong type.
+    """Key, value and types allowed, from the parser's message on a value of the wrong type.
 
     Example:
         >>> misfit('''Parser key "prior.blocks": Expected a <class 'int'>. Got value: two''')
@@ -67,7 +67,7 @@ def misfit(message: str) -> tuple[str, str, str] | None:
 
 
 def check_keys(kind: type, content: Any, where: str, prefix: str = "") -> None:
-    """Refuse keys that are not fields, naming the nearest that is.
+    """Check that all keys are fields; the error names the nearest field.
 
     Raises:
         ConfigError: At the first unknown key.

@@ -162,7 +162,8 @@ class HistoryModel(nn.Module):
 
     def _prior(self) -> tuple[Float[Tensor, "parameter"], Float[Tensor, "parameter"]]:
         """Centre and weights of the quadratic penalty; the parameters are filter, gain, offset and those of a
-        subclass."""
+        subclass.
+        """
         raise NotImplementedError  # every subclass defines it
 
     def _loss(self, neuron: int, blocks: list[Block], p: Float[Tensor, "parameter"]) -> Loss:

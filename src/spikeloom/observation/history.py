@@ -5,9 +5,9 @@ Given the rate ``r`` (expected counts per bin) and its own past, neuron n fires 
     p(y) ~ exp(theta y) / (y!)^nu,    y = 0 ... cap,
     theta[t] = a log r[t] + b + sum_{k=1..K} h[k] log(1 + y[t-k]),
 
-the Conway-Maxwell-Poisson law (Shmueli et al. 2005), cut at the neuron's ``cap``. With h = 0, a = 1, b = 0, nu = 1 it
-is the Poisson law of rate r; h makes a neuron refractory or bursting, and nu makes its counts scatter less (nu > 1) or
-more (nu < 1).
+the Conway-Maxwell-Poisson distribution (Shmueli et al. 2005), cut at the neuron's ``cap``. With h = 0, a = 1, b = 0, nu
+= 1 it is the Poisson distribution of rate r; h makes a neuron refractory or bursting, and nu makes its counts scatter
+less (nu > 1) or more (nu < 1).
 
 The spike history of LDNS (Kapoor et al. 2024), which is in ``softplus.py``, differs in three ways: here theta
 is the natural parameter of an exponential family, so the fit has one optimum; the past enters by its logarithm, so the
@@ -29,7 +29,7 @@ from spikeloom.observation.base import Block, HistoryModel, Loss
 from spikeloom.observation.poisson import Counts, ObservedCounts, Rates
 
 SPAN_S = 0.1
-"""Past that a neuron sees unless told otherwise, in seconds."""
+"""Length of the history by default, in seconds."""
 FEWEST, MOST = 2, 20
 """Bins that this span may be."""
 HELD = 1e15
@@ -50,14 +50,14 @@ BEYOND = 1e-6
 
 @dataclass(frozen=True)
 class HistoryConfig:
-    """What a neuron remembers of its own spikes, and how its counts scatter."""
+    """Spike history and dispersion of counts."""
 
     bins: int | None = None
-    """Past bins a neuron sees: as many as 100 ms hold (2 to 20) when null; 0 leaves gain, offset and dispersion."""
+    """Past bins of the history: as many as 100 ms hold (2 to 20) when null; 0 leaves gain, offset and dispersion."""
     max_count: int | None = None
     """Largest count a neuron can fire; its largest training count when null."""
     ridge: float = 10.0
-    """Weight of the squared history weights; larger values forget more."""
+    """Weight of the squared history weights; larger values shrink the history filters more."""
     dispersion: bool = True
     """Whether the counts of a neuron may scatter less or more than Poisson counts."""
     calibrated: bool = True
@@ -101,7 +101,7 @@ class SpikeHistory(HistoryModel):
     def nll(self, counts: Counts, rates: Rates) -> Rates:
         """Negative log-likelihood of each count in nats, given the rates and the true counts before it.
 
-        The first bin sees an empty past. The law gives no count above the cap; so that one such count does not make
+        The first bin sees an empty past. A count above the cap has probability 0; so that one such count does not make
         everything impossible, these share a millionth: the first has half of it, the next a quarter, and so on.
         """
         theta, over = self._sum(counts, rates), (counts - self.cap).clamp(min=0)

@@ -36,8 +36,9 @@ def resample_counts(generated: SpikeData, observation: HistoryModel | Poisson, s
     """The same trials with counts resampled from their rates.
 
     Args:
-        generated: Trials with ``rates``, in expected counts per bin, of the neurons that the observation model was
-        fitted on. observation: How rates become counts. seed: The same seed gives the same counts.
+        generated: Trials with ``rates``, in expected counts per bin, of the neurons of the observation model.
+        observation: Distribution of counts given the rates.
+        seed: The same seed gives the same counts.
 
     Raises:
         DataError: If there are no rates, or they are of another number of neurons.

@@ -84,7 +84,7 @@ class SoftplusHistory(HistoryModel):
     def nll(self, counts: Counts, rates: Rates) -> Rates:
         """Negative log-likelihood of each count in nats, given the rates and the true counts before it.
 
-        It is that of the Poisson law before the cut, as published. The first bin sees an empty past.
+        It is that of the Poisson distribution before the cut, as published. The first bin sees an empty past.
         """
         return Poisson().nll(counts, F.softplus(self._sum(counts, rates)))
 

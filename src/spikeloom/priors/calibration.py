@@ -1,4 +1,4 @@
-"""Whether a generator scatters as its data do: what two of the numbers that a prior tells of itself mean.
+"""Whether a generator scatters as its data do: the meaning of two of a prior's diagnostics.
 
 The spread ratio is the mean distance between two draws for the same hidden part of a sequence, over the mean distance
 of a draw from what was recorded there. The recorded part is one more draw for a generator that is right, so that the
@@ -18,16 +18,16 @@ NAMES = SPREAD, INCREMENT
 # Draws s times as wide as they should be have the spread ratio sqrt(2) s / sqrt(1 + s^2), which never exceeds 1.41: the
 # bounds are s = 0.69 and its inverse. Steps s times as wide have the increment ratio s.
 SOUND: Mapping[str, tuple[float, float]] = {SPREAD: (0.8, 1.16), INCREMENT: (0.8, 1.25)}
-"""Between which values a generator counts as calibrated."""
+"""Bounds within which a generator counts as calibrated."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the numbers say of a generator.
+    """Calibration of a generator.
 
     Attributes:
-        sound: Whether nothing is to be done.
-        words: Sentences that say what was found, the values, and what to do.
+        sound: Whether both ratios lie within their bounds.
+        words: Sentences with the values, and what to change where they do not.
     """
 
     sound: bool
@@ -35,10 +35,10 @@ class Verdict:
 
 
 def assess(numbers: Mapping[str, float]) -> Verdict | None:
-    """A verdict on a generator; None where it tells neither number.
+    """The calibration of a generator; None without either ratio among its diagnostics.
 
     Args:
-        numbers: What it tells of itself, by name; other names are passed over.
+        numbers: Diagnostics by name; other names are ignored.
 
     Example:
         >>> assess({"spread_ratio": 0.97, "increment_ratio": 1.04})
@@ -46,18 +46,18 @@ def assess(numbers: Mapping[str, float]) -> Verdict | None:
         >>> assess({"loss": 1.0}) is None
         True
     """
-    told = {name: float(numbers[name]) for name in NAMES if name in numbers}
-    if not told:
+    found = {name: float(numbers[name]) for name in NAMES if name in numbers}
+    if not found:
         return None
-    faults = [fault for name, value in told.items() if (fault := _fault(name, value))]
+    faults = [fault for name, value in found.items() if (fault := _fault(name, value))]
     if faults:
         return Verdict(False, " ".join(faults))
-    values = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in told.items())
+    values = ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in found.items())
     return Verdict(True, f"The generator is calibrated: {values} (1 is right).")
 
 
 def _fault(name: str, value: float) -> str:
-    """What is wrong with one number, or nothing."""
+    """A sentence on one ratio outside its bounds; empty within them."""
     low, high = SOUND[name]
     if not math.isfinite(value):
         return f"The {name.replace('_', ' ')} of the generator is no number: train with a lower learning rate."

@@ -25,8 +25,8 @@ class Batch:
         ragged: Whether any trial of the set this batch was drawn from has padding; without padding no mask is made.
         counts: (trial, time, neuron) spike counts in their integer type.
         latents: (trial, time, latent) latents, for the stages that learn a prior over them.
-        condition: What the trials were recorded under, for models that were asked to learn it.
-        signal: (trial, time, dim) a signal of the recording, or one made from it, for models that read one.
+        condition: Behaviour of the trials, for conditional models.
+        signal: (trial, time, dim) a signal of the recording, or one derived from it, for models of a signal.
     """
 
     lengths: Int[Tensor, "trial"]
@@ -80,6 +80,6 @@ def mask_of(lengths: Int[Tensor, "trial"], n_bins: int) -> Bool[Tensor, "trial {
 
 
 def condition_of(data: SpikeData, variables: Sequence[Variable], device: torch.device | str = "cpu") -> Condition:
-    """The features of what the trials of a recording were recorded under."""
+    """Features of the condition variables of recorded trials."""
     recorded = Conditions.of_recording(data, variables)
     return Condition.of(recorded, variables, data.lengths, data.n_bins).map(lambda values: values.to(device))

@@ -161,7 +161,7 @@ class Checkpoint:
 
 
 def inherit(origin: Path, heir: Path) -> None:
-    """Copy a checkpoint to where another training goes on from it, without what it noted of its best weights.
+    """Copy a checkpoint to where another training goes on from it, without the record of its best weights.
 
     Weights, averages, the state of the optimiser and the steps done are the same; the learning rate is not among them,
     because the loop takes it from the configuration at every step.

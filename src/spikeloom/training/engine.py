@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 
 from spikeloom.errors import ConfigError
 
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it tells of itself is no news to a user
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its messages are no news to a user
 
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
 """Weights stay in single precision, because losses, averages and checkpoints are taken from them."""
@@ -44,7 +44,7 @@ class Engine:
         """A Fabric that is not launched yet, so that its other processes need not start in vain.
 
         Raises:
-            ConfigError: If this machine does not have what is asked for.
+            ConfigError: If this machine does not have these devices.
         """
         precision = self.precision
         if precision == "auto":
@@ -61,8 +61,8 @@ class Engine:
             )
         except (ValueError, RuntimeError, ImportError) as error:  # Fabric refuses what the machine does not have
             reason = " ".join(str(error).split())
-            asked = ", ".join(f"{k} {getattr(self, k)}" for k in ("device", "devices", "num_nodes", "strategy"))
+            wanted = ", ".join(f"{k} {getattr(self, k)}" for k in ("device", "devices", "num_nodes", "strategy"))
             raise ConfigError(
-                f"this machine cannot run {asked}, precision {precision}: {reason.rstrip('.')}; ask for what it has."
+                f"this machine cannot run {wanted}, precision {precision}: {reason.rstrip('.')}; ask for what it has."
             ) from error
         return fabric

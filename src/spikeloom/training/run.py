@@ -2,9 +2,9 @@
 
 config.yaml          model, format version and complete configuration
 environment.json     versions, device, seed, command
-data.json            what the model was trained on: source, how it was read, splits, hash
+data.json            the recording: source, load options, splits, hash
 metrics.csv          training and validation loss over time
-diagnostics.csv      what a model told of itself at each validation, where it tells anything
+diagnostics.csv      diagnostics of the model at each validation, if it has any
 weights.safetensors  the model
 resume/              the state of an unfinished training; gone when it has ended
 """
@@ -171,7 +171,7 @@ class Run:
             raise RunError(f"{path} holds no names with values; is {self.folder} a complete run folder?")
         return content
 
-    # -- what is noted in training -------------------------------------------------------------------------------
+    # -- the training log ----------------------------------------------------------------------------------------
 
     def log(self, **values: Any) -> None:
         """Append a line to the metrics."""
@@ -182,7 +182,7 @@ class Run:
         return self._record("metrics.csv")
 
     def log_diagnostics(self, stage: str, step: int, values: Mapping[str, float]) -> None:
-        """Append what a model told of itself, a line for each number; numbers need not be finite."""
+        """Append diagnostics of a model, a line for each number; numbers need not be finite."""
         rows = [{"stage": stage, "step": step, "name": name, "value": value} for name, value in values.items()]
         if rows:
             self._append("diagnostics.csv", rows)
@@ -257,7 +257,7 @@ def strict_json(content: Any) -> str:
 
 
 def environment(seed: int, device: str, precision: str) -> dict[str, Any]:
-    """What a result depends on beside configuration and data: versions, machine, seed, command."""
+    """Provenance of a result beside configuration and data: versions, machine, seed, command."""
     packages = ("spikeloom", "torch", "lightning-fabric", "numpy", "scipy", "pandas", "h5py", "safetensors")
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
