@@ -161,9 +161,7 @@ class HistoryModel(nn.Module):
         raise NotImplementedError  # every subclass defines it
 
     def _prior(self) -> tuple[Float[Tensor, "parameter"], Float[Tensor, "parameter"]]:
-        """Centre and weights of the quadratic penalty; the parameters are filter, gain, offset and those of a
-        subclass.
-        """
+        """Centre and weights of the quadratic penalty on filter, gain, offset and the parameters of a subclass."""
         raise NotImplementedError  # every subclass defines it
 
     def _loss(self, neuron: int, blocks: list[Block], p: Float[Tensor, "parameter"]) -> Loss:
