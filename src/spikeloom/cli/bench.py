@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikeloom.cli.options import SOURCE, device_option, reading, reading_options, seed_option
+from spikeloom.cli.options import SOURCE, add_load_options, device_option, load_options_from, seed_option
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -81,7 +81,7 @@ def _disentanglement_options(parser: ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, help="what is measured; everything if not given")
     parser.add_argument("--max_steps", type=PositiveInt, help="upper limit of the steps of every training")
     device_option(parser)
-    reading_options(parser)
+    add_load_options(parser)
 
 
 def _disentanglement(options: Namespace) -> Path:
@@ -90,7 +90,7 @@ def _disentanglement(options: Namespace) -> Path:
     measure(
         options.out,
         options.data,
-        reading(options),
+        load_options_from(options),
         activity=options.activity,
         codes=int(options.codes),
         seeds=int(options.seeds),
@@ -129,7 +129,7 @@ def _generation_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--max_steps", type=PositiveInt, help="upper limit of the steps of every stage of a training")
     device_option(parser)
-    reading_options(parser)
+    add_load_options(parser)
 
 
 def _generation(options: Namespace) -> Path:
@@ -141,7 +141,7 @@ def _generation(options: Namespace) -> Path:
     measure(
         options.out,
         options.data,
-        reading(options),
+        load_options_from(options),
         seeds=int(options.seeds),
         subjects=options.models,
         presets=options.preset,
@@ -204,7 +204,7 @@ def _conditional_options(parser: ArgumentParser) -> None:
     parser.add_argument("--guidance", nargs="+", type=float, default=[1.0], help="strengths at which samples are asked")
     parser.add_argument("--max_steps", type=PositiveInt, help="upper limit of the steps of every stage of a training")
     device_option(parser)
-    reading_options(parser)
+    add_load_options(parser)
 
 
 def _conditional(options: Namespace) -> Path:
@@ -213,7 +213,7 @@ def _conditional(options: Namespace) -> Path:
     measure(
         options.out,
         options.data,
-        reading(options),
+        load_options_from(options),
         direction=options.direction,
         velocity=options.velocity,
         models=options.models,

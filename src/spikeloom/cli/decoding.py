@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikeloom.cli.options import SOURCE, reading, reading_options
+from spikeloom.cli.options import SOURCE, add_load_options, load_options_from
 from spikeloom.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def decode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("--device", type=str, default="cpu", help="where gru is trained: auto, cpu, cuda or mps")
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
     parser.add_argument("--figure", type=Path, help="draw the gains into this file (.png)")
-    reading_options(parser)
+    add_load_options(parser)
 
 
 def decode(options: Namespace) -> None:
@@ -81,7 +81,7 @@ def decode(options: Namespace) -> None:
             check_place(path)
     choices = Choices(options.kernel_s, options.causal, options.device)
     decoders = [{**DECODERS, **LABEL_DECODERS}[name](choices) for name in decoder_names(options)]
-    real = with_default_splits(load_source(options.real, reading(options)))
+    real = with_default_splits(load_source(options.real, load_options_from(options)))
     synthetic = load(options.augment) if options.augment else None
     target = options.label or _signal(options.signal, real, synthetic)
     with counted("decoding") as progress:

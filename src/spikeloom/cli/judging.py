@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikeloom.cli.options import SOURCE, reading, reading_options, seed_option
+from spikeloom.cli.options import SOURCE, add_load_options, load_options_from, seed_option
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -21,7 +21,7 @@ def compare_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("--protocol", choices=PROTOCOLS, default="heldout", help="heldout, or ldns (as published)")
     parser.add_argument("--json", type=Path, help="write the scores to this file")
     seed_option(parser, "seed of every draw")
-    reading_options(parser)
+    add_load_options(parser)
 
 
 def compare(options: Namespace) -> None:
@@ -35,7 +35,7 @@ def compare(options: Namespace) -> None:
 
     if options.json:
         check_place(options.json)
-    real, generated = load_source(options.real, reading(options)), load(options.generated)
+    real, generated = load_source(options.real, load_options_from(options)), load(options.generated)
     with counted("comparing") as progress:
         comparison = compare(real, generated, protocol=options.protocol, seed=options.seed, progress=progress)
     if options.json:

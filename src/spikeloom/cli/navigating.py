@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikeloom.cli.options import SOURCE, device_option, load_recording, load_run, reading_options, seed_option
+from spikeloom.cli.options import SOURCE, add_load_options, device_option, load_recording, load_run, seed_option
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -52,7 +52,7 @@ def navigate_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("--position", type=str, help="signal with the hand's position, to be decoded")
     seed_option(parser, "the same seed gives the same trials")
     device_option(parser)
-    reading_options(parser)
+    add_load_options(parser)
 
 
 def navigate(options: Namespace) -> None:

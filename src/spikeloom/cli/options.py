@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they stand for."""
+"""Options that several commands share, and the objects they describe."""
 
 from __future__ import annotations
 
@@ -16,51 +16,55 @@ if TYPE_CHECKING:
 SOURCE = "file (.npz .h5 .mat .nwb), data set (lorenz, reaching, reaching-ring, or of `spikeloom fetch`), or run folder"
 
 
-def reading_options(parser: ArgumentParser) -> None:
-    """Options that say how a file is to be understood."""
+def add_load_options(parser: ArgumentParser) -> None:
+    """Add the options that control how a recording is loaded."""
     from spikeloom.data.options import LoadOptions
 
     lists = {"signals", "columns", "where", "hold_out"}
     parser.add_class_arguments(LoadOptions, skip={*lists, "continuous"})
-    parser.add_argument("--signals", nargs="+", type=str, help="behavioural signals to keep; all that fit if not given")
-    parser.add_argument("--columns", nargs="+", type=str, help="trial columns to keep; all that fit if not given")
+    parser.add_argument("--signals", nargs="+", type=str, help="behavioural signals to keep; all if not given")
+    parser.add_argument("--columns", nargs="+", type=str, help="trial columns to keep; all if not given")
     parser.add_argument("--where", nargs="+", type=str, help="trials to keep, for example success=1 'length<=30'")
     parser.add_argument(
-        "--hold_out", nargs="+", type=str, help="trials that no model sees, for example 'target_x>5' 'target_y>5'"
+        "--hold_out",
+        nargs="+",
+        type=str,
+        help="trials that no model is trained on, for example 'target_x>5' 'target_y>5'",
     )
-    parser.add_argument("--continuous", action="store_true", help="take an NWB session as one, whatever its trials")
+    parser.add_argument(
+        "--continuous", action="store_true", help="load an NWB session as one piece, whatever its trials"
+    )
 
 
-def reading(options: Namespace) -> LoadOptions:
-    """The reading that the options describe."""
+def load_options_from(options: Namespace) -> LoadOptions:
+    """The load options among the options of a command."""
     from spikeloom.data.options import LoadOptions
 
-    given: dict[str, Any] = {f: options[f] for f in fields_of(LoadOptions) if options[f] is not None}
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    return LoadOptions(**given)
+    values: dict[str, Any] = {f: options[f] for f in fields_of(LoadOptions) if options[f] is not None}
+    return LoadOptions(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
 
 def load_recording(options: Namespace) -> SpikeData:
-    """The recording that the options name."""
+    """Load the recording that the options name."""
     from spikeloom.data.sources import load_source
 
-    return load_source(options.source, reading(options))
+    return load_source(options.source, load_options_from(options))
 
 
 def seed_option(parser: ArgumentParser, help: str) -> None:
-    """The seed of what is drawn."""
+    """Add the option for the random seed."""
     from jsonargparse.typing import NonNegativeInt
 
     parser.add_argument("--seed", type=NonNegativeInt, default=0, help=help)
 
 
 def device_option(parser: ArgumentParser) -> None:
-    """Where a trained model runs."""
+    """Add the option for the device that a trained model runs on."""
     parser.add_argument("--device", type=str, default="auto", help="auto, cpu, cuda or mps")
 
 
 def load_run(options: Namespace) -> GenerativeModel:
-    """The trained model that the options name, on their device."""
+    """Load the trained model that the options name, on their device."""
     from spikeloom.models import load_model
     from spikeloom.training.engine import Engine
 
@@ -85,7 +89,7 @@ def is_first_process() -> bool:
 
 
 def value_of(option: str, argv: Sequence[str]) -> str | None:
-    """The value an option will have, known before the parser that depends on it is made."""
+    """The value of an option, found before the parser exists, because the parser depends on it."""
     for i, word in enumerate(argv):
         if word == option and i + 1 < len(argv):
             return argv[i + 1]

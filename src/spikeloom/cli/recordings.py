@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spikeloom.cli.options import SOURCE, load_recording, reading_options
+from spikeloom.cli.options import SOURCE, add_load_options, load_recording
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -43,7 +43,7 @@ def describe_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     """Options of ``describe``."""
     parser.add_argument("source", type=str, help=SOURCE)
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    reading_options(parser)
+    add_load_options(parser)
 
 
 def describe(options: Namespace) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.cli.options import SOURCE, device_option, load_recording, load_run, reading_options, seed_option
+from spikeloom.cli.options import SOURCE, add_load_options, device_option, load_recording, load_run, seed_option
 from spikeloom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def encode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("run", type=Path, help="trained run folder")
     parser.add_argument("source", type=str, help=SOURCE)
     parser.add_argument("--out", type=Path, required=True, help="file to write (.npz .h5 .nwb)")
-    reading_options(parser)
+    add_load_options(parser)
     device_option(parser)
 
 

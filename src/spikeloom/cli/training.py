@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.cli.options import SOURCE, fields_of, is_first_process, plain, reading, reading_options, value_of
+from spikeloom.cli.options import (
+    SOURCE,
+    add_load_options,
+    fields_of,
+    is_first_process,
+    load_options_from,
+    plain,
+    value_of,
+)
 from spikeloom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,7 +45,7 @@ def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("--resume", action="store_true", help="continue the interrupted training of the run in --out")
     parser.add_argument("--autoencoder_from", type=Path, help="run whose trained autoencoder is reused")
     parser.add_argument("--max_steps", type=int, help="upper limit of the steps of every training stage")
-    reading_options(parser)
+    add_load_options(parser)
     parser.add_class_arguments(Engine)
     model_options(parser, config)
     if record:
@@ -61,7 +69,7 @@ def fit(options: Namespace) -> None:
     if lender and not record:
         refuse_other_autoencoder(config, run_config(Run.open(lender)), "autoencoder_training")
     engine = Engine(**{name: options[name] for name in fields_of(Engine)})
-    load_options = reading(options)
+    load_options = load_options_from(options)
     if record:
         changes = {"autoencoder_from": autoencoder_hash(lender)} if lender else {}
         changes |= {"model": options.model, "source": options.source, "options": load_options}

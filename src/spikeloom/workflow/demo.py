@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def demo(out: str | Path, engine: Engine | None = None) -> tuple[Path, Comparison]:
-    """Simulate, fit, sample, compare and report: a whole turn on the Lorenz recording, in minutes on two cores.
+    """Simulate, fit, sample, compare and report: the whole pipeline on the Lorenz recording, in minutes on two cores.
 
     Leaves ``run/``, ``generated.npz``, ``scores.json`` and ``report.html`` in the folder.
 
     Raises:
-        RunError: If the folder holds something already.
+        RunError: If the folder is not empty.
     """
     out = Path(out)
     Run.refuse_occupied(out)

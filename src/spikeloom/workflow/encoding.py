@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def inferred(model: GenerativeModel, data: SpikeData) -> SpikeData:
-    """A recording with the latents and rates that a model infers from its spikes; codes are columns of the table."""
+    """A recording with the latents and rates that a model infers from its spikes; codes are columns of its table."""
     found, rates = model.infer(data)
     if found.ndim == 2:
         return with_codes(dataclasses.replace(data, latents=None, rates=rates), found)
