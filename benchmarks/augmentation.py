@@ -22,7 +22,7 @@ import numpy as np
 from jsonargparse import ArgumentParser
 
 from spikeloom.bench.benchmarking import trained
-from spikeloom.cli.options import reading, reading_options
+from spikeloom.cli.options import add_load_options, load_options_from
 from spikeloom.data.files import load, save
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import load_source
@@ -55,9 +55,9 @@ def main() -> None:
     parser.add_argument("--fractions", type=float, nargs="+", default=[0.1, 0.25, 1.0, 0.05, 0.5])
     parser.add_argument("--seeds", type=int, default=3, help="trainings, each with other trials")
     parser.add_argument("--decoder_seeds", type=int, default=3, help="repetitions for every training")
-    reading_options(parser)
+    add_load_options(parser)
     options = parser.parse_args()
-    whole = with_default_splits(load_source(options.source, reading(options)))
+    whole = with_default_splits(load_source(options.source, load_options_from(options)))
     found: dict[str, dict[float, list[AugmentationStudy]]] = {}
     for seed in range(options.seeds):
         for fraction in options.fractions:

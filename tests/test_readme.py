@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import spikeloom as sl
-from commands import FIT, tiny_of
+from commands import FIT, TINY, TINY_EAG, tiny_of
 from spikeloom.cli import main
 from spikeloom.config import preset_files
 
@@ -179,10 +179,22 @@ def python() -> str:
 
 
 def test_python_runs(folder, python, capsys):
-    for many, few in (("max_steps=500", "max_steps=2"), ('"steps": 200', '"steps": 2'), ("sample(500", "sample(40")):
-        assert many in python
-        python = python.replace(many, few)
-    namespace: dict = {}
+    for large, small in (
+        ('"ldns", latents=8, max_steps=500', '"ldns", latents=8, max_steps=2, **LDNS'),
+        ('"ldns", autoencoder=small', '"ldns", **PRIOR, autoencoder=small'),
+        ('"eag", out="runs/python", max_steps=500', '"eag", out="runs/python", max_steps=2, **EAG'),
+        ('"steps": 200', '"steps": 2'),
+        ("sample(500", "sample(40"),
+    ):
+        assert large in python
+        python = python.replace(large, small)
+    namespace: dict = {
+        "LDNS": {name: size for name, size in TINY.items() if name != "autoencoder.latents"},
+        "PRIOR": {name: size for name, size in TINY.items() if name.startswith("prior")},
+        "EAG": {
+            name: size for name, size in (TINY | TINY_EAG).items() if not name.startswith("prior") or name in TINY_EAG
+        },
+    }
     exec(compile(python, "README.md", "exec"), namespace)
     printed = capsys.readouterr().out
     assert "rate_rmse" in printed

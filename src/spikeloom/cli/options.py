@@ -29,11 +29,9 @@ def add_load_options(parser: ArgumentParser) -> None:
         "--hold_out",
         nargs="+",
         type=str,
-        help="trials that no model is trained on, for example 'target_x>5' 'target_y>5'",
+        help="trials held out from training, for example 'target_x>5' 'target_y>5'",
     )
-    parser.add_argument(
-        "--continuous", action="store_true", help="load an NWB session as one piece, whatever its trials"
-    )
+    parser.add_argument("--continuous", action="store_true", help="load an NWB session whole, whatever its trials")
 
 
 def load_options_from(options: Namespace) -> LoadOptions:
