@@ -61,7 +61,7 @@ def misfit(message: str) -> tuple[str, str, str] | None:
         return None
     words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "NoneType": "null"}
     words |= {"tuple": "a list such as [a, b]"}
-    expected = dict.fromkeys(re.findall(r"Expected a <class '(\w+)'>", found[2]))
+    expected: dict[str, None] = dict.fromkeys(re.findall(r"Expected a <class '(\w+)'>", found[2]))
     kinds = sorted(expected, key=lambda kind: kind == "NoneType")
     return found[1], found[3].strip(), " or ".join(words.get(k, k) for k in kinds) or "of another type"
 
