@@ -22,9 +22,9 @@ import numpy as np
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.decoding.label import LabelDecoder
-from spikeloom.decoding.protocol import score_decoder
 from spikeloom.decoding.ridge import LaggedRidge
 from spikeloom.evaluation.compare import compare
+from spikeloom.evaluation.decoder_scores import score_decoder
 from spikeloom.models import load_model
 from spikeloom.workflow.sampling import held_out, sample_like
 from timing import over_seeds, table

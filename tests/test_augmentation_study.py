@@ -14,12 +14,13 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.decoding.gru import GRU
 from spikeloom.decoding.kalman import Kalman
 from spikeloom.decoding.label import LabelDecoder
-from spikeloom.decoding.protocol import Inputs, score_decoder
+from spikeloom.decoding.protocol import Inputs
 from spikeloom.decoding.ridge import LaggedRidge
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.augmentation import AUGMENTATIONS, MOST_WARP
 from spikeloom.evaluation.augmentation_results import ALONE, SYNTHETIC, AugmentationStudy, DecoderGains, Point, Repeated
 from spikeloom.evaluation.augmentation_study import FRACTIONS, RATIOS, augmentation_study
+from spikeloom.evaluation.decoder_scores import score_decoder
 from spikeloom.evaluation.estimates import Estimate
 from spikeloom.report.decoding_figures import draw_augmentation_study
 
@@ -102,7 +103,7 @@ def measured(real, perfect):
         fractions=(0.5,),
         ratios=(1.0, 4.0),
         seeds=2,
-        controls=("jitter",),
+        baselines=("jitter",),
     )
 
 
@@ -119,7 +120,7 @@ def test_perfect_trials_are_worth_what_real_ones_are(measured):
 
 def test_shuffled_trials_are_worth_nothing(real, perfect):
     bad = augmentation_study(
-        real, shuffled(perfect), "vel", [RIDGE, WIENER], fractions=(1.0,), ratios=(1.0,), seeds=2, controls=()
+        real, shuffled(perfect), "vel", [RIDGE, WIENER], fractions=(1.0,), ratios=(1.0,), seeds=2, baselines=()
     )
     for row in bad.decoders:
         assert row.tstr.value < 0.1 < row.alone.value
@@ -133,7 +134,7 @@ def test_shuffled_trials_are_worth_nothing(real, perfect):
 def test_scores_are_those_of_decoders_trained_by_hand(real, perfect):
     ridge = RIDGE
 
-    found = augmentation_study(real, perfect, "vel", [RIDGE], fractions=(0.5,), ratios=(1.0,), seeds=1, controls=())
+    found = augmentation_study(real, perfect, "vel", [RIDGE], fractions=(0.5,), ratios=(1.0,), seeds=1, baselines=())
     train, test = real.split("train"), real.split("test")
     order = np.random.default_rng([0, 0]).permutation(60)
     pool = np.random.default_rng([0, 2]).permutation(300)
@@ -174,7 +175,7 @@ def test_padding_is_invisible(real, perfect):
         return dataclasses.replace(data, counts=counts, signals={"vel": Signal(values, "cm/s", ("x", "y"))})
 
     # (A longer recording has room for slower trials, so time-warp is left out.)
-    setting = {"fractions": (0.5,), "ratios": (1.0,), "seeds": 1, "controls": ("dropout",)}
+    setting = {"fractions": (0.5,), "ratios": (1.0,), "seeds": 1, "baselines": ("dropout",)}
     plain = augmentation_study(real, perfect, "vel", [RIDGE], **setting)
     padded = augmentation_study(longer(real), longer(perfect), "vel", [RIDGE], **setting)
     for one, other in zip(plain.decoders[0].points, padded.decoders[0].points, strict=True):
@@ -182,7 +183,7 @@ def test_padding_is_invisible(real, perfect):
 
 
 def test_strict_and_loose(real, perfect):
-    setting = {"fractions": (0.2, 0.5), "ratios": (1.0,), "seeds": 1, "controls": ()}
+    setting = {"fractions": (0.2, 0.5), "ratios": (1.0,), "seeds": 1, "baselines": ()}
     usual = augmentation_study(real, perfect, "vel", [RIDGE], **setting)
     assert {p.fraction: p.strict for p in usual.decoders[0].points} == {0.2: False, 0.5: False, 1.0: True}
     half = augmentation_study(real, perfect, "vel", [RIDGE], seen=range(30), **setting)
@@ -198,15 +199,17 @@ def test_trials_asked_for_what_held_out_ones_did_prove_nothing(real, perfect):
     leaked = dataclasses.replace(
         perfect.select(trials=range(60)), signals=test.signals, lengths=test.lengths, trials=test.trials
     )
-    found = augmentation_study(real, leaked, "vel", [RIDGE], fractions=(1.0,), ratios=(1.0,), seeds=1, controls=())
-    assert found.n_asked_of_held_out == 60
+    found = augmentation_study(real, leaked, "vel", [RIDGE], fractions=(1.0,), ratios=(1.0,), seeds=1, baselines=())
+    assert found.n_of_held_out == 60
     assert not found.helped
-    assert found.verdict.startswith("Nothing can be said of what synthetic trials are worth: 60 of 60 were asked")
+    assert found.verdict.startswith("The value of synthetic trials cannot be assessed: 60 of 60 were generated")
 
 
 def test_fewer_synthetic_than_real_trials(real, perfect):
     few = perfect.select(trials=range(30))
-    found = augmentation_study(real, few, "vel", [RIDGE], fractions=(0.5, 1.0), ratios=(1.0, 2.0), seeds=1, controls=())
+    found = augmentation_study(
+        real, few, "vel", [RIDGE], fractions=(0.5, 1.0), ratios=(1.0, 2.0), seeds=1, baselines=()
+    )
     assert found.ratio == 0.5
     row = found.decoders[0]
     assert row.at(SYNTHETIC, 1.0, 1.0) is None
@@ -221,7 +224,7 @@ def test_without_synthetic_trials_the_controls_are_measured(real):
     found = augmentation_study(real, None, "vel", [RIDGE], fractions=(1.0,), ratios=(1.0,), seeds=1)
     assert found.decoders[0].sources == list(AUGMENTATIONS)
     assert found.decoders[0].tstr is None
-    assert "nothing can be said" in found.verdict
+    assert "cannot be assessed" in found.verdict
     assert "TSTR" not in found.table()
     draw_augmentation_study(found)
 
@@ -237,7 +240,7 @@ def test_a_network_is_measured_at_the_main_point_only(real, perfect):
         fractions=(0.5,),
         ratios=(1.0, 2.0),
         seeds=1,
-        controls=(),
+        baselines=(),
         progress=lambda *at: heard.append(at),
     )
     ridge, gru = found.decoders
@@ -252,7 +255,7 @@ def test_a_network_is_measured_at_the_main_point_only(real, perfect):
 
 def test_labels(real, perfect):
     found = augmentation_study(
-        real, perfect, "side", [LabelDecoder()], fractions=(0.05, 0.5), ratios=(1.0,), seeds=2, controls=()
+        real, perfect, "side", [LabelDecoder()], fractions=(0.05, 0.5), ratios=(1.0,), seeds=2, baselines=()
     )
     row = found.decoders[0]
     assert found.measure == "share decoded"
@@ -261,7 +264,7 @@ def test_labels(real, perfect):
     assert np.isnan(found.tau)
     assert not row.points[0].fraction == 0.05  # three trials are too few
     bad = augmentation_study(
-        real, shuffled(perfect), "side", [LabelDecoder()], fractions=(1.0,), ratios=(1.0,), seeds=1, controls=()
+        real, shuffled(perfect), "side", [LabelDecoder()], fractions=(1.0,), ratios=(1.0,), seeds=1, baselines=()
     )
     assert bad.decoders[0].tstr.value < 0.55
     assert not bad.helped
@@ -321,7 +324,9 @@ def test_one_sentence_in_either_direction():
 
 def test_perfect_trials_help_where_real_ones_are_few(perfect):
     few = with_splits(recording(108, seed=3), 8, 20, 80)
-    found = augmentation_study(few, perfect, "vel", [WIENER], fractions=(1.0,), ratios=(1.0, 5.0), seeds=2, controls=())
+    found = augmentation_study(
+        few, perfect, "vel", [WIENER], fractions=(1.0,), ratios=(1.0, 5.0), seeds=2, baselines=()
+    )
     assert found.helped == ["wiener"]
     assert "synthetic trials helped wiener" in found.verdict
     gains = [found.decoders[0].at(SYNTHETIC, 1.0, r).gain.value for r in (1.0, 5.0)]
@@ -342,7 +347,7 @@ def test_the_table_says_what_was_measured(measured):
     assert f"wiener   {row.alone.value:.3f} ± {1.96 * row.alone.se:.3f}" in text
     assert "30 (50 %) *" in text
     assert "60 (100 %)  " in text
-    assert "* loose: the generator saw more" in text
+    assert "* loose: the generator was fitted to more" in text
     assert len({len(line) for line in lines if set(line) == {"-"}}) >= 1
 
 
@@ -391,7 +396,7 @@ def test_rates_of_the_recording_itself_are_not_taken_for_a_model_s(real, perfect
         dataclasses.replace(AUGMENTATIONS["replay"], draw=lambda data, rng: (heard.append(data.rates), data)[1]),
     )
     true = dataclasses.replace(real, rates=np.ones(real.counts.shape, np.float32))
-    setting = {"fractions": (1.0,), "ratios": (1.0,), "seeds": 1, "controls": ("replay",)}
+    setting = {"fractions": (1.0,), "ratios": (1.0,), "seeds": 1, "baselines": ("replay",)}
     augmentation_study(true, perfect, "vel", [RIDGE], **setting)
     assert heard == [None]
     rates = np.random.default_rng(0).random(real.counts.shape).astype(np.float32)
@@ -435,8 +440,8 @@ def test_spikes_are_moved_and_neurons_silenced(real):
 def test_what_cannot_be_is_named(real, perfect):
     with pytest.raises(ConfigError, match=r"decoders are ridge, ridge; name at least one, and each once"):
         augmentation_study(real, perfect, "vel", [RIDGE, RIDGE])
-    with pytest.raises(ConfigError, match=r"no control 'magic'; choose of duplicated"):
-        augmentation_study(real, perfect, "vel", [RIDGE], controls=["magic"])
+    with pytest.raises(ConfigError, match=r"no baseline 'magic'; choose of duplicated"):
+        augmentation_study(real, perfect, "vel", [RIDGE], baselines=["magic"])
     with pytest.raises(ConfigError, match=r"no decoder to draw a curve of 'gru'; choose of ridge"):
         augmentation_study(real, perfect, "vel", [RIDGE], curves=["gru"])
     with pytest.raises(ConfigError, match=r"fractions of the real trials are 0, 1; each must be above 0"):
@@ -494,7 +499,7 @@ def test_the_command_for_labels_and_causal_decoders(files, tmp_path, capsys):
     settings = json.loads((tmp_path / "x.json").read_text())["decoders"]["wiener"]["settings"]
     assert (settings["before"], settings["after"]) == (19, 0)
     assert settings["inputs"] == {"smooth_s": 0.04, "causal": True}
-    assert "nothing can be said" in capsys.readouterr().out
+    assert "cannot be assessed" in capsys.readouterr().out
 
 
 def test_what_the_command_refuses(files, refused, tmp_path_factory):
@@ -507,7 +512,7 @@ def test_what_the_command_refuses(files, refused, tmp_path_factory):
     assert "name a file that ends in .png" in refused("decode", real_file, "--figure", "gains.pdf")
     assert "holds no rates" in refused("decode", real_file, "--rates", more)
     assert "rates of other trials" in refused("decode", real_file, "--rates", others)
-    assert "smoothed by -1 s" in refused("decode", real_file, "--kernel_s", "-1")
+    assert "smoothing kernel is -1 s" in refused("decode", real_file, "--kernel_s", "-1")
     assert "fractions of the real trials are 2" in refused("decode", real_file, "--fractions", "2")
     assert "there is no file" in refused("decode", real_file, "--augment", "nothing.npz")
     two = tmp_path_factory.mktemp("two") / "two.npz"

@@ -15,22 +15,11 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.decoding.gru import GRU
 from spikeloom.decoding.kalman import Kalman, KalmanDecoding
 from spikeloom.decoding.label import LabelDecoder
-from spikeloom.decoding.protocol import (
-    AS_COUNTED,
-    ClosedForm,
-    Decoder,
-    DecoderScore,
-    Decoding,
-    Inputs,
-    groups_of,
-    known_bins,
-    score_decoder,
-    standard_error,
-    tune_decoder,
-)
+from spikeloom.decoding.protocol import AS_COUNTED, ClosedForm, Decoder, Decoding, Inputs, known_bins
 from spikeloom.decoding.registry import DECODERS, Choices
 from spikeloom.decoding.ridge import STRENGTHS, LaggedRidge, lagged, lagged_products
 from spikeloom.errors import ConfigError, DataError
+from spikeloom.evaluation.decoder_scores import DecoderScore, groups_of, score_decoder, standard_error, tune_decoder
 from spikeloom.evaluation.estimates import Estimate
 
 
@@ -183,7 +172,7 @@ def test_half_a_gaussian_looks_back_only():
     expected = [5 * weights[t - 1] / weights[: t + 1].sum() if t >= 1 else 0.0 for t in range(9)]
     np.testing.assert_allclose(seen[:9, 1], expected, rtol=1e-5)
     assert (seen[10:] == 0).all()
-    with pytest.raises(ConfigError, match=r"smoothed by -1 s"):
+    with pytest.raises(ConfigError, match=r"smoothing kernel is -1 s"):
         Inputs(-1.0)
 
 

@@ -13,10 +13,10 @@ from spikeloom.data.files import save
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.splits import with_default_splits
 from spikeloom.decoding.label import LabelDecoder
-from spikeloom.decoding.protocol import score_decoder
 from spikeloom.decoding.ridge import LaggedRidge
 from spikeloom.errors import DataError
 from spikeloom.evaluation.condition_fidelity import condition_fidelity
+from spikeloom.evaluation.decoder_scores import score_decoder
 from spikeloom.evaluation.estimates import Estimate
 from spikeloom.evaluation.history_likelihood import Drawing, as_poisson, poisson_nll
 from spikeloom.models import load_model

@@ -68,7 +68,7 @@ from spikeloom.observation.resample import resample_counts as resample_counts
 from spikeloom.decoding.gru import GRU as GRU
 from spikeloom.decoding.kalman import Kalman as Kalman
 from spikeloom.decoding.label import LabelDecoder as LabelDecoder
-from spikeloom.decoding.protocol import score_decoder as score_decoder
+from spikeloom.evaluation.decoder_scores import score_decoder as score_decoder
 from spikeloom.decoding.ridge import LaggedRidge as LaggedRidge
 from spikeloom.evaluation.code_map import LinearMap as LinearMap
 from spikeloom.evaluation.compare import compare as compare

@@ -1,4 +1,4 @@
-"""The command that decodes behaviour, and says what generated trials are worth to a decoder."""
+"""The command that decodes behaviour, and measures how much decoders gain from generated trials."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def decode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument(
         "--augment",
         type=Path,
-        help="file of synthetic trials, generated for what the training trials were recorded under",
+        help="file of synthetic trials, generated for the conditions of the training trials",
     )
     parser.add_argument("--signal", type=str, help="signal to decode; the only one if not given")
     parser.add_argument("--label", type=str, help="trial column to decode instead, by a linear discriminant (lda)")
@@ -49,7 +49,7 @@ def decode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument(
         "--rates",
         type=Path,
-        help="file of rates inferred for REAL (`spikeloom encode`), which the control replay draws of",
+        help="file of rates inferred for REAL (`spikeloom encode`), from which the baseline replay draws",
     )
     parser.add_argument(
         "--kernel_s", type=float, default=0.05, help="s.d. of the Gaussian that smooths counts, in seconds; 0 for none"
@@ -62,7 +62,7 @@ def decode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 
 def decode(options: Namespace) -> None:
-    """Decode held-out trials, and measure what more training trials are worth."""
+    """Decode held-out trials, and measure the gain from more training trials."""
     from spikeloom.data.files import load
     from spikeloom.data.formats.containers import check_place
     from spikeloom.data.sources import load_source
@@ -110,10 +110,10 @@ def decode(options: Namespace) -> None:
 
 
 def decoder_names(options: Namespace) -> Sequence[str]:
-    """The decoders that are asked for.
+    """The decoders named on the command line, or the usual ones.
 
     Raises:
-        ConfigError: If they cannot decode what is asked for.
+        ConfigError: If they cannot decode the target.
     """
     if options.signal is not None and options.label is not None:
         raise ConfigError(f"--signal {options.signal} and --label {options.label} were given; decode one of them.")
@@ -126,10 +126,10 @@ def decoder_names(options: Namespace) -> Sequence[str]:
     return options.decoders or usual
 
 
-def _signal(asked: str | None, real: SpikeData, synthetic: SpikeData | None) -> str:
-    """The signal that is asked for, or the only one that there is."""
-    if asked is not None:
-        return asked
+def _signal(name: str | None, real: SpikeData, synthetic: SpikeData | None) -> str:
+    """The named signal, or the only one."""
+    if name is not None:
+        return name
     shared = [name for name in real.signals if synthetic is None or name in synthetic.signals]
     if len(shared) != 1:
         whose = "the recording has" if synthetic is None else "real and synthetic trials share"

@@ -1,4 +1,4 @@
-"""Cheap ways to more training trials for a decoder, which a generator has to beat: each makes new trials of real ones.
+"""Cheap data augmentations for decoders, the baselines of a generator: each makes new trials from real ones.
 
 Signals go with the spikes. Every function takes some real trials and gives as many new ones, in their order.
 """
@@ -75,14 +75,14 @@ def jittered(real: SpikeData, rng: np.random.Generator) -> SpikeData:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What it does, in words, and the function that does it."""
+    """An augmentation: what it does, in words, and the function."""
 
     meaning: str
     draw: Callable[[SpikeData, np.random.Generator], SpikeData]
 
 
 AUGMENTATIONS = {
-    "duplicated": Augmentation("the real trials again: what more of anything does", duplicated),
+    "duplicated": Augmentation("the real trials again: the effect of more trials alone", duplicated),
     "replay": Augmentation("Poisson draws from rates of the real trials", replayed),
     "time-warp": Augmentation("real trials, slower or faster", warped),
     "dropout": Augmentation("real trials in which a tenth of the neurons is silent", dropped),

@@ -1,4 +1,4 @@
-"""What generated trials were found to be worth to decoders: records, table, one honest sentence, and plain values."""
+"""Results of an augmentation study: records, table, one honest sentence, and plain values."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
-from spikeloom.decoding.protocol import DecoderScore, standard_error
+from spikeloom.evaluation.decoder_scores import DecoderScore, standard_error
 from spikeloom.evaluation.estimates import Estimate
 
 ALONE, SYNTHETIC, DUPLICATED = "real alone", "synthetic", "duplicated"
 LEVEL = 0.05
-"""Chance that any of the decoders is said to gain, or to lose, where none does."""
+"""Probability of a false gain or loss over all decoders together."""
 WIDTH = 1.96
 
 
 @dataclass(frozen=True, eq=False)
 class Repeated:
-    """A decoder judged on the same trials in several repetitions.
+    """A decoder scored on the same trials in several repetitions.
 
     Attributes:
         values: One for each repetition.
-        influence: What each group of held-out trials adds to the error of each.
+        influence: Contribution of each group of held-out trials to the error of each.
     """
 
     values: Float[np.ndarray, "seed"]
     influence: Float[np.ndarray, "seed group"]
 
     @classmethod
-    def of(cls, judged: Sequence[DecoderScore]) -> Repeated:
+    def of(cls, scores: Sequence[DecoderScore]) -> Repeated:
         """The repetitions of one arm."""
-        return cls(np.array([j.value for j in judged]), np.stack([j.influence for j in judged]))
+        return cls(np.array([s.value for s in scores]), np.stack([s.influence for s in scores]))
 
     def minus(self, other: Repeated) -> Repeated:
         """The paired difference, repetition by repetition and group by group."""
@@ -51,17 +51,17 @@ class Repeated:
 
 @dataclass(frozen=True)
 class Point:
-    """A decoder that learned from a share of the real trials, and from others.
+    """A decoder fitted to a share of the real trials, with others added.
 
     Attributes:
-        source: What the others are: "synthetic", a control, or "real alone" where there are none.
+        source: Kind of the others: "synthetic", a baseline, or "real alone" where there are none.
         fraction: Share of the real training trials.
         ratio: Other trials for each real one.
         n_real: Number of real trials.
         n_added: Number of others.
         score: On held-out real trials.
         gain: Over the same real trials alone, paired.
-        over: Of synthetic trials: over as many trials of each control, paired.
+        over: Of synthetic trials: over as many trials of each baseline, paired.
         strict: Whether the generator was trained on no other real trials.
     """
 
@@ -78,14 +78,14 @@ class Point:
 
 @dataclass(frozen=True)
 class DecoderGains:
-    """What was measured with one decoder.
+    """Scores of one decoder in all arms of the study.
 
     Attributes:
         name: The decoder.
-        settings: As the validation trials chose them.
+        settings: As chosen on the validation trials.
         tstr: Trained on synthetic trials, tested on real ones.
         trts: Trained on real trials, tested on synthetic ones.
-        points: All that it was trained on.
+        points: One for each training set.
     """
 
     name: str
@@ -106,27 +106,27 @@ class DecoderGains:
 
     @property
     def sources(self) -> list[str]:
-        """What was added to real trials."""
+        """Kinds of trials that were added to real ones."""
         return list(dict.fromkeys(p.source for p in self.points if p.source != ALONE))
 
     @property
     def has_curve(self) -> bool:
-        """Whether it was measured at more than one share or ratio."""
+        """Whether there are several shares or ratios."""
         return len({(p.fraction, p.ratio) for p in self.points if p.source != ALONE}) > 1
 
 
 @dataclass(frozen=True)
 class AugmentationStudy:
-    """What generated trials are worth to decoders.
+    """How much decoders gain from generated trials.
 
     Attributes:
         target: Signal or trial column that is decoded.
-        measure: What the scores are, in words.
+        measure: Name of the scores.
         decoders: One row each.
         tau: Kendall's tau of the decoders ordered on real and on synthetic test trials.
-        ratio: Synthetic trials for each real one in the main comparison, of which the verdict speaks.
+        ratio: Synthetic trials for each real one in the main comparison, on which the verdict rests.
         strict: Whether the generator was trained on no other real trials than the decoders.
-        n_asked_of_held_out: Synthetic trials that were asked for the very behaviour of a held-out trial.
+        n_of_held_out: Synthetic trials generated for the very behaviour of a held-out trial.
         trials: Number of trials by split, and of synthetic ones.
         seeds: Repetitions.
     """
@@ -137,7 +137,7 @@ class AugmentationStudy:
     tau: float
     ratio: float
     strict: bool
-    n_asked_of_held_out: int
+    n_of_held_out: int
     trials: Mapping[str, int]
     seeds: int
 
@@ -163,7 +163,7 @@ class AugmentationStudy:
     @property
     def helped(self) -> list[str]:
         """Decoders that gain from synthetic trials, beyond error, over real trials alone and over these repeated."""
-        if not self.has_synthetic or not self.strict or self.n_asked_of_held_out:
+        if not self.has_synthetic or not self.strict or self.n_of_held_out:
             return []
         mains = {d.name: self.main(d, SYNTHETIC) for d in self.decoders}
         return [name for name, p in mains.items() if self._beyond(p.gain) and self._beyond(p.over[DUPLICATED])]
@@ -172,47 +172,47 @@ class AugmentationStudy:
     def verdict(self) -> str:
         """Whether synthetic trials helped, in one sentence."""
         if not self.has_synthetic:
-            return "There are no synthetic trials here, so nothing can be said of what they are worth."
-        if self.n_asked_of_held_out:
+            return "There are no synthetic trials here, so their value cannot be assessed."
+        if self.n_of_held_out:
             return (
-                f"Nothing can be said of what synthetic trials are worth: {self.n_asked_of_held_out} of "
-                f"{self.trials['synthetic']} were asked for the very '{self.target}' of held-out trials, which no "
-                "decoder may learn from; ask for that of training trials."
+                f"The value of synthetic trials cannot be assessed: {self.n_of_held_out} of "
+                f"{self.trials['synthetic']} were generated for the very '{self.target}' of held-out trials, to which "
+                "no decoder may be fitted; generate trials for that of training trials."
             )
         n_added = self.main(self.decoders[0], SYNTHETIC).n_added
         added = f"With {n_added} synthetic trials beside {self.trials['train']} real ones"
         if not self.strict:
             return (
                 f"{added}, nothing can be claimed, because the generator was trained on real trials that the decoders "
-                "were not given (a loose test)."
+                "did not have (a loose test)."
             )
         helped = self.helped
         if helped:
-            told = "; ".join(f"{d.name} {self._told(d)}" for d in self.decoders if d.name in helped)
+            gains = "; ".join(f"{d.name} {self._gains(d)}" for d in self.decoders if d.name in helped)
             not_helped = [d.name for d in self.decoders if d.name not in helped]
             rest = f"; they did not help {_and(not_helped)}" if not_helped else ""
             return (
-                f"{added}, synthetic trials helped {_and(helped)} ({told}){rest}{self._cheaper(helped)}{self._hurt()}."
+                f"{added}, synthetic trials helped {_and(helped)} ({gains}){rest}{self._cheaper(helped)}{self._hurt()}."
             )
         best = max(self.decoders, key=lambda d: self.main(d, SYNTHETIC).gain.value)
         return (
             f"{added}, synthetic trials did not help: no decoder gains beyond error both over the real trials alone "
-            f"and over these repeated (the largest gain: {best.name} {self._told(best)}){self._hurt()}."
+            f"and over these repeated (the largest gain: {best.name} {self._gains(best)}){self._hurt()}."
         )
 
-    def _told(self, decoder: DecoderGains) -> str:
+    def _gains(self, decoder: DecoderGains) -> str:
         point = self.main(decoder, SYNTHETIC)
         return f"{signed(point.gain)} over real trials alone and {signed(point.over[DUPLICATED])} over these repeated"
 
     def _cheaper(self, helped: Sequence[str]) -> str:
-        """The controls that do as well for a decoder that was helped."""
-        told = ""
+        """The baselines that do as well for a decoder that was helped."""
+        gains = ""
         for decoder in self.decoders:
             over = self.main(decoder, SYNTHETIC).over
             as_good = [name for name, gain in over.items() if not self._beyond(gain)]
             if decoder.name in helped and as_good:
-                told += f"; {decoder.name} not beyond what {_and(as_good, 'or')} does for it"
-        return told
+                gains += f"; {decoder.name} not beyond what {_and(as_good, 'or')} does for it"
+        return gains
 
     def _hurt(self) -> str:
         losses = {d.name: self.main(d, SYNTHETIC).gain for d in self.decoders}
@@ -268,11 +268,15 @@ class AugmentationStudy:
             points += [decoder.at(s, fraction, self.ratio) for s in others]
             if alone is not None:
                 star = "" if alone.strict or not self.has_synthetic else " *"
-                told = ["-" if p is None else signed(p.gain) for p in points]
-                rows.append([f"{alone.n_real} ({100 * fraction:g} %){star}", plain(alone.score), *told])
+                gains = ["-" if p is None else signed(p.gain) for p in points]
+                rows.append([f"{alone.n_real} ({100 * fraction:g} %){star}", plain(alone.score), *gains])
         gains = [p.gain.value for p in shown]
         end = f"gain of {source} trials, median {np.median(gains):+.3f}, best {max(gains):+.3f}"
-        loose = "; * loose: the generator saw more" if self.has_synthetic and not all(p.strict for p in shown) else ""
+        loose = (
+            "; * loose: the generator was fitted to more"
+            if self.has_synthetic and not all(p.strict for p in shown)
+            else ""
+        )
         return [f"{decoder.name}: gain in {self.measure} by share of the real trials", *_aligned(rows), end + loose]
 
     def to_dict(self) -> dict[str, Any]:
@@ -285,7 +289,7 @@ class AugmentationStudy:
                 "seeds": self.seeds,
                 "ratio": self.ratio,
                 "strict": self.strict,
-                "asked_of_held_out": self.n_asked_of_held_out,
+                "of_held_out": self.n_of_held_out,
                 "ranking_tau": self.tau,
                 "threshold_se": self.threshold,
                 "helped": self.helped,

@@ -1,7 +1,7 @@
-"""What generated trials are worth to a decoder: trained on them, tested on them, and with them added to real ones.
+"""How much decoders gain from generated trials: fitted to them, tested on them, and with them added to real ones.
 
-Decoders are tuned once on real validation trials and then left as they are; everything is judged on the same real
-held-out trials, so that differences are paired. No claim is made that the very same real trials, taken twice, support
+Settings of decoders are chosen once on real validation trials; everything is scored on the same real held-out trials,
+so that differences are paired. No claim is made that the very same real trials, taken twice, support
 as well.
 """
 
@@ -18,19 +18,11 @@ from scipy.stats import kendalltau
 from spikeloom.data.joined import join
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.decoding.label import LabelDecoder
-from spikeloom.decoding.protocol import (
-    SOURCE_TRIAL,
-    ClosedForm,
-    DecoderScore,
-    Decoding,
-    Sums,
-    score_decoder,
-    signal_of,
-    tune_decoder,
-)
+from spikeloom.decoding.protocol import ClosedForm, Decoding, Sums, signal_of
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.augmentation import AUGMENTATIONS
 from spikeloom.evaluation.augmentation_results import ALONE, SYNTHETIC, AugmentationStudy, DecoderGains, Point, Repeated
+from spikeloom.evaluation.decoder_scores import SOURCE_TRIAL, DecoderScore, score_decoder, tune_decoder
 from spikeloom.evaluation.pairing import check_comparable
 
 FRACTIONS = 0.05, 0.1, 0.25, 0.5, 1.0
@@ -45,7 +37,7 @@ Progress = Callable[[int, int], None]
 
 
 class _Arm(NamedTuple):
-    """What a decoder is trained on: real trials alone or with others, and how many."""
+    """A training set: real trials alone or with others, and how many."""
 
     source: str
     fraction: float
@@ -60,41 +52,41 @@ def augmentation_study(
     *,
     fractions: Sequence[float] = FRACTIONS,
     ratios: Sequence[float] = RATIOS,
-    controls: Sequence[str] = tuple(AUGMENTATIONS),
+    baselines: Sequence[str] = tuple(AUGMENTATIONS),
     seeds: int = 5,
     curves: Sequence[str] | None = None,
     rates: Float[np.ndarray, "trial time neuron"] | None = None,
     seen: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> AugmentationStudy:
-    """Measure how well decoders do that learn from real trials, from synthetic ones, and from both.
+    """Score decoders fitted to real trials, to synthetic ones, and to both.
 
-    Every decoder is measured with all real training trials and as many others; those in ``curves`` also with shares of
-    them and more or fewer others, where these suffice. A share is *strict* where it holds all real trials that the
-    generator was trained on, otherwise *loose*: then the generator knew more than the decoder it is to help.
+    Every decoder is fitted to all real training trials and as many others; those in ``curves`` also to shares of them
+    with more or fewer others, where these suffice. A share is *strict* where it holds all real trials that the
+    generator was trained on, otherwise *loose*: then the generator was fitted to more data than the decoder.
 
     Args:
         real: Recording with the splits train, val and test.
-        synthetic: Trials that were generated for conditions of real training trials, with the target; None to measure
-            only what the controls do.
-        target: Signal or trial column that is decoded.
+        synthetic: Trials generated for conditions of real training trials, with the target; None to measure the
+            baselines alone.
+        target: Signal or trial column to decode.
         decoders: ``Decoder`` objects, whose settings are chosen on the validation trials.
         fractions: Shares of the real training trials; all of them is always one.
         ratios: Other trials for each real one; 1 is always one.
-        controls: Names of ``AUGMENTATIONS``; "duplicated" is always one.
-        seeds: Repetitions, with other shares, other synthetic trials, other controls and other initial weights.
-        curves: Names of decoders that are measured at all fractions and ratios; those that take no time when not given.
-        rates: Expected counts per bin that a model infers for all real trials, from which the control "replay" draws;
+        baselines: Names of ``AUGMENTATIONS``; "duplicated" is always one.
+        seeds: Repetitions, with other shares, other synthetic trials, other baselines and other initial weights.
+        curves: Names of decoders that are measured at all fractions and ratios; the fast ones when not given.
+        rates: Expected counts per bin that a model infers for all real trials, from which the baseline "replay" draws;
             smoothed counts when not given.
         seen: Indices of the real trials that the generator was trained on; the training trials when not given.
-        progress: Told how many of how many trainings are done.
+        progress: Called with the number of fits done and to do.
 
     Raises:
         DataError: If a split or the target is missing, or the trials are not of the same neurons and bins.
-        ConfigError: If a control, decoder, fraction or ratio cannot be.
+        ConfigError: If a baseline, decoder, fraction or ratio is not valid.
     """
-    _check(decoders, fractions, ratios, controls, curves, seeds)
-    study = _Study.of(real, synthetic, target, controls, rates, seen)
+    _check(decoders, fractions, ratios, baselines, curves, seeds)
+    study = _Study.of(real, synthetic, target, baselines, rates, seen)
     curves = [d.name for d in decoders if isinstance(d, ClosedForm | LabelDecoder)] if curves is None else curves
     main = study.main_ratio
     grids = {
@@ -119,8 +111,8 @@ def augmentation_study(
     for decoder in chosen:
         found: dict[_Arm, list[DecoderScore]] = {}
         for seed in range(seeds):
-            for arm, judged in study.measure(decoder, *grids[decoder.name], seed):
-                found.setdefault(arm, []).append(judged)
+            for arm, score in study.measure(decoder, *grids[decoder.name], seed):
+                found.setdefault(arm, []).append(score)
                 if arm.source != TRTS:
                     one_more()
         measured[decoder.name] = {arm: Repeated.of(each) for arm, each in found.items() if len(each) == seeds}
@@ -134,7 +126,7 @@ def augmentation_study(
         _ranking_agreement(rows),
         main,
         study.is_strict(1.0),
-        study.n_asked_of_held_out,
+        study.n_of_held_out,
         {
             "train": study.train.n_trials,
             "validation": study.validation.n_trials,
@@ -147,7 +139,7 @@ def augmentation_study(
 
 @dataclass(frozen=True, eq=False)
 class _Study:
-    """The trials of a measurement, with no more in them than decoders look at."""
+    """The trials of a study, reduced to the data that decoders use."""
 
     train: SpikeData
     validation: SpikeData
@@ -157,7 +149,7 @@ class _Study:
     sources: tuple[str, ...]
     seen: Int[np.ndarray, "trial"]
     all_seen_are_train: bool
-    n_asked_of_held_out: int
+    n_of_held_out: int
 
     @classmethod
     def of(
@@ -165,7 +157,7 @@ class _Study:
         real: SpikeData,
         synthetic: SpikeData | None,
         target: str,
-        controls: Sequence[str],
+        baselines: Sequence[str],
         rates: np.ndarray | None,
         seen: Sequence[int] | None,
     ) -> _Study:
@@ -189,7 +181,7 @@ class _Study:
         trained_on = real.splits["train"] if seen is None else np.unique(np.asarray(seen, dtype=np.int64))
         place = {int(trial): i for i, trial in enumerate(real.splits["train"])}
         known = np.array([place[int(trial)] for trial in trained_on if int(trial) in place], dtype=np.int64)
-        names = dict.fromkeys(["duplicated", *controls])
+        names = dict.fromkeys(["duplicated", *baselines])
         return cls(
             train,
             validation,
@@ -199,7 +191,7 @@ class _Study:
             (*([SYNTHETIC] if synthetic is not None else []), *names),
             known,
             len(known) == len(trained_on),
-            0 if synthetic is None else _n_shared_courses(synthetic, test, target),
+            0 if synthetic is None else _n_shared_signals(synthetic, test, target),
         )
 
     @property
@@ -212,13 +204,13 @@ class _Study:
         return round(fraction * self.train.n_trials)
 
     def is_strict(self, fraction: float) -> bool:
-        """Whether the generator has seen no real trial that is not in the share."""
+        """Whether the share holds every real trial that the generator was fitted to."""
         return self.all_seen_are_train and self.n_of(fraction) >= len(self.seen)
 
     def measure(
         self, decoder: Any, fractions: Sequence[float], ratios: Sequence[float], seed: int
     ) -> Iterator[tuple[_Arm, DecoderScore]]:
-        """Train and judge one decoder in all arms of one repetition."""
+        """Fit and score one decoder in all arms of one repetition."""
         rng = np.random.default_rng([seed, 0])
         rest = np.setdiff1d(np.arange(self.train.n_trials), self.seen)
         order = np.concatenate([rng.permutation(self.seen), rng.permutation(rest)])
@@ -266,7 +258,7 @@ class _Study:
 
 @dataclass(frozen=True, eq=False)
 class _Pile:
-    """Trials that a decoder learns from, to which others can be added: their sums where these say all."""
+    """Training trials of a decoder, to which others can be added: only their sums, where these suffice."""
 
     decoder: Any
     target: str
@@ -287,7 +279,7 @@ class _Pile:
         return self.decoder.fit(self.content, self.target, seed)
 
 
-# -- what was found --------------------------------------------------------------------------------------------------
+# -- results --------------------------------------------------------------------------------------------------
 
 
 def _row(decoder: Any, found: Mapping[_Arm, Repeated], study: _Study) -> DecoderGains:
@@ -329,27 +321,27 @@ def _ranking_agreement(rows: Sequence[DecoderGains]) -> float:
     return float(found[0])
 
 
-# -- what is asked ---------------------------------------------------------------------------------------------------
+# -- checks ---------------------------------------------------------------------------------------------------
 
 
 def _check(
     decoders: Sequence[Any],
     fractions: Sequence[float],
     ratios: Sequence[float],
-    controls: Sequence[str],
+    baselines: Sequence[str],
     curves: Sequence[str] | None,
     seeds: int,
 ) -> None:
     names = [d.name for d in decoders]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"decoders are {', '.join(names) or 'none'}; name at least one, and each once.")
-    for what, asked, known in (
-        ("control", controls, AUGMENTATIONS),
+    for kind, named, known in (
+        ("baseline", baselines, AUGMENTATIONS),
         ("decoder to draw a curve of", curves or (), names),
     ):
-        for name in asked:
+        for name in named:
             if name not in known:
-                raise ConfigError(f"there is no {what} '{name}'; choose of {', '.join(known)}.")
+                raise ConfigError(f"there is no {kind} '{name}'; choose of {', '.join(known)}.")
     if not all(0 < f <= 1 for f in fractions):
         raise ConfigError(f"fractions of the real trials are {_listed(fractions)}; each must be above 0 and at most 1.")
     if not all(np.isfinite(r) and r > 0 for r in ratios):
@@ -378,15 +370,15 @@ def _plain(data: SpikeData, target: str, whose: str = "real") -> SpikeData:
     return replace(data, signals=signals, trials=data.trials[columns], rates=None, latents=None, splits={})
 
 
-def _n_shared_courses(synthetic: SpikeData, test: SpikeData, target: str) -> int:
-    """Synthetic trials that were asked for the very course of a signal that a held-out trial has."""
+def _n_shared_signals(synthetic: SpikeData, test: SpikeData, target: str) -> int:
+    """Number of synthetic trials generated for the very signal of a held-out trial."""
     if target not in test.signals:
         return 0
 
-    def courses(data: SpikeData) -> list[bytes]:
+    def flattened(data: SpikeData) -> list[bytes]:
         values = data.signals[target].values
         moves = [v[:n].astype(np.float64) for v, n in zip(values, data.lengths)]
         return [np.round(v, 4).tobytes() if np.ptp(v, axis=0).any() else b"" for v in moves]
 
-    held_out = set(courses(test)) - {b""}
-    return sum(course in held_out for course in courses(synthetic))
+    held_out = set(flattened(test)) - {b""}
+    return sum(values_of_trial in held_out for values_of_trial in flattened(synthetic))
