@@ -255,7 +255,7 @@ def run(
         print(f"{time.strftime('%H:%M:%S')} {name} seed {seed} {part}: {variant}, {seconds:.0f} s", flush=True)
 
     def with_prior(autoencoder: LDNS, part: str, variant: str, changes: dict[str, Any]) -> None:
-        model = LDNS(preset_config(setting.preset, merged(common, changes), max_steps), recording, seed)
+        model = LDNS.for_spec(preset_config(setting.preset, merged(common, changes), max_steps), recording, seed)
         model.autoencoder.load_state_dict(autoencoder.autoencoder.state_dict())
         seconds = train(model, "prior", data, seed)
         write(part, variant, seconds, generation(model, data, setting, seed, floor=variant == "default"))
@@ -268,7 +268,9 @@ def run(
                 continue
             if change and all(getattr(own.prior, key) == value for key, value in change.items()):
                 continue  # this is the default
-            model = EAG(preset_config(setting.eag, merged(common, {"prior": change}), max_steps), recording, seed)
+            model = EAG.for_spec(
+                preset_config(setting.eag, merged(common, {"prior": change}), max_steps), recording, seed
+            )
             model.take_autoencoder(autoencoder)
             seconds = 0.0
             if variant == "default" or not change.keys() <= SAMPLING:
@@ -294,7 +296,7 @@ def run(
         needed = any(missing(part, v) for part, names in further.items() for v in names)
         if not wanted and not (variant == "default" and needed):
             continue
-        model = LDNS(preset_config(setting.preset, merged(common, changes), max_steps), recording, seed)
+        model = LDNS.for_spec(preset_config(setting.preset, merged(common, changes), max_steps), recording, seed)
         seconds = train(model, "autoencoder", data, seed)
         if missing("autoencoder", variant):
             write("autoencoder", variant, seconds, reconstruction(model, data, setting, variant == "default"))

@@ -22,9 +22,8 @@ from spikeloom.data.files import save
 from spikeloom.data.sources import load_source
 from spikeloom.models import load_model
 from spikeloom.models.ldns import LDNS
-from spikeloom.models.presets import preset_config
 from spikeloom.threads import one_thread
-from spikeloom.workflow.parallel_sampling import Workers, sample_to_file
+from spikeloom.workflow.parallel_sampling import Workers, planned, sample_to_file
 from spikeloom.workflow.ray_cluster import cluster
 from timing import machine, table
 
@@ -50,7 +49,7 @@ def main() -> None:
         folder = Path(name)
         if options.run is None:
             options.run = folder / "run"
-            LDNS.make(load_source("lorenz"), preset_config("ldns-small")).save(options.run)
+            LDNS("ldns-small", max_steps=1).fit(load_source("lorenz")).save(options.run)
         print(f"{machine()}; {options.n} trials\n")
         times(options.run, options.n, options.workers, options.repeats, folder)
         memory(options.run, options.n, folder)
@@ -59,7 +58,7 @@ def main() -> None:
 def times(run: Path, n: int, workers: list[int], repeats: int, folder: Path) -> None:
     """Print trials per second of every way."""
     model = load_model(run)
-    plan = model._plan(n, seed=1)
+    plan = planned(model, n, seed=1)
 
     def plain() -> None:
         save(model.sample(n, seed=1), folder / "plain.h5")
@@ -77,7 +76,7 @@ def times(run: Path, n: int, workers: list[int], repeats: int, folder: Path) -> 
     started = time.perf_counter()
     with cluster(cpus=max(workers)):
         sample_to_file(
-            run, model._plan(128 * 3 * max(workers), length=1), folder / "warm.h5", Workers(max(workers)), model
+            run, planned(model, 128 * 3 * max(workers), length=1), folder / "warm.h5", Workers(max(workers)), model
         )
         print(f"Ray and its workers were ready in {time.perf_counter() - started:.0f} s\n")
         seconds: dict[str, float] = {}

@@ -28,11 +28,12 @@ from spikeloom.data.formats import streaming as streaming_module
 from spikeloom.data.formats.streaming import streaming
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomWarning
-from spikeloom.models import base, load_model
+from spikeloom.models import load_model, sampling
+from spikeloom.models import plan as plans
 from spikeloom.models.gnocchi import GNOCCHI
 from spikeloom.models.ldns import LDNS
 from spikeloom.workflow import parallel_sampling as bulk
-from spikeloom.workflow.parallel_sampling import Workers, sample_to_file
+from spikeloom.workflow.parallel_sampling import Workers, planned, sample_to_file
 from spikeloom.workflow.ray_cluster import cluster
 from spikeloom.workflow.sampling import origin, request_like, signed
 from test_conditional_models import recording as conditional_recording
@@ -46,7 +47,7 @@ SIGNAL = "activity"
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch):
-    monkeypatch.setattr(base, "SAMPLE_CHUNK", CHUNK)
+    monkeypatch.setattr(plans, "SAMPLE_CHUNK", CHUNK)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -81,6 +82,7 @@ def scattered(model):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    model.trained = True
     return model
 
 
@@ -90,6 +92,13 @@ def conditioned(tmp_path_factory):
     data, folder = ragged(), tmp_path_factory.mktemp("conditioned")
     scattered(LDNS.make(data, conditional(("angle", "drive")))).save(folder)
     return folder, data
+
+
+def collected(model, plan, chunks):
+    """A sample from chunks that were drawn already."""
+    memory = sampling.InMemory()
+    sampling.collect(model, plan, chunks, memory)
+    return memory.recording()
 
 
 def signal_recording():
@@ -123,13 +132,13 @@ def test_chunks_drawn_in_any_order_make_the_sample(kind):
     data = recording(ragged=True)
     cls, config = MODELS[kind]
     model = scattered(cls.make(data, config))
-    plan = model._plan(3 * CHUNK + 2, seed=4)
+    plan = planned(model, 3 * CHUNK + 2, seed=4)
     chunks = list(plan.chunks())
     assert [len(c.lengths) for c in chunks] == [CHUNK] * 3 + [2]
-    drawn = {i: model._draw(pickle.loads(pickle.dumps(chunks[i]))) for i in (2, 0, 3, 1)}
+    drawn = {i: sampling.draw(model, pickle.loads(pickle.dumps(chunks[i]))) for i in (2, 0, 3, 1)}
     sample = model.sample(3 * CHUNK + 2, seed=4)
-    assert_same(model._collate(plan, [drawn[i] for i in range(4)]), sample)
-    second = model._collate_chunk(chunks[1], drawn[1])
+    assert_same(collected(model, plan, ((chunks[i], drawn[i]) for i in range(4))), sample)
+    second = sampling.collate(model, chunks[1], drawn[1])
     assert_same(second, dataclasses.replace(sample.select(slice(CHUNK, 2 * CHUNK)), provenance={}))
     assert len(np.unique([c.seed for c in chunks])) == 4
 
@@ -139,14 +148,14 @@ def test_what_is_given_and_codes_are_cut_with_the_trials():
     test = data.select(range(CHUNK + 3))
     eag = scattered(MODELS["eag"][0].make(data, MODELS["eag"][1]))
     observed = np.arange(data.n_bins) < 6
-    plan = eag._plan(CHUNK + 3, context=test, observed=observed)
+    plan = planned(eag, CHUNK + 3, context=test, observed=observed)
     last = list(plan.chunks())[1]
     assert len(pickle.dumps(last)) < len(pickle.dumps(plan)) / 2  # not a view of everything
-    sample = eag._collate(plan, [eag._draw(c) for c in plan.chunks()])
+    sample = sampling.generate(eag, plan)
     np.testing.assert_array_equal(sample.counts[:, :6], test.counts[:, :6])
     gnocchi = scattered(GNOCCHI.make(data, SMALL_GNOCCHI))
     codes = gnocchi.codes(test)
-    drawn = [gnocchi._draw(c) for c in gnocchi._plan(CHUNK + 3, codes=codes).chunks()]
+    drawn = [sampling.draw(gnocchi, c) for c in planned(gnocchi, CHUNK + 3, codes=codes).chunks()]
     np.testing.assert_array_equal(np.concatenate([part.codes for part in drawn]), codes)
 
 
@@ -155,17 +164,17 @@ def test_a_plan_for_millions_keeps_what_repeats_once(conditioned):
     model, n = load_model(folder), 1_000_000
     asked = {"angle": [0, 45, 90], "drive": np.ones((2, 24, 1))}
     plans = [
-        model._plan(n, condition=asked),
-        model._plan(**request_like(model, data, n, {"angle": [0, 45, 90]})),
+        planned(model, n, condition=asked),
+        planned(model, **request_like(model, data, n, {"angle": [0, 45, 90]})),
     ]
     for plan, rows in zip(plans, (6, 480)):
         assert plan.n == n
-        assert plan.asked.n_trials == rows
+        assert plan.conditions.n_trials == rows
         assert len(pickle.dumps(plan)) < 10 * n
     chunk = next(itertools.islice(plans[1].chunks(), 100, None))
     at = np.arange(100 * CHUNK, 101 * CHUNK)
-    np.testing.assert_array_equal(chunk.asked.table["angle"], np.array([0, 45, 90])[at % 3])
-    np.testing.assert_array_equal(chunk.asked.signals["drive"].values, data.signals["drive"].values[at % 160])
+    np.testing.assert_array_equal(chunk.conditions.table["angle"], np.array([0, 45, 90])[at % 3])
+    np.testing.assert_array_equal(chunk.conditions.signals["drive"].values, data.signals["drive"].values[at % 160])
     np.testing.assert_array_equal(chunk.lengths, data.lengths[at % 160])
 
 
@@ -173,9 +182,9 @@ def test_a_plan_refuses_before_anything_is_drawn(conditioned):
     folder, _ = conditioned
     model = load_model(folder)
     with pytest.raises(DataError, match=r"'drive' has 20 bins in trial 1, but a trial of 24"):
-        model._plan(5, condition={"drive": [np.ones((24, 1)), np.ones((20, 1))]}, length=24)
+        planned(model, 5, condition={"drive": [np.ones((24, 1)), np.ones((20, 1))]}, length=24)
     with pytest.raises(DataError, match="at least one"):
-        model._plan(0)
+        planned(model, 0)
 
 
 # -- files ---------------------------------------------------------------------------------------------------------
@@ -322,12 +331,12 @@ def test_the_file_holds_what_an_ordinary_sample_holds(conditioned, tmp_path, mon
     model.data_spec.neurons["depth_mm"] = [0.5, np.nan] * 4
     wishes = {**request_like(model, data, 3 * CHUNK + 5), "seed": 3, "steps": 2}
     expected = model.sample(**wishes)
-    written = sample_to_file(folder, model._plan(**wishes), path, model=model, keep_rates=True, notes={"run": "r"})
+    written = sample_to_file(folder, planned(model, **wishes), path, model=model, keep_rates=True, notes={"run": "r"})
     assert_whole(path, dataclasses.replace(expected, provenance={**expected.provenance, "run": "r"}))
     assert {"angle", "condition"} <= set(expected.trials)
     assert len(set(expected.lengths)) > 3
     assert str(written) == f"{str(expected).removeprefix('SpikeData: ').partition(';')[0]}; in {written.seconds:.0f} s"
-    sample_to_file(folder, model._plan(**wishes), path, model=model)
+    sample_to_file(folder, planned(model, **wishes), path, model=model)
     assert_whole(path, dataclasses.replace(expected, rates=None))
 
 
@@ -335,7 +344,7 @@ def test_codes_and_generated_signals_are_in_the_file(tmp_path):
     data = signal_recording()
     model = scattered(GNOCCHI.make(data, dataclasses.replace(SMALL_GNOCCHI, activity=SIGNAL)))
     model.save(tmp_path / "run")
-    written = sample_to_file(tmp_path / "run", model._plan(CHUNK + 3, seed=1), tmp_path / "a.h5")
+    written = sample_to_file(tmp_path / "run", planned(model, CHUNK + 3, seed=1), tmp_path / "a.h5")
     expected = dataclasses.replace(model.sample(CHUNK + 3, seed=1), rates=None)
     assert_whole(tmp_path / "a.h5", expected)
     assert list(expected.trials) == ["code_0", "code_1"]
@@ -346,11 +355,11 @@ def test_codes_and_generated_signals_are_in_the_file(tmp_path):
 def test_it_computes_with_one_thread_and_gives_the_others_back(conditioned, tmp_path, monkeypatch):
     folder, _ = conditioned
     model, seen = load_model(folder), []
-    drawn = model._draw
-    monkeypatch.setattr(model, "_draw", lambda chunk: seen.append(torch.get_num_threads()) or drawn(chunk))
+    drawn = model._generate
+    monkeypatch.setattr(model, "_generate", lambda *a, **k: seen.append(torch.get_num_threads()) or drawn(*a, **k))
     torch.set_num_threads(2)
     try:
-        sample_to_file(folder, model._plan(2 * CHUNK), tmp_path / "a.h5", model=model)
+        sample_to_file(folder, planned(model, 2 * CHUNK), tmp_path / "a.h5", model=model)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -362,11 +371,11 @@ def test_without_ray_one_process_draws_and_says_so(conditioned, tmp_path, monkey
     model = load_model(folder)
     monkeypatch.setattr(bulk, "has_ray", lambda: False)
     with pytest.warns(SpikeloomWarning, match=r"Ray is not installed, so one process.*spikeloom\[cluster\]"):
-        sample_to_file(folder, model._plan(3), tmp_path / "a.h5", Workers(3))
+        sample_to_file(folder, planned(model, 3), tmp_path / "a.h5", Workers(3))
     assert_same(load(tmp_path / "a.h5"), dataclasses.replace(model.sample(3), rates=None))
     monkeypatch.setattr("spikeloom.workflow.ray_cluster.has_ray", lambda: False)
     with pytest.raises(ConfigError, match=r"Ray, which is not installed; install it with `pip install"):
-        sample_to_file(folder, model._plan(3), tmp_path / "b.h5", Workers(3, "auto"))
+        sample_to_file(folder, planned(model, 3), tmp_path / "b.h5", Workers(3, "auto"))
     assert not (tmp_path / "b.h5").exists()
 
 
@@ -384,33 +393,29 @@ def test_ray_is_imported_by_those_who_ask_for_it():
 def test_workers_make_no_difference(ray, conditioned, tmp_path):
     folder, data = conditioned
     model = load_model(folder)
-    plan = model._plan(**request_like(model, data, 9 * CHUNK + 5, {"angle": ["45deg", 90]}), seed=2)
+    plan = planned(model, **request_like(model, data, 9 * CHUNK + 5, {"angle": ["45deg", 90]}), seed=2)
     for name, workers in (("one", Workers()), ("two", Workers(2)), ("five", Workers(5))):
         sample_to_file(folder, plan, tmp_path / f"{name}.h5", workers)
     assert ray.is_initialized()  # it was there before, so it stays
     one = (tmp_path / "one.h5").read_bytes()
     assert one == (tmp_path / "two.h5").read_bytes() == (tmp_path / "five.h5").read_bytes()
-    assert_same(load(tmp_path / "two.h5"), dataclasses.replace(model._collate(plan, _all(model, plan)), rates=None))
-
-
-def _all(model, plan):
-    return [model._draw(chunk) for chunk in plan.chunks()]
+    assert_same(load(tmp_path / "two.h5"), dataclasses.replace(sampling.generate(model, plan), rates=None))
 
 
 def test_what_workers_refuse_is_one_sentence(ray, conditioned, tmp_path, monkeypatch):
     folder, data = conditioned
-    other = LDNS.make(data, conditional(("angle", "drive")), seed=5)
+    other = scattered(LDNS.make(data, conditional(("angle", "drive")), seed=5))
     with pytest.raises(RunError, match=r"finds other weights in .* give every machine the same run folder\.$"):
-        sample_to_file(folder, other._plan(3), tmp_path / "a.h5", Workers(2), other)
+        sample_to_file(folder, planned(other, 3), tmp_path / "a.h5", Workers(2), other)
     with pytest.raises(RunError, match=r"cannot read the run .*needs the run folder under the same path\.$"):
-        sample_to_file(tmp_path / "gone", other._plan(3), tmp_path / "a.h5", Workers(2), other)
+        sample_to_file(tmp_path / "gone", planned(other, 3), tmp_path / "a.h5", Workers(2), other)
 
-    def broken(order, chunk):
+    def broken(job, chunk):
         raise ZeroDivisionError("of\nall things")
 
     monkeypatch.setattr(bulk, "draw_chunk", broken)
     with pytest.raises(RunError, match=r"could not draw its trials \(ZeroDivisionError: of all things\)"):
-        sample_to_file(folder, other._plan(3), tmp_path / "a.h5", Workers(2), other)
+        sample_to_file(folder, planned(other, 3), tmp_path / "a.h5", Workers(2), other)
     assert not list(tmp_path.iterdir())
 
 
@@ -419,34 +424,34 @@ def test_a_chunk_whose_worker_dies_is_drawn_again(ray, conditioned, tmp_path, mo
     model = load_model(folder)
     mark = tmp_path / "died"
 
-    def mortal(order, chunk):
+    def mortal(job, chunk):
         from spikeloom.workflow.parallel_sampling import draw_chunk  # the worker's own
 
         if not mark.exists():
             mark.touch()
             os._exit(1)
-        return draw_chunk(order, chunk)
+        return draw_chunk(job, chunk)
 
-    plan = model._plan(2 * CHUNK, seed=1)
+    plan = planned(model, 2 * CHUNK, seed=1)
     monkeypatch.setattr(bulk, "draw_chunk", mortal)
     sample_to_file(folder, plan, tmp_path / "a.h5", Workers(2))
     assert mark.exists()
     assert_same(load(tmp_path / "a.h5"), dataclasses.replace(model.sample(2 * CHUNK, seed=1), rates=None))
     monkeypatch.setattr(bulk, "TRIES", 0)
-    monkeypatch.setattr(bulk, "draw_chunk", lambda order, chunk: os._exit(1))
+    monkeypatch.setattr(bulk, "draw_chunk", lambda job, chunk: os._exit(1))
     with pytest.raises(RunError, match="a chunk was lost with its worker 1 times") as caught:
-        sample_to_file(folder, model._plan(3), tmp_path / "b.h5", Workers(2))
+        sample_to_file(folder, planned(model, 3), tmp_path / "b.h5", Workers(2))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "b.h5").exists()
 
 
 def test_only_what_is_being_drawn_is_in_memory():
     """Chunks are given out as others are written: never more than AHEAD for each worker."""
-    model = MODELS["toy-one-stage"][0].make(recording(), MODELS["toy-one-stage"][1])
+    model = scattered(MODELS["toy-one-stage"][0].make(recording(), MODELS["toy-one-stage"][1]))
     out = []
 
     class Task:
-        def remote(self, order, chunk):
+        def remote(self, job, chunk):
             out.append(chunk)
             return chunk
 
@@ -458,11 +463,11 @@ def test_only_what_is_being_drawn_is_in_memory():
             return lambda function: Task()
 
         def get(self, chunk):
-            return model._draw(chunk)
+            return sampling.draw(model, chunk)
 
-    plan = model._plan(20 * CHUNK)
-    order = bulk.Order("", "", "cpu", True)
-    for written, _ in enumerate(bulk._spread(Ray(), order, plan, Workers(2))):
+    plan = planned(model, 20 * CHUNK)
+    job = bulk.Job(type(model), "", "", "cpu", True)
+    for written, _ in enumerate(bulk._spread(Ray(), job, plan, Workers(2))):
         assert len(out) - written <= 2 * bulk.AHEAD
     assert written == 19
     np.testing.assert_array_equal(np.concatenate([c.lengths for c in out]), plan.lengths)

@@ -347,7 +347,7 @@ class TestSamples:
         np.testing.assert_array_equal(loaded.sample(3, condition=asked).rates, small.sample(3, condition=asked).rates)
 
     def test_chunks_are_given_their_own_part(self, small, monkeypatch):
-        monkeypatch.setattr("spikeloom.models.base.SAMPLE_CHUNK", 4)
+        monkeypatch.setattr("spikeloom.models.plan.SAMPLE_CHUNK", 4)
         lengths = np.array([5, 6, 7, 8, 20, 9, 9, 3])
         drives = [np.linspace(0, 1, n)[:, None] for n in lengths]
         angles = np.resize(ANGLES, 8)

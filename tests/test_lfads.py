@@ -410,6 +410,7 @@ class TestModel:
 
     def test_options_it_does_not_have(self):
         model = LFADS.make(recording(), PLAIN)
+        model.trained = True
         with pytest.raises(ConfigError, match="no option 'steps' in sampling; it has ic_distribution, observation"):
             model.sample(1, steps=3)
         with pytest.raises(ConfigError, match="ic_distribution is 'data', but must be one of prior, fitted, posterior"):

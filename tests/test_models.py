@@ -225,6 +225,7 @@ class TestContract:
     def test_other_neurons_or_bins_are_refused(self, kind, data):
         cls, config = MODELS[kind]
         model = cls.make(data, config)
+        model.trained = True
         with pytest.raises(DataError, match="4 neurons, but the model was made for 5"):
             model.encode(data.select(neurons=[0, 1, 2, 3]))
         with pytest.raises(DataError, match=r"bins of 0\.01 s, but the model was made for 0\.02 s"):
@@ -295,9 +296,9 @@ class TestStrangersFolder:
 
 def test_whole_chunks_do_not_depend_on_how_many_trials_follow(monkeypatch):
     """Chunks have seeds of their own: the first chunks of a larger sample are those of a smaller one."""
-    import spikeloom.models.base as base
+    import spikeloom.models.plan as plans
 
-    monkeypatch.setattr(base, "SAMPLE_CHUNK", 4)
+    monkeypatch.setattr(plans, "SAMPLE_CHUNK", 4)
     data = recording()
     model = TwoStage.make(data, TwoStageConfig(autoencoder_training=FEW)).fit(data)
     np.testing.assert_array_equal(model.sample(4, length=9).counts, model.sample(12, length=9).counts[:4])

@@ -22,16 +22,18 @@ from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.condition_fidelity import condition_fidelity, novel_conditions
-from spikeloom.models import base, load_model
+from spikeloom.models import load_model
+from spikeloom.models import plan as plans
 from spikeloom.models.eag import EAG, EAGConfig
 from spikeloom.models.ldns import LDNS
 from spikeloom.models.pivae import PiVAE
 from spikeloom.models.pivae_config import PiVAEConfig
+from spikeloom.models.sampling import collate, draw
 from spikeloom.report.model_panels import model_panels
 from spikeloom.training.loop import fit
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
-from spikeloom.workflow.parallel_sampling import sample_to_file
+from spikeloom.workflow.parallel_sampling import planned, sample_to_file
 from spikeloom.workflow.sampling import sample_like
 from test_conditional_models import AUTOENCODER, BINS, FEW, GENERATOR, recording, tiny, tuning
 
@@ -363,15 +365,15 @@ class TestModels:
         assert not [w for w in result.warnings if "condition" in w]
 
     def test_chunks_and_files_written_as_trials_come_have_the_same_column(self, model, data, tmp_path, monkeypatch):
-        monkeypatch.setattr(base, "SAMPLE_CHUNK", 4)
+        monkeypatch.setattr(plans, "SAMPLE_CHUNK", 4)
         rng = np.random.default_rng(0)
         requested = {"angle": [0, 10, 90], "drive": [rng.normal(size=(n, 1)) for n in (9, 12, 8, 12)]}
         with pytest.warns(SpikeloomWarning, match="of 14 trials have a novel"):
-            plan = model._plan(14, condition=requested, seed=3)
+            plan = planned(model, 14, condition=requested, seed=3)
         with pytest.warns(SpikeloomWarning, match="of 14 trials have a novel"):
             whole = model.sample(14, condition=requested, seed=3)
         assert len(set(whole.trials[DISTANCE])) > 3
-        pieces = [model._collate_chunk(chunk, model._draw(chunk)).trials[DISTANCE] for chunk in plan.chunks()]
+        pieces = [collate(model, chunk, draw(model, chunk)).trials[DISTANCE] for chunk in plan.chunks()]
         np.testing.assert_array_equal(np.concatenate(pieces), whole.trials[DISTANCE])
         model.save(tmp_path / "run")
         sample_to_file(tmp_path / "run", plan, tmp_path / "a.h5", model=model, keep_rates=True)
@@ -433,7 +435,7 @@ class TestModels:
 
     def test_guidance_is_refused_before_anything_is_said(self, model, quiet):
         with pytest.raises(ConfigError, match="guidance is -1"):
-            model._plan(2, length=9, condition={"angle": 10}, guidance=-1.0)
+            planned(model, 2, length=9, condition={"angle": 10}, guidance=-1.0)
 
     def test_guidance_does_not_change_what_is_said(self, model):
         with pytest.warns(SpikeloomWarning, match="nearest 0 and 45"):

@@ -18,7 +18,6 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 from spikeloom.models import load_model
-from spikeloom.models.label_inference import infer_labels
 from spikeloom.models.pivae import PiVAE
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.pivae_inference import unlabelled
@@ -66,6 +65,7 @@ def shaken(model: PiVAE) -> PiVAE:
     with torch.no_grad():
         for i, parameter in enumerate(model.network.parameters()):
             parameter += 0.3 * torch.randn(parameter.shape, generator=noise(i))
+    model.trained = True
     return model
 
 
@@ -661,22 +661,22 @@ class TestRecovery:
     def test_labels_are_inferred(self, discrete):
         data, model = discrete
         test = data.split("test")
-        probabilities = infer_labels(model, test, "angle")
+        probabilities = model.infer_labels(test, "angle")
         assert probabilities.shape == (test.n_trials, 8)
         np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
         labels = np.array(model.data_spec.variables[0].labels)
         assert (labels[probabilities.argmax(1)] == test.trials["angle"]).mean() > 0.75
-        two = infer_labels(model, test, "angle", ["to 0", "to 180"])
+        two = model.infer_labels(test, "angle", ["to 0", "to 180"])
         assert two.shape == (test.n_trials, 2)
         towards = test.trials["angle"].isin(["to 0", "to 45", "to 315"])
         assert (two[towards, 0] > 0.5).all()
-        np.testing.assert_array_equal(infer_labels(model, test, "angle"), probabilities)
+        np.testing.assert_array_equal(model.infer_labels(test, "angle"), probabilities)
 
     def test_angles_are_inferred(self, continuous):
         data, model = continuous
         test = data.split("test")
         grid = np.arange(0, 360, 15)
-        probabilities = infer_labels(model, test, "angle", grid)
+        probabilities = model.infer_labels(test, "angle", grid)
         away = (grid[probabilities.argmax(1)] - test.trials["angle"] + 180) % 360 - 180
         assert np.median(np.abs(away)) < 15
 
@@ -685,7 +685,7 @@ class TestLabelInference:
     def test_it_is_the_likelihood_of_every_bin_averaged_over_latents(self):
         data = recording()
         model = shaken(PiVAE.make(data, labelled_by("target", "velocity")).fit(data))
-        probabilities = infer_labels(model, data.select(trials=[4]), "target", [0, 2], samples=3000)
+        probabilities = model.infer_labels(data.select(trials=[4]), "target", [0, 2], samples=3000)
         trial = 4
         n = int(data.lengths[trial])
         logs = []
@@ -707,7 +707,7 @@ class TestLabelInference:
         data = recording()
         model = shaken(PiVAE.make(data, labelled_by("target", "velocity")).fit(data))
         candidates = [(0.0, 0.0), (9.0, 0.0), (0.0, 20.0)]
-        found = infer_labels(model, data, "velocity", candidates, samples=8)
+        found = model.infer_labels(data, "velocity", candidates, samples=8)
         assert found.shape == (30, BINS, 3)
         np.testing.assert_allclose(found.sum(2)[data.valid], 1, rtol=1e-5)
         assert (found[~data.valid] == 0).all()
@@ -718,9 +718,9 @@ class TestLabelInference:
         data = recording()
         model = PiVAE.make(data, labelled_by("speed")).fit(data)
         with pytest.raises(DataError, match=r"no.* label 'target' \(labels: speed\)"):
-            infer_labels(model, data, "target")
+            model.infer_labels(data, "target")
         with pytest.raises(DataError, match="no candidate values of 'speed'"):
-            infer_labels(model, data, "speed")
+            model.infer_labels(data, "speed")
 
 
 class TestCommands:

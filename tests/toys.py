@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from spikeloom.models.base import GeneratedBatch, GenerativeModel
+from spikeloom.models.base import GenerativeModel
 from spikeloom.models.latent import LatentModel
+from spikeloom.models.sampling import GeneratedBatch
 from spikeloom.observation.poisson import Poisson
 from spikeloom.priors.base import LatentPrior
 from spikeloom.priors.gaussian import GaussianPrior

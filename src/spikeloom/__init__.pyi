@@ -16,12 +16,12 @@ from spikeloom.data.spikedata import SpikeData as SpikeData
 
 # Models
 from spikeloom.models import load_model as load_model
+from spikeloom.models import register as register
 from spikeloom.models.base import GenerativeModel as GenerativeModel
 from spikeloom.models.code_autoencoder import CodeAutoencoder as CodeAutoencoder
 from spikeloom.models.eag import EAG as EAG
 from spikeloom.models.gaussian import GaussianLatents as GaussianLatents
 from spikeloom.models.gnocchi import GNOCCHI as GNOCCHI
-from spikeloom.models.label_inference import infer_labels as infer_labels
 from spikeloom.models.ldns import LDNS as LDNS
 from spikeloom.models.lfads import LFADS as LFADS
 from spikeloom.models.pivae import PiVAE as PiVAE
@@ -80,6 +80,7 @@ from spikeloom.report.page import write_report as write_report
 # Errors
 from spikeloom.errors import ConfigError as ConfigError
 from spikeloom.errors import DataError as DataError
+from spikeloom.errors import NotFittedError as NotFittedError
 from spikeloom.errors import RunError as RunError
 from spikeloom.errors import SpikeloomError as SpikeloomError
 from spikeloom.errors import SpikeloomWarning as SpikeloomWarning

@@ -13,6 +13,10 @@ class ConfigError(SpikeloomError, ValueError):
     """A configuration value that does not exist or cannot hold."""
 
 
+class NotFittedError(SpikeloomError, RuntimeError):
+    """A model that has to be trained first."""
+
+
 class RunError(SpikeloomError, RuntimeError):
     """A run folder that is missing, incomplete or in the way."""
 

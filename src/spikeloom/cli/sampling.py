@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 CHOICES = ("steps", "sampler", "guidance", "reveal_order", "temperature", "ic_distribution", "mean_only", "observation")
-"""Options that are the prior's or the observation's to understand."""
+"""Options that only some models have."""
 
 
 def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
         "--codes_of", type=str, help="draw a trial for the code of each of these (gnocchi): file or run folder"
     )
     parser.add_argument(
-        "--ic_distribution", type=str, help="law of lfads's initial conditions: fitted, prior or posterior"
+        "--ic_distribution", type=str, help="distribution of lfads's initial conditions: fitted, prior or posterior"
     )
     parser.add_argument("--mean_only", action="store_true", default=None, help="of pivae: the mean latents of a label")
     parser.add_argument("--observation", type=str, help="how rates become counts: history or poisson; as fitted if not")
@@ -87,30 +87,30 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def sample(options: Namespace) -> None:
     """Write new trials."""
     from spikeloom.data.files import check_writable, save
+    from spikeloom.data.formats.streaming import check_streamable
+    from spikeloom.models.sampling import generate
+    from spikeloom.workflow.parallel_sampling import Workers, planned, sample_to_file
     from spikeloom.workflow.sampling import origin, signed
 
     if options.address is not None and options.workers is None:
-        raise ConfigError(f"--address {options.address} is for --workers; say how many of them are to draw there.")
+        raise ConfigError(f"--address {options.address} is for --workers; say how many of them to start there.")
     if options.workers is None:
         check_writable(options.out)
         model = load_run(options)
-        generated = model.sample(**_wishes(options, model))
+        generated = generate(model, planned(model, **_arguments(options, model)))
         save(signed(generated, options.run, options.rates), options.out)
         print(f"{options.out}: {generated}")
         return
-    from spikeloom.data.formats.streaming import check_streamable
-    from spikeloom.workflow.parallel_sampling import Workers, sample_to_file
-
     check_streamable(options.out)
     model = load_run(options)
-    plan = model._plan(**_wishes(options, model))
+    plan = planned(model, **_arguments(options, model))
     workers = Workers(options.workers, options.address)
     written = sample_to_file(options.run, plan, options.out, workers, model, options.rates, origin(options.run))
     print(f"{options.out}: {written}")
 
 
-def _wishes(options: Namespace, model: GenerativeModel) -> dict[str, Any]:
-    """What the options ask of ``model.sample``, or of ``model._plan``."""
+def _arguments(options: Namespace, model: GenerativeModel) -> dict[str, Any]:
+    """The arguments of ``model.sample`` that the options stand for."""
     import numpy as np
 
     from spikeloom.conditioning.parsing import request_from_words
@@ -132,14 +132,14 @@ def _wishes(options: Namespace, model: GenerativeModel) -> dict[str, Any]:
         return {**drawing, "seed": options.seed, **request_like(model, like, options.n, condition)}
     drawing |= {"condition": condition, "seed": options.seed, "length": options.length}
     if options.codes_of is not None:
-        shown = held_out(load_source(options.codes_of))
-        repeated = np.resize(np.arange(shown.n_trials), options.n or shown.n_trials)
-        lengths = None if options.length else shown.lengths[repeated]
-        return {**drawing, "n": len(repeated), "lengths": lengths, "codes": model.codes(shown)[repeated]}
+        trials = held_out(load_source(options.codes_of))
+        repeated = np.resize(np.arange(trials.n_trials), options.n or trials.n_trials)
+        lengths = None if options.length else trials.lengths[repeated]
+        return {**drawing, "n": len(repeated), "lengths": lengths, "codes": model.codes(trials)[repeated]}
     if options.context is not None:
-        begun = held_out(load_source(options.context))
-        drawing |= {"context": begun, "observed": _observed(options.observed, begun.n_bins)}
-        return {**drawing, "n": options.n or n_requested or begun.n_trials}
+        context = held_out(load_source(options.context))
+        drawing |= {"context": context, "observed": _observed(options.observed, context.n_bins)}
+        return {**drawing, "n": options.n or n_requested or context.n_trials}
     return {**drawing, "n": options.n or n_requested or held_out(load_source(options.run)).n_trials}
 
 

@@ -16,8 +16,9 @@ from spikeloom.conditioning.features import Condition
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, SpikeloomWarning
 from spikeloom.models.activity import COUNTS, Activity
-from spikeloom.models.base import ENCODE_CHUNK, GeneratedBatch
+from spikeloom.models.base import ENCODE_CHUNK
 from spikeloom.models.latent_config import check_observation
+from spikeloom.models.sampling import GeneratedBatch, checked_keywords
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.nets.recurrent import TrialEncoder
 from spikeloom.observation.history import HistoryConfig
@@ -234,17 +235,44 @@ class CodeModel(SpikingModel):
         super().check_trainable(data)
         self.activity.of(data)
 
-    def _check_options(self, asked_for: frozenset[str], **options: Any) -> None:
-        """Refuse options of sampling that the network does not have."""
-        super()._check_options(asked_for - {"codes"}, **options)
-        known = (*self._options, "observation")
-        for name in options:
-            if name not in known:
-                raise ConfigError(
-                    f"a model of kind '{self.name}' has no option '{name}' in sampling; it has {', '.join(known)}."
-                )
+    @checked_keywords
+    def sample(
+        self,
+        n: int,
+        length: int | None = None,
+        lengths: Int[np.ndarray, "trial"] | None = None,
+        *,
+        seed: int = 0,
+        codes: Float[np.ndarray, "trial code"] | None = None,
+        observation: str | None = None,
+    ) -> SpikeData:
+        """Generate new trials, like the recorded ones or of chosen codes.
 
-    _options: tuple[str, ...] = ()
+        Args:
+            n: Number of trials.
+            length: Bins of every trial; lengths are drawn from those of the training trials by default.
+            lengths: Bins of each trial.
+            seed: Seed of all that is drawn: the same seed gives the same trials on the same machine.
+            codes: Code of each trial: as ``codes`` infers it for recorded trials, or any other. Drawn from the
+                model by default.
+            observation: How rates become counts: as fitted, or "poisson".
+
+        Returns:
+            Counts, with the rates and codes they came from.
+
+        Raises:
+            NotFittedError: If the model is not trained.
+            DataError: If lengths or codes do not fit.
+            ConfigError: If the model has no such argument, or an option cannot have this value.
+        """
+        return self._sample(
+            n,
+            length,
+            lengths,
+            seed=seed,
+            codes=codes,
+            observation=observation,
+        )
 
     def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
         """A new trial for each code, of the length of its anchor."""

@@ -92,6 +92,7 @@ class CodeAutoencoder(CodeModel):
     but this one decodes them without drawing anything.
     """
 
+    config: CodeAutoencoderConfig
     name = "code_autoencoder"
     Config = CodeAutoencoderConfig
     reference = (

@@ -37,6 +37,7 @@ class GaussianConfig:
 class GaussianLatents(LatentModel):
     """The autoencoder of LDNS with a stationary Gaussian prior per latent, learned in closed form."""
 
+    config: GaussianConfig
     name = "gaussian"
     Config = GaussianConfig
     reference = "The autoencoder is that of LDNS: Kapoor J et al. (2024). arXiv:2407.08751"

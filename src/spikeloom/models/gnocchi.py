@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from spikeloom.data.spikedata import SpikeData
 from spikeloom.models.code import CodeConfig, CodeModel, CodeNetwork, Codes, Units
+from spikeloom.models.sampling import checked_keywords
 from spikeloom.nets.tokens import bins_of_token
 from spikeloom.priors.code_diffusion import CodeDiffusion, CodeDiffusionConfig
 
@@ -58,13 +61,59 @@ class GNOCCHI(CodeModel):
     distribution has no axes of its own: codes are disentangled only as directions found by regression.
     """
 
+    config: GNOCCHIConfig
     name = "gnocchi"
     Config = GNOCCHIConfig
     reference = (
         "McCart JD, Sedler AR, Versteeg C, Mifsud D, Rigotti-Thompson M, Pandarinath C (2024). Diffusion-based "
         "generation of neural activity from disentangled latent codes. arXiv:2407.21195"
     )
-    _options = ("steps", "sampler")
+
+    @checked_keywords
+    def sample(
+        self,
+        n: int,
+        length: int | None = None,
+        lengths: Int[np.ndarray, "trial"] | None = None,
+        *,
+        seed: int = 0,
+        codes: Float[np.ndarray, "trial code"] | None = None,
+        steps: int | None = None,
+        sampler: str | None = None,
+        observation: str | None = None,
+    ) -> SpikeData:
+        """Generate new trials, like the recorded ones or of chosen codes.
+
+        Args:
+            n: Number of trials.
+            length: Bins of every trial; lengths are drawn from those of the training trials by default.
+            lengths: Bins of each trial.
+            seed: Seed of all that is drawn: the same seed gives the same trials on the same machine.
+            codes: Code of each trial: as ``codes`` infers it for recorded trials, or any other. Drawn from the
+                model by default.
+            steps: Network passes; as configured by default.
+            sampler: Sampler of the diffusion: "dpm_solver_sde", "dpm_solver", "ddim" or "ddpm"; as configured by
+                default.
+            observation: How rates become counts: as fitted, or "poisson".
+
+        Returns:
+            Counts, with the rates and codes they came from.
+
+        Raises:
+            NotFittedError: If the model is not trained.
+            DataError: If lengths or codes do not fit.
+            ConfigError: If the model has no such argument, or an option cannot have this value.
+        """
+        return self._sample(
+            n,
+            length,
+            lengths,
+            seed=seed,
+            codes=codes,
+            steps=steps,
+            sampler=sampler,
+            observation=observation,
+        )
 
     def _make_network(self, size: int) -> CodedDiffusion:
         return CodedDiffusion(

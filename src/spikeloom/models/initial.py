@@ -14,8 +14,9 @@ from torch import Tensor
 from spikeloom.conditioning.features import Condition
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError
-from spikeloom.models.base import ENCODE_CHUNK, GeneratedBatch
-from spikeloom.models.sampling import Plan
+from spikeloom.models.base import ENCODE_CHUNK
+from spikeloom.models.plan import Plan
+from spikeloom.models.sampling import GeneratedBatch, checked_keywords
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.nets.lfads import Posterior
 from spikeloom.observation.poisson import Rates
@@ -82,19 +83,55 @@ class InitialConditionModel(SpikingModel):
 
     # -- codes ---------------------------------------------------------------------------------------------------
 
-    def _check_options(self, asked_for: frozenset[str], **options: Any) -> None:
-        """Refuse what such a model cannot be asked for in sampling."""
-        super()._check_options(asked_for - {"codes"}, **options)
-        for name in options:
-            if name not in ("ic_distribution", "observation"):
-                raise ConfigError(
-                    f"a model of kind '{self.name}' has no option '{name}' in sampling; it has ic_distribution, "
-                    "observation."
-                )
+    @checked_keywords
+    def sample(
+        self,
+        n: int,
+        length: int | None = None,
+        lengths: Int[np.ndarray, "trial"] | None = None,
+        *,
+        seed: int = 0,
+        codes: Float[np.ndarray, "trial code"] | None = None,
+        ic_distribution: str | None = None,
+        observation: str | None = None,
+    ) -> SpikeData:
+        """Generate new trials, like the recorded ones or of chosen codes.
+
+        Args:
+            n: Number of trials.
+            length: Bins of every trial; lengths are drawn from those of the training trials by default.
+            lengths: Bins of each trial.
+            seed: Seed of all that is drawn: the same seed gives the same trials on the same machine.
+            codes: Code of each trial: as ``codes`` infers it for recorded trials, or any other. Drawn from the
+                model by default.
+            ic_distribution: Distribution that codes are drawn from: "prior", "fitted" (to the training trials) or
+                "posterior" (of training trials); as configured by default.
+            observation: How rates become counts: as fitted, or "poisson".
+
+        Returns:
+            Counts, with the rates, latents and codes they came from.
+
+        Raises:
+            NotFittedError: If the model is not trained.
+            DataError: If lengths or codes do not fit.
+            ConfigError: If the model has no such argument, or an option cannot have this value.
+        """
+        return self._sample(
+            n,
+            length,
+            lengths,
+            seed=seed,
+            codes=codes,
+            ic_distribution=ic_distribution,
+            observation=observation,
+        )
+
+    def _check_options(self, requested: frozenset[str], **options: Any) -> None:
+        """Refuse a distribution of codes that does not exist, or one beside given codes."""
         source = options.get("ic_distribution")
         if source is not None and source not in IC_DISTRIBUTIONS:
             raise ConfigError(f"ic_distribution is '{source}', but must be one of {', '.join(IC_DISTRIBUTIONS)}.")
-        if source is not None and "codes" in asked_for:
+        if source is not None and "codes" in requested:
             raise ConfigError(f"codes are given, so they cannot be drawn from the {source} too; leave one of them out.")
 
     def codes(self, data: SpikeData) -> Float[np.ndarray, "trial code"]:
@@ -154,9 +191,9 @@ class InitialConditionModel(SpikingModel):
         covariance = away.T @ away / len(mean) + std.square().mean(0).diag()
         return mean.mean(0) + normal @ torch.linalg.cholesky(covariance).T
 
-    def _noted(self, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    def _sample_notes(self, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Where codes come from, and the weights that priors had in training."""
         return {
             **self._weights(),
-            **({} if "codes" in plan.asked_for else {"ic_distribution": self.config.ic_distribution}),
+            **({} if "codes" in plan.requested else {"ic_distribution": self.config.ic_distribution}),
         }

@@ -1,4 +1,4 @@
-"""Which label trials had, told from their spikes by Bayes' rule under a pi-VAE."""
+"""Labels of trials inferred from their spikes, by Bayes' rule under a pi-VAE."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from spikeloom.conditioning.features import Condition
 from spikeloom.conditioning.requests import Conditions
+from spikeloom.conditioning.variables import Variable
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
-from spikeloom.models.pivae import PiVAE
 from spikeloom.models.pivae_network import BinCounts, PiVAENetwork, counts_of_bins, trials_of
 from spikeloom.training.batch import Batch
 
@@ -24,55 +24,41 @@ CHUNK = 256
 """Bins whose likelihood is computed at once, for every sample of their latents."""
 
 
-@torch.no_grad()
-def infer_labels(
-    model: PiVAE,
+def label_probabilities(
+    network: PiVAENetwork,
+    variables: Sequence[Variable],
+    trials: Batch,
     data: SpikeData,
     name: str,
-    candidates: Sequence[Any] | np.ndarray | None = None,
-    samples: int = 64,
-    seed: int = 0,
+    candidates: Sequence[Any] | np.ndarray | None,
+    samples: int,
+    seed: int,
 ) -> Float[np.ndarray, "trial ..."]:
-    """Probabilities of candidate values of a label, given spikes: p(u | x), for candidates that are equally likely.
-
-    p(x | u) of a bin is the mean Poisson likelihood over samples of p(z | u) (Zhou and Wei 2020, section 2.3); the bins
-    of a trial are independent given its labels. Other labels are those of the recording; spike history is left out.
+    """Probabilities of candidate values of a label, see ``PiVAE.infer_labels``.
 
     Args:
-        model: A trained model.
-        data: Recorded trials.
-        name: The condition variable to infer.
-        candidates: Its values, as ``sample`` would be asked for them; all labels, of a variable that has labels, when
-            not given.
-        samples: Samples of the latents for each bin and candidate, the same noise for all candidates.
+        network: A trained network.
+        variables: Labels that it was trained with.
+        trials: The recorded trials as tensors.
+        data: The same trials.
+        name: The label to infer.
+        candidates: Its values.
+        samples: Samples of the latents for each bin and candidate.
         seed: Seed of these.
-
-    Returns:
-        (trial, candidate) probabilities; of a signal (trial, time, candidate), because each bin has a value of its own,
-        and zero in the padding.
-
-    Raises:
-        DataError: If the model has not learned such a variable, or candidates are lacking or none of its values.
-
-    Example:
-        >>> infer_labels(model, data, "target", ["left", "right"]).argmax(1)  # doctest: +SKIP
     """
-    variable = next((v for v in model.data_spec.variables if v.name == name), None)
+    variable = next((v for v in variables if v.name == name), None)
     if variable is None:
-        known = ", ".join(v.name for v in model.data_spec.variables) or "none"
+        known = ", ".join(v.name for v in variables) or "none"
         raise DataError(f"the model was not fitted with a label '{name}' (labels: {known}); name one of these.")
     candidates = list(variable.labels) if candidates is None else list(candidates)
     if len(candidates) == 0:
-        raise DataError(f"no candidate values of '{name}' are given; give those among which to choose.")
-    model.eval()
-    trials = model.labelled_batch(data)
-    recorded = Conditions.of_recording(data, model.data_spec.variables)
+        raise DataError(f"no candidate values of '{name}' are named; name those among which to choose.")
+    recorded = Conditions.of_recording(data, variables)
     evidence = []
     for candidate in candidates:
-        asked = Conditions.from_request({name: candidate}, model.data_spec.variables, data.n_trials)
-        changed = recorded.changed(asked)
-        condition = Condition.of(changed, model.data_spec.variables, data.lengths, data.n_bins)
-        evidence.append(_evidence(model.network, replace(trials, condition=condition), samples, seed))
+        changed = recorded.changed(Conditions.from_request({name: candidate}, variables, data.n_trials))
+        condition = Condition.of(changed, variables, data.lengths, data.n_bins)
+        evidence.append(_evidence(network, replace(trials, condition=condition), samples, seed))
     logs = torch.stack(evidence, dim=-1)
     if not variable.aligned:
         return logs.sum(1).softmax(-1).cpu().numpy()

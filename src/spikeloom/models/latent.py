@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -20,12 +19,13 @@ from spikeloom.data.codes import with_codes
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
 from spikeloom.models.autoencoder import Autoencoder
-from spikeloom.models.base import ENCODE_CHUNK, GeneratedBatch, GenerativeModel
+from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.models.context import runs
 from spikeloom.models.data_spec import DataSpec
 from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.models.latent_config import refuse_other_autoencoder
-from spikeloom.models.sampling import Plan
+from spikeloom.models.plan import Plan
+from spikeloom.models.sampling import GeneratedBatch, checked_keywords
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.nets.blocks import Mask
@@ -48,10 +48,11 @@ class LatentModel(SpikingModel):
     autoencoder: Autoencoder
     prior: LatentPrior
 
-    def __init__(self, config: Any, recording: DataSpec, seed: int = 0):
-        super().__init__(config, recording, seed)
-        variables = recording.variables
-        self.labels = TrainingLabels(variables, recording.lengths) if variables else None
+    labels: TrainingLabels | None
+
+    def _build_for(self, data_spec: DataSpec, seed: int = 0) -> None:
+        super()._build_for(data_spec, seed)
+        self.labels = TrainingLabels(data_spec.variables, data_spec.lengths) if data_spec.variables else None
 
     def _build(self) -> None:
         mean = torch.from_numpy(self.data_spec.mean_counts)
@@ -125,8 +126,40 @@ class LatentModel(SpikingModel):
             state_dict = {**own, **state_dict}
         return super().load_state_dict(state_dict, *args, **kwargs)
 
-    def _novelty(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
-        return None if self.labels is None else self.labels.novelty(asked, lengths)
+    def _novelty(self, conditions: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
+        return None if self.labels is None else self.labels.novelty(conditions, lengths)
+
+    @checked_keywords
+    def sample(
+        self,
+        n: int,
+        length: int | None = None,
+        lengths: Int[np.ndarray, "trial"] | None = None,
+        *,
+        seed: int = 0,
+        observation: str | None = None,
+    ) -> SpikeData:
+        """Generate new trials like the recorded ones.
+
+        Args:
+            n: Number of trials.
+            length: Bins of every trial; lengths are drawn from those of the training trials by default.
+            lengths: Bins of each trial.
+            seed: Seed of all that is drawn: the same seed gives the same trials on the same machine.
+            observation: How rates become counts: as fitted, or "poisson".
+
+        Raises:
+            NotFittedError: If the model is not trained.
+            DataError: If lengths do not fit.
+            ConfigError: If the model has no such argument, or an option cannot have this value.
+        """
+        return self._sample(
+            n,
+            length,
+            lengths,
+            seed=seed,
+            observation=observation,
+        )
 
     def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
         latents = self.prior.sample(trials.lengths, generator, trials.condition)
@@ -182,22 +215,13 @@ class LatentModel(SpikingModel):
             latents[rows[inside], bins[inside]] = encoded[inside]
         return latents
 
-    def _check_options(self, asked_for: frozenset[str], **options: Any) -> None:
-        """Refuse what the prior cannot do: options, given trials to fill in, guidance without a condition."""
-        super()._check_options(asked_for - {"context"} if self.prior.fills_in else asked_for, **options)
-        own = inspect.signature(self.prior.draw).parameters
-        known = [k for k in own if k not in inspect.signature(LatentPrior.draw).parameters and k != "context"]
-        for name in options:
-            if name not in (*known, "observation"):
-                raise ConfigError(
-                    f"a model of kind '{self.name}' has no option '{name}' in sampling; it has "
-                    f"{', '.join((*known, 'observation'))}."
-                )
+    def _check_options(self, requested: frozenset[str], **options: Any) -> None:
+        """Refuse guidance without a condition, or for a prior that has none."""
         guidance = options.get("guidance")
-        if guidance not in (None, 1) and "condition" not in asked_for and self.data_spec.variables:
-            raise ConfigError(f"guidance {guidance:g} was asked for, but no condition to follow; ask for one.")
+        if guidance not in (None, 1) and "condition" not in requested and self.data_spec.variables:
+            raise ConfigError(f"guidance {guidance:g} needs a condition to follow, but there is none; name one.")
         if guidance is not None and self.data_spec.variables:
-            self.prior.check(None, guidance)  # before anything is said of the condition
+            self.prior.check(None, guidance)  # before the condition is looked at
 
     @torch.no_grad()
     def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
@@ -220,11 +244,11 @@ class LatentModel(SpikingModel):
         )
         return with_codes(sample, np.asarray(codes))
 
-    def _sums(self, drawn: GeneratedBatch, lengths: Int[Tensor, "trial"], n_bins: int) -> dict[str, Tensor]:
-        assert drawn.latents is not None
-        return {"power": self.prior.power(drawn.latents, lengths, n_bins)}
+    def _sums(self, generated: GeneratedBatch, lengths: Int[Tensor, "trial"], n_bins: int) -> dict[str, Tensor]:
+        assert generated.latents is not None
+        return {"power": self.prior.power(generated.latents, lengths, n_bins)}
 
-    def _noted(self, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    def _sample_notes(self, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """The power of the sampled latents over that of the training latents, under "spectrum_ratio".
 
         A warning says when it is off by more than a tenth in the low, middle or high third of frequencies, in a sample
@@ -235,7 +259,7 @@ class LatentModel(SpikingModel):
         low, high = SPECTRUM_TOLERANCE
         # A few trials scatter, and trials of another length leak other power into the bands: there is no verdict then.
         usual = set(plan.lengths) <= set(self.data_spec.lengths)
-        judged = not plan.asked_for and plan.n >= SPECTRUM_TRIALS and usual
+        judged = not plan.requested and plan.n >= SPECTRUM_TRIALS and usual
         if judged and not bool(((ratio > low) & (ratio < high)).all()):
             shown = ", ".join(f"{r:.2f}" for r in ratio.tolist())
             warnings.warn(

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from jaxtyping import Int
+
 from spikeloom.conditioning.features import ConditionSizes
+from spikeloom.conditioning.requests import Request
+from spikeloom.data.spikedata import SpikeData
 from spikeloom.models.latent import LatentModel
 from spikeloom.models.latent_config import LatentConfig
+from spikeloom.models.sampling import checked_keywords
 from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
 from spikeloom.training.stages import StageConfig
 
@@ -31,12 +37,66 @@ class LDNS(LatentModel):
     as counts.
     """
 
+    config: LDNSConfig
     name = "ldns"
     Config = LDNSConfig
     reference = (
         "Kapoor J, Schulz A, Vetter J, Pei F, Gao R, Macke JH (2024). Latent diffusion for neural spiking data. "
         "Advances in Neural Information Processing Systems 37. arXiv:2407.08751"
     )
+
+    @checked_keywords
+    def sample(
+        self,
+        n: int,
+        length: int | None = None,
+        lengths: Int[np.ndarray, "trial"] | None = None,
+        *,
+        condition: Request = None,
+        seed: int = 0,
+        steps: int | None = None,
+        sampler: str | None = None,
+        guidance: float | None = None,
+        observation: str | None = None,
+    ) -> SpikeData:
+        """Generate new trials, like the recorded ones or for a condition.
+
+        Args:
+            n: Number of trials.
+            length: Bins of every trial; lengths are drawn from those of the training trials by default.
+            lengths: Bins of each trial.
+            seed: Seed of all that is drawn: the same seed gives the same trials on the same machine.
+            condition: Conditions of the new trials: values by name, as ``{"reach_angle": "45deg"}`` or
+                ``{"hand_vel": array}`` (one for all trials, or one for each), a table with a row for each trial, or a
+                recording to imitate. Variables without a value are left to the model. Signals decide the length,
+                unless ``length`` or ``lengths`` does.
+            steps: Network passes; as configured by default.
+            sampler: Sampler of the diffusion: "dpm_solver_sde", "dpm_solver", "ddim" or "ddpm"; as configured by
+                default.
+            guidance: How strongly trials follow the condition; 1 as learned.
+            observation: How rates become counts: as fitted, or "poisson".
+
+        Returns:
+            Counts, with the rates and latents they came from, and the requested condition. The column
+            "condition_distance" is its distance from those of all training trials, see ``ConditionNovelty.distance``:
+            at most 1 is as near as they are to each other. A warning says where much is farther.
+
+        Raises:
+            NotFittedError: If the model is not trained.
+            DataError: If lengths or conditions do not fit.
+            ConfigError: If the model has no such argument, or an option cannot have this value.
+        """
+        return self._sample(
+            n,
+            length,
+            lengths,
+            seed=seed,
+            condition=condition,
+            steps=steps,
+            sampler=sampler,
+            guidance=guidance,
+            observation=observation,
+        )
 
     def _make_prior(self) -> DiffusionPrior:
         sizes = ConditionSizes.of(self.data_spec.variables)

@@ -35,6 +35,7 @@ class LFADS(InitialConditionModel):
     call; inputs are always drawn from their prior, because those of one trial belong to its length.
     """
 
+    config: LFADSConfig
     name = "lfads"
     Config = LFADSConfig
     reference = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +14,13 @@ from torch import Tensor
 from spikeloom.conditioning.features import Condition, ConditionSizes
 from spikeloom.conditioning.requests import Conditions, Request
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError
-from spikeloom.models.base import ENCODE_CHUNK, GeneratedBatch
+from spikeloom.models.base import ENCODE_CHUNK
+from spikeloom.models.label_inference import label_probabilities
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.pivae_inference import labelled, unlabelled
 from spikeloom.models.pivae_network import BinCounts, PiVAENetwork, bins_of, counts_of_bins, trials_of
-from spikeloom.models.sampling import Plan, distances_of, longest_of
+from spikeloom.models.plan import Plan, distances_of, longest_of
+from spikeloom.models.sampling import GeneratedBatch, checked_keywords
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.nets.normal import Normals
@@ -29,7 +30,6 @@ from spikeloom.training.stages import Stage
 
 POOL = 256
 """Bins of the training trials whose labels stand for all labels."""
-OPTIONS = ("mean_only", "observation")
 
 
 class PiVAE(SpikingModel):
@@ -47,6 +47,7 @@ class PiVAE(SpikingModel):
     ``TrainingLabels.completed``, and are part of the sample.
     """
 
+    config: PiVAEConfig
     name = "pivae"
     Config = PiVAEConfig
     reference = (
@@ -79,40 +80,76 @@ class PiVAE(SpikingModel):
 
     # -- what users call -----------------------------------------------------------------------------------------
 
+    @checked_keywords
+    def sample(
+        self,
+        n: int,
+        length: int | None = None,
+        lengths: Int[np.ndarray, "trial"] | None = None,
+        *,
+        condition: Request = None,
+        seed: int = 0,
+        mean_only: bool | None = None,
+        observation: str | None = None,
+    ) -> SpikeData:
+        """Generate new trials for labels.
+
+        Args:
+            n: Number of trials.
+            length: Bins of every trial; lengths are drawn from those of the training trials by default.
+            lengths: Bins of each trial.
+            seed: Seed of all that is drawn: the same seed gives the same trials on the same machine.
+            condition: Labels of the new trials, as ``LDNS.sample`` takes conditions; those that are left out are taken
+                from training trials, and named in the provenance under "labels_drawn".
+            mean_only: Take the mean of the latents of a label instead of drawing them in every bin (the comparison of
+                Kapoor et al. 2024: rates are constant where labels are, which understates the model).
+            observation: How rates become counts: as fitted, or "poisson".
+
+        Returns:
+            Counts, with the rates, latents and labels they came from, and "condition_distance" as of LDNS.
+
+        Raises:
+            NotFittedError: If the model is not trained.
+            DataError: If lengths or labels do not fit.
+            ConfigError: If the model has no such argument, or an option cannot have this value.
+        """
+        return self._sample(
+            n,
+            length,
+            lengths,
+            seed=seed,
+            condition=condition,
+            mean_only=mean_only,
+            observation=observation,
+        )
+
     def _plan(
         self,
         n: int,
         length: int | None = None,
         lengths: Int[np.ndarray, "trial"] | None = None,
-        condition: Request = None,
+        *,
         seed: int = 0,
-        **wishes: Any,
+        condition: Request = None,
+        **arguments: Any,
     ) -> Plan:
-        """What is to be drawn, see ``GenerativeModel.sample``.
-
-        Options are ``mean_only``, which takes the mean of the latents that a label tells instead of drawing them in
-        every bin (the comparison of Kapoor et al. 2024: rates are constant where labels are, which understates the
-        model), and ``observation``.
-
-        Samples have all labels they were drawn for; provenance names in "labels_drawn" those that were not asked for
-        but taken from training trials.
-        """
+        """The plan of a sample, with labels of training trials in place of those that are left out."""
         drawn, distances = [], None
-        if self.labels is not None and n > 0 and seed >= 0:
+        if self.trained and self.labels is not None and n > 0 and seed >= 0:
             rows = Conditions.shortest_period(condition, self.data_spec.variables, n)
-            asked = rows.repeated(n)
+            requested = rows.repeated(n)
             if length is not None or lengths is not None:
                 length, lengths = None, self._lengths(n, length, lengths, seed)
-            condition, lengths = self.labels.completed(asked, n, lengths, seed)
-            drawn = [v.name for v in self.data_spec.variables if v.name not in asked.names]
-            # Of what is asked only: what is taken from training trials was recorded.
-            told = self.labels.novelty(rows, longest_of(lengths, rows.n_trials))
-            distances = distances_of(told, n)
-        plan = super()._plan(n, length, lengths, condition, seed, **wishes)
+            condition, lengths = self.labels.completed(requested, n, lengths, seed)
+            drawn = [v.name for v in self.data_spec.variables if v.name not in requested.names]
+            # Of the requested labels only: those taken from training trials were recorded.
+            novelty = self.labels.novelty(rows, longest_of(lengths, rows.n_trials))
+            distances = distances_of(novelty, n)
+        plan = super()._plan(n, length, lengths, seed=seed, condition=condition, **arguments)
         return replace(
             plan,
             notes={"labels_drawn": drawn} if drawn else plan.notes,
-            distances=None if distances is None else np.resize(distances, plan.asked.n_trials),
+            distances=None if distances is None else np.resize(distances, plan.conditions.n_trials),
         )
 
     def posterior(
@@ -136,14 +173,42 @@ class PiVAE(SpikingModel):
         """Trials with their labels."""
         return Batch.of(data, self.data_spec.variables)
 
-    def _check_options(self, asked_for: frozenset[str], **options: Any) -> None:
-        """Refuse what pi-VAE cannot be asked for in sampling."""
-        super()._check_options(asked_for, **options)
-        for name in options:
-            if name not in OPTIONS:
-                raise ConfigError(
-                    f"a model of kind 'pivae' has no option '{name}' in sampling; it has {', '.join(OPTIONS)}."
-                )
+    @torch.no_grad()
+    def infer_labels(
+        self,
+        data: SpikeData,
+        name: str,
+        candidates: Sequence[Any] | np.ndarray | None = None,
+        samples: int = 64,
+        seed: int = 0,
+    ) -> Float[np.ndarray, "trial ..."]:
+        """Probabilities of candidate values of a label, given spikes: p(u | x), for candidates that are equally likely.
+
+        p(x | u) of a bin is the mean Poisson likelihood over samples of p(z | u) (Zhou and Wei 2020, section 2.3); the
+        bins of a trial are independent given its labels. Other labels are those of the recording; spike history is left
+        out.
+
+        Args:
+            data: Recorded trials.
+            name: The condition variable to infer.
+            candidates: Its values, as ``sample`` takes them; all labels, of a variable that has labels, when not given.
+            samples: Samples of the latents for each bin and candidate, the same noise for all candidates.
+            seed: Seed of these.
+
+        Returns:
+            (trial, candidate) probabilities; of a signal (trial, time, candidate), because each bin has a value of its
+            own, and zero in the padding.
+
+        Raises:
+            DataError: If the model has not learned such a variable, or candidates are lacking or none of its values.
+
+        Example:
+            ``model.infer_labels(test, "target", ["left", "right"]).argmax(1)`` is the more likely target of each trial.
+        """
+        self.eval()
+        return label_probabilities(
+            self.network, self.data_spec.variables, self.labelled_batch(data), data, name, candidates, samples, seed
+        )
 
     # -- helpers -------------------------------------------------------------------------------------------------
 

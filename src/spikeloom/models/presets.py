@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spikeloom.config import flattened, from_mapping, merged, preset_files, read_preset
 from spikeloom.errors import ConfigError
-from spikeloom.models import model_class
+from spikeloom.models.registry import model_class, model_names
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
+
+if TYPE_CHECKING:
+    from spikeloom.models.base import GenerativeModel
 
 
 def preset_config(
@@ -39,8 +42,7 @@ def preset_config(
         >>> config.autoencoder.latents, config.prior_training.batch_size, config.prior_training.steps
         (8, 64, 500)
     """
-    content = read_preset(preset)
-    name = content.pop("model")
+    name, content = preset_content(preset)
     if model is not None and name != model:
         raise ConfigError(
             f"the preset '{preset}' is for the model '{name}', not '{model}'; choose a preset of {model}."
@@ -49,6 +51,60 @@ def preset_config(
     return limited(
         with_changes(from_mapping(model_class(name).Config, content, where), changes or {}, where), max_steps
     )
+
+
+def configuration(
+    kind: type[GenerativeModel],
+    base: str | Path | Any | None = None,
+    changes: Mapping[str, Any] | None = None,
+    max_steps: int | None = None,
+) -> Any:
+    """The configuration of a model class, as its constructor takes it.
+
+    Args:
+        kind: The class.
+        base: Name of a preset, a YAML file or an instance of the configuration class. When not given, the preset of the
+            model's name, or the defaults of that class where there is none.
+        changes: New values, by the names that ``with_changes`` knows.
+        max_steps: Upper limit of the steps of every training stage.
+
+    Raises:
+        ConfigError: If the base is for another model, or a name or value does not fit.
+    """
+    if base is None:
+        own = kind.name.replace("_", "-")
+        base = own if own in preset_files() else kind.Config()
+    where = f"the configuration of {kind.name}"
+    if isinstance(base, str | Path):
+        where = f"preset '{base}'"
+        name, content = preset_content(base)
+        if name != kind.name:
+            raise ConfigError(
+                f"the preset '{base}' is for the model '{name}', not '{kind.name}'; choose a preset of {kind.name}, or "
+                f"the class of {name}."
+            )
+        base = from_mapping(kind.Config, content, where)
+    elif not isinstance(base, kind.Config):
+        raise ConfigError(
+            f"a model of kind '{kind.name}' needs a {kind.Config.__name__}, the name of a preset or a YAML file; got a "
+            f"{type(base).__name__}."
+        )
+    return limited(with_changes(base, changes or {}, where), max_steps)
+
+
+def preset_content(preset: str | Path) -> tuple[str, dict[str, Any]]:
+    """The model that a preset configures, and the values it sets.
+
+    The name of a model, for example a registered one, serves as a preset that sets nothing.
+
+    Raises:
+        ConfigError: If there is no such preset, file or model, or the file cannot be read.
+    """
+    name = str(preset)
+    if name not in preset_files() and not Path(preset).is_file() and name in model_names():
+        return name, {}
+    content = read_preset(preset)
+    return content.pop("model"), content
 
 
 def with_changes(config: Any, changes: Mapping[str, Any], where: str = "the configuration") -> Any:

@@ -1,106 +1,65 @@
-"""What is to be drawn, settled before anything is drawn, in chunks that can be drawn anywhere and in any order."""
+"""The one path of sampling: the chunks of a plan are drawn, here or elsewhere, and collected in memory or in a file."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int, UInt
+import pandas as pd
+import torch
+from jaxtyping import Float, Integer, UInt
+from torch import Tensor
 
-from spikeloom.conditioning.novelty import ConditionNovelty
-from spikeloom.conditioning.requests import Conditions
-from spikeloom.errors import SpikeloomWarning
+from spikeloom.conditioning.features import Condition
+from spikeloom.conditioning.parsing import DISTANCE
+from spikeloom.data.codes import with_codes
+from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.validation import as_counts
+from spikeloom.errors import ConfigError
+from spikeloom.models.plan import Chunk, Plan
 from spikeloom.observation.poisson import ObservedCounts
 
+if TYPE_CHECKING:
+    from spikeloom.models.base import GenerativeModel
+
+REQUESTS = {
+    "condition": "has no conditions to sample trials for; fit one of ldns, eag or pivae",
+    "context": "cannot continue a context or fill in its gaps; fit one of eag",
+    "observed": "cannot continue a context or fill in its gaps; fit one of eag",
+    "codes": "has no codes to draw trials for; fit gnocchi or lfads",
+}
+"""Arguments of ``sample`` that only some models have, and the message about those that have them not."""
+GENERAL = ("self", "n", "length", "lengths", "seed", *REQUESTS)
+
+P = ParamSpec("P")
+
 
 @dataclass(frozen=True)
-class Plan:
-    """New trials that were asked for, checked: the same plan brings the same trials, however its chunks are divided.
+class GeneratedBatch:
+    """Some new trials as tensors.
 
     Attributes:
-        lengths: (trial,) bins of each trial.
-        seed: Of all that is drawn.
-        chunk_size: Trials drawn together.
-        asked: What is asked for; repeated where there are more trials, so that a plan for millions stays small.
-        asked_for: Which of "condition", "context" and "codes" are asked for.
-        codes: What each trial is to be like, of a model with codes.
-        observed: Counts of its context, around which the others are drawn.
-        options: Options of the prior or the observation.
-        notes: What the provenance of the sample is to say beside what follows from all this.
-        distances: One for each row of ``asked``: how far that is from every training trial's conditions.
+        rates: Expected counts per bin.
+        counts: Spike counts.
+        latents: Time-aligned latents, of a model that has them.
+        codes: One vector a trial, of a model that has them.
+        signals: Signals that the model generates beside the spikes, by name.
     """
 
-    lengths: Int[np.ndarray, "trial"]
-    seed: int
-    chunk_size: int
-    asked: Conditions
-    asked_for: frozenset[str] = frozenset()
-    codes: Float[np.ndarray, "trial code"] | None = None
-    observed: ObservedCounts | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    distances: Float[np.ndarray, "row"] | None = None
-
-    @property
-    def n(self) -> int:
-        """Number of trials."""
-        return len(self.lengths)
-
-    @property
-    def n_bins(self) -> int:
-        """Bins of the longest trial."""
-        return int(self.lengths.max())
-
-    def chunks(self) -> Iterator[Chunk]:
-        """All chunks, from the first trial to the last; each is made when it is asked for."""
-        n_bins = self.n_bins
-        for number, start in enumerate(range(0, self.n, self.chunk_size)):
-            at = slice(start, min(start + self.chunk_size, self.n))
-            rows = np.arange(at.start, at.stop) % self.asked.n_trials
-            seed = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0] >> np.uint64(1)
-            yield Chunk(
-                self.lengths[at],
-                n_bins,
-                int(seed),
-                self.asked.rows(rows),
-                None if self.codes is None else self.codes[at],
-                None if self.observed is None else _cut(self.observed, at, int(self.lengths[at].max())),
-                self.options,
-                None if self.distances is None else self.distances[rows],
-            )
+    rates: Float[Tensor, "trial time neuron"]
+    counts: Integer[Tensor, "trial time neuron"]
+    latents: Float[Tensor, "trial time latent"] | None = None
+    codes: Float[Tensor, "trial code"] | None = None
+    signals: Mapping[str, Float[Tensor, "trial time dim"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Some trials of a plan: all that drawing them needs beside the model.
-
-    Attributes:
-        lengths: (trial,) bins of each.
-        n_bins: Bins of the longest trial of the plan, to which all are padded in the end.
-        seed: Of the chunk's own generator.
-        asked: What is asked for, a row for each trial.
-        codes: What each is to be like.
-        observed: Counts of its context, around which the others are drawn.
-        options: Options of the prior or the observation.
-        distances: How far what is asked is from every training trial's conditions.
-    """
-
-    lengths: Int[np.ndarray, "trial"]
-    n_bins: int
-    seed: int
-    asked: Conditions
-    codes: Float[np.ndarray, "trial code"] | None = None
-    observed: ObservedCounts | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    distances: Float[np.ndarray, "trial"] | None = None
-
-
-@dataclass(frozen=True)
-class Part:
-    """The trials of a chunk as they were drawn: arrays, which any process can be sent.
+class GeneratedChunk:
+    """The trials of a chunk as arrays, which can be sent between processes.
 
     Attributes:
         counts: Spike counts.
@@ -108,7 +67,7 @@ class Part:
         latents: Time-aligned latents, of a model that has them.
         codes: One vector a trial, of a model that has them.
         signals: Values of signals that were generated beside the spikes, by name.
-        sums: What a model has to know of all trials to say something of the sample, as sums over trials.
+        sums: Sums over the trials, from which a model notes something about the whole sample.
     """
 
     counts: UInt[np.ndarray, "trial time neuron"]
@@ -118,43 +77,168 @@ class Part:
     signals: Mapping[str, Float[np.ndarray, "trial time dim"]] = field(default_factory=dict)
     sums: Mapping[str, Float[np.ndarray, "..."]] = field(default_factory=dict)
 
-    def without_rates(self) -> Part:
+    def without_rates(self) -> GeneratedChunk:
         """The same without the rates, which are several times larger than the rest and follow from the latents."""
         return replace(self, rates=None)
 
 
-def added(total: Mapping[str, np.ndarray], part: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Sums over the trials so far, with those of one part more."""
-    return {name: total[name] + values if name in total else values for name, values in part.items()}
+@runtime_checkable
+class Sink(Protocol):
+    """Where trials are collected: in memory (``InMemory``), or in a file that is written as they come."""
+
+    provenance: Mapping[str, Any]
+
+    def append(self, piece: SpikeData, /) -> None:
+        """Take the next trials."""
 
 
-def _cut(observed: ObservedCounts, at: slice, width: int) -> ObservedCounts:
-    # Copies: a view would be sent to another process with all that it is a view of.
-    return ObservedCounts(observed.counts[at, :width].clone(), observed.mask[at, :width].clone())
+class InMemory:
+    """Collects trials of one model, all padded to the same number of bins."""
+
+    def __init__(self) -> None:
+        self.provenance: Mapping[str, Any] = {}
+        self._pieces: list[SpikeData] = []
+
+    def append(self, piece: SpikeData, /) -> None:
+        """Take the next trials."""
+        self._pieces.append(piece)
+
+    def recording(self) -> SpikeData:
+        """All trials."""
+        return replace(concatenated(self._pieces), provenance=dict(self.provenance))
 
 
-def longest_of(lengths: Int[np.ndarray, "trial"], n_rows: int) -> Int[np.ndarray, "row"]:
-    """Bins of the longest trial for which each row of what is asked is asked, again and again.
-
-    Example:
-        >>> longest_of(np.array([5, 6, 7, 4]), 3).tolist()
-        [5, 6, 7]
-    """
-    longest = np.zeros(n_rows, dtype=np.int64)
-    np.maximum.at(longest, np.arange(len(lengths)) % n_rows, lengths)
-    return longest
+def generate(model: GenerativeModel, plan: Plan) -> SpikeData:
+    """Draw the trials of a plan in this process and collect them in memory."""
+    memory = InMemory()
+    collect(model, plan, draw_all(model, plan), memory)
+    return memory.recording()
 
 
-def distances_of(told: ConditionNovelty | None, n: int) -> Float[np.ndarray, "row"] | None:
-    """How far each row of what is asked is from every training trial's; warns where nothing recorded speaks for it.
+def draw_all(model: GenerativeModel, plan: Plan) -> Iterator[tuple[Chunk, GeneratedChunk]]:
+    """Draw the chunks of a plan in this process, in their order."""
+    return ((chunk, draw(model, chunk)) for chunk in plan.chunks())
+
+
+@torch.no_grad()
+def draw(model: GenerativeModel, chunk: Chunk) -> GeneratedChunk:
+    """Draw the trials of one chunk; they are the same wherever and whenever it is drawn."""
+    model.eval()
+    device = next(model.parameters()).device
+    variables, lengths = model.data_spec.variables, torch.as_tensor(chunk.lengths, device=device)
+    condition = None
+    if variables:
+        condition = Condition.of(chunk.conditions, variables, chunk.lengths, chunk.n_bins).map(lambda v: v.to(device))
+    fixed: dict[str, Any] = {}
+    if chunk.observed is not None:
+        fixed["observed"] = ObservedCounts(chunk.observed.counts.to(device), chunk.observed.mask.to(device))
+    if chunk.codes is not None:
+        fixed["codes"] = torch.as_tensor(chunk.codes, device=device)
+    generator = torch.Generator(device).manual_seed(chunk.seed)
+    batch = model._generate(lengths, generator, condition, **fixed, **chunk.options)
+    sums = {k: v.cpu().numpy().astype(np.float64) for k, v in model._sums(batch, lengths, chunk.n_bins).items()}
+    rates, counts, latents, codes = (
+        None if v is None else v.cpu().numpy() for v in (batch.rates, batch.counts, batch.latents, batch.codes)
+    )
+    signals = {name: values.cpu().numpy() for name, values in batch.signals.items()}
+    return GeneratedChunk(as_counts(counts), rates, latents, codes, signals, sums)
+
+
+def collect(model: GenerativeModel, plan: Plan, chunks: Iterable[tuple[Chunk, GeneratedChunk]], sink: Sink) -> None:
+    """Take the trials of a plan, chunk by chunk in their order, into memory or a file, and note their provenance."""
+    sums: dict[str, np.ndarray] = {}
+    for chunk, generated in chunks:
+        sink.append(collate(model, chunk, generated))
+        sums = {k: sums[k] + v if k in sums else v for k, v in generated.sums.items()}
+    sink.provenance = provenance(model, plan, sums)
+
+
+def collate(model: GenerativeModel, chunk: Chunk, generated: GeneratedChunk) -> SpikeData:
+    """The trials of a chunk as a recording, padded as in the whole sample and with their conditions; no provenance."""
+    spec, conditions = model.data_spec, chunk.conditions
+    made: dict[str, Any] = {
+        name: _padded(values, chunk.n_bins)
+        for name in ("counts", "rates", "latents")
+        if (values := getattr(generated, name)) is not None
+    }
+    signals = {
+        name: Signal(_padded(generated.signals[name], chunk.n_bins), *kind) for name, kind in spec.signals.items()
+    }
+    trials = conditions.trials(spec.variables)
+    result = SpikeData(
+        **made,
+        bin_s=spec.bin_s,
+        lengths=chunk.lengths,
+        signals={**conditions.signals_over(chunk.lengths, chunk.n_bins), **signals},
+        trials=trials if chunk.distances is None else trials.assign(**{DISTANCE: chunk.distances}),
+        neurons=spec.neurons,
+    )
+    return result if generated.codes is None else with_codes(result, generated.codes)
+
+
+def provenance(model: GenerativeModel, plan: Plan, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Provenance of the sample of a plan.
 
     Args:
-        told: What is known of that; None if nothing.
-        n: Number of trials for which the rows are asked again and again.
+        model: The model that drew it.
+        plan: The plan.
+        sums: The sums of all chunks, added up.
     """
-    if told is None:
-        return None
-    novel = told.sentence(n)
-    if novel:
-        warnings.warn(novel, SpikeloomWarning, stacklevel=5)
-    return told.distance.astype(np.float32)
+    return {
+        **model._sample_notes(plan, sums),
+        **{"generated_by": model.name, "trained_on": model.data_spec.trained_on, "seed": plan.seed},
+        **({"conditioned_on": plan.conditions.names} if plan.conditions.names else {}),
+        **({} if plan.observed is None else {"observed_bins": int(plan.observed.mask.sum())}),
+        **({} if plan.codes is None else {"codes_given": True}),
+        **plan.options,
+        **plan.notes,
+    }
+
+
+def concatenated(parts: list[SpikeData]) -> SpikeData:
+    """Trials of one model, all padded to the same number of bins, one part after the other; without splits."""
+    first = parts[0]
+
+    def stacked(name: str) -> Any:
+        return None if getattr(first, name) is None else np.concatenate([getattr(part, name) for part in parts])
+
+    return replace(
+        first,
+        **{name: stacked(name) for name in ("counts", "lengths", "rates", "latents")},
+        signals={
+            k: replace(s, values=np.concatenate([p.signals[k].values for p in parts])) for k, s in first.signals.items()
+        },
+        trials=pd.concat([part.trials for part in parts], ignore_index=True),
+        splits={},
+    )
+
+
+def checked_keywords(sample: Callable[P, SpikeData]) -> Callable[P, SpikeData]:
+    """Decorate ``sample`` of a model: an argument that it does not have is an error in one sentence."""
+
+    @functools.wraps(sample)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> SpikeData:
+        check_keywords(args[0], kwargs)
+        return sample(*args, **kwargs)
+
+    return checked
+
+
+def check_keywords(model: Any, keywords: Iterable[str]) -> None:
+    """Refuse arguments that ``sample`` of this model does not have.
+
+    Raises:
+        ConfigError: At the first one.
+    """
+    accepted = inspect.signature(type(model).sample).parameters
+    for name in keywords:
+        if name in accepted:
+            continue
+        if name in REQUESTS:
+            raise ConfigError(f"a model of kind '{model.name}' {REQUESTS[name]}.")
+        options = ", ".join(k for k in accepted if k not in GENERAL) or "none"
+        raise ConfigError(f"a model of kind '{model.name}' has no option '{name}' in sampling; it has {options}.")
+
+
+def _padded(values: np.ndarray, n_bins: int) -> np.ndarray:
+    return np.pad(values, ((0, 0), (0, n_bins - values.shape[1]), (0, 0)))

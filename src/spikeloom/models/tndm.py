@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
-from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
+from spikeloom.models.base import ENCODE_CHUNK
 from spikeloom.models.behaviour import Behaviour
 from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.models.initial import InitialConditionModel, Unfolded
@@ -37,6 +37,7 @@ class TNDM(InitialConditionModel):
     from spikes alone, and which new trials have as a signal.
     """
 
+    config: TNDMConfig
     name = "tndm"
     Config = TNDMConfig
     reference = (
@@ -45,13 +46,12 @@ class TNDM(InitialConditionModel):
     )
 
     @classmethod
-    def make(cls, data: SpikeData, config: TNDMConfig | None = None, seed: int = 0) -> GenerativeModel:
-        """A new, untrained model for a recording; its behaviour is the recording's signal where none is named.
+    def _config_for(cls, config: TNDMConfig, data: SpikeData) -> TNDMConfig:
+        """The behaviour is the recording's signal where none is named.
 
         Raises:
-            DataError: If the recording does not have the signal; or none is named, and it has not exactly one.
+            DataError: If none is named, and the recording has not exactly one signal.
         """
-        config = config or TNDMConfig()
         if config.behaviour is None:
             if len(data.signals) != 1:
                 raise DataError(
@@ -60,7 +60,7 @@ class TNDM(InitialConditionModel):
                     "behaviour to one, or fit lfads, which needs none."
                 )
             config = replace(config, behaviour=next(iter(data.signals)))
-        return super().make(data, config, seed)
+        return config
 
     def _build(self) -> None:
         lengths, n_neurons, name = self.data_spec.lengths, self.data_spec.n_neurons, self.config.behaviour

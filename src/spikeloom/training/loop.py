@@ -32,7 +32,8 @@ def fit(
     """Train a model in place, stage by stage.
 
     Args:
-        model: A module with ``stages``; of these, it may name some as ``done``, which are not trained.
+        model: A module with ``stages``; of these, it may name some as ``done``, which are not trained. Its
+            ``mark_trained(data)``, if it has one, is called when all others are.
         data: Recording with splits "train" and "val".
         run: Folder for metrics, checkpoints and the trained model; a checkpoint in it is resumed, and without one
             training starts from the beginning. Nothing is written without.
@@ -76,6 +77,8 @@ def fit(
         if until is not None and training.steps_done >= until:  # before the next stage, or the end, is prepared
             return False
     model.eval()
+    if hasattr(model, "mark_trained"):
+        model.mark_trained(data)
     if writing is not None:
         model.save(writing.folder)
         writing.finish()

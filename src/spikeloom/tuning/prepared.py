@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from spikeloom.config import read_preset
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
@@ -19,7 +18,7 @@ from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.models import load_model, model_class
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.latent import AUTOENCODER
-from spikeloom.models.presets import preset_config, sharing
+from spikeloom.models.presets import preset_config, preset_content, sharing
 from spikeloom.training.checkpoint import Checkpoint
 from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run, strict_json
@@ -95,7 +94,7 @@ class Prepared:
 
         def with_autoencoder(run: Run) -> None:
             if self.made.done:
-                model = type(self.made)(config, self.made.data_spec, engine.seed)
+                model = type(self.made).for_spec(config, self.made.data_spec, engine.seed)
                 taken_over(model, self.made, "")
                 Checkpoint(list(model.done)).save(run.checkpoint, model)
 
@@ -150,7 +149,7 @@ def prepare(
         SpikeloomError: If the recording, the model, the search space or the folder cannot be used.
     """
     reading = reading or LoadOptions()
-    model = read_preset(preset)["model"]
+    model = preset_content(preset)[0]
     kind = model_class(model)
     space = chosen_space(space, model, preset, search.method)
     search = search.resolved(space.method)
@@ -246,7 +245,7 @@ def refuse_shapes(space: SearchSpace, model: GenerativeModel) -> None:
     """
 
     def shapes(changed: Any) -> dict[str, torch.Size]:
-        made = type(model)(changed, model.data_spec)
+        made = type(model).for_spec(changed, model.data_spec)
         return {name: value.shape for name, value in made.state_dict().items()}
 
     config = model.config

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.config import read_preset
 from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import load_source
@@ -15,7 +14,7 @@ from spikeloom.errors import ConfigError, DataError
 from spikeloom.models import load_model, model_class
 from spikeloom.models.latent import LatentModel
 from spikeloom.models.latent_config import refuse_other_autoencoder
-from spikeloom.models.presets import Preset, limited, preset_config, sharing, with_changes
+from spikeloom.models.presets import Preset, limited, preset_config, preset_content, sharing, with_changes
 from spikeloom.training.checkpoint import Checkpoint, weights_hash
 from spikeloom.training.engine import Engine
 from spikeloom.training.loop import fit as train
@@ -129,7 +128,7 @@ def _untrained(
     autoencoder: str | Path | None,
 ) -> tuple[GenerativeModel, SpikeData, dict[str, Any]]:
     """The model before training, its recording with splits, and the record of the recording for a run folder."""
-    kind = model_class(read_preset(preset)["model"])
+    kind = model_class(preset_content(preset)[0])
     owner = None if autoencoder is None else load_model(autoencoder)
     wanted, config = config, config or preset_config(preset)
     if owner is not None:

@@ -1,8 +1,8 @@
-"""Bulk sampling: a sample of any size, drawn by many processes or machines, written to one file as it is drawn.
+"""Samples of any size: drawn by this process, or by many processes or machines, and written to one file as they come.
 
-A plan (``models/plan.py``) is cut into chunks, each with a seed of its own. Workers have read the run folder for
-themselves, are sent chunks and send back arrays; here these are written in order. So the file does not depend on who
-drew what, and neither this process nor a worker holds more than a few chunks.
+A plan (``models/plan.py``) is cut into chunks, each with a seed of its own. Workers read the run folder for themselves,
+receive chunks and return arrays, which are written here in order (``models/sampling.py``). So the file does not depend
+on which worker drew what, and neither this process nor a worker holds more than a few chunks.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ from spikeloom.data.formats.streaming import check_streamable, streaming
 from spikeloom.errors import ConfigError, RunError, SpikeloomError, SpikeloomWarning
 from spikeloom.models import load_model
 from spikeloom.models.base import GenerativeModel
-from spikeloom.models.sampling import Chunk, Part, Plan, added
+from spikeloom.models.plan import Chunk, Plan
+from spikeloom.models.sampling import GeneratedChunk, collect, draw, draw_all
 from spikeloom.progress import Progress
 from spikeloom.threads import one_thread
 from spikeloom.training.checkpoint import weights_hash
 from spikeloom.workflow.ray_cluster import REMEDY, cluster, has_ray
 
 AHEAD = 3
-"""Chunks for each worker that are sent out and not yet written: one it draws, one it has drawn, one to begin with."""
+"""Chunks for each worker that are sent out and not yet written: one it draws, one it has drawn, one to begin next."""
 TRIES = 3
-"""How often a chunk is given out again whose worker has died."""
+"""How often a chunk whose worker has died is sent out again."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Who draws.
+    """The processes that draw.
 
     Attributes:
         n: Chunks that are drawn at the same time; one is this process itself, unless there is an address.
-        address: Of a running Ray cluster to work on, see ``cluster``; Ray is started on this machine when not given.
+        address: Address of a running Ray cluster to work on, see ``cluster``; Ray starts on this machine without one.
     """
 
     n: int = 1
@@ -60,8 +61,8 @@ class Workers:
 
 
 @dataclass(frozen=True)
-class Written:
-    """What a bulk sample has become.
+class WriteSummary:
+    """A summary of a sample that was written to a file.
 
     Attributes:
         n_trials: Number of trials.
@@ -95,20 +96,20 @@ def sample_to_file(
     model: GenerativeModel | None = None,
     keep_rates: bool = False,
     notes: Mapping[str, Any] | None = None,
-) -> Written:
-    """Draw the trials of a plan and write them to an HDF5 file; it holds what ``save`` writes of ``model.sample``.
+) -> WriteSummary:
+    """Draw the trials of a plan and write them to an HDF5 file, with the content that ``save`` gives to a sample.
 
     Every process uses one thread, because what is computed with more may differ in its last bits. So the same plan
     gives the same file whatever the number of workers, as long as their machines are alike.
 
     Args:
         folder: The run; workers on other machines must find it under the same path.
-        plan: What to draw: ``load_model(folder)._plan(...)``, with the arguments of ``sample``.
+        plan: The plan of a sample, see ``planned``.
         out: The file; it appears when it is complete.
-        workers: Who draws.
+        workers: The processes that draw.
         model: The model of that run, where it has been loaded already; decides the device, for workers too.
         keep_rates: Write the rates, which are several times larger than the counts.
-        notes: What the provenance is to say beside what the model says.
+        notes: Entries of the provenance beside the model's.
 
     Raises:
         SpikeloomError: If the file cannot be written, the run not be read or Ray not be started, or a chunk was lost
@@ -116,108 +117,115 @@ def sample_to_file(
     """
     check_streamable(out)
     model = load_model(folder) if model is None else model
-    sums: dict[str, np.ndarray] = {}
-    spikes, started = 0, time.perf_counter()
+    started = time.perf_counter()
     with (
         one_thread(),
-        _drawn(Path(folder), model, plan, workers, keep_rates) as parts,
+        _generated(Path(folder), model, plan, workers, keep_rates) as chunks,
         streaming(out, plan.n) as file,
         Progress("sampling", plan.n) as progress,
     ):
-        speed = _Speed()
-        for chunk, part in parts:
-            file.append(model._collate_chunk(chunk, part))
-            sums = added(sums, part.sums)
-            spikes += int(part.counts.sum(dtype=np.int64))
-            progress.at(file.n_written, speed(file.n_written))
-        file.provenance = {**model._provenance(plan, sums), **(notes or {})}
-    recording = model.data_spec
-    rate = spikes / (int(plan.lengths.sum()) * recording.n_neurons * recording.bin_s)
+        counted = _Counted(chunks, progress)
+        collect(model, plan, counted, file)
+        file.provenance = {**file.provenance, **(notes or {})}
+    spec = model.data_spec
+    rate = counted.spikes / (int(plan.lengths.sum()) * spec.n_neurons * spec.bin_s)
     bins = (int(plan.lengths.min()), plan.n_bins)
-    return Written(plan.n, bins, recording.n_neurons, recording.bin_s, rate, time.perf_counter() - started)
+    return WriteSummary(plan.n, bins, spec.n_neurons, spec.bin_s, rate, time.perf_counter() - started)
+
+
+def planned(model: GenerativeModel, n: int, **arguments: Any) -> Plan:
+    """The plan of a sample: ``model.sample(n, **arguments)`` draws the same and collects it in memory.
+
+    Raises:
+        SpikeloomError: If the model cannot draw this.
+    """
+    return model._plan(n, **arguments)
 
 
 @contextmanager
-def _drawn(
+def _generated(
     folder: Path, model: GenerativeModel, plan: Plan, workers: Workers, keep_rates: bool
-) -> Iterator[Iterator[tuple[Chunk, Part]]]:
-    """All chunks in their order, with what was drawn of them."""
+) -> Iterator[Iterator[tuple[Chunk, GeneratedChunk]]]:
+    """All chunks in their order with their trials, drawn by this process or by Ray's."""
     if workers.use_ray and workers.address is None and not has_ray():
         warnings.warn(
-            f"{workers.n} workers were asked for, but Ray is not installed, so one process draws all trials; install "
-            f"it with `{REMEDY}`.",
+            f"{workers.n} workers need Ray, but Ray is not installed, so one process draws all trials; install it with "
+            f"`{REMEDY}`.",
             SpikeloomWarning,
             stacklevel=4,
         )
         workers = Workers()
     if not workers.use_ray:
-        yield ((chunk, _kept(model._draw(chunk), keep_rates)) for chunk in plan.chunks())
+        yield ((chunk, _kept(generated, keep_rates)) for chunk, generated in draw_all(model, plan))
         return
+    job = Job(type(model), str(folder.resolve()), weights_hash(model), _device(model), keep_rates)
     with cluster(workers.address, workers.n) as ray:
-        yield _spread(ray, Order(str(folder.resolve()), weights_hash(model), _device(model), keep_rates), plan, workers)
+        yield _spread(ray, job, plan, workers)
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a worker has to know of a bulk sample beside its chunks.
+class Job:
+    """All that a worker needs of a sample, beside its chunks.
 
     Attributes:
+        kind: Class of the model, which a worker need not have registered.
         folder: The run.
-        weights: Hash of its weights; a worker that finds others refuses.
-        device: Where to draw.
-        keep_rates: Whether rates are wanted.
+        weights: Hash of its weights, so that a worker with other weights refuses.
+        device: Device to draw on.
+        keep_rates: Whether rates are returned.
     """
 
+    kind: type[GenerativeModel]
     folder: str
     weights: str
     device: str
     keep_rates: bool
 
 
-def _spread(ray: Any, order: Order, plan: Plan, workers: Workers) -> Iterator[tuple[Chunk, Part]]:
-    """Give chunks out, never many more than are being drawn, and take them back in their order."""
-    task = ray.remote(num_cpus=1, num_gpus=_share(ray, order.device, workers.n), max_retries=TRIES)(draw_chunk)
+def _spread(ray: Any, job: Job, plan: Plan, workers: Workers) -> Iterator[tuple[Chunk, GeneratedChunk]]:
+    """Send chunks out, never many more than are being drawn, and take them back in their order."""
+    task = ray.remote(num_cpus=1, num_gpus=_share(ray, job.device, workers.n), max_retries=TRIES)(draw_chunk)
     waiting: deque[tuple[Chunk, Any]] = deque()
     chunks = plan.chunks()
     while True:
         for chunk in itertools.islice(chunks, AHEAD * workers.n - len(waiting)):
-            waiting.append((chunk, task.remote(order, chunk)))
+            waiting.append((chunk, task.remote(job, chunk)))
         if not waiting:
             return
         chunk, promised = waiting.popleft()
         yield chunk, _result(ray, promised)
 
 
-def draw_chunk(order: Order, chunk: Chunk) -> Part:
-    """What a worker does: the trials of one chunk.
+def draw_chunk(job: Job, chunk: Chunk) -> GeneratedChunk:
+    """Draw the trials of one chunk, in a worker.
 
     Raises:
         RunError: If it does not find the run, or finds another.
     """
     with one_thread():
-        return _kept(_model(order)._draw(chunk), order.keep_rates)
+        return _kept(draw(_model(job), chunk), job.keep_rates)
 
 
 @lru_cache(maxsize=1)
-def _model(order: Order) -> GenerativeModel:
+def _model(job: Job) -> GenerativeModel:
     """The model of a run folder, which a worker reads once."""
     try:
-        model = load_model(order.folder).to(order.device)
+        model = job.kind.load(job.folder).to(job.device)
     except SpikeloomError as error:
         raise RunError(
             f"the worker on {platform.node()} cannot read the run ({error}); every machine needs the run folder under "
             "the same path."
         ) from error
-    if weights_hash(model) != order.weights:
+    if weights_hash(model) != job.weights:
         raise RunError(
-            f"the worker on {platform.node()} finds other weights in {order.folder} than were asked for; give every "
+            f"the worker on {platform.node()} finds other weights in {job.folder} than this process; give every "
             "machine the same run folder."
         )
     return model
 
 
-def _result(ray: Any, promised: Any) -> Part:
-    """What a worker has sent back, or one sentence about why it has not."""
+def _result(ray: Any, promised: Any) -> GeneratedChunk:
+    """A worker's trials, or one sentence about why there are none."""
     try:
         return ray.get(promised)
     except ray.exceptions.RayTaskError as error:
@@ -231,6 +239,22 @@ def _result(ray: Any, promised: Any) -> Part:
             f"a chunk was lost with its worker {TRIES + 1} times ({_short(reason)}); ask for fewer workers, which need "
             "less memory together, or look at the machines."
         ) from error
+
+
+class _Counted:
+    """Chunks as they pass by, with progress and a count of their spikes."""
+
+    def __init__(self, chunks: Iterator[tuple[Chunk, GeneratedChunk]], progress: Progress):
+        self.spikes = 0
+        self._chunks, self._progress = chunks, progress
+
+    def __iter__(self) -> Iterator[tuple[Chunk, GeneratedChunk]]:
+        speed, written = _Speed(), 0
+        for chunk, generated in self._chunks:
+            yield chunk, generated  # and comes back when it is written
+            written += len(chunk.lengths)
+            self.spikes += int(generated.counts.sum(dtype=np.int64))
+            self._progress.at(written, speed(written))
 
 
 class _Speed:
@@ -262,8 +286,8 @@ def _share(ray: Any, device: str, workers: int) -> float:
     return min(1.0, int(1000 * n / workers) / 1000)
 
 
-def _kept(part: Part, keep_rates: bool) -> Part:
-    return part if keep_rates else part.without_rates()
+def _kept(generated: GeneratedChunk, keep_rates: bool) -> GeneratedChunk:
+    return generated if keep_rates else generated.without_rates()
 
 
 def _short(reason: str) -> str:

@@ -43,7 +43,7 @@ def sample_like(
 def request_like(
     model: GenerativeModel, like: SpikeData, n: int | None = None, condition: Request = None
 ) -> dict[str, Any]:
-    """What ``sample_like`` asks of ``model.sample``, or of ``model._plan``.
+    """Arguments of ``model.sample`` for trials like those of a recording.
 
     Raises:
         DataError: If the recording has other bins than the model, or a condition does not fit.
@@ -65,7 +65,7 @@ def request_like(
             SpikeloomWarning,
             stacklevel=3,
         )
-    return {"n": n, "lengths": np.resize(like.lengths, n), "condition": asked if variables else None}
+    return {"n": n, "lengths": np.resize(like.lengths, n), **({"condition": asked} if variables else {})}
 
 
 def signed(generated: SpikeData, run: str | Path, keep_rates: bool = False) -> SpikeData:

@@ -1,0 +1,72 @@
+"""A model in a run folder: configuration, facts about the recording and weights; nothing in it can execute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from spikeloom.config import from_mapping
+from spikeloom.errors import RunError, SpikeloomError
+from spikeloom.models.data_spec import DataSpec
+from spikeloom.training.checkpoint import write_tensors
+from spikeloom.training.run import Run
+
+if TYPE_CHECKING:
+    from spikeloom.models.base import GenerativeModel
+
+    Model = TypeVar("Model", bound=GenerativeModel)
+else:
+    Model = TypeVar("Model")
+
+
+def save(model: GenerativeModel, folder: Path) -> None:
+    """Write a model; other facts in the folder's ``data.json`` stay."""
+    spec = model.data_spec.to_json()
+    folder.mkdir(parents=True, exist_ok=True)
+    run = Run(folder)
+    run.write_config(model.name, model.config, model.format_version)
+    record = run.read_json("data.json") if (folder / "data.json").is_file() else {}
+    if model.splits:
+        record["splits"] = {name: indices.tolist() for name, indices in model.splits.items()}
+    run.write_json("data.json", {**record, "recording": spec, "trained": model.trained})
+    write_tensors(folder / "weights.safetensors", model.state_dict())
+
+
+def load(cls: type[Model], folder: str | Path) -> Model:
+    """Read a model.
+
+    Raises:
+        RunError: If the folder does not hold a whole model of this class.
+    """
+    run = Run.open(folder)
+    kind, content = run.config()
+    if kind != cls.name:
+        raise RunError(
+            f"{folder} holds a model of kind '{kind}', not '{cls.name}'; load it with spikeloom.load_model, which "
+            "finds its class."
+        )
+    path = run.folder / "weights.safetensors"
+    if not path.is_file():
+        raise RunError(f"{folder} has no weights yet: its training was cut; continue it with `fit ... --resume`.")
+    record = run.read_json("data.json")
+    try:
+        spec = DataSpec.from_json(record["recording"])
+        model = cls.for_spec(from_mapping(cls.Config, content, where="config.yaml"), spec)
+        model.load_state_dict(load_file(path))
+        model.trained = record.get("trained", True) is True  # older folders hold trained models only
+        model._splits = _splits(record.get("splits", {}))
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, SpikeloomError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(f"{folder} does not hold a whole model ({reason}); copy the run folder again.") from error
+    model.format_version = run.format_version
+    return model.eval()
+
+
+def _splits(content: Any) -> dict[str, np.ndarray]:
+    return {str(name): np.array(indices, dtype=np.int64) for name, indices in content.items()}

@@ -1,0 +1,155 @@
+"""Models as users meet them: made of a preset, refusing what they cannot do, and knowing what they were trained on."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import spikeloom as sl
+from spikeloom.errors import ConfigError, NotFittedError, RunError
+from spikeloom.models import MODELS, model_class
+from spikeloom.models.autoencoder import AutoencoderConfig
+from spikeloom.models.lfads import LFADS
+from spikeloom.priors.base import LatentPrior
+from spikeloom.priors.diffusion import DiffusionPrior
+from spikeloom.priors.energy import EnergyPrior
+from test_models import FEW, SMALL_AUTOENCODER, SMALL_LFADS, recording
+
+GENERAL = ["self", "n", "length", "lengths", "seed"]
+TINY = {"autoencoder": SMALL_AUTOENCODER, "autoencoder_training": FEW}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return recording()
+
+
+@pytest.fixture(scope="module")
+def gaussian(data):
+    return sl.GaussianLatents("gaussian", **TINY).fit(data)
+
+
+class TestConstructor:
+    def test_a_preset_with_fields_by_name(self):
+        model = sl.LDNS("ldns", latents=8, max_steps=500)
+        assert model.config.autoencoder.latents == 8
+        assert model.config.autoencoder_training.steps == model.config.prior_training.steps == 500
+        nested = sl.LDNS(autoencoder={"latents": 8})
+        assert nested.config == sl.LDNS(sl.LDNSConfig(autoencoder=AutoencoderConfig(latents=8))).config
+        assert sl.LDNS(autoencoder=AutoencoderConfig(latents=8)).config == nested.config
+
+    @pytest.mark.parametrize("name", MODELS)
+    def test_every_model_has_a_default(self, name):
+        kind = model_class(name)
+        assert kind().config == kind.Config()
+
+    def test_a_file_of_ones_own(self, tmp_path):
+        (tmp_path / "mine.yaml").write_text("model: lfads\nic_dim: 4\n")
+        assert LFADS(tmp_path / "mine.yaml", factors=3).config.ic_dim == 4
+
+    @pytest.mark.parametrize(
+        ("make", "words"),
+        [
+            (lambda: sl.LDNS("eag"), "'eag' is for the model 'eag', not 'ldns'"),
+            (lambda: sl.LDNS(sl.EAGConfig()), "'ldns' needs a LDNSConfig.*got a EAGConfig"),
+            (lambda: sl.LDNS("ldsn"), "did you mean 'ldns'"),
+            (lambda: sl.LDNS(latnets=8), "unknown key 'latnets'; did you mean 'latents'"),
+            (lambda: sl.LDNS(state=8), r"autoencoder\.state and prior\.state"),
+            (lambda: sl.LDNS(max_steps=0), "at least 1"),
+        ],
+    )
+    def test_what_does_not_fit_is_one_sentence(self, make, words):
+        with pytest.raises(ConfigError, match=words):
+            make()
+
+    def test_fitting_it_is_what_making_and_fitting_was(self, data):
+        ours = LFADS(SMALL_LFADS).fit(data, seed=3)
+        theirs = LFADS.make(data, SMALL_LFADS, seed=3).fit(data, seed=3)
+        np.testing.assert_array_equal(ours.sample(3).counts, theirs.sample(3).counts)
+
+
+class TestUntrained:
+    def test_an_untrained_model_refuses_to_sample(self, data):
+        for model in (LFADS(SMALL_LFADS), LFADS.make(data, SMALL_LFADS)):
+            with pytest.raises(NotFittedError, match=r"lfads model is not trained.*model\.fit\(data\)"):
+                model.sample(3)
+            assert model.splits == {}
+        with pytest.raises(NotFittedError, match="has no recording yet; fit it"):
+            LFADS(SMALL_LFADS).encode(data)
+
+    def test_a_saved_untrained_model_stays_untrained(self, data, tmp_path):
+        LFADS.make(data, SMALL_LFADS).save(tmp_path)
+        model = LFADS.load(tmp_path)
+        with pytest.raises(NotFittedError):
+            model.sample(3)
+        model.fit(data).save(tmp_path)
+        assert LFADS.load(tmp_path).sample(3).n_trials == 3
+
+
+class TestSplits:
+    def test_a_trained_model_knows_its_trials(self, data, gaussian, tmp_path):
+        assert set(gaussian.splits) == {"train", "val", "test"}
+        for name, indices in data.splits.items():
+            np.testing.assert_array_equal(gaussian.splits[name], indices)
+        gaussian.save(tmp_path)
+        loaded = sl.load_model(tmp_path).splits
+        assert {k: v.tolist() for k, v in loaded.items()} == {k: v.tolist() for k, v in gaussian.splits.items()}
+
+    def test_splits_are_read_only(self, gaussian):
+        with pytest.raises(TypeError):
+            gaussian.splits["train"] = np.arange(3)
+        with pytest.raises(ValueError, match="read-only"):
+            gaussian.splits["train"][0] = 7
+
+    def test_damaged_splits_are_one_sentence(self, gaussian, tmp_path):
+        gaussian.save(tmp_path)
+        text = (tmp_path / "data.json").read_text()
+        (tmp_path / "data.json").write_text(text.replace('"splits": {', '"splits": {"odd": ["x"],', 1))
+        with pytest.raises(RunError, match="does not hold a whole model"):
+            sl.load_model(tmp_path)
+
+
+class TestArguments:
+    """A model does not accept what it would have to refuse."""
+
+    @pytest.mark.parametrize("name", MODELS)
+    def test_signatures_say_what_a_model_can_do(self, name):
+        kind = model_class(name)
+        accepted = set(inspect.signature(kind.sample).parameters)
+        assert accepted >= set(GENERAL)
+        assert ("condition" in accepted) == (name in ("ldns", "eag", "pivae"))
+        assert ("context" in accepted) == ("observed" in accepted) == (name == "eag")
+        assert ("codes" in accepted) == (name in ("gnocchi", "code_autoencoder", "lfads", "tndm"))
+        assert kind.sample.__doc__
+        assert all(f"{p}:" in kind.sample.__doc__ for p in accepted - {"self"})
+
+    @pytest.mark.parametrize(("kind", "prior"), [(sl.LDNS, DiffusionPrior), (sl.EAG, EnergyPrior)])
+    def test_options_are_those_of_the_prior(self, kind, prior):
+        general = {*inspect.signature(LatentPrior.draw).parameters, "context"}
+        options = set(inspect.signature(prior.draw).parameters) - general
+        others = {*GENERAL, "condition", "context", "observed", "observation"}
+        assert set(inspect.signature(kind.sample).parameters) - others == options
+
+    @pytest.mark.parametrize(
+        ("argument", "words"),
+        [
+            ({"condition": {"target": "left"}}, "'gaussian' has no conditions.*ldns, eag or pivae"),
+            ({"context": None}, "'gaussian' cannot continue a context"),
+            ({"observed": np.ones(3, bool)}, "'gaussian' cannot continue a context"),
+            ({"codes": np.ones((3, 2))}, "'gaussian' has no codes"),
+            ({"steps": 3}, "'gaussian' has no option 'steps' in sampling; it has observation"),
+        ],
+    )
+    def test_a_wrong_argument_is_one_sentence(self, gaussian, argument, words):
+        with pytest.raises(ConfigError, match=words):
+            gaussian.sample(3, **argument)
+
+    def test_only_pivae_infers_labels(self):
+        assert [name for name in MODELS if hasattr(model_class(name), "infer_labels")] == ["pivae"]
+
+
+def test_a_run_of_another_model_names_the_right_function(gaussian, tmp_path):
+    gaussian.save(tmp_path)
+    with pytest.raises(RunError, match=r"kind 'gaussian', not 'eag'; load it with spikeloom\.load_model"):
+        sl.EAG.load(tmp_path)
+    assert isinstance(sl.load_model(tmp_path), sl.GaussianLatents)
