@@ -131,7 +131,7 @@ class TestPSTH:
         rates = np.stack([truth[c] for c in condition])
         assert psth_r2(rates, condition, truth) == pytest.approx(1)
         assert psth_r2(rates[:, :, ::-1], condition, truth) < 0.5
-        with pytest.raises(DataError, match="none of the judged trials"):
+        with pytest.raises(DataError, match="none of the scored trials"):
             psth_r2(rates, np.array(["x", "y", "z"]), truth)
 
     def test_short_trials_are_left_out_and_bins_taken_together(self):

@@ -176,7 +176,7 @@ def test_half_a_gaussian_looks_back_only():
         Inputs(-1.0)
 
 
-# -- how they are judged ---------------------------------------------------------------------------------------------
+# -- scores ----------------------------------------------------------------------------------------------------------
 
 
 def test_scores_are_r2_and_their_error_that_of_leaving_trials_out(tuned_neurons):
@@ -377,7 +377,7 @@ def test_silent_neurons_and_impossible_settings(tuned_neurons):
     assert one == pytest.approx(other, abs=1e-6)
     with pytest.raises(ConfigError, match="shrink by 0 to 1"):
         Kalman(shrinkage=2.0)
-    with pytest.raises(DataError, match=r"only 1 pairs of bins in which 'vel' is known"):
+    with pytest.raises(DataError, match=r"only 1 pairs of bins in which 'vel' was recorded"):
         Kalman().fit(SpikeData(np.ones((1, 2, 1), int), 0.05, signals={"vel": Signal(np.ones((1, 2, 2)))}), "vel")
 
 
@@ -455,7 +455,7 @@ def test_what_is_not_there_is_named(tuned_neurons):
             decoder.fit(tuned_neurons, "speed")
     nothing = with_signal(tuned_neurons, np.full_like(tuned_neurons.signals["vel"].values, np.nan))
     for decoder in (LaggedRidge(alpha=1.0), GRU(units=4, steps=1)):
-        with pytest.raises(DataError, match="'vel' is not known in any bin"):
+        with pytest.raises(DataError, match="'vel' is missing in every bin"):
             decoder.fit(nothing, "vel")
     with pytest.raises(DataError, match="at least 5 trials"):
         LaggedRidge().fit(tuned_neurons.select(trials=[0, 1]), "vel")

@@ -1,4 +1,4 @@
-"""The commands that judge samples: compare, report, and the demonstration of all steps."""
+"""The commands that evaluate samples: compare, report, and the demonstration of all steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def compare_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 
 def compare(options: Namespace) -> None:
-    """Judge samples of any program against a recording."""
+    """Compare samples of any program with a recording."""
     from spikeloom.data.files import load
     from spikeloom.data.formats.containers import check_place
     from spikeloom.data.sources import load_source
@@ -48,12 +48,12 @@ def report_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     """Options of ``report``."""
     parser.add_argument("run", type=Path, help="trained run folder")
     parser.add_argument("--out", type=Path, help="file to write; report.html in the run folder if not given")
-    parser.add_argument("--generated", type=Path, help="file of samples to judge; drawn from the run if not given")
+    parser.add_argument("--generated", type=Path, help="file of samples to evaluate; sampled from the run if not given")
     seed_option(parser, "seed of samples and comparison")
 
 
 def report(options: Namespace) -> None:
-    """Judge a trained run and write the page."""
+    """Evaluate a trained run and write the report."""
     from spikeloom.data.files import load
     from spikeloom.workflow.reporting import report_run
 

@@ -48,11 +48,11 @@ class GRU:
     dropout: float = 0.3
     """Share of the units that the read-out is not shown, in training."""
     inputs: Inputs = SMOOTHED
-    """What is seen of spikes; causal, the network is too."""
+    """How counts are smoothed; if causal, the network is causal too."""
     device: str = "cpu"
     """Where it is trained."""
     name: str = "gru"
-    """What it is called in tables."""
+    """Name in tables."""
 
     def __post_init__(self) -> None:
         if self.units < 2 or self.units % 2:
@@ -69,7 +69,7 @@ class GRU:
 
         Args:
             data: Trials.
-            target: A signal; bins in which it is not known are left out of the loss.
+            target: A signal; bins in which it is missing are left out of the loss.
             seed: Of the first weights and the order of trials.
 
         Raises:
@@ -77,10 +77,10 @@ class GRU:
         """
         known = known_bins(data, target)
         if not known.any():
-            raise DataError(f"the signal '{target}' is not known in any bin of the trials; choose other trials.")
+            raise DataError(f"the signal '{target}' is missing in every bin of the trials; choose other trials.")
         values = signal_of(data, target)
-        seen = self.inputs.of(data)
-        scales = Scales.of(seen[data.valid]), Scales.of(values[known])
+        inputs = self.inputs.of(data)
+        scales = Scales.of(inputs[data.valid]), Scales.of(values[known])
         wanted = np.where(known[..., None], scales[1].standard(values), np.nan).astype(np.float32)
         config = StageConfig(
             steps=self.steps,
@@ -95,7 +95,7 @@ class GRU:
             network = RecurrentDecoder(
                 data.n_neurons, values.shape[2], self.units, self.dropout, both_ways=not self.inputs.causal
             )
-            both = torch.from_numpy(np.concatenate([scales[0].standard(seen), wanted], axis=2))
+            both = torch.from_numpy(np.concatenate([scales[0].standard(inputs), wanted], axis=2))
             lengths = torch.from_numpy(data.lengths.copy())
             trials = Batch(lengths, ragged=bool((data.lengths < data.n_bins).any()), signal=both)
             fit(_Training(network, trials, config), data, engine=Engine(device=self.device), seed=seed)
@@ -146,31 +146,31 @@ class Scales:
 
 @dataclass(frozen=True, eq=False)
 class GRUDecoding:
-    """A network that has learned.
+    """A fitted network.
 
     Attributes:
         target: The signal that is decoded.
         network: The trained network.
-        seen: Scales of its input.
-        told: Scales of its output.
+        input_scales: Scales of its input.
+        output_scales: Scales of its output.
         settings: How it was trained.
     """
 
     target: str
     network: RecurrentDecoder
-    seen: Scales
-    told: Scales
+    input_scales: Scales
+    output_scales: Scales
     settings: GRU
 
     def decode(self, data: SpikeData) -> Float[np.ndarray, "bin dim"]:
         """The signal in every valid bin, trial after trial."""
         decoded = []
         for part in _batches(data):
-            seen = torch.from_numpy(self.seen.standard(self.settings.inputs.of(part)))
+            inputs = torch.from_numpy(self.input_scales.standard(self.settings.inputs.of(part)))
             lengths = None if part.valid.all() else torch.from_numpy(part.lengths.copy())
             with torch.no_grad():
-                found = self.network(seen, lengths).numpy()
-            decoded.append(found[part.valid] * self.told.std + self.told.mean)
+                found = self.network(inputs, lengths).numpy()
+            decoded.append(found[part.valid] * self.output_scales.std + self.output_scales.mean)
         return np.concatenate(decoded)
 
 

@@ -28,7 +28,7 @@ class Kalman:
     """A filter whose state is the signal, and how much it has just changed where that is of use.
 
     ``x_t = A x_(t-1) + w``, ``w ~ N(0, W)`` and ``y_t = C x_t + q``, ``q ~ N(0, Q)``, all less their means; A and C by
-    least squares, W and Q from what they leave. The first state of a trial is drawn from all states that were seen.
+    least squares, W and Q from their residuals. The first state of a trial has the distribution of all recorded states.
     """
 
     shrinkage: float = 0.03
@@ -38,9 +38,9 @@ class Kalman:
     derivative: bool = False
     """Whether the state holds the signal's change since the bin before."""
     inputs: Inputs = SMOOTHED
-    """What is seen of spikes."""
+    """How counts are smoothed."""
     name: str = "kalman"
-    """What it is called in tables."""
+    """Name in tables."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.shrinkage <= 1 and self.inflation > 0):
@@ -63,7 +63,7 @@ class Kalman:
             seed: Not used: nothing is drawn.
 
         Raises:
-            DataError: If the trials have no such signal, or no two bins in a row in which it is known.
+            DataError: If the trials have no such signal, or it is missing in one of every two adjacent bins.
         """
         return self.solve(self.sums(data, target), target)
 
@@ -94,10 +94,10 @@ class Kalman:
         )
 
     def solve(self, sums: Sums, target: str) -> KalmanDecoding:
-        """The filter of which all moments are known."""
+        """The filter that follows from the moments."""
         n, pairs, dim = sums["bins"], sums["pairs"], len(sums["x"])
         if pairs <= dim:
-            raise DataError(f"there are only {int(pairs)} pairs of bins in which '{target}' is known; add trials.")
+            raise DataError(f"there are only {int(pairs)} pairs of bins in which '{target}' was recorded; add trials.")
         mean_x, mean_y = sums["x"] / n, sums["y"] / n
 
         def about_mean(products: np.ndarray, first: np.ndarray, second: np.ndarray, count: float) -> np.ndarray:
@@ -132,7 +132,7 @@ class Kalman:
 
 @dataclass(frozen=True, eq=False)
 class KalmanDecoding:
-    """A filter that has learned.
+    """A fitted filter.
 
     Attributes:
         target: The signal that is decoded; the first dimensions of the state.

@@ -26,7 +26,7 @@ class LabelDecoder:
     """
 
     name: str = "lda"
-    """What it is called in tables."""
+    """Name in tables."""
 
     def candidates(self) -> tuple[LabelDecoder, ...]:
         """Itself."""
@@ -49,7 +49,7 @@ class LabelDecoder:
                 f"all trials have the same '{target}', so there is nothing to decode; choose another column."
             )
         if len(np.unique(labels)) >= len(labels):
-            raise DataError(f"every trial has a '{target}' of its own, so none can be learned; choose another column.")
+            raise DataError(f"every trial has a '{target}' of its own, so there are no classes; choose another column.")
         analysis = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
         with warnings.catch_warnings():
             # A class of one trial adds nothing to the covariance, which is that of all classes together.
@@ -59,7 +59,7 @@ class LabelDecoder:
 
 @dataclass(frozen=True, eq=False)
 class LabelDecoding:
-    """A discriminant that has learned.
+    """A fitted discriminant.
 
     Attributes:
         target: Column of the trials table that is decoded.

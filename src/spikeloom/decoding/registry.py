@@ -17,7 +17,7 @@ LAGS = 20
 
 @dataclass(frozen=True)
 class Choices:
-    """What is chosen for all decoders alike."""
+    """Options that all decoders share."""
 
     smooth_s: float = 0.05
     """Standard deviation in seconds of the Gaussian that smooths counts."""
@@ -28,7 +28,7 @@ class Choices:
 
     @property
     def inputs(self) -> Inputs:
-        """What decoders see of spikes."""
+        """How counts are smoothed for decoders."""
         return Inputs(self.smooth_s, self.causal)
 
 

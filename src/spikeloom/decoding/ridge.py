@@ -29,7 +29,7 @@ class LaggedRidge:
     """
 
     name: str = "wiener"
-    """What it is called in tables."""
+    """Name in tables."""
     before: int = 4
     """Bins before the decoded one that are looked at."""
     after: int = 4
@@ -37,7 +37,7 @@ class LaggedRidge:
     alpha: float | None = None
     """Penalty; chosen by cross-validation over the trials it is fitted to when not set."""
     inputs: Inputs = AS_COUNTED
-    """What is seen of spikes."""
+    """How counts are smoothed."""
 
     def __post_init__(self) -> None:
         if self.before < 0 or self.after < 0 or (self.alpha is not None and not self.alpha > 0):
@@ -75,10 +75,10 @@ class LaggedRidge:
         return best.solve(total, target)
 
     def sums(self, data: SpikeData, target: str) -> Sums:
-        """Products of features with each other and with the signal, over the bins in which it is known."""
+        """Products of features with each other and with the signal, over the bins in which it was recorded."""
         known = known_bins(data, target)
         if not known.any():
-            raise DataError(f"the signal '{target}' is not known in any bin of the trials; choose other trials.")
+            raise DataError(f"the signal '{target}' is missing in every bin of the trials; choose other trials.")
         parts = [self._sums(part, target, known[rows]) for rows, part in _few(data)]
         return sum(parts[1:], parts[0])
 
@@ -105,7 +105,7 @@ class LaggedRidge:
         )
 
     def solve(self, sums: Sums, target: str) -> LinearDecoding:
-        """The regression of which all sums are known.
+        """The regression that follows from the sums.
 
         Raises:
             ConfigError: If the penalty has not been chosen.
@@ -122,7 +122,7 @@ class LaggedRidge:
 
 @dataclass(frozen=True, eq=False)
 class LinearDecoding:
-    """A regression that has learned.
+    """A fitted regression.
 
     Attributes:
         target: The signal that is decoded.
@@ -149,7 +149,7 @@ class LinearDecoding:
 
 
 def lagged(data: SpikeData, before: int, after: int, inputs: Inputs) -> Float[np.ndarray, "bin feature"]:
-    """What a regression sees in every valid bin: the counts of that bin and its neighbours, bin after bin."""
+    """Features of every valid bin: the counts of that bin and its neighbours, bin after bin."""
     trial, time = np.nonzero(data.valid)
     return _features(_padded(inputs.of(data), before, after), trial, time, before + after + 1)
 
@@ -203,7 +203,7 @@ def _few(data: SpikeData) -> Iterator[tuple[slice, SpikeData]]:
 
 
 def _r2(decoding: LinearDecoding, sums: Sums) -> float:
-    """R2 in trials of which only the sums are known, uniform mean over dimensions."""
+    """R2 in trials from their sums alone, uniform mean over dimensions."""
     w, b = decoding.weights, decoding.intercept
     features, shared, total = sums["features"], sums["with_target"], sums["target"]
     missed = (

@@ -17,7 +17,7 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
 
 PLACES = ("start_x", "start_y", "target_x", "target_y")
-"""What a reach is described by: where the hand is in the first bin, and where in the last."""
+"""Coordinates of a reach: position of the hand in the first bin, and in the last."""
 TARGET = PLACES[2:]
 ENDS = ("first", "last")
 UNITS = ("s", "ms", "m", "cm", "mm", "hz")
@@ -25,13 +25,13 @@ UNITS = ("s", "ms", "m", "cm", "mm", "hz")
 
 
 class Behaviour(NamedTuple):
-    """What was done in some trials of a recording.
+    """Behaviour in some trials of a recording.
 
     Attributes:
         values: A number for every trial and variable.
         names: The variables.
-        units: Their units; empty where there is none, or it is not known.
-        trials: Which trials of the recording these are: those in which all variables are known.
+        units: Their units; empty where there is none, or it is unknown.
+        trials: Indices of these trials in the recording: those in which no variable is missing.
     """
 
     values: Float[np.ndarray, "trial variable"]
@@ -51,15 +51,15 @@ def behaviour_of(data: SpikeData, names: Sequence[str]) -> Behaviour:
 
     A name is a trial column of numbers, or a signal and which end of the trial is meant: "hand_position:last" makes the
     variables "hand_position_x:last" and "hand_position_y:last", and each of them can be named alone. An angle becomes
-    two variables, its cosine and its sine ("angle_cos", "angle_sin"), because 359 degrees are next to 0; what is an
-    angle is told by the name of a column as for conditions, or by "NAME:deg" and "NAME:rad"; "NAME:number" is none.
+    two variables, its cosine and its sine ("angle_cos", "angle_sin"), because 359 degrees are next to 0. Angles are
+    recognised by the name of their column, as for conditions; "NAME:deg" and "NAME:rad" mark one, "NAME:number" none.
 
     Args:
         data: Recording.
         names: What to read of it.
 
     Returns:
-        The trials in which everything is known; a warning says how many were left out.
+        The trials in which nothing is missing; a warning counts those that were left out.
 
     Raises:
         ConfigError: If the recording has nothing of a name, or a name is given twice.
@@ -71,7 +71,7 @@ def behaviour_of(data: SpikeData, names: Sequence[str]) -> Behaviour:
     found = [c.name for c in columns]
     twice = next((name for name in found if found.count(name) > 1), None)
     if twice is not None:
-        raise ConfigError(f"the variable '{twice}' is asked for twice; name it once.")
+        raise ConfigError(f"the variable '{twice}' is named twice; name it once.")
     values = np.column_stack([c.values for c in columns])
     known = np.isfinite(values)
     if not known.all(1).any():
@@ -84,7 +84,7 @@ def behaviour_of(data: SpikeData, names: Sequence[str]) -> Behaviour:
     if n_missing:
         worst = found[int(known.sum(0).argmin())]
         warnings.warn(
-            f"{n_missing} of {data.n_trials} trials are left out because '{worst}' or another variable is not known.",
+            f"{n_missing} of {data.n_trials} trials are left out because '{worst}' or another variable is missing.",
             SpikeloomWarning,
             stacklevel=2,
         )
@@ -176,10 +176,10 @@ def with_places(data: SpikeData) -> SpikeData:
 
 
 def targets_of(data: SpikeData) -> Float[np.ndarray, "trial 2"]:
-    """Where the target of each trial was; nan where that is not known.
+    """Target of each trial; NaN where it is missing.
 
     Raises:
-        DataError: If the recording does not tell, or tells it in words.
+        DataError: If the recording has no targets, or only names of them.
     """
     table = with_places(data).trials
     if not set(TARGET) <= set(table):

@@ -36,7 +36,7 @@ class LinearMap:
         intercept: b, in the units of the variables.
         names: The variables.
         units: Their units; empty where there is none.
-        heldout_r2: Share of the variance of each that is read from codes of trials that the fit has not seen.
+        heldout_r2: Cross-validated share of the variance of each that codes explain.
     """
 
     weights: Float[np.ndarray, "variable code"]

@@ -1,4 +1,4 @@
-"""What codes hold of behaviour and how they lie: tightness, orthogonality, and targets that were never trained on.
+"""Geometry of codes: tightness, orthogonality, and behaviour decoded from them, held-out targets included.
 
 Source: McCart et al. 2024 (arXiv 2407.21195), figures 2 to 4; every function says its definition.
 """

@@ -63,7 +63,7 @@ def bits_per_spike(
     counts: Real[np.ndarray, "trial time neuron"],
     known: Bool[np.ndarray, "#trial #time #neuron"] | None = None,
 ) -> float:
-    """What rates explain of counts beyond each neuron's mean count in these very trials.
+    """Bits per spike that rates explain beyond each neuron's mean count in the same trials.
 
     Args:
         rates: Expected counts per bin.
@@ -115,7 +115,7 @@ def velocity_r2(
     Args:
         rates: Rates of all neurons in training trials.
         velocity: Their velocity, already shifted by the lag; bins in which the first axis is NaN are left out.
-        eval_rates: Rates of the trials that are judged.
+        eval_rates: Rates of the trials that are scored.
         eval_velocity: Their velocity.
         parts: Trials (for training, for judging) that are decoded by themselves, whose R2 are averaged: active and
             passive reaches, for example.
@@ -144,7 +144,7 @@ def tp_correlation(
         rates: Rates of all neurons.
         inside: Bins between the events; only steps between two of these count.
         interval: Interval that was produced in each trial; trials without are left out.
-        group: What was asked for in each trial; trials of which it is missing are left out.
+        group: Condition of each trial; trials without one are left out.
 
     Raises:
         DataError: If no group has two trials of different intervals and speeds.
@@ -190,7 +190,7 @@ def score(
 
     Args:
         train: Trials that the model was trained on.
-        test: Trials that are judged.
+        test: Trials that are scored.
         rates: Rates that the model infers for the first.
         test_rates: And for the second.
         heldout: Neurons that its encoder was not shown.

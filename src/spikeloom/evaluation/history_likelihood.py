@@ -18,7 +18,7 @@ MIN_SPIKES = 100
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What a fitted observation model with spike history explains of held-out trials, and its parameters.
+    """Likelihood of held-out trials under a fitted observation model with spike history, and its parameters.
 
     Attributes:
         poisson: Log-likelihood under Poisson draws, in bits per spike above Poisson neurons of constant rate.
@@ -26,7 +26,7 @@ class Drawing:
         gain: Their difference, trial by trial.
         beyond: Counts above the largest that a neuron is taken to fire.
         response: (lag, neuron) expected count one bin after a spike, two bins after, ..., over that after none.
-        dispersion: (neuron,) 1 for Poisson counts, above for counts that scatter less; None for a law without it.
+        dispersion: (neuron,) 1 for Poisson counts, above for counts that scatter less; None where it has none.
     """
 
     poisson: Estimate
@@ -50,13 +50,13 @@ class Drawing:
         """Compare the likelihoods of held-out counts; neurons that are silent in the training trials are left out.
 
         Args:
-            held_out: Trials that no training has seen.
+            held_out: Trials that were in no training set.
             rates: Expected counts per bin, each inferred without the count it explains.
             history_nll: Negative log-likelihood of each count under spike history, in nats.
             mean_counts: Mean counts per bin in the training trials: the rates of the constant neurons.
             cap: Largest count that each neuron is taken to fire.
             response: What one spike does to the expected counts after it, as in the attribute.
-            dispersion: Dispersion of each neuron, where the law has one.
+            dispersion: Dispersion of each neuron, where the distribution has one.
         """
         fires, counts = mean_counts > 0, held_out.counts
         constant = np.broadcast_to(mean_counts, rates.shape)
@@ -78,7 +78,7 @@ def poisson_nll(
     counts: UInt[np.ndarray, "trial time neuron"] | Int[np.ndarray, "trial time neuron"],
     rates: Float[np.ndarray, "trial time neuron"],
 ) -> Float[np.ndarray, "trial time neuron"]:
-    """Negative log-likelihood of counts under Poisson laws of the given means, in nats, with the true factorial."""
+    """Negative log-likelihood of counts under a Poisson distribution, in nats, with the true factorial."""
     rates = np.maximum(rates.astype(np.float64), 1e-8)
     return rates - counts * np.log(rates) + gammaln(counts + 1.0)
 

@@ -172,7 +172,7 @@ def _squared_distances(queries: list[TrialSet], real: TrialSet, sd_bins: float, 
     """Squared distances of each set of queries to all real trials, over the valid bins of the query.
 
     Without that restriction a trial would be far from any trial of another length, and a copy that was cut short
-    would go unseen. Never embeds all real trials at once.
+    would be missed. Never embeds all real trials at once.
     """
     n_bins = -(-real.counts.shape[1] // step)
     n_neurons = real.counts.shape[2]

@@ -1,4 +1,4 @@
-"""A metric: one number that compares generated with real trials, and everything that is known about it."""
+"""A metric: one number that compares generated with real trials, with its computation, unit and explanation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ENOUGH_DATA = Requirement("nothing to compare: too few bins, trials or spikes")
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A number that compares generated with real trials, and everything that is known about it.
+    """A number that compares generated with real trials, with its computation, unit and explanation.
 
     Attributes:
         name: Key in tables and files.

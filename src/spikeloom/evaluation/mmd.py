@@ -72,7 +72,7 @@ def mmd(
 
 
 def mmd_to_prior(codes: Float[np.ndarray, "trial code"], bandwidth: Rule | float = "pytorch-vae") -> float:
-    """Squared maximum mean discrepancy of codes and N(0, I), unbiased; what the prior adds is known without drawing.
+    """Squared maximum mean discrepancy of codes and N(0, I), unbiased; the prior's terms are in closed form.
 
     Raises:
         ConfigError: If there is no such bandwidth.
@@ -111,7 +111,7 @@ def expected_kernel(n_dims: int, bandwidth: Rule | float, sd: float = 1.0) -> fl
 
 
 def mmd_floor(n_samples: int, n_dims: int, bandwidth: Rule | float = "pytorch-vae") -> float:
-    """What the V-statistic is expected to be for two samples of this size that are both from N(0, I).
+    """Expected V-statistic of two samples of this size that are both from N(0, I).
 
     Example:
         >>> round(mmd_floor(64, 5), 4)

@@ -70,7 +70,7 @@ class Movement(NamedTuple):
     """Distance that the hand's first and last positions move during a traversal, one number for each base trial.
 
     Attributes:
-        unintended: Sum over steps of how far the other three coordinates are from those at the anchor.
+        unintended: Sum over steps of how far the other three coordinates are from those of the base trial.
         intended: The same for the coordinate that the traversal should change.
         ratio: Unintended over intended; NaN where nothing moves as it should.
     """

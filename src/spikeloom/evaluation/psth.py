@@ -85,7 +85,7 @@ def psth_r2(
     """R2 of mean rates of each condition against its PSTH, conditions one after another, uniform mean over neurons.
 
     Args:
-        rates: Rates of all neurons of the trials that are judged.
+        rates: Rates of all neurons of the trials that are scored.
         condition: What each was recorded under; a condition that none of them has is left out.
         psths: What ``psth`` found; bins that are NaN in the first neuron are left out.
         jitter: Bins by which the window of each trial was shifted later than those that were averaged, or earlier if
@@ -104,7 +104,7 @@ def psth_r2(
             truth.append(of_spikes[:n][keep])
             found.append(np.mean([_shifted(rates[row], int(jitter[row]))[:n] for row in rows], axis=0)[keep])
     if not truth:
-        raise DataError("none of the judged trials has a condition with a PSTH; name another condition.")
+        raise DataError("none of the scored trials has a condition with a PSTH; name another condition.")
     if not np.isfinite(np.concatenate(found)).all():
         raise DataError(
             "rates are missing in bins that averages have; look at the model, or at how trials are shifted."

@@ -1,4 +1,4 @@
-"""Reaches that were asked for: what a decoder reads from spikes and from rates, against what was wanted."""
+"""How faithfully generated reaches follow the requested ones: velocity decoded from spikes and from rates."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ AROUND_S = 0.2
 MOST_AROUND = 10
 """And at no more bins on either side than this."""
 SHARE_LEFT = 0.5
-"""A mean course ends where fewer of the trials than this share are left."""
+"""A mean time course ends where fewer of the trials than this share are left."""
 FEWEST_TRIALS = 3
-"""A mean course needs so many."""
+"""Trials that a mean time course needs at least."""
 
 Courses = Float[np.ndarray, "trial time dim"]
 Valid = Bool[np.ndarray, "trial time"]
@@ -61,9 +61,9 @@ def degrees_of(data: SpikeData, direction: str) -> Float[np.ndarray, "trial"]:
 
 @dataclass(frozen=True, eq=False)
 class Readout:
-    """Velocity from rates, as published, and from spikes, as anyone could who has no model.
+    """Decoders of velocity: from rates, as published, and from spikes, for which no model is needed.
 
-    Both are learned from recorded training trials. The first is ridge regression from the rates of one bin, which a
+    Both are fitted to recorded training trials. The first is ridge regression from the rates of one bin, which a
     model infers; the second is a Wiener filter over 200 ms on either side. Rates of samples are smoother than those of
     recorded trials and flatter a generator, spikes do not.
 
@@ -82,13 +82,13 @@ class Readout:
 
     @classmethod
     def of(cls, train: SpikeData, velocity: str) -> Readout:
-        """Learn from recorded trials with the rates that a model infers.
+        """Fit to recorded trials with the rates that a model infers.
 
         Raises:
             DataError: If they have no rates, or no such signal of two dimensions.
         """
         if train.rates is None:
-            raise DataError("velocity is to be read from rates, but the trials have none; infer them first.")
+            raise DataError("velocity cannot be decoded from rates, as the trials have none; infer them first.")
         values, known = signal_of(train, velocity), known_bins(train, velocity)
         if values.shape[2] != 2:
             raise DataError(f"'{velocity}' has {values.shape[2]} dimensions, but reaches have two; name a velocity.")
@@ -111,7 +111,7 @@ def filled(values: Float[np.ndarray, "bin dim"], valid: Valid) -> Courses:
 
 
 def explained(decoded: Courses, wanted: Courses) -> float:
-    """R2 of what is wanted, the mean over dimensions; bins in which either is NaN are left out."""
+    """R2 of the requested signal, the mean over dimensions; bins in which either is NaN are left out."""
     both = np.isfinite(decoded).all(2) & np.isfinite(wanted).all(2)
     missed = np.square(decoded[both] - wanted[both]).sum(0)
     varied = np.square(wanted[both] - wanted[both].mean(0)).sum(0)
@@ -119,7 +119,7 @@ def explained(decoded: Courses, wanted: Courses) -> float:
 
 
 def explained_together(decoded: Courses, wanted: Courses, centre: Float[np.ndarray, "dim"] | float = 0.0) -> float:
-    """R2 of what is wanted, all dimensions together, against a guess that is the same in every bin.
+    """R2 of the requested signal, all dimensions together, against a guess that is the same in every bin.
 
     So it is defined for a single direction too, in which one dimension may not vary at all.
     """
@@ -137,7 +137,7 @@ def paths(velocity: Courses, bin_s: float) -> Courses:
 
 
 def turned(velocity: Courses, wanted_deg: Float[np.ndarray, "trial"]) -> Float[np.ndarray, "trial"]:
-    """Degrees between the way from start to end of a trial and the direction that was wanted, 0 to 180."""
+    """Degrees between the way from start to end of a trial and the requested direction, 0 to 180."""
     way = np.nansum(velocity, axis=1)
     off = np.rad2deg(np.arctan2(way[:, 1], way[:, 0])) - wanted_deg
     return np.abs((off + 180) % 360 - 180)
@@ -203,13 +203,13 @@ def nearest(
     number: int,
     itself: Int[np.ndarray, "trial"] | None = None,
 ) -> Int[np.ndarray, "trial number"]:
-    """The recorded trials whose course is nearest to each that is wanted; beyond its end a trial rests.
+    """The recorded trials whose time course is nearest to each requested one; beyond its end a trial rests.
 
     Args:
-        wanted: Courses, NaN beyond their end.
+        wanted: Requested time courses, NaN beyond their end.
         recorded: The same of recorded trials.
-        number: How many are found.
-        itself: Of each that is wanted, the recorded trial it is, which is not found; none when not given.
+        number: Number of recorded trials for each.
+        itself: Index of each requested trial in the recording, where it is left out; none when not given.
     """
     n_bins = max(wanted.shape[1], recorded.shape[1])
 

@@ -1,4 +1,4 @@
-"""Everything the held-out metrics need to know about one set of trials, computed once per set."""
+"""Statistics of one set of trials from which the held-out metrics follow, computed once per set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEURON_SHIFT = 44
 
 
 class TrialSet(NamedTuple):
-    """A set of trials as the statistics want it: counts with zeros in the padding, valid bins, condition codes."""
+    """A set of trials: counts with zeros in the padding, valid bins, condition codes."""
 
     counts: np.ndarray
     lengths: np.ndarray
@@ -35,7 +35,7 @@ class TrialSet(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """What both sides of a comparison share; fixed from real data only.
+    """Constants that both sides of a comparison share; fixed from real data only.
 
     Attributes:
         bin_s: Bin width in seconds.
@@ -78,7 +78,7 @@ class Summary:
 
     Attributes:
         trials: The set.
-        frame: What it shares with the set it is compared to.
+        frame: Constants shared with the set it is compared to.
         starts: First trial of each block of the bootstrap.
         sums: Additive statistics by name, leading axis block.
         intervals: Distribution of the intervals.
@@ -185,7 +185,7 @@ def smoothed_psth(
 
 
 def trial_features(counts: ss.Counts, lengths: Int[np.ndarray, "trial"]) -> Float[np.ndarray, "trial feature"]:
-    """What a classifier is shown of each trial: rates, population variability and synchrony, single-neuron bursts.
+    """Features of each trial for the classifier: rates, population variability and synchrony, single-neuron bursts.
 
     Square root of each neuron's mean count; of the population count the log variance, the lag-1 autocorrelation and
     the maximum; the share of bins with two spikes or more, of adjacent occupied bins, and the variance, each summed
