@@ -13,7 +13,7 @@ from spikeloom.migrations import EVERY_MODEL, FORMAT_VERSION, RENAMED, upgraded,
 from spikeloom.models import MODELS, model_class
 from spikeloom.models.presets import preset_config, run_config
 from spikeloom.training.run import Run
-from spikeloom.tuning.space import read_space, spaces
+from spikeloom.tuning.space_file import read_space, spaces
 from test_models import MODELS as SMALL
 from test_models import recording
 

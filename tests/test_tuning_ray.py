@@ -1,4 +1,4 @@
-"""Searches on Ray Tune itself, which takes seconds to start: one for all, with room for a training at a time."""
+"""Searches on Ray itself, which takes seconds to start: one for all, with room for a training at a time."""
 
 import subprocess
 import sys
@@ -12,8 +12,8 @@ pytest.importorskip("ray")
 from commands import counts
 from spikeloom.errors import ConfigError
 from spikeloom.tuning import Resources, SearchConfig, tune
+from spikeloom.tuning.jobs import ray_jobs
 from spikeloom.tuning.member import Job, Outcome
-from spikeloom.tuning.ray_jobs import RayJobs
 from spikeloom.workflow.ray_cluster import cluster
 from test_tuning_search import PBT, lfads, searched, space
 
@@ -31,7 +31,7 @@ def recording(tmp_path_factory):
     return str(path)
 
 
-def test_jobs_that_fail_or_die_end_no_other(ray, tmp_path):
+def test_jobs_that_fail_or_die_end_no_other(ray):
     def work(job):
         import os
 
@@ -41,15 +41,12 @@ def test_jobs_that_fail_or_die_end_no_other(ray, tmp_path):
             os._exit(3)
         return Outcome(None if job.until == 7 else "another until", (f"threads {os.environ['OMP_NUM_THREADS']}",))
 
-    told = []
-    jobs = RayJobs(Resources(), tmp_path / "store")
-    outcomes = jobs.run([Job(m, str(tmp_path), 7) for m in range(3)], lambda job, o: told.append((job.member, o)), work)
+    with ray_jobs(Resources()) as jobs:
+        outcomes = {job.member: outcome for job, outcome in jobs.run([Job(m, "", 7) for m in range(3)], work)}
+    assert sorted(outcomes) == [0, 1, 2]
     assert outcomes[0] == Outcome(None, ("threads 1",))
     assert "no power" in str(outcomes[1].error)
     assert "its process ended" in str(outcomes[2].error)
-    assert sorted(told, key=lambda each: each[0]) == sorted(outcomes.items())
-    assert not (tmp_path / "store").exists()
-    jobs.close()
     assert ray.is_initialized()  # it was there before
 
 

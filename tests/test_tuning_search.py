@@ -21,19 +21,20 @@ from spikeloom.models import load_model
 from spikeloom.models.presets import preset_config, run_config
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
-from spikeloom.tuning import Resources, SearchConfig, prepared, ray_jobs, tune
+from spikeloom.tuning import Resources, SearchConfig, generations, jobs, tune
 from spikeloom.tuning import search as searching
-from spikeloom.tuning.member import Job, Outcome, lay_ready, seed_of, take_over, train
+from spikeloom.tuning.member import Job, Outcome, prepare_copy, seed_of, take_copy, train
 from spikeloom.tuning.page import FIGURE, PAGE
-from spikeloom.tuning.population import Population
-from spikeloom.tuning.space import nested, space_of
+from spikeloom.tuning.space import nested
+from spikeloom.tuning.space_file import space_from_mapping
+from spikeloom.tuning.table import SearchTable
 from spikeloom.workflow.fitting import resume, start_run
 
 PBT = SearchConfig(method="pbt", population=3, generations=3, generation_steps=2, tolerance=-1.0, seed=5)
 SPACE = {
-    "training.learning_rate": {"low": 1e-4, "high": 5e-2, "law": "log", "start": 4e-3},
+    "training.learning_rate": {"low": 1e-4, "high": 5e-2, "scale": "log", "start": 4e-3},
     "dropout": {"low": 0.0, "high": 0.6},
-    "kl_weight": {"low": 1e-6, "high": 1e-3, "law": "log", "weight": 0.8, "enforced": False},
+    "kl_weight": {"low": 1e-6, "high": 1e-3, "scale": "log", "weight": 0.8, "enforced": False},
 }
 
 
@@ -42,25 +43,22 @@ class Killed(BaseException):
 
 
 class Serial:
-    """Trainings in this process, one after another; tells what was asked of it, and may be killed at one of them."""
+    """Trainings in this process, one after another; records its jobs, and may be killed at one of them."""
 
     def __init__(self, at=None):
-        self.asked, self.at, self.started, self.look = [], at, 0, lambda: None
+        self.jobs, self.at, self.started, self.look = [], at, 0, lambda: None
 
     def start(self):
         self.started += 1
 
-    def run(self, jobs, done=lambda job, outcome: None, work=train):
+    def run(self, jobs):
         self.look()
-        outcomes = {}
         for job in jobs:
-            self.asked.append(job)
-            if len(self.asked) == self.at:
+            self.jobs.append(job)
+            if len(self.jobs) == self.at:
                 raise Killed
-            outcomes[job.member] = work(job)
-            done(job, outcomes[job.member])
+            yield job, train(job)
         self.look()
-        return outcomes
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +69,16 @@ def recording(tmp_path_factory):
 
 
 @contextmanager
-def serially(jobs=None):
-    jobs = jobs or Serial()
+def serially(serial=None):
+    serial = serial or Serial()
 
     @contextmanager
-    def made(resources, store):
-        yield jobs
+    def made(resources):
+        yield serial
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(searching, "ray_jobs", made)
-        yield jobs
+        yield serial
 
 
 def lfads(**changes):
@@ -90,13 +88,13 @@ def lfads(**changes):
 
 
 def space(score="misfit", model="lfads", **entries):
-    return space_of("own", {"model": model, "score": score, "space": entries or SPACE})
+    return space_from_mapping("own", {"model": model, "score": score, "space": entries or SPACE})
 
 
-def searched(recording, out, search=PBT, jobs=None, model="lfads", page=False, **options):
+def searched(recording, out, search=PBT, serial=None, model="lfads", page=False, **options):
     """A search; without its page, which takes as long as the search."""
     options = {"space": space(), "config": lfads()} | options
-    with serially(jobs), warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+    with serially(serial), warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore", SpikeloomWarning)
         if not page:
             patch.setattr(searching, "write_page", lambda *arguments: None)
@@ -114,30 +112,30 @@ def same(one, other):
 @pytest.fixture(scope="module")
 def whole(recording, tmp_path_factory):
     """A search, and what every generation began and ended with: checkpoints and configurations of all members."""
-    out, jobs = tmp_path_factory.mktemp("whole") / "out", Serial()
-    folders, seen = [out / "trials" / f"{m:03d}" for m in range(3)], []
+    out, serial = tmp_path_factory.mktemp("whole") / "out", Serial()
+    folders, looks = [out / "trials" / f"{m:03d}" for m in range(3)], []
 
     def look():
-        seen.append((states(folders), [run_config(Run(f)) for f in folders]))
+        looks.append((states(folders), [run_config(Run(f)) for f in folders]))
 
-    jobs.look = look
-    tuned = searched(recording, out, jobs=jobs, page=True)
-    return tuned, out, seen, states(folders), jobs
+    serial.look = look
+    tuned = searched(recording, out, serial=serial, page=True)
+    return tuned, out, looks, states(folders), serial
 
 
 class TestPopulation:
     def test_what_it_leaves(self, whole):
-        tuned, out, _, _, jobs = whole
-        names = {"best", "population.json", "search.yaml", "trials", "trials.csv", PAGE, FIGURE}
+        tuned, out, _, _, serial = whole
+        names = {"best", "search.yaml", "trials", "trials.csv", PAGE, FIGURE}
         assert {p.name for p in out.iterdir()} == names
-        assert [(j.member, j.until) for j in jobs.asked] == [(m, until) for until in (4, 6, 8) for m in range(3)]
+        assert [(j.member, j.until) for j in serial.jobs] == [(m, until) for until in (4, 6, 8) for m in range(3)]
         assert list(tuned.table["generation"]) == [1] * 3 + [2] * 3 + [3] * 3
         assert np.isfinite(tuned.table["score"]).all()
         last = tuned.table[tuned.table["generation"] == 3]
         assert tuned.score == last["score"].min() == float(last["score"].iloc[tuned.member])
-        said = yaml.safe_load((out / "search.yaml").read_text())
-        assert (said["method"], said["seed"], said["score"]) == ("pbt", 5, {"misfit": 1.0})
-        assert said["config"]["training"]["patience"] is None
+        settings = yaml.safe_load((out / "search.yaml").read_text())
+        assert (settings["method"], settings["seed"], settings["score"]) == ("pbt", 5, {"misfit": 1.0})
+        assert settings["config"]["training"]["patience"] is None
         page = (out / PAGE).read_text()
         assert f"The best: member {tuned.member}, score {tuned.score:.5g}" in page
         assert "meets another one at random" in page
@@ -147,46 +145,46 @@ class TestPopulation:
         assert [e["seed"] for e in engines] == [seed_of(5, m) for m in range(3)]
         assert len({e["seed"] for e in engines}) == 3
 
-    def test_whoever_takes_over_gets_weights_optimiser_and_values_and_moves_them(self, whole):
-        tuned, _, seen, final, _ = whole
+    def test_a_member_that_copies_gets_weights_optimiser_and_values_and_perturbs_them(self, whole):
+        tuned, _, looks, final, _ = whole
         copies = 0
         for generation in (2, 3):
             rows = tuned.table[tuned.table["generation"] == generation].set_index("member")
-            (ended, before), (begin, configs) = seen[2 * generation - 3 : 2 * generation - 1]
+            (ended, before), (begin, configs) = looks[2 * generation - 3 : 2 * generation - 1]
             for member in range(3):
                 parent = rows.loc[member, "copied_from"]
-                took_over = not np.isnan(parent)
-                parent = int(parent) if took_over else member
+                copied = not np.isnan(parent)
+                parent = int(parent) if copied else member
                 mine, theirs = flattened(configs[member]), flattened(before[parent])
-                assert {key for key in mine if mine[key] != theirs[key]} == (set(SPACE) if took_over else set())
+                assert {key for key in mine if mine[key] != theirs[key]} == (set(SPACE) if copied else set())
                 assert {key: mine[key] for key in SPACE} == {key: rows.loc[member, key] for key in SPACE}
                 assert same(begin[member], ended[parent])
                 assert any(key.startswith("optimizer.") for key in begin[member])
-                assert took_over != same(begin[member], ended[member])
-                copies += took_over
+                assert copied != same(begin[member], ended[member])
+                copies += copied
         assert copies >= 2
         assert not same(final[0], final[1])
 
     def test_the_new_learning_rate_is_the_optimisers(self, whole):
         tuned, out, _, _, _ = whole
         for member in range(3):
-            noted = Run(out / "trials" / f"{member:03d}").metrics()
+            recorded = Run(out / "trials" / f"{member:03d}").metrics()
             for generation, (first, last) in enumerate([(0, 4), (4, 6), (6, 8)], start=1):
                 (row,) = tuned.table.query(f"generation == {generation} and member == {member}").to_dict("records")
-                rates = noted[(noted["step"] > first) & (noted["step"] <= last)]["learning_rate"]
+                rates = recorded[(recorded["step"] > first) & (recorded["step"] <= last)]["learning_rate"]
                 assert set(rates) == {row["training.learning_rate"]}
-            assert list(noted["step"]) == list(range(1, 9))
+            assert list(recorded["step"]) == list(range(1, 9))
 
-    def test_scores_count_from_when_a_member_took_over(self, whole):
+    def test_scores_count_from_when_a_member_copied(self, whole):
         tuned, out, _, _, _ = whole
         for member in range(3):
             rows = tuned.table.query(f"member == {member}").sort_values("generation").to_dict("records")
-            told = Run(out / "trials" / f"{member:03d}").diagnostics().query("name == 'misfit'")
+            misfits = Run(out / "trials" / f"{member:03d}").diagnostics().query("name == 'misfit'")
             since = 0
             for row, begin in zip(rows, (0, 4, 6)):
                 since = since if math.isnan(row["copied_from"]) else begin
                 expected = math.nan
-                for value in told[(told["step"] > since) & (told["step"] <= row["steps"])]["value"]:
+                for value in misfits[(misfits["step"] > since) & (misfits["step"] <= row["steps"])]["value"]:
                     expected = value if math.isnan(expected) else 0.3 * expected + 0.7 * value
                 assert row["score"] == pytest.approx(expected, rel=1e-12)
 
@@ -203,7 +201,7 @@ class TestPopulation:
         assert main(["sample", str(tuned.best), "-n", "3", "--out", str(tmp_path / "s.npz")]) == 0
         assert load(tmp_path / "s.npz").n_trials == 3
 
-    def test_what_is_noted_of_the_best_is_what_its_weights_went_through(self, whole):
+    def test_the_records_of_the_best_follow_the_lineage_of_its_weights(self, whole):
         tuned, out, _, _, _ = whole
         line = [tuned.member]
         for generation in (3, 2):
@@ -211,45 +209,45 @@ class TestPopulation:
             line.insert(0, line[0] if math.isnan(row["copied_from"]) else int(row["copied_from"]))
         assert len(set(line)) > 1
         for name, rows in (("metrics", 8), ("diagnostics", 8 * 5)):
-            noted = getattr(Run(tuned.best), name)()
-            assert len(noted) == rows
+            recorded = getattr(Run(tuned.best), name)()
+            assert len(recorded) == rows
             for member, first, last in zip(line, (0, 4, 6), (4, 6, 8)):
                 theirs = getattr(Run(out / "trials" / f"{member:03d}"), name)()
-                (a, b) = (t[(t["step"] > first) & (t["step"] <= last)].reset_index(drop=True) for t in (noted, theirs))
+                (a, b) = (
+                    t[(t["step"] > first) & (t["step"] <= last)].reset_index(drop=True) for t in (recorded, theirs)
+                )
                 assert a.equals(b)
-        course = pd.read_csv(tuned.best / "course.csv")
-        assert course[["generation", "member", "steps"]].to_numpy().tolist() == [
+        schedule = pd.read_csv(tuned.best / "schedule.csv")
+        assert schedule[["generation", "member", "steps"]].to_numpy().tolist() == [
             [generation, member, steps] for generation, member, steps in zip((1, 2, 3), line, (4, 6, 8))
         ]
         table = tuned.table.set_index(["generation", "member"])
         for key in ("score", *tuned.values):
-            assert course[key].tolist() == [table.loc[(g, m), key] for g, m in zip((1, 2, 3), line)]
-        assert {key: course[key].iloc[-1] for key in tuned.values} == dict(tuned.values)
+            assert schedule[key].tolist() == [table.loc[(g, m), key] for g, m in zip((1, 2, 3), line)]
+        assert {key: schedule[key].iloc[-1] for key in tuned.values} == dict(tuned.values)
 
     def test_the_same_call_finds_it_done(self, whole, recording):
         tuned, out, _, _, _ = whole
         before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != FIGURE}
-        jobs = Serial()
-        again = searched(recording, out, jobs=jobs, page=True)
-        assert (jobs.asked, jobs.started) == ([], 0)
+        serial = Serial()
+        again = searched(recording, out, serial=serial, page=True)
+        assert (serial.jobs, serial.started) == ([], 0)
         assert (again.score, again.member, again.values) == (tuned.score, tuned.member, tuned.values)
         assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != FIGURE} == before
 
     @pytest.mark.parametrize("at", [2, 6])
-    def test_a_killed_search_goes_on_as_if_nothing_had_been(self, at, whole, recording, tmp_path):
+    def test_a_killed_search_goes_on_to_the_same_result(self, at, whole, recording, tmp_path):
         _, out, _, final, _ = whole
         with pytest.raises(Killed):
-            searched(recording, tmp_path / "out", jobs=Serial(at))
-        jobs = Serial()
-        searched(recording, tmp_path / "out", jobs=jobs)
+            searched(recording, tmp_path / "out", serial=Serial(at))
+        serial = Serial()
+        searched(recording, tmp_path / "out", serial=serial)
         self.is_the_same(tmp_path / "out", out, final)
-        assert len(jobs.asked) <= 9 - 3 * ((at - 1) // 3)  # generations before are not trained again
+        assert len(serial.jobs) == 9 - (at - 1)  # trainings that have ended are not done again
 
-    @pytest.mark.parametrize(("where", "calls"), [("lay_ready", 2), ("write", 2), ("take_over", 5)])
+    @pytest.mark.parametrize(("where", "calls"), [("prepare_copy", 2), ("put", 5), ("take_copy", 2)])
     def test_so_does_one_that_was_killed_between_generations(self, where, calls, whole, recording, tmp_path):
-        from spikeloom.tuning import pbt
-
-        place = (Population, where) if where == "write" else (pbt, where)
+        place = (SearchTable if where == "put" else searching, where)  # of puts, the fifth begins a generation
         original = getattr(*place)
 
         def killing(*arguments):
@@ -269,10 +267,10 @@ class TestPopulation:
     def is_the_same(self, out, other, final):
         assert (out / "trials.csv").read_bytes() == (other / "trials.csv").read_bytes()
         assert all(map(same, states([out / "trials" / f"{m:03d}" for m in range(3)]), final))
-        assert not list(out.rglob("heir-*"))
+        assert not list(out.rglob("copy.*"))
         assert same(*(load_file(o / "best" / "weights.safetensors") for o in (out, other)))
 
-    def test_without_taking_over_members_train_as_if_alone(self, whole, recording, tmp_path):
+    def test_without_copies_members_train_as_if_alone(self, whole, recording, tmp_path):
         """Nothing of a generation shows in a training that only goes on."""
         searched(recording, tmp_path / "out", replace(PBT, exploit="none"))
         run = Run(tmp_path / "out" / "trials" / "002")
@@ -282,13 +280,13 @@ class TestPopulation:
         assert same(*states([run.folder, alone.folder]))
         losses = ["step", "learning_rate", "loss", "validation_loss"]
         assert run.metrics()[losses].equals(alone.metrics()[losses])
-        first = whole[0].table.query("generation == 1")  # which is the same, because nobody has met anybody
+        first = whole[0].table.query("generation == 1")  # which is the same, because no member has met another
         assert (tmp_path / "out" / "trials.csv").read_text().splitlines()[1:4] == (
             (whole[1] / "trials.csv").read_text().splitlines()[1:4]
         )
         assert len(first) == 3
 
-    def test_it_ends_when_nothing_is_won(self, recording, tmp_path):
+    def test_it_ends_when_the_best_score_has_settled(self, recording, tmp_path):
         tuned = searched(recording, tmp_path / "out", replace(PBT, generations=9, tolerance=10.0, population=2))
         assert tuned.table["generation"].max() == 4
         config = run_config(Run(tuned.best))
@@ -300,19 +298,19 @@ class TestPopulation:
             data = Run(start(recording, folder, seed=i))
             resume(data.folder, until=2)
         old = states(folders)
-        lay_ready(folders[0], folders[1], 2)
-        lay_ready(folders[1], folders[2], 2)
+        prepare_copy(folders[0], folders[1])
+        prepare_copy(folders[1], folders[2])
         assert all(map(same, states(folders), old))
         for folder in folders:
-            take_over(folder, 2)
+            take_copy(folder)
         new = states(folders)
         assert same(new[0], old[1])
         assert same(new[1], old[2])
         assert same(new[2], old[2])
-        lay_ready(folders[0], folders[2], 4)
-        take_over(folders[0], 3)  # it was killed before generation 4 was decided on
-        assert same(states(folders)[0], new[0])
-        assert not list(folders[0].rglob("heir-*"))
+        for folder in folders:
+            take_copy(folder)  # again, after a kill
+        assert all(map(same, states(folders), new))
+        assert not list(folders[0].rglob("copy.*"))
 
 
 def start(recording, folder, seed):
@@ -329,7 +327,7 @@ def start(recording, folder, seed):
 
 
 class TestFailure:
-    def test_a_member_that_fails_takes_over_from_another(self, recording, tmp_path):
+    def test_a_member_that_fails_copies_another(self, recording, tmp_path):
         entries = {"training.learning_rate": {"choices": [1e-3, 1e30], "weight": 0.01}, "dropout": SPACE["dropout"]}
         tuned = searched(
             recording, tmp_path / "out", replace(PBT, generations=2, seed=1), space=space(**entries), page=True
@@ -345,12 +343,11 @@ class TestFailure:
 
     def test_a_process_that_dies_is_a_member_that_fails(self, recording, tmp_path):
         class Dying(Serial):
-            def run(self, jobs, done=lambda job, outcome: None, work=train):
-                left = [job for job in jobs if (job.member, job.until) != (1, 4)]
-                died = {} if len(left) == len(jobs) else {1: Outcome("its process ended")}
-                return {**super().run(left, done, work), **died}
+            def run(self, jobs):
+                for job, outcome in super().run(jobs):
+                    yield job, Outcome("its process ended") if (job.member, job.until) == (1, 4) else outcome
 
-        tuned = searched(recording, tmp_path / "out", replace(PBT, generations=2), jobs=Dying())
+        tuned = searched(recording, tmp_path / "out", replace(PBT, generations=2), serial=Dying())
         first, second = (tuned.table.query(f"generation == {g} and member == 1").to_dict("records")[0] for g in (1, 2))
         assert math.isnan(first["score"])
         assert first["error"] == "its process ended"
@@ -362,7 +359,7 @@ class TestFailure:
         with pytest.raises(RunError, match=r"all 3 trainings failed; the first: the loss of stage 'lfads' is"):
             searched(recording, tmp_path / "out", space=space(**entries))
 
-    def test_a_defect_is_told_not_raised(self, tmp_path):
+    def test_a_defect_is_an_outcome(self, tmp_path):
         outcome = train(Job(0, str(tmp_path / "nowhere")))
         assert "is not a run folder" in str(outcome.error)
         (tmp_path / "run").mkdir()
@@ -383,8 +380,8 @@ class TestStages:
         return preset_config("ldns", nested({**sizes, **changes}))
 
     entries = {  # noqa: RUF012
-        "autoencoder_training.learning_rate": {"low": 1e-4, "high": 1e-2, "law": "log"},
-        "prior_training.learning_rate": {"low": 1e-4, "high": 1e-2, "law": "log"},
+        "autoencoder_training.learning_rate": {"low": 1e-4, "high": 1e-2, "scale": "log"},
+        "prior_training.learning_rate": {"low": 1e-4, "high": 1e-2, "scale": "log"},
     }
 
     def search(self, recording, out, generations, **options):
@@ -426,7 +423,7 @@ class TestStages:
         assert ends == {"autoencoder": 2, "prior": 4}
         assert Run(tuned.best).finished
 
-    def test_an_autoencoder_that_all_take_over(self, recording, tmp_path):
+    def test_an_autoencoder_that_all_share(self, recording, tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SpikeloomWarning)
             owner = start_run(recording, "ldns", tmp_path / "owner", config=self.ldns())
@@ -436,7 +433,9 @@ class TestStages:
         assert set(Run(tuned.best).metrics()["stage"]) == {"prior"}
         best = load_model(tuned.best)
         assert same(best.autoencoder.state_dict(), owner.autoencoder.state_dict())
-        with pytest.raises(ConfigError, match=r"'autoencoder_training\.learning_rate' cannot be searched where"):
+        with pytest.raises(
+            ConfigError, match=r"'autoencoder_training\.learning_rate' cannot be searched where the autoencoder"
+        ):
             self.search(recording, tmp_path / "other", 2, autoencoder=tmp_path / "owner")
         with pytest.raises(RunError, match=r"holds a search with stages\.0\.name"):
             self.search(recording, tmp_path / "out", 2, space=given)
@@ -468,18 +467,18 @@ class TestRandomSearch:
         tuned, out = whole
         for row in tuned.table.to_dict("records"):
             run = Run(out / "trials" / f"00{row['member']}")
-            noted, told = run.metrics(), run.diagnostics().query("name == 'misfit'")["value"].tolist()
-            place, expected = int(noted["validation_loss"].argmin()), told[0]
-            for value in told[1 : place + 1]:
+            recorded, misfits = run.metrics(), run.diagnostics().query("name == 'misfit'")["value"].tolist()
+            place, expected = int(recorded["validation_loss"].argmin()), misfits[0]
+            for value in misfits[1 : place + 1]:
                 expected = 0.3 * expected + 0.7 * value
             assert row["score"] == pytest.approx(expected, rel=1e-12)
 
     def test_a_killed_one_trains_only_what_is_left(self, whole, recording, tmp_path):
         with pytest.raises(Killed):
             searched(recording, tmp_path / "out", self.search, Serial(3), config=self.config())
-        jobs = Serial()
-        searched(recording, tmp_path / "out", self.search, jobs, config=self.config())
-        assert [job.member for job in jobs.asked] == [2]
+        serial = Serial()
+        searched(recording, tmp_path / "out", self.search, serial, config=self.config())
+        assert [job.member for job in serial.jobs] == [2]
         assert (tmp_path / "out" / "trials.csv").read_bytes() == (whole[1] / "trials.csv").read_bytes()
 
     def test_values_that_change_the_shapes_of_weights(self, recording, tmp_path):
@@ -489,7 +488,7 @@ class TestRandomSearch:
         assert run_config(Run(tuned.best)).generator_units == tuned.values["generator_units"]
 
 
-class TestRefusals:
+class TestChecks:
     """Nothing is written where something is wrong."""
 
     @pytest.mark.parametrize(
@@ -503,13 +502,16 @@ class TestRefusals:
                 {"space": space(**{"training.steps": {"low": 3, "high": 12}})},
                 r"'training\.steps' cannot be searched by pbt",
             ),
-            ({"space": space("mifsit")}, "goes by 'mifsit', but stage 'lfads' .* tells validation_loss, misfit"),
-            ({"space": "gnocchi"}, "is of models of kind 'gnocchi', but the preset makes one of kind 'lfads'"),
+            (
+                {"space": space("mifsit")},
+                "the score 'mifsit', but stage 'lfads' .* records validation_loss, misfit",
+            ),
+            ({"space": "gnocchi"}, "is for models of kind 'gnocchi', but the preset makes one of kind 'lfads'"),
             ({"space": "nothing"}, "there is no search space or file 'nothing'"),
             ({"search": replace(PBT, trials=3)}, "trials is 3, but it is an option of method random"),
         ],
     )
-    def test_asked_for_what_cannot_be(self, options, message, recording, tmp_path):
+    def test_settings_that_do_not_fit(self, options, message, recording, tmp_path):
         with pytest.raises(ConfigError, match=message):
             searched(recording, tmp_path / "out", **options)
         assert not (tmp_path / "out").exists()
@@ -536,7 +538,7 @@ class TestRefusals:
             searched(str(whole[0].best), tmp_path / "out")
 
     def test_without_ray(self, recording, tmp_path, monkeypatch):
-        monkeypatch.setattr(ray_jobs, "has_ray", lambda: False)
+        monkeypatch.setattr(jobs, "has_ray", lambda: False)
         with pytest.raises(ConfigError, match=r'needs Ray, .* `pip install "spikeloom\[cluster\]"`'):
             tune(recording, "lfads", tmp_path / "out")
         assert not (tmp_path / "out").exists()
@@ -552,17 +554,17 @@ class TestCommand:
         out, err = capsys.readouterr()
         assert f"trained: {tmp_path / 'out' / 'best'}" in out
         assert "best: member" in out
-        told = [line for line in err.splitlines() if line.startswith("generation ")]
-        assert [line.split(":")[0] for line in told] == ["generation 1/2", "generation 2/2"]
-        assert "training.learning_rate 0.004" in told[0]
+        lines = [line for line in err.splitlines() if line.startswith("generation ")]
+        assert [line.split(":")[0] for line in lines] == ["generation 1/2", "generation 2/2"]
+        assert "training.learning_rate 0.004" in lines[0]
         config = run_config(Run(tmp_path / "out" / "best"))
         assert (config.kl_normalization, config.ic_dim, config.controller.inputs) == (
             "value",
             3,
             0,
-        )  # of the space, and asked for
+        )  # of space and options
 
-    def test_what_is_searched_cannot_be_given(self, refused, recording):
+    def test_a_searched_hyper_parameter_is_no_option(self, refused, recording):
         words = ["tune", recording, "--out", "x", "--space", "autolfads", "--dropout", "0.1"]
         assert "--dropout is searched (0 to 0.6) by the search space 'autolfads'" in refused(*words)
 
@@ -573,4 +575,4 @@ class TestCommand:
 
 
 def test_stage_configurations_of_a_search_are_those_of_training():
-    assert {f for f in StageConfig.__dataclass_fields__} >= set(prepared.SET_BY_SEARCH)
+    assert {f for f in StageConfig.__dataclass_fields__} >= set(generations.SET_BY_SEARCH)

@@ -87,10 +87,42 @@ def check_keys(kind: type, content: Any, where: str, prefix: str = "") -> None:
             check_keys(typing.cast(type, known[key]), value, where, f"{prefix}{key}.")
 
 
+def shipped(folder: str) -> dict[str, Path]:
+    """YAML files that come with the package, by name.
+
+    Args:
+        folder: Folder of the package: presets or spaces.
+    """
+    files = (Path(str(file)) for file in (resources.files("spikeloom") / folder).iterdir())
+    return {file.stem: file for file in sorted(files, key=lambda file: file.stem) if file.suffix == ".yaml"}
+
+
+def read_shipped(kind: str, folder: str, name: str | Path) -> tuple[Path, Any]:
+    """Path and content of a YAML file, given by its name among the shipped ones or by its path.
+
+    Args:
+        kind: Kind of file, for error messages.
+        folder: Folder of the package.
+        name: Name or path.
+
+    Raises:
+        ConfigError: If there is no such file, or it is not a YAML file.
+    """
+    files = shipped(folder)
+    path = files.get(str(name), Path(name))
+    if not path.is_file():
+        near = difflib.get_close_matches(str(name), files, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise ConfigError(f"there is no {kind} or file '{name}'; {hint}{kind}s: {', '.join(files)}.")
+    try:
+        return path, yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
+
+
 def preset_files() -> dict[str, Path]:
     """Files of the shipped presets, by name."""
-    folder = resources.files("spikeloom") / "presets"
-    return {Path(str(p)).stem: Path(str(p)) for p in sorted(folder.iterdir(), key=str) if str(p).endswith(".yaml")}
+    return shipped("presets")
 
 
 def read_preset(preset: str | Path) -> dict[str, Any]:
@@ -101,16 +133,7 @@ def read_preset(preset: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: If there is no such preset, or the file cannot be read or is of a newer version.
     """
-    shipped = preset_files()
-    path = shipped.get(str(preset), Path(preset))
-    if not path.is_file():
-        near = difflib.get_close_matches(str(preset), shipped, n=1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise ConfigError(f"there is no preset or file '{preset}'; {hint}presets: {', '.join(shipped)}.")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
+    path, content = read_shipped("preset", "presets", preset)
     if not isinstance(content, dict) or not isinstance(content.get("model"), str):
         raise ConfigError(f"{path} does not say which model it configures; add a line such as 'model: ldns'.")
     return upgraded(content["model"], content, str(path))

@@ -22,7 +22,7 @@ def tune_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     from spikeloom.training.engine import PRECISIONS
     from spikeloom.training.run import Run
     from spikeloom.tuning.settings import Resources, SearchConfig
-    from spikeloom.tuning.space import spaces
+    from spikeloom.tuning.space_file import spaces
 
     preset, space = _chosen(value_of("--model", argv), value_of("--space", argv), value_of("--method", argv))
     config = _own_config(preset, space)
@@ -32,7 +32,7 @@ def tune_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     for parameter in space.parameters:
         if value_of(f"--{parameter.key}", argv) is not None:
             raise ConfigError(
-                f"--{parameter.key} is searched ({parameter.words}) by the search space '{space.name}'; leave it out, "
+                f"--{parameter.key} is searched ({parameter.range}) by the search space '{space.name}'; leave it out, "
                 "or give a --space without it."
             )
     parser.add_argument("source", type=str, help=SOURCE)
@@ -42,19 +42,19 @@ def tune_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
         "--space",
         type=str,
         default=value_of("--space", argv) or space.name,
-        help=f"what is searched: a YAML file, or {', '.join(spaces())}; the first of the model when not given",
+        help=f"search space: a YAML file, or {', '.join(spaces())}; the first of the model when not given",
     )
     parser.add_class_arguments(SearchConfig)
     parser.add_class_arguments(Resources)
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of every training, as in fit")
-    parser.add_argument("--autoencoder_from", type=Path, help="run whose trained autoencoder all trainings take over")
+    parser.add_argument("--autoencoder_from", type=Path, help="run whose trained autoencoder all trainings use")
     parser.add_argument("--max_steps", type=int, help="upper limit of the steps of every stage")
     add_load_options(parser)
     model_options(parser, config)
 
 
 def tune(options: Namespace) -> None:
-    """Search, or go on searching."""
+    """Search, or continue a search."""
     from spikeloom.models.latent_config import refuse_other_autoencoder
     from spikeloom.models.presets import limited, run_config
     from spikeloom.training.run import Run
@@ -68,7 +68,7 @@ def tune(options: Namespace) -> None:
     config = limited(config, options.max_steps, ["autoencoder_training"] if lender else [])
     if lender:
         refuse_other_autoencoder(config, run_config(Run.open(lender)), "autoencoder_training")
-    tuned = search_for(
+    result = search_for(
         options.source,
         preset,
         options.out,
@@ -80,14 +80,14 @@ def tune(options: Namespace) -> None:
         lender,
         options.precision,
     )
-    print(f"best: member {tuned.member}, score {tuned.score:.5g}: {plain(tuned.values)}")
-    print(f"trained: {tuned.best}")
+    print(f"best: member {result.member}, score {result.score:.5g}: {plain(result.values)}")
+    print(f"trained: {result.best}")
 
 
 def _chosen(preset: str | None, space: str | None, method: str | None) -> tuple[str, SearchSpace]:
-    """Preset and search space, each of which may say what the other is when that is not given."""
+    """Preset and search space; each determines the other where that is not given."""
     from spikeloom.config import read_preset
-    from spikeloom.tuning.space import read_space, space_for
+    from spikeloom.tuning.space_file import read_space, space_for
 
     if space is not None:
         found = read_space(space)
@@ -100,7 +100,7 @@ def _own_config(preset: str, space: SearchSpace) -> Any:
     """The preset's configuration with the changes of the search space."""
     from spikeloom.config import read_preset
     from spikeloom.models.presets import preset_config
-    from spikeloom.tuning.prepared import chosen_space
+    from spikeloom.tuning.setup import chosen_space
 
     chosen_space(space, read_preset(preset)["model"], preset, None)
     return preset_config(preset, dict(space.changes))

@@ -1,12 +1,12 @@
-"""Searching for hyper-parameters: random search and population-based training, many trainings at once on Ray Tune.
+"""Searching for hyper-parameters: random search and population-based training, many trainings at once on Ray.
 
-``tune`` is the whole of it. Who takes over from whom, and how values are drawn and perturbed, are plain functions of
-numbers (``space``, ``explore``, ``tournament``, ``plan``); only ``ray_jobs`` knows Ray.
+``tune`` does all of it. AutoLFADS's tournament, perturbations and genealogies are plain functions of numbers
+(``tournament``, ``explore``, ``population``); processes, their resources and their failures are Ray's (``jobs``).
 """
 
 from typing import Any
 
-_PUBLIC = {"Resources": "settings", "SearchConfig": "settings", "Tuned": "search", "tune": "search"}
+_PUBLIC = {"Resources": "settings", "SearchConfig": "settings", "SearchResult": "search", "tune": "search"}
 
 __all__ = sorted(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -1,4 +1,8 @@
-"""Drawing values to begin with, and perturbing those that were taken over."""
+"""Sampling first values of hyper-parameters, and perturbing those that were copied from a better member.
+
+Samples are drawn here rather than by Ray Tune, which draws all trials from one stream: every member has a generator of
+its own, so that a search that was killed goes on with the values that it would have had.
+"""
 
 from __future__ import annotations
 
@@ -11,61 +15,60 @@ import numpy as np
 from spikeloom.errors import ConfigError
 from spikeloom.tuning.space import Parameter
 
-REDRAWS = 99
-"""A value is drawn anew as often until it lies within its bounds."""
+TRIES = 100
+"""How often a value is drawn until it lies within its bounds, or the configuration accepts it."""
 LEAST_SHARE = 0.002
 """The smallest perturbation, as a share of the largest."""
 
 Values = Mapping[str, Any]
+Accepts = Callable[[Values], bool]
+"""Whether the configuration accepts values together."""
 
 
-def sampled(parameter: Parameter, generator: np.random.Generator) -> Any:
-    """A value drawn from the range of a parameter."""
+def sample(parameter: Parameter, generator: np.random.Generator) -> Any:
+    """A value drawn uniformly from the choices or, on its scale, from the range of a parameter."""
     if parameter.choices:
         return parameter.choices[int(generator.integers(len(parameter.choices)))]
     low, high = parameter.ends
-    if parameter.law == "log":
+    if parameter.scale == "log":
         value = math.exp(generator.uniform(math.log(low), math.log(high)))
-        return int(np.clip(round(value), low, high)) if parameter.whole else min(max(value, low), high)
+        return min(max(round(value) if parameter.whole else value, low), high)
     return int(generator.integers(low, high + 1)) if parameter.whole else float(generator.uniform(low, high))
 
 
-def drawn(
-    parameters: Sequence[Parameter],
-    generator: np.random.Generator,
-    accepts: Callable[[Values], bool],
-    at_start: bool = False,
+def sample_all(
+    parameters: Sequence[Parameter], generator: np.random.Generator, accepts: Accepts, at_start: bool = False
 ) -> dict[str, Any]:
-    """Values of all parameters to begin with.
+    """First values of all parameters.
 
     Args:
-        parameters: What is searched.
-        generator: Source of draws.
-        accepts: Whether the configuration accepts these values together; they are drawn anew until it does.
-        at_start: Begin where a parameter says to start, instead of with a draw.
+        parameters: The hyper-parameters.
+        generator: Source of randomness.
+        accepts: See ``Accepts``; values are drawn until they are accepted.
+        at_start: Use the ``start`` of parameters that have one, instead of a sample.
 
     Raises:
-        ConfigError: If no draw is accepted.
+        ConfigError: If no sample is accepted.
     """
-    for _ in range(1 + REDRAWS):
-        values = {p.key: p.start if at_start and p.start is not None else sampled(p, generator) for p in parameters}
+    for _ in range(TRIES):
+        values = {p.key: p.start if at_start and p.start is not None else sample(p, generator) for p in parameters}
         if accepts(values):
             return values
     raise ConfigError(
-        f"the configuration accepts none of {1 + REDRAWS} draws from the search space, such as "
+        f"the configuration accepts none of {TRIES} samples from the search space, such as "
         f"{', '.join(f'{k} {v}' for k, v in values.items())}; narrow its ranges."
     )
 
 
 def factor(generator: np.random.Generator, weight: float, exploration: str = "log") -> float:
-    """By how much a value is multiplied (Keshtkaran and Pandarinath 2019; Keshtkaran et al. 2022, Methods).
+    """A random factor that perturbs a value (Keshtkaran and Pandarinath 2019; Keshtkaran et al. 2022, Methods).
 
     Args:
-        generator: Source of draws.
+        generator: Source of randomness.
         weight: Exploration weight w.
-        exploration: log: exp(s), where |s| is uniform between log(1 + 0.002 w) and log(1 + w) and both signs are as
-            likely, so that repeated perturbations do not drift; linear: 1 + s with |s| uniform between 0.002 w and w,
-            which drifts downwards.
+        exploration: log: exp(s), where |s| is uniform between log(1 + 0.002 w) and log(1 + w) and both signs are
+            equally likely, so that repeated perturbations do not drift; linear: 1 + s with |s| uniform between 0.002 w
+            and w, which drifts downwards.
     """
     least = LEAST_SHARE * weight
     sign = 1.0 if generator.random() < 0.5 else -1.0
@@ -74,10 +77,10 @@ def factor(generator: np.random.Generator, weight: float, exploration: str = "lo
     return math.exp(sign * float(generator.uniform(math.log1p(least), math.log1p(weight))))
 
 
-def perturbed(parameter: Parameter, value: Any, generator: np.random.Generator, exploration: str = "log") -> Any:
-    """A value moved by a random factor, drawn anew while it leaves its bounds, and in the end cut at them.
+def perturb(parameter: Parameter, value: Any, generator: np.random.Generator, exploration: str = "log") -> Any:
+    """A value times a random factor; the factor is drawn again while the value leaves its bounds, and clipped at last.
 
-    A whole number moves by at least one. A choice is replaced by another one with the probability of its weight.
+    A whole number changes by at least one. A choice is replaced by another with the probability of its weight.
     """
     if parameter.choices:
         others = [c for c in parameter.choices if c != value]
@@ -85,7 +88,7 @@ def perturbed(parameter: Parameter, value: Any, generator: np.random.Generator, 
         return others[int(generator.integers(len(others)))] if moves else value
     low, high = parameter.ends if parameter.enforced else (0, math.inf)
     new = value
-    for _ in range(1 + REDRAWS):
+    for _ in range(TRIES):
         by = factor(generator, parameter.weight, exploration)
         new = value * by
         if parameter.whole:
@@ -95,25 +98,24 @@ def perturbed(parameter: Parameter, value: Any, generator: np.random.Generator, 
     return type(new)(min(max(new, low), high))
 
 
-def explored(
+def perturb_all(
     parameters: Sequence[Parameter],
     values: Values,
     generator: np.random.Generator,
-    accepts: Callable[[Values], bool],
+    accepts: Accepts,
     exploration: str = "log",
 ) -> dict[str, Any]:
-    """Values of which some are perturbed.
+    """Values of which some are perturbed; all of them unchanged where no perturbation is accepted.
 
     Args:
-        parameters: What is perturbed.
+        parameters: The parameters to perturb.
         values: Values of these and of others.
-        generator: Source of draws.
-        accepts: Whether the configuration accepts these values together; they are drawn anew until it does, and stay as
-            they are where it never does.
+        generator: Source of randomness.
+        accepts: See ``Accepts``.
         exploration: See ``factor``.
     """
-    for _ in range(1 + REDRAWS):
-        new = {**values, **{p.key: perturbed(p, values[p.key], generator, exploration) for p in parameters}}
+    for _ in range(TRIES):
+        new = {**values, **{p.key: perturb(p, values[p.key], generator, exploration) for p in parameters}}
         if accepts(new):
             return new
     return dict(values)

@@ -1,10 +1,10 @@
-"""Figures of a search for hyper-parameters: scores and values over generations, or scores over values."""
+"""Figures of a search: scores and hyper-parameters over generations, or scores over hyper-parameters."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,58 +13,43 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from spikeloom.plot.style import FLOOR, GENERATED, MUTED, REAL, label_figure, log_axis, new_figure, styled
+from spikeloom.tuning.space import Parameter
 
 COLUMNS = 5
-"""Most panels of values in a row."""
+"""Most panels of hyper-parameters in a row."""
 PANEL = (3.1, 2.3)
 """Inches of a panel."""
 SHORT_RANGE = 4.0
 """Ratio of the largest to the smallest value up to which a logarithmic axis has evenly spaced numbers."""
 TITLE = "score of the validation trials, less is better"
 OUTLIER = 4.0
-"""A score is beyond the axis where it is further from the best than so many times the middle half is."""
-
-
-@runtime_checkable
-class Searched(Protocol):
-    """A value that was searched, see ``spikeloom.tuning.space.Parameter``."""
-
-    @property
-    def key(self) -> str:
-        """Dotted name."""
-        ...
-
-    @property
-    def law(self) -> str:
-        """Scale: uniform or log."""
-        ...
-
-    @property
-    def choices(self) -> tuple[Any, ...]:
-        """All values, where these are not numbers of a range."""
-        ...
+"""Scores are off the axis where they are further from the best than this many times the median is."""
+COPIED = (0, (2, 1.5))
+"""Line style of a step to the weights of another member."""
 
 
 @styled
-def draw_population(table: pd.DataFrame, parameters: Sequence[Searched], lineage: Sequence[int], score: str) -> Figure:
-    """Scores and values of all members over generations; the best member and those its weights come from stand out.
+def draw_population(table: pd.DataFrame, parameters: Sequence[Parameter], lineage: Sequence[int], score: str) -> Figure:
+    """Scores and hyper-parameters of all members over generations; the lineage of the best member stands out.
 
     Args:
         table: One row for each member in each generation.
-        parameters: What was searched.
-        lineage: The members whose weights became the best ones, one for each generation.
-        score: What the score is.
+        parameters: The hyper-parameters.
+        lineage: The members that held the best weights, one for each generation.
+        score: Name of the score.
     """
     figure, large, panels = _panels(parameters)
-    _courses(large, table, "score", lineage)
+    _draw_members(large, table, "score", lineage)
     best = table.loc[table.groupby("generation")["score"].idxmin().dropna()]
     large.plot(best["generation"], best["score"], "o", color=REAL, markersize=5, label="best of a generation", zorder=5)
+    large.plot([], [], color=GENERATED, linewidth=2.0, label="lineage of the best weights")
+    large.plot([], [], color=MUTED, linestyle=COPIED, linewidth=1.2, label="copied another member")
     large.set_ylabel(score)
     large.legend(loc="best")
     large.set_title(TITLE + _cut(large, table["score"].to_numpy(dtype=float)))
     for axes, parameter in zip(panels, parameters):
-        _courses(axes, _as_numbers(table, parameter), parameter.key, lineage)
-        _scale(axes.yaxis, axes, parameter, table)
+        _draw_members(axes, _as_numbers(table, parameter), parameter.key, lineage)
+        _scale(axes, "y", parameter, table)
         axes.set_title(parameter.key, fontsize=9.5)
     for axes in (large, *panels):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -73,38 +58,37 @@ def draw_population(table: pd.DataFrame, parameters: Sequence[Searched], lineage
 
 
 @styled
-def draw_random(table: pd.DataFrame, parameters: Sequence[Searched], best: int, score: str) -> Figure:
-    """Scores of all trainings, in order, and over each value.
+def draw_random(table: pd.DataFrame, parameters: Sequence[Parameter], best: int, score: str) -> Figure:
+    """Scores of all trainings, by rank and over each hyper-parameter.
 
     Args:
         table: One row for each training.
-        parameters: What was searched.
+        parameters: The hyper-parameters.
         best: The best member.
-        score: What the score is.
+        score: Name of the score.
     """
     figure, large, panels = _panels(parameters)
     ranked = table.sort_values("score", ignore_index=True)
     marked = ranked["member"] == best
-    for axes, x in (
-        (large, ranked.index.to_series() + 1),
-        *((a, _as_numbers(ranked, p)[p.key]) for a, p in zip(panels, parameters)),
-    ):
+    values = [_as_numbers(ranked, parameter)[parameter.key] for parameter in parameters]
+    for axes, x in zip((large, *panels), (ranked.index.to_series() + 1, *values)):
         axes.plot(x, ranked["score"], "o", color=MUTED, markersize=4)
         axes.plot(x[marked], ranked["score"][marked], "o", color=GENERATED, markersize=7, label="best")
-        _cut(axes, table["score"].to_numpy(dtype=float))
+        off_axis = _cut(axes, table["score"].to_numpy(dtype=float))
+        if axes is large:
+            large.set_title(TITLE + off_axis)
     for axes, parameter in zip(panels, parameters):
-        _scale(axes.xaxis, axes, parameter, table)
+        _scale(axes, "x", parameter, table)
         axes.set_title(parameter.key, fontsize=9.5)
     large.set_ylabel(score)
     large.set_xlabel("rank of the training")
     large.xaxis.set_major_locator(MaxNLocator(integer=True))
     large.legend(loc="best")
-    large.set_title(TITLE + _cut(large, table["score"].to_numpy(dtype=float)))
     return figure
 
 
-def _panels(parameters: Sequence[Searched]) -> tuple[Figure, Axes, list[Axes]]:
-    """A large panel, and a small one for each value below it."""
+def _panels(parameters: Sequence[Parameter]) -> tuple[Figure, Axes, list[Axes]]:
+    """A large panel, and a small one for each hyper-parameter below it."""
     rows = math.ceil(len(parameters) / COLUMNS)
     columns = math.ceil(len(parameters) / rows)
     figure = new_figure(max(columns, 2.5) * PANEL[0], 3.2 + rows * PANEL[1])
@@ -113,74 +97,58 @@ def _panels(parameters: Sequence[Searched]) -> tuple[Figure, Axes, list[Axes]]:
     return figure, figure.add_subplot(grid[0, :]), small
 
 
-def _courses(axes: Axes, table: pd.DataFrame, column: str, lineage: Sequence[int]) -> None:
-    """A line for each member, broken where it took over from another one and joined to that; the lineage in orange."""
-    values = table.pivot(index="generation", columns="member", values=column).astype(float)
-    parents = table.pivot(index="generation", columns="member", values="copied_from")
-    ours = set(zip(range(1, len(lineage) + 1), lineage))
-    for generation in values.index:
-        for member in values.columns:
-            here = values.loc[generation, member]
-            mine = (generation, member) in ours
-            colour, order = (GENERATED, 4) if mine else (FLOOR, 2)
-            axes.plot([generation], [here], "o", color=colour, markersize=3.5 if mine else 2.5, zorder=order)
-            if generation - 1 not in values.index:
-                continue
-            parent = parents.loc[generation, member]
-            taken = not pd.isna(parent)
-            before = values.loc[generation - 1, int(parent) if taken else member]
-            style = (0, (2, 1.5)) if taken else "-"
-            axes.plot(
-                [generation - 1, generation],
-                [before, here],
-                color=colour,
-                linestyle=style,
-                linewidth=2.0 if mine else 1.0,
-                zorder=order,
-            )
-    if column == "score":
-        axes.plot([], [], color=GENERATED, linewidth=2.0, label="where the best weights come from")
-        axes.plot([], [], color=MUTED, linestyle=(0, (2, 1.5)), linewidth=1.2, label="took over from another member")
+def _draw_members(axes: Axes, table: pd.DataFrame, column: str, lineage: Sequence[int]) -> None:
+    """A line for each member, which comes from the member that it copied; the lineage in orange."""
+    places = list(zip(table["generation"], table["member"]))
+    values = dict(zip(places, table[column].astype(float)))
+    for (generation, member), parent in zip(places, table["copied_from"]):
+        here, ours = values[generation, member], lineage[generation - 1] == member
+        color, order = (GENERATED, 4) if ours else (FLOOR, 2)
+        axes.plot([generation], [here], "o", color=color, markersize=3.5 if ours else 2.5, zorder=order)
+        if generation > 1:
+            style, origin = ("-", member) if pd.isna(parent) else (COPIED, int(parent))
+            before = [values[generation - 1, origin], here]
+            line = {"color": color, "linestyle": style, "linewidth": 2.0 if ours else 1.0, "zorder": order}
+            axes.plot([generation - 1, generation], before, **line)
 
 
 def _cut(axes: Axes, scores: np.ndarray) -> str:
-    """Leave scores out of the axis that would press all others together; says how many, and how many have failed."""
+    """Leave outliers out of the axis; returns how many there are, and how many trainings failed."""
     finite = np.sort(scores[np.isfinite(scores)])
     if not len(finite):
         return ""
     low, middle = finite[0], float(np.median(finite))
-    limit = low + OUTLIER * max(middle - low, 1e-12)
-    shown = finite[finite <= limit]
-    beyond = len(finite) - len(shown)
+    shown = finite[finite <= low + OUTLIER * max(middle - low, 1e-12)]
     margin = 0.06 * (shown[-1] - low) or 1e-6
     axes.set_ylim(low - margin, shown[-1] + margin)
-    failed = len(scores) - len(finite)
-    told = [*([f"{beyond} above"] if beyond else []), *([f"{failed} failed"] if failed else [])]
-    return f" ({', '.join(told)})" if told else ""
+    numbers = {"above": len(finite) - len(shown), "failed": len(scores) - len(finite)}
+    texts = [f"{n} {what}" for what, n in numbers.items() if n]
+    return f" ({', '.join(texts)})" if texts else ""
 
 
-def _as_numbers(table: pd.DataFrame, parameter: Searched) -> pd.DataFrame:
-    """The table with the places of choices in their list, instead of the choices."""
+def _as_numbers(table: pd.DataFrame, parameter: Parameter) -> pd.DataFrame:
+    """The table with the indices of choices instead of the choices."""
     if not parameter.choices:
         return table
-    places = [
-        next(
-            (i for i, choice in enumerate(parameter.choices) if choice == v or (choice is None and pd.isna(v))), np.nan
-        )
-        for v in table[parameter.key]
-    ]
-    return table.assign(**{parameter.key: places})
+
+    def place(value: Any) -> int:
+        same = (choice == value or (choice is None and pd.isna(value)) for choice in parameter.choices)
+        return list(same).index(True)
+
+    return table.assign(**{parameter.key: table[parameter.key].map(place)})
 
 
-def _scale(axis: Any, axes: Axes, parameter: Searched, table: pd.DataFrame) -> None:
+def _scale(axes: Axes, name: str, parameter: Parameter, table: pd.DataFrame) -> None:
+    axis = axes.xaxis if name == "x" else axes.yaxis
     if parameter.choices:
         axis.set_ticks(range(len(parameter.choices)), [str(c) for c in parameter.choices])
-    elif parameter.law == "log":
+    elif parameter.scale == "log":
         values = table[parameter.key].to_numpy(dtype=float)
-        (axes.set_yscale if axis is axes.yaxis else axes.set_xscale)("log")
-        log_axis(axis, float(values.min()), float(values.max()))
-        if values.max() < SHORT_RANGE * values.min():  # hardly any of 1, 2, 5 would lie in it
+        low, high = float(values.min()), float(values.max())
+        axes.set(**{f"{name}scale": "log"})
+        log_axis(axis, low, high)
+        if high < SHORT_RANGE * low:  # hardly any of 1, 2, 5 would lie in it
             axis.set_major_locator(MaxNLocator(4))
             axis.set_minor_locator(NullLocator())
-        if axis is axes.xaxis and values.max() > 60 * values.min():  # numbers beside each other need room
+        if name == "x" and high > 60 * low:  # numbers beside each other need room
             axis.set_major_locator(LogLocator(numticks=5))

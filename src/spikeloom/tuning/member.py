@@ -1,12 +1,10 @@
-"""A training of a search is an ordinary run folder: how it is made, trained in another process, and handed on."""
+"""A member of a search is an ordinary run folder: how it is trained in another process, and how it copies another."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run, environment
 
 _loaded: dict[str, SpikeData] = {}
-"""The recording that this process has loaded last, which all trainings of a search share."""
+"""The recording that this process loaded last, which all trainings of a search share."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +29,9 @@ class Job:
     """A training for another process.
 
     Attributes:
-        member: Its number.
+        member: Number of the member.
         folder: Its run folder.
-        until: Steps, of all stages together, after which it stops; None trains to the end.
+        until: Steps, over all stages, after which training pauses; None trains to the end.
     """
 
     member: int
@@ -43,11 +41,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
+    """Result of a job.
 
     Attributes:
         error: Why it failed; None where it did not.
-        warnings: What a user must know.
+        warnings: Warnings for the user.
     """
 
     error: str | None = None
@@ -55,7 +53,7 @@ class Outcome:
 
 
 def seed_of(seed: int, member: int) -> int:
-    """Seed of the training of a member: another for each, all of them from one.
+    """Seed of the training of a member, different for each, from the seed of the search.
 
     Example:
         >>> seed_of(0, 1) == seed_of(0, 1) != seed_of(0, 2)
@@ -65,8 +63,8 @@ def seed_of(seed: int, member: int) -> int:
 
 
 def train(job: Job) -> Outcome:
-    """Go on with a training; whatever goes wrong is told, not raised, because it must not end the others."""
-    with warnings.catch_warnings(record=True) as said:
+    """Continue a training; every error becomes part of the outcome, because it must not end the other trainings."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SpikeloomWarning)
         error = None
         try:
@@ -75,8 +73,8 @@ def train(job: Job) -> Outcome:
             error = " ".join(str(why).split())
         except Exception as why:  # a machine without memory, a full disk, a defect
             error = f"{type(why).__name__}: {' '.join(str(why).split())[:300]}"
-    told = dict.fromkeys(str(w.message) for w in said if issubclass(w.category, SpikeloomWarning))
-    return Outcome(error, tuple(told))
+    texts = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, SpikeloomWarning))
+    return Outcome(error, tuple(texts))
 
 
 def _train(folder: Path, until: int | None) -> None:
@@ -85,14 +83,14 @@ def _train(folder: Path, until: int | None) -> None:
     run = Run.open(folder)
     if run.finished:
         return
-    data = recording_of(run)
+    data = _recording_of(run)
     if not (folder / "metrics.csv").exists():
-        note_machine(run)
+        _record_machine(run)
     resume(folder, until=until, data=data)
 
 
-def recording_of(run: Run) -> SpikeData:
-    """The recording of a run; loaded once for all trainings of a search that this process does."""
+def _recording_of(run: Run) -> SpikeData:
+    """The recording of a run; loaded once for all trainings of a search in this process."""
     record = upgraded_record(run.read_json("data.json"))
     key = json.dumps([record.get(k) for k in ("source", "load_options", "hash", "splits")])
     if key not in _loaded:
@@ -102,8 +100,8 @@ def recording_of(run: Run) -> SpikeData:
     return _loaded[key]
 
 
-def note_machine(run: Run) -> None:
-    """Say in the run's record on what machine it is trained; command and date stay those of the search."""
+def _record_machine(run: Run) -> None:
+    """Note in the run's record on which machine it is trained; command and date remain those of the search."""
     facts = run.read_json("environment.json")
     engine = from_mapping(Engine, facts.get("engine", {}), str(run.folder / "environment.json"))
     fabric = engine.fabric()
@@ -111,56 +109,29 @@ def note_machine(run: Run) -> None:
     run.write_json("environment.json", {**facts, **here, **{k: facts[k] for k in ("command", "date") if k in facts}})
 
 
-def copied(origin: Path, folder: Path, facts: Mapping[str, Any], prepare: Callable[[Run], None]) -> Run:
-    """A copy of a run folder, which appears as a whole.
+def prepare_copy(folder: Path, parent: Path) -> None:
+    """Copy the checkpoint of another member to where a member finds it when the next generation begins.
 
-    Args:
-        origin: The run.
-        folder: The copy to make.
-        facts: What is added to its record.
-        prepare: Changes the copy before it appears.
+    The parent may be about to replace its own checkpoint, so none is replaced before all copies are made.
     """
-    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
-        shutil.copytree(origin, unfinished / "run", ignore=shutil.ignore_patterns("heir-*"))
-        run = Run(unfinished / "run")
-        run.write_json("environment.json", {**run.read_json("environment.json"), **facts})
-        prepare(run)
-        run.folder.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return Run(folder)
+    inherit(Run(parent).checkpoint, _copy(folder))
 
 
-# -- taking over -----------------------------------------------------------------------------------------------------
+def take_copy(folder: Path) -> None:
+    """Replace the checkpoint of a member by the prepared copy, if that has not been done already."""
+    if _copy(folder).exists():
+        _copy(folder).replace(Run(folder).checkpoint)
 
 
-def _waiting(folder: Path, generation: int) -> Path:
-    return folder / "resume" / f"heir-{generation}.safetensors"
-
-
-def lay_ready(folder: Path, parent: Path, generation: int) -> None:
-    """Copy the checkpoint of another member to where a member will find it when the next generation begins.
-
-    A parent may itself be about to take over from somebody, so nothing is replaced before all copies are made.
-    """
-    inherit(Run(parent).checkpoint, _waiting(folder, generation))
-
-
-def take_over(folder: Path, generation: int) -> None:
-    """Put the copy that was laid ready for a generation in its place, and drop those that were never decided on."""
-    waiting = _waiting(folder, generation)
-    if waiting.exists():
-        waiting.replace(Run(folder).checkpoint)
-    for left in (folder / "resume").glob("heir-*"):
-        left.unlink()
+def _copy(folder: Path) -> Path:
+    return Run(folder).checkpoint.with_name("copy.safetensors")
 
 
 def plain(values: Mapping[str, Any]) -> str:
-    """Values as a reader wants them, with three digits.
+    """Values as text, with three digits.
 
     Example:
         >>> plain({"training.learning_rate": 0.0012345, "ic_dim": 5})
-        'training.learning_rate 0.00123, codes 5'
+        'training.learning_rate 0.00123, ic_dim 5'
     """
     return ", ".join(f"{key} {v:.3g}" if isinstance(v, float) else f"{key} {v}" for key, v in values.items())

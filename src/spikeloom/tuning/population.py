@@ -1,112 +1,77 @@
-"""A population: the values that members train with, whom they come from, and how the next generation follows."""
+"""A population over generations: the first hyper-parameters of its members, and those of the next generation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from spikeloom.errors import RunError
-from spikeloom.training.run import Run
-from spikeloom.tuning.explore import explored
+from spikeloom.tuning.explore import Accepts, perturb_all, sample_all
 from spikeloom.tuning.space import Parameter
+from spikeloom.tuning.table import Row
 from spikeloom.tuning.tournament import TOURNAMENTS
 
-STATE = "population.json"
-TOURNAMENT = 2
-"""Marks the draws of tournaments; those of a member's first values are marked by 1."""
+FIRST_VALUES, TOURNAMENT = 1, 2
+"""Purposes of random numbers, which are drawn for each from a stream of its own."""
 
 
-@dataclass(frozen=True)
-class Member:
-    """A member in a generation.
+def first_generation(
+    n: int, parameters: Sequence[Parameter], seed: int, accepts: Accepts, at_start: bool = False
+) -> list[Row]:
+    """Rows of all members with their first hyper-parameters; the same for a member however many there are.
 
-    Attributes:
-        number: Its number, from 0.
-        values: What it trains with, by dotted name.
-        copied_from: The member whose weights and values it took over before this generation; None where it went on.
-        since: Steps, of all stages together, from which its own validations count.
+    Args:
+        n: Number of members.
+        parameters: The hyper-parameters.
+        seed: Seed of the search.
+        accepts: Whether the configuration accepts values together.
+        at_start: Use the ``start`` of parameters that have one.
     """
-
-    number: int
-    values: Mapping[str, Any]
-    copied_from: int | None = None
-    since: int = 0
-
-
-@dataclass(frozen=True)
-class Population:
-    """All members at the beginning of a generation, which is counted from 1."""
-
-    generation: int
-    members: tuple[Member, ...]
-
-    def write(self, out: Path) -> None:
-        """Write it; from then on this generation is what the search goes on with."""
-        Run(out).write_json(STATE, asdict(self))
-
-    @classmethod
-    def read(cls, out: Path) -> Population | None:
-        """What was written last; None at the beginning.
-
-        Raises:
-            RunError: If it is damaged.
-        """
-        if not (out / STATE).is_file():
-            return None
-        content = Run(out).read_json(STATE)
-        try:
-            members = tuple(Member(**member) for member in content["members"])
-            return cls(int(content["generation"]), members)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{out / STATE} is damaged ({error!r}); choose another --out.") from error
+    generators = [np.random.default_rng([seed, FIRST_VALUES, member]) for member in range(n)]
+    values = [sample_all(parameters, generator, accepts, at_start) for generator in generators]
+    return [Row(1, member, first) for member, first in enumerate(values)]
 
 
 def next_generation(
-    population: Population,
-    scores: Sequence[float],
+    rows: Sequence[Row],
     parameters: Sequence[Parameter],
     stages: Mapping[str, int | None],
     *,
     trained: int,
     following: int,
-    steps: int,
     seed: int,
-    accepts: Callable[[Mapping[str, Any]], bool],
+    accepts: Accepts,
     exploit: str = "binary",
     exploration: str = "log",
-) -> Population:
-    """Who takes over from whom, and with which values each member goes on.
+) -> list[Row]:
+    """Which members copy which others, and the hyper-parameters with which each continues.
 
-    Who takes over gets weights, optimiser and values of the other member, and perturbs the values. Of a model with
-    several stages, values of stages that are done are taken over as they are, because they belong to the weights; those
-    of stages to come stay its own, because nothing is known of them yet.
+    A member that copies another gets its weights, optimiser and hyper-parameters, and perturbs the last. In a model
+    with several stages, hyper-parameters of finished stages are copied unperturbed, because they belong to the weights;
+    those of later stages remain the member's own, because no score depends on them yet.
 
     Args:
-        population: The members that were trained.
-        scores: What they came to; NaN where training failed.
-        parameters: What is searched.
-        stages: The stage that each value belongs to; None where it may be any.
-        trained: The stage that was trained.
-        following: The stage of the next generation.
-        steps: Steps of all stages together that are done.
+        rows: All members, in order, at the end of a generation.
+        parameters: The hyper-parameters.
+        stages: Index of the stage that each belongs to; None where it may affect any.
+        trained: Stage of this generation.
+        following: Stage of the next generation.
         seed: Seed of the search.
         accepts: Whether the configuration accepts values together.
         exploit: See ``SearchConfig``.
         exploration: See ``SearchConfig``.
     """
-    generator = np.random.default_rng([seed, TOURNAMENT, population.generation])
-    parents = TOURNAMENTS[exploit](scores, generator)
-    members = []
-    for member, parent in zip(population.members, parents):
-        if parent == member.number:
-            members.append(Member(member.number, member.values, None, member.since))
+    generation = rows[0].generation
+    generator = np.random.default_rng([seed, TOURNAMENT, generation])
+    parents = TOURNAMENTS[exploit]([row.score for row in rows], generator)
+    result = []
+    for row, parent in zip(rows, parents):
+        if parent == row.member:
+            result.append(Row(generation + 1, row.member, row.values))
             continue
-        to_come = {k: v for k, v in member.values.items() if (stages[k] or 0) > trained}
-        taken = {**population.members[parent].values, **to_come}
-        moving = [p for p in parameters if stages[p.key] in (None, following) and p.key not in to_come]
-        members.append(Member(member.number, explored(moving, taken, generator, accepts, exploration), parent, steps))
-    return Population(population.generation + 1, tuple(members))
+        own = {k: v for k, v in row.values.items() if (stages[k] or 0) > trained}
+        copied = {**rows[parent].values, **own}
+        moving = [p for p in parameters if stages[p.key] in (None, following) and p.key not in own]
+        values = perturb_all(moving, copied, generator, accepts, exploration)
+        result.append(Row(generation + 1, row.member, values, parent))
+    return result

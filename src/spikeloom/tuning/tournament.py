@@ -1,4 +1,4 @@
-"""Who takes over from whom between two generations, and when there is no more to be won."""
+"""Tournaments: which members copy a better one between two generations, and when the best score has settled."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 WINDOW = 4
-"""Generations over which the best score must have become better."""
+"""Generations over which the best score must have improved."""
 QUARTER = 0.25
 
 Scores = Sequence[float]
 Parents = list[int]
-"""The member that each member goes on from: itself, or a better one."""
+"""The member that each member continues from: itself, or a better one."""
 
 
 def binary(scores: Scores, generator: np.random.Generator) -> Parents:
-    """Each member meets another one with a finite score, at random, and takes over from it if that is better.
+    """Each member meets another one with a finite score, at random, and copies it if that is better.
 
-    A member without a finite score takes over from whomever it meets. The best is never overwritten, because it meets
-    nobody better (Keshtkaran et al. 2022, Methods).
+    A member without a finite score copies whichever it meets. The best is never overwritten, because it meets none that
+    is better (Keshtkaran et al. 2022, Methods).
 
     Args:
-        scores: One a member, the smaller the better; NaN where training failed.
-        generator: Source of draws.
+        scores: Score of each member, to be minimised; NaN where training failed.
+        generator: Source of randomness.
 
     Example:
         >>> binary([3.0, float("nan"), 1.0], np.random.default_rng(0))[2]
@@ -40,7 +40,7 @@ def binary(scores: Scores, generator: np.random.Generator) -> Parents:
 
 
 def pairs(scores: Scores, generator: np.random.Generator) -> Parents:
-    """Members meet in random pairs, and the worse takes over from the better, so that half goes on unchanged.
+    """Members meet in random pairs, and the worse copies the better, so that half of them continue unchanged.
 
     Where their number is odd, one meets nobody.
     """
@@ -55,7 +55,7 @@ def pairs(scores: Scores, generator: np.random.Generator) -> Parents:
 
 
 def truncation(scores: Scores, generator: np.random.Generator) -> Parents:
-    """The worst quarter, and all without a finite score, take over from members drawn from the best quarter.
+    """The worst quarter, and all without a finite score, copy members sampled from the best quarter.
 
     (Jaderberg et al. 2017, Population based training of neural networks, Section 4.1.1.)
     """
@@ -71,7 +71,7 @@ def truncation(scores: Scores, generator: np.random.Generator) -> Parents:
 
 
 def none(scores: Scores, generator: np.random.Generator) -> Parents:
-    """All go on as they are: the control of what taking over brings."""
+    """All members continue unchanged: the baseline for what copying brings."""
     return list(range(len(scores)))
 
 
@@ -84,13 +84,13 @@ TOURNAMENTS: Mapping[str, Callable[[Scores, np.random.Generator], Parents]] = {
 
 
 def settled(best: Sequence[float], tolerance: float) -> bool:
-    """Whether the best score has hardly become better over the last four generations.
+    """Whether the best score has hardly improved over the last four generations.
 
     That is, (best of the oldest - best of all) / mean |best| <= tolerance (Keshtkaran et al. 2022, Methods).
 
     Args:
         best: Best score of every generation so far.
-        tolerance: Share; a negative one is never reached.
+        tolerance: Relative improvement; a negative one is never reached.
 
     Example:
         >>> settled([2.0, 1.0, 1.0, 1.0, 1.0], 5e-4), settled([1.0, 1.0, 1.0, 0.9], 5e-4)
@@ -99,10 +99,9 @@ def settled(best: Sequence[float], tolerance: float) -> bool:
     window = np.asarray(best[-WINDOW:], dtype=float)
     if len(window) < WINDOW or not np.isfinite(window).all():
         return False
-    scale = np.abs(window).mean()
-    return bool(window[0] - window.min() <= tolerance * scale)
+    return bool(window[0] - window.min() <= tolerance * np.abs(window).mean())
 
 
 def _better(score: float, other: float) -> bool:
-    """Whether a score wins against another; one that is no number loses against any that is."""
+    """Whether a score wins against another; one that is not finite loses against any that is."""
     return bool(math.isfinite(score) and (not math.isfinite(other) or score < other))

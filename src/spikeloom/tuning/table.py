@@ -1,4 +1,4 @@
-"""The table of a search: one row for each member in each generation."""
+"""The table of a search, and all of its state: one row for each member in each generation."""
 
 from __future__ import annotations
 
@@ -21,38 +21,39 @@ FACTS = ("generation", "member", "steps", "score", "copied_from", "error")
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a member in a generation.
+    """One member in one generation.
 
     Attributes:
-        generation: From 1; of random search there is one.
-        member: Its number.
-        steps: Optimiser steps that it has behind it, of all stages together.
-        score: The smaller the better; NaN where training failed.
-        values: What it was trained with.
-        copied_from: The member whose weights and values it took over before this generation; None where it went on.
+        generation: Its generation, from 1; random search has only one.
+        member: Its number, from 0.
+        values: Its hyper-parameters, by dotted name.
+        copied_from: The member whose weights and hyper-parameters it copied before this generation; None where it
+            continued with its own.
+        steps: Optimiser steps of its weights, over all stages, at the end of the generation; None until then.
+        score: Score at the end, to be minimised; NaN where training failed.
         error: Why training failed; None where it did not.
     """
 
     generation: int
     member: int
-    steps: int
-    score: float
     values: Mapping[str, Any]
     copied_from: int | None = None
+    steps: int | None = None
+    score: float = math.nan
     error: str | None = None
 
     def flat(self) -> dict[str, Any]:
-        """As a row of the file."""
+        """The row by columns of the file."""
         return {**{name: getattr(self, name) for name in FACTS}, **self.values}
 
 
 @dataclass
-class Trials:
-    """All rows, in a file that is whole at any time.
+class SearchTable:
+    """All rows of a search, and their file, which is replaced as a whole.
 
     Attributes:
-        path: The file; what it holds already is read.
-        parameters: What is searched: columns behind the facts.
+        path: The file; rows that it already has are read.
+        parameters: The hyper-parameters, which are the columns after the facts.
         rows: The rows, by generation and member.
     """
 
@@ -69,8 +70,8 @@ class Trials:
         except (ValueError, KeyError, TypeError, csv.Error) as error:
             raise RunError(f"{self.path} is damaged ({error!r}); choose another --out.") from error
 
-    def put(self, rows: Sequence[Row]) -> None:
-        """Write rows; they take the place of those of the same member and generation."""
+    def put(self, *rows: Row) -> None:
+        """Write rows; they replace those of the same member and generation."""
         table = {(row.generation, row.member): row for row in (*self.rows, *rows)}
         self.rows = [table[key] for key in sorted(table)]
         with atomic(self.path) as temporary, temporary.open("w", newline="") as file:
@@ -87,8 +88,8 @@ class Trials:
         return next(row for row in self.of(generation) if row.member == member)
 
     @property
-    def generations(self) -> int:
-        """The last generation there is; 0 where there is none."""
+    def last(self) -> int:
+        """The last generation; 0 where there is none."""
         return max((row.generation for row in self.rows), default=0)
 
     def best(self, generation: int) -> Row:
@@ -100,30 +101,39 @@ class Trials:
         rows = self.of(generation)
         finite = [row for row in rows if math.isfinite(row.score)]
         if not finite:
-            first = next((row.error for row in rows if row.error), "no validation was noted")
+            first = next((row.error for row in rows if row.error), "no validation was recorded")
             raise RunError(f"all {len(rows)} trainings failed; the first: {first.rstrip('.')}.")
         return min(finite, key=lambda row: row.score)
 
     def lineage(self, member: int) -> list[int]:
-        """The members whose weights became those of a member in the last generation, one for each generation."""
+        """The members that held, in each generation, the weights that a member has in the last one."""
         line = [member]
-        for generation in range(self.generations, 1, -1):
+        for generation in range(self.last, 1, -1):
             parent = self.row(generation, line[0]).copied_from
             line.insert(0, line[0] if parent is None else parent)
         return line
 
-    def table(self) -> pd.DataFrame:
-        """All rows as a table."""
+    def unbroken_since(self, row: Row) -> int:
+        """The generation in which a member last copied another, up to a row; 1 where it never did."""
+        generation = row.generation
+        while generation > 1 and self.row(generation, row.member).copied_from is None:
+            generation -= 1
+        return generation
+
+    def frame(self) -> pd.DataFrame:
+        """All rows as a data frame."""
         return pd.DataFrame([row.flat() for row in self.rows], columns=[*FACTS, *(p.key for p in self.parameters)])
 
     def _row(self, line: Mapping[str, str]) -> Row:
-        parent, error = line["copied_from"], line["error"]
+        def integer(name: str) -> int | None:
+            return int(line[name]) if line[name] else None
+
         return Row(
             int(line["generation"]),
             int(line["member"]),
-            int(line["steps"]),
+            {p.key: p.parse(line[p.key]) for p in self.parameters},
+            integer("copied_from"),
+            integer("steps"),
             float(line["score"]),
-            {p.key: p.read(line[p.key]) for p in self.parameters},
-            int(parent) if parent else None,
-            error or None,
+            line["error"] or None,
         )
