@@ -64,16 +64,9 @@ class RayJobs:
         """
         self.start()
         threads = max(1, int(self.resources.cpus))
-
-        def limited(job: Job) -> Outcome:
-            import torch
-
-            torch.set_num_threads(threads)
-            return work(job)
-
         options = {"num_cpus": self.resources.cpus, "num_gpus": self.resources.gpus, "max_retries": 0}
-        task = self._ray.remote(**options)(limited)
-        waiting = {task.remote(job): job for job in jobs}
+        task = self._ray.remote(**options)(_work)
+        waiting = {task.remote(work, job, threads): job for job in jobs}
         while waiting:
             (ended,), _ = self._ray.wait(list(waiting))
             try:
@@ -90,6 +83,14 @@ def ray_jobs(resources: Resources) -> Iterator[RayJobs]:
     """Jobs on Ray while the block lasts; Ray is started when it is first needed."""
     with ExitStack() as opened:
         yield RayJobs(resources, opened)
+
+
+def _work(work: Callable[[Job], Outcome], job: Job, threads: int) -> Outcome:
+    """A job in its own process."""
+    import torch
+
+    torch.set_num_threads(threads)
+    return work(job)
 
 
 def _short(error: BaseException) -> str:

@@ -188,7 +188,7 @@ def _scored(setup: SearchSetup, table: SearchTable, row: Row, outcome: Outcome) 
     score = math.nan
     if generations is None:
         metrics = run.metrics()
-        steps = int(metrics.groupby("stage")["step"].last().sum())
+        steps = int(sum(dict(zip(metrics["stage"], metrics["step"])).values()))
         if outcome.error is None and run.finished:
             config = run_config(run)
             score = kept_score(run, setup.space.score, getattr(config, stage_fields(config)[-1]).keep_best)
