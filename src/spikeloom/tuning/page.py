@@ -51,7 +51,7 @@ def score_text(score: Mapping[str, float]) -> str:
 
     Example:
         >>> score_text({"mmd": 1.0, "code_r2": -1.0})
-        'mmd + -1 code_r2'
+        'mmd - 1 code_r2'
     """
     terms = [name if weight == 1 else f"{weight:g} {name}" for name, weight in score.items()]
     return " + ".join(terms).replace("+ -", "- ")

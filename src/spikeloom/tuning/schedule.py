@@ -44,7 +44,7 @@ def write_schedule(
     for name, records_of_holders in records.items():
         parts = []
         for generation, record in enumerate(records_of_holders, start=1):
-            steps = record["stage"].map(begin) + record["step"]
+            steps = record["step"] + [begin[stage] for stage in record["stage"]]
             first, last = generations.end(generation - 1), generations.end(generation)
             parts.append(record[(steps > first) & (steps <= last)])
         if any(len(part) for part in parts):
