@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.code_map import LinearMap
 from spikeloom.plot.style import data_uri
-from spikeloom.report.code_figures import draw_axes_cosines, draw_codes, draw_navigation, target_colours
+from spikeloom.report.code_figures import axis_cosines, codes_by_target, target_colours
+from spikeloom.report.traversal_figures import traversals
 
 NAMES = ["start_x", "start_y", "target_x", "target_y"]
 GRID = np.array([(x, y) for x in np.linspace(-0.3, -0.05, 6) for y in np.linspace(0.3, 0.55, 6)])
@@ -65,7 +66,7 @@ def offsets(axes) -> list[Any]:
 
 def test_codes_lie_where_the_map_reads_their_targets(reaching):
     codes, targets, heldout, linear_map = reaching
-    figure = drawn(draw_codes(codes, targets, heldout, linear_map))
+    figure = drawn(codes_by_target(codes, targets, heldout, linear_map))
     main, legend = figure.axes
     assert main.get_xlabel() == "target x read from code (m)"
     assert main.get_ylabel() == "target y read from code (m)"
@@ -84,7 +85,7 @@ def test_codes_lie_where_the_map_reads_their_targets(reaching):
 
 def test_a_trial_has_the_colour_of_its_target(reaching):
     codes, targets, heldout, linear_map = reaching
-    main, legend = drawn(draw_codes(codes, targets, heldout, linear_map)).axes
+    main, legend = drawn(codes_by_target(codes, targets, heldout, linear_map)).axes
     held_in, held_out = legend.collections[:2]
     colour_of = {}
     for marks in (held_in, held_out):
@@ -99,14 +100,14 @@ def test_a_trial_has_the_colour_of_its_target(reaching):
 
 def test_codes_without_a_map_lie_on_their_principal_components(reaching):
     codes, targets, _, _ = reaching
-    main, legend = drawn(draw_codes(codes, 100 * targets, unit="cm")).axes
+    main, legend = drawn(codes_by_target(codes, 100 * targets, unit="cm")).axes
     variance = np.sort(np.linalg.eigvalsh(np.cov(codes.T)))[::-1]
     (places,) = offsets(main)
     assert_allclose(np.cov(places.T), np.diag(variance[:2]), atol=1e-9)
     assert main.get_xlabel() == f"principal component 1 of codes ({100 * variance[0] / variance.sum():.0f} %)"
     assert legend.get_ylabel() == "target y (cm)"
     assert [t.get_text() for t in legend.get_legend().get_texts()] == ["held-in target"]
-    drawn(draw_codes(codes[:, :1], targets))
+    drawn(codes_by_target(codes[:, :1], targets))
 
 
 def test_colours_of_targets_can_be_told_apart():
@@ -123,11 +124,11 @@ def test_colours_of_targets_can_be_told_apart():
 def test_codes_that_cannot_be_drawn_are_refused(reaching):
     codes, targets, heldout, linear_map = reaching
     with pytest.raises(DataError, match="200 codes for 10 targets"):
-        draw_codes(codes, targets[:10])
+        codes_by_target(codes, targets[:10])
     with pytest.raises(DataError, match="2 codes have no principal components"):
-        draw_codes(codes[:2], targets[:2])
+        codes_by_target(codes[:2], targets[:2])
     with pytest.raises(ConfigError, match="did you mean 'target_x'"):
-        draw_codes(codes, targets, heldout, linear_map, along=("targetx", "target_y"))
+        codes_by_target(codes, targets, heldout, linear_map, variables=("targetx", "target_y"))
 
 
 # -- walks -----------------------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ def walks(amounts):
 def test_walks_are_drawn_over_the_targets():
     amounts = np.linspace(-0.1, 0.1, 5)
     made = walks(amounts)
-    figure = drawn(draw_navigation(made, ["target_x", "target_y"], amounts, GRID, RING))
+    figure = drawn(traversals(made, ["target_x", "target_y"], amounts, GRID, RING))
     panels, bar = figure.axes[:2], figure.axes[2]
     assert [p.get_title(loc="left") for p in panels] == ["along target x", "along target y"]
     assert [panels[0].get_xlabel(), panels[0].get_ylabel()] == ["x (m)", "y (m)"]
@@ -171,7 +172,7 @@ def test_walks_are_drawn_over_the_targets():
 def test_a_walk_one_way_has_colours_one_way_and_may_lack_its_anchor():
     amounts = np.array([0.0, 1, 2, 3])
     figure = drawn(
-        draw_navigation(
+        traversals(
             100 * walks(amounts / 50)[:1],
             ["target_x"],
             amounts,
@@ -190,10 +191,10 @@ def test_a_walk_one_way_has_colours_one_way_and_may_lack_its_anchor():
         "start of reach",
         "end of reach",
     ]
-    ahead = drawn(draw_navigation(walks(amounts[1:] / 50), ["a", "b"], amounts[1:], GRID, np.array([3, 4])))
+    ahead = drawn(traversals(walks(amounts[1:] / 50), ["a", "b"], amounts[1:], GRID, np.array([3, 4])))
     assert "anchor" not in [t.get_text() for t in ahead.legends[0].get_texts()]
     assert_allclose(offsets(ahead.axes[0])[1], GRID[[3, 4]])
-    behind = drawn(draw_navigation(walks(-amounts / 50), ["a", "b"], -amounts, GRID))
+    behind = drawn(traversals(walks(-amounts / 50), ["a", "b"], -amounts, GRID))
     assert_allclose(behind.axes[2].get_ylim(), (-3, 0))
     assert_allclose(behind.axes[0].lines[2].get_color(), figure.axes[0].lines[2].get_color(), atol=0.01)
 
@@ -201,9 +202,9 @@ def test_a_walk_one_way_has_colours_one_way_and_may_lack_its_anchor():
 def test_a_walk_that_lacks_a_name_is_refused():
     amounts = np.array([0.0, 1.0])
     with pytest.raises(DataError, match="2 walks of 2 steps came with 1 variables"):
-        draw_navigation(walks(amounts), ["target_x"], amounts, GRID)
+        traversals(walks(amounts), ["target_x"], amounts, GRID)
     with pytest.raises(DataError, match="3 amounts"):
-        draw_navigation(walks(amounts), ["a", "b"], np.arange(3.0), GRID)
+        traversals(walks(amounts), ["a", "b"], np.arange(3.0), GRID)
 
 
 # -- axes ------------------------------------------------------------------------------------------------------------
@@ -211,7 +212,7 @@ def test_a_walk_that_lacks_a_name_is_refused():
 
 def test_cosines_are_written_below_the_diagonal(reaching):
     *_, linear_map = reaching
-    figure = drawn(draw_axes_cosines(linear_map))
+    figure = drawn(axis_cosines(linear_map))
     axes, bar = figure.axes
     cosines = linear_map.cosines()
     written = {tuple(np.array(t.get_position(), int)): t.get_text() for t in axes.texts}
@@ -232,11 +233,11 @@ def test_any_number_of_axes_fits(n):
     rng = np.random.default_rng(0)
     names = tuple(f"hand_position_{i}:last" for i in range(n))
     linear_map = LinearMap(rng.normal(size=(n, 15)), np.zeros(n), names, ("",) * n, np.ones(n))
-    axes = drawn(draw_axes_cosines(linear_map)).axes[0]
+    axes = drawn(axis_cosines(linear_map)).axes[0]
     assert axes.get_yticklabels()[0].get_text() == "last hand position 1"
     assert len(axes.texts) == (n * (n - 1) // 2 if n <= 12 else 0)
 
 
 def test_one_axis_has_no_angle():
     with pytest.raises(ConfigError, match="1 variable has no angles"):
-        draw_axes_cosines(LinearMap(np.ones((1, 3)), np.zeros(1), ("a",), ("",), np.ones(1)))
+        axis_cosines(LinearMap(np.ones((1, 3)), np.zeros(1), ("a",), ("",), np.ones(1)))

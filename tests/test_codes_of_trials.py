@@ -373,29 +373,30 @@ class TestNavigation:
         assert navigate(trained, told, "target_x", ["target_y"], draws=1).map.names == ("target_y", "target_x")
 
     def test_targets_that_are_words_or_unknown_spoil_no_report(self, data, trained):
-        from spikeloom.workflow.code_summary import coded
+        from spikeloom.workflow.code_summary import code_summary
 
         words = dataclasses.replace(data, trials=data.trials.assign(target_x="left"))
-        assert "must be a number" in coded(trained, words).missing
+        assert "must be a number" in code_summary(trained, words).missing
         places = data.trials.target_x.where(np.arange(data.n_trials) % 9 > 0)
         with pytest.warns(SpikeloomWarning, match="left out"):
-            some = coded(trained, dataclasses.replace(data, trials=data.trials.assign(target_x=places)))
+            some = code_summary(trained, dataclasses.replace(data, trials=data.trials.assign(target_x=places)))
         assert np.isfinite(some.targets).all()
         assert len(some.codes) == len(some.targets) == int(places.notna().sum())
         nothing = dataclasses.replace(data, trials=data.trials[[]])
-        assert "no targets" in coded(trained, nothing).missing
+        assert "no targets" in code_summary(trained, nothing).missing
 
     def test_a_report_of_held_out_trials_shorter_than_others(self, data, trained):
         """Generated trials have no more bins than the longest held-out one; the recording may have."""
         from spikeloom.report.code_panels import code_panels
-        from spikeloom.workflow.code_summary import coded
+        from spikeloom.report.panel import render
+        from spikeloom.workflow.code_summary import code_summary
 
         lengths = np.full(data.n_trials, N_BINS)
         lengths[data.splits["test"]] = N_BINS - 3
-        found = coded(trained, dataclasses.replace(data, lengths=lengths))
+        found = code_summary(trained, dataclasses.replace(data, lengths=lengths))
         assert found.real.shape == found.own.shape == (*found.valid.shape, N_UNITS)
         assert found.valid.all()
-        assert all(panel.image is not None for panel in code_panels(found))
+        assert all(render(panel).image is not None for panel in code_panels(lambda: found))
 
     def test_traversals_that_cannot_be(self, data, trained):
         with pytest.raises(ConfigError, match="target_z"):

@@ -23,6 +23,8 @@ from spikeloom.plot.style import data_uri
 from spikeloom.report import figures, panels
 from spikeloom.report.format import LEGEND, STYLES
 from spikeloom.report.page import bar, copying, headline, table, write_report
+from spikeloom.report.panel import Panel, render
+from spikeloom.report.sets import compared_trials
 
 NAN = float("nan")
 SPIKE_FIGURES = (
@@ -295,7 +297,7 @@ def test_latents_of_different_models_are_refused():
 def test_drawn_trials_match_in_number_condition_and_length():
     lengths = np.random.default_rng(0).integers(10, 31, 60)
     real = recording(n_trials=60, lengths=lengths, trials=conditions(60)).assign_splits({"train": 0.6, "test": 0.4})
-    three = panels.matched(real, recording(n_trials=50, seed=1, trials=conditions(50)))
+    three = compared_trials(real, recording(n_trials=50, seed=1, trials=conditions(50)), seed=0)
     held_out, generated, floor = three
     assert {d.n_trials for d in three} == {len(real.splits["test"])}
     np.testing.assert_array_equal(held_out.lengths, generated.lengths)
@@ -317,8 +319,8 @@ def test_figures_show_the_trials_of_the_comparison(monkeypatch):
     monkeypatch.setattr("spikeloom.evaluation.compare.heldout_draws", spied)
     result = compare(real, generated, n_draws=1, n_floor=2, seed=3)
     shown = []
-    monkeypatch.setattr(panels.figures, "rasters", lambda *sets: shown.append(sets) or Figure())
-    panels.panels(with_default_splits(real), generated, result, None, None)
+    monkeypatch.setattr(figures, "rasters", lambda *sets: shown.append(sets))
+    panels.panels(with_default_splits(real), generated, result)[0].figure()
     ((held_out, drawn),) = shown
     np.testing.assert_array_equal(held_out.counts, pairings[0].test.counts)
     assert set(pairings[0].test_index) <= set(range(5, 20))
@@ -341,10 +343,28 @@ def test_a_figure_that_fails_is_left_out_with_its_reason():
     def fails():
         raise ZeroDivisionError("division by zero")
 
-    with pytest.warns(SpikeloomWarning, match="'A title' of the report is left out: ZeroDivisionError"):
-        panel = panels.draw("A title", "", "", fails)
-    assert panel.image is None
-    assert "ZeroDivisionError: division by zero" in panel.missing
+    for panel in (Panel("A title", "", "", fails), Panel("A title", "", fails, Figure)):
+        with pytest.warns(SpikeloomWarning, match="'A title' of the report is left out: ZeroDivisionError"):
+            rendered = render(panel)
+        assert rendered.image is None
+        assert "ZeroDivisionError: division by zero" in rendered.missing
+
+
+def test_whatever_a_model_cannot_infer_costs_its_figure_and_not_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("spikeloom.report.panels.spike_panels", lambda *_: [])
+
+    def fails():
+        raise RuntimeError("the encoder is broken")
+
+    parts = {"real": recording(), "generated": recording(seed=1), "comparison": comparison()}
+    with pytest.warns(SpikeloomWarning, match="the encoder is broken"):
+        text = write_report(tmp_path / "a.html", **parts, encoded=fails, history=fails).read_text()
+    for title in ("Spike history", "Latent trajectories"):
+        assert f"<li>{title}: it could not be drawn (RuntimeError: the encoder is broken).</li>" in text
+    with pytest.warns(SpikeloomWarning, match="the encoder is broken"):
+        text = write_report(tmp_path / "b.html", **parts, codes=fails).read_text()
+    assert "<li>Codes: it could not be drawn" in text
+    assert "<h3>Codes" not in text
 
 
 def test_figures_leave_the_style_of_the_reader_alone():

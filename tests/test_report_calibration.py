@@ -9,10 +9,10 @@ import pytest
 from spikeloom.errors import DataError
 from spikeloom.priors.calibration import SOUND, assess
 from spikeloom.report import figures
-from spikeloom.report.calibration_panel import TITLE, calibration_panels
 from spikeloom.report.page import write_report
-from spikeloom.report.panel import Panel
+from spikeloom.report.panel import render
 from spikeloom.report.panels import panels
+from spikeloom.report.training_panels import CALIBRATION, training_panels
 from spikeloom.training.run import DIAGNOSTICS, Run
 from test_report import comparison, recording
 
@@ -77,6 +77,13 @@ class TestVerdict:
             assert ratio == pytest.approx(expected, abs=0.012)
 
 
+def calibration_panels(diagnostics, metrics, configuration):
+    """The panels beside that of the losses."""
+    losses, *others = training_panels(metrics, diagnostics, configuration)
+    assert losses.title == "Training"
+    return others
+
+
 class TestPanel:
     def test_models_that_tell_nothing_have_none(self):
         assert calibration_panels(None, None, {}) == []
@@ -98,16 +105,18 @@ class TestPanel:
     )
     def test_the_verdict_is_on_the_weights_that_were_kept(self, configuration, metrics, step, said):
         (panel,) = calibration_panels(noted((10, 0.9, 1.1), (20, 0.5, 1.0)), metrics, configuration)
-        assert panel.title == TITLE
-        assert panel.seen.startswith(f"The weights of step {step} were kept. ")
-        assert said in panel.seen
+        panel = render(panel)
+        assert panel.title == CALIBRATION
+        assert panel.readout.startswith(f"The weights of step {step} were kept. ")
+        assert said in panel.readout
         assert panel.image is not None
 
     def test_numbers_that_are_none_are_said_and_not_drawn(self):
         (panel,) = calibration_panels(noted((10, np.nan, np.inf)), None, {})
+        assert "is no number" in panel.readout()
+        panel = render(panel)
         assert panel.image is None
         assert "no finite number" in panel.missing
-        assert "is no number" in panel.seen
 
 
 class TestFigure:
@@ -141,17 +150,17 @@ class TestFigure:
 
 
 def test_the_page_shows_it_after_the_training_curves(tmp_path, monkeypatch):
-    monkeypatch.setattr("spikeloom.report.panels.draw", lambda title, *_, **__: Panel(title, "", "", None, "", True))
+    monkeypatch.setattr("spikeloom.report.panels.spike_panels", lambda *_: [])
     run = Run(tmp_path / "run")
     run.log(stage="prior", step=5, seconds=1.0, learning_rate=0.1, loss=2.0, validation_loss=1.5)
     run.log_diagnostics("prior", 5, {"spread_ratio": 0.4, "increment_ratio": 1.0})
     parts = {"real": recording(), "generated": recording(seed=1), "comparison": comparison(), "metrics": run.metrics()}
     text = write_report(tmp_path / "r.html", **parts, diagnostics=run.diagnostics()).read_text()
-    assert text.count("<img src=") == 1
-    assert f"<h3>{TITLE}</h3>" in text
+    assert text.count("<img src=") == 2  # losses and calibration
+    assert f"<h3>{CALIBRATION}</h3>" in text
     assert "The generator has collapsed: two draws for the same hidden part lie 0.40 times as far apart" in text
     assert "The spread ratio is the mean distance between two draws" in text
-    assert TITLE not in write_report(tmp_path / "w.html", **parts).read_text()
+    assert CALIBRATION not in write_report(tmp_path / "w.html", **parts).read_text()
     real = recording().assign_splits()
-    drawn = panels(real, parts["generated"], comparison(), None, run.metrics(), diagnostics=run.diagnostics())
-    assert [panel.title for panel in drawn][-2:] == ["Training", TITLE]
+    drawn = panels(real, parts["generated"], comparison(), metrics=run.metrics(), diagnostics=run.diagnostics())
+    assert [panel.title for panel in drawn][-2:] == ["Training", CALIBRATION]

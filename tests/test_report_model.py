@@ -18,16 +18,17 @@ from spikeloom.errors import DataError
 from spikeloom.evaluation.condition_fidelity import condition_fidelity
 from spikeloom.evaluation.decoder_scores import score_decoder
 from spikeloom.evaluation.estimates import Estimate
-from spikeloom.evaluation.history_likelihood import Drawing, as_poisson, poisson_nll
+from spikeloom.evaluation.history_likelihood import HistoryLikelihood, as_poisson, poisson_nll
 from spikeloom.models import load_model
 from spikeloom.models.presets import preset_config
 from spikeloom.observation.softplus import SoftplusHistory
 from spikeloom.report import figures
+from spikeloom.report.condition_figures import examples
+from spikeloom.report.condition_panels import CONDITION, condition_panels
 from spikeloom.report.format import with_error
-from spikeloom.report.model_figures import examples
-from spikeloom.report.model_panels import ASKED, HISTORY, model_panels
+from spikeloom.report.history_panel import HISTORY, history_panel
 from spikeloom.report.page import write_report
-from spikeloom.report.panel import Panel
+from spikeloom.report.panel import render
 from spikeloom.training.batch import Batch
 from spikeloom.workflow.fitting import start_run
 from spikeloom.workflow.heldout_likelihood import SEED, has_history, history_likelihood, masked_rates, spike_response
@@ -79,7 +80,7 @@ def run(data, tmp_path_factory):
 @pytest.fixture
 def others_undrawn(monkeypatch):
     """The figures that are tested elsewhere are left out."""
-    monkeypatch.setattr("spikeloom.report.panels.draw", lambda title, *_, **__: Panel(title, "", "", None, "", True))
+    monkeypatch.setattr("spikeloom.report.panels.spike_panels", lambda *_: [])
 
 
 # -- estimates -------------------------------------------------------------------------------------------------------
@@ -98,7 +99,7 @@ def test_error_of_a_ratio_is_that_of_leaving_trials_out():
     assert np.isnan(Estimate.ratio(np.ones(1), np.ones(1)).se)
 
 
-# -- how spikes are drawn --------------------------------------------------------------------------------------------
+# -- spike history --------------------------------------------------------------------------------------------------
 
 
 def test_bits_are_those_of_the_laws_themselves():
@@ -107,7 +108,7 @@ def test_bits_are_those_of_the_laws_themselves():
     held = SpikeData(rng.poisson(1.2, (7, 6, 3)), 0.02, lengths=np.array([6, 6, 4, 5, 6, 1, 6]))
     rates, nll = rng.uniform(0.2, 2, (2, 7, 6, 3))
     nll[~held.valid] = np.nan
-    drawing = Drawing.judged(held, rates, nll, mean, cap, rng.normal(size=(4, 3)), np.array([0.9, 1.1, 5.0]))
+    drawing = HistoryLikelihood.of(held, rates, nll, mean, cap, rng.normal(size=(4, 3)), np.array([0.9, 1.1, 5.0]))
     flat = ours = history = spikes = 0.0
     for trial in range(7):
         for time in range(held.lengths[trial]):
@@ -150,19 +151,19 @@ def test_the_panel_quotes_what_the_model_explains(run, data):
     with torch.no_grad():
         history = model.observation.nll(batch.counts, rates).double().numpy()
     gain = (-poisson.logpmf(test.counts, rates.double().numpy()) - history)[test.valid].sum()
-    drawing = history_likelihood(model, test)
-    assert drawing.gain.value == pytest.approx(gain / test.counts.sum() / np.log(2), rel=1e-4)
+    likelihood = history_likelihood(model, test)
+    assert likelihood.gain.value == pytest.approx(gain / test.counts.sum() / np.log(2), rel=1e-4)
     sample = sample_like(model, test)
-    (panel,) = model_panels(data, sample, drawing, ())
+    panel = render(history_panel(lambda: likelihood, test, sample))
     assert panel.image is not None
-    value, error = with_error(drawing.gain.value, 1.96 * drawing.gain.se)
+    value, error = with_error(likelihood.gain.value, 1.96 * likelihood.gain.se)
     assert panel.table.rows[2][1] == f"{value} ± {error}"
-    assert "blue" in panel.look_for
+    assert "blue" in panel.caption
     without = replace(sample, rates=None)
-    (panel,) = model_panels(data, without, drawing, ())
+    panel = render(history_panel(lambda: likelihood, test, without))
     assert panel.image is not None
-    assert "blue" not in panel.look_for
-    assert "no rates" in panel.look_for
+    assert "blue" not in panel.caption
+    assert "without rates" in panel.caption
 
 
 def test_the_published_history_is_judged_too(run, data):
@@ -175,12 +176,12 @@ def test_the_published_history_is_judged_too(run, data):
         np.log(np.maximum(rates, 1e-30)) + 0.5 * np.pad(np.minimum(test.counts, 5), ((0, 0), (1, 0), (0, 0)))[:, :-1]
     )
     laws = [poisson.logpmf(test.counts, mean)[test.valid].sum() for mean in (np.logaddexp(0, drive), rates)]
-    drawing = history_likelihood(model, test)
-    assert drawing.gain.value == pytest.approx((laws[0] - laws[1]) / test.counts.sum() / np.log(2), rel=1e-3)
-    assert (drawing.beyond, drawing.dispersion) == ((test.counts[test.valid] > 5).sum(), None)
-    assert drawing.beyond > 0
-    assert (drawing.response[0] > 1).all()
-    np.testing.assert_allclose(drawing.response[1:], 1, rtol=1e-5)
+    likelihood = history_likelihood(model, test)
+    assert likelihood.gain.value == pytest.approx((laws[0] - laws[1]) / test.counts.sum() / np.log(2), rel=1e-3)
+    assert (likelihood.beyond, likelihood.dispersion) == ((test.counts[test.valid] > 5).sum(), None)
+    assert likelihood.beyond > 0
+    assert (likelihood.response[0] > 1).all()
+    np.testing.assert_allclose(likelihood.response[1:], 1, rtol=1e-5)
 
 
 def test_what_a_spike_does_is_seen_in_long_draws(run):
@@ -204,14 +205,15 @@ def test_what_cannot_be_judged_is_said():
     real, generated = (
         SpikeData(np.random.default_rng(s).poisson(0.8, (12, 30, 4)), 0.02, trials=table) for s in (0, 1)
     )
-    drawing = Drawing(*[Estimate(0.1, 0.01)] * 3, 0, np.zeros((0, 4)), None)
+    drawing = HistoryLikelihood(*[Estimate(0.1, 0.01)] * 3, 0, np.zeros((0, 4)), None)
     figure = figures.spike_history(drawing, real, generated)
     assert [axes.texts[0].get_text() for axes in figure.axes if axes.texts] == [
-        "the model remembers no spikes",
+        "the model has no spike history",
         "too few trials of a condition",
     ]
-    (panel,) = model_panels(replace(real, splits={"test": np.arange(12)}), generated, drawing, ())
-    assert "Dispersion" not in panel.seen
+    panel = render(history_panel(lambda: drawing, real, generated))
+    assert panel.image is not None
+    assert "Dispersion" not in panel.readout
 
 
 def test_lags_are_in_ms_or_in_bins():
@@ -219,7 +221,7 @@ def test_lags_are_in_ms_or_in_bins():
     real, generated = (SpikeData(rng.poisson(0.8, (30, 40, 4)), 0.005) for _ in range(2))
     generated = replace(generated, rates=np.full(generated.counts.shape, 0.8, np.float32))
     response = np.array([[0.5] * 4, [0.9, 0.9, 1.1, 1.1]])
-    drawing = Drawing(*[Estimate(0.1, 0.01)] * 3, 0, response, np.ones(4))
+    drawing = HistoryLikelihood(*[Estimate(0.1, 0.01)] * 3, 0, response, np.ones(4))
     figure = figures.spike_history(drawing, real, generated)
     left, middle, _ = figure.axes
     line = left.get_lines()[1].get_xydata()
@@ -227,7 +229,7 @@ def test_lags_are_in_ms_or_in_bins():
     assert [line.get_label() for line in middle.get_lines()[:3]] == [
         "held-out real",
         "generated",
-        "same rates, drawn as Poisson",
+        "same rates, Poisson counts",
     ]
     assert middle.get_lines()[0].get_xdata()[-1] == 100
     assert middle.get_xlabel() == "lag (ms)"
@@ -236,7 +238,7 @@ def test_lags_are_in_ms_or_in_bins():
         in figures.spike_history(drawing, *(replace(d, bin_s=1.0) for d in (real, generated))).axes[1].get_xlabel()
     )
     none = replace(drawing, response=np.zeros((0, 4)))
-    assert "no spikes" in figures.spike_history(none, real, generated).axes[0].texts[0].get_text()
+    assert "no spike history" in figures.spike_history(none, real, generated).axes[0].texts[0].get_text()
     silent = SpikeData(np.zeros((4, 5, 4), int), 0.005)
     with pytest.raises(DataError, match="no neuron fires"):
         figures.spike_history(drawing, silent, generated)
@@ -244,7 +246,7 @@ def test_lags_are_in_ms_or_in_bins():
         figures.spike_history(drawing, real, SpikeData(np.ones((4, 1, 4), int), 0.005))
 
 
-# -- what was asked --------------------------------------------------------------------------------------------------
+# -- conditions ------------------------------------------------------------------------------------------------------
 
 
 class TestAsked:
@@ -257,7 +259,7 @@ class TestAsked:
         assert result.names == ("x", "y")
         assert result.imitates
         assert max(result.baseline) < 0 < min(e.value for e in result.ceiling)
-        figure = figures.asked_and_decoded(result, data.bin_s)
+        figure = figures.condition_decoding(result, data.bin_s)
         assert {axes.get_ylabel() for axes in figure.axes} == {"x (cm/s)", "y (cm/s)", ""}
         trial = examples(result.readouts)[0]
         drawn = figure.axes[0].get_lines()[0].get_ydata()
@@ -269,14 +271,14 @@ class TestAsked:
         assert result.ceiling[0].value == score_decoder(decoder, data.split("test")).value
         assert result.ceiling[0].value > 0.6
         assert result.baseline[0] < 0.4
-        left, right = figures.asked_and_decoded(result, data.bin_s).axes
+        left, right = figures.condition_decoding(result, data.bin_s).axes
         for axes, found in ((left, result.readouts), (right, result.real)):
             share = np.asarray(axes.images[0].get_array())
             np.testing.assert_allclose(share.sum(1), 1)
             asked = pd.Series(found.requested)
             right_of_90 = np.mean(np.array(found.decoded)[asked == "90"] == "90")
             assert share[2, 2] == pytest.approx(right_of_90)
-        assert left.get_ylabel() == "asked for (deg)"
+        assert left.get_ylabel() == "requested (deg)"
 
     def test_angles_and_numbers_of_many_values(self, data):
         rng = np.random.default_rng(0)
@@ -294,15 +296,16 @@ class TestAsked:
         assert sized.measure == "R²"
         assert sized.generated[0].value > 0.5 > 0 > sized.baseline[0]
         for result in (turned, sized):
-            assert len(figures.asked_and_decoded(result, 0.02).axes) == 2
+            assert len(figures.condition_decoding(result, 0.02).axes) == 2
 
     def test_trials_that_were_asked_for_something_else_are_told(self, data):
         other = recording(seed=1).split("test")
         result = condition_fidelity(data, other, Variable.of(data, "vel"))
         assert not result.imitates
-        (panel,) = model_panels(data, other, None, (Variable.of(data, "vel"),))
-        assert "of their own" in panel.look_for
-        assert len(figures.asked_and_decoded(result, 0.02).axes[0].get_lines()) == 3  # no recorded spikes beside
+        (panel,) = condition_panels(data, other, (Variable.of(data, "vel"),))
+        panel = render(panel)
+        assert "of their own" in panel.caption
+        assert len(figures.condition_decoding(result, 0.02).axes[0].get_lines()) == 3  # no recorded spikes beside
 
     def test_trials_without_a_value_are_left_out(self, data):
         values = np.array(data.signals["vel"].values)
@@ -315,13 +318,13 @@ class TestAsked:
     def test_trials_that_do_not_say_what_they_were_asked_for(self, data):
         bare = replace(data.split("test"), signals={}, trials=None)
         variables = Variable.of(data, "vel"), Variable.of(data, "angle")
-        panels = model_panels(data, bare, None, variables)
-        assert [p.title for p in panels] == [f"{ASKED}: vel", f"{ASKED}: angle"]
+        panels = [render(panel) for panel in condition_panels(data, bare, variables)]
+        assert [p.title for p in panels] == [f"{CONDITION}: vel", f"{CONDITION}: angle"]
         assert all("generated trials do not hold" in p.missing for p in panels)
 
     def test_one_trial_only(self, data):
         result = condition_fidelity(data, data.split("test").select(trials=[0]), Variable.of(data, "vel"))
-        assert isinstance(figures.asked_and_decoded(result, 0.02).axes[0].get_ylabel(), str)
+        assert isinstance(figures.condition_decoding(result, 0.02).axes[0].get_ylabel(), str)
 
 
 # -- the page --------------------------------------------------------------------------------------------------------
@@ -331,10 +334,10 @@ def test_a_report_of_a_run_has_the_panels_that_belong_to_it(run, data, others_un
     monkeypatch.setattr("spikeloom.evaluation.compare.compare", lambda *_, **__: comparison())
     page, _ = report_run(run)
     text = page.read_text()
-    for title in (HISTORY, f"{ASKED}: angle", f"{ASKED}: vel"):
+    for title in (HISTORY, f"{CONDITION}: angle", f"{CONDITION}: vel"):
         assert text.count(f"<h3>{title}</h3>") == 1
     n = len(data.splits["test"])
-    assert f"The {2 * n} generated trials were asked for the angle of the {n} held-out ones." in text
+    assert f"The {2 * n} generated trials were requested for the angle of the {n} held-out trials." in text
     assert "difference, paired by trial" in text
     assert "nan" not in text[: text.index("<h2>What was run")].split("base64,")[0].lower()
 
@@ -346,8 +349,8 @@ def test_models_without_either_have_no_such_panels(run, data, others_undrawn, tm
     model = start_run(str(run.parent / "toy.npz"), "gaussian", tmp_path / "run", config=config)
     test = held_out(data)
     assert not has_history(model)
-    assert model_panels(data, test, None, model.data_spec.variables) == []
+    assert condition_panels(data, test, model.data_spec.variables) == []
     generated = signed(sample_like(model, test), tmp_path / "run")
     text = write_report(tmp_path / "r.html", real=data, generated=generated, comparison=comparison()).read_text()
     assert HISTORY not in text
-    assert ASKED not in text
+    assert CONDITION not in text

@@ -15,7 +15,7 @@ from spikeloom.bench.disentanglement_record import MEASURES, Disentanglement
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.code_map import LinearMap, medoid
 from spikeloom.plot.style import GENERATED, INK, MUTED, new_figure, styled, write_png
-from spikeloom.report.code_figures import draw_codes, draw_navigation
+from spikeloom.report.figures import codes_by_target, traversals
 
 if TYPE_CHECKING:
     from spikeloom.bench.code_measures import Task
@@ -136,7 +136,7 @@ def draw_subject(subject: Coded, name: str, label: str, task: Task, out: Path) -
     shown = np.concatenate([task.rows("val", "test"), task.heldout])
     apart = np.isin(shown, task.heldout)
     out.mkdir(parents=True, exist_ok=True)
-    figure = draw_codes(codes[shown], task.targets[shown], apart, code_map, unit=task.unit)
+    figure = codes_by_target(codes[shown], task.targets[shown], apart, code_map, unit=task.unit)
     write_png(figure, out / f"codes-{name}.png")
     if task.decoder is None or not len(task.rows("val", "test")):
         return
@@ -169,7 +169,7 @@ def _walks(subject: Coded, label: str, task: Task, codes: np.ndarray, code_map: 
     targets = np.zeros((0, 2)) if task.grid is None else task.grid
     unseen_targets = None if task.grid is None else task.unseen
     unit = f" ({task.unit})" if task.unit else ""
-    return draw_navigation(
+    return traversals(
         np.stack(walks), along, amounts, targets, unseen_targets, task.unit, f"change of target read from code{unit}",
         titles,
     )  # fmt: skip

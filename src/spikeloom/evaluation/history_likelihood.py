@@ -1,4 +1,4 @@
-"""How spikes are drawn from rates: what a neuron's memory of its own spikes explains, against Poisson draws."""
+"""Likelihood of held-out counts with spike history, beside that of Poisson counts of the same rates."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ MIN_SPIKES = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Drawing:
-    """Likelihood of held-out trials under a fitted observation model with spike history, and its parameters.
+class HistoryLikelihood:
+    """Log-likelihood of held-out counts with a fitted spike history, and its parameters.
 
     Attributes:
-        poisson: Log-likelihood under Poisson draws, in bits per spike above Poisson neurons of constant rate.
-        history: The same under spike history, at the same rates.
+        poisson: Log-likelihood of Poisson counts, in bits per spike above Poisson neurons of constant rate.
+        history: The same with spike history, at the same rates.
         gain: Their difference, trial by trial.
-        beyond: Counts above the largest that a neuron is taken to fire.
+        beyond: Held-out counts above the largest that a neuron can be drawn to fire.
         response: (lag, neuron) expected count one bin after a spike, two bins after, ..., over that after none.
-        dispersion: (neuron,) 1 for Poisson counts, above for counts that scatter less; None where it has none.
+        dispersion: (neuron,) 1 for Poisson counts, above for less variable ones; None for a distribution without it.
     """
 
     poisson: Estimate
@@ -37,7 +37,7 @@ class Drawing:
     dispersion: Float[np.ndarray, "neuron"] | None
 
     @classmethod
-    def judged(
+    def of(
         cls,
         held_out: SpikeData,
         rates: Float[np.ndarray, "trial time neuron"],
@@ -46,16 +46,16 @@ class Drawing:
         cap: Int[np.ndarray, "neuron"],
         response: Float[np.ndarray, "lag neuron"],
         dispersion: Float[np.ndarray, "neuron"] | None,
-    ) -> Drawing:
+    ) -> HistoryLikelihood:
         """Compare the likelihoods of held-out counts; neurons that are silent in the training trials are left out.
 
         Args:
-            held_out: Trials that were in no training set.
+            held_out: Trials that were held out of training.
             rates: Expected counts per bin, each inferred without the count it explains.
             history_nll: Negative log-likelihood of each count under spike history, in nats.
             mean_counts: Mean counts per bin in the training trials: the rates of the constant neurons.
-            cap: Largest count that each neuron is taken to fire.
-            response: What one spike does to the expected counts after it, as in the attribute.
+            cap: Largest count that each neuron can be drawn to fire.
+            response: Effect of one spike on expected counts, as in the attribute.
             dispersion: Dispersion of each neuron, where the distribution has one.
         """
         fires, counts = mean_counts > 0, held_out.counts
@@ -78,7 +78,7 @@ def poisson_nll(
     counts: UInt[np.ndarray, "trial time neuron"] | Int[np.ndarray, "trial time neuron"],
     rates: Float[np.ndarray, "trial time neuron"],
 ) -> Float[np.ndarray, "trial time neuron"]:
-    """Negative log-likelihood of counts under a Poisson distribution, in nats, with the true factorial."""
+    """Negative log-likelihood of counts under Poisson distributions of the given means, in nats, factorial included."""
     rates = np.maximum(rates.astype(np.float64), 1e-8)
     return rates - counts * np.log(rates) + gammaln(counts + 1.0)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from spikeloom.plot.style import REAL
+from spikeloom.plot.style import REAL, rate_unit, time_unit
 
 
 def psth(
@@ -39,7 +39,7 @@ def psth(
     time = (np.arange(n_bins) + 0.5) * bin_s
     for i, (rate, color) in enumerate(zip(rates_hz, colors)):
         ax.plot(time, rate, color=color, label=labels[i] if labels else None)
-    ax.set(xlim=(0, n_bins * bin_s), xlabel="time (s)", ylabel="rate (Hz)")
+    ax.set(xlim=(0, n_bins * bin_s), xlabel=f"time ({time_unit(bin_s)})", ylabel=f"rate ({rate_unit(bin_s)})")
     ax.set_ylim(bottom=0)
     if labels:
         ax.legend(frameon=False, title=title)

@@ -1,4 +1,4 @@
-"""All figures of the report: plain functions of real and generated data that return a matplotlib figure.
+"""All figures of the report: functions of real and generated data that return a matplotlib figure.
 
 Real data are dark, generated data orange, and other real trials, the noise floor, light grey. Every figure works on its
 own, for example in a notebook. What cannot be drawn raises a DataError that says why.
@@ -13,15 +13,24 @@ Example:
     ['bulk', 'tail (log scale)']
 """
 
-from spikeloom.report.course_figures import calibration_curves, latents, psth, training_curves
-from spikeloom.report.model_figures import asked_and_decoded, spike_history
-from spikeloom.report.population_figures import autocorrelation, correlation_scatter, population_counts, power_spectrum
-from spikeloom.report.spike_figures import isi_histograms, isi_scatter, rasters, rate_scatter
+from spikeloom.report.code_figures import axis_cosines, codes_by_target
+from spikeloom.report.condition_figures import condition_decoding
+from spikeloom.report.history_figures import spike_history
+from spikeloom.report.latent_figures import latents
+from spikeloom.report.neuron_figures import isi_histograms, isi_scatter, rate_scatter
+from spikeloom.report.population_figures import correlation_scatter, population_counts
+from spikeloom.report.raster_figures import rasters
+from spikeloom.report.response_figures import psth
+from spikeloom.report.temporal_figures import autocorrelation, power_spectrum
+from spikeloom.report.training_figures import calibration_curves, training_curves
+from spikeloom.report.traversal_figures import traversals
 
 __all__ = [
-    "asked_and_decoded",
     "autocorrelation",
+    "axis_cosines",
     "calibration_curves",
+    "codes_by_target",
+    "condition_decoding",
     "correlation_scatter",
     "isi_histograms",
     "isi_scatter",
@@ -33,4 +42,5 @@ __all__ = [
     "rate_scatter",
     "spike_history",
     "training_curves",
+    "traversals",
 ]

@@ -85,3 +85,19 @@ def scaled(value: Any, factor: float) -> Any:
     """A number times a factor; what is no number stays."""
     finite = number(value)
     return value if finite is None else finite * factor
+
+
+def in_words(name: str) -> str:
+    """A name as a figure writes it.
+
+    Example:
+        >>> in_words("hand_position_x:last")
+        'last hand position x'
+    """
+    name, _, end = name.partition(":")
+    return f"{end} {name}".strip().replace("_", " ")
+
+
+def in_unit(unit: str) -> str:
+    """A unit in brackets, after a name; nothing for pure numbers."""
+    return f" ({unit})" if unit else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from spikeloom.atomic import atomic
 from spikeloom.conditioning.variables import Variable
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import with_default_splits
-from spikeloom.evaluation.history_likelihood import Drawing
+from spikeloom.evaluation.history_likelihood import HistoryLikelihood
 from spikeloom.evaluation.memorisation import Memorisation
 from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult
 from spikeloom.plot.style import rate_unit, time_unit
-from spikeloom.report.code_panels import Coded
+from spikeloom.report.code_panels import CodeSummary
 from spikeloom.report.format import LEGEND, STYLES, digits, scaled, scaled_unit, with_error
+from spikeloom.report.panel import render
 from spikeloom.report.panels import panels
 
 SCALE = -0.25, 1.25
@@ -37,18 +38,20 @@ def write_report(
     real: SpikeData,
     generated: SpikeData,
     comparison: Comparison,
-    encoded: SpikeData | None = None,
-    drawing: Drawing | None = None,
+    encoded: SpikeData | Callable[[], SpikeData] | None = None,
+    history: HistoryLikelihood | Callable[[], HistoryLikelihood] | None = None,
+    codes: CodeSummary | Callable[[], CodeSummary] | None = None,
     variables: Sequence[Variable] = (),
     metrics: pd.DataFrame | None = None,
     diagnostics: pd.DataFrame | None = None,
     environment: Mapping[str, Any] | None = None,
     configuration: Mapping[str, Any] | None = None,
-    coded: Coded | None = None,
     commands: Sequence[str] = (),
     title: str = "How real are the generated spikes?",
 ) -> Path:
     """Write the report of a comparison as one self-contained HTML page, all of it or nothing.
+
+    Whatever a model infers may also be a function that computes it: one that fails costs its figure, not the page.
 
     Args:
         path: Where to write.
@@ -56,13 +59,13 @@ def write_report(
         generated: Generated trials of the same neurons.
         comparison: The comparison of the two, see ``compare``.
         encoded: Held-out trials with the latents a model inferred; shown beside the latents of the generated trials.
-        drawing: What the spike history of a model explains of the held-out trials.
-        variables: What the generated trials could be asked for; it is decoded from their spikes.
+        history: Likelihood of the held-out counts with and without spike history.
+        codes: Codes of the recording and activity generated from them, of a model with codes.
+        variables: Condition variables that generated trials can be requested for; they are decoded from the spikes.
         metrics: Training metrics of a run, ``Run.metrics()``.
-        diagnostics: What a model told of itself in training, ``Run.diagnostics()``.
+        diagnostics: Numbers that a model computed on itself in training, ``Run.diagnostics()``.
         environment: Versions, seed and device of a run, its ``environment.json``.
         configuration: Configuration of a run, its ``config.yaml``.
-        coded: What a model with codes makes of them.
         commands: Commands that repeat everything shown.
         title: Heading of the page.
 
@@ -73,6 +76,7 @@ def write_report(
         DataError: If real and generated data cannot be compared.
     """
     real = with_default_splits(real)  # as the comparison did, so that figures and table describe the same trials
+    shown = panels(real, generated, comparison, encoded, history, codes, variables, metrics, diagnostics, configuration)
     content = template().render(
         title=title,
         headline=headline(comparison),
@@ -80,9 +84,7 @@ def write_report(
         warnings=[f"{w[:1].upper()}{w[1:]}" for w in comparison.warnings],
         groups=table(comparison, real.bin_s),
         levels=LEGEND,
-        panels=panels(
-            real, generated, comparison, encoded, metrics, drawing, variables, diagnostics, configuration, coded
-        ),
+        panels=[render(panel) for panel in shown],
         sizes=sizes(real, generated),
         provenance=[("real data", plain(real.provenance)), ("generated data", plain(generated.provenance))],
         environment=flat(environment or {}),

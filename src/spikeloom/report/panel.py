@@ -1,16 +1,21 @@
-"""One figure of the page, with the words and the numbers that stand beside it."""
+"""One figure of the page: declared with its title, caption, readout and figure, and rendered when the page is."""
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
 
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.plot.style import data_uri
+
+T = TypeVar("T")
+Text = str | Callable[[], str]
+"""A text, or a function that makes it when the panel is rendered."""
 
 
 class Table(NamedTuple):
@@ -27,12 +32,35 @@ class Table(NamedTuple):
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure of the page.
+    """One figure of the page; nothing is computed before ``render``.
 
     Attributes:
         title: Heading.
-        look_for: What a reader should look for.
-        seen: What is to be seen, in numbers; may be empty.
+        caption: How to read the figure.
+        readout: Its main numbers, in a sentence.
+        figure: Draws it.
+        kind: "svg" for lines, "png" for thousands of dots.
+        wide: Whether it takes the full width of the page.
+        table: Numbers above the figure.
+    """
+
+    title: str
+    caption: Text
+    readout: Text
+    figure: Callable[[], Figure]
+    kind: Literal["svg", "png"] = "svg"
+    wide: bool = True
+    table: Callable[[], Table] | None = None
+
+
+@dataclass(frozen=True)
+class RenderedPanel:
+    """A panel as the template shows it.
+
+    Attributes:
+        title: Heading.
+        caption: How to read the figure.
+        readout: Its main numbers; may be empty.
         image: The figure as a data URI, or None where it cannot be drawn.
         missing: Why there is no figure.
         wide: Whether it takes the full width of the page.
@@ -40,30 +68,36 @@ class Panel:
     """
 
     title: str
-    look_for: str
-    seen: str
-    image: str | None
-    missing: str
-    wide: bool
+    caption: str = ""
+    readout: str = ""
+    image: str | None = None
+    missing: str = ""
+    wide: bool = True
     table: Table | None = None
 
 
-def draw(
-    title: str,
-    look_for: str,
-    seen: str,
-    figure: Callable[[], Figure],
-    kind: Literal["svg", "png"] = "svg",
-    wide: bool = True,
-    table: Table | None = None,
-) -> Panel:
-    """Draw a figure, or give the reason why it does not exist; a failure nobody foresaw also warns."""
-    panel = Panel(title, look_for, seen, None, "", wide, table)
+def render(panel: Panel) -> RenderedPanel:
+    """Draw a panel, or give the reason why it cannot be drawn; one that fails must not cost the page.
+
+    A DataError is an expected reason; any other exception is also reported by a warning.
+    """
     try:
-        return replace(panel, image=data_uri(figure(), kind))
+        image = data_uri(panel.figure(), panel.kind)
+        table = None if panel.table is None else panel.table()
+        return RenderedPanel(panel.title, _text(panel.caption), _text(panel.readout), image, "", panel.wide, table)
     except DataError as error:
-        return replace(panel, missing=str(error))
-    except Exception as error:  # one figure that fails must not cost the page
+        return RenderedPanel(panel.title, missing=str(error))
+    except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        warnings.warn(f"the figure '{title}' of the report is left out: {reason}", SpikeloomWarning, stacklevel=2)
-        return replace(panel, missing=f"it could not be drawn ({reason}).")
+        warnings.warn(f"the figure '{panel.title}' of the report is left out: {reason}", SpikeloomWarning, stacklevel=2)
+        return RenderedPanel(panel.title, missing=f"it could not be drawn ({reason}).")
+
+
+def once(source: T | Callable[[], T]) -> Callable[[], T]:
+    """A function that returns a value, computed at the first call where it is a function itself."""
+    compute: Callable[[], Any] = source if callable(source) else lambda: source
+    return functools.cache(compute)
+
+
+def _text(text: Text) -> str:
+    return text if isinstance(text, str) else text()

@@ -1,4 +1,4 @@
-"""What a report shows of a model with codes: its codes, what they tell of behaviour, and two walks through them."""
+"""Codes of a recording for the report: activity generated from them, behaviour read from them, traversals."""
 
 from __future__ import annotations
 
@@ -13,59 +13,65 @@ from spikeloom.evaluation.behaviour import PLACES, TARGET, behaviour_of, targets
 from spikeloom.evaluation.code_map import MIN_R2, LinearMap
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.code import CodeModel
-from spikeloom.report.code_panels import Coded, DecodedTraversal
+from spikeloom.report.code_panels import CodeSummary, DecodedTraversal
 from spikeloom.workflow.traversal import grid_of, navigate
 
 AMOUNTS = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
-"""Steps of the walks, in standard deviations of a target's coordinates."""
+"""Steps of the traversals, in standard deviations of a target's coordinates."""
 
 
-def coded(model: GenerativeModel, data: SpikeData, seed: int = 0) -> Coded | None:
-    """Codes of a recording and what a model makes of them; None for a model without codes.
+def code_summary(model: GenerativeModel, data: SpikeData, seed: int = 0) -> CodeSummary:
+    """Codes of a recording, and activity that a model generates from them.
 
     Args:
-        model: A trained model.
+        model: A trained model with codes.
         data: The recording it was fitted to, with its splits.
-        seed: Of what is drawn.
+        seed: Seed of the generated trials.
     """
-    if not model.code_size:
-        return None
     test = data.split("test")
     longest = int(test.lengths.max())  # generated trials have no more bins than the longest of these
     codes = model.codes(data)
     own_codes = codes[data.splits["test"]]
-    drawn = [
-        model.activity_of(model.sample_at(test, used, seed))[:, :longest]
-        for used in (own_codes, np.roll(own_codes, 1, axis=0))
+    generated = [
+        model.activity_of(model.sample_at(test, chosen, seed))[:, :longest]
+        for chosen in (own_codes, np.roll(own_codes, 1, axis=0))
     ]
     heldout = np.zeros(data.n_trials, dtype=bool)
     heldout[data.splits.get(HELDOUT, np.zeros(0, dtype=np.int64))] = True
-    seen = {
+    parts = {
         "codes": codes,
         "heldout": heldout,
         "real": model.activity_of(test)[:, :longest],
         "valid": np.array(test.valid[:, :longest]),
-        "own": drawn[0],
-        "other": drawn[1],
+        "own": generated[0],
+        "other": generated[1],
         "spread": model.spread(data) if isinstance(model, CodeModel) else None,
     }
     data = with_places(data)
     try:
         targets = targets_of(data)
-        code_map, walks, unit = _walked(model, data, codes, seed)
+        code_map, traversals, unit = _traversals(model, data, codes, seed)
     except DataError as error:
-        return Coded(**seen, missing=str(error))
+        return CodeSummary(**parts, missing=str(error))
     known = np.isfinite(targets).all(axis=1)
-    seen |= {"codes": codes[known], "heldout": heldout[known]}
-    grid, unseen = grid_of(data)
+    parts |= {"codes": codes[known], "heldout": heldout[known]}
+    grid, heldout_targets = grid_of(data)
     targets = targets[known]
-    return Coded(**seen, targets=targets, map=code_map, walks=walks, unit=unit, grid=grid, unseen=unseen)
+    return CodeSummary(
+        **parts,
+        targets=targets,
+        map=code_map,
+        traversals=traversals,
+        unit=unit,
+        grid=grid,
+        heldout_targets=heldout_targets,
+    )
 
 
-def _walked(
+def _traversals(
     model: GenerativeModel, data: SpikeData, codes: np.ndarray, seed: int
 ) -> tuple[LinearMap, list[DecodedTraversal], str]:
-    """The map of start and target where they are known, and a walk along each coordinate of the target."""
+    """The map of start and target where they are known, a traversal of each target coordinate, and the unit."""
     names = [name for name in PLACES if name in data.trials]
     train = data.split("train")
     behaviour = behaviour_of(train, names)
@@ -73,14 +79,16 @@ def _walked(
     code_map = LinearMap.fit(used, behaviour.values, behaviour.names, behaviour.units)
     readable = all(code_map.heldout_r2[code_map.index(name)] >= MIN_R2 for name in TARGET)
     amounts = [a * float(behaviour.values[:, -2:].std(axis=0).mean()) for a in AMOUNTS]
-    walks: list[DecodedTraversal] = []
+    found: list[DecodedTraversal] = []
     unit = ""
     for name in TARGET if readable else ():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SpikeloomWarning)
-            walk = navigate(model, data, name, names, amounts=amounts, seed=seed)
-        if walk.decoded is None:
+            traversal = navigate(model, data, name, names, amounts=amounts, seed=seed)
+        if traversal.decoded is None:
             break
-        unit = walk.position_unit
-        walks.append(DecodedTraversal(name, walk.amounts, walk.decoded[0, :, : int(walk.sample.lengths[0])]))
-    return code_map, walks, unit
+        unit = traversal.position_unit
+        found.append(
+            DecodedTraversal(name, traversal.amounts, traversal.decoded[0, :, : int(traversal.sample.lengths[0])])
+        )
+    return code_map, found, unit

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
-from spikeloom.evaluation.history_likelihood import Drawing
+from spikeloom.evaluation.history_likelihood import HistoryLikelihood
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.observation.history import SpikeHistory
@@ -31,7 +31,7 @@ def has_history(model: GenerativeModel) -> bool:
 
 
 @torch.no_grad()
-def history_likelihood(model: GenerativeModel, held_out: SpikeData) -> Drawing:
+def history_likelihood(model: GenerativeModel, held_out: SpikeData) -> HistoryLikelihood:
     """Log-likelihood of held-out counts with spike history, beside Poisson counts of the same rates.
 
     Raises:
@@ -50,7 +50,7 @@ def history_likelihood(model: GenerativeModel, held_out: SpikeData) -> Drawing:
     tensors = torch.cat(parts), torch.cat(terms), mean, history.cap, spike_response(history, mean)
     rates, terms, mean, cap, response = (values.cpu().numpy() for values in tensors)
     dispersion = history.dispersion.cpu().numpy() if isinstance(history, SpikeHistory) else None
-    return Drawing.judged(held_out, rates, terms, mean, cap, response, dispersion)
+    return HistoryLikelihood.of(held_out, rates, terms, mean, cap, response, dispersion)
 
 
 def nll(history: History, counts: Counts, rates: Rates) -> Rates:

@@ -24,12 +24,12 @@ GENERATED_PER_TEST_TRIAL = 2
 def report_run(
     folder: str | Path, out: str | Path | None = None, generated: SpikeData | None = None, seed: int = 0
 ) -> tuple[Path, Comparison]:
-    """Judge a trained run against its held-out trials and write the report.
+    """Compare trials that a trained run generates with its held-out trials, and write the report.
 
     Args:
         folder: A trained run.
         out: File to write; ``report.html`` in the run folder when not given.
-        generated: Samples to judge; drawn when not given.
+        generated: Samples to compare; generated when not given.
         seed: Seed of samples and of the comparison.
 
     Returns:
@@ -37,7 +37,7 @@ def report_run(
     """
     from spikeloom.evaluation.compare import compare
     from spikeloom.report.page import write_report
-    from spikeloom.workflow.code_summary import coded
+    from spikeloom.workflow.code_summary import code_summary
     from spikeloom.workflow.heldout_likelihood import has_history, history_likelihood
 
     run = Run.open(folder)
@@ -57,14 +57,14 @@ def report_run(
         real=data,
         generated=generated,
         comparison=comparison,
-        encoded=inferred(model, test),
-        drawing=history_likelihood(model, test) if has_history(model) else None,
+        encoded=lambda: inferred(model, test),
+        history=(lambda: history_likelihood(model, test)) if has_history(model) else None,
+        codes=(lambda: code_summary(model, data, seed)) if model.code_size else None,
         variables=model.data_spec.variables,
         metrics=run.metrics(),
         diagnostics=run.diagnostics(),
         environment=facts,
         configuration=run.read_yaml("config.yaml"),
-        coded=coded(model, data, seed),
         commands=[str(facts.get("command", "")), f"spikeloom report {run.folder}"],
         title=f"{model.name.upper()} on {Path(str(record.get('source'))).name}",
     )

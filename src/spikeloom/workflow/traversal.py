@@ -177,7 +177,7 @@ def navigate(
 
 def write_traversal(traversal: Traversal, data: SpikeData, out: str | Path) -> None:
     """Write generated trials (samples.npz), a table and figures (traversal.csv, traversal.png, axes.png)."""
-    from spikeloom.report.code_figures import draw_axes_cosines, draw_navigation
+    from spikeloom.report.figures import axis_cosines, traversals
 
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -188,11 +188,11 @@ def write_traversal(traversal: Traversal, data: SpikeData, out: str | Path) -> N
     if traversal.decoded is not None:
         targets, heldout = grid_of(data)
         shown = traversal.decoded[:1, :, : int(traversal.sample.lengths[0])]
-        figures["traversal.png"] = draw_navigation(
+        figures["traversal.png"] = traversals(
             shown, [traversal.variable], traversal.amounts, targets, heldout, traversal.position_unit, _label(traversal)
         )
     if len(traversal.map.names) > 1:
-        figures["axes.png"] = draw_axes_cosines(traversal.map)
+        figures["axes.png"] = axis_cosines(traversal.map)
     for name, figure in figures.items():
         with atomic(out / name) as temporary:
             figure.savefig(temporary, format="png", dpi=160)
