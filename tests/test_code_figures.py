@@ -131,31 +131,31 @@ def test_codes_that_cannot_be_drawn_are_refused(reaching):
         codes_by_target(codes, targets, heldout, linear_map, variables=("targetx", "target_y"))
 
 
-# -- walks -----------------------------------------------------------------------------------------------------------
+# -- traversals -----------------------------------------------------------------------------------------------------------
 
 
-def walks(amounts):
+def trajectories_of(amounts):
     way = np.linspace(0, 1, 20)[:, None]
     ends = [[[-0.15 + a, 0.4], [-0.15, 0.4 + a]] for a in amounts]
     start = np.array([-0.25, 0.33])
     return np.array([[start + (np.array(end[w]) - start) * way for end in ends] for w in (0, 1)])
 
 
-def test_walks_are_drawn_over_the_targets():
+def test_traversals_are_drawn_over_the_targets():
     amounts = np.linspace(-0.1, 0.1, 5)
-    made = walks(amounts)
+    made = trajectories_of(amounts)
     figure = drawn(traversals(made, ["target_x", "target_y"], amounts, GRID, RING))
     panels, bar = figure.axes[:2], figure.axes[2]
-    assert [p.get_title(loc="left") for p in panels] == ["along target x", "along target y"]
+    assert [p.get_title(loc="left") for p in panels] == ["traversal of target x", "traversal of target y"]
     assert [panels[0].get_xlabel(), panels[0].get_ylabel()] == ["x (m)", "y (m)"]
     assert bar.get_ylabel() == "change of target x or target y (m)"
-    for panel, walk in zip(panels, made):
+    for panel, reaches in zip(panels, made):
         held_in, held_out = offsets(panel)[:2]
         assert_allclose(held_in, GRID[~RING])
         assert_allclose(held_out, GRID[RING])
         lines = [line.get_xydata() for line in panel.lines]
-        assert_allclose(lines[:4], walk[[0, 1, 3, 4]])
-        assert_allclose(lines[4], walk[2])  # the anchor, over all others
+        assert_allclose(lines[:4], reaches[[0, 1, 3, 4]])
+        assert_allclose(lines[4], reaches[2])  # the base trial, over all others
         assert panel.lines[4].get_color() == "black"
         assert panel.lines[4].get_linewidth() > panel.lines[0].get_linewidth()
         colours = [line.get_color() for line in panel.lines[:4]]
@@ -163,17 +163,17 @@ def test_walks_are_drawn_over_the_targets():
         assert colours[0][2] > colours[0][0]  # blue behind
         assert colours[3][0] > colours[3][2]  # orange ahead
         starts, ends = offsets(panel)[2:4]
-        assert_allclose(starts, walk[[0, 1, 3, 4], 0])
-        assert_allclose(ends, walk[[0, 1, 3, 4], -1])
+        assert_allclose(starts, reaches[[0, 1, 3, 4], 0])
+        assert_allclose(ends, reaches[[0, 1, 3, 4], -1])
     names = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert names == ["target", "held-out target", "anchor", "start of reach", "end of reach"]
+    assert names == ["target", "held-out target", "base trial", "start of reach", "end of reach"]
 
 
-def test_a_walk_one_way_has_colours_one_way_and_may_lack_its_anchor():
+def test_a_traversal_one_way_has_colours_one_way_and_may_lack_its_base_trial():
     amounts = np.array([0.0, 1, 2, 3])
     figure = drawn(
         traversals(
-            100 * walks(amounts / 50)[:1],
+            100 * trajectories_of(amounts / 50)[:1],
             ["target_x"],
             amounts,
             100 * GRID,
@@ -187,24 +187,24 @@ def test_a_walk_one_way_has_colours_one_way_and_may_lack_its_anchor():
     assert_allclose(bar.get_ylim(), (0, 3))
     assert [t.get_text() for t in figure.legends[0].get_texts()] == [
         "target",
-        "anchor",
+        "base trial",
         "start of reach",
         "end of reach",
     ]
-    ahead = drawn(traversals(walks(amounts[1:] / 50), ["a", "b"], amounts[1:], GRID, np.array([3, 4])))
-    assert "anchor" not in [t.get_text() for t in ahead.legends[0].get_texts()]
+    ahead = drawn(traversals(trajectories_of(amounts[1:] / 50), ["a", "b"], amounts[1:], GRID, np.array([3, 4])))
+    assert "base trial" not in [t.get_text() for t in ahead.legends[0].get_texts()]
     assert_allclose(offsets(ahead.axes[0])[1], GRID[[3, 4]])
-    behind = drawn(traversals(walks(-amounts / 50), ["a", "b"], -amounts, GRID))
+    behind = drawn(traversals(trajectories_of(-amounts / 50), ["a", "b"], -amounts, GRID))
     assert_allclose(behind.axes[2].get_ylim(), (-3, 0))
     assert_allclose(behind.axes[0].lines[2].get_color(), figure.axes[0].lines[2].get_color(), atol=0.01)
 
 
-def test_a_walk_that_lacks_a_name_is_refused():
+def test_a_traversal_that_lacks_a_name_is_refused():
     amounts = np.array([0.0, 1.0])
-    with pytest.raises(DataError, match="2 walks of 2 steps came with 1 variables"):
-        traversals(walks(amounts), ["target_x"], amounts, GRID)
+    with pytest.raises(DataError, match="2 traversals of 2 steps came with 1 variables"):
+        traversals(trajectories_of(amounts), ["target_x"], amounts, GRID)
     with pytest.raises(DataError, match="3 amounts"):
-        traversals(walks(amounts), ["a", "b"], np.arange(3.0), GRID)
+        traversals(trajectories_of(amounts), ["a", "b"], np.arange(3.0), GRID)
 
 
 # -- axes ------------------------------------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ def axis_cosines(linear_map: LinearMap) -> Figure:
     figure = new_figure(max(2.0 + room + 0.55 * n, 5.2), max(0.9 + 0.6 * room + 0.55 * n, 3.0))
     axes = figure.subplots()
     # Without its diagonal the triangle has n - 1 rows and columns.
-    image = matrix(axes, np.where(below, cosines, np.nan)[1:, :-1], (0, 1), COSINES)
+    image = matrix(axes, np.where(below, cosines, np.nan)[1:, :-1], (0.0, 1.0), COSINES)
     if n <= MANY_NAMES:
         write_values(axes, cosines[1:, :-1], below[1:, :-1], "{:.2f}".format, white_above=0.55, fontsize=9.5)
     axes.set_xticks(range(n - 1), names[:-1], rotation=35, ha="right", rotation_mode="anchor")

@@ -96,7 +96,7 @@ def _confusion(fidelity: ConditionFidelity) -> Figure:
         table = np.zeros((len(labels), len(labels)))
         np.add.at(table, ([place[v] for v in found.requested], [place[v] for v in found.decoded]), 1)
         share = table / np.maximum(table.sum(1, keepdims=True), 1)
-        matrix(axes, share, (0, 1), GENERATED_MAP if colour == GENERATED else REAL_MAP)
+        matrix(axes, share, (0.0, 1.0), GENERATED_MAP if colour == GENERATED else REAL_MAP)
         if len(labels) <= MOST_PRINTED:
             write_values(axes, share, share >= 0.005, lambda value: f"{100 * value:.0f}", white_above=0.45, size=8)
         which = "requested" if colour == GENERATED else "recorded"

@@ -76,7 +76,7 @@ def _response(axes: Axes, response: Float[np.ndarray, "lag neuron"], bin_s: floa
         return
     lags, unit = _lags(len(response), bin_s)
     low, middle, high = np.nanquantile(response, [0.25, 0.5, 0.75], axis=1)
-    zero_line(axes, 1, MUTED)
+    zero_line(axes, 1.0, MUTED)
     style = {"label": "median neuron", "marker": "o", "markersize": 3.5}
     line_with_band(
         axes, lags, middle, low, high, color=GENERATED, band_alpha=0.2, band_label="interquartile range", **style

@@ -44,13 +44,13 @@ def traversals(
         heldout: Which of them were held out of training.
         unit: Unit of the positions.
         amount_label: Meaning of an amount, beside the colours; a change of the variable, in ``unit``, when not given.
-        titles: One for each panel; "along" and the variable when not given.
+        titles: One for each panel; "traversal of" and the variable when not given.
 
     Raises:
         DataError: If names, amounts or titles are not as many as traversals or steps.
     """
     n_traversals, n_steps = trajectories.shape[:2]
-    titles = [f"along {in_words(name)}" for name in variables] if titles is None else list(titles)
+    titles = [f"traversal of {in_words(name)}" for name in variables] if titles is None else list(titles)
     if not len(variables) == len(titles) == n_traversals or len(amounts) != n_steps:
         raise DataError(
             f"{n_traversals} traversals of {n_steps} steps came with {len(variables)} variables, {len(titles)} "

@@ -1,13 +1,15 @@
-"""The report of a run: its held-out trials against trials it generates."""
+"""The report of a trained model: trials that it generates against held-out trials."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikeloom.data.formats.containers import check_place
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.models import load_model
 from spikeloom.progress import counted
 from spikeloom.training.run import Run
@@ -16,6 +18,7 @@ from spikeloom.workflow.sampling import held_out, sample_like
 
 if TYPE_CHECKING:
     from spikeloom.evaluation.results import Comparison
+    from spikeloom.models.base import GenerativeModel
 
 GENERATED_PER_TEST_TRIAL = 2
 """A report generates this many trials for every held-out one, so that several sets can be drawn from them."""
@@ -35,25 +38,46 @@ def report_run(
     Returns:
         The file and the comparison in it.
     """
+    run = Run.open(folder)
+    page = Path(out) if out else run.folder / "report.html"
+    check_place(page)
+    return report_model(load_model(folder), load_source(run.folder), page, generated, seed, run)
+
+
+def report_model(
+    model: GenerativeModel,
+    data: SpikeData,
+    out: str | Path,
+    generated: SpikeData | None = None,
+    seed: int = 0,
+    run: Run | None = None,
+) -> tuple[Path, Comparison]:
+    """Compare trials that a trained model generates with held-out trials of its recording, and write the report.
+
+    Args:
+        model: A trained model.
+        data: The recording it was fitted to; splits are made as for fitting where there are none.
+        out: File to write.
+        generated: Samples to compare; generated when not given.
+        seed: Seed of samples and of the comparison.
+        run: The run folder of the model, whose training and environment the page then shows.
+
+    Returns:
+        The file and the comparison in it.
+    """
     from spikeloom.evaluation.compare import compare
     from spikeloom.report.page import write_report
     from spikeloom.workflow.code_summary import code_summary
     from spikeloom.workflow.heldout_likelihood import has_history, history_likelihood
 
-    run = Run.open(folder)
-    page = Path(out) if out else run.folder / "report.html"
-    check_place(page)
-    model = load_model(folder)
-    data = load_source(run.folder)
+    data = with_default_splits(data)
     test = held_out(data)
     if generated is None:
         generated = sample_like(model, test, GENERATED_PER_TEST_TRIAL * test.n_trials, seed=seed)
     with counted("comparing") as progress:
         comparison = compare(data, generated, seed=seed, reconstruction_rates=model.infer(data)[1], progress=progress)
-    facts = run.read_json("environment.json")
-    record = run.read_json("data.json")
     page = write_report(
-        page,
+        out,
         real=data,
         generated=generated,
         comparison=comparison,
@@ -61,14 +85,28 @@ def report_run(
         history=(lambda: history_likelihood(model, test)) if has_history(model) else None,
         codes=(lambda: code_summary(model, data, seed)) if model.code_size else None,
         variables=model.data_spec.variables,
-        metrics=run.metrics(),
-        diagnostics=run.diagnostics(),
-        environment=facts,
-        configuration=run.read_yaml("config.yaml"),
-        commands=[str(facts.get("command", "")), f"spikeloom report {run.folder}"],
-        title=f"{model.name.upper()} on {Path(str(record.get('source'))).name}",
+        **(_of_model(model) if run is None else _of_run(run)),
     )
     return page, comparison
+
+
+def _of_model(model: GenerativeModel) -> dict[str, Any]:
+    """Configuration and title of a model without a run folder, as arguments of ``write_report``."""
+    return {"configuration": {"model": model.name, **asdict(model.config)}, "title": model.name.upper()}
+
+
+def _of_run(run: Run) -> dict[str, Any]:
+    """Training, environment and configuration of a run folder, as arguments of ``write_report``."""
+    facts, configuration = run.read_json("environment.json"), run.read_yaml("config.yaml")
+    source = Path(str(run.read_json("data.json").get("source"))).name
+    return {
+        "metrics": run.metrics(),
+        "diagnostics": run.diagnostics(),
+        "environment": facts,
+        "configuration": configuration,
+        "commands": [str(facts.get("command", "")), f"spikeloom report {run.folder}"],
+        "title": f"{str(configuration.get('model')).upper()} on {source}",
+    }
 
 
 def write_scores(comparison: Comparison, path: str | Path) -> None:
