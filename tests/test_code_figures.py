@@ -131,7 +131,7 @@ def test_codes_that_cannot_be_drawn_are_refused(reaching):
         codes_by_target(codes, targets, heldout, linear_map, variables=("targetx", "target_y"))
 
 
-# -- traversals -----------------------------------------------------------------------------------------------------------
+# -- traversals ------------------------------------------------------------------------------------------------------
 
 
 def trajectories_of(amounts):
