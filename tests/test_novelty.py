@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
+from spikeloom.report.model_panels import model_panels
 
 from commands import FIT, FIT_EAG
 from recordings import assert_same
@@ -29,7 +30,6 @@ from spikeloom.models.ldns import LDNS
 from spikeloom.models.pivae import PiVAE
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.sampling import collate, draw
-from spikeloom.report.model_panels import model_panels
 from spikeloom.training.loop import fit
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
