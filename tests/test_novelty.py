@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
-from spikeloom.report.model_panels import model_panels
 
 from commands import FIT, FIT_EAG
 from recordings import assert_same
@@ -30,6 +29,8 @@ from spikeloom.models.ldns import LDNS
 from spikeloom.models.pivae import PiVAE
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.sampling import collate, draw
+from spikeloom.report.condition_panels import condition_panels
+from spikeloom.report.panel import render
 from spikeloom.training.loop import fit
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
@@ -446,6 +447,11 @@ class TestModels:
 # -- the report and the command line ---------------------------------------------------------------------------------
 
 
+def readouts(data, generated, variables):
+    """Readouts of the panels on conditions."""
+    return [panel.readout() for panel in condition_panels(data, generated, variables)]
+
+
 class TestReport:
     def generated(self, angles, drive=None):
         rng = np.random.default_rng(5)
@@ -458,14 +464,14 @@ class TestReport:
     def test_the_panel_of_what_was_asked_says_it(self, data):
         variables = variables_of(data, ("angle", "drive"))
         far = self.generated(np.tile([0.0, 20.0], 8), np.full((16, BINS, 1), 9.0))
-        angle, drive = model_panels(data, far, None, variables)
-        assert angle.seen == (
+        angle, drive = readouts(data, far, variables)
+        assert angle == (
             f"8 of 16 trials have a novel angle, which no training trial has (20, nearest 0 and 45): {EXTRAPOLATION}."
         )
-        assert drive.seen.startswith("16 of 16 trials have a novel drive, farther")
-        assert drive.seen.count(EXTRAPOLATION) == 1
-        same = model_panels(data, data.split("test"), None, variables)
-        assert [panel.seen for panel in same] == ["", ""]
+        assert drive.startswith("16 of 16 trials have a novel drive, farther")
+        assert drive.count(EXTRAPOLATION) == 1
+        same = readouts(data, data.split("test"), variables)
+        assert same == ["", ""]
 
     def test_a_combination_is_said_once_beside_what_else_there_is(self, data):
         angle = np.asarray(data.trials["angle"])
@@ -476,15 +482,13 @@ class TestReport:
         variables = variables_of(sided, ("angle", "drive"))
         assert novel_conditions(sided, other, variables) == {}
         assert list(novel_conditions(sided, swapped, variables)) == [""]
-        first, second = model_panels(sided, swapped, None, variables)
-        assert first.seen.startswith("32 of 32 trials have a novel combination of angle and drive")
-        assert second.seen == ""
+        first, second = readouts(sided, swapped, variables)
+        assert first.startswith("32 of 32 trials have a novel combination of angle and drive")
+        assert second == ""
         angles = swapped.trials["angle"].where(np.arange(32) > 3, 20)
-        first, _ = model_panels(
-            sided, dataclasses.replace(swapped, trials=swapped.trials.assign(angle=angles)), None, variables
-        )
-        assert "(20, nearest 0 and 45), and 28 of 32 trials have a novel combination" in first.seen
-        assert first.seen.count(EXTRAPOLATION) == 1
+        first, _ = readouts(sided, dataclasses.replace(swapped, trials=swapped.trials.assign(angle=angles)), variables)
+        assert "(20, nearest 0 and 45), and 28 of 32 trials have a novel combination" in first
+        assert first.count(EXTRAPOLATION) == 1
 
     def test_angles_between_targets_are_decoded_as_angles(self, data):
         """As one of eight directions none of them could ever be decoded as requested."""
@@ -495,7 +499,7 @@ class TestReport:
 
     def test_generated_trials_of_another_recording(self, data):
         words = dataclasses.replace(self.generated(np.zeros(4)), trials=pd.DataFrame({"angle": ["up"] * 4}), signals={})
-        panels = model_panels(data, words, None, variables_of(data, ("angle",)))
+        panels = [render(panel) for panel in condition_panels(data, words, variables_of(data, ("angle",)))]
         assert [bool(panel.missing) for panel in panels] == [True]
 
 
