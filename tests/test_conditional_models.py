@@ -260,7 +260,7 @@ class TestGuidance:
 
     def test_without_conditions(self, data):
         model = untrained(data, condition_on=())
-        with pytest.raises(ConfigError, match="learned no condition"):
+        with pytest.raises(ConfigError, match="trained without conditions"):
             model.sample(2, guidance=2.0)
         with pytest.raises(DataError, match="fitted without conditions"):
             model.sample(2, condition={"angle": 45})
