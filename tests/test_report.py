@@ -22,9 +22,11 @@ from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResul
 from spikeloom.plot.style import data_uri
 from spikeloom.report import figures, panels
 from spikeloom.report.format import LEGEND, STYLES
-from spikeloom.report.page import bar, copying, headline, table, write_report
+from spikeloom.report.page import write_report
 from spikeloom.report.panel import Panel, render
+from spikeloom.report.score_table import bar, table
 from spikeloom.report.sets import compared_trials
+from spikeloom.report.verdict import copying, headline
 
 NAN = float("nan")
 SPIKE_FIGURES = (
@@ -165,7 +167,7 @@ def test_a_comparison_read_from_json_makes_the_same_table():
 
 def test_headline_names_copies_first_then_what_is_furthest():
     verdict = headline(comparison(result("acf_rmse", 1.0, 0.01, 0.1, 0.01, 1.4, 0.7)))
-    assert verdict["first"] == "On 0 of 2 usable measures the generated spikes cannot be told from real ones."
+    assert verdict["first"] == "On 0 of 2 usable metrics the generated spikes are indistinguishable from real ones."
     assert verdict["furthest"] == "autocorrelation (0.70), distribution of population counts (0.05)"
     alarm = comparison(copy_share=1.0, se=0.1, alarm=True, reasons=("copies",))
     assert headline(alarm)["first"] == "The generated trials copy the training data."

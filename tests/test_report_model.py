@@ -339,7 +339,7 @@ def test_a_report_of_a_run_has_the_panels_that_belong_to_it(run, data, others_un
     n = len(data.splits["test"])
     assert f"The {2 * n} generated trials were requested for the angle of the {n} held-out trials." in text
     assert "difference, paired by trial" in text
-    assert "nan" not in text[: text.index("<h2>What was run")].split("base64,")[0].lower()
+    assert "nan" not in text[: text.index("<h2>Provenance and")].split("base64,")[0].lower()
 
 
 @pytest.mark.filterwarnings("ignore:the power of the sampled latents")

@@ -87,6 +87,11 @@ def scaled(value: Any, factor: float) -> Any:
     return value if finite is None else finite * factor
 
 
+def two_decimals(score: float) -> str:
+    """A score as it is printed: no minus before zero, and a minus sign before the rest."""
+    return f"{round(score, 2) + 0.0:.2f}".replace("-", "−")
+
+
 def in_words(name: str) -> str:
     """A name as a figure writes it.
 

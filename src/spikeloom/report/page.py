@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import statistics
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 import yaml
 
@@ -20,16 +17,14 @@ from spikeloom.conditioning.variables import Variable
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import with_default_splits
 from spikeloom.evaluation.history_likelihood import HistoryLikelihood
-from spikeloom.evaluation.memorisation import Memorisation
-from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult
+from spikeloom.evaluation.results import Comparison
 from spikeloom.plot.style import rate_unit, time_unit
 from spikeloom.report.code_panels import CodeSummary
-from spikeloom.report.format import LEGEND, STYLES, digits, scaled, scaled_unit, with_error
+from spikeloom.report.format import LEGEND
 from spikeloom.report.panel import render
 from spikeloom.report.panels import panels
-
-SCALE = -0.25, 1.25
-"""Scores at the two ends of the bars in the table; what lies beyond is drawn at the end."""
+from spikeloom.report.score_table import table
+from spikeloom.report.verdict import copying, headline
 
 
 def write_report(
@@ -107,137 +102,8 @@ def template() -> jinja2.Template:
     return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
 
 
-# -- the verdict -----------------------------------------------------------------------------------------------------
-
-
-def headline(comparison: Comparison) -> dict[str, Any]:
-    """The verdict in one line, a second line, and how many metrics stand at each level."""
-    results = list(comparison.metrics.values())
-    usable = [r for r in results if r.level is not Level.NOT_USABLE]
-    counts = Counter(STYLES[r.level] for r in usable)
-    n, fine, poor = len(usable), counts["floor"], counts["none"]
-    if comparison.memorisation.alarm:
-        first = "The generated trials copy the training data."
-    elif n == 0:
-        first = "Nothing could be scored: no metric separates real data from constant-rate Poisson neurons here."
-    elif counts["alarm"]:
-        first = "Too good to be true: better than real data against real data."
-    elif fine == n:
-        first = f"On all {n} usable measures the generated spikes cannot be told from real ones."
-    elif poor > n / 2:
-        first = f"On {poor} of {n} usable measures no better than independent Poisson neurons."
-    else:
-        first = f"On {fine} of {n} usable measures the generated spikes cannot be told from real ones."
-    off = [r for r in usable if r.level not in (Level.AT_FLOOR, Level.SUSPICIOUS)]
-    off.sort(key=lambda r: -abs(r.score))
-    scores = [r.score for r in usable if np.isfinite(r.score)]
-    return {
-        "first": first,
-        "copies": comparison.memorisation.alarm,
-        "furthest": ", ".join(f"{r.metric.label} ({two_decimals(r.score)})" for r in off[:4]),
-        "suspicious": ", ".join(r.metric.label for r in usable if r.level is Level.SUSPICIOUS),
-        "counts": [(style, words, counts[style]) for style, words in LEGEND.items() if counts[style]],
-        "n": n,
-        "fine": fine,
-        "unusable": len(results) - n,
-        "median": two_decimals(statistics.median(scores)) if scores else "n/a",
-    }
-
-
-def copying(memorisation: Memorisation) -> dict[str, Any]:
-    """The test for copies of training trials, in words."""
-    share, alarm = memorisation.copy_share, memorisation.alarm
-    sentences = []
-    if not np.isfinite(share):
-        short = "not tested"
-        sentences.append("Whether training trials were copied could not be tested.")
-    else:
-        within = f" ± {1.96 * memorisation.se:.2f}" if np.isfinite(memorisation.se) else ""
-        short = "found" if alarm else "none detected"
-        sentences.append(
-            f"The share of generated trials that copy a training trial, with or without fresh noise, is estimated at "
-            f"{two_decimals(share)}{within} (0: training trials are no nearer than unseen ones, 1: all are copies)."
-        )
-        detectable = memorisation.detectable_share
-        if alarm:
-            sentences.append(f"Alarm: {'; '.join(memorisation.reasons)}.")
-        elif detectable >= 1:
-            sentences.append("The generated trials crowd around few real ones, so that the estimate means little.")
-        elif np.isfinite(detectable):
-            sentences.append(f"A share above {max(detectable, 0.1):.2f} would have been noticed.")
-    if np.isfinite(ratio := memorisation.nn_ratio):
-        sentences.append(
-            f"Generated trials lie {ratio:.2f} times as far from their nearest training trial as unseen real trials do."
-        )
-        if ratio < 0.9:
-            sentences.append("Below 0.9 they vary too little, or are blurred copies.")
-    sentences.append(f"Exact duplicates of a training trial: {memorisation.duplicates}.")
-    return {"short": short, "alarm": alarm, "text": " ".join(sentences)}
-
-
-# -- the table -------------------------------------------------------------------------------------------------------
-
-
-def table(comparison: Comparison, bin_s: float) -> dict[str, list[dict[str, Any]]]:
-    """Rows of the score table under their headings."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for r in comparison.metrics.values():
-        unit, factor = scaled_unit(r.unit, [r.value, r.baseline], bin_s)
-        value, se, floor, floor_sd, baseline = (
-            scaled(x, factor) for x in (r.value, r.se, r.floor, r.floor_sd, r.baseline)
-        )
-        scored = bool(np.isfinite(r.score))
-        groups.setdefault(r.metric.group, []).append(
-            {
-                "key": r.name,
-                "name": r.metric.label,
-                "meaning": r.metric.explanation,
-                "unit": unit,
-                "value": with_error(value, scaled(se, 1.96)),
-                "floor": with_error(floor, floor_sd),
-                "baseline": digits(0.0 if abs(baseline) < floor_sd else baseline),
-                "score": two_decimals(r.score) if scored else "",
-                "level": STYLES[r.level],
-                "verdict": r.verdict.replace("constant-rate ", ""),
-                "bar": bar(r) if scored else None,
-            }
-        )
-    order = list(dict.fromkeys(metric.group for metric in METRICS.values()))
-    return dict(sorted(groups.items(), key=lambda g: order.index(g[0]) if g[0] in order else len(order)))
-
-
-def bar(result: MetricResult) -> dict[str, float | bool]:
-    """Places, in percent of the bar's width, of the floor, the baseline, the score and its 95 % interval."""
-
-    def place(value: float) -> float:
-        return round(100 * (min(max(value, SCALE[0]), SCALE[1]) - SCALE[0]) / (SCALE[1] - SCALE[0]), 2)
-
-    score, span = result.score, abs(result.baseline - result.floor)
-    half = 1.96 * result.se / span if np.isfinite(result.se) and span > 0 else 0.0
-    low, high = place(score - half), place(score + half)
-    start, end = sorted((place(0.0), place(score)))
-    return {
-        "zero": place(0.0),
-        "one": place(1.0),
-        "start": start,
-        "width": round(end - start, 2),
-        "dot": place(score),
-        "low": low,
-        "error": round(high - low, 2),
-        "beyond": not SCALE[0] <= score <= SCALE[1],
-    }
-
-
-def two_decimals(score: float) -> str:
-    """A score as it is printed: no minus before zero, and a minus sign before the rest."""
-    return f"{round(score, 2) + 0.0:.2f}".replace("-", "−")
-
-
-# -- what was run ----------------------------------------------------------------------------------------------------
-
-
 def sizes(real: SpikeData, generated: SpikeData) -> list[tuple[str, str, str]]:
-    """What both sides consist of, row by row."""
+    """Sizes of both sets, row by row."""
     both = [data.summary() for data in (real, generated)]
     bin_s = real.bin_s
 
