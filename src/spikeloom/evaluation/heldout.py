@@ -141,10 +141,11 @@ def bootstrap_se(sets: ComparedSets, metrics: Sequence[Metric], rng: np.random.G
             if metric.name in resampled and metric.resampled == kind:
                 resampled[metric.name].append(metric.value(replicate))
 
-    for sums in zip(*(_replicates(side, w) for side, w in zip(sides, weights))):
-        add("sums", ComparedSets(*(SetStatistics(side, s) for side, s in zip(sides, sums))))
-    for few in zip(*(w[:N_SLOW_REPLICATES] for w in weights)):
-        add("distributions", ComparedSets(*(SetStatistics.of(side, w) for side, w in zip(sides, few))))
+    generated, held_out = sides
+    for g, h in zip(*(_replicates(side, w) for side, w in zip(sides, weights))):
+        add("sums", ComparedSets(SetStatistics(generated, g), SetStatistics(held_out, h)))
+    for g, h in zip(*(w[:N_SLOW_REPLICATES] for w in weights)):
+        add("distributions", ComparedSets(SetStatistics.of(generated, g), SetStatistics.of(held_out, h)))
     spread = {name: sd(values) for name, values in resampled.items()}
     for metric in metrics:
         if metric.standard_error is not None:
