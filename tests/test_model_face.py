@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import spikeloom as sl
-from spikeloom.errors import ConfigError, NotFittedError, RunError
+from spikeloom.errors import ConfigError, DataError, NotFittedError, RunError
 from spikeloom.models import MODELS, model_class
 from spikeloom.models.autoencoder import AutoencoderConfig
 from spikeloom.models.lfads import LFADS
@@ -153,3 +153,40 @@ def test_a_run_of_another_model_names_the_right_function(gaussian, tmp_path):
     with pytest.raises(RunError, match=r"kind 'gaussian', not 'eag'; load it with spikeloom\.load_model"):
         sl.EAG.load(tmp_path)
     assert isinstance(sl.load_model(tmp_path), sl.GaussianLatents)
+
+
+class TestReport:
+    """A fitted model writes the report of itself; the figures are tested elsewhere."""
+
+    @pytest.fixture(autouse=True)
+    def few_figures(self, monkeypatch):
+        monkeypatch.setattr("spikeloom.report.panels.spike_panels", lambda *_: [])
+        monkeypatch.setattr("spikeloom.evaluation.compare.default_draws", lambda _: (1, 2))
+
+    def test_it_knows_the_recording_it_was_fitted_to(self, data, gaussian, tmp_path):
+        page = gaussian.report(tmp_path / "new" / "report.html")
+        assert page == tmp_path / "new" / "report.html"
+        text = page.read_text()
+        assert "<title>GAUSSIAN</title>" in text
+        assert "model: gaussian" in text
+        again = gaussian.report(str(tmp_path / "b.html"), generated=gaussian.sample(8), seed=3)
+        assert "comparison seed 3" in again.read_text()
+
+    def test_a_loaded_model_needs_its_recording(self, data, gaussian, tmp_path):
+        gaussian.save(tmp_path / "saved")
+        loaded = sl.load_model(tmp_path / "saved")
+        with pytest.raises(DataError, match="pass the recording"):
+            loaded.report(tmp_path / "r.html")
+        assert not (tmp_path / "r.html").exists()
+        assert loaded.report(tmp_path / "r.html", data=data).is_file()
+
+    def test_a_run_folder_leads_to_the_recording_and_to_the_training(self, data, tmp_path):
+        model = sl.fit(data, "gaussian", out=tmp_path / "run", **TINY)
+        for each in (model, sl.load_model(tmp_path / "run")):
+            text = each.report(tmp_path / "r.html").read_text()
+            assert "Environment: versions, device, seed" in text
+            assert "autoencoder: best validation loss" in text
+
+    def test_an_untrained_model_has_none(self, tmp_path):
+        with pytest.raises(NotFittedError, match="fit it first"):
+            sl.LFADS().report(tmp_path / "r.html")

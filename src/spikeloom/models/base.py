@@ -85,6 +85,8 @@ class GenerativeModel(nn.Module):
         self.config = configuration(type(self), config, changes, max_steps)
         self._data_spec: DataSpec | None = None
         self._splits: dict[str, Int[np.ndarray, "trial"]] = {}
+        self._recording: SpikeData | None = None
+        self._folder: Path | None = None
 
     # -- what a model defines ------------------------------------------------------------------------------------
 
@@ -150,7 +152,7 @@ class GenerativeModel(nn.Module):
 
     def mark_trained(self, data: SpikeData) -> None:
         """Note that training has ended, and on which trials; the training loop calls it."""
-        self.trained = True
+        self.trained, self._recording = True, data
         self._splits = {name: np.array(indices) for name, indices in data.splits.items()}
 
     @property
@@ -281,11 +283,44 @@ class GenerativeModel(nn.Module):
         """
         raise ConfigError(f"a model of kind '{self.name}' cannot be navigated; fit one of gnocchi.")
 
+    # -- the report ----------------------------------------------------------------------------------------------
+
+    def report(
+        self,
+        path: str | Path = "report.html",
+        *,
+        data: SpikeData | None = None,
+        generated: SpikeData | None = None,
+        seed: int = 0,
+    ) -> Path:
+        """Compare generated with held-out trials, and write the result as one HTML page with all figures.
+
+        Args:
+            path: File to write.
+            data: The recording the model was fitted to. Needed only if the model was not fitted in this process, and
+                its run folder does not lead to the recording.
+            generated: Samples to compare; two for each held-out trial are generated when not given.
+            seed: Seed of the samples and of the comparison.
+
+        Returns:
+            The file.
+
+        Raises:
+            NotFittedError: If the model is not trained.
+            DataError: If no recording is at hand, or it does not fit the model.
+        """
+        from spikeloom.workflow.reporting import report_of  # the one import upward, listed in the contract
+
+        if not self.trained:
+            raise NotFittedError(f"this {self.name} model is not trained; fit it first: model.fit(data).")
+        return report_of(self, path, self._recording if data is None else data, generated, seed, self._folder)
+
     # -- run folders ---------------------------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> None:
         """Write configuration, facts about the recording, and weights; plain text and tensors only."""
         saving.save(self, Path(folder))
+        self._folder = Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:

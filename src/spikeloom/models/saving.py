@@ -43,6 +43,7 @@ def load(cls: type[Model], folder: str | Path) -> Model:
         RunError: If the folder does not hold a whole model of this class.
     """
     run = Run.open(folder)
+    folder = run.folder
     kind, content = run.config()
     if kind != cls.name:
         raise RunError(
@@ -64,7 +65,7 @@ def load(cls: type[Model], folder: str | Path) -> Model:
             raise
         reason = " ".join(str(error).split())[:200]
         raise RunError(f"{folder} does not hold a whole model ({reason}); copy the run folder again.") from error
-    model.format_version = run.format_version
+    model.format_version, model._folder = run.format_version, folder
     return model.eval()
 
 

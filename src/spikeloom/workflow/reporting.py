@@ -10,6 +10,7 @@ from spikeloom.data.formats.containers import check_place
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import with_default_splits
+from spikeloom.errors import DataError
 from spikeloom.models import load_model
 from spikeloom.progress import counted
 from spikeloom.training.run import Run
@@ -88,6 +89,43 @@ def report_model(
         **(_of_model(model) if run is None else _of_run(run)),
     )
     return page, comparison
+
+
+def report_of(
+    model: GenerativeModel,
+    out: str | Path,
+    data: SpikeData | None,
+    generated: SpikeData | None,
+    seed: int,
+    folder: Path | None,
+) -> Path:
+    """Write the report of a model that may have been fitted in this process, or loaded from a folder.
+
+    Args:
+        model: A trained model.
+        out: File to write.
+        data: Its recording; that of its run folder when not given.
+        generated: Samples to compare; generated when not given.
+        seed: Seed of samples and of the comparison.
+        folder: Where the model was saved, or loaded from.
+
+    Returns:
+        The file.
+
+    Raises:
+        DataError: If there is no recording, or it does not fit the model.
+    """
+    check_place(Path(out))
+    # A model that was only saved leaves a folder without the facts of a run.
+    run = Run(folder) if folder is not None and (folder / "environment.json").is_file() else None
+    if data is None:
+        if run is None:
+            raise DataError(
+                "the model was loaded from a folder that does not lead to its recording; pass the recording: "
+                "model.report(path, data=...)."
+            )
+        data = load_source(run.folder)
+    return report_model(model, data, out, generated, seed, run)[0]
 
 
 def _of_model(model: GenerativeModel) -> dict[str, Any]:
