@@ -35,7 +35,7 @@ from spikeloom.evaluation.augmentation_study import augmentation_study
 from spikeloom.evaluation.estimates import Estimate
 from spikeloom.models.presets import preset_config
 from spikeloom.plot.style import write_png
-from spikeloom.report.decoding_figures import draw_augmentation_study
+from spikeloom.report.augmentation_figures import draw_augmentation_study
 from spikeloom.training.engine import Engine
 from spikeloom.workflow.encoding import inferred
 from spikeloom.workflow.sampling import sample_like

@@ -22,7 +22,7 @@ from spikeloom.evaluation.augmentation_results import ALONE, SYNTHETIC, Augmenta
 from spikeloom.evaluation.augmentation_study import FRACTIONS, RATIOS, augmentation_study
 from spikeloom.evaluation.decoder_scores import score_decoder
 from spikeloom.evaluation.estimates import Estimate
-from spikeloom.report.decoding_figures import draw_augmentation_study
+from spikeloom.report.augmentation_figures import draw_augmentation_study
 
 
 class Ridge(LaggedRidge):

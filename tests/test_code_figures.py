@@ -110,7 +110,7 @@ def test_codes_without_a_map_lie_on_their_principal_components(reaching):
     drawn(codes_by_target(codes[:, :1], targets))
 
 
-def test_colours_of_targets_can_be_told_apart():
+def test_colours_of_targets_can_be_distinguished():
     colours = target_colours(GRID)
     apart = np.abs(colours[:, None] - colours).max(2)[np.triu_indices(36, 1)]
     assert apart.min() > 0.02

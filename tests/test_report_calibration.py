@@ -1,4 +1,4 @@
-"""The verdict on a generator: what it says, of which weights, and that the report shows it for models that tell it."""
+"""Calibration of a generator: its verdict, for which weights, and its panel in the report."""
 
 import re
 
@@ -34,7 +34,7 @@ def losses(*steps, stage="prior"):
 
 class TestVerdict:
     @pytest.mark.parametrize(
-        ("spread", "increment", "said"),
+        ("spread", "increment", "expected"),
         [
             (0.79, 1.0, "has collapsed: two draws .* 0.79 times .*more samples per token or a lower learning rate"),
             (1.3, 1.0, "scatters too widely: two draws .* 1.30 times"),
@@ -44,13 +44,13 @@ class TestVerdict:
             (1.0, np.inf, "The increment ratio of the generator is no number"),
         ],
     )
-    def test_what_is_wrong_is_said_with_what_to_do(self, spread, increment, said):
+    def test_faults_are_named_with_their_remedy(self, spread, increment, expected):
         verdict = assess({"spread_ratio": spread, "increment_ratio": increment})
         assert not verdict.sound
-        assert re.fullmatch(f".*{said}.*", verdict.words)
+        assert re.fullmatch(f".*{expected}.*", verdict.words)
         assert verdict.words.count(". ") == 0  # only what is wrong
 
-    def test_both_faults_are_told(self):
+    def test_both_faults_are_named(self):
         words = assess({"spread_ratio": 0.1, "increment_ratio": 3.0}).words
         assert "collapsed" in words
         assert "jitter" in words
@@ -62,7 +62,7 @@ class TestVerdict:
         assert "calibrated" in verdict.words
         assert f"{values[0]:.2f}" in verdict.words
 
-    def test_one_number_alone_is_judged(self):
+    def test_one_number_alone_is_assessed(self):
         assert assess({"increment_ratio": 1.0}).sound
         assert not assess({"spread_ratio": 0.1}).sound
         assert assess({"other": 0.1}) is None
@@ -85,7 +85,7 @@ def calibration_panels(diagnostics, metrics, configuration):
 
 
 class TestPanel:
-    def test_models_that_tell_nothing_have_none(self):
+    def test_models_without_diagnostics_have_none(self):
         assert calibration_panels(None, None, {}) == []
         assert calibration_panels(pd.DataFrame(columns=list(DIAGNOSTICS)), None, {}) == []
         assert calibration_panels(noted((1, 1.0, 1.0), stage="autoencoder"), None, {}) == []
@@ -93,7 +93,7 @@ class TestPanel:
         assert calibration_panels(other, None, {}) == []
 
     @pytest.mark.parametrize(
-        ("configuration", "metrics", "step", "said"),
+        ("configuration", "metrics", "step", "expected"),
         [
             ({}, losses((10, 1.0), (20, 2.0)), 10, "calibrated"),
             ({"prior_training": {"keep_best": True}}, losses((10, 2.0), (20, 1.0)), 20, "collapsed"),
@@ -103,15 +103,15 @@ class TestPanel:
             ({}, losses((10, 1.0), (20, 2.0), (30, 0.1)), 10, "calibrated"),
         ],
     )
-    def test_the_verdict_is_on_the_weights_that_were_kept(self, configuration, metrics, step, said):
+    def test_the_verdict_is_on_the_weights_that_were_kept(self, configuration, metrics, step, expected):
         (panel,) = calibration_panels(noted((10, 0.9, 1.1), (20, 0.5, 1.0)), metrics, configuration)
         panel = render(panel)
         assert panel.title == CALIBRATION
         assert panel.readout.startswith(f"The weights of step {step} were kept. ")
-        assert said in panel.readout
+        assert expected in panel.readout
         assert panel.image is not None
 
-    def test_numbers_that_are_none_are_said_and_not_drawn(self):
+    def test_numbers_that_are_not_finite_are_named_and_not_drawn(self):
         (panel,) = calibration_panels(noted((10, np.nan, np.inf)), None, {})
         assert "is no number" in panel.readout()
         panel = render(panel)
@@ -136,7 +136,7 @@ class TestFigure:
             assert axes.get_ylabel() == name.replace("_", " ")
 
     @pytest.mark.parametrize("value", [0.0, 0.01, 1.0, 20.0, 1e4])
-    def test_whatever_the_values_the_band_and_the_last_one_are_seen(self, value):
+    def test_whatever_the_values_the_band_and_the_last_one_are_visible(self, value):
         figure = figures.calibration_curves(noted((10, 3 * value, 1.0), (20, value, 1.0), (30, value, 1.0)), 30)
         low, high = figure.axes[0].get_ylim()
         assert low < SOUND["spread_ratio"][0] < SOUND["spread_ratio"][1] < high

@@ -1,4 +1,4 @@
-"""What the report says of spike history and of conditions is what was computed, and is there only where it belongs."""
+"""The panels on spike history and on conditions show what was computed, and exist only where they belong."""
 
 from dataclasses import replace
 
@@ -102,7 +102,7 @@ def test_error_of_a_ratio_is_that_of_leaving_trials_out():
 # -- spike history --------------------------------------------------------------------------------------------------
 
 
-def test_bits_are_those_of_the_laws_themselves():
+def test_bits_are_those_of_the_distributions_themselves():
     rng = np.random.default_rng(0)
     mean, cap = np.array([0.5, 1.5, 0.0]), np.array([3, 4, 2])
     held = SpikeData(rng.poisson(1.2, (7, 6, 3)), 0.02, lengths=np.array([6, 6, 4, 5, 6, 1, 6]))
@@ -166,7 +166,7 @@ def test_the_panel_quotes_what_the_model_explains(run, data):
     assert "without rates" in panel.caption
 
 
-def test_the_published_history_is_judged_too(run, data):
+def test_the_published_history_has_a_likelihood_too(run, data):
     model, test = load_model(run), held_out(data)
     model.observation = SoftplusHistory(NEURONS)  # without history its mean is log(1 + rate)
     model.observation.filters[0] = 0.5
@@ -184,7 +184,7 @@ def test_the_published_history_is_judged_too(run, data):
     np.testing.assert_allclose(likelihood.response[1:], 1, rtol=1e-5)
 
 
-def test_what_a_spike_does_is_seen_in_long_draws(run):
+def test_the_effect_of_a_spike_is_that_in_long_draws(run):
     model = load_model(run)
     history, rate = model.observation, torch.from_numpy(model.data_spec.mean_counts)
     response = spike_response(history, rate).numpy()
@@ -200,7 +200,7 @@ def test_what_a_spike_does_is_seen_in_long_draws(run):
             assert after.mean() / alone.mean() == pytest.approx(response[lag - 1, neuron], rel=4 * error)
 
 
-def test_what_cannot_be_judged_is_said():
+def test_figures_give_reasons_for_empty_axes():
     table = pd.DataFrame({"condition": np.arange(12)})
     real, generated = (
         SpikeData(np.random.default_rng(s).poisson(0.8, (12, 30, 4)), 0.02, trials=table) for s in (0, 1)
@@ -249,7 +249,7 @@ def test_lags_are_in_ms_or_in_bins():
 # -- conditions ------------------------------------------------------------------------------------------------------
 
 
-class TestAsked:
+class TestConditions:
     def test_a_signal_is_scored_as_its_decoder_scores_it(self, data):
         variable, test = Variable.of(data, "vel"), data.split("test")
         result = condition_fidelity(data, test, variable)
@@ -298,7 +298,7 @@ class TestAsked:
         for result in (turned, sized):
             assert len(figures.condition_decoding(result, 0.02).axes) == 2
 
-    def test_trials_that_were_asked_for_something_else_are_told(self, data):
+    def test_trials_of_other_conditions_than_the_held_out_ones(self, data):
         other = recording(seed=1).split("test")
         result = condition_fidelity(data, other, Variable.of(data, "vel"))
         assert not result.imitates
@@ -315,7 +315,7 @@ class TestAsked:
         assert len(result.real.requested) == len(data.splits["test"]) - 3
         assert np.isfinite([e.value for e in result.ceiling]).all()
 
-    def test_trials_that_do_not_say_what_they_were_asked_for(self, data):
+    def test_trials_without_a_requested_condition(self, data):
         bare = replace(data.split("test"), signals={}, trials=None)
         variables = Variable.of(data, "vel"), Variable.of(data, "angle")
         panels = [render(panel) for panel in condition_panels(data, bare, variables)]

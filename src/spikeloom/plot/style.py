@@ -85,7 +85,7 @@ def data_uri(figure: Figure, kind: Literal["svg", "png"]) -> str:
     """The figure as text that an HTML page can hold; PNG at two pixels a point of the screen.
 
     Args:
-        figure: What to show.
+        figure: The figure.
         kind: "svg" for lines, "png" for thousands of dots.
     """
     file = io.BytesIO()

@@ -31,7 +31,7 @@ def codes_by_target(
 ) -> Figure:
     """Codes in a plane, a dot per trial, coloured by where the target of the trial is.
 
-    With a linear map the plane is that of two fitted axes, whose coordinates are what the map reads from the code, in
+    With a linear map the plane is that of two fitted axes, whose coordinates the map reads from the code, in
     the unit of the behaviour: there a faint cross is where the codes of a target should lie. Without one it is the
     plane of the first two principal components of the codes.
 
@@ -87,7 +87,7 @@ def target_colours(targets: Float[np.ndarray, "target 2"]) -> Float[np.ndarray, 
     radius = np.linalg.norm(offset, axis=1)
     strength = radius / (radius.max() or 1)
     angle = np.arctan2(offset[:, 1], offset[:, 0])
-    chroma = 0.17 * np.sqrt(strength)  # so that targets near the middle can be told apart
+    chroma = 0.17 * np.sqrt(strength)  # so that targets near the middle can be distinguished
     lightness = 0.62 + 0.12 * (1 - strength)
     a, b = chroma * np.cos(angle), chroma * np.sin(angle)
     cone = np.stack(

@@ -35,7 +35,7 @@ def condition_decoding(fidelity: ConditionFidelity, bin_s: float) -> Figure:
     """Requested values of a condition variable against those decoded from the spikes.
 
     Args:
-        fidelity: What was decoded from generated and from held-out trials.
+        fidelity: Requested and decoded values of generated and of held-out trials.
         bin_s: Width of a bin in seconds.
     """
     if fidelity.variable.aligned:

@@ -80,7 +80,7 @@ def _requests(fidelity: ConditionFidelity) -> str:
 
 
 def _expectation(fidelity: ConditionFidelity) -> str:
-    """What a faithful generator looks like, and what the numbers mean."""
+    """Look of a faithful generator, and meaning of the numbers."""
     kind = fidelity.variable.kind
     if kind == "signal":
         dark = " as closely as dark, decoded from the recorded spikes," if fidelity.imitates else ""

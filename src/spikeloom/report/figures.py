@@ -1,7 +1,7 @@
 """All figures of the report: functions of real and generated data that return a matplotlib figure.
 
 Real data are dark, generated data orange, and other real trials, the noise floor, light grey. Every figure works on its
-own, for example in a notebook. What cannot be drawn raises a DataError that says why.
+own, for example in a notebook. A figure that cannot be drawn raises a DataError with the reason.
 
 Example:
     >>> import numpy as np

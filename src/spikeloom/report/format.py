@@ -33,7 +33,7 @@ LEGEND: Mapping[str, str] = {
 
 
 def number(value: Any) -> float | None:
-    """A finite number, or None for what is missing or infinite."""
+    """A finite number; None for missing and infinite values."""
     try:
         value = float(value)
     except (TypeError, ValueError):
@@ -82,7 +82,7 @@ def scaled_unit(unit: str, values: list[Any], bin_s: float) -> tuple[str, float]
 
 
 def scaled(value: Any, factor: float) -> Any:
-    """A number times a factor; what is no number stays."""
+    """A number times a factor; other values stay as they are."""
     finite = number(value)
     return value if finite is None else finite * factor
 

@@ -39,7 +39,7 @@ def spike_history(history: HistoryLikelihood, held_out: SpikeData, generated: Sp
     """Effect of one spike on later counts; autocorrelation with and without spike history; Fano factors.
 
     Args:
-        history: The fitted spike history, judged on held-out counts.
+        history: The fitted spike history and its likelihood of held-out counts.
         held_out: Held-out real trials.
         generated: Generated trials; where they hold rates, Poisson counts are drawn from these, too.
 

@@ -10,7 +10,7 @@ from spikeloom.evaluation.results import METRICS, Comparison, MetricResult
 from spikeloom.report.format import STYLES, digits, scaled, scaled_unit, two_decimals, with_error
 
 SCALE = -0.25, 1.25
-"""Scores at the two ends of the bars in the table; what lies beyond is drawn at the end."""
+"""Scores at the two ends of the bars in the table; scores beyond are drawn at the end."""
 
 
 def table(comparison: Comparison, bin_s: float) -> dict[str, list[dict[str, Any]]]:

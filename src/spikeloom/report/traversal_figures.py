@@ -1,4 +1,4 @@
-"""Figure of latent traversals: what they do to the hand."""
+"""Figure of latent traversals: decoded trajectories of the hand."""
 
 from __future__ import annotations
 

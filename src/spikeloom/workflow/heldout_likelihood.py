@@ -77,7 +77,7 @@ def masked_rates(model: SpikingModel, batch: Batch, generator: torch.Generator) 
     Args:
         model: A trained model.
         batch: Recorded trials.
-        generator: Chooses what is hidden together.
+        generator: Chooses the entries that are hidden together.
     """
     assert batch.counts is not None
     fold = torch.randint(FOLDS, batch.counts.shape, generator=generator).to(batch.counts.device)

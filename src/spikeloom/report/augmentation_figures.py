@@ -1,4 +1,4 @@
-"""Figure of what more training trials are worth to decoders: synthetic ones beside the cheap controls."""
+"""Figure of gains that decoders draw from more training trials: synthetic ones beside cheap baselines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOOKS = {
     "jitter": Look("#868e96", "P", (1, 1.5)),
 }
 SPREAD = 0.012
-"""Sources are drawn beside each other, by this share of the axis, so that their errors can be told apart."""
+"""Sources are drawn beside each other, by this share of the axis, so that their errors can be distinguished."""
 
 
 @styled
@@ -89,7 +89,7 @@ def _draw(axes: Axes, decoder: DecoderGains, points: list[Point], along: str, pl
 
 
 def _legend(figure: Figure, study: AugmentationStudy) -> None:
-    """What is added, and what a hollow marker means where there is one."""
+    """Sources of added trials, and the meaning of a hollow marker where there is one."""
     sources = study.decoders[0].sources
     handles = []
     for source in sources:
