@@ -154,7 +154,7 @@ class TestSampling:
         line = refused("sample", run, "--out", "a.npz", "--condition", "reach_angle=45deg")
         assert "fitted without conditions" in line
         assert "--condition_on reach_angle" in line
-        assert "learned no condition" in refused("sample", run, "--out", "a.npz", "--guidance", "2")
+        assert "trained without conditions" in refused("sample", run, "--out", "a.npz", "--guidance", "2")
 
     def test_a_model_that_can_have_none(self, refused, toy, tmp_path):
         small = FIT[: FIT.index("--prior.channels")]
