@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from jsonargparse import ArgumentParser
 
-from spikeloom.bench.benchmarking import trained
+from spikeloom.bench.trained_models import trained_model
 from spikeloom.cli.options import add_load_options, load_options_from
 from spikeloom.data.files import load, save
 from spikeloom.data.options import LoadOptions
@@ -84,7 +84,7 @@ def measured(
     if not source.is_file():
         save(data, source)
     config = preset_config(options.preset, {"condition_on": [options.target]})
-    model = trained(options.preset, config, folder / "run", str(source), LoadOptions(), Engine(seed=seed)).model
+    model = trained_model(options.preset, config, folder / "run", str(source), LoadOptions(), Engine(seed=seed)).model
     train = data.split("train")
     n = min(MOST_GENERATED, int(max(RATIOS) * train.n_trials))
     wanted = {"as-recorded": train}

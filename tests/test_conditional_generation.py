@@ -11,8 +11,11 @@ import yaml
 from PIL import Image
 
 from commands import TINY, TINY_EAG
-from spikeloom.bench.conditional_generation import Bench, Plane, draw, measure, without
-from spikeloom.bench.conditional_record import ConditionalGeneration, Score
+from spikeloom.bench.conditional import ConditionalMeasurement, draw, without
+from spikeloom.bench.conditional import run_conditional_benchmark as measure
+from spikeloom.bench.conditional_record import BehaviourScore, ConditionalRecord, conditional_page
+from spikeloom.bench.reach_samples import Plane
+from spikeloom.bench.records import typed
 from spikeloom.cli import main
 from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
@@ -202,19 +205,19 @@ def command(source, out, presets, *more):
 def done(tmp_path_factory, source, presets):
     out = tmp_path_factory.mktemp("bench") / "results"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spikeloom.bench.conditional_generation.draw", only_ldns)
+        patch.setattr("spikeloom.bench.conditional.draw", only_ldns)
         assert command(source, out, presets, "--unseen", "1") == 0
     return out
 
 
-def only_ldns(bench, result, out):
+def only_ldns(measurement, record, out):
     """The figures of one model: those of another are no different."""
-    bench.configs = {"ldns": bench.configs["ldns"]}
-    draw(bench, result, out)
+    measurement.configs = {"ldns": measurement.configs["ldns"]}
+    draw(measurement, record, out)
 
 
 def test_everything_is_measured_and_drawn(done):
-    result = ConditionalGeneration.from_dict(json.loads((done / "conditional.json").read_text()))
+    result = typed(ConditionalRecord, json.loads((done / "conditional.json").read_text()))
     assert {(s.task, s.model, s.octant) for s in result.scores} == {
         (task, model, octant)
         for model in ("ldns", "eag")
@@ -231,7 +234,7 @@ def test_everything_is_measured_and_drawn(done):
     beside = [s for s in result.scores if s.whose == "neighbours"]
     assert all(abs(s.values["turn_spikes"] - 45) < 15 for s in beside)
     page = (done / "conditional.md").read_text()
-    assert "## Asked for a direction never seen" in page
+    assert "## Conditioned on a direction outside the training set" in page
     for name in ("directions", "latents", "averages", "trajectories", "unseen"):
         with Image.open(done / f"ldns-{name}.png") as picture:
             assert picture.width > 800
@@ -266,8 +269,8 @@ def test_a_benchmark_that_was_cut_goes_on(done, source, presets, tmp_path, monke
     whole = content["scores"]
     content["scores"] = [s for s in whole if s["task"] != "trajectory"]
     (out / "conditional.json").write_text(json.dumps(content))
-    monkeypatch.setattr("spikeloom.bench.benchmarking.start_run", None)  # nothing is trained anew
-    monkeypatch.setattr("spikeloom.bench.conditional_generation.draw", lambda *asked: None)
+    monkeypatch.setattr("spikeloom.bench.trained_models.start_run", None)  # nothing is trained anew
+    monkeypatch.setattr("spikeloom.bench.conditional.draw", lambda *asked: None)
     assert command(source, out, presets, "--unseen", "1") == 0
     again = json.loads((out / "conditional.json").read_text())
 
@@ -331,18 +334,19 @@ def test_samples_that_are_the_recorded_trials_reach_the_ceiling(source, tmp_path
     def sample(model, like, seed=0, guidance=1.0):
         return infer(model, like)
 
-    monkeypatch.setattr("spikeloom.bench.conditional_generation.inferred", infer)
-    monkeypatch.setattr("spikeloom.bench.conditional_generation.sample_like", sample)
-    monkeypatch.setattr(Bench, "trained", lambda self, *asked: LDNS.make(data))
-    bench = Bench(data, tmp_path, source, LoadOptions(), "angle_deg", "hand_vel", {}, {}, 3, (1.0,), "cpu")
-    by_whose = {s.whose: s.values for s in bench.measured("direction", "ldns", 0, -1)}
+    monkeypatch.setattr("spikeloom.bench.conditional.inferred", infer)
+    monkeypatch.setattr("spikeloom.bench.conditional.sample_like", sample)
+    monkeypatch.setattr(ConditionalMeasurement, "trained", lambda self, *asked: LDNS.make(data))
+    names = "angle_deg", "hand_vel"
+    measurement = ConditionalMeasurement(data, tmp_path, source, LoadOptions(), *names, {}, {}, 3, (1.0,), "cpu")
+    by_whose = {s.whose: s.values for s in measurement.scores("direction", "ldns", 0, -1)}
     for key in ("r2_rates", "r2_spikes", "turn_rates", "turn_spikes"):
         assert np.isclose(by_whose["samples"][key], by_whose["recorded"][key])
     assert by_whose["another"]["r2_spikes"] < -1
     assert np.isclose(by_whose["samples"]["averages"], 1)
     # The variance of n trials of which each is there three times is smaller by (3n - 3) / (3n - 1); n is 2 to 6.
     assert 0.6 < by_whose["samples"]["scatter_counts"] < 0.9
-    by_whose = {s.whose: s.values for s in bench.measured("trajectory", "ldns", 0, -1)}
+    by_whose = {s.whose: s.values for s in measurement.scores("trajectory", "ldns", 0, -1)}
     assert np.isclose(by_whose["samples"]["r2_spikes"], by_whose["recorded"]["r2_spikes"])
     assert by_whose["another"]["r2_spikes"] < 0
     assert by_whose["samples"]["scatter_counts"] == 0  # the same spikes again and again: not what a recording does
@@ -350,7 +354,7 @@ def test_samples_that_are_the_recorded_trials_reach_the_ceiling(source, tmp_path
 
 def test_means_are_over_octants_then_over_seeds():
     def score(seed, octant, value):
-        return Score("unseen", "ldns", seed, octant, "samples", 1.0, {"r2_spikes": value})
+        return BehaviourScore("unseen", "ldns", seed, octant, "samples", 1.0, {"r2_spikes": value})
 
     setting = {
         "recording": {"source": "a", "summary": "b", "splits": {"test": 3}},
@@ -359,11 +363,9 @@ def test_means_are_over_octants_then_over_seeds():
         "velocity": "v",
     }
     strong = replace(score(0, 0, 0.9), guidance=2.0)
-    assert (
-        "samples of a model that did not, guidance 2 |"
-        in ConditionalGeneration(setting, scores=(score(0, 0, 0.2), strong)).markdown()
-    )
+    page = conditional_page(ConditionalRecord(setting, scores=(score(0, 0, 0.2), strong)))
+    assert "samples of a model that was not, guidance 2 |" in page
     scores = (score(0, 0, 0.2), score(0, 4, 0.4), score(1, 0, 0.6), score(1, 4, 0.8))
-    page = ConditionalGeneration(setting, scores=scores).markdown()
-    assert "| LDNS | samples of a model that did not | 0.50 ± 0.2 |" in page
-    assert "| LDNS | samples of a model that did not | 0.40 ± 0.2 | 0.60 ± 0.2 |" in page
+    page = conditional_page(ConditionalRecord(setting, scores=scores))
+    assert "| LDNS | samples of a model that was not | 0.50 ± 0.2 |" in page
+    assert "| LDNS | samples of a model that was not | 0.40 ± 0.2 | 0.60 ± 0.2 |" in page

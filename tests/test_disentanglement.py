@@ -15,7 +15,7 @@ from PIL import Image
 from spikeloom.bench import disentanglement
 from spikeloom.bench.code_claims import FAILS, HOLDS, OPEN, UNTESTED, claims_table, effects_table
 from spikeloom.bench.code_measures import (
-    Task,
+    ReachTask,
     likeness,
     navigation,
     readouts,
@@ -23,10 +23,11 @@ from spikeloom.bench.code_measures import (
     references,
     scores,
 )
-from spikeloom.bench.code_subjects import NO_MMD, SUBJECTS, LinearSubject, Recipe
-from spikeloom.bench.disentanglement import measure
+from spikeloom.bench.code_subjects import NO_MMD, SUBJECTS, CodeSubject, WindowPCACodes
+from spikeloom.bench.disentanglement import run_disentanglement_benchmark as measure
 from spikeloom.bench.disentanglement_figures import draw_disentanglement
-from spikeloom.bench.disentanglement_record import GROUPS, Disentanglement, Mean, Result
+from spikeloom.bench.disentanglement_record import GROUPS, CodeResult, DisentanglementRecord, Mean
+from spikeloom.bench.records import typed
 from spikeloom.bench.window_pca import WindowPCA, stretched
 from spikeloom.cli import main
 from spikeloom.cli.bench import MODELS
@@ -41,8 +42,8 @@ RING = (GRID == 1).any(1) & (GRID > 0).all(1) & (GRID < 3).all(1)
 """Held-out targets: those of the inner square with a coordinate of 1."""
 TINY = {"encoder": {"hidden": 8}, "mmd": {"weight": 10.0}}
 SMALL = {
-    "gnocchi": Recipe("G", "gnocchi", TINY | {"diffusion": {"hidden": 8, "sampling_steps": 3}}, random=True, mmd=True),
-    "code-autoencoder-no-mmd": Recipe("A", "code-autoencoder", TINY | NO_MMD | {"decoder": {"hidden": 8}}, mmd=False),
+    "gnocchi": CodeSubject("G", "gnocchi", TINY | {"diffusion": {"hidden": 8, "sampling_steps": 3}}, random=True),
+    "code-autoencoder-no-mmd": CodeSubject("A", "code-autoencoder", TINY | NO_MMD | {"decoder": {"hidden": 8}}),
     "pca": SUBJECTS["pca"],
 }
 
@@ -54,8 +55,10 @@ def reaches(bend=0.0, seed=0, n=TRIALS):
     start, target = places[:, 0], places[:, 1]
     share = np.linspace(0, 1, BINS)[None, :, None]
     hand = start[:, None] * (1 - share) + target[:, None] * share
-    told = np.concatenate([hand, np.repeat(target[:, None], BINS, 1), np.repeat(start[:, None], BINS, 1)], axis=2) - 1.5
-    mixed = told @ rng.normal(size=(6, NEURONS))
+    features = (
+        np.concatenate([hand, np.repeat(target[:, None], BINS, 1), np.repeat(start[:, None], BINS, 1)], axis=2) - 1.5
+    )
+    mixed = features @ rng.normal(size=(6, NEURONS))
     activity = mixed + bend * np.sin(2 * mixed)
     apart = RING[(target[:, None] == GRID).all(2).argmax(1)]
     rest = rng.permutation(np.flatnonzero(~apart))
@@ -83,9 +86,9 @@ def read(data):
 
 def linear(data, codes):
     """The linear reference of a recording, and its task."""
-    task = Task.of(data, read)
+    task = ReachTask.of(data, read)
     pca = WindowPCA.fit(task.activity[task.train], data.lengths[task.train], codes)
-    return LinearSubject(pca, read), task
+    return WindowPCACodes(pca, read), task
 
 
 def replaced(subject, **methods) -> Any:
@@ -97,15 +100,25 @@ def replaced(subject, **methods) -> Any:
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
     """Few draws and small figures, of which one set is drawn as it is."""
-    monkeypatch.setattr(disentanglement, "scores", partial(scores, anchors=2, draws=2))
+    monkeypatch.setattr(disentanglement, "scores", partial(scores, base_trials=2, draws=2))
     monkeypatch.setattr("spikeloom.bench.disentanglement_figures.PANELS", ("r2_draw",))
     monkeypatch.setattr("spikeloom.bench.disentanglement_figures.DRAWN", ())
 
 
+def shrink(patch):
+    """Small models, in place of the usual subjects."""
+    benchmark = disentanglement.DISENTANGLEMENT
+    patch.setattr(disentanglement, "SUBJECTS", SMALL)
+    patch.setattr(
+        disentanglement,
+        "DISENTANGLEMENT",
+        replace(benchmark, subjects={name: benchmark.subjects[name] for name in SMALL}),
+    )
+
+
 @pytest.fixture
 def small(monkeypatch):
-    monkeypatch.setattr(disentanglement, "SUBJECTS", SMALL)
-    monkeypatch.setattr("spikeloom.bench.code_subjects.SUBJECTS", SMALL)
+    shrink(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +133,8 @@ def done(source, tmp_path_factory):
     """A benchmark of two seeds, and its folder."""
     out = tmp_path_factory.mktemp("bench") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disentanglement, "SUBJECTS", SMALL)
-        patch.setattr("spikeloom.bench.code_subjects.SUBJECTS", SMALL)
-        patch.setattr(disentanglement, "scores", partial(scores, anchors=3, draws=2))
+        shrink(patch)
+        patch.setattr(disentanglement, "scores", partial(scores, base_trials=3, draws=2))
         patch.setattr("spikeloom.bench.disentanglement_figures.PANELS", ("r2_draw",))
         return measure(out, source, codes=4, seeds=2, max_steps=3, device="cpu"), out
 
@@ -156,11 +168,11 @@ class TestWindows:
 
 
 class TestLinearReaches:
-    """Activity that is a linear function of start and target: four codes tell everything."""
+    """Activity that is a linear function of start and target: four codes suffice."""
 
     def test_everything_is_found(self):
         subject, task = linear(reaches(), 4)
-        found = scores(subject, task, 0, anchors=4).metrics
+        found = scores(subject, task, 0, base_trials=4).metrics
         assert found["r2_draw"] == pytest.approx(1, abs=1e-6)
         assert found["r2_expected"] == found["r2_draw"]
         assert found["r2_draw_shuffled"] < 0.2
@@ -172,28 +184,28 @@ class TestLinearReaches:
         assert found["code_sd_min"] == pytest.approx(1, abs=0.25)
         assert found["code_dims"] == 4
 
-    def test_a_walk_ends_where_it_should(self):
+    def test_a_traversal_ends_where_it_should(self):
         subject, task = linear(reaches(), 4)
-        found = scores(subject, task, 0, anchors=5).metrics
+        found = scores(subject, task, 0, base_trials=5).metrics
         assert found["unintended_ratio_pinv"] < 0.02  # what the penalty of the decoder leaves
         assert found["end_error_pinv"] < 0.05
         assert found["inside_pinv"] == 1
         # Read-out directions that are not orthogonal move the rest too.
         assert found["unintended_ratio_row"] > 3 * found["unintended_ratio_pinv"]
 
-    def test_fewer_codes_tell_less(self):
+    def test_fewer_codes_explain_less(self):
         subject, task = linear(reaches(), 2)
-        found = scores(subject, task, 0, anchors=3).metrics
+        found = scores(subject, task, 0, base_trials=3).metrics
         assert found["r2_draw"] < 0.95
         assert found["heldout_error"] > 0.1
 
     def test_tightness_by_target(self):
         subject, task = linear(reaches(n=400), 4)
-        found = scores(subject, task, 0, anchors=1).metrics
+        found = scores(subject, task, 0, base_trials=1).metrics
         assert found["snr_target"] > 1.3
         assert found["snr_target_shuffled"] == pytest.approx(1, abs=0.1)
 
-    def test_what_is_walked_is_the_code(self):
+    def test_traversals_move_codes(self):
         subject, task = linear(reaches(), 4)
         codes = subject.codes(task.data)
         first, again = (navigation(subject, task, codes, 0, 3, 1).arrays["unintended_row"] for _ in range(2))
@@ -245,10 +257,10 @@ class TestLinearReaches:
 
 
 class TestTask:
-    def test_where_walks_go(self):
+    def test_goals_of_traversals(self):
         _, task = linear(reaches(), 4)
         assert np.allclose(task.goals("target_x"), [0, 1, 2, 3])
-        assert task.unseen.sum() == RING.sum() == 3
+        assert task.only_heldout.sum() == RING.sum() == 3
         assert task.at_heldout_target(np.array([[1.0, 1.0], [1.0, 2.0], [2.0, 2.0], [1.0, 1.4]])).tolist() == [
             True,
             True,
@@ -270,7 +282,7 @@ class TestTask:
         assert task.grid is None
         assert len(task.goals("target_x")) == 7
         subject, _ = linear(data, 4)
-        found = scores(subject, task, 0, anchors=2).metrics
+        found = scores(subject, task, 0, base_trials=2).metrics
         assert "inside_row" not in found
         assert "snr_target" not in found
         assert "snr_start" in found
@@ -298,7 +310,7 @@ class TestTask:
         data = reaches()
         splits = {k: v for k, v in data.splits.items() if k != "heldout"}
         subject, task = linear(replace(data, splits=splits), 4)
-        found = scores(subject, task, 0, anchors=2).metrics
+        found = scores(subject, task, 0, base_trials=2).metrics
         assert not {"heldout_error", "radial_reach", "inside_row"} & set(found)
         assert "heldout_error" not in references(task, 4)["real"]
 
@@ -318,7 +330,7 @@ class TestBenchmark:
     def test_written(self, done):
         result, out = done
         content = json.loads((out / "disentanglement.json").read_text())
-        again = Disentanglement.from_dict(content).to_dict()
+        again = typed(DisentanglementRecord, content).to_dict()
         assert strict_json(again["results"]) == strict_json(result.to_dict()["results"])
         assert content["setting"]["subjects"]["code-autoencoder-no-mmd"]["config"]["mmd"]["weight"] == 0
         text = (out / "disentanglement.md").read_text()
@@ -348,7 +360,7 @@ class TestBenchmark:
         drawn = [line.get_xdata()[0] for line in panels[0].get_lines() if line.get_marker() in "osD"]  # type: ignore[index]
         assert drawn == [result.mean(name, "r2_draw").value for name in SMALL]
 
-    def test_all_measures_are_told(self, done):
+    def test_all_measures_are_in_tables(self, done):
         result, _ = done
         known = {m.key for group in GROUPS for m in group.measures} - {"nearer"}
         assert known == set(result.results[0].metrics)
@@ -356,13 +368,26 @@ class TestBenchmark:
     def test_it_goes_on(self, done, source, small, monkeypatch):
         result, out = done
         before = (out / "disentanglement.json").read_bytes()
-        monkeypatch.setattr(disentanglement, "trained", lambda *a: pytest.fail("trained again"))
+        monkeypatch.setattr(disentanglement, "code_model", lambda *a: pytest.fail("trained again"))
         measure(out, source, codes=4, seeds=2, max_steps=3, device="cpu")
         assert (out / "disentanglement.json").read_bytes() == before
         more = measure(out, source, codes=4, seeds=3, subjects=["pca"], max_steps=3, device="cpu")
         assert len(more.results) == len(result.results) + 1
         assert list(more.setting["subjects"]) == list(SMALL)
         assert len(more.commands) == len(result.commands) + 1
+
+    def test_a_folder_with_old_names_of_fields_goes_on(self, done, source, small, tmp_path, monkeypatch):
+        result, out = done
+        content = json.loads((out / "disentanglement.json").read_text())
+        config = content["setting"]["subjects"]["gnocchi"]["config"]
+        config["codes"] = config.pop("code_dim")
+        config["training"]["clip"] = config["training"].pop("grad_clip_norm")
+        (tmp_path / "old").mkdir()
+        (tmp_path / "old" / "disentanglement.json").write_text(json.dumps(content))
+        monkeypatch.setattr(disentanglement, "code_model", lambda *a: pytest.fail("trained again"))
+        again = measure(tmp_path / "old", source, codes=4, seeds=2, max_steps=3, device="cpu")
+        assert again.results == result.results
+        assert "code_dim" in (tmp_path / "old" / "disentanglement.json").read_text()
 
     def test_a_cut_benchmark_keeps_what_it_has(self, source, small, tmp_path, monkeypatch):
         once = disentanglement.measured
@@ -383,16 +408,16 @@ class TestBenchmark:
         assert "| unit R2, one draw ↑ |" in (tmp_path / "out" / "disentanglement.md").read_text()
         # A run that was trained, but not measured, is not trained again.
         (tmp_path / "out" / "disentanglement.json").write_text(json.dumps(left | {"results": []}))
-        monkeypatch.setattr("spikeloom.bench.benchmarking.start_run", lambda *a: pytest.fail("trained again"))
+        monkeypatch.setattr("spikeloom.bench.trained_models.start_run", lambda *a: pytest.fail("trained again"))
         result = measure(tmp_path / "out", source, codes=4, seeds=1, subjects=names, max_steps=2, device="cpu")
-        assert result.results[0].metrics == Result.from_dict(left["results"][0]).metrics
+        assert result.results[0].metrics == typed(CodeResult, left["results"][0]).metrics
         assert [r.subject for r in result.results] == names
 
 
 class TestRefusals:
     @pytest.fixture(autouse=True)
     def nothing_is_trained(self, monkeypatch):
-        monkeypatch.setattr(disentanglement, "trained", lambda *a: pytest.fail("something was trained"))
+        monkeypatch.setattr(disentanglement, "code_model", lambda *a: pytest.fail("something was trained"))
 
     def test_other_settings(self, done, source, small, refused):
         words = ["bench", "disentanglement", "--out", done[1], "--data", source, "--device", "cpu"]
@@ -458,18 +483,18 @@ def made_up(numbers, activity="activity", **arrays):
     """Results of subjects with a list of values, one a seed, for each metric."""
     names = ["gnocchi", "gnocchi-no-mmd", "code-autoencoder", "code-autoencoder-no-mmd", "pca"]
     results = tuple(
-        Result(name, seed, {k: v[seed] for k, v in metrics.items()}, {k: v[name] for k, v in arrays.items()})
+        CodeResult(name, seed, {k: v[seed] for k, v in metrics.items()}, {k: v[name] for k, v in arrays.items()})
         for name, metrics in numbers.items()
         for seed in range(len(next(iter(metrics.values()))))
     )
     recording = {"source": "x", "summary": "", "splits": {}, "unit": "m"}
     subjects = {name: {"label": name} for name in names if name in numbers}
     setting = {"recording": recording, "activity": activity, "codes": 5, "subjects": subjects}
-    return Disentanglement(setting, (), {"real": {"covariance": 0.99}}, results)
+    return DisentanglementRecord(setting, references={"real": {"covariance": 0.99}}, results=results)
 
 
 def verdicts(result):
-    rows = [line.strip("|").split(" | ") for line in claims_table(result) if line.startswith("| C")]
+    rows = [line.strip("|").split(" | ") for line in claims_table(result)[-1].splitlines() if line.startswith("| C")]
     return {row[0].split(":")[0].strip(): (row[1].strip("*"), row[3].strip("*")) for row in rows}
 
 
@@ -506,7 +531,7 @@ class TestOverSeeds:
     def test_little_movement_of_any_kind_is_no_merit(self):
         rival = "code-autoencoder-no-mmd"
 
-        def told(ratio):
+        def with_ratio(ratio):
             return made_up(
                 {
                     "gnocchi": {"unintended_row": [0.1, 0.11, 0.12], "unintended_ratio_row": [ratio] * 3},
@@ -514,8 +539,8 @@ class TestOverSeeds:
                 }
             )
 
-        assert verdicts(told(2.0))["C4"][0] == OPEN
-        assert verdicts(told(0.2))["C4"][0] == HOLDS
+        assert verdicts(with_ratio(2.0))["C4"][0] == OPEN
+        assert verdicts(with_ratio(0.2))["C4"][0] == HOLDS
 
     def test_claims_about_spikes(self):
         numbers = {
@@ -542,7 +567,7 @@ class TestOverSeeds:
             "code-autoencoder-no-mmd": 1.0,
         }
         result = made_up({name: {"snr_target": [v, v]} for name, v in values.items()})
-        row = next(line for line in effects_table(result) if line.startswith("| SNR of target"))
+        row = next(line for line in effects_table(result)[-1].splitlines() if line.startswith("| SNR of target"))
         assert [cell.strip() for cell in row.strip("|").split("|")][1::2] == ["4 ± 0", "5 ± 0", "4 ± 0"]
 
     def test_pairs_of_items(self):

@@ -14,16 +14,36 @@ import yaml
 from PIL import Image
 
 from commands import TINY, TINY_EAG, TINY_LFADS, TINY_PIVAE, TINY_TNDM
-from spikeloom.bench import benchmarking, generation
-from spikeloom.bench.generation import Bench, by_training, fewer, measure, settings
+from spikeloom.bench import generation, trained_models
+from spikeloom.bench.generation import (
+    GenerationMeasurement,
+    by_training,
+    fewer,
+    generation_setting,
+)
+from spikeloom.bench.generation import (
+    run_generation_benchmark as measure,
+)
 from spikeloom.bench.generation_figures import ROWS, draw_generation
-from spikeloom.bench.generation_record import MAIN, Copies, Generation, Result, times
+from spikeloom.bench.generation_record import (
+    MAIN,
+    Copies,
+    GenerationRecord,
+    GenerationResult,
+    generation_page,
+    metric_table,
+)
 from spikeloom.bench.generation_subjects import SUBJECTS, behaviour_of, config_of, left_out, presets_of
-from spikeloom.bench.latency_record import Quality, Score
 from spikeloom.bench.published_values import MC_MAZE
+from spikeloom.bench.quality import Quality, Score
+from spikeloom.bench.records import typed
+from spikeloom.bench.tables import ratio
+from spikeloom.bench.trained_models import training_seconds
 from spikeloom.cli import main
 from spikeloom.data.files import load, save
+from spikeloom.data.options import LoadOptions
 from spikeloom.data.simulated.lorenz import lorenz
+from spikeloom.data.splits import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
 from spikeloom.evaluation.compare import compare
@@ -35,7 +55,7 @@ from spikeloom.training.run import Run, strict_json
 
 FAST = partial(compare, n_draws=1, n_floor=2)
 """The comparison with few draws: what it says is tested elsewhere."""
-ASKED = (
+MEASURED = (
     "homogeneous",
     "verbatim",
     "autoencoder",
@@ -88,7 +108,7 @@ def fast(monkeypatch):
 def presets(tmp_path_factory):
     """Presets of small models, as the command is given them."""
     folder = tmp_path_factory.mktemp("presets")
-    asked = []
+    named = []
     for name, sizes in SIZES.items():
         content: dict = {"model": name}
         for key, value in sizes.items():
@@ -98,8 +118,8 @@ def presets(tmp_path_factory):
             else:
                 content[group] = value
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
-        asked.append(f"{name}={folder / name}.yaml")
-    return asked
+        named.append(f"{name}={folder / name}.yaml")
+    return named
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +133,7 @@ def source(tmp_path_factory):
 def done(source, presets, tmp_path_factory):
     """A benchmark of one seed of all subjects and two of some, its folder, and what was trained for it."""
     out = tmp_path_factory.mktemp("bench") / "out"
-    trained, once = [], benchmarking.trained
+    trained, once = [], generation.trained_model
 
     def noted(preset, config, folder, *rest):
         trained.append(folder.name)
@@ -121,16 +141,23 @@ def done(source, presets, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         hurry(patch)
-        patch.setattr(benchmarking, "trained", noted)
-        told: dict[str, Any] = {"presets": presets, "n": 20, "max_steps": 2, "device": "cpu"}
-        measure(out, source, seeds=1, subjects=ASKED, **told)
-        result = measure(out, source, seeds=2, subjects=TWICE, **told)
+        patch.setattr(generation, "trained_model", noted)
+        options: dict[str, Any] = {"presets": presets, "n": 20, "max_steps": 2, "device": "cpu"}
+        measure(out, source, seeds=1, subjects=MEASURED, **options)
+        result = measure(out, source, seeds=2, subjects=TWICE, **options)
     return result, out, trained
 
 
 def again(done, source, presets, **changes):
-    told: dict[str, Any] = {"seeds": 2, "subjects": ASKED, "presets": presets, "n": 20, "max_steps": 2, "device": "cpu"}
-    return measure(done[1], source, **(told | changes))
+    options: dict[str, Any] = {
+        "seeds": 2,
+        "subjects": MEASURED,
+        "presets": presets,
+        "n": 20,
+        "max_steps": 2,
+        "device": "cpu",
+    }
+    return measure(done[1], source, **(options | changes))
 
 
 def table(text, title):
@@ -144,10 +171,10 @@ def table(text, title):
 class TestBenchmark:
     def test_every_subject_and_seed_once(self, done):
         result, out, _ = done
-        assert result.subjects == list(ASKED)
+        assert result.subjects == list(MEASURED)
         in_turn = [(r.subject, r.seed) for r in result.results]
-        assert in_turn == [*((name, 0) for name in by_training(ASKED)), *((name, 1) for name in by_training(TWICE))]
-        assert by_training(ASKED)[-3:] == ["autoencoder", "ldns-history", "eag"]
+        assert in_turn == [*((name, 0) for name in by_training(MEASURED)), *((name, 1) for name in by_training(TWICE))]
+        assert by_training(MEASURED)[-3:] == ["autoencoder", "ldns-history", "eag"]
         for r in result.results:
             assert math.isfinite(r.quality.heldout["rate_rmse"].value)
             assert math.isfinite(r.quality.ldns["rmse_corr"].value)
@@ -167,10 +194,10 @@ class TestBenchmark:
         assert poisson.quality.heldout["rate_rmse"] != history.quality.heldout["rate_rmse"]
 
     def test_rows_of_one_model_have_the_same_rates(self, done, source):
-        bench = Bench(load(source), 5, done[1], source, generation.LoadOptions(), "cpu", {}, {})
-        bench.data = generation.with_default_splits(bench.data)
+        data = with_default_splits(load(source))
+        measurement = GenerationMeasurement(data, 5, done[1], source, LoadOptions(), "cpu", {}, {})
         model = load_model(done[1] / "runs" / "lfads-0")
-        poisson, history = (bench.sampled(model, SUBJECTS[name], 0) for name in ("lfads", "lfads-history"))
+        poisson, history = (measurement.sampled(model, SUBJECTS[name], 0) for name in ("lfads", "lfads-history"))
         np.testing.assert_array_equal(poisson.rates, history.rates)
         assert not np.array_equal(poisson.counts, history.counts)
 
@@ -187,12 +214,10 @@ class TestBenchmark:
             for r in (replace(done[0], results=(done[0].of("eag")[0],)), alone)
         ]
         assert same[0] == same[1]
-        stages = benchmarking.training_seconds(out / "runs" / "ldns-0", "autoencoder")
-        assert done[0].of("eag")[0].training_s == pytest.approx(
-            stages + benchmarking.training_seconds(out / "runs" / "eag-0")
-        )
+        stages = training_seconds(out / "runs" / "ldns-0", "autoencoder")
+        assert done[0].of("eag")[0].training_s == pytest.approx(stages + training_seconds(out / "runs" / "eag-0"))
 
-    def test_what_a_model_is_told(self, done):
+    def test_the_behaviour_a_model_learns_from(self, done):
         subjects = done[0].setting["subjects"]
         assert subjects["tndm-history"]["config"]["behaviour"] == "hand_vel"
         assert tuple(subjects["pivae"]["config"]["condition_on"]) == ("hand_vel",)
@@ -201,7 +226,7 @@ class TestBenchmark:
 
     def test_scores_are_those_of_compare(self, done, source):
         result = done[0]
-        data = generation.with_default_splits(load(source))
+        data = with_default_splits(load(source))
         lengths = np.resize(data.lengths[data.splits["train"]], 20)
         model = load_model(done[1] / "runs" / "lfads-1")
         drawn = model.sample(20, lengths=lengths, seed=1, observation="poisson")
@@ -223,13 +248,13 @@ class TestBenchmark:
     def test_written(self, done):
         result, out, _ = done
         content = json.loads((out / "generation.json").read_text(), parse_constant=pytest.fail)
-        again = Generation.from_dict(content)
+        again = typed(GenerationRecord, content)
         assert strict_json(again.to_dict()) == strict_json(result.to_dict())
         assert content["published"]["values"]["eag"]["kl_div_psc"] == {"value": 1.4e-3, "sd": 2e-4}
         text = (out / "generation.md").read_text()
         assert "of one training for each seed: LFADS, LFADS + history" in text
         assert "TNDM and pi-VAE" in text or "pi-VAE and TNDM" in text
-        assert "which no other is told" in text
+        assert "which no other system does" in text
         assert "true state" not in text
         assert "neurons shuffled" not in text  # was not asked for
         assert "Fewer than three seeds" in text
@@ -260,7 +285,7 @@ class TestTables:
         assert (spread.value, spread.error) == (pytest.approx(np.mean(values)), pytest.approx(np.std(values, ddof=1)))
         shown = rows["LFADS"][1]
         assert shown.replace("*", "").startswith(f"{spread.value:.3g} ± {spread.error:.1g}")
-        assert shown.endswith(times(spread.value, floor.value))
+        assert shown.endswith(ratio(spread.value, floor.value))
         assert shown.startswith("**") == spread.at_floor
         assert "×" not in rows["*floor: real against real*"][1]
 
@@ -271,19 +296,32 @@ class TestTables:
         assert {"rate_rmse", "c2st_auc", "acf_rmse"} <= {title.split(" ")[0] for title in others}
 
     def test_at_the_floor_with_every_seed(self):
+        def quality(value, score, at_floor):
+            return Quality({"corr_rmse": Score(value, 0.01, score, at_floor)}, {})
+
         def made(*at_floor, value=0.2):
             results = tuple(
-                Result("ldns", seed, Quality({"corr_rmse": Score(value, 0.01, 0.5, at)}, {}), Copies(0.0, 0.1, False))
+                GenerationResult(
+                    "ldns", seed, Quality({"corr_rmse": Score(value, 0.01, 0.5, at)}, {}), Copies(0.0, 0.1, False)
+                )
                 for seed, at in enumerate(at_floor)
             )
             setting = {"subjects": {"ldns": {"label": "L"}}}
-            return Generation(setting, (), Quality({"corr_rmse": Score(0.1, 0.01, 0.0, True)}, {}), results)
+            return GenerationRecord(setting, floor=quality(0.1, 0.0, True), results=results)
 
-        assert made(True, True)._cell("ldns", "heldout", "corr_rmse", True) == "**0.2 ± 0** (×2)"
-        assert made(True, False)._cell("ldns", "heldout", "corr_rmse", False) == "0.2 ± 0"
-        assert made(True)._cell("ldns", "heldout", "corr_rmse", False) == "**0.2 ± 0.01**"
-        assert made(False, value=math.inf)._cell("ldns", "heldout", "corr_rmse", True) == "∞ ± 0.01"
-        assert made(True)._cell("ldns", "heldout", "acf_rmse", True) == "-"
+        def cell(record, ratios):
+            return (
+                metric_table(record, "heldout", ["corr_rmse"], ratios=ratios)
+                .splitlines()[-1]
+                .strip("| ")
+                .split(" | ")[1]
+            )
+
+        assert cell(made(True, True), True) == "**0.2 ± 0** (×2)"
+        assert cell(made(True, False), False) == "0.2 ± 0"
+        assert cell(made(True), False) == "**0.2 ± 0.01**"
+        assert cell(made(False, value=math.inf), True) == "∞ ± 0.01"
+        assert cell(made(True, value=math.nan), True) == "-"
 
     def test_published_rows_are_of_known_subjects_and_metrics(self):
         assert set(MC_MAZE) - {"floor"} <= set(SUBJECTS)
@@ -300,9 +338,9 @@ class TestTables:
         panels = [axes for part in figure.subfigs for axes in part.axes]
         assert [axes.get_title("left") for axes in panels] == [p.title for row in ROWS.values() for p in row]
         labels = [label.get_text() for label in panels[0].get_yticklabels()]
-        assert labels == [SUBJECTS[name].label for name in ASKED]
+        assert labels == [SUBJECTS[name].label for name in MEASURED]
         drawn = {line.get_xdata()[0] for line in panels[1].get_lines() if line.get_marker() == "o"}  # type: ignore[index]
-        assert drawn == {result.spread(name, "heldout", "corr_rmse").value for name in ASKED}  # type: ignore[union-attr]
+        assert drawn == {result.spread(name, "heldout", "corr_rmse").value for name in MEASURED}  # type: ignore[union-attr]
         seeds = [line for line in panels[1].get_lines() if line.get_marker() == "|"]
         assert [len(line.get_xdata()) for line in seeds] == [2] * len(TWICE)  # type: ignore[arg-type]
 
@@ -310,19 +348,19 @@ class TestTables:
 class TestResume:
     def test_it_goes_on(self, done, source, presets, monkeypatch):
         before = (done[1] / "generation.json").read_bytes()
-        monkeypatch.setattr(benchmarking, "trained", lambda *a: pytest.fail("trained again"))
+        monkeypatch.setattr(generation, "trained_model", lambda *a: pytest.fail("trained again"))
         again(done, source, presets, subjects=TWICE)
         assert (done[1] / "generation.json").read_bytes() == before
         more = again(done, source, presets, seeds=3, subjects=["shuffled"])
         assert [(r.subject, r.seed) for r in more.results[len(done[0].results) :]] == [
             ("shuffled", s) for s in range(3)
         ]
-        assert list(more.setting["subjects"]) == [name for name in SUBJECTS if name in (*ASKED, "shuffled")]
+        assert list(more.setting["subjects"]) == [name for name in SUBJECTS if name in (*MEASURED, "shuffled")]
         assert len(more.commands) == len(done[0].commands) + 1
         assert strict_json(more.to_dict()["floor"]) == strict_json(done[0].to_dict()["floor"])
 
     def test_a_cut_benchmark_keeps_what_it_has(self, source, presets, tmp_path, monkeypatch):
-        once, number = Bench.judged, []
+        once, number = GenerationMeasurement.compared, []
 
         def cut(self, name, *rest):
             number.append(name)
@@ -330,27 +368,27 @@ class TestResume:
                 raise KeyboardInterrupt
             return once(self, name, *rest)
 
-        told: dict[str, Any] = {
+        options: dict[str, Any] = {
             "seeds": 1,
             "subjects": ["lfads", "lfads-history"],
             "presets": presets,
             "n": 12,
             "max_steps": 2,
         }
-        monkeypatch.setattr(Bench, "judged", cut)
+        monkeypatch.setattr(GenerationMeasurement, "compared", cut)
         with pytest.raises(KeyboardInterrupt):
-            measure(tmp_path / "out", source, device="cpu", **told)
+            measure(tmp_path / "out", source, device="cpu", **options)
         left = json.loads((tmp_path / "out" / "generation.json").read_text())
         assert [r["subject"] for r in left["results"]] == ["lfads"]
         assert "| LFADS |" in (tmp_path / "out" / "generation.md").read_text()
         # The run that was trained for it is not trained again.
-        monkeypatch.setattr(benchmarking, "start_run", lambda *a: pytest.fail("trained again"))
-        result = measure(tmp_path / "out", source, device="cpu", **told)
+        monkeypatch.setattr(trained_models, "start_run", lambda *a: pytest.fail("trained again"))
+        result = measure(tmp_path / "out", source, device="cpu", **options)
         assert [r.subject for r in result.results] == ["lfads", "lfads-history"]
         assert strict_json(result.to_dict()["results"][0]) == strict_json(left["results"][0])
 
     def test_other_settings_are_refused(self, done, source, presets, refused, monkeypatch):
-        monkeypatch.setattr(benchmarking, "trained", lambda *a: pytest.fail("trained"))
+        monkeypatch.setattr(generation, "trained_model", lambda *a: pytest.fail("trained"))
         words = ["bench", "generation", "--out", done[1], "--data", source, "--device", "cpu", "--preset", *presets]
         before = (done[1] / "generation.json").read_bytes()
         assert "samples 20, but now it is 34" in refused(*words, "--max_steps", "2")
@@ -376,32 +414,32 @@ class TestRecordings:
 
     def test_without_behaviour(self, tmp_path, presets):
         save(replace(recorded(), signals={}), tmp_path / "plain.npz")
-        told: dict[str, Any] = {"presets": presets, "n": 12, "max_steps": 2, "seeds": 1, "device": "cpu"}
-        with pytest.raises(DataError, match="serves none of the models asked for: it learns from behaviour"):
-            measure(tmp_path / "out", str(tmp_path / "plain.npz"), subjects=["tndm", "pivae"], **told)
+        options: dict[str, Any] = {"presets": presets, "n": 12, "max_steps": 2, "seeds": 1, "device": "cpu"}
+        with pytest.raises(DataError, match="serves none of these models: it learns from behaviour"):
+            measure(tmp_path / "out", str(tmp_path / "plain.npz"), subjects=["tndm", "pivae"], **options)
         assert not (tmp_path / "out").exists()
-        result = measure(tmp_path / "out", str(tmp_path / "plain.npz"), subjects=["tndm", "homogeneous"], **told)
+        result = measure(tmp_path / "out", str(tmp_path / "plain.npz"), subjects=["tndm", "homogeneous"], **options)
         assert [r.subject for r in result.results] == ["homogeneous"]
         text = (tmp_path / "out" / "generation.md").read_text()
         assert "- TNDM is left out: it learns from behaviour, and the recording has no signal and no condition." in text
-        assert "single seed" in text
+        assert "one seed cannot show" in text
 
-    def test_controls_have_conditions_and_samples_do_not(self, source, monkeypatch):
-        reading = generation.LoadOptions()
-        bench = Bench(generation.with_default_splits(labelled()), 40, Path(), source, reading, "cpu", {}, {})
+    def test_baselines_have_conditions_and_samples_do_not(self, source, monkeypatch):
+        data = with_default_splits(labelled())
+        measurement = GenerationMeasurement(data, 40, Path(), source, LoadOptions(), "cpu", {}, {})
         compared = []
         monkeypatch.setattr(
             generation, "compare", lambda real, made, *a, **k: compared.append(made) or FAST(real, made, *a, **k)
         )
-        drawn = bench.control("psth", 0)
-        bench.judged("psth", 0, replace(drawn, trials=pd.DataFrame({"condition": np.arange(40) % 2})), 1.0)
+        drawn = measurement.baseline("psth", 0)
+        measurement.compared("psth", 0, replace(drawn, trials=pd.DataFrame({"condition": np.arange(40) % 2})), 1.0)
         assert all("condition" not in made.trials for made in compared)
-        assert len(compared) == 4  # both protocols, of the floor and of the control
-        assert not np.array_equal(drawn.counts, bench.control("psth", 1).counts)
-        np.testing.assert_array_equal(drawn.counts, bench.control("psth", 0).counts)
+        assert len(compared) == 4  # both protocols, of the floor and of the baseline
+        assert not np.array_equal(drawn.counts, measurement.baseline("psth", 1).counts)
+        np.testing.assert_array_equal(drawn.counts, measurement.baseline("psth", 0).counts)
 
     def test_fewer_trials(self, tmp_path, source, presets):
-        data = generation.with_default_splits(recorded())
+        data = with_default_splits(recorded())
         less = fewer(data, 24)
         assert {k: len(v) for k, v in less.splits.items()} == {k: round(len(v) / 2) for k, v in data.splits.items()}
         kept = {row.tobytes() for row in data.split("test").counts}
@@ -409,7 +447,7 @@ class TestRecordings:
         assert fewer(data, 48) is data
         with pytest.raises(DataError, match="would be left in the split 'val'"):
             fewer(data, 10)
-        told: dict[str, Any] = {
+        options: dict[str, Any] = {
             "subjects": ["lfads"],
             "presets": presets,
             "trials": 24,
@@ -418,10 +456,10 @@ class TestRecordings:
             "device": "cpu",
         }
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Bench, "control", lambda *a: pytest.fail("cut before anything was measured"))
+            patch.setattr(GenerationMeasurement, "baseline", lambda *a: pytest.fail("cut before anything was measured"))
             with pytest.raises(pytest.fail.Exception):
-                measure(tmp_path / "out", source, **told)
-        result = measure(tmp_path / "out", source, **told)
+                measure(tmp_path / "out", source, **options)
+        result = measure(tmp_path / "out", source, **options)
         assert result.setting["samples"] == 17
         assert Run(tmp_path / "out" / "runs" / "lfads-0").read_json("data.json")["source"].endswith("recording.npz")
         assert load_model(tmp_path / "out" / "runs" / "lfads-0").data_spec.lengths.shape == (17,)
@@ -429,17 +467,17 @@ class TestRecordings:
     def test_published_values_may_be_of_the_recording_itself(self, done):
         result = done[0]
         recording = {**result.setting["recording"], "source": "mc_maze"}
-        text = replace(result, setting={**result.setting, "recording": recording}).markdown()
+        text = generation_page(replace(result, setting={**result.setting, "recording": recording}))
         assert "of another recording" not in text
         assert "only where this recording was read and split in the same way" in text
 
-    def test_the_truth_is_told_of(self):
-        data = generation.with_default_splits(lorenz(n_trials=20, n_bins=10, n_neurons=5))
+    def test_true_states_as_behaviour_are_mentioned(self):
+        data = with_default_splits(lorenz(n_trials=20, n_bins=10, n_neurons=5))
         configs = dict.fromkeys(generation.TRAININGS, config_of("pivae", "pivae", "state", 1))
-        setting = settings(data, "lorenz", generation.LoadOptions(), "state", 9, ["pivae"], {}, presets_of([]), configs)
+        setting = generation_setting(data, "lorenz", LoadOptions(), "state", 9, ["pivae"], {}, presets_of([]), configs)
         quality = Quality({"corr_rmse": Score(0.1, 0.1, 0.0, True)}, {})
-        row = Result("pivae", 0, quality, Copies(0.0, 0.1, False), 1.0, 1.0, 10)
-        text = Generation(setting, (), quality, (row,)).markdown()
+        row = GenerationResult("pivae", 0, quality, Copies(0.0, 0.1, False), 1.0, 1.0, 10)
+        text = generation_page(GenerationRecord(setting, floor=quality, results=(row,)))
         assert "true state of the simulated system" in text
         assert "pi-VAE learn from `state`" not in text
         assert "pi-VAE learns from `state`" in text
@@ -453,7 +491,7 @@ class TestRecordings:
 class TestRefusals:
     @pytest.fixture(autouse=True)
     def nothing_is_trained(self, monkeypatch):
-        monkeypatch.setattr(benchmarking, "trained", lambda *a: pytest.fail("something was trained"))
+        monkeypatch.setattr(generation, "trained_model", lambda *a: pytest.fail("something was trained"))
 
     def test_words(self, source, refused, tmp_path):
         words = ["bench", "generation", "--data", source, "--out", "out"]
@@ -490,15 +528,15 @@ def test_the_command(source, tmp_path, capsys):
 class TestEarlierComparisons:
     @pytest.fixture(scope="class")
     def sets(self):
-        real = generation.with_default_splits(recorded())
+        real = with_default_splits(recorded())
         return real, recorded(seed=1), recorded(seed=2)
 
     @pytest.mark.parametrize("protocol", ["heldout", "ldns"])
-    def test_floor_and_controls_are_taken_over(self, sets, protocol):
+    def test_floor_and_baselines_are_taken_over(self, sets, protocol):
         real, one, other = sets
-        told: dict[str, Any] = {"n_draws": 2, "n_floor": 3}
-        first, plain = compare(real, one, protocol, **told), compare(real, other, protocol, **told)
-        second = compare(real, other, protocol, earlier=first, **told)
+        options: dict[str, Any] = {"n_draws": 2, "n_floor": 3}
+        first, plain = compare(real, one, protocol, **options), compare(real, other, protocol, **options)
+        second = compare(real, other, protocol, earlier=first, **options)
         for key, result in second.metrics.items():
             np.testing.assert_equal(result.value, plain.metrics[key].value)
             np.testing.assert_equal(result.se, plain.metrics[key].se)
@@ -516,6 +554,6 @@ class TestEarlierComparisons:
             ({"seed": 1}, "seed 0, but this one 1"),
             ({"generated": other.select(trials=[0, 1, 2])}, "n_real 9, but this one 3"),
         ):
-            told: dict[str, Any] = {"generated": other, "n_draws": 1, "n_floor": 2} | changes
+            options: dict[str, Any] = {"generated": other, "n_draws": 1, "n_floor": 2} | changes
             with pytest.raises(DataError, match=said):
-                compare(real, earlier=first, **told)
+                compare(real, earlier=first, **options)

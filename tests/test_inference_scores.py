@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from commands import tiny_of
-from spikeloom.bench.inference_scores import measure, reference
+from spikeloom.bench.inference import reference
+from spikeloom.bench.inference import run_inference_benchmark as measure
 from spikeloom.cli import main
 from spikeloom.data.files import save
 from spikeloom.data.spikedata import Signal, SpikeData
@@ -56,9 +57,9 @@ def runs(tmp_path_factory):
 
 
 def test_scores_are_those_of_the_metrics(runs):
-    results = measure([runs / "both"], runs / "scores", "vel", "phase", psth_sd_s=0.02)
-    assert [r.label for r in results] == ["smoothing + Poisson regression", "both", "true rates"]
-    smoothing, mine, truth = (r.scores for r in results)
+    record = measure([runs / "both"], runs / "scores", "vel", "phase", psth_sd_s=0.02)
+    assert list(record.scores) == ["smoothing + Poisson regression", "both", "true rates"]
+    smoothing, mine, truth = record.scores.values()
     model = load_model(runs / "both")
     test = held_out(recording())
     rates, hidden = model.rates(test).astype(float), np.arange(12) % 4 == 3

@@ -14,15 +14,20 @@ from PIL import Image
 from commands import FIT, counts, tiny
 from spikeloom import models
 from spikeloom.bench import latency_quality
-from spikeloom.bench.latency_quality import PLANS, Plan, Way, measure
-from spikeloom.bench.latency_record import LatencyQuality, Quality, Score
+from spikeloom.bench.latency_quality import GRIDS, PointGrid, Way
+from spikeloom.bench.latency_quality import run_latency_benchmark as measure
+from spikeloom.bench.latency_record import LatencyRecord, Reference, latency_page
+from spikeloom.bench.quality import Score
+from spikeloom.bench.records import typed
 from spikeloom.cli import main
 from spikeloom.data.files import save
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.compare import compare
 from spikeloom.models.ldns import LDNS
 
-TOY = Plan({"ldns": (Way("ddim", 2), Way("ddim", 3), Way("dpm_solver_sde", 2)), "eag": (Way(None, 1), Way(None, 2))}, 2)
+TOY = PointGrid(
+    {"ldns": (Way("ddim", 2), Way("ddim", 3), Way("dpm_solver_sde", 2)), "eag": (Way(None, 1), Way(None, 2))}, 2
+)
 FAST = partial(compare, n_draws=1, n_floor=2)
 """The comparison with few draws: what it says is tested elsewhere."""
 
@@ -56,28 +61,28 @@ def measured(shop, relative, tmp_path_factory):
         patch.setattr("spikeloom.models.ldns.Relative", Relative, raising=False)
         patch.setattr(latency_quality, "compare", FAST)
         patch.setitem(models.MODELS, "eag", "ldns:Relative")
-        return measure([shop / "run", relative], out, n=8, plan=TOY, device="cpu"), out
+        return measure([shop / "run", relative], out, n=8, grid=TOY, device="cpu"), out
 
 
 def cells(line):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-class TestPlans:
+class TestGrids:
     def test_full_and_quick(self):
-        full, quick = PLANS["full"].ways, PLANS["quick"].ways
+        full, quick = GRIDS["full"].ways, GRIDS["quick"].ways
         assert {w.steps for w in full["ldns"] if w.sampler == "ddpm"} == {1000, 600, 400, 200}
         for sampler in ("ddim", "dpm_solver", "dpm_solver_sde"):
             assert {w.steps for w in full["ldns"] if w.sampler == sampler} == {50, 20, 16, 10, 5}
         assert [w.options for w in full["eag"]] == [{"steps": n} for n in (1, 2, 4, 8, 16, 32)]
         assert set(full["ldns"]) - set(quick["ldns"]) == {Way("ddpm", n) for n in (1000, 600, 400)}
-        assert PLANS["quick"].calls == 1
+        assert GRIDS["quick"].calls == 1
 
 
 class TestMeasurement:
     def test_every_point_once(self, measured):
         result, _ = measured
-        points = [(m.point.run, m.point.kind, m.point.sampler, m.point.steps) for m in result.points]
+        points = [p.way for p in result.points]
         assert points == [
             ("run", "ldns", "ddim", 2),
             ("run", "ldns", "ddim", 3),
@@ -85,18 +90,18 @@ class TestMeasurement:
             ("other", "eag", None, 1),
             ("other", "eag", None, 2),
         ]
-        assert [m.point.generator for m in result.points][2:4] == ["LDNS dpm_solver_sde", "EAG"]
+        assert [p.generator for p in result.points][2:4] == ["LDNS dpm_solver_sde", "EAG"]
 
     def test_times_are_finite_and_passes_are_those_asked_for(self, measured):
         result, _ = measured
         for each in result.points:
             speed = each.speed
-            assert speed.network_passes == each.point.steps
+            assert speed.network_passes == each.steps
             assert len(speed.seconds) == 2
             assert all(0 < v < 60 for v in (*speed.seconds, speed.cpu_seconds, speed.one_trial_seconds))
-            assert speed.per_thousand == pytest.approx(np.mean(speed.seconds) * 125)
-            assert len(each.quality.spectrum_ratio) == 3
-            assert each.quality.farthest_ratio > 0
+            assert speed.seconds_per_1000_trials == pytest.approx(np.mean(speed.seconds) * 125)
+            assert len(each.spectrum_ratio) == 3
+            assert each.farthest_ratio > 0
 
     def test_scores_are_those_of_compare(self, measured, shop):
         from spikeloom.data.sources import load_source
@@ -105,11 +110,11 @@ class TestMeasurement:
         result, _ = measured
         data = load_source(shop / "run")
         drawn = sample_like(models.load_model(shop / "run"), held_out(data), 8, seed=0, steps=3, sampler="ddim")
-        for protocol, told in (("heldout", result.points[1].quality.heldout), ("ldns", result.points[1].quality.ldns)):
-            said = FAST(data, drawn, protocol).metrics
-            assert list(told) == list(said)
-            for key, score in told.items():
-                np.testing.assert_equal((score.value, score.se), (said[key].value, said[key].se))
+        for protocol, scores in (("heldout", result.points[1].heldout), ("ldns", result.points[1].ldns)):
+            metrics = FAST(data, drawn, protocol).metrics
+            assert list(scores) == list(metrics)
+            for key, score in scores.items():
+                np.testing.assert_equal((score.value, score.se), (metrics[key].value, metrics[key].se))
 
     def test_references(self, measured):
         result, _ = measured
@@ -119,34 +124,35 @@ class TestMeasurement:
             ("ceiling", "autoencoder, counts by poisson"),
         ]
         for reference in result.references:
-            assert math.isfinite(reference.quality.heldout["rate_rmse"].value)
-            assert math.isfinite(reference.quality.ldns["rmse_corr"].value)
-        ceilings = [r.quality for r in result.references[1:]]
+            assert math.isfinite(reference.heldout["rate_rmse"].value)
+            assert math.isfinite(reference.ldns["rmse_corr"].value)
+        ceilings = result.references[1:]
         assert ceilings[0].heldout["rate_rmse"] != ceilings[1].heldout["rate_rmse"]
         assert ceilings[0].spectrum_ratio == ceilings[1].spectrum_ratio
 
     def test_json_is_strict_and_whole(self, measured):
         result, out = measured
         content = json.loads((out / "latency_quality.json").read_text(), parse_constant=pytest.fail)
-        again = LatencyQuality.from_dict(content)
+        again = typed(LatencyRecord, content)
         np.testing.assert_equal(again.to_dict()["points"], result.to_dict()["points"])
         assert {"device", "threads", "packages", "processor"} <= set(content["setting"]["machine"])
         assert [set(c) for c in content["commands"]] == [{"date", "command"}]
 
-    def test_passes_that_were_not_taken_are_told(self, measured):
+    def test_passes_that_were_not_taken_are_shown(self, measured):
         result, _ = measured
         each = result.points[1]
         assert each.passes == "3"
         fewer = replace(each, speed=replace(each.speed, network_passes=2))
-        assert "| LDNS ddim | 3 (2 taken) |" in replace(result, points=(fewer,)).markdown()
+        assert "| LDNS ddim | 3 (2 taken) |" in latency_page(replace(result, points=(fewer,)))
 
     def test_infinity_survives_json(self):
         scores = {"kl_div_psc": Score(math.inf, math.nan, math.inf, False)}
-        result = LatencyQuality({}, references=(latency_quality.Reference("x", "floor", Quality({}, scores)),))
+        reference = Reference(heldout={}, ldns=scores, name="x", role="floor")
+        result = LatencyRecord({}, references=(reference,))
         from spikeloom.training.run import strict_json
 
-        again = LatencyQuality.from_dict(json.loads(strict_json(result.to_dict())))
-        assert again.references[0].quality.ldns["kl_div_psc"].value == math.inf
+        again = typed(LatencyRecord, json.loads(strict_json(result.to_dict())))
+        assert again.references[0].ldns["kl_div_psc"].value == math.inf
 
     def test_tables_agree_with_json(self, measured):
         result, out = measured
@@ -157,9 +163,9 @@ class TestMeasurement:
         first = [dict(zip(head, cells(line))) for line in lines[tables[0] + 2 :][: len(result.points) + 3]]
         assert [row["run"] for row in first] == ["-", "-", "-", "run", "run", "run", "other", "other"]
         for row, each in zip(first[3:], result.points):
-            assert (row["generator"], row["passes"]) == (each.point.generator, str(each.point.steps))
-            assert row["s / 1000 trials"] == f"{each.speed.per_thousand:.3g}"
-            value = each.quality.heldout["corr_rmse"].value
+            assert (row["generator"], row["passes"]) == (each.generator, str(each.steps))
+            assert row["s / 1000 trials"] == f"{each.speed.seconds_per_1000_trials:.3g}"
+            value = each.heldout["corr_rmse"].value
             assert row["corr_rmse"].strip("*").startswith(f"{value:.3g}")
         assert cells(lines[tables[1]])[3:] == [
             "kl_div_psc (nats)",
@@ -177,12 +183,12 @@ class TestMeasurement:
         figure = draw_latency_quality(result)
         assert [axes.get_title(loc="left") for axes in figure.axes] == [panel.title for panel in PANELS]
         (legend,) = figure.legends
-        said = [text.get_text() for text in legend.get_texts()]
-        assert said[:3] == ["LDNS DDIM", "LDNS SDE-DPM-Solver++", "EAG"]
-        assert len(said) == 5
+        labels = [text.get_text() for text in legend.get_texts()]
+        assert labels[:3] == ["LDNS DDIM", "LDNS SDE-DPM-Solver++", "EAG"]
+        assert len(labels) == 5
         panel = figure.axes[1]
         drawn = {tuple(line.get_ydata()) for line in panel.get_lines()}  # type: ignore[arg-type]
-        assert tuple(m.quality.heldout["corr_rmse"].value for m in result.points[:2]) in drawn
+        assert tuple(p.heldout["corr_rmse"].value for p in result.points[:2]) in drawn
         assert panel.get_xscale() == "log"
 
 
@@ -201,7 +207,7 @@ class TestResume:
 
         monkeypatch.setattr(latency_quality, "measure_point", cut)
         with pytest.raises(KeyboardInterrupt):
-            measure([shop / "run"], tmp_path / "out", n=8, plan=TOY, device="cpu")
+            measure([shop / "run"], tmp_path / "out", n=8, grid=TOY, device="cpu")
         monkeypatch.setattr(latency_quality, "measure_point", once)
         return tmp_path / "out"
 
@@ -209,17 +215,17 @@ class TestResume:
         left = json.loads((begun / "latency_quality.json").read_text())
         assert len(left["points"]) == 1
         assert "| LDNS ddim | 2 |" in (begun / "latency_quality.md").read_text()
-        once, seen = latency_quality.measure_point, []
-        monkeypatch.setattr(latency_quality, "measure_point", lambda *w: seen.append(w[1]) or once(*w))
+        once, measured = latency_quality.measure_point, []
+        monkeypatch.setattr(latency_quality, "measure_point", lambda *w: measured.append(w[1]) or once(*w))
         monkeypatch.setattr(latency_quality, "references", lambda *w: pytest.fail("references were there"))
-        result = measure([shop / "run"], begun, n=8, plan=TOY, device="cpu")
-        assert sorted((p.sampler, p.steps) for p in seen) == [("ddim", 3), ("dpm_solver_sde", 2)]
+        result = measure([shop / "run"], begun, n=8, grid=TOY, device="cpu")
+        assert sorted((p.sampler, p.steps) for p in measured) == [("ddim", 3), ("dpm_solver_sde", 2)]
         assert result.to_dict()["points"][0]["speed"]["seconds"] == left["points"][0]["speed"]["seconds"]
-        assert [m.point.steps for m in result.points] == [2, 3, 2]
+        assert [p.steps for p in result.points] == [2, 3, 2]
         assert len(result.commands) == 2
         before = (begun / "latency_quality.json").read_bytes()
-        measure([shop / "run"], begun, n=8, plan=TOY, device="cpu")
-        assert len(seen) == 2
+        measure([shop / "run"], begun, n=8, grid=TOY, device="cpu")
+        assert len(measured) == 2
         assert (begun / "latency_quality.json").read_bytes() == before
         assert (begun / "latency_quality.png").is_file()
 
@@ -286,16 +292,16 @@ class TestRefusals:
 
 def test_runs_of_one_kind_and_name_are_told_apart(run, tmp_path):
     shutil.copytree(run, tmp_path / "b" / "run")
-    plan = Plan({"ldns": (Way("ddim", 1),)}, 1)
-    result = measure([run, tmp_path / "b" / "run"], tmp_path / "out", n=6, plan=plan, device="cpu")
-    labels = [m.point.run for m in result.points]
+    grid = PointGrid({"ldns": (Way("ddim", 1),)}, 1)
+    result = measure([run, tmp_path / "b" / "run"], tmp_path / "out", n=6, grid=grid, device="cpu")
+    labels = [p.run for p in result.points]
     assert len(set(labels)) == 2
     assert all(label.endswith("/run") for label in labels)
     assert len(result.references) == 3  # the same weights: one observation
 
 
 def test_the_command(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(PLANS, "quick", Plan({"ldns": (Way("dpm_solver", 2),)}, 1))
+    monkeypatch.setitem(GRIDS, "quick", PointGrid({"ldns": (Way("dpm_solver", 2),)}, 1))
     words = ["bench", "latency-quality", run, "--out", str(tmp_path / "out"), "--points", "quick", "-n", "6"]
     assert main([*words, "--seed", "3", "--device", "cpu"]) == 0
     assert capsys.readouterr().out == f"latency-quality: {tmp_path / 'out' / 'latency_quality.md'}\n"

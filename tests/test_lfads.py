@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from spikeloom.bench.code_subjects import ModelSubject
+from spikeloom.bench.code_subjects import NetworkCodes
 from spikeloom.config import preset_files
 from spikeloom.data.codes import codes_in
 from spikeloom.data.simulated.lorenz import lorenz
@@ -345,7 +345,7 @@ class TestModel:
         np.testing.assert_array_equal(a.lengths, data.lengths)
         np.testing.assert_array_equal(codes_in(a), codes)
         assert not np.array_equal(a.counts, b.counts)
-        subject = ModelSubject(model, random=False)
+        subject = NetworkCodes(model, random=False)
         np.testing.assert_allclose(subject.expected(codes, data.lengths), a.rates, rtol=1e-5)
         np.testing.assert_array_equal(subject.activity(codes, data.lengths, 0), a.rates)
 
@@ -534,7 +534,7 @@ class TestSignal:
         np.testing.assert_array_equal(real, test.signals["activity"].values)
         error = np.square(model.activity_of(made) - real).mean() / real.var()
         assert error < 0.2
-        subject = ModelSubject(model, random=False)
+        subject = NetworkCodes(model, random=False)
         expected = subject.expected(subject.codes(test), test.lengths)
         np.testing.assert_allclose(expected, model.activity_of(made), rtol=1e-4, atol=1e-4)
         truth = np.exp(0.3 * real - 1.5)

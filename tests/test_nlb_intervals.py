@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from nlb_files import TRAIN, write_train
-from spikeloom.bench.inference_scores import scoring_of
+from spikeloom.bench.inference import scoring_of
 from spikeloom.data.files import load
 from spikeloom.data.formats.jitter import jitter_bins
 from spikeloom.data.options import LoadOptions

@@ -1,4 +1,4 @@
-"""What is measured of a model with codes: reconstruction, geometry of codes, walks, held-out targets, new trials."""
+"""Measures of models with codes: reconstruction, geometry of codes, traversals, held-out targets, new trials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from sklearn.linear_model import RidgeCV
 
-from spikeloom.bench.code_subjects import Coded
+from spikeloom.bench.code_subjects import CodeModel
 from spikeloom.bench.window_pca import stretched
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError, SpikeloomWarning
@@ -33,10 +33,10 @@ from spikeloom.evaluation.mmd import mmd_to_prior
 from spikeloom.evaluation.movement import PositionDecoder, first_and_last, unintended_movement
 from spikeloom.workflow.traversal import MOST_TARGETS, POSITIONS
 
-ANCHORS = 10
+BASE_TRIALS = 10
 DRAWS = 8
 FREE_GOALS = 7
-"""Steps of a walk where targets are no grid."""
+"""Steps of a traversal where targets are no grid."""
 GRID_GOALS = 12
 """Most different values of a coordinate that make a grid."""
 COMPONENTS = 10
@@ -58,13 +58,13 @@ class Scores(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """A recording of reaches, as every subject sees it.
+class ReachTask:
+    """A recording of reaches, and what all subjects share.
 
     Attributes:
         data: The recording, with splits and places named as ``PLACES``.
-        activity: What all subjects learn.
-        places: The places that are known.
+        activity: The activity that all subjects learn.
+        places: Start and target coordinates that the recording has.
         position: The signal with the hand's position; None where there is none.
     """
 
@@ -74,7 +74,7 @@ class Task:
     position: str | None
 
     @classmethod
-    def of(cls, data: SpikeData, read: Callable[[SpikeData], np.ndarray]) -> Task:
+    def of(cls, data: SpikeData, read: Callable[[SpikeData], np.ndarray]) -> ReachTask:
         """The task in a recording.
 
         Args:
@@ -82,14 +82,14 @@ class Task:
             read: Its activity.
 
         Raises:
-            DataError: If it tells of no targets.
+            DataError: If it has no targets.
         """
         data = with_places(data)
         places = tuple(name for name in PLACES if name in data.trials)
         if not set(TARGET) <= set(places):
             known = ", ".join(map(str, data.trials)) or "none"
             raise DataError(
-                "the recording has no targets (trial columns target_x and target_y), by which codes could be judged; "
+                "the recording has no targets (trial columns target_x and target_y), to which codes could be related; "
                 f"its trial columns are: {known}."
             )
         found = (name for name in POSITIONS if name in data.signals and data.signals[name].values.shape[2] == 2)
@@ -113,12 +113,12 @@ class Task:
 
     @cached_property
     def train(self) -> Int[np.ndarray, "row"]:
-        """Training trials, whatever is known of them."""
+        """Training trials, also those without places."""
         return self.data.splits["train"]
 
     @cached_property
     def test(self) -> Int[np.ndarray, "row"]:
-        """Test trials, whatever is known of them."""
+        """Test trials, also those without places."""
         return self.data.splits["test"]
 
     @cached_property
@@ -134,11 +134,11 @@ class Task:
         return grid if len(grid) <= MOST_TARGETS else None
 
     @cached_property
-    def unseen(self) -> Bool[np.ndarray, "target"]:
+    def only_heldout(self) -> Bool[np.ndarray, "target"]:
         """Which targets of the grid only held-out trials have."""
         assert self.grid is not None
-        seen = self.targets[np.setdiff1d(np.arange(self.data.n_trials), self.data.splits.get("heldout", []))]
-        return ~(self.grid[:, None] == seen[None]).all(2).any(1)
+        held_in = self.targets[np.setdiff1d(np.arange(self.data.n_trials), self.data.splits.get("heldout", []))]
+        return ~(self.grid[:, None] == held_in[None]).all(2).any(1)
 
     @cached_property
     def decoder(self) -> PositionDecoder | None:
@@ -154,7 +154,7 @@ class Task:
         return "" if self.position is None else self.data.signals[self.position].unit
 
     def goals(self, name: str) -> Float[np.ndarray, "goal"]:
-        """Where walks along a coordinate of the target go: all its values on a grid, or evenly over 90 % of trials."""
+        """Goals of traversals of a target coordinate: all its values on a grid, or evenly over 90 % of trials."""
         known = self.targets[:, TARGET.index(name)]
         known = known[np.isfinite(known)]
         spread = float(np.ptp(known)) or 1.0
@@ -170,40 +170,40 @@ class Task:
         assert self.grid is not None
         apart = np.linalg.norm(self.grid[:, None] - self.grid[None], axis=-1) + np.diag(np.full(len(self.grid), np.inf))
         away = np.linalg.norm(ends[..., None, :] - self.grid, axis=-1)
-        return self.unseen[away.argmin(-1)] & (away.min(-1) <= apart.min(1).max())
+        return self.only_heldout[away.argmin(-1)] & (away.min(-1) <= apart.min(1).max())
 
     def at_heldout_target(self, places: Float[np.ndarray, "*any 2"]) -> Bool[np.ndarray, "*any"]:
         """Whether places are held-out targets themselves."""
         assert self.grid is not None
         near = 1e-3 * float(np.ptp(self.grid, axis=0).max())
-        away = np.linalg.norm(places[..., None, :] - self.grid[self.unseen], axis=-1)
+        away = np.linalg.norm(places[..., None, :] - self.grid[self.only_heldout], axis=-1)
         return (away < near).any(-1)
 
 
 # -- one subject -----------------------------------------------------------------------------------------------------
 
 
-def scores(subject: Coded, task: Task, seed: int, anchors: int = ANCHORS, draws: int = DRAWS) -> Scores:
-    """All that is measured of a subject; what a recording cannot tell is left out.
+def scores(model: CodeModel, task: ReachTask, seed: int, base_trials: int = BASE_TRIALS, draws: int = DRAWS) -> Scores:
+    """All measures of a model; those for which the recording lacks something are left out.
 
     Args:
-        subject: Codes and back.
+        model: Codes and back.
         task: The recording.
-        seed: Of draws, of shuffles, and of the anchors of walks, which are the same for all subjects.
-        anchors: Number of trials that walks start from.
-        draws: Trials at every step of a walk, of a subject that draws.
+        seed: Of draws, of shuffles, and of the base trials of traversals, which are the same for all subjects.
+        base_trials: Number of trials from which traversals start.
+        draws: Trials at every step of a traversal, of a model that draws.
     """
-    codes = subject.codes(task.data)
+    codes = model.codes(task.data)
     total = Scores({}, {})
     for part in (reconstruction, geometry, readouts, heldout):
-        found = part(subject, task, codes, seed)
+        found = part(model, task, codes, seed)
         total = Scores(total.metrics | found.metrics, total.arrays | found.arrays)
-    walks = navigation(subject, task, codes, seed, anchors, draws if subject.random else 1)
-    new = likeness(new_trials(subject, task, codes[task.train], seed), task)
-    return Scores(total.metrics | walks.metrics | new.metrics, total.arrays | walks.arrays | new.arrays)
+    moved = navigation(model, task, codes, seed, base_trials, draws if model.random else 1)
+    new = likeness(new_trials(model, task, codes[task.train], seed), task)
+    return Scores(total.metrics | moved.metrics | new.metrics, total.arrays | moved.arrays | new.arrays)
 
 
-def reconstruction(subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int) -> Scores:
+def reconstruction(model: CodeModel, task: ReachTask, codes: Float[np.ndarray, "trial code"], seed: int) -> Scores:
     """R2 of units of test trials from their own codes, and from those of other test trials."""
     rows = task.test
     lengths = task.data.lengths[rows]
@@ -213,8 +213,8 @@ def reconstruction(subject: Coded, task: Task, codes: Float[np.ndarray, "trial c
     others = np.empty_like(order)
     others[order] = np.roll(order, 1)
     made = {
-        "draw": lambda c: subject.activity(c, lengths, seed),
-        "expected": lambda c: subject.expected(c, lengths),
+        "draw": lambda c: model.activity(c, lengths, seed),
+        "expected": lambda c: model.expected(c, lengths),
     }
     metrics, arrays = {}, {}
     for name, make in made.items():
@@ -225,7 +225,7 @@ def reconstruction(subject: Coded, task: Task, codes: Float[np.ndarray, "trial c
     return Scores(metrics, arrays)
 
 
-def geometry(subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int) -> Scores:
+def geometry(model: CodeModel, task: ReachTask, codes: Float[np.ndarray, "trial code"], seed: int) -> Scores:
     """How tight codes are by target and by start, and how near to the prior, over all held-in trials."""
     rows = task.rows("train", "val", "test")
     mean, std = code_moments(codes[rows])
@@ -249,7 +249,7 @@ def geometry(subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"],
     return Scores(metrics, {})
 
 
-def readouts(subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int) -> Scores:
+def readouts(model: CodeModel, task: ReachTask, codes: Float[np.ndarray, "trial code"], seed: int) -> Scores:
     """How well places are read from codes of training trials in ten folds, and the angles of these read-outs."""
     rows = task.rows("train")
     values = task.values[rows]
@@ -265,27 +265,27 @@ def readouts(subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"],
     return Scores(metrics, arrays)
 
 
-def heldout(subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int) -> Scores:
-    """Targets of held-out trials, read by a regression that knows training trials only."""
+def heldout(model: CodeModel, task: ReachTask, codes: Float[np.ndarray, "trial code"], seed: int) -> Scores:
+    """Targets of held-out trials, predicted by a regression from training trials only."""
     if not len(task.heldout):
         return Scores({}, {})
     train = task.rows("train")
-    told = codes[train], task.targets[train], codes[task.heldout]
+    known = codes[train], task.targets[train], codes[task.heldout]
     true = task.targets[task.heldout]
-    error = heldout_target_error(*told, true)
-    reach = radial_reach(predict_targets(*told), true, task.targets[train].mean(0))
+    error = heldout_target_error(*known, true)
+    reach = radial_reach(predict_targets(*known), true, task.targets[train].mean(0))
     metrics = {"heldout_error": float(error.mean()), "radial_reach": float(np.nanmean(reach))}
     return Scores(metrics, {"heldout_error": error, "radial_reach": reach})
 
 
-# -- walks -----------------------------------------------------------------------------------------------------------
+# -- traversals ------------------------------------------------------------------------------------------------------
 
 
 def navigation(
-    subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int, anchors: int, draws: int
+    model: CodeModel, task: ReachTask, codes: Float[np.ndarray, "trial code"], seed: int, base_trials: int, draws: int
 ) -> Scores:
-    """Walks of codes along the target, from several anchors: what moves, and where reaches end."""
-    chosen = np.random.default_rng([seed, 3]).permutation(task.rows("val", "test"))[:anchors]
+    """Traversals of codes along the target, from several base trials: what moves, and where reaches end."""
+    chosen = np.random.default_rng([seed, 3]).permutation(task.rows("val", "test"))[:base_trials]
     if task.decoder is None or not len(chosen):
         return Scores({}, {})
     rows = task.rows("train")
@@ -297,19 +297,21 @@ def navigation(
         for axis, name in enumerate(TARGET):
             goals = task.goals(name)
             amounts = goals - task.targets[chosen, axis, None]
-            amounts = np.concatenate([np.zeros((len(chosen), 1)), amounts], axis=1)  # the anchor itself is the first
+            amounts = np.concatenate([np.zeros((len(chosen), 1)), amounts], axis=1)  # first the base trial itself
             try:
-                walked = walk(subject, task, code_map, codes[chosen], chosen, name, amounts, direction, draws, seed)
-            except DataError:  # codes say nothing of this variable
+                positions = traversal(
+                    model, task, code_map, codes[chosen], chosen, name, amounts, direction, draws, seed
+                )
+            except DataError:  # codes carry no information about this variable
                 return Scores(metrics, arrays)
-            ends = first_and_last(walked, task.data.lengths[chosen])
+            ends = first_and_last(positions, task.data.lengths[chosen])
             movement = unintended_movement(ends, name)
             moved.append(movement.unintended)
             meant.append(movement.intended)
             wanted = np.repeat(task.targets[chosen, None], len(goals), axis=1)
             wanted[..., axis] = goals
             missed.append(np.linalg.norm(ends[:, 1:, 1] - wanted, axis=-1).mean(1))
-            if task.grid is not None and task.unseen.any():
+            if task.grid is not None and task.only_heldout.any():
                 inside.append(task.in_heldout_region(ends[:, 1:, 1])[task.at_heldout_target(wanted)])
         stray, intended = np.concatenate(moved), np.concatenate(meant)
         metrics[f"unintended_{direction}"] = float(stray.mean())
@@ -322,29 +324,29 @@ def navigation(
     return Scores(metrics, arrays)
 
 
-def walk(
-    subject: Coded,
-    task: Task,
+def traversal(
+    model: CodeModel,
+    task: ReachTask,
     code_map: LinearMap,
-    codes: Float[np.ndarray, "anchor code"],
-    chosen: Int[np.ndarray, "anchor"],
+    codes: Float[np.ndarray, "base code"],
+    chosen: Int[np.ndarray, "base"],
     name: str,
-    amounts: Float[np.ndarray, "anchor step"],
+    amounts: Float[np.ndarray, "base step"],
     direction: Direction,
     draws: int,
     seed: int,
-) -> Float[np.ndarray, "anchor step time 2"]:
-    """Hand positions decoded from the mean activity over draws, along walks; all steps share their noise."""
+) -> Float[np.ndarray, "base step time 2"]:
+    """Hand positions decoded from the mean activity over draws, along traversals; all steps share their noise."""
     assert task.decoder is not None
     lengths = np.repeat(task.data.lengths[chosen], draws)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SpikeloomWarning)  # how much codes tell of a variable is in the tables
-        walked = np.stack(
+        warnings.simplefilter("ignore", SpikeloomWarning)  # how well codes predict a variable is in the tables
+        moved_codes = np.stack(
             [code_map.traverse(code, name, far, "effect", direction) for code, far in zip(codes, amounts)], axis=1
         )
     steps = []
-    for step in walked:
-        made = subject.activity(np.repeat(step, draws, axis=0), lengths, seed)
+    for step in moved_codes:
+        made = model.activity(np.repeat(step, draws, axis=0), lengths, seed)
         steps.append(task.decoder.decode(made.reshape(len(chosen), draws, *made.shape[1:]).mean(1)))
     return np.stack(steps, axis=1)
 
@@ -353,18 +355,18 @@ def walk(
 
 
 def new_trials(
-    subject: Coded, task: Task, codes: Float[np.ndarray, "trial code"], seed: int
+    model: CodeModel, task: ReachTask, codes: Float[np.ndarray, "trial code"], seed: int
 ) -> tuple[Float[np.ndarray, "trial time unit"], Int[np.ndarray, "trial"]]:
     """As many trials as there are training trials, of their lengths, for codes drawn from a normal fitted to theirs."""
     lengths = task.data.lengths[task.train]
     rng = np.random.default_rng([seed, 4])
     covariance = np.atleast_2d(np.cov(codes.T))
     drawn = rng.multivariate_normal(codes.mean(0), covariance, size=len(lengths), method="svd")
-    return subject.activity(drawn, lengths, seed), lengths
+    return model.activity(drawn, lengths, seed), lengths
 
 
-def likeness(trials: tuple[Float[np.ndarray, "trial time unit"], Int[np.ndarray, "trial"]], task: Task) -> Scores:
-    """How like test trials others are: covariance of units, spread along components of trials, mean course."""
+def likeness(trials: tuple[Float[np.ndarray, "trial time unit"], Int[np.ndarray, "trial"]], task: ReachTask) -> Scores:
+    """Likeness of trials to test trials: covariance of units, spread along components of trials, mean time course."""
     test = task.activity[task.test], task.data.lengths[task.test]
     train = task.activity[task.train], task.data.lengths[task.train]
     mean, std = _moments(*train)
@@ -395,11 +397,11 @@ def _moments(activity: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.
     return valid.mean(0), np.where(std > 0, std, 1.0)
 
 
-# -- what subjects are seen beside -----------------------------------------------------------------------------------
+# -- references ------------------------------------------------------------------------------------------------------
 
 
-def references(task: Task, n_codes: int) -> Mapping[str, Mapping[str, float]]:
-    """What recorded activity itself allows ("real"), and what numbers are where codes tell nothing ("chance").
+def references(task: ReachTask, n_codes: int) -> Mapping[str, Mapping[str, float]]:
+    """Numbers of recorded activity itself ("real"), and of codes without information ("chance").
 
     Read-outs of recorded activity are ridge regressions from whole trials, all bins of all units.
     """
@@ -432,7 +434,7 @@ def references(task: Task, n_codes: int) -> Mapping[str, Mapping[str, float]]:
     return {"real": real | _decoded(task), "chance": chance}
 
 
-def _decoded(task: Task) -> dict[str, float]:
+def _decoded(task: ReachTask) -> dict[str, float]:
     """Where reaches end as decoded from recorded activity."""
     if task.decoder is None:
         return {}

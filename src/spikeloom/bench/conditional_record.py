@@ -1,56 +1,63 @@
-"""Trials that were asked for a behaviour: records of the benchmark, JSON, means over seeds and octants, tables."""
+"""Samples for a requested behaviour: the record of the benchmark, means over seeds and octants, and its page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
-from spikeloom.bench.records import NONE, in_markdown, number, spelt
+from spikeloom.bench.records import ContinuedRecord
+from spikeloom.bench.tables import command_lines, markdown_table, mean_of_seeds, page, section
 
 Task = Literal["direction", "unseen", "trajectory"]
 
-RECORDED, SAMPLES, ANOTHER, NEIGHBOURS, SEEN = "recorded", "samples", "another", "neighbours", "seen"
-"""Whose spikes are decoded."""
+RECORDED, SAMPLES, ANOTHER, NEIGHBOURS, ALL_OCTANTS = "recorded", "samples", "another", "neighbours", "seen"
+"""Whose spikes are decoded, by the names in the JSON file."""
 
-TASKS: dict[Task, tuple[str, str]] = {
-    "direction": (
-        "Asked for a direction",
-        "Samples were asked for the directions of held-out trials, which the model has not seen; directions like them "
-        "it has (*loose*). Wanted is the mean course of all recorded trials of the octant, and the direction itself.",
+
+@dataclass(frozen=True)
+class TaskTable:
+    """How the results of a task are shown.
+
+    Attributes:
+        title: Of the table.
+        explanation: In the words of the page.
+        rows: Labels by whose spikes are decoded.
+    """
+
+    title: str
+    explanation: str
+    rows: Mapping[str, str]
+
+
+CEILING = {RECORDED: "recorded, held out (ceiling)"}
+TASKS: dict[Task, TaskTable] = {
+    "direction": TaskTable(
+        "Conditioned on a direction",
+        "Samples are conditioned on the directions of held-out trials, which are not in the training set; similar "
+        "directions are (*loose*). The target is the mean course of all recorded trials of the octant, and the "
+        "direction itself.",
+        CEILING | {SAMPLES: "samples", ANOTHER: "samples, against the opposite direction"},
     ),
-    "unseen": (
-        "Asked for a direction never seen",
-        "Each octant in turn was held out from training, of the autoencoder too (*strict*), and then asked for. The "
-        "decoder, which only measures, knows all octants. Means over octants.",
+    "unseen": TaskTable(
+        "Conditioned on a direction outside the training set",
+        "Each octant in turn was held out from training, of the autoencoder too (*strict*), and samples were then "
+        "conditioned on it. The decoder, which only measures, is fitted to all octants. Means over octants.",
+        CEILING
+        | {
+            ALL_OCTANTS: "samples of a model trained on the octant",
+            SAMPLES: "samples of a model that was not",
+            NEIGHBOURS: "recorded trials of the two neighbouring octants",
+        },
     ),
-    "trajectory": (
-        "Asked for a trajectory",
-        "Samples were asked for the velocity of held-out trials, bin by bin. Wanted is that velocity.",
+    "trajectory": TaskTable(
+        "Conditioned on a trajectory",
+        "Samples are conditioned on the velocity of held-out trials, bin by bin, which is also the target.",
+        CEILING | {SAMPLES: "samples", ANOTHER: "samples, against another trial's velocity"},
     ),
 }
-"""Title and explanation of each task."""
-WHOSE: dict[Task, dict[str, str]] = {
-    "direction": {
-        RECORDED: "recorded, held out (ceiling)",
-        SAMPLES: "samples",
-        ANOTHER: "samples, against the opposite direction",
-    },
-    "unseen": {
-        RECORDED: "recorded, held out (ceiling)",
-        SEEN: "samples of a model that saw the octant",
-        SAMPLES: "samples of a model that did not",
-        NEIGHBOURS: "recorded trials of the two neighbouring octants",
-    },
-    "trajectory": {
-        RECORDED: "recorded, held out (ceiling)",
-        SAMPLES: "samples",
-        ANOTHER: "samples, against another trial's velocity",
-    },
-}
-"""Rows of each table."""
 MEASURES = {
     "r2_rates": ("velocity from rates (R2)", ".2f"),
     "r2_spikes": ("velocity from spikes (R2)", ".2f"),
@@ -60,29 +67,31 @@ MEASURES = {
     "scatter_counts": ("variance of counts / recorded", ".2f"),
     "averages": ("averages in the plane of two components (R2)", ".2f"),
 }
-"""Columns: name and format."""
+"""Columns: title and format."""
 PUBLISHED = (
     "Published, of another recording (MC_Maze): velocity from rates, R2 .88 to .89 of recorded trials (LDNS, Kapoor et "
-    "al. 2024); unseen angles .86 recorded and .89 samples (EAG, Ge et al. 2026; what was *unseen* is not said)."
+    "al. 2024); unseen angles .86 recorded and .89 samples (EAG, Ge et al. 2026; how *unseen* is defined is not "
+    "reported)."
 )
 CAUTION = (
     "Rates of samples are smoother than rates inferred from recorded spikes, so that R2 from rates can be higher than "
-    "the recorded ceiling without being a gain; R2 from spikes cannot. The variances are those across trials that were "
-    "asked for the same, over those of recorded trials alike: below 1, samples vary too little from trial to trial."
+    "the recorded ceiling without being a gain; R2 from spikes cannot. The variances are those across samples for the "
+    "same condition, over those of recorded trials of like conditions: below 1, samples vary too little from trial to "
+    "trial."
 )
 
 
 @dataclass(frozen=True)
-class Score:
-    """What was measured of some trials.
+class BehaviourScore:
+    """Measures of some trials.
 
     Attributes:
-        task: What was asked for.
+        task: The kind of condition.
         model: Name of the model that drew them, or inferred the rates of recorded ones.
         seed: Of its training.
-        octant: The one that was held out from training; -1 if none.
-        whose: Recorded trials, samples, or a control, see ``WHOSE``.
-        guidance: Strength at which samples were asked.
+        octant: The octant that was held out from training; -1 if none.
+        whose: Recorded trials, samples, or a baseline, see ``TASKS``.
+        guidance: Strength of guidance of the samples.
         values: By the names of ``MEASURES``.
     """
 
@@ -94,121 +103,78 @@ class Score:
     guidance: float
     values: Mapping[str, float]
 
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Score:
-        """Inverse of what is written."""
-        return cls(
-            content["task"],
-            str(content["model"]),
-            int(content["seed"]),
-            int(content["octant"]),
-            str(content["whose"]),
-            float(content["guidance"]),
-            {str(k): number(v) for k, v in content["values"].items()},
-        )
-
 
 @dataclass(frozen=True)
-class ConditionalGeneration:
-    """All of a benchmark.
+class ConditionalRecord(ContinuedRecord):
+    """A benchmark of conditional generation; its setting holds recording, direction, velocity and configurations.
 
     Attributes:
-        setting: What decides the numbers: recording, direction, velocity, configurations of models.
-        commands: Date, command and machine of each time that results were added.
-        scores: What was measured.
-        warnings: What trainings said that a reader must know.
+        scores: All that was measured.
+        warnings: Warnings of the trainings.
     """
 
-    setting: Mapping[str, Any]
-    commands: tuple[Mapping[str, Any], ...] = ()
-    scores: tuple[Score, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    scores: tuple[BehaviourScore, ...] = field(default=(), kw_only=True)
+    warnings: tuple[str, ...] = field(default=(), kw_only=True)
 
     def has(self, task: Task, model: str, seed: int, octant: int = -1) -> bool:
         """Whether something was measured."""
         return any((s.task, s.model, s.seed, s.octant) == (task, model, seed, octant) for s in self.scores)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values; what does not exist is None, infinity is spelt out."""
-        return spelt(asdict(self))
 
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> ConditionalGeneration:
-        """Inverse of ``to_dict``, after a turn through JSON.
-
-        Raises:
-            KeyError, TypeError, ValueError, AttributeError: If it was not written by ``to_dict``.
-        """
-        return cls(
-            dict(content["setting"]),
-            tuple(content["commands"]),
-            tuple(Score.from_dict(s) for s in content["scores"]),
-            tuple(map(str, content["warnings"])),
-        )
-
-    # -- tables ------------------------------------------------------------------------------------------------------
-
-    def markdown(self) -> str:
-        """The page."""
-        about = self.setting["recording"]
-        lines = [
-            "# Behaviour that was asked for",
-            "",
-            f"{about['source']}: {about['summary']}; {about['splits']['test']} held-out trials, "
-            f"{self.setting['repeats']} samples for each. Direction: `{self.setting['direction']}`. Velocity: "
-            f"`{self.setting['velocity']}`. Decoders were learned from recorded training trials.",
-            "",
-            *(f"- `{c['command']}` ({c['date']}, {c['machine']})" for c in self.commands),
-            "",
-            CAUTION,
-            "",
-            PUBLISHED,
-        ]
-        for task, (title, explained) in TASKS.items():
-            scores = [s for s in self.scores if s.task == task]
-            if scores:
-                lines += ["", f"## {title}", "", explained, "", *in_markdown(self._table(task, scores))]
-            if task == "unseen" and scores:
-                lines += ["", "By octant (0 is to the right, 2 is up), velocity from spikes (R2):", ""]
-                lines += in_markdown(_by_octant(scores))
-        if self.warnings:
-            lines += ["", "Said in training:", "", *(f"- {text}" for text in self.warnings)]
-        return "\n".join(lines) + "\n"
-
-    def _table(self, task: Task, scores: list[Score]) -> list[list[str]]:
-        columns = [key for key in MEASURES if any(key in s.values for s in scores)]
-        rows = [["model", "whose spikes", *(MEASURES[key][0] for key in columns)]]
-        rows.append(["---"] * len(rows[0]))
-        guidances = sorted({s.guidance for s in scores})
-        for model in dict.fromkeys(s.model for s in scores):
-            for whose, label in WHOSE[task].items():
-                for guidance in guidances:
-                    here = [s for s in scores if (s.model, s.whose, s.guidance) == (model, whose, guidance)]
-                    if here:
-                        more = f", guidance {guidance:g}" if len(guidances) > 1 and whose == SAMPLES else ""
-                        rows.append([model.upper(), label + more, *(_mean(here, key) for key in columns)])
-        return rows
+# -- the page --------------------------------------------------------------------------------------------------------
 
 
-def _mean(scores: Iterable[Score], key: str) -> str:
+def conditional_page(record: ConditionalRecord) -> str:
+    """A table for each task."""
+    setting = record.setting
+    recording = setting["recording"]
+    parts = []
+    for task, table in TASKS.items():
+        if scores := [s for s in record.scores if s.task == task]:
+            parts.append(section(table.title, table.explanation, _table(table, scores)))
+            if task == "unseen":
+                by_octant = "By octant (0 is to the right, 2 is up), velocity from spikes (R2):"
+                parts += [by_octant, _octant_table(table, scores)]
+    return page(
+        "# Conditional generation: behaviour decoded from samples",
+        f"{recording['source']}: {recording['summary']}; {recording['splits']['test']} held-out trials, "
+        f"{setting['repeats']} samples for each. Direction: `{setting['direction']}`. Velocity: "
+        f"`{setting['velocity']}`. Decoders were fitted to recorded training trials.",
+        command_lines(record.commands),
+        *(CAUTION, PUBLISHED, *parts),
+        section("Warnings of the trainings", [f"- {text}" for text in record.warnings]),
+    )
+
+
+def _table(table: TaskTable, scores: list[BehaviourScore]) -> str:
+    columns = [key for key in MEASURES if any(key in s.values for s in scores)]
+    guidances = sorted({s.guidance for s in scores})
+    rows = []
+    for model in dict.fromkeys(s.model for s in scores):
+        for whose, label in table.rows.items():
+            for guidance in guidances:
+                group = [s for s in scores if (s.model, s.whose, s.guidance) == (model, whose, guidance)]
+                more = f", guidance {guidance:g}" if len(guidances) > 1 and whose == SAMPLES else ""
+                if group:
+                    rows.append([model.upper(), label + more, *(_mean(group, key) for key in columns)])
+    return markdown_table(["model", "whose spikes", *(MEASURES[key][0] for key in columns)], rows)
+
+
+def _octant_table(table: TaskTable, scores: list[BehaviourScore]) -> str:
+    octants = sorted({s.octant for s in scores})
+    rows = []
+    for model in dict.fromkeys(s.model for s in scores):
+        for whose, label in table.rows.items():
+            groups = [[s for s in scores if (s.model, s.whose, s.octant) == (model, whose, o)] for o in octants]
+            if any(groups):
+                rows.append([model.upper(), label, *(_mean(group, "r2_spikes") for group in groups)])
+    return markdown_table(["model", "whose spikes", *octants], rows)
+
+
+def _mean(scores: Iterable[BehaviourScore], key: str) -> str:
     """Mean over octants, then over seeds; its standard error over seeds where there are several."""
     by_seed: dict[int, list[float]] = {}
     for score in scores:
         if np.isfinite(value := score.values.get(key, float("nan"))):
             by_seed.setdefault(score.seed, []).append(value)
-    means = [float(np.mean(values)) for values in by_seed.values()]
-    if not means:
-        return NONE
-    shown = format(np.mean(means), MEASURES[key][1])
-    return shown + (f" ± {np.std(means, ddof=1) / len(means) ** 0.5:.1g}" if len(means) > 1 else "")
-
-
-def _by_octant(scores: list[Score]) -> list[list[str]]:
-    octants = sorted({s.octant for s in scores})
-    rows = [["model", "whose spikes", *map(str, octants)], ["---"] * (len(octants) + 2)]
-    for model in dict.fromkeys(s.model for s in scores):
-        for whose, label in WHOSE["unseen"].items():
-            each = [[s for s in scores if (s.model, s.whose, s.octant) == (model, whose, octant)] for octant in octants]
-            if any(each):
-                rows.append([model.upper(), label, *(_mean(here, "r2_spikes") for here in each)])
-    return rows
+    return mean_of_seeds((float(np.mean(values)) for values in by_seed.values()), MEASURES[key][1])

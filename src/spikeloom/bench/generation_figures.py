@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from spikeloom.bench.generation_record import Generation, Protocol
-from spikeloom.plot.style import FLOOR, GENERATED, INK, MUTED, log_axis, new_figure, styled
+from spikeloom.bench.generation_record import GenerationRecord
+from spikeloom.bench.panels import LINES, draw_seeds, fit_axis, key_line, key_marker, say_absent, subject_rows
+from spikeloom.bench.quality import Protocol
+from spikeloom.plot.style import FLOOR, GENERATED, INK, MUTED, new_figure, styled
 
 COLOURS = {
     "ldns": GENERATED,
@@ -21,7 +22,7 @@ COLOURS = {
     "pivae": "#b08900",
     "autoencoder": INK,
 }
-"""Colour of every system; controls are grey."""
+"""Colour of every system; baselines are grey."""
 HISTORY = "-history"
 BAND = 3
 """Standard deviations of the floor that are shaded."""
@@ -29,28 +30,26 @@ LONG_RANGE = 1.5
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
 
 
-class Shown(NamedTuple):
-    """What a panel shows."""
+class Panel(NamedTuple):
+    """A metric that is drawn: title, key, factor to the unit of the title."""
 
     title: str
     key: str
     scale: float = 1.0
 
 
-ROWS: dict[Protocol, tuple[Shown, ...]] = {
-    "heldout": (
-        Shown("population count, KL (nats)", "count_kl"),
-        Shown("pairwise correlations, RMSE", "corr_rmse"),
-        Shown("mean interval, RMSE (ms)", "isi_mean_rmse", 1e3),
-        Shown("sd of intervals, RMSE (ms)", "isi_std_rmse", 1e3),
-    ),
-    "ldns": (
-        Shown("population count, KL (nats)", "kl_div_psc"),
-        Shown("pairwise correlations, RMSE", "rmse_corr"),
-        Shown("mean interval, RMSE (ms)", "rmse_mean_isi", 1e3),
-        Shown("sd of intervals, RMSE (ms)", "rmse_std_isi", 1e3),
-    ),
-}
+ROWS: dict[Protocol, tuple[Panel, ...]] = {
+    protocol: (
+        Panel("population count, KL (nats)", keys[0]),
+        Panel("pairwise correlations, RMSE", keys[1]),
+        Panel("mean interval, RMSE (ms)", keys[2], 1e3),
+        Panel("sd of intervals, RMSE (ms)", keys[3], 1e3),
+    )
+    for protocol, keys in {
+        "heldout": ("count_kl", "corr_rmse", "isi_mean_rmse", "isi_std_rmse"),
+        "ldns": ("kl_div_psc", "rmse_corr", "rmse_mean_isi", "rmse_std_isi"),
+    }.items()
+}  # type: ignore[misc]
 TITLES: dict[Protocol, str] = {
     "heldout": "against held-out trials",
     "ldns": "published protocol, against training trials",
@@ -58,81 +57,48 @@ TITLES: dict[Protocol, str] = {
 
 
 @styled
-def draw_generation(result: Generation) -> Figure:
-    """Metrics by subject on logarithmic axes: mean over seeds, every seed, and the floor as a band.
-
-    Args:
-        result: What was measured.
-    """
-    names = result.subjects
-    figure = new_figure(13.0, 0.6 + len(ROWS) * (1.2 + 0.2 * len(names)))
+def draw_generation(record: GenerationRecord) -> Figure:
+    """Metrics by subject on logarithmic axes: mean over seeds, every seed, and the floor as a band."""
+    figure = new_figure(13.0, 0.6 + len(ROWS) * (1.2 + 0.2 * len(record.subjects)))
     parts: Any = figure.subfigures(len(ROWS), 1, squeeze=False, hspace=0.03)
     for part, (protocol, panels) in zip(parts[:, 0], ROWS.items()):
         axes = part.subplots(1, len(panels), sharey=True)
-        for each, panel in zip(axes, panels):
-            _panel(each, result, protocol, panel, names)
+        for ax, panel in zip(axes, panels):
+            _panel(ax, record, protocol, panel)
         part.suptitle(TITLES[protocol], x=0.01, ha="left", fontsize=11, color=INK)
-    figure.legend(handles=_legend(), loc="outside upper right", ncols=5, columnspacing=1.6, borderpad=0.2)
+    handles = [
+        key_marker("with spike history, or a baseline"),
+        key_marker("Poisson", filled=False),
+        key_marker("one seed", "|"),
+        key_line("floor: real against real", LINES["floor"]),
+        Patch(color=FLOOR, alpha=0.4, label="± 3 s.d. of the floor"),
+    ]
+    figure.legend(handles=handles, loc="outside upper right", ncols=5, columnspacing=1.6, borderpad=0.2)
     return figure
 
 
-def _panel(axes: Axes, result: Generation, protocol: Protocol, panel: Shown, names: list[str]) -> None:
-    floor = result.floor_of(protocol, panel.key)
-    known = [] if floor is None else [floor.value * panel.scale]
+def _panel(axes: Axes, record: GenerationRecord, protocol: Protocol, panel: Panel) -> None:
+    floor = record.floor_of(protocol, panel.key)
+    drawn = [] if floor is None else [floor.value * panel.scale]
     beyond: list[int] = []
-    for place, name in enumerate(names):
-        values = [s.value * panel.scale for s in result.scores(name, protocol, panel.key)]
+    for place, name in enumerate(record.subjects):
+        values = [s.value * panel.scale for s in record.scores(name, protocol, panel.key)]
         finite = [v for v in values if np.isfinite(v) and v > 0]
         beyond += [place] if values and not finite else []
-        if not finite:
-            continue
-        colour = COLOURS.get(name.removesuffix(HISTORY), MUTED)
-        filled = name.endswith(HISTORY) or colour == MUTED
-        if len(finite) > 1:
-            axes.plot(finite, [place] * len(finite), "|", color=colour, markersize=8, markeredgewidth=1.1, alpha=0.75)
-        mean = float(np.mean(finite))
-        axes.plot(
-            mean, place, "o", color=colour, markersize=6, markerfacecolor=colour if filled else "white",
-            markeredgewidth=1.4, zorder=4,
-        )  # fmt: skip
-        known += finite
+        if finite:
+            colour = COLOURS.get(name.removesuffix(HISTORY), MUTED)
+            draw_seeds(axes, place, finite, colour, filled=name.endswith(HISTORY) or colour == MUTED)
+            drawn += finite
     axes.set_title(panel.title)
-    axes.set_yticks(range(len(names)), [result.labels[name] for name in names])
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.grid(axis="y", color="#eceef0", linewidth=0.8)
-    if not known:
-        axes.text(0.5, 0.5, "does not exist here", ha="center", transform=axes.transAxes, color=MUTED)
-        axes.set_xticks([])
+    subject_rows(axes, [record.labels[name] for name in record.subjects])
+    if not drawn:
+        say_absent(axes, "x")
         return
-    low, high = _scale(axes, known)
+    low, high = fit_axis(axes, "x", min(drawn), max(drawn), log=max(drawn) / min(drawn) > LONG_RANGE)
     if floor is not None:
         value, sd = floor.value * panel.scale, floor.se * panel.scale if np.isfinite(floor.se) else 0.0
         axes.axvspan(max(value - BAND * sd, low), max(value + BAND * sd, low), color=FLOOR, alpha=0.4, linewidth=0)
-        axes.axvline(value, color=INK, linestyle=(0, (5, 3)), linewidth=1.1, zorder=1)
+        axes.axvline(value, zorder=1, **LINES["floor"])
         axes.set_xlim(low, max(high, (value + BAND * sd) * 1.05))
     for place in beyond:
         axes.annotate("∞ ", (axes.get_xlim()[1], place), ha="right", va="center", color=MUTED, fontsize=9)
-
-
-def _scale(axes: Axes, known: list[float]) -> tuple[float, float]:
-    """Set the axis for these values; its ends."""
-    low, high = min(known), max(known)
-    if high / low > LONG_RANGE:
-        axes.set_xscale("log")
-        log_axis(axes.xaxis, low, high)
-        low, high = low / 1.35, high * 1.35
-    else:
-        margin = 0.15 * (high - low) or 0.1 * high
-        low, high = low - margin, high + margin
-    axes.set_xlim(low, high)
-    return low, high
-
-
-def _legend() -> list[Line2D | Patch]:
-    return [
-        Line2D([], [], color=INK, marker="o", markersize=6, linestyle="", label="with spike history, or a control"),
-        Line2D([], [], color=INK, marker="o", markersize=6, markerfacecolor="white", linestyle="", label="Poisson"),
-        Line2D([], [], color=INK, marker="|", markersize=8, linestyle="", label="one seed"),
-        Line2D([], [], color=INK, linestyle=(0, (5, 3)), linewidth=1.1, label="floor: real against real"),
-        Patch(color=FLOOR, alpha=0.4, label="± 3 s.d. of the floor"),
-    ]

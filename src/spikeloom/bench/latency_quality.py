@@ -16,8 +16,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from spikeloom.bench import benchmarking
-from spikeloom.bench.latency_record import LatencyQuality, Measured, Point, Quality, Reference, Speed
+from spikeloom.bench.benchmark import Benchmark
+from spikeloom.bench.latency_record import LatencyRecord, Point, Reference, Speed, latency_page
+from spikeloom.bench.quality import PROTOCOLS, Quality
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData, content_hash
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
@@ -28,20 +29,18 @@ from spikeloom.models.base import ENCODE_CHUNK
 from spikeloom.models.latent import LatentModel
 from spikeloom.observation.base import HistoryModel
 from spikeloom.observation.poisson import Poisson
-from spikeloom.progress import Progress
 from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run, environment
 from spikeloom.workflow.sampling import held_out, sample_like
 
-NAME = "latency_quality"
-"""Of the files in the folder of results."""
+LATENCY_QUALITY = Benchmark("latency_quality", LatencyRecord, latency_page)
 
 ENOUGH_S = 20.0
 """Calls are repeated until they have taken so long together: times of long calls scatter little."""
 
 
 class Way(NamedTuple):
-    """A sampler (None for a model that has only one) and the network passes it may take."""
+    """A sampler (None for a model that has only one) and the requested network passes."""
 
     sampler: str | None
     steps: int
@@ -53,8 +52,8 @@ class Way(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is measured.
+class PointGrid:
+    """Points of a measurement.
 
     Attributes:
         ways: Ways of drawing by kind of model, in the order of the tables.
@@ -67,16 +66,16 @@ class Plan:
 
 _SOLVERS = tuple(Way(sampler, n) for sampler in ("ddim", "dpm_solver", "dpm_solver_sde") for n in (5, 10, 16, 20, 50))
 _ENERGY = tuple(Way(None, n) for n in (1, 2, 4, 8, 16, 32))
-PLANS = {
-    "full": Plan({"ldns": (*(Way("ddpm", n) for n in (200, 400, 600, 1000)), *_SOLVERS), "eag": _ENERGY}, calls=5),
-    "quick": Plan({"ldns": (Way("ddpm", 200), *_SOLVERS), "eag": _ENERGY}, calls=1),
+GRIDS = {
+    "full": PointGrid({"ldns": (*(Way("ddpm", n) for n in (200, 400, 600, 1000)), *_SOLVERS), "eag": _ENERGY}, calls=5),
+    "quick": PointGrid({"ldns": (Way("ddpm", 200), *_SOLVERS), "eag": _ENERGY}, calls=1),
 }
 """The full table, and a first look without the long points and without repeated calls."""
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """A run that is measured: its label, its model, its recording."""
+class TimedRun:
+    """A run whose sampling is timed: its label, its model, its recording."""
 
     label: str
     model: LatentModel
@@ -87,6 +86,12 @@ class Subject:
         """The trials that samples imitate."""
         return held_out(self.data)
 
+    @cached_property
+    def typical(self) -> SpikeData:
+        """A single held-out trial, of median length."""
+        middle = np.argsort(self.test.lengths, kind="stable")[len(self.test.lengths) // 2]
+        return self.test.select(trials=np.array([middle]))
+
     def draw(self, n: int, seed: int, like: SpikeData | None = None, **options: Any) -> SpikeData:
         """Trials of the lengths and conditions of the held-out ones."""
         with warnings.catch_warnings():
@@ -94,23 +99,22 @@ class Subject:
             warnings.simplefilter("ignore", SpikeloomWarning)
             return sample_like(self.model, self.test if like is None else like, n, seed=seed, **options)
 
-    @cached_property
-    def typical(self) -> SpikeData:
-        """A single held-out trial, of median length."""
-        middle = np.argsort(self.test.lengths, kind="stable")[len(self.test.lengths) // 2]
-        return self.test.select(trials=np.array([middle]))
+    def compared(self, trials: SpikeData, seed: int) -> tuple[Comparison, Comparison]:
+        """Comparisons of trials with the recording by both protocols."""
+        heldout, ldns = (compare(self.data, trials, protocol, seed=seed) for protocol in PROTOCOLS)
+        return heldout, ldns
 
 
-def measure(
+def run_latency_benchmark(
     runs: Sequence[str | Path],
     out: str | Path,
     *,
     n: int | None = None,
-    plan: Plan | None = None,
+    grid: PointGrid | None = None,
     seed: int = 0,
     device: str = "auto",
-) -> LatencyQuality:
-    """Measure every point of a plan and write JSON, tables and a figure; what the folder holds already is kept.
+) -> LatencyRecord:
+    """Measure every point of a grid, and write JSON, tables and a figure; what the folder holds already is kept.
 
     Tables are written after every point, short points first. A measurement that was cut goes on with the same
     arguments.
@@ -119,7 +123,7 @@ def measure(
         runs: Trained run folders that share one autoencoder and one recording.
         out: Folder of results.
         n: Trials of a call; as many as there are held-out ones when not given.
-        plan: What is measured; all of it when not given.
+        grid: The points; the full grid when not given.
         seed: Seed of samples and comparisons.
         device: auto, cpu, cuda or mps.
 
@@ -130,46 +134,46 @@ def measure(
     from spikeloom.bench.latency_figures import draw_latency_quality
     from spikeloom.plot.style import write_png
 
-    out, plan = Path(out), plan or PLANS["full"]
-    benchmarking.refuse_occupied(out, NAME)
-    subjects = open_runs(runs, plan, device)
-    n = subjects[0].test.n_trials if n is None else n
-    setting = settings(subjects, n, plan.calls, seed)
-    result = benchmarking.continued(out, NAME, LatencyQuality, setting)
+    out, grid = Path(out), grid or GRIDS["full"]
+    LATENCY_QUALITY.refuse_occupied(out)
+    timed_runs = open_runs(runs, grid, device)
+    n = timed_runs[0].test.n_trials if n is None else n
+    record = LATENCY_QUALITY.continued(out, latency_setting(timed_runs, n, grid.calls, seed))
 
-    done = {m.point for m in result.points}
-    points = [
-        (subject, Point(subject.label, subject.model.name, *way))
-        for subject in subjects
-        for way in plan.ways[subject.model.name]
-    ]
-    order = {point: place for place, (_, point) in enumerate(points)}
-    left = sorted((p for p in points if p[1] not in done), key=lambda p: p[1].steps)  # what is short is there soon
-    if left or not result.references:
-        facts = environment(seed, "", "")
-        result = replace(result, commands=(*result.commands, {k: facts[k] for k in ("date", "command")}))
-        with Progress("measuring", len(left)) as progress:
-            for subject in subjects:
-                warm = subject.draw(n, seed, steps=1)
-                subject.draw(1, seed, subject.typical, steps=1)
-                if not result.references:
-                    result = replace(result, references=tuple(references(subjects, warm, seed)))
-                    benchmarking.write(result, out, NAME)
-            for i, (subject, point) in enumerate(left):
-                progress.at(i, f"{point.generator}, {point.steps} passes")
-                measured = [*result.points, measure_point(subject, point, n, plan.calls, seed)]
-                result = replace(result, points=tuple(sorted(measured, key=lambda m: order.get(m.point, len(order)))))
-                benchmarking.write(result, out, NAME)
-                progress.at(i + 1)
-    benchmarking.write(result, out, NAME)
-    write_png(draw_latency_quality(result), out / f"{NAME}.png")
-    return result
+    points = [(run, way) for run in timed_runs for way in grid.ways[run.model.name]]
+    order = [(run.label, run.model.name, *way) for run, way in points]
+    done = {p.way for p in record.points}
+    left = [point for point, key in zip(points, order) if key not in done]
 
+    def prepare(record: LatencyRecord) -> LatencyRecord:
+        for run in timed_runs:
+            warm = run.draw(n, seed, steps=1)
+            run.draw(1, seed, run.typical, steps=1)
+            if not record.references:
+                record = replace(record, references=tuple(references(timed_runs, warm, seed)))
+        return record
 
-# -- what may be measured --------------------------------------------------------------------------------------------
+    def measure(record: LatencyRecord, item: tuple[TimedRun, Way]) -> LatencyRecord:
+        every = [*record.points, measure_point(*item, n, grid.calls, seed)]
+        places = {key: place for place, key in enumerate(order)}
+        return replace(record, points=tuple(sorted(every, key=lambda p: places.get(p.way, len(places)))))
+
+    record = LATENCY_QUALITY.run(
+        record,
+        out,
+        sorted(left, key=lambda item: item[1].steps),  # short points are there soon
+        measure,
+        lambda item: f"{' '.join([item[0].model.name.upper(), item[1].sampler or '']).strip()}, {item[1].steps} passes",
+        prepare if left or not record.references else None,
+    )
+    write_png(draw_latency_quality(record), out / f"{LATENCY_QUALITY.name}.png")
+    return record
 
 
-def open_runs(folders: Sequence[str | Path], plan: Plan, device: str) -> list[Subject]:
+# -- runs that can be compared ---------------------------------------------------------------------------------------
+
+
+def open_runs(folders: Sequence[str | Path], grid: PointGrid, device: str) -> list[TimedRun]:
     """The runs, loaded; nothing is drawn before all of them have proved comparable.
 
     Raises:
@@ -182,10 +186,10 @@ def open_runs(folders: Sequence[str | Path], plan: Plan, device: str) -> list[Su
     labels = _labels([run.folder for run in runs])
     for run in runs:
         kind, _ = run.config()
-        if kind not in plan.ways:
+        if kind not in grid.ways:
             reason = "draws its latents in closed form and has no passes to vary" if kind == "gaussian" else "has none"
             raise ConfigError(
-                f"{run.folder} holds a model of kind '{kind}', but points are known for {' and '.join(plan.ways)} only "
+                f"{run.folder} holds a model of kind '{kind}', but points are known for {' and '.join(grid.ways)} only "
                 f"(this kind {reason}); leave that run out."
             )
         if not run.finished:
@@ -193,16 +197,16 @@ def open_runs(folders: Sequence[str | Path], plan: Plan, device: str) -> list[Su
                 f"{run.folder} is not trained to its end yet; continue it with `spikeloom fit ... --resume` first."
             )
     place = Engine(device=device).fabric().device
-    subjects = []
+    opened: list[TimedRun] = []
     for run, label in zip(runs, labels):
         model, data = load_model(run.folder).to(place), load_source(run.folder)
         assert isinstance(model, LatentModel)
-        subjects.append(Subject(label, model, data))
-        check_same(subjects[0], subjects[-1])
-    return subjects
+        opened.append(TimedRun(label, model, data))
+        check_same(opened[0], opened[-1])
+    return opened
 
 
-def check_same(first: Subject, other: Subject) -> None:
+def check_same(first: TimedRun, other: TimedRun) -> None:
     """Refuse runs that differ in more than their priors.
 
     Raises:
@@ -238,7 +242,7 @@ def digest(model: torch.nn.Module, prefix: str = "") -> str:
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
-    """Folder names, with as many of the folders above as tell them apart."""
+    """Folder names, with as many parent folders as make them different."""
     paths = [folder.resolve() for folder in folders]
     if twice := next((p for i, p in enumerate(paths) if p in paths[:i]), None):
         raise ConfigError(f"the run {twice} was named twice; name each run once.")
@@ -248,32 +252,34 @@ def _labels(folders: Sequence[Path]) -> list[str]:
     return ["/".join(path.parts[-depth:]) for path in paths]
 
 
-# -- the folder of results -------------------------------------------------------------------------------------------
-
-
-def settings(subjects: Sequence[Subject], n: int, calls: int, seed: int) -> dict[str, Any]:
-    """What decides the numbers."""
-    model = subjects[0].model
-    device = model.prior.mean.device
+def latency_setting(runs: Sequence[TimedRun], n: int, calls: int, seed: int) -> dict[str, Any]:
+    """Everything that decides the numbers, the machine included."""
+    first = runs[0]
+    device = first.model.prior.mean.device
     facts = environment(seed, torch.cuda.get_device_name(device) if device.type == "cuda" else device.type, "32-true")
     kept = ("device", "precision", "python", "platform", "cpu_count", "packages")
-    machine = {k: facts[k] for k in kept} | {"processor": _processor(), "threads": torch.get_num_threads()}
-    runs = [
+    described = [
         {
-            "label": s.label,
-            "model": s.model.name,
-            "observation": s.model.config.observation,
-            "prior_parameters": sum(p.numel() for p in s.model.prior.parameters()),
-            "weights": digest(s.model),
+            "label": run.label,
+            "model": run.model.name,
+            "observation": run.model.config.observation,
+            "prior_parameters": sum(p.numel() for p in run.model.prior.parameters()),
+            "weights": digest(run.model),
         }
-        for s in subjects
+        for run in runs
     ]
-    recording = {"hash": content_hash(subjects[0].data), "held_out_trials": subjects[0].test.n_trials}
-    return {"runs": runs, "recording": recording, "trials": n, "seed": seed, "calls": calls, "machine": machine}
+    return {
+        "runs": described,
+        "recording": {"hash": content_hash(first.data), "held_out_trials": first.test.n_trials},
+        "trials": n,
+        "seed": seed,
+        "calls": calls,
+        "machine": {k: facts[k] for k in kept} | {"processor": _processor(), "threads": torch.get_num_threads()},
+    }
 
 
 def _processor() -> str:
-    """Name of the processor, where the system tells it."""
+    """Name of the processor, where the system knows it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -285,22 +291,21 @@ def _processor() -> str:
 # -- measuring -------------------------------------------------------------------------------------------------------
 
 
-def measure_point(subject: Subject, point: Point, n: int, calls: int, seed: int) -> Measured:
-    """Time one way of drawing trials, and judge the trials."""
-    options = Way(point.sampler, point.steps).options
-    with passes_counted(subject.model) as passed:
-        _, one, _ = timed(lambda: subject.draw(1, seed, subject.typical, **options), calls)
+def measure_point(run: TimedRun, way: Way, n: int, calls: int, seed: int) -> Point:
+    """Time one way of drawing trials, and compare the trials with the recording."""
+    with passes_counted(run.model) as passed:
+        _, one, _ = timed(lambda: run.draw(1, seed, run.typical, **way.options), calls)
         passes = passed() // len(one)
-    generated, seconds, cpu = timed(lambda: subject.draw(n, seed, **options), calls)
-    speed = Speed(n, tuple(seconds), statistics.median(cpu), statistics.median(one), passes)
-    ratio = generated.provenance["spectrum_ratio"]
-    return Measured(point, speed, Quality.of(*judged(subject, generated, seed), ratio))
+    generated, seconds, cpu = timed(lambda: run.draw(n, seed, **way.options), calls)
+    quality = Quality.of(*run.compared(generated, seed), generated.provenance["spectrum_ratio"])
+    speed = Speed.of(n, seconds, statistics.median(cpu), statistics.median(one), passes)
+    return Point(**vars(quality), run=run.label, kind=run.model.name, sampler=way.sampler, steps=way.steps, speed=speed)
 
 
-GeneratedBatch = TypeVar("Drawn")
+Result = TypeVar("Result")
 
 
-def timed(call: Callable[[], GeneratedBatch], calls: int) -> tuple[GeneratedBatch, list[float], list[float]]:
+def timed(call: Callable[[], Result], calls: int) -> tuple[Result, list[float], list[float]]:
     """Repeat a call, unless it is long; its result, and the wall and processor seconds of each."""
     wall: list[float] = []
     cpu: list[float] = []
@@ -330,51 +335,47 @@ def passes_counted(model: LatentModel) -> Iterator[Callable[[], int]]:
         hook.remove()
 
 
-def judged(subject: Subject, generated: SpikeData, seed: int) -> tuple[Comparison, Comparison]:
-    """Both protocols."""
-    return compare(subject.data, generated, "heldout", seed=seed), compare(subject.data, generated, "ldns", seed=seed)
-
-
-def references(subjects: Sequence[Subject], like: SpikeData, seed: int) -> Iterator[Reference]:
-    """The floor, and what the autoencoder allows with each observation that a run draws counts by, and with Poisson.
+def references(runs: Sequence[TimedRun], like: SpikeData, seed: int) -> Iterator[Reference]:
+    """The floor, and the ceiling of the autoencoder with the observation of each run and with Poisson counts.
 
     Args:
-        subjects: Runs that share an autoencoder.
-        like: Samples whose lengths and conditions the trials of the references have, so that they are judged alike.
+        runs: Runs that share an autoencoder.
+        like: Samples whose lengths and conditions the trials of the references get, so that all are compared alike.
         seed: Seed of draws and comparisons.
     """
-    first = subjects[0]
+    first = runs[0]
     latents, rates = first.model.infer(first.test)
     device = first.model.prior.mean.device
     tensors = (torch.as_tensor(v, device=device) for v in (latents, first.test.lengths.copy()))
-    ratio = first.model.prior.spectrum_ratio(*tensors).tolist()
+    spectrum_ratio = first.model.prior.spectrum_ratio(*tensors).tolist()
     chosen = np.resize(np.arange(first.test.n_trials), like.n_trials)
     rates = rates[chosen, : like.n_bins]
 
-    laws: dict[str, tuple[str, Poisson | HistoryModel]] = {}
-    for subject in subjects:
-        law = subject.model.config.observation
-        laws.setdefault(
-            law + digest(subject.model, "observation."), (f"{law} of {subject.label}", subject.model.observation)
-        )
-    observations = {
-        name if len(laws) > 1 else name.partition(" of ")[0]: observation for name, observation in laws.values()
+    different: dict[str, tuple[str, TimedRun]] = {}
+    for run in runs:
+        kind = run.model.config.observation
+        different.setdefault(kind + digest(run.model, "observation."), (kind, run))
+    several = len(different) > 1
+    observations: dict[str, Poisson | HistoryModel] = {
+        f"{kind} of {run.label}" if several else kind: run.model.observation for kind, run in different.values()
     }
     if not any(isinstance(observation, Poisson) for observation in observations.values()):
         observations["poisson"] = Poisson()
     for name, observation in observations.items():
-        counts = drawn(observation, rates, device, seed)
-        trials = replace(like, counts=counts, rates=rates, latents=None)
-        comparisons = judged(first, trials, seed)
+        counts = counts_of_rates(observation, rates, device, seed)
+        comparisons = first.compared(replace(like, counts=counts, rates=rates, latents=None), seed)
         if observation is first.model.observation:
-            yield Reference("floor: real against real", "floor", Quality.floor(*comparisons))
+            floor = Quality.floor(*comparisons)
+            yield Reference(**vars(floor), name="floor: real against real", role="floor")
         name = f"autoencoder, counts by {name.replace('_', ' ')}"
-        yield Reference(name, "ceiling", Quality.of(*comparisons, ratio))
+        yield Reference(**vars(Quality.of(*comparisons, spectrum_ratio)), name=name, role="ceiling")
 
 
 @torch.no_grad()
-def drawn(observation: Poisson | HistoryModel, rates: np.ndarray, device: torch.device, seed: int) -> np.ndarray:
-    """Counts of given rates."""
+def counts_of_rates(
+    observation: Poisson | HistoryModel, rates: np.ndarray, device: torch.device, seed: int
+) -> np.ndarray:
+    """Counts (trial, time, neuron) drawn from rates in spikes a bin."""
     generator = torch.Generator(device).manual_seed(seed)
     parts = (torch.as_tensor(rates[i : i + ENCODE_CHUNK], device=device) for i in range(0, len(rates), ENCODE_CHUNK))
     return np.concatenate([observation.sample(part, generator).cpu().numpy() for part in parts])

@@ -1,80 +1,138 @@
-"""What records of benchmarks share: plain values, numbers read back, subjects by name, and tables in Markdown."""
+"""A benchmark's record: its setting and its results as typed values, and their way to JSON and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-NONE = "-"
-"""What a table shows where there is no number."""
 
+@dataclass(frozen=True)
+class Record:
+    """Everything a benchmark has measured.
 
-@runtime_checkable
-class Found(Protocol):
-    """What was measured of a subject with a seed."""
-
-    @property
-    def subject(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """The seed."""
-        ...
-
-
-Each = TypeVar("Each", bound=Found)
-
-
-class BySubject(Generic[Each]):
-    """Results of subjects, which the setting names in the order of tables, with several seeds."""
+    Attributes:
+        setting: What decides the numbers: recording, configurations of subjects, sizes.
+    """
 
     setting: Mapping[str, Any]
-    results: tuple[Each, ...]
+
+    notes: ClassVar[Mapping[str, Any]] = {}
+    """Units and definitions that are written beside the results for readers of the file."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, which ``typed`` reads again; a number that does not exist is NaN, infinity is spelt out."""
+        return plain(self) | plain(self.notes)
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+@dataclass(frozen=True)
+class ContinuedRecord(Record):
+    """A record to which later calls add results.
+
+    Attributes:
+        commands: Date, command and machine of each time that results were added.
+    """
+
+    commands: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class SubjectResult:
+    """Results of one subject with one seed.
+
+    Attributes:
+        subject: Its name.
+        seed: Of training and of samples.
+    """
+
+    subject: str
+    seed: int
+
+
+Result = TypeVar("Result", bound=SubjectResult)
+
+
+@dataclass(frozen=True)
+class SubjectRecord(ContinuedRecord, Generic[Result]):
+    """Results of subjects, which the setting names in the order of the tables, with several seeds.
+
+    Attributes:
+        results: One for each subject and seed.
+    """
+
+    results: tuple[Result, ...] = field(default=(), kw_only=True)
 
     @property
     def subjects(self) -> list[str]:
-        """Names of those that were measured, in the order of the setting."""
+        """Names of the measured subjects, in the order of the setting."""
         measured = {r.subject for r in self.results}
         return [name for name in self.setting["subjects"] if name in measured]
 
     @property
     def labels(self) -> dict[str, str]:
-        """What subjects are called."""
-        return {name: str(said["label"]) for name, said in self.setting["subjects"].items()}
+        """Labels of subjects in tables and figures, by name."""
+        return {name: str(subject["label"]) for name, subject in self.setting["subjects"].items()}
 
-    def result(self, subject: str, seed: int) -> Each | None:
-        """What was measured of a subject with a seed."""
-        return next((r for r in self.results if (r.subject, r.seed) == (subject, seed)), None)
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds with which any subject was measured."""
+        return sorted({r.seed for r in self.results})
+
+    def of(self, subject: str) -> list[Result]:
+        """Results of a subject, by seed."""
+        return sorted((r for r in self.results if r.subject == subject), key=lambda r: r.seed)
+
+    def result(self, subject: str, seed: int) -> Result | None:
+        """The result of a subject with a seed; None if it was not measured."""
+        return next((r for r in self.of(subject) if r.seed == seed), None)
 
 
-def number(value: Any) -> float:
-    """A number as JSON holds it: None is NaN, "inf" is infinity."""
-    return float("nan") if value is None else float(value)
+# -- JSON ------------------------------------------------------------------------------------------------------------
 
 
-def spelt(value: Any) -> Any:
-    """Plain values in which infinity is spelt out, as JSON has none.
+def plain(value: Any) -> Any:
+    """Dataclasses as mappings, tuples as lists, and infinity spelt out, as JSON has none.
 
     Example:
-        >>> spelt({"a": [1.0, float("inf")]})
+        >>> plain({"a": (1.0, float("inf"))})
         {'a': [1.0, 'inf']}
     """
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
-        return {k: spelt(v) for k, v in value.items()}
+        return {name: plain(v) for name, v in value.items()}
     if isinstance(value, list | tuple):
-        return [spelt(v) for v in value]
+        return [plain(v) for v in value]
     return str(value) if isinstance(value, float) and np.isinf(value) else value
 
 
-def in_markdown(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of a table in Markdown.
+def typed(kind: Any, value: Any) -> Any:
+    """Plain values as the type of an annotation: inverse of ``plain``, after a turn through JSON.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: If they were not written from a value of that type.
 
     Example:
-        >>> in_markdown([["a", "b"], ["---", "---"]])
-        ['| a | b |', '| --- | --- |']
+        >>> typed(dict[str, tuple[float, ...]], {"a": [1, "inf", None]})
+        {'a': (1.0, inf, nan)}
     """
-    return ["| " + " | ".join(row) + " |" for row in rows]
+    origin, arguments = get_origin(kind), get_args(kind)
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{f.name: typed(hints[f.name], value[f.name]) for f in fields(kind)})
+    if origin is tuple:
+        return tuple(typed(arguments[0], v) for v in value)
+    if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
+        return {str(name): typed(arguments[1], v) for name, v in value.items()}
+    if origin in (Union, types.UnionType):
+        (some,) = (a for a in arguments if a is not type(None))
+        return None if value is None else typed(some, value)
+    if kind is Any or origin is Literal:
+        return value
+    return float("nan") if kind is float and value is None else kind(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikeloom.cli.options import SOURCE, add_load_options, device_option, load_options_from, seed_option
 
@@ -13,24 +13,51 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
 POINTS = ("full", "quick")
-ASKED = ("ldns", "eag")
+CONDITIONED = ("ldns", "eag")
 MODELS = ("gnocchi", "gnocchi-no-mmd", "code-autoencoder", "code-autoencoder-no-mmd", "lfads", "pca")
 
 
 def bench_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     """Options of ``bench``: those of the benchmark that is named."""
     named = next((word for word in argv if word in BENCHMARKS), None)
-    told = "; ".join(f"{name}: {benchmark.help}" for name, benchmark in BENCHMARKS.items())
-    more = "" if named else "; `spikeloom bench NAME --help` tells its options"
-    parser.add_argument("benchmark", choices=tuple(BENCHMARKS), help=told + more)
+    helps = "; ".join(f"{name}: {benchmark.help}" for name, benchmark in BENCHMARKS.items())
+    more = "" if named else "; `spikeloom bench NAME --help` lists its options"
+    parser.add_argument("benchmark", choices=tuple(BENCHMARKS), help=helps + more)
     if named:
         BENCHMARKS[named].options(parser)
 
 
 def bench(options: Namespace) -> None:
-    """Measure, and write what was measured."""
-    page = BENCHMARKS[options.benchmark].run(options)
-    print(f"{options.benchmark}: {page}")
+    """Run a benchmark, and name the page it wrote."""
+    name = BENCHMARKS[options.benchmark].run(options)
+    print(f"{options.benchmark}: {options.out / f'{name}.md'}")
+
+
+def _out_option(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for JSON, tables and figures; the same command continues it"
+    )
+
+
+def _training_options(parser: ArgumentParser, seeds: int = 3, steps: str = "of every stage of a training") -> None:
+    """Options of benchmarks that train models."""
+    from jsonargparse.typing import PositiveInt
+
+    parser.add_argument("--seeds", type=PositiveInt, default=seeds, help="trainings of each model")
+    parser.add_argument("--max_steps", type=PositiveInt, help=f"upper limit of the steps {steps}")
+    device_option(parser)
+    add_load_options(parser)
+
+
+def _values(options: Namespace, **names: str) -> dict[str, Any]:
+    """Options as arguments of a function, named ARGUMENT="option"; numbers as YAML can write them."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(v) for v in value]
+        return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    return {argument: plain(getattr(options, option)) for argument, option in names.items()}
 
 
 # -- latency-quality -------------------------------------------------------------------------------------------------
@@ -49,18 +76,12 @@ def _latency_options(parser: ArgumentParser) -> None:
     device_option(parser)
 
 
-def _latency_quality(options: Namespace) -> Path:
-    from spikeloom.bench.latency_quality import NAME, PLANS, measure
+def _latency_quality(options: Namespace) -> str:
+    from spikeloom.bench.latency_quality import GRIDS, LATENCY_QUALITY, run_latency_benchmark
 
-    measure(
-        options.runs,
-        options.out,
-        n=options.n,
-        plan=PLANS[options.points],
-        seed=options.seed,
-        device=options.device,
-    )
-    return options.out / f"{NAME}.md"
+    values = _values(options, n="n", seed="seed", device="device")
+    run_latency_benchmark(options.runs, options.out, grid=GRIDS[options.points], **values)
+    return LATENCY_QUALITY.name
 
 
 # -- disentanglement -------------------------------------------------------------------------------------------------
@@ -77,28 +98,24 @@ def _disentanglement_options(parser: ArgumentParser) -> None:
         help="what is learned: a signal, or counts; the activity of simulated units or smoothed counts if not given",
     )
     parser.add_argument("--codes", type=PositiveInt, default=5, help="values of a code")
-    parser.add_argument("--seeds", type=PositiveInt, default=3, help="trainings of each model")
     parser.add_argument("--models", nargs="+", choices=MODELS, help="what is measured; everything if not given")
-    parser.add_argument("--max_steps", type=PositiveInt, help="upper limit of the steps of every training")
-    device_option(parser)
-    add_load_options(parser)
+    _training_options(parser, steps="of every training")
 
 
-def _disentanglement(options: Namespace) -> Path:
-    from spikeloom.bench.disentanglement import NAME, measure
+def _disentanglement(options: Namespace) -> str:
+    from spikeloom.bench.disentanglement import DISENTANGLEMENT, run_disentanglement_benchmark
 
-    measure(
-        options.out,
-        options.data,
-        load_options_from(options),
-        activity=options.activity,
-        codes=int(options.codes),
-        seeds=int(options.seeds),
-        subjects=options.models,
-        max_steps=None if options.max_steps is None else int(options.max_steps),  # what YAML can write
-        device=options.device,
+    values = _values(
+        options,
+        activity="activity",
+        codes="codes",
+        seeds="seeds",
+        subjects="models",
+        max_steps="max_steps",
+        device="device",
     )
-    return options.out / f"{NAME}.md"
+    run_disentanglement_benchmark(options.out, options.data, load_options_from(options), **values)
+    return DISENTANGLEMENT.name
 
 
 # -- generation ------------------------------------------------------------------------------------------------------
@@ -111,7 +128,6 @@ def _generation_options(parser: ArgumentParser) -> None:
 
     _out_option(parser)
     parser.add_argument("--data", type=str, default="lorenz", help=f"what models are trained on: {SOURCE}")
-    parser.add_argument("--seeds", type=PositiveInt, default=3, help="trainings of each model")
     parser.add_argument("--models", nargs="+", type=str, help=f"of {', '.join(SUBJECTS)}; everything if not given")
     parser.add_argument(
         "--preset", nargs="+", type=str, default=[], help="other presets than the usual ones, as ldns=ldns-demo"
@@ -119,7 +135,7 @@ def _generation_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--behaviour",
         type=str,
-        help="signal or trial column that TNDM and pi-VAE are told; the first signal, or the condition, if not given",
+        help="signal or trial column from which TNDM and pi-VAE learn; the first signal, or the condition, by default",
     )
     parser.add_argument(
         "--trials", type=PositiveInt, help="most trials of the recording that are used; all if not given"
@@ -127,31 +143,25 @@ def _generation_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-n", type=PositiveInt, help="trials that each model draws; as many as it was trained on if not given"
     )
-    parser.add_argument("--max_steps", type=PositiveInt, help="upper limit of the steps of every stage of a training")
-    device_option(parser)
-    add_load_options(parser)
+    _training_options(parser)
 
 
-def _generation(options: Namespace) -> Path:
-    from spikeloom.bench.generation import NAME, measure
+def _generation(options: Namespace) -> str:
+    from spikeloom.bench.generation import GENERATION, run_generation_benchmark
 
-    def whole(number: int | None) -> int | None:
-        return None if number is None else int(number)  # what YAML can write
-
-    measure(
-        options.out,
-        options.data,
-        load_options_from(options),
-        seeds=int(options.seeds),
-        subjects=options.models,
-        presets=options.preset,
-        behaviour=options.behaviour,
-        trials=whole(options.trials),
-        n=whole(options.n),
-        max_steps=whole(options.max_steps),
-        device=options.device,
+    values = _values(
+        options,
+        seeds="seeds",
+        subjects="models",
+        presets="preset",
+        behaviour="behaviour",
+        trials="trials",
+        n="n",
+        max_steps="max_steps",
+        device="device",
     )
-    return options.out / f"{NAME}.md"
+    run_generation_benchmark(options.out, options.data, load_options_from(options), **values)
+    return GENERATION.name
 
 
 # -- inference -------------------------------------------------------------------------------------------------------
@@ -160,17 +170,17 @@ def _generation(options: Namespace) -> Path:
 def _inference_options(parser: ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="trained run folders of one recording")
     _out_option(parser)
-    usual = "of a published recording as its recipe says if not given"
-    parser.add_argument("--velocity", type=str, help=f"signal that is read from rates; {usual}")
+    usual = "that of the published recording if not given"
+    parser.add_argument("--velocity", type=str, help=f"signal that is decoded from rates; {usual}")
     parser.add_argument("--over", type=str, help=f"trial column over which averages are taken; {usual}")
-    parser.add_argument("--psth_sd_s", type=float, help="s.d. of the kernel of averages in seconds; 0.07, or the same")
+    parser.add_argument("--psth_sd_s", type=float, help=f"s.d. of the kernel of averages in seconds; {usual}, or 0.07")
 
 
-def _inference(options: Namespace) -> Path:
-    from spikeloom.bench.inference_scores import NAME, measure
+def _inference(options: Namespace) -> str:
+    from spikeloom.bench.inference import INFERENCE, run_inference_benchmark
 
-    measure(options.runs, options.out, options.velocity, options.over, options.psth_sd_s)
-    return options.out / f"{NAME}.md"
+    run_inference_benchmark(options.runs, options.out, options.velocity, options.over, options.psth_sd_s)
+    return INFERENCE.name
 
 
 # -- conditional -----------------------------------------------------------------------------------------------------
@@ -187,12 +197,13 @@ def _conditional_options(parser: ArgumentParser) -> None:
         required=True,
         help="trial column of directions; NAME:deg or NAME:rad if its unit is not plain",
     )
-    parser.add_argument("--velocity", type=str, required=True, help="signal of two dimensions, asked for and decoded")
-    parser.add_argument("--models", nargs="+", choices=ASKED, default=list(ASKED), help="what is measured")
+    parser.add_argument(
+        "--velocity", type=str, required=True, help="signal of two dimensions, the condition that is decoded"
+    )
+    parser.add_argument("--models", nargs="+", choices=CONDITIONED, default=list(CONDITIONED), help="what is measured")
     parser.add_argument(
         "--preset", nargs="+", type=str, default=[], help="other presets than the usual ones, as ldns=ldns-paper"
     )
-    parser.add_argument("--seeds", type=PositiveInt, default=1, help="trainings of each model")
     parser.add_argument(
         "--unseen",
         nargs="*",
@@ -201,71 +212,63 @@ def _conditional_options(parser: ArgumentParser) -> None:
         help="octants that are held out, each in a training of its own: 0 to the right, 2 up; none if left empty",
     )
     parser.add_argument("--repeats", type=PositiveInt, default=5, help="samples for each held-out trial")
-    parser.add_argument("--guidance", nargs="+", type=float, default=[1.0], help="strengths at which samples are asked")
-    parser.add_argument("--max_steps", type=PositiveInt, help="upper limit of the steps of every stage of a training")
-    device_option(parser)
-    add_load_options(parser)
+    parser.add_argument("--guidance", nargs="+", type=float, default=[1.0], help="strengths of guidance of samples")
+    _training_options(parser, seeds=1)
 
 
-def _conditional(options: Namespace) -> Path:
-    from spikeloom.bench.conditional_generation import NAME, measure
+def _conditional(options: Namespace) -> str:
+    from spikeloom.bench.conditional import CONDITIONAL, run_conditional_benchmark
 
-    measure(
-        options.out,
-        options.data,
-        load_options_from(options),
-        direction=options.direction,
-        velocity=options.velocity,
-        models=options.models,
-        presets=options.preset,
-        seeds=int(options.seeds),
-        octants=[int(k) for k in options.unseen],
-        repeats=int(options.repeats),
-        guidance=options.guidance,
-        max_steps=None if options.max_steps is None else int(options.max_steps),
-        device=options.device,
+    values = _values(
+        options,
+        direction="direction",
+        velocity="velocity",
+        models="models",
+        presets="preset",
+        seeds="seeds",
+        octants="unseen",
+        repeats="repeats",
+        guidance="guidance",
+        max_steps="max_steps",
+        device="device",
     )
-    return options.out / f"{NAME}.md"
-
-
-def _out_option(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for JSON, tables and figures; the same command continues it"
-    )
+    run_conditional_benchmark(options.out, options.data, load_options_from(options), **values)
+    return CONDITIONAL.name
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """What a benchmark measures, its options, and the function that does it and returns the page it wrote."""
+class BenchCommand:
+    """A benchmark on the command line: its help, its options, and the function that runs it and returns its name."""
 
     help: str
     options: Callable[[ArgumentParser], None]
-    run: Callable[[Namespace], Path]
+    run: Callable[[Namespace], str]
 
 
 BENCHMARKS = {
-    "latency-quality": Benchmark(
-        "seconds a thousand trials take, and how real they are, for every sampler and number of network passes",
+    "latency-quality": BenchCommand(
+        "seconds for a thousand trials, and how real they are, for every sampler and number of network passes",
         _latency_options,
         _latency_quality,
     ),
-    "disentanglement": Benchmark(
-        "what codes of whole trials tell of reaches, for every model with codes, trained from scratch",
+    "disentanglement": BenchCommand(
+        "information about reaches in codes of whole trials, for every model with codes, trained from scratch",
         _disentanglement_options,
         _disentanglement,
     ),
-    "generation": Benchmark(
-        "how real the trials are that every system draws, trained from scratch on one recording, beside cheap controls",
+    "generation": BenchCommand(
+        "how real the trials of every system are, trained from scratch on one recording, beside cheap baselines",
         _generation_options,
         _generation,
     ),
-    "conditional": Benchmark(
-        "whether samples that were asked for a reach, also for a direction never seen, are decoded as that reach",
+    "conditional": BenchCommand(
+        "whether the reach on which samples are conditioned is decoded from them, also for directions held out from "
+        "training",
         _conditional_options,
         _conditional,
     ),
-    "inference": Benchmark(
-        "how well rates inferred by trained runs explain neurons and bins that were withheld, velocity and averages",
+    "inference": BenchCommand(
+        "how well rates inferred by trained runs explain withheld neurons and bins, velocity and averages",
         _inference_options,
         _inference,
     ),

@@ -1,0 +1,110 @@
+"""How real generated trials are: the scores of both protocols, as benchmarks keep them and show them in tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from spikeloom.bench.tables import number
+from spikeloom.evaluation.metrics import HELDOUT_METRICS, Metric
+from spikeloom.evaluation.published import CAUTION, LDNS_METRICS
+from spikeloom.evaluation.results import Comparison
+
+Protocol = Literal["heldout", "ldns"]
+PROTOCOLS: tuple[Protocol, ...] = ("heldout", "ldns")
+METRICS: Mapping[Protocol, Sequence[Metric]] = {"heldout": HELDOUT_METRICS, "ldns": LDNS_METRICS}
+UNITS = {m.name: m.unit for metrics in METRICS.values() for m in metrics}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric of one set of trials.
+
+    Attributes:
+        value: In the metric's unit.
+        se: Standard error of the value; of the floor, the standard deviation of its draws.
+        score: 0 at the floor, 1 for constant-rate Poisson; NaN where these cannot be told apart.
+        at_floor: Whether the value cannot be told from real against real.
+    """
+
+    value: float
+    se: float
+    score: float
+    at_floor: bool
+
+    def __str__(self) -> str:
+        return number(self.value, self.se)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How real a set of trials is, by both protocols.
+
+    Attributes:
+        heldout: Scores against held-out trials.
+        ldns: Scores of the published protocol, against training trials.
+        spectrum_ratio: Power of the latents over that of the training latents in the low, middle and high third of
+            frequencies; empty where there are no latents.
+        warnings: Warnings of the comparisons.
+    """
+
+    heldout: Mapping[str, Score]
+    ldns: Mapping[str, Score]
+    spectrum_ratio: tuple[float, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(heldout: Comparison, ldns: Comparison, spectrum_ratio: Sequence[float] = ()) -> Quality:
+        """Scores of two comparisons of the same trials."""
+        warnings = dict.fromkeys(w for w in (*heldout.warnings, *ldns.warnings) if w != CAUTION)
+        if heldout.memorisation.alarm:
+            warnings[heldout.memorisation.sentence()] = None
+        sides = (
+            {k: Score(float(r.value), float(r.se), float(r.score), r.at_floor) for k, r in comparison.metrics.items()}
+            for comparison in (heldout, ldns)
+        )
+        return Quality(*sides, tuple(map(float, spectrum_ratio)), tuple(warnings))
+
+    @staticmethod
+    def floor(heldout: Comparison, ldns: Comparison) -> Quality:
+        """Real against real, as the two comparisons drew it."""
+        sides = (
+            {k: Score(r.floor, r.floor_sd, 0.0, True) for k, r in comparison.metrics.items()}
+            for comparison in (heldout, ldns)
+        )
+        return Quality(*sides)
+
+    def score(self, protocol: Protocol, key: str) -> Score | None:
+        """A metric of a protocol; None where it does not exist."""
+        score = (self.heldout if protocol == "heldout" else self.ldns).get(key)
+        return None if score is None or np.isnan(score.value) else score
+
+    @property
+    def farthest_ratio(self) -> float:
+        """The spectrum ratio farthest from 1, as a factor; NaN where there is none."""
+        ratios = [r for r in self.spectrum_ratio if r > 0]
+        return max(ratios, key=lambda r: abs(np.log(r)), default=float("nan"))
+
+
+def measured_metrics(
+    rows: Iterable[Quality], protocol: Protocol, keys: Sequence[str] = (), others: bool = False
+) -> list[Metric]:
+    """Metrics of a protocol that exist in any row, in the order of the tables.
+
+    Args:
+        rows: Qualities of the rows of a table.
+        protocol: The protocol.
+        keys: Metrics that may be in the table; all when empty.
+        others: Take all metrics but these.
+    """
+    rows = list(rows)
+    wanted = [m for m in METRICS[protocol] if not keys or (m.name in keys) != others]
+    return [m for m in wanted if any(row.score(protocol, m.name) is not None for row in rows)]
+
+
+def metric_title(metric: Metric) -> str:
+    """Name and unit of a metric."""
+    return f"{metric.name} ({metric.unit})" if metric.unit else metric.name
