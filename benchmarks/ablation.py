@@ -3,13 +3,13 @@
     python benchmarks/ablation.py FOLDER [--out RESULTS.jsonl] [--seeds 0 1 2] [--parts eag] [--variants NAME ...]
     python benchmarks/ablation.py --table [--out RESULTS.jsonl]
 
-FOLDER holds s1_reach_50ms.npz. Four questions are asked of the Lorenz recording and of that one:
+FOLDER holds s1_reach_50ms.npz. Four questions about the Lorenz recording and that one:
 
 * autoencoder: how likely are hidden counts of held-out trials, and how real are Poisson draws from the rates it gives
   held-out trials? No prior can do better than its autoencoder.
 * prior: trained on the latents of the one default autoencoder of a seed, how real are its samples?
 * eag: the same for the prior of EAG, on the latents of the same autoencoder.
-* both: choices that change what latents are, judged by the samples of a prior trained on them.
+* both: choices that change the latents, compared by the samples of a prior trained on them.
 
 Training lengths are shorter than the presets', the same for all variants, and never stopped early. Times are CPU
 seconds of one thread (set OMP_NUM_THREADS=1), so that other jobs on the machine disturb them little. A line is added to
@@ -18,8 +18,6 @@ RESULTS as soon as a variant is done, seed by seed; what is there already is not
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -32,6 +30,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from shared import Lines, parser_of
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.config import merged
 from spikeloom.data.files import load
 from spikeloom.data.options import LoadOptions
@@ -49,7 +49,6 @@ from spikeloom.training.batch import Batch
 from spikeloom.training.engine import Engine
 from spikeloom.training.loop import fit
 from spikeloom.training.stages import Stage
-from timing import table
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Setting:
     validation: int | None = None
     """Trials that choose the weights; all there are when not given."""
     test: int | None = None
-    """Held-out trials that judge; all there are when not given."""
+    """Held-out trials; all there are when not given."""
 
 
 SETTINGS = {
@@ -172,7 +171,7 @@ def explained(rates: np.ndarray, truth: np.ndarray) -> float:
 
 
 def compared(data: SpikeData, generated: SpikeData, setting: Setting, floor: bool) -> dict[str, Any]:
-    """Values, errors and, if asked for, floors of all metrics, and the share of copies."""
+    """Values, errors and, optionally, floors of all metrics, and the share of copies."""
     result = compare(data, generated, n_draws=setting.draws, n_floor=FLOOR_DRAWS if floor else 2)
     scores: dict[str, Any] = {key: m.value for key, m in result.metrics.items()}
     scores |= {"copy_share": result.memorisation.copy_share, "copy_se": result.memorisation.se}
@@ -209,12 +208,12 @@ def of_latents(model: EAG, data: SpikeData, seed: int) -> dict[str, float]:
     """
     assert isinstance(model.prior, EnergyPrior)
     test = Batch.of(data.split("test"))
-    judged = model._scaled(test, model._whole_infer(test)[0])
-    scores = model.prior.diagnostics(judged, torch.Generator().manual_seed(seed))
-    assert judged.latents is not None
+    real = model._scaled(test, model._whole_infer(test)[0])
+    scores = model.prior.diagnostics(real, torch.Generator().manual_seed(seed))
+    assert real.latents is not None
     for steps in (4, 16):
         drawn = model.prior.draw(test.lengths, test.n_bins, torch.Generator().manual_seed(seed), steps=steps)
-        error = [torch.cdist(a.flatten(1), b.flatten(1)) for a, b in combinations_of(drawn, judged.latents)]
+        error = [torch.cdist(a.flatten(1), b.flatten(1)) for a, b in combinations_of(drawn, real.latents)]
         n = len(drawn)
         scores[f"distance_{steps}"] = float(2 * error[1].mean() - (error[0].sum() + error[2].sum()) / (n * (n - 1)))
     return scores
@@ -229,7 +228,7 @@ def run(
     name: str,
     data: SpikeData,
     seed: int,
-    out: Path,
+    lines: Lines,
     variants: list[str] | None = None,
     max_steps: int | None = None,
     parts: Sequence[str] = PARTS,
@@ -242,17 +241,14 @@ def run(
         "prior_training": {"steps": setting.prior_steps, "patience": None},
     }
     base, recording = preset_config(setting.preset, common), DataSpec.of(data)
-    done = {(r["recording"], r["seed"], r["part"], r["variant"]) for r in records(out)}
 
     def missing(part: str, variant: str) -> bool:
         wanted = part in parts and (variants is None or variant in variants)
-        return wanted and (name, seed, part, variant) not in done
+        return wanted and not lines.has(name, seed, part, variant)
 
     def write(part: str, variant: str, seconds: float, scores: dict[str, Any]) -> None:
-        record = {"recording": name, "seed": seed, "part": part, "variant": variant, "seconds": seconds, **scores}
-        with out.open("a") as file:
-            file.write(json.dumps(record) + "\n")
-        print(f"{time.strftime('%H:%M:%S')} {name} seed {seed} {part}: {variant}, {seconds:.0f} s", flush=True)
+        found = {"recording": name, "seed": seed, "part": part, "variant": variant, "seconds": seconds}
+        lines.add(found | scores)
 
     def with_prior(autoencoder: LDNS, part: str, variant: str, changes: dict[str, Any]) -> None:
         model = LDNS.for_spec(preset_config(setting.preset, merged(common, changes), max_steps), recording, seed)
@@ -315,11 +311,6 @@ def with_fewer_held_out(data: SpikeData, setting: Setting) -> SpikeData:
     return replace(data, splits={name: trials[: sizes.get(name)] for name, trials in data.splits.items()})
 
 
-def records(path: Path) -> list[dict[str, Any]]:
-    """What has been computed."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 # -- tables ----------------------------------------------------------------------------------------------------------
 
 COLUMNS = {
@@ -334,11 +325,11 @@ BETTER |= {"bits_per_spike": "high", "rates_r2": "high", "copy_share": "low"}
 NOTABLE = 3.0
 """Standard errors of a difference from the default from which on it is marked."""
 LEAST_FREEDOM = 2
-"""Degrees of freedom below which no error is told."""
+"""Degrees of freedom below which no error is given."""
 
 
 def rendered(found: list[dict[str, Any]]) -> str:
-    """Tables of all that was found, as Markdown."""
+    """Tables of all results, as Markdown."""
     parts = []
     for name in SETTINGS:
         for part in COLUMNS:
@@ -414,7 +405,7 @@ def spread(value: float, error: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation.jsonl"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -424,17 +415,17 @@ def main() -> None:
     parser.add_argument("--max_steps", type=int, help="limit of every stage, to try the script out")
     parser.add_argument("--table", action="store_true", help="render the results as Markdown")
     options = parser.parse_args()
+    lines = Lines(options.out, "recording", "seed", "part", "variant")
     if options.table:
-        print(rendered(records(options.out)))
+        print(rendered(lines.rows))
         return
     if options.folder is None:
         parser.error("name the folder of the recordings, or ask for --table")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     data = {name: lorenz() if name == "lorenz" else load(options.folder / name, READING) for name in options.recordings}
     data = {name: with_fewer_held_out(with_default_splits(d), SETTINGS[name]) for name, d in data.items()}
     for seed in options.seeds:
         for name, recording in data.items():
-            run(name, recording, seed, options.out, options.variants, options.max_steps, options.parts)
+            run(name, recording, seed, lines, options.variants, options.max_steps, options.parts)
 
 
 if __name__ == "__main__":

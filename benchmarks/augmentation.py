@@ -1,12 +1,12 @@
-"""What generated trials are worth to a decoder that has few recorded ones: the strict curve over the real fraction.
+"""Value of generated trials for a decoder that has few recorded ones: the strict curve over the real fraction.
 
     python benchmarks/augmentation.py SOURCE --target NAME --out DIR [--fractions 0.1 1] [--seeds 3] [reading options]
 
 For every seed a share of the training trials is chosen, a model is trained on that share only (the autoencoder too),
-asked for the behaviour of these trials, and its samples are added to them. Decoders are tuned on the validation
-trials, by which the model's training chooses its weights too, and judged on the held-out trials, beside as many copies
+its samples for the behaviour of these trials are added to them. Decoders are tuned on the validation trials, by which
+the model's training chooses its weights too, and scored on the held-out trials, beside as many copies
 of the real trials, Poisson draws from the rates that the model infers of them, and other cheap ways to more trials.
-For a signal the model is also asked for the same courses, slower and faster. Trained models and samples are kept in
+For a signal there are also samples for the same time courses, slower and faster. Trained models and samples are kept in
 DIR: the same command goes on where it was cut.
 """
 
@@ -48,7 +48,7 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=str)
     parser.add_argument(
-        "--target", type=str, required=True, help="signal or trial column that is asked for and decoded"
+        "--target", type=str, required=True, help="signal or trial column that is the condition and is decoded"
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--preset", type=str, default="ldns")
@@ -77,7 +77,7 @@ def main() -> None:
 def measured(
     whole: SpikeData, fraction: float, seed: int, folder: Path, options: argparse.Namespace
 ) -> dict[str, AugmentationStudy]:
-    """Train on a share of the training trials, and measure what samples add to that very share."""
+    """Train on a share of the training trials, and measure the gain from samples for that very share."""
     folder.mkdir(parents=True, exist_ok=True)
     data = share(whole, fraction, seed)
     source = folder / "recording.npz"
@@ -87,16 +87,16 @@ def measured(
     model = trained_model(options.preset, config, folder / "run", str(source), LoadOptions(), Engine(seed=seed)).model
     train = data.split("train")
     n = min(MOST_GENERATED, int(max(RATIOS) * train.n_trials))
-    wanted = {"as-recorded": train}
+    conditions = {"as-recorded": train}
     if options.target in data.signals:
-        wanted["warped"] = warped(
+        conditions["warped"] = warped(
             train.select(trials=np.resize(np.arange(train.n_trials), n)), np.random.default_rng(seed)
         )
     decoders = DECODERS if options.target in data.signals else LABEL_DECODERS
     known = [make(Choices()) for name, make in decoders.items() if name != "gru"]
     rates = inferred(model, data).rates
     result = {}
-    for how, like in wanted.items():
+    for how, like in conditions.items():
         path = folder / f"{how}.npz"
         if not path.is_file():
             save(sample_like(model, like, n, seed=seed), path)

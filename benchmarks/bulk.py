@@ -11,13 +11,14 @@ step: more of them take no more.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from shared import machine, parser_of
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.data.files import save
 from spikeloom.data.sources import load_source
 from spikeloom.models import load_model
@@ -25,7 +26,6 @@ from spikeloom.models.ldns import LDNS
 from spikeloom.threads import one_thread
 from spikeloom.workflow.parallel_sampling import Workers, planned, sample_to_file
 from spikeloom.workflow.ray_cluster import cluster
-from timing import machine, table
 
 FEW = ["--steps", "1", "--device", "cpu"]
 PEAK = """
@@ -39,7 +39,7 @@ sys.exit(status)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("run", nargs="?", type=Path)
     parser.add_argument("-n", type=int, default=1024, help="trials")
     parser.add_argument("--workers", type=int, nargs="+", default=[2])

@@ -4,7 +4,7 @@
     python benchmarks/codes.py --table [--out RESULTS.jsonl]
 
 Among the variants is the published recipe at a size that a processor can train (`paper, 128 units`), with and without
-its terminal noise repaired. Every variant learns the `activity` of `reaching-ring` and is judged on its test trials:
+its terminal noise repaired. Every variant learns the `activity` of `reaching-ring` and is scored on its test trials:
 
 * draw, others: median R2 over units of a trial drawn for a trial's own code, and for another trial's;
 * expected: the same of the mean activity of its own code;
@@ -19,14 +19,14 @@ done; what is there already is not computed again.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from shared import Lines, parser_of
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import with_default_splits
@@ -37,7 +37,6 @@ from spikeloom.evaluation.movement import PLACES, PositionDecoder
 from spikeloom.models.gnocchi import GNOCCHI
 from spikeloom.models.presets import preset_config
 from spikeloom.training.engine import Engine
-from timing import table
 
 SMALL_PAPER = {
     "hidden": 128,
@@ -75,7 +74,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 COLUMNS = ("draw", "others", "expected", "spread", "start", "target", "jump", "mmd", "code_sd", "seconds")
 
 
-def judged(model: GNOCCHI, data: SpikeData) -> dict[str, float]:
+def scores(model: GNOCCHI, data: SpikeData) -> dict[str, float]:
     """Scores of a trained model."""
     train, test = data.split("train"), data.split("test")
     codes, own = model.codes(train), model.codes(test)
@@ -105,7 +104,7 @@ def judged(model: GNOCCHI, data: SpikeData) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/codes.jsonl"))
     parser.add_argument("--source", default="reaching-ring")
     parser.add_argument("--steps", type=int, default=1000)
@@ -113,27 +112,22 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--table", action="store_true", help="render the results as Markdown")
     options = parser.parse_args()
-    found = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    lines = Lines(options.out, "variant", "seed", "steps")
     if options.table:
-        rows = [[r["variant"], r["seed"], r["steps"], *(f"{r[c]:.3g}" for c in COLUMNS)] for r in found]
+        rows = [[r["variant"], r["seed"], r["steps"], *(f"{r[c]:.3g}" for c in COLUMNS)] for r in lines.rows]
         print(table(["variant", "seed", "steps", *COLUMNS], rows))
         return
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     data = with_default_splits(load_source(options.source))
-    done = {(r["variant"], r["seed"], r["steps"]) for r in found}
     for seed in options.seeds:
         for name in options.variants:
-            if (name, seed, options.steps) in done:
+            if lines.has(name, seed, options.steps):
                 continue
             config = preset_config("gnocchi", {"activity": "activity", **VARIANTS[name]}, options.steps)
             model = GNOCCHI.make(data, config, seed)
             start = time.process_time()
             model.fit(data, engine=Engine(device="cpu", seed=seed))
             record = {"variant": name, "seed": seed, "steps": options.steps, "seconds": time.process_time() - start}
-            record |= judged(model, data)
-            with options.out.open("a") as file:
-                file.write(json.dumps(record) + "\n")
-            print(f"{time.strftime('%H:%M:%S')} {name}: {record}", flush=True)
+            lines.add(record | scores(model, data))
 
 
 if __name__ == "__main__":

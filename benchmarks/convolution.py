@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import torch
 
+from shared import machine, seconds
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.nets import ssm
 from spikeloom.nets.ssm import SSM
-from timing import machine, seconds, table
 
 SHAPES = [
     (32, 20, 64),

@@ -10,16 +10,16 @@ continuous probability score of the forecasts, over that of samples without a co
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from shared import machine, parser_of
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.data.sources import load_source
 from spikeloom.models import load_model
 from spikeloom.workflow.sampling import held_out
-from timing import machine, table
 
 HORIZONS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -35,7 +35,7 @@ def crps(draws: np.ndarray, truth: np.ndarray) -> float:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--observed", type=int, help="bins observed; half of a trial if not")
     parser.add_argument("--draws", type=int, default=16)

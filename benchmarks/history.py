@@ -9,7 +9,6 @@ passes from a standard normal start.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
@@ -18,10 +17,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from shared import machine, parser_of, seconds
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.observation.base import EPSILON, HistoryModel
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
 from spikeloom.observation.softplus import SoftplusHistory
-from timing import machine, seconds, table
 
 BINS, NEURONS, LAGS, CAP = 140, 182, 20, 5
 BIN_S = 0.005
@@ -146,7 +146,7 @@ def plain_loop(model: SpikeHistory, rates: Tensor) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("-n", type=int, default=2000, help="trials drawn")
     parser.add_argument("--passes", type=int, default=PASSES, help="passes of AdamW")
     options = parser.parse_args()

@@ -10,18 +10,18 @@ quarters of the time axis.
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 
+from shared import machine, parser_of
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.evaluation.compare import compare
 from spikeloom.models import load_model
-from timing import machine, table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("-n", type=int, default=40, help="held-out and generated trials")
     parser.add_argument("--length", type=int, default=4096)

@@ -7,11 +7,10 @@ Prints Markdown. Ratios compare two ways of computing the same numbers in the sa
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 
+from shared import seconds
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.evaluation import published
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.metrics import heldout_metrics
@@ -62,16 +61,6 @@ def fast_statistics(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     return mean, sd, ss.correlation_matrix(counts, lengths)
 
 
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median wall-clock seconds."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
-
-
 def published_numbers(sets: list[TrialSet]) -> dict[str, float]:
     """The four numbers of the published protocol, without resampling."""
     model, data = (published.published_statistics(t) for t in sets)
@@ -90,8 +79,8 @@ def main() -> None:
     for a, b in zip(slow, fast):
         below = np.tri(len(b), k=-1, dtype=bool) if b.ndim == 2 else slice(None)
         np.testing.assert_allclose(np.asarray(a)[below], b[below], atol=1e-9)
-    loop_s = seconds(lambda: loop_statistics(counts), 1)
-    fast_s = seconds(lambda: fast_statistics(counts), 7)
+    loop_s = seconds(lambda: loop_statistics(counts), 1, warm_up=0)
+    fast_s = seconds(lambda: fast_statistics(counts))
 
     sets = []
     for seed in (1, 2):
@@ -100,14 +89,20 @@ def main() -> None:
         sets.append(TrialSet(counts, np.full(len(counts), counts.shape[1]), condition))
     frame = Frame.from_real(sets[0], sets[1], BIN_S, 108, aligned=True)
     sizes = [" x ".join(map(str, s)) for s in (LOOP_SIZE, MAZE_SIZE)]
-    print("| work | size | seconds | ratio |\n|---|---|---|---|")
-    print(f"| interval mean and sd, correlations: Python loop | {sizes[0]} | {loop_s:.3g} | 1 |")
-    print(f"| the same, vectorised | {sizes[0]} | {fast_s:.3g} | {loop_s / fast_s:.0f} |")
-    print(f"| four published numbers | two sets of {sizes[1]} | {seconds(lambda: published_numbers(sets), 3):.3g} | |")
-    most = seconds(lambda: heldout_numbers(sets, frame, None), 3)
-    print(f"| all held-out metrics but the classifier | two sets of {sizes[1]} | {most:.3g} | |")
-    everything = seconds(lambda: heldout_numbers(sets, frame, 0), 1)
-    print(f"| all held-out metrics | two sets of {sizes[1]} | {everything:.3g} | |")
+    two = f"two sets of {sizes[1]}"
+    rows = [
+        ["interval mean and sd, correlations: Python loop", sizes[0], f"{loop_s:.3g}", 1],
+        ["the same, vectorised", sizes[0], f"{fast_s:.3g}", f"{loop_s / fast_s:.0f}"],
+    ]
+    for name, call in {
+        "four published numbers": lambda: published_numbers(sets),
+        "all held-out metrics but the classifier": lambda: heldout_numbers(sets, frame, None),
+        "all held-out metrics": lambda: heldout_numbers(sets, frame, 0),
+    }.items():
+        rows.append(
+            [name, two, f"{seconds(call, repeats=1 if name == 'all held-out metrics' else 3, warm_up=0):.3g}", ""]
+        )
+    print(table(["work", "size", "seconds", "ratio"], rows))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What spike history does to samples: the same rates drawn with it and as Poisson counts, against held-out trials.
+"""Effect of spike history on samples: counts of the same rates with history and as Poisson, against held-out trials.
 
     python benchmarks/observation.py RUN [RUN ...] [--repeats 3] [--json FILE]
 
@@ -10,12 +10,12 @@ autocorrelation of counts at the first lags (neurons with at least 100 held-out 
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
+from shared import over_seeds, parser_of, scores_of_runs
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.compare import compare
@@ -24,7 +24,6 @@ from spikeloom.evaluation.history_likelihood import busy
 from spikeloom.models import load_model
 from spikeloom.workflow.heldout_likelihood import history_likelihood
 from spikeloom.workflow.sampling import held_out, sample_like
-from timing import over_seeds, table
 
 METRICS = ("isi_mean_rmse", "isi_std_rmse", "isi_w1", "fano_rmse", "acf_rmse", "rate_rmse", "count_kl", "corr_slope")
 METRICS = (*METRICS, "corr_rmse", "psd_db", "c2st_auc")
@@ -32,29 +31,23 @@ LAGS = 4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--repeats", type=int, default=3, help="generated trials for each held-out one")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rows: dict[str, list[dict[str, float]]] = {}
-    for seed, run in enumerate(options.runs):
-        for name, values in judged(run, options.repeats, seed).items():
-            rows.setdefault(name, []).append(values)
-            print(run, name, {k: round(v, 4) for k, v in values.items()}, flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1))
+    rows = scores_of_runs(options.runs, lambda run, seed: scores(run, options.repeats, seed), options.json)
     print(table(["", *rows], [[c, *(over_seeds(v, c) for v in rows.values())] for c in next(iter(rows.values()))[0]]))
 
 
-def judged(run: Path, repeats: int, seed: int) -> dict[str, dict[str, float]]:
+def scores(run: Path, repeats: int, seed: int) -> dict[str, dict[str, float]]:
     """Scores of samples drawn with history and as Poisson, and their floor."""
     model, data = load_model(run), load_source(run)
     test = held_out(data)
-    judged = history_likelihood(model, test)
+    likelihood = history_likelihood(model, test)
     result: dict[str, dict[str, float]] = {}
-    for name, law, bits in (("history", None, judged.history), ("poisson", "poisson", judged.poisson)):
-        sample = sample_like(model, test, repeats * test.n_trials, seed=seed, observation=law)
+    for name, observation, bits in (("history", None, likelihood.history), ("poisson", "poisson", likelihood.poisson)):
+        sample = sample_like(model, test, repeats * test.n_trials, seed=seed, observation=observation)
         comparison = compare(data, sample, seed=seed)
         values = {"bits per spike": bits.value} | {m: comparison.metrics[m].value for m in METRICS}
         floor = {"bits per spike": np.nan} | {m: comparison.metrics[m].floor for m in METRICS}

@@ -8,7 +8,6 @@ it runs. Tables are written to OUT as they come.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import subprocess
@@ -16,7 +15,9 @@ import sys
 import time
 from pathlib import Path
 
-from timing import table
+from shared import parser_of
+from spikeloom.bench.tables import markdown_table as table
+from spikeloom.bench.tables import number
 
 READINGS = {
     "hc_place_animal1.nwb": "--bin_s 0.025 --window_s 1",
@@ -30,6 +31,8 @@ FITTING = {
     "pmd_reach.nwb": "--autoencoder.smoothness_penalty 0.2",
 }
 SAMPLES_PER_TRIAL = 3
+KEYS = ("value", "se", "floor", "baseline", "score")
+NAN = float("nan")
 
 
 def spikeloom(command: str) -> float:
@@ -41,7 +44,7 @@ def spikeloom(command: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*", default=list(READINGS))
     parser.add_argument("--preset", default="ldns-small")
@@ -64,7 +67,11 @@ def main() -> None:
             spikeloom(f"report {folder} --generated {folder}/generated.npz")
             scores = json.loads((folder / "scores.json").read_text())
             rows = [
-                [key, *(shown(m[k]) for k in ("value", "se", "floor", "baseline", "score")), m["unit"]]
+                [
+                    key,
+                    *(number(m[k] if isinstance(m[k], float | int) else NAN) for k in KEYS),
+                    m["unit"],
+                ]
                 for key, m in scores["metrics"].items()
             ]
             text = (
@@ -75,10 +82,6 @@ def main() -> None:
             )
             (folder / "table.md").write_text(text)
             print(text, flush=True)
-
-
-def shown(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float | int) else "-"
 
 
 if __name__ == "__main__":

@@ -8,19 +8,18 @@ LFADS, alone and with a controller, beside the autoencoder of LDNS and Gaussian 
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 
+from shared import Lines, machine, over_seeds, parser_of
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.data.smoothing import smoothed_counts
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.models import model_class
 from spikeloom.models.presets import preset_config
-from timing import machine, over_seeds, table
 
 # The prior of LDNS takes no part in inference.
 LDNS = {"prior_training": {"steps": 1}}
@@ -59,24 +58,21 @@ def trained(name: str, data: SpikeData, seed: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--models", nargs="+", choices=list(SUBJECTS), default=list(SUBJECTS))
     parser.add_argument("--out", type=Path, default=Path("recovery.jsonl"))
     options = parser.parse_args()
     data = load_source("lorenz")
-    lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    lines = Lines(options.out, "model", "seed")
     for seed in range(options.seeds):
         for name in options.models:
-            if any(line["model"] == name and line["seed"] == seed for line in lines):
-                continue
-            lines.append({"model": name, "seed": seed, **trained(name, data, seed)})
-            options.out.write_text("".join(json.dumps(line) + "\n" for line in lines))
-            print(lines[-1], flush=True)
+            if not lines.has(name, seed):
+                lines.add({"model": name, "seed": seed, **trained(name, data, seed)})
     best = smoothing(data)
     rows: list[list[object]] = [[f"Gaussian of {best['width']:g} bins", f"{best['r2']:.3f}", "-"]]
     for name in SUBJECTS:
-        of_name = [line for line in lines if line["model"] == name]
+        of_name = [line for line in lines.rows if line["model"] == name]
         rows.append([name, over_seeds(of_name, "r2"), over_seeds(of_name, "seconds")])
     print(machine())
     print(table(["", "R2 of the true rates", "seconds of training"], rows))

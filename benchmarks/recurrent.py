@@ -8,16 +8,15 @@ it; ``torch.nn.GRU`` (which TNDM uses) is what a fused loop of the same size tak
 
 from __future__ import annotations
 
-import argparse
-
 import torch
 from torch import nn
 
+from shared import machine, parser_of, seconds
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.models.lfads_config import ControllerConfig, LFADSConfig
 from spikeloom.models.lfads_network import LFADSNetwork
 from spikeloom.nets.clipped_gru import ClippedGRU
 from spikeloom.training.batch import Batch
-from timing import machine, seconds, table
 
 NEURONS, UNITS = 128, 64
 
@@ -32,7 +31,7 @@ def step_by_step(cell: ClippedGRU, x: torch.Tensor, state: torch.Tensor) -> torc
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--bins", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)

@@ -3,19 +3,19 @@
     python benchmarks/sampling.py [RUN] [-n TRIALS]
 
 RUN is a trained run folder whose recording can be loaded (a short one is trained where none is given). Both samplers
-run on the same weights, and the held-out scores of both are printed beside their times: a speed without its quality
-says nothing.
+run on the same weights, and the held-out scores of both are printed beside their times.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
 
 import torch
 
+from shared import machine, parser_of
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.data.sources import load_source
 from spikeloom.evaluation.compare import compare
 from spikeloom.models import load_model
@@ -23,13 +23,12 @@ from spikeloom.models.presets import preset_config
 from spikeloom.nets.ssm import SSM
 from spikeloom.training.engine import Engine
 from spikeloom.workflow.fitting import start_run
-from timing import machine, table
 
 SHOWN = ("count_kl", "corr_rmse", "isi_mean_rmse", "isi_std_rmse", "acf_rmse", "psd_db")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("run", nargs="?", type=Path)
     parser.add_argument("-n", type=int, default=256, help="trials sampled by each")
     parser.add_argument("--steps", type=int, default=1000, help="ancestral steps of the slow way")

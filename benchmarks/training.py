@@ -10,15 +10,14 @@ spends on products; convolutions, norms and everything element by element are th
 
 from __future__ import annotations
 
-import argparse
-
 import torch
 from torch import nn
 
+from shared import machine, parser_of, seconds
+from spikeloom.bench.tables import markdown_table as table
 from spikeloom.models.autoencoder import Autoencoder, AutoencoderConfig
 from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
 from spikeloom.training.batch import Batch
-from timing import machine, seconds, table
 
 BINS, NEURONS, LATENTS, BATCH = 256, 128, 8, 64
 
@@ -60,7 +59,7 @@ def step(module: nn.Module, batch: Batch, half: bool):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--fast", action="store_true", help="the default sizes only")
     fast = parser.parse_args().fast
     counts = torch.poisson(torch.full((BATCH, BINS, NEURONS), 0.14)).to(torch.uint8)

@@ -16,6 +16,7 @@ from spikeloom.bench.conditional import run_conditional_benchmark as measure
 from spikeloom.bench.conditional_record import BehaviourScore, ConditionalRecord, conditional_page
 from spikeloom.bench.reach_samples import Plane
 from spikeloom.bench.records import typed
+from spikeloom.bench.trained_models import Trainer
 from spikeloom.cli import main
 from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
@@ -212,7 +213,7 @@ def done(tmp_path_factory, source, presets):
 
 def only_ldns(measurement, record, out):
     """The figures of one model: those of another are no different."""
-    measurement.configs = {"ldns": measurement.configs["ldns"]}
+    measurement.trainer = replace(measurement.trainer, configs={"ldns": measurement.trainer.configs["ldns"]})
     draw(measurement, record, out)
 
 
@@ -337,8 +338,8 @@ def test_samples_that_are_the_recorded_trials_reach_the_ceiling(source, tmp_path
     monkeypatch.setattr("spikeloom.bench.conditional.inferred", infer)
     monkeypatch.setattr("spikeloom.bench.conditional.sample_like", sample)
     monkeypatch.setattr(ConditionalMeasurement, "trained", lambda self, *asked: LDNS.make(data))
-    names = "angle_deg", "hand_vel"
-    measurement = ConditionalMeasurement(data, tmp_path, source, LoadOptions(), *names, {}, {}, 3, (1.0,), "cpu")
+    trainer = Trainer(tmp_path, source, LoadOptions(), {}, {}, "cpu")
+    measurement = ConditionalMeasurement(data, trainer, "angle_deg", "hand_vel", 3, (1.0,))
     by_whose = {s.whose: s.values for s in measurement.scores("direction", "ldns", 0, -1)}
     for key in ("r2_rates", "r2_spikes", "turn_rates", "turn_spikes"):
         assert np.isclose(by_whose["samples"][key], by_whose["recorded"][key])

@@ -371,7 +371,7 @@ class TestBenchmark:
         monkeypatch.setattr(disentanglement, "code_model", lambda *a: pytest.fail("trained again"))
         measure(out, source, codes=4, seeds=2, max_steps=3, device="cpu")
         assert (out / "disentanglement.json").read_bytes() == before
-        more = measure(out, source, codes=4, seeds=3, subjects=["pca"], max_steps=3, device="cpu")
+        more = measure(out, source, codes=4, seeds=3, models=["pca"], max_steps=3, device="cpu")
         assert len(more.results) == len(result.results) + 1
         assert list(more.setting["subjects"]) == list(SMALL)
         assert len(more.commands) == len(result.commands) + 1
@@ -402,14 +402,14 @@ class TestBenchmark:
         names = ["code-autoencoder-no-mmd", "pca"]
         monkeypatch.setattr(disentanglement, "measured", cut)
         with pytest.raises(KeyboardInterrupt):
-            measure(tmp_path / "out", source, codes=4, seeds=1, subjects=names, max_steps=2, device="cpu")
+            measure(tmp_path / "out", source, codes=4, seeds=1, models=names, max_steps=2, device="cpu")
         left = json.loads((tmp_path / "out" / "disentanglement.json").read_text())
         assert [r["subject"] for r in left["results"]] == names[:1]
         assert "| unit R2, one draw ↑ |" in (tmp_path / "out" / "disentanglement.md").read_text()
         # A run that was trained, but not measured, is not trained again.
         (tmp_path / "out" / "disentanglement.json").write_text(json.dumps(left | {"results": []}))
         monkeypatch.setattr("spikeloom.bench.trained_models.start_run", lambda *a: pytest.fail("trained again"))
-        result = measure(tmp_path / "out", source, codes=4, seeds=1, subjects=names, max_steps=2, device="cpu")
+        result = measure(tmp_path / "out", source, codes=4, seeds=1, models=names, max_steps=2, device="cpu")
         assert result.results[0].metrics == typed(CodeResult, left["results"][0]).metrics
         assert [r.subject for r in result.results] == names
 

@@ -38,13 +38,13 @@ from spikeloom.bench.published_values import MC_MAZE
 from spikeloom.bench.quality import Quality, Score
 from spikeloom.bench.records import typed
 from spikeloom.bench.tables import ratio
-from spikeloom.bench.trained_models import training_seconds
+from spikeloom.bench.trained_models import Trainer, training_seconds
 from spikeloom.cli import main
 from spikeloom.data.files import load, save
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.simulated.lorenz import lorenz
-from spikeloom.data.splits import with_default_splits
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import DataError
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.published import LDNS_METRICS
@@ -133,7 +133,7 @@ def source(tmp_path_factory):
 def done(source, presets, tmp_path_factory):
     """A benchmark of one seed of all subjects and two of some, its folder, and what was trained for it."""
     out = tmp_path_factory.mktemp("bench") / "out"
-    trained, once = [], generation.trained_model
+    trained, once = [], trained_models.trained_model
 
     def noted(preset, config, folder, *rest):
         trained.append(folder.name)
@@ -141,17 +141,17 @@ def done(source, presets, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         hurry(patch)
-        patch.setattr(generation, "trained_model", noted)
+        patch.setattr(trained_models, "trained_model", noted)
         options: dict[str, Any] = {"presets": presets, "n": 20, "max_steps": 2, "device": "cpu"}
-        measure(out, source, seeds=1, subjects=MEASURED, **options)
-        result = measure(out, source, seeds=2, subjects=TWICE, **options)
+        measure(out, source, seeds=1, models=MEASURED, **options)
+        result = measure(out, source, seeds=2, models=TWICE, **options)
     return result, out, trained
 
 
 def again(done, source, presets, **changes):
     options: dict[str, Any] = {
         "seeds": 2,
-        "subjects": MEASURED,
+        "models": MEASURED,
         "presets": presets,
         "n": 20,
         "max_steps": 2,
@@ -195,7 +195,7 @@ class TestBenchmark:
 
     def test_rows_of_one_model_have_the_same_rates(self, done, source):
         data = with_default_splits(load(source))
-        measurement = GenerationMeasurement(data, 5, done[1], source, LoadOptions(), "cpu", {}, {})
+        measurement = GenerationMeasurement(data, 5, Trainer(done[1], source, LoadOptions(), {}, {}, "cpu"))
         model = load_model(done[1] / "runs" / "lfads-0")
         poisson, history = (measurement.sampled(model, SUBJECTS[name], 0) for name in ("lfads", "lfads-history"))
         np.testing.assert_array_equal(poisson.rates, history.rates)
@@ -205,7 +205,7 @@ class TestBenchmark:
         _, out, _ = done
         assert "autoencoder_from" in Run(out / "runs" / "eag-0").read_json("data.json")
         alone = measure(
-            tmp_path / "b", source, seeds=1, subjects=["eag"], presets=presets, n=20, max_steps=2, device="cpu"
+            tmp_path / "b", source, seeds=1, models=["eag"], presets=presets, n=20, max_steps=2, device="cpu"
         )
         shared, own = (load_model(folder / "runs" / "eag-0") for folder in (out, tmp_path / "b"))
         assert weights_hash(shared) == weights_hash(own)
@@ -348,10 +348,10 @@ class TestTables:
 class TestResume:
     def test_it_goes_on(self, done, source, presets, monkeypatch):
         before = (done[1] / "generation.json").read_bytes()
-        monkeypatch.setattr(generation, "trained_model", lambda *a: pytest.fail("trained again"))
-        again(done, source, presets, subjects=TWICE)
+        monkeypatch.setattr(trained_models, "trained_model", lambda *a: pytest.fail("trained again"))
+        again(done, source, presets, models=TWICE)
         assert (done[1] / "generation.json").read_bytes() == before
-        more = again(done, source, presets, seeds=3, subjects=["shuffled"])
+        more = again(done, source, presets, seeds=3, models=["shuffled"])
         assert [(r.subject, r.seed) for r in more.results[len(done[0].results) :]] == [
             ("shuffled", s) for s in range(3)
         ]
@@ -370,7 +370,7 @@ class TestResume:
 
         options: dict[str, Any] = {
             "seeds": 1,
-            "subjects": ["lfads", "lfads-history"],
+            "models": ["lfads", "lfads-history"],
             "presets": presets,
             "n": 12,
             "max_steps": 2,
@@ -388,7 +388,7 @@ class TestResume:
         assert strict_json(result.to_dict()["results"][0]) == strict_json(left["results"][0])
 
     def test_other_settings_are_refused(self, done, source, presets, refused, monkeypatch):
-        monkeypatch.setattr(generation, "trained_model", lambda *a: pytest.fail("trained"))
+        monkeypatch.setattr(trained_models, "trained_model", lambda *a: pytest.fail("trained"))
         words = ["bench", "generation", "--out", done[1], "--data", source, "--device", "cpu", "--preset", *presets]
         before = (done[1] / "generation.json").read_bytes()
         assert "samples 20, but now it is 34" in refused(*words, "--max_steps", "2")
@@ -416,9 +416,9 @@ class TestRecordings:
         save(replace(recorded(), signals={}), tmp_path / "plain.npz")
         options: dict[str, Any] = {"presets": presets, "n": 12, "max_steps": 2, "seeds": 1, "device": "cpu"}
         with pytest.raises(DataError, match="serves none of these models: it learns from behaviour"):
-            measure(tmp_path / "out", str(tmp_path / "plain.npz"), subjects=["tndm", "pivae"], **options)
+            measure(tmp_path / "out", str(tmp_path / "plain.npz"), models=["tndm", "pivae"], **options)
         assert not (tmp_path / "out").exists()
-        result = measure(tmp_path / "out", str(tmp_path / "plain.npz"), subjects=["tndm", "homogeneous"], **options)
+        result = measure(tmp_path / "out", str(tmp_path / "plain.npz"), models=["tndm", "homogeneous"], **options)
         assert [r.subject for r in result.results] == ["homogeneous"]
         text = (tmp_path / "out" / "generation.md").read_text()
         assert "- TNDM is left out: it learns from behaviour, and the recording has no signal and no condition." in text
@@ -426,7 +426,7 @@ class TestRecordings:
 
     def test_baselines_have_conditions_and_samples_do_not(self, source, monkeypatch):
         data = with_default_splits(labelled())
-        measurement = GenerationMeasurement(data, 40, Path(), source, LoadOptions(), "cpu", {}, {})
+        measurement = GenerationMeasurement(data, 40, Trainer(Path(), source, LoadOptions(), {}, {}, "cpu"))
         compared = []
         monkeypatch.setattr(
             generation, "compare", lambda real, made, *a, **k: compared.append(made) or FAST(real, made, *a, **k)
@@ -448,7 +448,7 @@ class TestRecordings:
         with pytest.raises(DataError, match="would be left in the split 'val'"):
             fewer(data, 10)
         options: dict[str, Any] = {
-            "subjects": ["lfads"],
+            "models": ["lfads"],
             "presets": presets,
             "trials": 24,
             "max_steps": 2,
@@ -491,7 +491,7 @@ class TestRecordings:
 class TestRefusals:
     @pytest.fixture(autouse=True)
     def nothing_is_trained(self, monkeypatch):
-        monkeypatch.setattr(generation, "trained_model", lambda *a: pytest.fail("something was trained"))
+        monkeypatch.setattr(trained_models, "trained_model", lambda *a: pytest.fail("something was trained"))
 
     def test_words(self, source, refused, tmp_path):
         words = ["bench", "generation", "--data", source, "--out", "out"]
@@ -515,7 +515,7 @@ class TestRefusals:
 
     def test_a_subject_that_does_not_exist(self, source, tmp_path):
         with pytest.raises(Exception, match="there is no model 'gpfa' to measure; choose of homogeneous"):
-            measure(tmp_path / "out", source, subjects=["gpfa"])
+            measure(tmp_path / "out", source, models=["gpfa"])
 
 
 def test_the_command(source, tmp_path, capsys):

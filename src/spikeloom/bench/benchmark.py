@@ -12,8 +12,8 @@ from spikeloom.atomic import atomic
 from spikeloom.bench.records import AnyRecord, typed
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import load_source
-from spikeloom.data.splits import with_default_splits
 from spikeloom.data.spikedata import SpikeData, content_hash
+from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.migrations import upgraded
 from spikeloom.progress import Progress

@@ -146,7 +146,7 @@ def _accurate(record: DisentanglementRecord, rival: str) -> Verdict:
     mine, other = record.mean(GNOCCHI, "r2_expected"), record.mean(rival, "r2_expected")
     drawn = record.mean(GNOCCHI, "r2_draw")
     numbers = f"unit R2 {mine} (one draw {drawn}) against {other}"
-    numbers += f"; wanted: above {GOOD_R2}, and less than {SMALL} apart"
+    numbers += f"; required: above {GOOD_R2}, and less than {SMALL} apart"
     if record.over_seeds("r2_expected", GNOCCHI, rival) is None:
         return Verdict(OPEN, numbers)
     good = min(mine.value, other.value) > GOOD_R2 and abs(mine.value - other.value) < SMALL
@@ -191,7 +191,7 @@ def _alike(record: DisentanglementRecord, rival: str) -> Verdict:
         f"covariance {mine} against {record.mean(rival, 'covariance')} (real {real:.3g}); spread {spread} against "
         f"{record.mean(rival, 'spread')} (real {wide:.3g})"
     )
-    numbers += "; wanted of GNOCCHI: 90 % of real, and 0.8 to 1.25 times its spread"
+    numbers += "; required of GNOCCHI: 90 % of real, and 0.8 to 1.25 times its spread"
     if record.over_seeds("covariance", GNOCCHI, rival) is None:
         return Verdict(OPEN, numbers)
     good = mine.value > 0.9 * real and 0.8 < spread.value / wide < 1.25

@@ -257,10 +257,10 @@ def readouts(model: CodeModel, task: ReachTask, codes: Float[np.ndarray, "trial 
     metrics = {f"readout_{name}": float(r2) for name, r2 in zip(task.places, found.heldout_r2)}
     axes = {"cos_all": values, "cos_target": task.targets[rows]}
     arrays = {}
-    for name, wanted in axes.items():
+    for name, places in axes.items():
         if name == "cos_all" and len(task.places) == len(TARGET):
             continue
-        result = orthogonality(codes[rows], wanted)
+        result = orthogonality(codes[rows], places)
         metrics[name], arrays[name] = result.mean, result.folds
     return Scores(metrics, arrays)
 
@@ -308,11 +308,11 @@ def navigation(
             movement = unintended_movement(ends, name)
             moved.append(movement.unintended)
             meant.append(movement.intended)
-            wanted = np.repeat(task.targets[chosen, None], len(goals), axis=1)
-            wanted[..., axis] = goals
-            missed.append(np.linalg.norm(ends[:, 1:, 1] - wanted, axis=-1).mean(1))
+            ideal = np.repeat(task.targets[chosen, None], len(goals), axis=1)
+            ideal[..., axis] = goals
+            missed.append(np.linalg.norm(ends[:, 1:, 1] - ideal, axis=-1).mean(1))
             if task.grid is not None and task.only_heldout.any():
-                inside.append(task.in_heldout_region(ends[:, 1:, 1])[task.at_heldout_target(wanted)])
+                inside.append(task.in_heldout_region(ends[:, 1:, 1])[task.at_heldout_target(ideal)])
         stray, intended = np.concatenate(moved), np.concatenate(meant)
         metrics[f"unintended_{direction}"] = float(stray.mean())
         metrics[f"unintended_ratio_{direction}"] = float(stray.sum() / intended.sum()) if intended.any() else np.nan

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -30,7 +29,7 @@ from spikeloom.bench.conditional_record import (
 )
 from spikeloom.bench.generation_subjects import presets_of
 from spikeloom.bench.reach_samples import ReachSamples, scatter_ratios, within
-from spikeloom.bench.trained_models import RUNS, shared_autoencoder, trained_model
+from spikeloom.bench.trained_models import Trainer
 from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.reaches import OCTANTS
@@ -50,7 +49,6 @@ from spikeloom.evaluation.reach_fidelity import (
 )
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.presets import preset_config
-from spikeloom.training.engine import Engine
 from spikeloom.workflow.encoding import inferred
 from spikeloom.workflow.sampling import sample_like
 
@@ -126,9 +124,8 @@ def run_conditional_benchmark(
         for name in models
         if not record.has(task, name, seed, octant)
     ]
-    measurement = ConditionalMeasurement(
-        data, out, source, reading, direction, velocity, preset, configs, repeats, tuple(guidance), device
-    )
+    trainer = Trainer(out, source, reading, preset, configs, device)
+    measurement = ConditionalMeasurement(data, trainer, direction, velocity, repeats, tuple(guidance))
 
     def measure(record: ConditionalRecord, item: tuple[Task, str, int, int]) -> ConditionalRecord:
         scores = (*record.scores, *measurement.scores(*item))
@@ -148,7 +145,7 @@ def draw(measurement: ConditionalMeasurement, record: ConditionalRecord, out: Pa
     from spikeloom.bench.conditional_figures import draw_directions, draw_held_out, draw_trajectories
     from spikeloom.plot.style import write_png
 
-    for name in measurement.configs:
+    for name in measurement.trainer.configs:
         if record.has("direction", name, 0):
             for kind, figure in draw_directions(measurement.directions(name, 0)).items():
                 write_png(figure, out / f"{name}-{kind}.png")
@@ -206,30 +203,20 @@ class ConditionalMeasurement:
 
     Attributes:
         data: The recording, with its splits.
-        out: Folder of results.
-        source: The recording on which models are trained.
-        reading: How to read that.
+        trainer: Of the models, whose configurations name no condition.
         direction: Trial column.
         velocity: Signal.
-        presets: Preset of every model.
-        configs: Configuration of every model, without its conditions.
         repeats: Samples for each held-out trial.
         guidance: Strengths.
-        device: Where models run.
         warnings: Warnings of the trainings so far.
     """
 
     data: SpikeData
-    out: Path
-    source: str
-    reading: LoadOptions
+    trainer: Trainer
     direction: str
     velocity: str
-    presets: Mapping[str, str]
-    configs: Mapping[str, Any]
     repeats: int
     guidance: tuple[float, ...]
-    device: str
     warnings: list[str] = dataclasses.field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -355,31 +342,26 @@ class ConditionalMeasurement:
 
     def trained(self, name: str, seed: int, condition: str, octant: int = -1) -> GenerativeModel:
         """A model that is conditioned on direction or velocity, trained without an octant."""
-        source, reading = self.source, self.reading
+
+        def run(name: str, condition: str) -> str:
+            which = condition.partition(":")[0] if octant < 0 else f"without-{octant}"
+            return f"{name}-{which}-{seed}"
+
+        recording = None
         if octant >= 0:
-            path = self.out / RECORDINGS / f"without-{octant}.npz"
-            if not path.is_file():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                save(without(self.data, self.direction, octant), path)
-            source, reading = str(path), LoadOptions()
-        earlier = [(other, self.direction) for other in self.configs]
-        own = (name, condition)
-        donors = earlier[: earlier.index(own)] if own in earlier else earlier
-        trained = trained_model(
-            self.presets[name],
-            dataclasses.replace(self.configs[name], condition_on=(condition,)),
-            self._folder(name, seed, condition, octant),
-            source,
-            reading,
-            Engine(device=self.device, seed=seed),
-            shared_autoencoder(
-                self.configs[name],
-                ((self.configs[other], self._folder(other, seed, c, octant)) for other, c in donors),
-            ),
+            recording = self.trainer.out / RECORDINGS / f"without-{octant}.npz"
+            if not recording.is_file():
+                recording.parent.mkdir(parents=True, exist_ok=True)
+                save(without(self.data, self.direction, octant), recording)
+        earlier = [(other, self.direction) for other in self.trainer.configs]
+        donors = earlier[: earlier.index((name, condition))] if (name, condition) in earlier else earlier
+        trained = self.trainer.trained(
+            name,
+            run(name, condition),
+            seed,
+            [(other, run(other, c)) for other, c in donors],
+            recording,
+            condition_on=(condition,),
         )
         self.warnings += [text for text in trained.warnings if text not in self.warnings]
         return trained.model
-
-    def _folder(self, name: str, seed: int, condition: str, octant: int) -> Path:
-        which = f"{condition.partition(':')[0]}-{seed}" if octant < 0 else f"without-{octant}-{seed}"
-        return self.out / RUNS / f"{name}-{which}"

@@ -16,7 +16,7 @@ from spikeloom.bench.code_measures import ReachTask, references, scores
 from spikeloom.bench.code_subjects import PCA, SUBJECTS, CodeModel, NetworkCodes, WindowPCACodes
 from spikeloom.bench.disentanglement_page import disentanglement_page
 from spikeloom.bench.disentanglement_record import CodeResult, DisentanglementRecord
-from spikeloom.bench.trained_models import RUNS, TrainedModel, trained_model
+from spikeloom.bench.trained_models import TrainedModel, Trainer
 from spikeloom.bench.window_pca import WindowPCA
 from spikeloom.config import read_preset
 from spikeloom.data.options import LoadOptions
@@ -26,7 +26,6 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, SpikeloomWarning
 from spikeloom.models.activity import COUNTS, Activity
-from spikeloom.training.engine import Engine
 
 SIMULATED = "activity"
 """The signal of simulated units, which is learned where there is one."""
@@ -60,7 +59,7 @@ def run_disentanglement_benchmark(
     activity: str | None = None,
     codes: int = 5,
     seeds: int = 3,
-    subjects: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
     max_steps: int | None = None,
     device: str = "auto",
 ) -> DisentanglementRecord:
@@ -77,7 +76,7 @@ def run_disentanglement_benchmark(
             smoothed counts where the recording has them, when not given.
         codes: Values of a code.
         seeds: Number of trainings of each subject.
-        subjects: Names of subjects; all when not given.
+        models: Names of subjects; all when not given.
         max_steps: Upper limit of the steps of a training.
         device: auto, cpu, cuda or mps.
 
@@ -87,7 +86,7 @@ def run_disentanglement_benchmark(
         RunError: If the folder holds something else.
     """
     out, reading = Path(out), reading or LoadOptions()
-    names = DISENTANGLEMENT.chosen(subjects)
+    names = DISENTANGLEMENT.chosen(models)
     if seeds < 1 or codes < 1:
         raise ConfigError(f"seeds is {seeds} and codes is {codes}; both must be at least 1.")
     DISENTANGLEMENT.refuse_occupied(out)
@@ -108,17 +107,15 @@ def run_disentanglement_benchmark(
     record = DISENTANGLEMENT.continued(out, setting)
     left = [(name, seed) for seed in range(seeds) for name in names if record.result(name, seed) is None]
 
+    presets = {name: preset for name in names if (preset := SUBJECTS[name].preset) is not None}
+    trainer = Trainer(out, source, reading, presets, configs, device)
+
     def prepare(record: DisentanglementRecord) -> DisentanglementRecord:
         return replace(record, references=references(task, codes))
 
     def measure(record: DisentanglementRecord, item: tuple[str, int]) -> DisentanglementRecord:
         name, seed = item
-        engine = Engine(device=device, seed=seed)
-        model = (
-            window_pca(task, read, codes)
-            if name == PCA
-            else code_model(name, configs[name], out / RUNS / f"{name}-{seed}", source, reading, engine)
-        )
+        model = window_pca(task, read, codes) if name == PCA else code_model(trainer, name, seed)
         return replace(record, results=(*record.results, measured(model, name, seed, task, out)))
 
     return DISENTANGLEMENT.run(
@@ -162,10 +159,7 @@ def window_pca(task: ReachTask, read: Callable[[SpikeData], np.ndarray], codes: 
     return TrainedModel(WindowPCACodes(pca, read), pca.axes.size + pca.centre.size, float("nan"))
 
 
-def code_model(
-    name: str, config: Any, folder: Path, source: str, reading: LoadOptions, engine: Engine
-) -> TrainedModel[CodeModel]:
-    """A subject that is trained in a run folder, see ``trained_model``."""
-    trained = trained_model(str(SUBJECTS[name].preset), config, folder, source, reading, engine)
-    model = NetworkCodes(trained.model, SUBJECTS[name].random)
-    return TrainedModel(model, trained.parameters, trained.seconds, trained.warnings)
+def code_model(trainer: Trainer, name: str, seed: int) -> TrainedModel[CodeModel]:
+    """A subject that is trained."""
+    trained = trainer.trained(name, f"{name}-{seed}", seed)
+    return replace(trained, model=NetworkCodes(trained.model, SUBJECTS[name].random))

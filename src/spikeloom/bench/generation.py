@@ -27,7 +27,7 @@ from spikeloom.bench.generation_subjects import (
 )
 from spikeloom.bench.latency_quality import counts_of_rates
 from spikeloom.bench.quality import PROTOCOLS, Protocol, Quality
-from spikeloom.bench.trained_models import RUNS, TrainedModel, shared_autoencoder, trained_model
+from spikeloom.bench.trained_models import TrainedModel, Trainer
 from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.spikedata import SpikeData
@@ -38,7 +38,6 @@ from spikeloom.evaluation.pairing import pair
 from spikeloom.evaluation.results import Comparison
 from spikeloom.models.base import GenerativeModel
 from spikeloom.observation.poisson import Poisson
-from spikeloom.training.engine import Engine
 
 RECORDING = "recording.npz"
 """The recording in the folder of results, where not all of its trials are used."""
@@ -66,7 +65,7 @@ def run_generation_benchmark(
     reading: LoadOptions | None = None,
     *,
     seeds: int = 3,
-    subjects: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
     presets: Sequence[str] | Mapping[str, str] = (),
     behaviour: str | None = None,
     trials: int | None = None,
@@ -84,7 +83,7 @@ def run_generation_benchmark(
         source: A recording.
         reading: How to read it.
         seeds: Number of trainings of each system.
-        subjects: Names of subjects; all when not given.
+        models: Names of subjects; all when not given.
         presets: Other presets than the usual ones, see ``presets_of``.
         behaviour: Signal or trial column from which models of behaviour learn, see ``behaviour_of``.
         trials: Most trials of the recording that are used, in all splits together.
@@ -99,7 +98,7 @@ def run_generation_benchmark(
         RunError: If the folder holds something else.
     """
     out, reading = Path(out), reading or LoadOptions()
-    requested, preset = GENERATION.chosen(subjects), presets_of(presets)
+    requested, preset = GENERATION.chosen(models), presets_of(presets)
     if seeds < 1 or (n is not None and n < 1):
         raise ConfigError(f"seeds is {seeds} and n is {n}; both must be at least 1.")
     GENERATION.refuse_occupied(out)
@@ -116,7 +115,7 @@ def run_generation_benchmark(
     record = GENERATION.continued(out, setting)
     left = [(seed, name) for seed in range(seeds) for name in by_training(names) if record.result(name, seed) is None]
     part = (source, reading) if data is whole else (str(out / RECORDING), LoadOptions())
-    measurement = GenerationMeasurement(data, n, out, *part, device, preset, configs)
+    measurement = GenerationMeasurement(data, n, Trainer(out, *part, preset, configs, device))
 
     def prepare(record: GenerationRecord) -> GenerationRecord:
         if data is not whole and not (out / RECORDING).is_file():
@@ -213,22 +212,12 @@ class GenerationMeasurement:
     Attributes:
         data: The recording, with its splits.
         n: Trials that are drawn of every subject.
-        out: Folder of results.
-        source: The recording on which models are trained.
-        reading: How to read that.
-        device: Where models run.
-        presets: Preset of every training.
-        configs: Configuration of every training.
+        trainer: Of the models.
     """
 
     data: SpikeData
     n: int
-    out: Path
-    source: str
-    reading: LoadOptions
-    device: str
-    presets: Mapping[str, str]
-    configs: Mapping[str, Any]
+    trainer: Trainer
 
     def __post_init__(self) -> None:
         self._last: tuple[tuple[str, int], TrainedModel] | None = None
@@ -299,16 +288,7 @@ class GenerationMeasurement:
     def trained(self, training: str, seed: int) -> TrainedModel:
         """The model of a training; the last one is kept, as subjects that share it follow each other."""
         if self._last is None or self._last[0] != (training, seed):
-            folder, other = self.out / RUNS / f"{training}-{seed}", TRAININGS[training].autoencoder
-            donors = [] if other is None else [(self.configs[other], self.out / RUNS / f"{other}-{seed}")]
-            model = trained_model(
-                self.presets[training],
-                self.configs[training],
-                folder,
-                self.source,
-                self.reading,
-                Engine(device=self.device, seed=seed),
-                shared_autoencoder(self.configs[training], donors),
-            )
-            self._last = ((training, seed), model)
+            other = TRAININGS[training].autoencoder
+            donors = [] if other is None else [(other, f"{other}-{seed}")]
+            self._last = (training, seed), self.trainer.trained(training, f"{training}-{seed}", seed, donors)
         return self._last[1]

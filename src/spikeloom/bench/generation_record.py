@@ -73,7 +73,7 @@ class Spread(NamedTuple):
     Attributes:
         value: Mean.
         error: Standard deviation over seeds; of a single seed, the standard error from the choice of trials.
-        at_floor: Whether no seed can be told from real against real.
+        at_floor: Whether no seed can be distinguished from real against real.
         n: Number of seeds.
     """
 
@@ -272,10 +272,10 @@ def _costs(record: GenerationRecord) -> str:
 
 
 READING = (
-    "Values in **bold** cannot be told from real trials against real trials (the floor) at this number of trials, "
-    "with any seed: these data show nothing better, and among bold rows nobody is ahead. In brackets, the value over "
-    "the floor; such a ratio grows with the number of trials, so compare it within a table only. *Poisson, mean "
-    "rates* has no structure within a trial: a system that is not clearly below it has learned nothing. *training "
+    "Values in **bold** cannot be distinguished from real trials against real trials (the floor) at this number of "
+    "trials, with any seed: these data show nothing better, and among bold rows nobody is ahead. In brackets, the "
+    "value over the floor; such a ratio grows with the number of trials, so compare it within a table only. *Poisson, "
+    "mean rates* has no structure within a trial: a system that is not clearly below it has learned nothing. *training "
     "rates, Poisson* and *training trials* copy what was recorded: they show how memorisation would score, and which "
     "alarm it raises. *autoencoder* is LDNS without its prior: counts drawn from rates that are inferred for the "
     "held-out trials themselves, which no generator has; where it is off the floor, a better prior would not help."

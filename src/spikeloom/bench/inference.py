@@ -133,7 +133,7 @@ def run_inference_benchmark(
 
 
 def scoring_of(data: SpikeData, options: Mapping[str, Any]) -> Scoring:
-    """How rates of a recording are scored: by the options, or else as published for it, as far as it has what that needs.
+    """How rates of a recording are scored: by the options, or else as it was published, where it has what that needs.
 
     Raises:
         ConfigError: If the recording has no signal or trial column of the options.

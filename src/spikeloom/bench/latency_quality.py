@@ -279,7 +279,7 @@ def latency_setting(runs: Sequence[TimedRun], n: int, calls: int, seed: int) -> 
 
 
 def _processor() -> str:
-    """Name of the processor, where the system knows it."""
+    """Name of the processor, where the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -152,8 +152,8 @@ def latency_page(record: LatencyRecord) -> str:
 
 
 READING = (
-    "Values in **bold** cannot be told from real trials against real trials at this number of trials. The floor "
-    "compares training trials with held-out ones. The autoencoder rows draw counts from the rates that the autoencoder "
+    "Values in **bold** cannot be distinguished from real trials against real trials at this number of trials. "
+    "The floor compares training trials with held-out ones. The autoencoder rows draw counts from the rates that the autoencoder "
     "infers for the held-out trials themselves: what a prior could reach if it were perfect; as those rates are "
     "inferred from the trials they are compared with, such a row may lie below the floor. `latents` is the power of "
     "the latents over that of the training latents in the low, middle and high third of frequencies (1 is right). `one "

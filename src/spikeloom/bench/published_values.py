@@ -1,6 +1,6 @@
-"""What the publications report: the four numbers of protocol ``ldns`` on MC_Maze, for every system.
+"""Published values: the four numbers of protocol ``ldns`` on MC_Maze, for every system.
 
-Unconditional samples, 2008 trials of 140 bins of 5 ms of 182 neurons, judged against as many training trials; means
+Unconditional samples, 2008 trials of 140 bins of 5 ms of 182 neurons, compared with as many training trials; means
 with standard deviations over five resamplings of one set of samples. From the saved output of the notebooks beside
 Kapoor et al. 2024 (LFADS, LDNS, TNDM, pi-VAE, real halves) and from Ge et al. 2026 (EAG, as quoted elsewhere).
 """

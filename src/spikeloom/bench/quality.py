@@ -26,8 +26,8 @@ class Score:
     Attributes:
         value: In the metric's unit.
         se: Standard error of the value; of the floor, the standard deviation of its draws.
-        score: 0 at the floor, 1 for constant-rate Poisson; NaN where these cannot be told apart.
-        at_floor: Whether the value cannot be told from real against real.
+        score: 0 at the floor, 1 for constant-rate Poisson; NaN where these cannot be separated.
+        at_floor: Whether the value cannot be distinguished from real against real.
     """
 
     value: float

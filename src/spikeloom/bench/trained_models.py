@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -99,3 +99,55 @@ def shared_autoencoder(config: Any, candidates: Iterable[tuple[Any, Path]]) -> P
         if same and Run(folder).finished:
             return folder
     return None
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains the models of a benchmark on its recording.
+
+    Attributes:
+        out: Folder of results.
+        source: The recording.
+        reading: How to read it.
+        presets: Preset of every model.
+        configs: Configuration of every model.
+        device: Where models run.
+    """
+
+    out: Path
+    source: str
+    reading: LoadOptions
+    presets: Mapping[str, str]
+    configs: Mapping[str, Any]
+    device: str
+
+    def trained(
+        self,
+        name: str,
+        run: str,
+        seed: int,
+        donors: Iterable[tuple[str, str]] = (),
+        recording: Path | None = None,
+        **changes: Any,
+    ) -> TrainedModel[GenerativeModel]:
+        """A model, trained unless that is done, see ``trained_model``.
+
+        Args:
+            name: Name of its configuration.
+            run: Name of its run folder.
+            seed: Of the training.
+            donors: Models and their runs whose autoencoder is taken over, where it is the same.
+            recording: Another recording.
+            changes: Other values of fields of the configuration.
+        """
+        folder = self.out / RUNS
+        source, reading = (self.source, self.reading) if recording is None else (str(recording), LoadOptions())
+        return trained_model(
+            self.presets[name],
+            replace(self.configs[name], **changes),
+            folder / run,
+            source,
+            reading,
+            Engine(device=self.device, seed=seed),
+            shared_autoencoder(self.configs[name], ((self.configs[other], folder / r) for other, r in donors)),
+        )

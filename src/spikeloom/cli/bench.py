@@ -49,15 +49,16 @@ def _training_options(parser: ArgumentParser, seeds: int = 3, steps: str = "of e
     add_load_options(parser)
 
 
-def _values(options: Namespace, **names: str) -> dict[str, Any]:
-    """Options as arguments of a function, named ARGUMENT="option"; numbers as YAML can write them."""
+def _values(options: Namespace, names: str, **others: str) -> dict[str, Any]:
+    """Options as arguments of a function, of the same names or as ARGUMENT="option"; numbers as YAML can write them."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, list):
             return [plain(v) for v in value]
         return int(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
-    return {argument: plain(getattr(options, option)) for argument, option in names.items()}
+    found = {name: name for name in names.split()} | others
+    return {argument: plain(getattr(options, option)) for argument, option in found.items()}
 
 
 # -- latency-quality -------------------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ def _latency_options(parser: ArgumentParser) -> None:
 def _latency_quality(options: Namespace) -> str:
     from spikeloom.bench.latency_quality import GRIDS, LATENCY_QUALITY, run_latency_benchmark
 
-    values = _values(options, n="n", seed="seed", device="device")
+    values = _values(options, "n seed device")
     run_latency_benchmark(options.runs, options.out, grid=GRIDS[options.points], **values)
     return LATENCY_QUALITY.name
 
@@ -105,15 +106,7 @@ def _disentanglement_options(parser: ArgumentParser) -> None:
 def _disentanglement(options: Namespace) -> str:
     from spikeloom.bench.disentanglement import DISENTANGLEMENT, run_disentanglement_benchmark
 
-    values = _values(
-        options,
-        activity="activity",
-        codes="codes",
-        seeds="seeds",
-        subjects="models",
-        max_steps="max_steps",
-        device="device",
-    )
+    values = _values(options, "activity codes seeds models max_steps device")
     run_disentanglement_benchmark(options.out, options.data, load_options_from(options), **values)
     return DISENTANGLEMENT.name
 
@@ -149,17 +142,7 @@ def _generation_options(parser: ArgumentParser) -> None:
 def _generation(options: Namespace) -> str:
     from spikeloom.bench.generation import GENERATION, run_generation_benchmark
 
-    values = _values(
-        options,
-        seeds="seeds",
-        subjects="models",
-        presets="preset",
-        behaviour="behaviour",
-        trials="trials",
-        n="n",
-        max_steps="max_steps",
-        device="device",
-    )
+    values = _values(options, "seeds models behaviour trials n max_steps device", presets="preset")
     run_generation_benchmark(options.out, options.data, load_options_from(options), **values)
     return GENERATION.name
 
@@ -219,19 +202,8 @@ def _conditional_options(parser: ArgumentParser) -> None:
 def _conditional(options: Namespace) -> str:
     from spikeloom.bench.conditional import CONDITIONAL, run_conditional_benchmark
 
-    values = _values(
-        options,
-        direction="direction",
-        velocity="velocity",
-        models="models",
-        presets="preset",
-        seeds="seeds",
-        octants="unseen",
-        repeats="repeats",
-        guidance="guidance",
-        max_steps="max_steps",
-        device="device",
-    )
+    others = {"presets": "preset", "octants": "unseen"}
+    values = _values(options, "direction velocity models seeds repeats guidance max_steps device", **others)
     run_conditional_benchmark(options.out, options.data, load_options_from(options), **values)
     return CONDITIONAL.name
 
