@@ -133,7 +133,8 @@ class Benchmark(Generic[AnyRecord]):
             The record with everything in it.
         """
         if items or prepare is not None:
-            record = replace(record, commands=(*record.commands, command(device)))
+            commands = (*record.commands, command(device))  # type: ignore[attr-defined]
+            record = replace(record, commands=commands)
             self.write(record, out, with_page=False)  # first, so that a folder that was cut is recognised
             with Progress("measuring", len(items)) as progress:
                 if prepare is not None:

@@ -162,4 +162,5 @@ def window_pca(task: ReachTask, read: Callable[[SpikeData], np.ndarray], codes: 
 def code_model(trainer: Trainer, name: str, seed: int) -> TrainedModel[CodeModel]:
     """A subject that is trained."""
     trained = trainer.trained(name, f"{name}-{seed}", seed)
-    return replace(trained, model=NetworkCodes(trained.model, SUBJECTS[name].random))
+    model = NetworkCodes(trained.model, SUBJECTS[name].random)
+    return TrainedModel(model, trained.parameters, trained.seconds, trained.warnings)

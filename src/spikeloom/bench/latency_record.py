@@ -152,13 +152,13 @@ def latency_page(record: LatencyRecord) -> str:
 
 
 READING = (
-    "Values in **bold** cannot be distinguished from real trials against real trials at this number of trials. "
-    "The floor compares training trials with held-out ones. The autoencoder rows draw counts from the rates that the autoencoder "
-    "infers for the held-out trials themselves: what a prior could reach if it were perfect; as those rates are "
-    "inferred from the trials they are compared with, such a row may lie below the floor. `latents` is the power of "
-    "the latents over that of the training latents in the low, middle and high third of frequencies (1 is right). `one "
-    "trial` is the time of a call for a single one. Passes are counted in that call: a short trial can take fewer than "
-    "requested, guidance takes more. CPU seconds show whether other work has slowed a call down."
+    "Values in **bold** cannot be distinguished from real trials against real trials at this number of trials. The "
+    "floor compares training trials with held-out ones. The autoencoder rows draw counts from the rates that the "
+    "autoencoder infers for the held-out trials themselves: what a prior could reach if it were perfect; as those "
+    "rates are inferred from the trials they are compared with, such a row may lie below the floor. `latents` is the "
+    "power of the latents over that of the training latents in the low, middle and high third of frequencies (1 is "
+    "right). `one trial` is the time of a call for a single one. Passes are counted in that call: a short trial can "
+    "take fewer than requested, guidance takes more. CPU seconds show whether other work has slowed a call down."
 )
 
 

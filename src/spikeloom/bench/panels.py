@@ -69,7 +69,8 @@ def say_absent(axes: Axes, which: Literal["x", "y"]) -> None:
 
 def key_line(label: str, style: Mapping[str, Any] | None = None, **more: Any) -> Line2D:
     """An entry of a legend."""
-    return Line2D([], [], label=label, **({"color": INK} | dict(style or {}) | more))
+    options: dict[str, Any] = {"color": INK} | dict(style or {}) | more
+    return Line2D([], [], label=label, **options)
 
 
 def key_marker(label: str, marker: str = "o", filled: bool = True, **more: Any) -> Line2D:

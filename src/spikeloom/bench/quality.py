@@ -62,20 +62,21 @@ class Quality:
         warnings = dict.fromkeys(w for w in (*heldout.warnings, *ldns.warnings) if w != CAUTION)
         if heldout.memorisation.alarm:
             warnings[heldout.memorisation.sentence()] = None
-        sides = (
-            {k: Score(float(r.value), float(r.se), float(r.score), r.at_floor) for k, r in comparison.metrics.items()}
-            for comparison in (heldout, ldns)
-        )
-        return Quality(*sides, tuple(map(float, spectrum_ratio)), tuple(warnings))
+
+        def scores(comparison: Comparison) -> dict[str, Score]:
+            found = comparison.metrics.items()
+            return {k: Score(float(r.value), float(r.se), float(r.score), r.at_floor) for k, r in found}
+
+        return Quality(scores(heldout), scores(ldns), tuple(map(float, spectrum_ratio)), tuple(warnings))
 
     @staticmethod
     def floor(heldout: Comparison, ldns: Comparison) -> Quality:
         """Real against real, as the two comparisons drew it."""
-        sides = (
-            {k: Score(r.floor, r.floor_sd, 0.0, True) for k, r in comparison.metrics.items()}
-            for comparison in (heldout, ldns)
-        )
-        return Quality(*sides)
+
+        def scores(comparison: Comparison) -> dict[str, Score]:
+            return {k: Score(r.floor, r.floor_sd, 0.0, True) for k, r in comparison.metrics.items()}
+
+        return Quality(scores(heldout), scores(ldns))
 
     def score(self, protocol: Protocol, key: str) -> Score | None:
         """A metric of a protocol; None where it does not exist."""
