@@ -386,7 +386,7 @@ class TestBenchmark:
         (tmp_path / "old" / "disentanglement.json").write_text(json.dumps(content))
         monkeypatch.setattr(disentanglement, "code_model", lambda *a: pytest.fail("trained again"))
         again = measure(tmp_path / "old", source, codes=4, seeds=2, max_steps=3, device="cpu")
-        assert again.results == result.results
+        assert strict_json(again.to_dict()) == strict_json(result.to_dict())
         assert "code_dim" in (tmp_path / "old" / "disentanglement.json").read_text()
 
     def test_a_cut_benchmark_keeps_what_it_has(self, source, small, tmp_path, monkeypatch):
@@ -452,6 +452,13 @@ class TestRefusals:
 
 def test_the_command_knows_all_models():
     assert tuple(SUBJECTS) == MODELS
+
+
+def test_every_subject_has_codes_of_the_requested_size():
+    configs = {name: subject.config(3, "counts", 7) for name, subject in SUBJECTS.items()}
+    assert configs.pop("pca") is None
+    assert {getattr(c, SUBJECTS[name].size_field) for name, c in configs.items()} == {3}
+    assert {c.training.steps for c in configs.values()} == {7}
 
 
 def test_help_lists_both_benchmarks(capsys):

@@ -53,18 +53,20 @@ class CodeSubject:
         preset: The preset that is trained; None for the linear reference.
         changes: Values that replace the preset's.
         random: Whether its decoder draws.
+        size_field: The field of its configuration with the number of values of a code.
     """
 
     label: str
     preset: str | None
     changes: Mapping[str, Any] = field(default_factory=dict)
     random: bool = False
+    size_field: str = "code_dim"
 
     def config(self, codes: int, activity: str, max_steps: int | None) -> Any:
         """The complete configuration of its training; None for the linear reference."""
         if self.preset is None:
             return None
-        return preset_config(self.preset, {"code_dim": codes, "activity": activity, **self.changes}, max_steps)
+        return preset_config(self.preset, {self.size_field: codes, "activity": activity, **self.changes}, max_steps)
 
 
 NO_MMD = {"mmd": {"weight": 0.0}}
@@ -73,7 +75,7 @@ SUBJECTS = {
     "gnocchi-no-mmd": CodeSubject("GNOCCHI, no MMD", "gnocchi", NO_MMD, random=True),
     "code-autoencoder": CodeSubject("autoencoder", "code-autoencoder"),
     "code-autoencoder-no-mmd": CodeSubject("autoencoder, no MMD", "code-autoencoder", NO_MMD),
-    "lfads": CodeSubject("LFADS", "lfads"),
+    "lfads": CodeSubject("LFADS", "lfads", size_field="ic_dim"),
     PCA: CodeSubject("PCA of windows", None),
 }
 """All subjects, in the order of the tables; another model with codes is a line here."""
