@@ -1,4 +1,4 @@
-"""Behaviour that was asked for: what is read from spikes; what the benchmark trains, writes, keeps and refuses."""
+"""Conditional generation: decoded behaviour; what the benchmark trains, writes, keeps and refuses."""
 
 import json
 import shutil
@@ -175,7 +175,7 @@ def test_components_of_rates_lie_along_their_variance():
 def presets(tmp_path_factory):
     """Presets of small models, as the command is given them."""
     folder = tmp_path_factory.mktemp("presets")
-    asked = []
+    options = []
     for name, sizes in (
         ("ldns", TINY),
         ("eag", {k: v for k, v in TINY.items() if k.startswith("autoencoder")} | TINY_EAG),
@@ -185,8 +185,8 @@ def presets(tmp_path_factory):
             group, _, field = key.partition(".")
             content.setdefault(group, {})[field] = value
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
-        asked.append(f"{name}={folder / name}.yaml")
-    return asked
+        options.append(f"{name}={folder / name}.yaml")
+    return options
 
 
 @pytest.fixture(scope="module")
@@ -198,8 +198,8 @@ def source(tmp_path_factory):
 
 def command(source, out, presets, *more):
     named = ["--direction", "angle_deg", "--velocity", "hand_vel"]
-    asked = ["--preset", *presets, "--repeats", "2", "--max_steps", "2", "--device", "cpu"]
-    return main(["bench", "conditional", "--data", source, "--out", str(out), *named, *asked, *more])
+    options = ["--preset", *presets, "--repeats", "2", "--max_steps", "2", "--device", "cpu"]
+    return main(["bench", "conditional", "--data", source, "--out", str(out), *named, *options, *more])
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +271,7 @@ def test_a_benchmark_that_was_cut_goes_on(done, source, presets, tmp_path, monke
     content["scores"] = [s for s in whole if s["task"] != "trajectory"]
     (out / "conditional.json").write_text(json.dumps(content))
     monkeypatch.setattr("spikeloom.bench.trained_models.start_run", None)  # nothing is trained anew
-    monkeypatch.setattr("spikeloom.bench.conditional.draw", lambda *asked: None)
+    monkeypatch.setattr("spikeloom.bench.conditional.draw", lambda *arguments: None)
     assert command(source, out, presets, "--unseen", "1") == 0
     again = json.loads((out / "conditional.json").read_text())
 
@@ -295,7 +295,7 @@ def test_another_benchmark_is_refused(done, source, presets, capsys):
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "said"),
+    ("change", "error", "message"),
     [
         ({"models": ["lfads"]}, ConfigError, "no model 'lfads'"),
         ({"octants": [8]}, ConfigError, "no octant 8"),
@@ -304,10 +304,10 @@ def test_another_benchmark_is_refused(done, source, presets, capsys):
         ({"velocity": "hand"}, DataError, "no signal 'hand'"),
     ],
 )
-def test_what_cannot_be_asked_is_refused_before_anything_is_written(change, error, said, source, tmp_path):
-    asked = {"direction": "angle_deg", "velocity": "hand_vel"} | change
-    with pytest.raises(error, match=said):
-        measure(tmp_path / "out", source, **asked)
+def test_invalid_arguments_are_refused_before_anything_is_written(change, error, message, source, tmp_path):
+    options = {"direction": "angle_deg", "velocity": "hand_vel"} | change
+    with pytest.raises(error, match=message):
+        measure(tmp_path / "out", source, **options)
     assert not (tmp_path / "out").exists()
 
 
@@ -337,7 +337,7 @@ def test_samples_that_are_the_recorded_trials_reach_the_ceiling(source, tmp_path
 
     monkeypatch.setattr("spikeloom.bench.conditional.inferred", infer)
     monkeypatch.setattr("spikeloom.bench.conditional.sample_like", sample)
-    monkeypatch.setattr(ConditionalMeasurement, "trained", lambda self, *asked: LDNS.make(data))
+    monkeypatch.setattr(ConditionalMeasurement, "trained", lambda self, *arguments: LDNS.make(data))
     trainer = Trainer(tmp_path, source, LoadOptions(), {}, {}, "cpu")
     measurement = ConditionalMeasurement(data, trainer, "angle_deg", "hand_vel", 3, (1.0,))
     by_whose = {s.whose: s.values for s in measurement.scores("direction", "ldns", 0, -1)}

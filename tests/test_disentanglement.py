@@ -210,7 +210,7 @@ class TestLinearReaches:
         codes = subject.codes(task.data)
         first, again = (navigation(subject, task, codes, 0, 3, 1).arrays["unintended_row"] for _ in range(2))
         assert np.array_equal(first, again)
-        assert len(first) == 6  # anchors times coordinates
+        assert len(first) == 6  # base trials times coordinates
         assert not np.array_equal(first, navigation(subject, task, codes, 1, 3, 1).arrays["unintended_row"])
 
     def test_a_decoder_that_ignores_its_code(self):
@@ -430,9 +430,9 @@ class TestRefusals:
     def test_no_targets(self, refused, tmp_path):
         data = reaches()
         save(replace(data, trials=data.trials[["start_x"]]), tmp_path / "a.npz")
-        said = refused("bench", "disentanglement", "--out", "out", "--data", tmp_path / "a.npz")
-        assert "has no targets" in said
-        assert "start_x" in said
+        message = refused("bench", "disentanglement", "--out", "out", "--data", tmp_path / "a.npz")
+        assert "has no targets" in message
+        assert "start_x" in message
 
     def test_words(self, source, refused, tmp_path):
         words = ["bench", "disentanglement", "--data", source, "--out", "out"]
@@ -463,15 +463,15 @@ def test_every_subject_has_codes_of_the_requested_size():
 
 def test_help_lists_both_benchmarks(capsys):
     assert main(["bench", "--help"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "latency-quality: " in said
-    assert "disentanglement: " in said
-    assert "--points" not in said
+    message = " ".join(capsys.readouterr().out.split())
+    assert "latency-quality: " in message
+    assert "disentanglement: " in message
+    assert "--points" not in message
     assert main(["bench", "disentanglement", "--help"]) == 0
-    said = capsys.readouterr().out
-    assert "--seeds" in said
-    assert "--hold_out" in said
-    assert "--points" not in said
+    message = capsys.readouterr().out
+    assert "--seeds" in message
+    assert "--hold_out" in message
+    assert "--points" not in message
 
 
 def test_the_command(source, tmp_path, capsys):

@@ -54,7 +54,7 @@ from spikeloom.training.checkpoint import weights_hash
 from spikeloom.training.run import Run, strict_json
 
 FAST = partial(compare, n_draws=1, n_floor=2)
-"""The comparison with few draws: what it says is tested elsewhere."""
+"""The comparison with few draws: its numbers are tested elsewhere."""
 MEASURED = (
     "homogeneous",
     "verbatim",
@@ -231,9 +231,9 @@ class TestBenchmark:
         model = load_model(done[1] / "runs" / "lfads-1")
         drawn = model.sample(20, lengths=lengths, seed=1, observation="poisson")
         for protocol in ("heldout", "ldns"):
-            said = compare(data, drawn, protocol, n_draws=1, n_floor=2).metrics
+            metrics = compare(data, drawn, protocol, n_draws=1, n_floor=2).metrics
             for key, score in getattr(result.of("lfads")[1].quality, protocol).items():
-                np.testing.assert_equal((score.value, score.se), (said[key].value, said[key].se))
+                np.testing.assert_equal((score.value, score.se), (metrics[key].value, metrics[key].se))
 
     def test_a_copy_raises_the_alarm(self, done):
         result, out, _ = done
@@ -256,7 +256,7 @@ class TestBenchmark:
         assert "TNDM and pi-VAE" in text or "pi-VAE and TNDM" in text
         assert "which no other system does" in text
         assert "true state" not in text
-        assert "neurons shuffled" not in text  # was not asked for
+        assert "neurons shuffled" not in text  # was not measured
         assert "Fewer than three seeds" in text
         assert (out / "generation.png").is_file()
 
@@ -549,11 +549,11 @@ class TestEarlierComparisons:
     def test_those_of_others_are_refused(self, sets):
         real, one, other = sets
         first = compare(real, one, n_draws=1, n_floor=2)
-        for changes, said in (
+        for changes, message in (
             ({"protocol": "ldns"}, "protocol heldout, but this one ldns"),
             ({"seed": 1}, "seed 0, but this one 1"),
             ({"generated": other.select(trials=[0, 1, 2])}, "n_real 9, but this one 3"),
         ):
             options: dict[str, Any] = {"generated": other, "n_draws": 1, "n_floor": 2} | changes
-            with pytest.raises(DataError, match=said):
+            with pytest.raises(DataError, match=message):
                 compare(real, earlier=first, **options)

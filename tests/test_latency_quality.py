@@ -29,7 +29,7 @@ TOY = PointGrid(
     {"ldns": (Way("ddim", 2), Way("ddim", 3), Way("dpm_solver_sde", 2)), "eag": (Way(None, 1), Way(None, 2))}, 2
 )
 FAST = partial(compare, n_draws=1, n_floor=2)
-"""The comparison with few draws: what it says is tested elsewhere."""
+"""The comparison with few draws: its numbers are tested elsewhere."""
 
 
 class Relative(LDNS):
@@ -250,8 +250,8 @@ class TestRefusals:
 
     def test_another_autoencoder(self, run, toy, refused, tmp_path, capsys):
         assert main(["fit", toy, "--out", str(tmp_path / "b"), *FIT, "--seed", "1"]) == 0
-        said = refused(*self.bench(run, tmp_path / "b"))
-        assert "the runs run and b have different autoencoders" in said
+        message = refused(*self.bench(run, tmp_path / "b"))
+        assert "the runs run and b have different autoencoders" in message
 
     def test_another_recording(self, run, refused, tmp_path):
         save(SpikeData(counts(seed=1), bin_s=0.02), tmp_path / "b.npz")
@@ -273,9 +273,9 @@ class TestRefusals:
     def test_a_kind_without_passes(self, toy, refused, tmp_path):
         small = [*tiny("autoencoder"), "--max_steps", "2", "--device", "cpu"]
         assert main(["fit", toy, "--model", "gaussian", "--out", str(tmp_path / "g"), *small]) == 0
-        said = refused(*self.bench(tmp_path / "g"))
-        assert "'gaussian'" in said
-        assert "closed form" in said
+        message = refused(*self.bench(tmp_path / "g"))
+        assert "'gaussian'" in message
+        assert "closed form" in message
 
     def test_the_same_run_twice(self, run, refused):
         assert "was named twice" in refused(*self.bench(run, run))
