@@ -186,9 +186,9 @@ def test_strict_and_loose(real, perfect):
     setting = {"fractions": (0.2, 0.5), "ratios": (1.0,), "seeds": 1, "baselines": ()}
     usual = augmentation_study(real, perfect, "vel", [RIDGE], **setting)
     assert {p.fraction: p.strict for p in usual.decoders[0].points} == {0.2: False, 0.5: False, 1.0: True}
-    half = augmentation_study(real, perfect, "vel", [RIDGE], seen=range(30), **setting)
+    half = augmentation_study(real, perfect, "vel", [RIDGE], generator_trials=range(30), **setting)
     assert {p.fraction: p.strict for p in half.decoders[0].points} == {0.2: False, 0.5: True, 1.0: True}
-    beyond = augmentation_study(real, perfect, "vel", [RIDGE], seen=[*range(30), 140], **setting)
+    beyond = augmentation_study(real, perfect, "vel", [RIDGE], generator_trials=[*range(30), 140], **setting)
     assert not any(p.strict for p in beyond.decoders[0].points)
     assert not beyond.helped
     assert "nothing can be claimed" in beyond.verdict

@@ -96,7 +96,7 @@ class TestSampling:
 
     def test_like_a_recording_that_does_not_know(self, sample, toy, capsys):
         sample("--like", toy, "-n", 2, "--condition", "side=left")
-        assert "has no reach_angle and no vel: that is left to the model" in capsys.readouterr().err
+        assert "has no reach_angle and no vel; the model samples it" in capsys.readouterr().err
 
     def test_what_was_sampled_can_be_imitated_and_compared(self, sample, reaches, tmp_path):
         sample("--like", reaches / "run", "-n", 12)

@@ -381,7 +381,7 @@ class TestLike:
 
     def test_a_recording_without_the_variables(self, small, data):
         bare = dataclasses.replace(data.split("test"), signals={}, trials=None)
-        with pytest.warns(SpikeloomWarning, match="has no angle and no drive: that is left to the model"):
+        with pytest.warns(SpikeloomWarning, match="has no angle and no drive; the model samples it"):
             sample = sample_like(small, bare, 3)
         np.testing.assert_array_equal(sample.rates, small.sample(3, lengths=bare.lengths[:3]).rates)
         with pytest.warns(SpikeloomWarning, match="has no drive"):

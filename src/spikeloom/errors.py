@@ -1,4 +1,4 @@
-"""Errors that users can cause, and warnings: a full sentence says what was wrong, the value seen and what to do."""
+"""Errors that users can cause, and warnings: a full sentence with the fault, the value and the remedy."""
 
 
 class SpikeloomError(Exception):

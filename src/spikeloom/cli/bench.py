@@ -1,4 +1,4 @@
-"""The command that measures models beside each other: each benchmark has options of its own."""
+"""The command that compares models on a benchmark: each benchmark has options of its own."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ class BenchCommand:
 
 BENCHMARKS = {
     "latency-quality": BenchCommand(
-        "seconds for a thousand trials, and how real they are, for every sampler and number of network passes",
+        "seconds per thousand trials, and how realistic they are, for every sampler and number of network passes",
         _latency_options,
         _latency_quality,
     ),
@@ -229,7 +229,7 @@ BENCHMARKS = {
         _disentanglement,
     ),
     "generation": BenchCommand(
-        "how real the trials of every system are, trained from scratch on one recording, beside cheap baselines",
+        "how realistic the trials of every model are, trained from scratch on one recording, compared with baselines",
         _generation_options,
         _generation,
     ),

@@ -1,4 +1,4 @@
-"""The commands that use a trained run: new trials, and what it infers from recorded ones."""
+"""The commands that use a trained run: sample new trials, and infer rates and latents of recorded ones."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
         nargs="+",
         action="extend",
         type=str,
-        help="what is asked for: NAME=VALUE (45deg; 3,0 for a signal; left,right for one trial after another), or a "
-        "table (.csv) with a row for each trial",
+        help="condition of the samples: NAME=VALUE (45deg; 3,0 for a signal; left,right for one trial after another), "
+        "or a table (.csv) with a row for each trial",
     )
     parser.add_argument("--guidance", type=float, help="how strongly samples follow the condition; 1 as learned")
     parser.add_argument("--steps", type=PositiveInt, help="network passes of a sample")
-    parser.add_argument("--sampler", type=str, help="of diffusion: dpm_solver_sde, dpm_solver, ddim or ddpm")
-    parser.add_argument("--reveal_order", type=str, help="in which eag reveals a trial: spread or random")
+    parser.add_argument("--sampler", type=str, help="sampler of diffusion: dpm_solver_sde, dpm_solver, ddim or ddpm")
+    parser.add_argument("--reveal_order", type=str, help="order in which eag reveals bins: spread or random")
     parser.add_argument("--temperature", type=float, help="factor on the noise of eag's generator; 1 as learned")
     parser.add_argument(
         "--context",
@@ -58,27 +58,29 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
         "--observed", type=str, help="observed bins of --context, for example 0:50 or 0:20,40:60; all by default"
     )
     parser.add_argument(
-        "--codes_of", type=str, help="draw a trial for the code of each of these (gnocchi): file or run folder"
+        "--codes_of", type=str, help="generate a trial from the code of each of these (gnocchi): file or run folder"
     )
     parser.add_argument(
         "--ic_distribution", type=str, help="distribution of lfads's initial conditions: fitted, prior or posterior"
     )
-    parser.add_argument("--mean_only", action="store_true", default=None, help="of pivae: the mean latents of a label")
-    parser.add_argument("--observation", type=str, help="how rates become counts: history or poisson; as fitted if not")
+    parser.add_argument(
+        "--mean_only", action="store_true", default=None, help="mean latents instead of samples (pivae)"
+    )
+    parser.add_argument("--observation", type=str, help="observation model: history or poisson; as fitted if not given")
     parser.add_argument(
         "--rates", action="store_true", help="write the rates too: several times larger than the counts"
     )
     parser.add_argument(
         "--workers",
         type=PositiveInt,
-        help="draw in bulk, with so many processes (Ray), and write trials to --out (.h5) as they are drawn: memory "
-        "does not grow with their number, and the file is the same whatever the number of workers",
+        help="number of parallel processes (Ray); trials are written to --out (.h5) as they are generated, so memory "
+        "does not grow with their number, and the file does not depend on the number of workers",
     )
     parser.add_argument(
         "--address",
         type=str,
-        help="of a running Ray cluster for the workers, auto or HOST:PORT; every machine of it needs the run folder "
-        "under the same path. Ray is started on this machine if not given",
+        help="address of a running Ray cluster, auto or HOST:PORT; every machine of it needs the run folder under the "
+        "same path. Ray is started on this machine if not given",
     )
     seed_option(parser, "the same seed gives the same trials")
     device_option(parser)
@@ -171,7 +173,7 @@ def encode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 
 def encode(options: Namespace) -> None:
-    """Write what a run infers from a recording."""
+    """Write the rates and latents that a run infers from a recording."""
     from spikeloom.data.files import check_writable, save
     from spikeloom.workflow.encoding import inferred
 

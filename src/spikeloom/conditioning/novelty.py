@@ -2,12 +2,12 @@
 
 A model generates trials for any condition, also for those that no training trial could have taught it. Distances are
 measured in units of how near 99 % of training trials are to the nearest other one. Where training trials repeat each
-other's values (eight targets), that is 0, and any other value was never recorded; where every trial has its own (a time
-course of the hand), it is the scatter of training trials.
+other's values (eight targets), that is 0, and any other value was never recorded; where every trial has its own (a
+trajectory of the hand), it is the scatter of training trials.
 
 By that, 1 % of held-out trials of the same kind are farther, so slightly larger distances mean nothing. A warning is
 given when more than 1 % of trials are more than twice as far, or one of them ten times. In random splits of recordings,
-time courses of held-out trials never were; of held-out numbers with long tails, one sample in six has some beyond all
+trajectories of held-out trials never were; of held-out numbers with long tails, one sample in six has some beyond all
 recorded values.
 """
 
@@ -34,7 +34,7 @@ ALWAYS_REPORTED = 10.0
 NEGLIGIBLE = 1e-3
 """Values that differ by less of a turn, or of the standard deviation over training trials, are the same."""
 LONG, COVERED = 0.9, 0.8
-"""A time course is compared with training trials of this share of its bins, or of those of the longest tenth."""
+"""A signal is compared with training trials of this share of its bins, or of those of the longest tenth."""
 CHUNK = 512
 """Trials whose distances to all training trials are in memory together."""
 SHOWN = 3

@@ -30,9 +30,9 @@ BATCH = 256
 class GRU:
     """A gated recurrent network of one layer from smoothed counts to a signal (Cho et al. 2014), by squared error.
 
-    Everything is z-scored over the training trials. The number of updates is the same however many trials there are, so
-    that it is what they hold that decides, not how often they are seen. Not causal, the units are half in one direction
-    of time and half in the other.
+    Everything is z-scored over the training trials. The number of updates does not depend on the number of trials, so
+    that scores reflect the content of the trials and not the length of the training. Unless ``inputs`` are
+    causal, half the units run in each direction of time.
     """
 
     units: int = 128

@@ -32,7 +32,7 @@ class Kalman:
     """
 
     shrinkage: float = 0.03
-    """Share of Q that is its diagonal: few bins do not tell how the noise of many neurons is correlated."""
+    """Share of Q that is its diagonal: few bins do not determine the noise correlations of many neurons."""
     inflation: float = 1.0
     """Factor on Q: neighbouring bins of smoothed counts share their noise, which the filter would count twice."""
     derivative: bool = False
@@ -73,9 +73,9 @@ class Kalman:
         values = signal_of(data, target).astype(np.float64)
         state = _with_change(values, known) if self.derivative else values
         known = known & np.isfinite(state).all(2)
-        seen = self.inputs.of(data).astype(np.float64)
+        counts = self.inputs.of(data).astype(np.float64)
         pairs = known[:, 1:] & known[:, :-1]
-        x, y, now, before = state[known], seen[known], state[:, 1:][pairs], state[:, :-1][pairs]
+        x, y, now, before = state[known], counts[known], state[:, 1:][pairs], state[:, :-1][pairs]
         return Sums(
             {
                 "bins": float(len(x)),
@@ -167,7 +167,7 @@ class KalmanDecoding:
         The gain depends on the time since the start only, so all trials are filtered together; in the space of states,
         by ``K = P C' (C P C' + Q)^-1 = P (I + C' Q^-1 C P)^-1 C' Q^-1``.
         """
-        told = (self.settings.inputs.of(data).astype(np.float64) - self.mean_counts) @ self._weighted
+        evidence = (self.settings.inputs.of(data).astype(np.float64) - self.mean_counts) @ self._weighted
         information = self.observation.T @ self._weighted
         identity = np.eye(len(self.prior))
         state, covariance = np.zeros((data.n_trials, len(self.prior))), self.prior
@@ -177,7 +177,7 @@ class KalmanDecoding:
                 state = state @ self.transition.T
                 covariance = self.transition @ covariance @ self.transition.T + self.transition_noise
             covariance = _symmetric(covariance @ np.linalg.inv(identity + information @ covariance))
-            state = state + (told[:, time] - state @ information.T) @ covariance.T
+            state = state + (evidence[:, time] - state @ information.T) @ covariance.T
             states[:, time] = state
         dim = len(self.mean_state) // 2 if self.settings.derivative else len(self.mean_state)
         return (states + self.mean_state)[data.valid][:, :dim]

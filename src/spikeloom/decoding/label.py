@@ -15,7 +15,7 @@ from spikeloom.decoding.protocol import labels_of
 from spikeloom.errors import DataError
 
 THIRDS = 3
-"""Parts of a trial whose mean counts tell its label."""
+"""Parts of a trial from whose mean counts its label is decoded."""
 
 
 @dataclass(frozen=True)

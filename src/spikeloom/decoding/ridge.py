@@ -83,16 +83,16 @@ class LaggedRidge:
         return sum(parts[1:], parts[0])
 
     def _sums(self, data: SpikeData, target: str, known: np.ndarray) -> Sums:
-        seen, lengths = _padded(self.inputs.of(data), self.before, self.after), data.lengths
-        products = lagged_products(seen, lengths, self.before + self.after + 1)
+        counts, lengths = _padded(self.inputs.of(data), self.before, self.after), data.lengths
+        products = lagged_products(counts, lengths, self.before + self.after + 1)
         trial, time = np.nonzero(data.valid & ~known)
         if len(trial):
-            unknown = _features(seen, trial, time, self.before + self.after + 1)
+            unknown = _features(counts, trial, time, self.before + self.after + 1)
             products -= unknown.T @ unknown
         values = signal_of(data, target)[known].astype(np.float64)
         wanted = np.column_stack([values, np.ones(len(values))])
         with_target = [
-            seen[:, lag : lag + data.n_bins][known].T @ wanted for lag in range(self.before + self.after + 1)
+            counts[:, lag : lag + data.n_bins][known].T @ wanted for lag in range(self.before + self.after + 1)
         ]
         return Sums(
             {
@@ -142,8 +142,8 @@ class LinearDecoding:
         weights = self.weights.reshape(before + after + 1, data.n_neurons, -1)
         decoded = []
         for _, part in _few(data):
-            seen = _padded(self.settings.inputs.of(part), before, after)
-            values = sum(seen[:, lag : lag + data.n_bins] @ weight for lag, weight in enumerate(weights))
+            counts = _padded(self.settings.inputs.of(part), before, after)
+            values = sum(counts[:, lag : lag + data.n_bins] @ weight for lag, weight in enumerate(weights))
             decoded.append((values + self.intercept)[part.valid])
         return np.concatenate(decoded)
 
@@ -155,7 +155,7 @@ def lagged(data: SpikeData, before: int, after: int, inputs: Inputs) -> Float[np
 
 
 def lagged_products(
-    seen: Num[np.ndarray, "trial padded neuron"], lengths: Int[np.ndarray, "trial"], lags: int
+    counts: Num[np.ndarray, "trial padded neuron"], lengths: Int[np.ndarray, "trial"], lags: int
 ) -> Float[np.ndarray, "feature feature"]:
     """The products of all features over all valid bins, without making the features.
 
@@ -164,34 +164,34 @@ def lagged_products(
     first lag are sums over bins. The work is a (number of lags)-th of that of the plain product.
 
     Args:
-        seen: Smoothed counts, with ``before`` bins of zeros in front of bin 0 and at least ``after + 1`` behind the end
-            of every trial.
+        counts: Smoothed counts, with ``before`` bins of zeros in front of bin 0 and at least ``after + 1`` behind the
+            end of every trial.
         lengths: Valid bins of each trial.
         lags: Number of lags, ``before + after + 1``.
     """
-    n_trials, n_padded, n_neurons = seen.shape
+    n_trials, n_padded, n_neurons = counts.shape
     n_bins = n_padded - lags
     valid = np.arange(n_bins) < lengths[:, None]
-    first = seen[:, :n_bins][valid]
+    first = counts[:, :n_bins][valid]
     blocks = np.empty((lags, n_neurons, lags, n_neurons))
     for lag in range(lags):
-        blocks[0, :, lag] = first.T @ seen[:, lag : lag + n_bins][valid]
+        blocks[0, :, lag] = first.T @ counts[:, lag : lag + n_bins][valid]
         blocks[lag, :, 0] = blocks[0, :, lag].T
     if lags > 1:
         trials = np.arange(n_trials)
-        enters, leaves = (_features(seen, trials, time, lags) for time in (lengths, np.zeros_like(lengths)))
+        enters, leaves = (_features(counts, trials, time, lags) for time in (lengths, np.zeros_like(lengths)))
         edges = (enters.T @ enters - leaves.T @ leaves).reshape(blocks.shape)
         for lag in range(1, lags):
             blocks[lag, :, 1:] = blocks[lag - 1, :, :-1] + edges[lag - 1, :, :-1]
     return blocks.reshape(lags * n_neurons, lags * n_neurons)
 
 
-def _padded(seen: np.ndarray, before: int, after: int) -> Float[np.ndarray, "trial padded neuron"]:
-    return np.pad(seen.astype(np.float64), ((0, 0), (before, after + 1), (0, 0)))
+def _padded(counts: np.ndarray, before: int, after: int) -> Float[np.ndarray, "trial padded neuron"]:
+    return np.pad(counts.astype(np.float64), ((0, 0), (before, after + 1), (0, 0)))
 
 
-def _features(seen: np.ndarray, trial: np.ndarray, time: np.ndarray, lags: int) -> Float[np.ndarray, "bin feature"]:
-    return np.concatenate([seen[trial, time + lag] for lag in range(lags)], axis=1)
+def _features(counts: np.ndarray, trial: np.ndarray, time: np.ndarray, lags: int) -> Float[np.ndarray, "bin feature"]:
+    return np.concatenate([counts[trial, time + lag] for lag in range(lags)], axis=1)
 
 
 def _few(data: SpikeData) -> Iterator[tuple[slice, SpikeData]]:

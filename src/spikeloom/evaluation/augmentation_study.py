@@ -56,7 +56,7 @@ def augmentation_study(
     seeds: int = 5,
     curves: Sequence[str] | None = None,
     rates: Float[np.ndarray, "trial time neuron"] | None = None,
-    seen: Sequence[int] | None = None,
+    generator_trials: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> AugmentationStudy:
     """Score decoders fitted to real trials, to synthetic ones, and to both.
@@ -78,7 +78,8 @@ def augmentation_study(
         curves: Names of decoders that are measured at all fractions and ratios; the fast ones when not given.
         rates: Expected counts per bin that a model infers for all real trials, from which the baseline "replay" draws;
             smoothed counts when not given.
-        seen: Indices of the real trials that the generator was trained on; the training trials when not given.
+        generator_trials: Indices of the real trials that the generator was trained on; the training trials when not
+            given.
         progress: Called with the number of fits done and to do.
 
     Raises:
@@ -86,7 +87,7 @@ def augmentation_study(
         ConfigError: If a baseline, decoder, fraction or ratio is not valid.
     """
     _check(decoders, fractions, ratios, baselines, curves, seeds)
-    study = _Study.of(real, synthetic, target, baselines, rates, seen)
+    study = _Study.of(real, synthetic, target, baselines, rates, generator_trials)
     curves = [d.name for d in decoders if isinstance(d, ClosedForm | LabelDecoder)] if curves is None else curves
     main = study.main_ratio
     grids = {
@@ -147,8 +148,8 @@ class _Study:
     synthetic: SpikeData | None
     target: str
     sources: tuple[str, ...]
-    seen: Int[np.ndarray, "trial"]
-    all_seen_are_train: bool
+    generator_trials: Int[np.ndarray, "trial"]
+    generator_used_train_only: bool
     n_of_held_out: int
 
     @classmethod
@@ -159,7 +160,7 @@ class _Study:
         target: str,
         baselines: Sequence[str],
         rates: np.ndarray | None,
-        seen: Sequence[int] | None,
+        generator_trials: Sequence[int] | None,
     ) -> _Study:
         """Check and prepare."""
         train, validation, test = (_plain(real.split(name), target) for name in ("train", "val", "test"))
@@ -178,7 +179,9 @@ class _Study:
                 dims = [signal_of(d, target).shape[2] for d in (real, synthetic)]
                 if dims[0] != dims[1]:
                     raise DataError(f"'{target}' has {dims[0]} dimensions in real and {dims[1]} in synthetic trials.")
-        trained_on = real.splits["train"] if seen is None else np.unique(np.asarray(seen, dtype=np.int64))
+        trained_on = (
+            real.splits["train"] if generator_trials is None else np.unique(np.asarray(generator_trials, np.int64))
+        )
         place = {int(trial): i for i, trial in enumerate(real.splits["train"])}
         known = np.array([place[int(trial)] for trial in trained_on if int(trial) in place], dtype=np.int64)
         names = dict.fromkeys(["duplicated", *baselines])
@@ -205,15 +208,15 @@ class _Study:
 
     def is_strict(self, fraction: float) -> bool:
         """Whether the share holds every real trial that the generator was fitted to."""
-        return self.all_seen_are_train and self.n_of(fraction) >= len(self.seen)
+        return self.generator_used_train_only and self.n_of(fraction) >= len(self.generator_trials)
 
     def measure(
         self, decoder: Any, fractions: Sequence[float], ratios: Sequence[float], seed: int
     ) -> Iterator[tuple[_Arm, DecoderScore]]:
         """Fit and score one decoder in all arms of one repetition."""
         rng = np.random.default_rng([seed, 0])
-        rest = np.setdiff1d(np.arange(self.train.n_trials), self.seen)
-        order = np.concatenate([rng.permutation(self.seen), rng.permutation(rest)])
+        rest = np.setdiff1d(np.arange(self.train.n_trials), self.generator_trials)
+        order = np.concatenate([rng.permutation(self.generator_trials), rng.permutation(rest)])
         if self.synthetic is not None:
             pool = self._synthetic(seed, 0, min(self.train.n_trials, self.synthetic.n_trials))
             yield _Arm(TSTR, 1.0, 0.0), score_decoder(_Pile.of(decoder, self.target, pool).fitted(seed), self.test)

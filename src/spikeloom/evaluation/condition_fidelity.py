@@ -213,7 +213,7 @@ def _swapped(found: Readouts, rng: np.random.Generator, kind: str) -> Readouts:
     """Every trial with the condition of another one; signals are cut to the shorter of the two."""
     order = rng.permutation(len(found.requested))
     pairs = [(found.requested[a], found.requested[b], found.decoded[b]) for a, b in zip(np.roll(order, 1), order)]
-    if kind == "signal":  # samples that imitate a recording twice have every time course twice
+    if kind == "signal":  # samples that imitate a recording twice contain every signal twice
         pairs = [(a[: len(d)], b, d[: len(a)]) for a, b, d in pairs if not _equal(a, b)] or pairs
     return Readouts([a for a, *_ in pairs], [d for *_, d in pairs])
 

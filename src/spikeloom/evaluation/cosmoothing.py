@@ -1,9 +1,9 @@
 """Scores of inferred rates as the Neural Latents Benchmark defines them (Pei et al. 2021, arXiv:2109.04463).
 
-They judge models that infer: how well rates of neurons that the encoder never saw explain their spikes (co-bps), how
-well rates of bins to come do (fp-bps), how well rates tell velocity, how close their averages are to those of spikes,
-and whether they change faster where intervals are shorter. Rates are expected counts per bin throughout. Always print
-the bin width and the split beside a score.
+They evaluate inference: how well rates of neurons that were withheld from the encoder explain their spikes (co-bps),
+how well rates of withheld later bins do (fp-bps), how well velocity can be decoded from rates, how close averages of
+rates are to those of spikes, and whether rates change faster where intervals are shorter. Rates are expected counts
+per bin throughout. Always print the bin width and the split beside a score.
 """
 
 from __future__ import annotations
@@ -85,18 +85,18 @@ def bits_per_spike(
         raise DataError(f"a rate is {bad:g}, but expected counts must be numbers and not negative; look at the model.")
     if (scored == 0).any():
         _warn_of_zeros(int((scored == 0).sum()), scored.size)
-    seen = np.where(where, counts, 0.0).astype(np.float64)
-    if seen.sum() == 0:
+    spikes = np.where(where, counts, 0.0).astype(np.float64)
+    if spikes.sum() == 0:
         raise DataError("there are no spikes among the counts to be scored; choose other neurons or trials.")
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.nan_to_num(seen.sum((0, 1)) / where.sum((0, 1)))
-    constant = np.broadcast_to(mean, seen.shape)
-    gained = negative_log_likelihood(constant, seen, where) - negative_log_likelihood(scored, seen, where)
-    return float(gained / (seen.sum() * np.log(2)))
+        mean = np.nan_to_num(spikes.sum((0, 1)) / where.sum((0, 1)))
+    constant = np.broadcast_to(mean, spikes.shape)
+    gained = negative_log_likelihood(constant, spikes, where) - negative_log_likelihood(scored, spikes, where)
+    return float(gained / (spikes.sum() * np.log(2)))
 
 
 def negative_log_likelihood(rates: Trials, counts: TrialSet, where: Bool[np.ndarray, "trial time neuron"]) -> float:
-    """Summed Poisson loss in nats, rates of zero taken for ``LEAST_RATE``; what is given is left as it is."""
+    """Summed Poisson loss in nats, with rates of zero replaced by ``LEAST_RATE``; the arguments are not changed."""
     above = np.maximum(rates, LEAST_RATE)
     return float((above - xlogy(counts, above) + gammaln(counts + 1))[where].sum())
 
@@ -166,7 +166,7 @@ def tp_correlation(
 
 
 def scored_part(data: SpikeData, forward_bins: int = 0) -> Int[np.ndarray, "trial 2"]:
-    """First bin of each trial that is scored, and the one after the last; see the reading option ``scored``."""
+    """First bin of each trial that is scored, and the one after the last; see the load option ``scored``."""
     last = data.lengths - forward_bins
     if not set(SCORED) <= set(data.trials):
         return np.stack([np.zeros_like(last), last], axis=1)
@@ -193,24 +193,26 @@ def score(
         test: Trials that are scored.
         rates: Rates that the model infers for the first.
         test_rates: And for the second.
-        heldout: Neurons that its encoder was not shown.
-        forward_bins: Bins at the end of every trial that it was not shown.
+        heldout: Neurons withheld from its encoder.
+        forward_bins: Bins at the end of every trial that were withheld from it.
         scoring: Signals and trial columns that scores are about.
     """
     scores: dict[str, float] = {}
     parts = scored_part(train, forward_bins), scored_part(test, forward_bins)
-    shown, seen = _inside(parts[0], train.n_bins), _inside(parts[1], test.n_bins)
+    train_scored, test_scored = _inside(parts[0], train.n_bins), _inside(parts[1], test.n_bins)
     ahead = test.valid & (np.arange(test.n_bins) >= (test.lengths - forward_bins)[:, None])
     if heldout.any():
-        scores["co_bps"] = bits_per_spike(test_rates, test.counts, seen[..., None] & heldout)
+        scores["co_bps"] = bits_per_spike(test_rates, test.counts, test_scored[..., None] & heldout)
     if forward_bins:
         scores["fp_bps"] = bits_per_spike(test_rates, test.counts, ahead[..., None])
     if scoring.velocity is not None:
-        told = [
+        velocity = [
             np.where(at[..., None], data.signals[scoring.velocity].values, np.nan).astype(np.float64)
-            for data, at in ((train, shown), (test, seen))
+            for data, at in ((train, train_scored), (test, test_scored))
         ]
-        scores["velocity_r2"] = velocity_r2(rates, told[0], test_rates, told[1], _decoded_apart(train, test, scoring))
+        scores["velocity_r2"] = velocity_r2(
+            rates, velocity[0], test_rates, velocity[1], _decoded_apart(train, test, scoring)
+        )
     usual = [np.ones(data.n_trials, dtype=bool) for data in (train, test)]
     if scoring.outliers is not None:
         columns = [pd.Series(data.trials[scoring.outliers]) for data in (train, test)]
@@ -221,7 +223,7 @@ def score(
     if scoring.interval is not None:
         group = _groups(test, scoring.within, usual[1])
         interval = test.trials[scoring.interval].to_numpy(dtype=float)
-        scores["tp_correlation"] = tp_correlation(test_rates, seen, interval, group)
+        scores["tp_correlation"] = tp_correlation(test_rates, test_scored, interval, group)
     return Cosmoothing(**scores)
 
 
@@ -244,9 +246,9 @@ def _psth_score(
         return psth_r2(test_rates, condition[1], psth(counts, lengths, every, sd_bins))
     ends = int(part[:, 1].max())
     padded = {value: at_end(found, ends) for value, found in psth(counts, lengths, every, sd_bins, part=part).items()}
-    judged, jitter = condition[1].copy(), (ends - parts[1][:, 1]).astype(np.int64)
-    judged[too_short(part[:, 1] - part[:, 0], every)[train.n_trials :]] = None
-    return psth_r2(test_rates[:, :ends], judged, padded, jitter)
+    labels, jitter = condition[1].copy(), (ends - parts[1][:, 1]).astype(np.int64)
+    labels[too_short(part[:, 1] - part[:, 0], every)[train.n_trials :]] = None
+    return psth_r2(test_rates[:, :ends], labels, padded, jitter)
 
 
 def _inside(part: np.ndarray, n_bins: int) -> Bool[np.ndarray, "trial time"]:

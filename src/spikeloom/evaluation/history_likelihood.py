@@ -92,6 +92,6 @@ def as_poisson(data: SpikeData, seed: int = 0) -> SpikeData | None:
 
 
 def busy(data: SpikeData) -> np.ndarray:
-    """(neuron,) neurons with enough spikes to tell how they fire; those that fire at all where none has."""
+    """(neuron,) neurons with enough spikes for an estimate; those that fire at all where none has."""
     spikes = data.counts.sum((0, 1), dtype=np.int64)
     return spikes >= (MIN_SPIKES if (spikes >= MIN_SPIKES).any() else 1)

@@ -24,9 +24,9 @@ AROUND_S = 0.2
 MOST_AROUND = 10
 """And at no more bins on either side than this."""
 SHARE_LEFT = 0.5
-"""A mean time course ends where fewer of the trials than this share are left."""
+"""A mean trajectory ends where a smaller share of the trials than this is left."""
 FEWEST_TRIALS = 3
-"""Trials that a mean time course needs at least."""
+"""Minimum number of trials of a mean trajectory."""
 
 Courses = Float[np.ndarray, "trial time dim"]
 Valid = Bool[np.ndarray, "trial time"]
@@ -37,7 +37,7 @@ def degrees_of(data: SpikeData, direction: str) -> Float[np.ndarray, "trial"]:
 
     Args:
         data: Trials.
-        direction: A trial column of angles; "NAME:deg" or "NAME:rad" where name and values do not tell the unit.
+        direction: A trial column of angles; "NAME:deg" or "NAME:rad" where name and values do not determine the unit.
 
     Raises:
         DataError: If there is no such column, or it holds no angles.
@@ -51,7 +51,7 @@ def degrees_of(data: SpikeData, direction: str) -> Float[np.ndarray, "trial"]:
     if unit not in RADIANS or values.dtype.kind not in "iuf":
         raise DataError(
             f"'{direction}' holds no directions but what looks like a {unit}; name a column of angles, with :deg or "
-            ":rad behind it if its name does not tell the unit."
+            ":rad behind it if its name does not contain the unit."
         )
     return np.rad2deg(values.to_numpy(dtype=np.float64) * RADIANS[unit]) % 360
 
@@ -203,10 +203,10 @@ def nearest(
     number: int,
     itself: Int[np.ndarray, "trial"] | None = None,
 ) -> Int[np.ndarray, "trial number"]:
-    """The recorded trials whose time course is nearest to each requested one; beyond its end a trial rests.
+    """The recorded trials whose trajectory is nearest to each requested one; beyond its end a trial counts as at rest.
 
     Args:
-        wanted: Requested time courses, NaN beyond their end.
+        wanted: Requested trajectories, NaN beyond their end.
         recorded: The same of recorded trials.
         number: Number of recorded trials for each.
         itself: Index of each requested trial in the recording, where it is left out; none when not given.

@@ -72,7 +72,7 @@ class MetricResult:
         floor: Real against real at the same number of trials, mean over draws.
         floor_sd: Standard deviation of those draws.
         baseline: The value of independent Poisson neurons of constant rate.
-        score: (value - floor) / (baseline - floor); NaN where floor and baseline cannot be told apart.
+        score: (value - floor) / (baseline - floor); NaN where floor and baseline are indistinguishable.
         excess: Root of value^2 - floor^2 for root-mean-square metrics: the part that noise does not explain.
         n: Neurons, pairs or trials behind the value.
         baselines: Mean value of every baseline.
@@ -125,7 +125,7 @@ class MetricResult:
         elif np.isinf(value):
             note = "infinite"
         elif not np.isfinite(bottom) or abs(bottom) < 3 * floor_sd or bottom == 0:
-            note = "does not discriminate here: floor and baseline cannot be told apart"
+            note = "does not discriminate here: floor and baseline are indistinguishable"
         else:
             score = top / bottom
         excess = float(np.sqrt(max(value**2 - base**2, 0.0))) if metric.rms and np.isfinite(value - base) else NAN
@@ -159,7 +159,7 @@ class MetricResult:
 
     @property
     def at_floor(self) -> bool:
-        """Whether the value cannot be told from real against real."""
+        """Whether the value is indistinguishable from real against real."""
         distance = self.value - self.floor
         worse = {"low": distance, "high": -distance, "one": abs(distance)}[self.metric.better]
         return bool(worse <= self.margin)

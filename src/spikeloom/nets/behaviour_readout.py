@@ -53,13 +53,13 @@ class TrialReadout(nn.Module):
         causal: Let behaviour depend on the present and the past only.
     """
 
-    bins_seen: Tensor
+    visible_bins: Tensor
 
     def __init__(self, factors: int, dims: int, n_bins: int, causal: bool):
         super().__init__()
         self.longest: int | None = n_bins
-        seen = torch.ones(n_bins, n_bins)
-        self.register_buffer("bins_seen", seen.triu() if causal else seen, persistent=False)
+        visible = torch.ones(n_bins, n_bins)
+        self.register_buffer("visible_bins", visible.triu() if causal else visible, persistent=False)
         self.weight = nn.Parameter(torch.randn(n_bins, factors, n_bins, dims) / (n_bins * factors) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(n_bins, dims))
 
@@ -67,7 +67,7 @@ class TrialReadout(nn.Module):
         """The behaviour in every bin; zeros in bins beyond the longest trial."""
         n_bins = min(factors.shape[1], len(self.bias))
         valid = _valid(lengths, n_bins)
-        weight = self.weight[:n_bins, :, :n_bins] * self.bins_seen[:n_bins, None, :n_bins, None]
+        weight = self.weight[:n_bins, :, :n_bins] * self.visible_bins[:n_bins, None, :n_bins, None]
         read = torch.einsum("nsf,sftd->ntd", factors[:, :n_bins] * valid, weight) + self.bias[:n_bins]
         return F.pad(read, (0, 0, 0, factors.shape[1] - n_bins))
 

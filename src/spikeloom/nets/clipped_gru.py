@@ -39,7 +39,7 @@ class ClippedGRU(nn.Module):
         self.bias = nn.Parameter(torch.cat([torch.ones(2 * hidden), torch.zeros(hidden)]))
 
     def inputs(self, x: Float[Tensor, "... channel"]) -> Float[Tensor, "... triple"]:
-        """What the input adds to both gates and to the candidate."""
+        """Contribution of the input to both gates and to the candidate."""
         return x @ self.read_in + self.bias
 
     def step(self, inputs: Float[Tensor, "trial triple"], state: State) -> State:

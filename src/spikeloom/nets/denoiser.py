@@ -90,7 +90,7 @@ class Denoiser(nn.Module):
 
     def _tokens(self, values: Tensor | None, mask: Mask | None) -> Tensor:
         """``patch`` neighbouring bins side by side, padding hidden."""
-        assert values is not None  # a network made for a condition is always told one, if only that there is none
+        assert values is not None  # a conditional network always receives features; they mark a missing condition
         if mask is not None:
             values = values * mask
         if self.patch == 1:

@@ -24,7 +24,7 @@ def perceptron(size: int, hidden: int, out: int, activation: type[nn.Module]) ->
 
 
 class Coupling(nn.Module):
-    """Scale and shift one part of the channels as the other part says, then exchange the parts.
+    """Affine coupling: scale and shift one part of the channels as a function of the other, then exchange the parts.
 
     The logarithms of the scales add up to zero, so volumes stay as they are. The first part is the smaller one where
     the number of channels is odd.
@@ -36,17 +36,17 @@ class Coupling(nn.Module):
 
     def __init__(self, channels: int, hidden: int):
         super().__init__()
-        self.seen = channels // 2
-        self.moved = channels - self.seen
-        self.network = perceptron(self.seen, hidden, 2 * self.moved - 1, nn.ReLU)
+        self.n_fixed = channels // 2
+        self.n_transformed = channels - self.n_fixed
+        self.network = perceptron(self.n_fixed, hidden, 2 * self.n_transformed - 1, nn.ReLU)
 
     def forward(self, x: Channels) -> Channels:
         """Channels of the same number."""
-        seen, moved = x[..., : self.seen], x[..., self.seen :]
-        told = self.network(seen)
-        log_scale = LARGEST_LOG_SCALE * torch.tanh(told[..., : self.moved - 1])
+        fixed, transformed = x[..., : self.n_fixed], x[..., self.n_fixed :]
+        parameters = self.network(fixed)
+        log_scale = LARGEST_LOG_SCALE * torch.tanh(parameters[..., : self.n_transformed - 1])
         log_scale = torch.cat([log_scale, -log_scale.sum(-1, keepdim=True)], dim=-1)
-        return torch.cat([moved * log_scale.exp() + told[..., self.moved - 1 :], seen], dim=-1)
+        return torch.cat([transformed * log_scale.exp() + parameters[..., self.n_transformed - 1 :], fixed], dim=-1)
 
 
 class VolumePreservingFlow(nn.Module):

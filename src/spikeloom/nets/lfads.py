@@ -77,12 +77,12 @@ class InitialEncoder(nn.Module):
 
 
 class ControllerEncoder(nn.Module):
-    """What the controller is shown in a bin: the trial before it, and the trial after it, each ``lag`` bins away.
+    """Input of the controller in a bin: the trial up to ``lag`` bins before it, and from ``lag`` bins after it.
 
     Args:
         size: Channels of the input.
         hidden: Units of each direction.
-        lag: Bins on either side that are not seen.
+        lag: Bins on either side that are left out.
         clip: Largest absolute value of a state.
     """
 
@@ -92,7 +92,7 @@ class ControllerEncoder(nn.Module):
         self.recurrent = BidirectionalClippedGRU(size, hidden, clip)
 
     def forward(self, x: Sequence, lengths: Lengths) -> Shown:
-        """Both directions side by side; zeros where nothing is left to see."""
+        """Both directions side by side; zeros where no bin is left."""
         n_bins, lag = x.shape[1], self.lag
         forth, back, _ = self.recurrent(x, lengths)
         valid = torch.arange(n_bins, device=x.device) < lengths[:, None]
@@ -102,10 +102,10 @@ class ControllerEncoder(nn.Module):
 
 
 class Controller(nn.Module):
-    """What turns the factors so far, and the trial around a bin, into the distribution of the generator's input.
+    """Distribution of the generator's input in a bin, from the factors so far and the encoded trial around the bin.
 
     Args:
-        shown: Channels of what ``ControllerEncoder`` shows.
+        shown: Channels of the output of ``ControllerEncoder``.
         factors: Number of factors.
         hidden: Units.
         outputs: Inputs of the generator.
@@ -122,12 +122,12 @@ class Controller(nn.Module):
         self.mean, self.log_variance = linear(hidden, outputs), linear(hidden, outputs)
 
     def of_trial(self, shown: Shown) -> Float[Tensor, "trial time triple"]:
-        """What the trial adds to the cell, for all bins at once."""
+        """Contribution of the encoded trial to the cell's gates and candidate, for all bins at once."""
         return self.dropout(shown) @ self.cell.read_in[: self.shown] + self.cell.bias
 
     @property
     def of_factors(self) -> Float[Tensor, "factor triple"]:
-        """What factors add to the cell."""
+        """Weights from the factors to the cell's gates and candidate."""
         return self.cell.read_in[self.shown :]
 
     def step(self, inputs: Float[Tensor, "trial triple"], state: Tensor) -> tuple[Posterior, Tensor]:
@@ -168,7 +168,7 @@ class Generator(nn.Module):
         return F.normalize(self.to_factors, dim=1)
 
     def forward(self, initial: Initial, n_bins: int, inputs: Inputs | None = None) -> tuple[Factors, Outputs]:
-        """Factors and outputs of as many bins as are asked for."""
+        """Factors and outputs in the first ``n_bins`` bins."""
         states: States = self.cell(inputs, self.first_state(initial), n_bins)
         factors = F.linear(self.dropout(states), self.directions)
         return factors, self.read_out(factors)

@@ -1,4 +1,4 @@
-"""Independent normal distributions, told by means and logarithms of variances: products, divergences, draws."""
+"""Independent normal distributions, parametrised by means and log-variances: products, divergences, samples."""
 
 from __future__ import annotations
 

@@ -91,7 +91,8 @@ class CodedSequence(nn.Module):
 def waves(values: Float[Tensor, "trial"], size: int) -> Float[Tensor, "trial {size}"]:
     """A value in [0, 1] and sines and cosines of pi, 2 pi, ... times it; ``size`` is 1 plus a multiple of 4.
 
-    The only common family in which a size of 1 tells something, as the searched sizes 1, 5, ..., 29 of GNOCCHI demand.
+    The only common family in which an embedding of size 1 is informative, which the sizes 1, 5, ..., 29 searched for
+    GNOCCHI require.
 
     Example:
         >>> waves(torch.ones(1), 5).abs().round(decimals=6).tolist()

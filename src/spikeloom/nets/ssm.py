@@ -5,8 +5,8 @@ Two parametrisations of the system, both linear and time-invariant:
 * ``DPLRKernel``: S4, a HiPPO-LegS system that is diagonal plus low rank (Gu, Goel, Re 2021, arXiv 2111.00396);
 * ``DiagonalKernel``: S4D, a diagonal system (Gu, Gupta, Goel, Re 2022, arXiv 2206.11893), far cheaper.
 
-``SSM`` applies either to a sequence. A kernel depends on neither the input nor the length it is asked for, so the
-layer runs at any length and, outside training, computes it once and keeps it.
+``SSM`` applies either to a sequence. A kernel depends on neither the input nor the requested length, so the layer
+runs at any length and, outside training, computes the kernel once and caches it.
 """
 
 from __future__ import annotations

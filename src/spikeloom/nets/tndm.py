@@ -92,5 +92,5 @@ class FreeGenerator(nn.Module):
         self.to_factors = linear(hidden, factors, bias=False)
 
     def forward(self, initial: Float[Tensor, "trial code"], n_bins: int) -> Float[Tensor, "trial {n_bins} factor"]:
-        """Factors of as many bins as are asked for."""
+        """Factors in the first ``n_bins`` bins."""
         return self.to_factors(self.dropout(self.cell(None, self.first_state(initial), n_bins)))

@@ -87,19 +87,19 @@ class AttentionBlock(nn.Module):
 
 
 class MaskedTransformer(nn.Module):
-    """Context of every token of a sequence, given those that are shown (Li et al. 2024, arXiv 2406.11838).
+    """Embedding of every token of a sequence in the context of the unmasked ones (Li et al. 2024, arXiv 2406.11838).
 
-    In front of the sequence stand buffer tokens: learned ones, to which what is asked of a whole trial is added.
+    Learned register tokens are prepended to the sequence; the embedded condition of the whole trial is added to them.
 
     Args:
-        inputs: Width of what is known of a token.
+        inputs: Features of a token.
         width: Width inside; a multiple of twice the heads.
         layers: Number of blocks.
         heads: Attention heads.
         n_register_tokens: Register tokens in front of the sequence (Darcet et al. 2024).
         learned: Positions to learn; with 0 positions are rotary, and a sequence may have any length.
         dropout: Dropout in the blocks.
-        static: Width of a vector that says what the trial should be like; 0 for none.
+        static: Features of the condition of a whole trial; 0 for none.
         conv_radius: Tokens on either side that each block mixes before it attends; 0 for none.
     """
 
@@ -147,14 +147,14 @@ class MaskedTransformer(nn.Module):
         if self.embed_static is not None:
             front = front + self.embed_static(static)[:, None]
         x = torch.cat([front.to(x.dtype), x], dim=1)
-        seen = None if valid is None else F.pad(valid, (n, 0), value=True)
+        valid = None if valid is None else F.pad(valid, (n, 0), value=True)
         for block in self.blocks:
-            x = block(x, seen, n)
+            x = block(x, valid, n)
         return self.norm(x[:, n:])
 
 
 def rotated(x: Float[Tensor, "batch head token width"]) -> Float[Tensor, "batch head token width"]:
-    """Pairs of channels turned by angles proportional to the position, so that products tell distances."""
+    """Pairs of channels turned by angles proportional to the position, so that products depend on the distance."""
     half = x.shape[-1] // 2
     speed = ROTARY_BASE ** (-torch.arange(half, device=x.device) / half)
     angle = torch.arange(x.shape[-2], device=x.device)[:, None] * speed

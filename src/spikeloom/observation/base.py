@@ -200,8 +200,8 @@ class HistoryModel(nn.Module):
         """
         bins, time = len(self.filters), y.shape[1]
         padded = F.pad(y, (bins, 0))
-        seen = F.pad(padded.cumsum(1), (1, 0))
-        spiked = seen[:, bins : bins + time] > seen[:, :time]
+        cumulative = F.pad(padded.cumsum(1), (1, 0))
+        spiked = cumulative[:, bins : bins + time] > cumulative[:, :time]
         use = use & (torch.arange(time, device=use.device) >= self.first_bin)
         past, log_rates = self._past(padded.to(rates.dtype)).flatten(), (rates + EPSILON).log()
         lags = torch.arange(1, bins + 1, device=use.device)[:, None]
@@ -248,7 +248,7 @@ def newton(
         if gradient @ step / 2 < TOLERANCE:
             return p - step
         there = penalised(p - step)
-        if there[0] <= value + 1e-7 * value.abs():  # single precision cannot tell closer values apart
+        if there[0] <= value + 1e-7 * value.abs():  # single precision does not resolve smaller differences
             p, (value, gradient, hessian), damping = p - step, there, damping / 10
         else:
             damping = max(0.1, 10 * damping)

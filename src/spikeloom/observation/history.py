@@ -45,7 +45,7 @@ WIDE = 64
 ENTRIES = 2**24
 """Probabilities that are held at once, then."""
 BEYOND = 1e-6
-"""Probability of all counts above a neuron's cap, where the likelihood of such a count is asked for."""
+"""Probability of all counts above a neuron's cap, where the likelihood of such a count is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class SpikeHistory(HistoryModel):
         return max(1, ENTRIES // (entries * (int(self.cap.max()) + 1)))
 
     def _over_outcomes(self, theta: Float[Tensor, "*trial neuron"], what: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """What follows from the unnormalised log-probabilities of the possible counts, in the precision they need."""
+        """Apply ``what`` to the unnormalised log-probabilities of the possible counts, in the precision they need."""
         exact = self._wide() and theta.device.type != "mps"  # which has no double precision
         k, log_factorial, barred = self._outcomes(torch.float64 if exact else theta.dtype)
         constant = self.dispersion[:, None] * log_factorial + barred
@@ -221,7 +221,7 @@ class SpikeHistory(HistoryModel):
 
         Theta and nu are natural parameters of the statistics y and -log y!, and theta is linear in p: the gradient is
         the mean of the statistics minus their value, the Hessian their covariance. Both are centred before they are
-        squared: they are nearly collinear, and what tells them apart is far smaller than their squares.
+        squared: they are nearly collinear, and their difference is far smaller than their squares.
         """
         value, gradient, hessian = p.new_zeros(()), torch.zeros_like(p), p.new_zeros(len(p), len(p))
         cap = int(self.cap[neuron])
@@ -229,7 +229,8 @@ class SpikeHistory(HistoryModel):
         middle = sum(float(y.sum(dtype=torch.float64)) for _, y in blocks) / max(n, 1)
         k = torch.arange(cap + 1, dtype=p.dtype if cap > WIDE else self.gain.dtype, device=p.device)
         log_factorial, weights = torch.lgamma(k + 1), p.to(k.dtype)
-        k, log_factorial = k - middle, log_factorial - math.lgamma(middle + 1)  # the law knows no such constants
+        # Subtracting constants leaves the distribution unchanged.
+        k, log_factorial = k - middle, log_factorial - math.lgamma(middle + 1)
         statistics = torch.stack([k, log_factorial, k * k, k * log_factorial, log_factorial**2])
         for x, y in pieces(blocks, ENTRIES // (cap + 1)):
             at = slice(len(p) - 1 - len(x), -1)

@@ -4,7 +4,7 @@ Given the rate ``r`` (expected counts per bin) and its own past, neuron n fires
 
     y[t] ~ min(Poisson(lam[t]), 5),    lam[t] = softplus(a log r[t] + b + sum_{k=1..20} h[k] y[t-k]).
 
-Even without history, h = 0, a = 1, b = 0, this is not the rate but log(1 + r). ``history.py`` has the better law.
+Even without history, h = 0, a = 1, b = 0, this is not the rate but log(1 + r). ``history.py`` has the better model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RIDGE = 0.05
 class SoftplusHistory(HistoryModel):
     """Poisson counts, cut at a cap, that depend on the rate and linearly on the neuron's own past counts.
 
-    The published objective is the Poisson likelihood of all bins that see a whole past. It is convex, and ten Newton
+    The published objective is the Poisson likelihood of all bins with a complete past. It is convex, and ten Newton
     steps end where the published 3000 steps of AdamW do. The weight decay of 0.01, the only regulariser there was, is
     no penalty: it pulls as the gradients of the last thousand steps do, less and less. After 3000 steps it amounts to a
     ridge of about 0.05, which is used here. Feedback is not restrained: a neuron that excites itself is stopped by the
@@ -43,10 +43,10 @@ class SoftplusHistory(HistoryModel):
 
     @torch.no_grad()
     def fit(self, counts: Counts, rates: Rates, lengths: Int[Tensor, "trial"]) -> None:
-        """Set all parameters by penalised maximum likelihood, each neuron for itself, on bins that see a whole past.
+        """Set all parameters by penalised maximum likelihood, each neuron for itself, on bins with a complete past.
 
         Args:
-            counts: Spike counts of the training trials; padding is ignored. A warning tells of those above the cap.
+            counts: Spike counts of the training trials; padding is ignored. A warning reports those above the cap.
             rates: Rates of the same trials in expected counts per bin.
             lengths: Valid bins of each trial.
 

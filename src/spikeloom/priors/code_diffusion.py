@@ -57,12 +57,12 @@ class CodeDiffusionConfig:
     """Variance of the noise that the last step adds. Where activity is not drowned at the last step, as with the
     published values, samples shrink towards the mean."""
     prediction: str = "velocity"
-    """What the network predicts: velocity (Salimans and Ho 2022) or noise (as published)."""
+    """Target of the network: velocity (Salimans and Ho 2022) or noise (as published)."""
     training_noise: str = "log_snr"
-    """Noise levels shown in training: log_snr (even in log-SNR) or step (even over the steps, as published)."""
+    """Noise levels in training: log_snr (even in log-SNR) or step (even over the steps, as published)."""
     pure_noise_share: float = 0.25
-    """Share of a batch that is shown pure noise at the last step, so that the code alone carries information on the
-    trial; 0 as published."""
+    """Share of a batch whose network input is pure noise at the last step, so that only the code carries information on
+    the trial; 0 as published."""
     score_weight: float = 0.7
     """Weight of the error of the noise."""
     reconstruction_weight: float = 0.3
@@ -123,7 +123,7 @@ class CodeDiffusionConfig:
             ConfigError: If it is below 1 or beyond the steps.
         """
         if not 1 <= steps <= self.steps:
-            raise ConfigError(f"{steps} sampling steps were asked for; choose between 1 and {self.steps}.")
+            raise ConfigError(f"{steps} sampling steps are not possible; choose between 1 and {self.steps}.")
 
 
 class CodeDiffusion(nn.Module):
@@ -133,8 +133,8 @@ class CodeDiffusion(nn.Module):
     weighted squared error: the activity's is the noise's times (1 - abar)/abar, which has no bound where abar goes to
     0. In terms of the velocity v it has one: (0.7 abar + 0.3 (1 - abar)) ||v - v_hat||^2. So velocity is what the
     network predicts, over a schedule that ends in pure noise. The published schedule ends with a third of the variance
-    still activity (abar 0.33, or 0.06): the network may read the slow time course of a trial from the noised activity
-    rather than from its code, and samples, which begin with noise alone, lack it.
+    still activity (abar 0.33, or 0.06): the network may infer the slow dynamics of a trial from the noised activity
+    rather than from its code, and samples, which start from pure noise, lack them.
 
     Args:
         size: Units of the activity.

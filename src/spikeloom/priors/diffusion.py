@@ -47,9 +47,9 @@ class DiffusionConfig:
     patch: int = 4
     """Neighbouring bins that form one token; 1 as published."""
     prediction: str = "velocity"
-    """What the network predicts: velocity (Salimans and Ho 2022) or noise (as published)."""
+    """Target of the network: velocity (Salimans and Ho 2022) or noise (as published)."""
     training_noise: str = "log_snr"
-    """Noise levels shown in training: log_snr (even in log-SNR over the sampler's range) or step (as published)."""
+    """Noise levels in training: log_snr (even in log-SNR over the sampler's range) or step (as published)."""
     huber: float | None = None
     """Where the loss turns from squared to absolute error; squared everywhere when not set."""
     clamp: float | None = None
@@ -103,7 +103,7 @@ class DiffusionPrior(ConditionalPrior):
     Args:
         size: Number of latent channels.
         config: Network, loss and sampler.
-        sizes: Features of the variables that samples can be asked for.
+        sizes: Features of the variables that samples can be conditioned on.
     """
 
     config: DiffusionConfig
@@ -255,7 +255,7 @@ class DiffusionPrior(ConditionalPrior):
     ) -> Latents:
         """Z-scored latents, from noise, by the sampler of the configuration or of the call.
 
-        With ``guidance`` w, what the network predicts is ``free + w (conditioned - free)`` at every step: for w = 1 the
+        With ``guidance`` w, the network's prediction is ``free + w (conditioned - free)`` at every step: for w = 1 the
         distribution that was learned, for w > 1 sharper (classifier-free guidance, Ho and Salimans 2022).
         """
         steps = self.config.sampling_steps if steps is None else steps
@@ -264,7 +264,7 @@ class DiffusionPrior(ConditionalPrior):
         if sampler not in SAMPLERS:
             raise ConfigError(f"the sampler '{sampler}' does not exist; choose one of {', '.join(SAMPLERS)}.")
         if not 1 <= steps <= TRAINING_STEPS:
-            raise ConfigError(f"{steps} sampling steps were asked for; choose between 1 and {TRAINING_STEPS}.")
+            raise ConfigError(f"{steps} sampling steps are not possible; choose between 1 and {TRAINING_STEPS}.")
         self.check(condition, guidance)
         if sampler == "ddpm":
             grid = Grid.uniform_in_step(self.schedule, steps)

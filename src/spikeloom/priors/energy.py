@@ -216,7 +216,7 @@ class EnergyPrior(ConditionalPrior):
         self.increment.copy_(_increments(z, lengths))
         tokens, whole = self._tokens(z), self._valid(lengths, z.shape[1]).all(-1)
         samples = tokens[whole].cpu().double()  # not every device has double precision
-        if self.config.whitening and len(samples) > samples.shape[1] and bool(samples.any()):  # tell directions
+        if self.config.whitening and len(samples) > samples.shape[1] and bool(samples.any()):  # else no directions
             values, directions = torch.linalg.eigh(samples.T @ samples / len(samples))
             std = values.clamp(min=0).sqrt().clamp(min=WEAKEST * float(values.max()) ** 0.5)
             scale = std**self.config.whitening

@@ -29,7 +29,7 @@ class MMDConfig:
     weight: float = 1.0
     """Factor on the discrepancy. Published settings make it 98.5 (alpha + lambda - 1 of the InfoVAE, with alpha -0.5
     and lambda 100), or 0.02 if divided as in the code they come from; on simulated reaching 98.5 cost codes much of
-    what they tell of behaviour."""
+    their information on behaviour."""
     bandwidth: str = "pytorch-vae"
     """Square of the kernel's width, h in exp(-d^2 / h): pytorch-vae (4 L^2 for codes of size L), infodiffusion (L^2) or
     median (2 L)."""
@@ -53,8 +53,8 @@ class MMDConfig:
     def penalty(self, codes: Codes, generator: torch.Generator | None) -> Float[Tensor, ""]:
         """The weighted discrepancy of a batch of codes from as many fresh draws of the prior.
 
-        Without a generator nothing is drawn and the prior is taken as it is, which scatters less: to judge by. Where
-        several processes share a batch, each takes the codes of its own part.
+        Without a generator the expectation over the prior is exact instead of sampled, so the value varies less, as
+        validation needs. Where several processes share a batch, each takes the codes of its own part.
         """
         n, codes = len(codes), codes.float()
         divisor = max(1, n * (n - 1)) if self.normalization == "literal" else 1

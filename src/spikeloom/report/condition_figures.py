@@ -44,7 +44,7 @@ def condition_decoding(fidelity: ConditionFidelity, bin_s: float) -> Figure:
 
 
 def _time_courses(fidelity: ConditionFidelity, bin_s: float) -> Figure:
-    """A signal: the requested and the decoded time course of some trials, in each dimension."""
+    """A signal: the requested and the decoded signal of some trials over time, in each dimension."""
     variable, found = fidelity.variable, fidelity.readouts
     trials = examples(found)
     dimensions = range(min(MOST_DIMENSIONS, variable.size))

@@ -57,27 +57,27 @@ def request_like(
     variables = model.data_spec.variables
     recorded, wanted = (Conditions.shortest_period(request, variables, n) for request in (like, condition))
     fewest = min(n, math.lcm(recorded.n_trials, wanted.n_trials))
-    asked = recorded.repeated(fewest).changed(wanted.repeated(fewest))
-    free = [v.name for v in variables if v.name not in asked.names]
+    requested = recorded.repeated(fewest).changed(wanted.repeated(fewest))
+    free = [v.name for v in variables if v.name not in requested.names]
     if free:
         warnings.warn(
-            f"the recording to imitate has no {' and no '.join(free)}: that is left to the model.",
+            f"the recording to imitate has no {' and no '.join(free)}; the model samples it.",
             SpikeloomWarning,
             stacklevel=3,
         )
-    return {"n": n, "lengths": np.resize(like.lengths, n), **({"condition": asked} if variables else {})}
+    return {"n": n, "lengths": np.resize(like.lengths, n), **({"condition": requested} if variables else {})}
 
 
 def signed(generated: SpikeData, run: str | Path, keep_rates: bool = False) -> SpikeData:
     """Samples with a note of the run they come from, as they are written to a file.
 
-    Rates are several times larger than the counts and follow from the latents, so they are left out unless asked for.
+    Rates are several times larger than the counts and follow from the latents; ``keep_rates`` keeps them.
     """
     provenance = {**generated.provenance, **origin(run)}
     return dataclasses.replace(generated, rates=generated.rates if keep_rates else None, provenance=provenance)
 
 
 def origin(run: str | Path) -> dict[str, str]:
-    """What the provenance of samples says of the run they come from: names; paths are nobody's business elsewhere."""
+    """Provenance of samples: the names of their run and its recording, without paths, which are private."""
     source = Run(Path(run)).read_json("data.json").get("source", "")
     return {"run": Path(run).name, "source": Path(str(source)).name}

@@ -232,8 +232,8 @@ def grid_of(data: SpikeData) -> tuple[Float[np.ndarray, "target 2"], Bool[np.nda
         return nowhere, None
     if HELDOUT not in data.splits:
         return targets, None
-    seen = ~np.isin(known, data.splits[HELDOUT])
-    return targets, ~np.isin(np.arange(len(targets)), which.reshape(-1)[seen])
+    in_training = ~np.isin(known, data.splits[HELDOUT])
+    return targets, ~np.isin(np.arange(len(targets)), which.reshape(-1)[in_training])
 
 
 def _usual(data: SpikeData, variable: str) -> list[str]:

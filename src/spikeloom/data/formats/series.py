@@ -38,16 +38,16 @@ class Series:
 def _all_series(file: Hdf5) -> Iterator[tuple[str, Hdf5]]:
     """Every series in the behaviour module, and in any container in it; those are named container_series."""
 
-    def walk(group: Hdf5, prefix: str) -> Iterator[tuple[str, Hdf5]]:
+    def descend(group: Hdf5, prefix: str) -> Iterator[tuple[str, Hdf5]]:
         for name, item in group.items():
             if isinstance(item, h5py.Group):
                 if _is_series(item):
                     yield prefix + name, item
                 else:
-                    yield from walk(item, f"{prefix}{name}_")
+                    yield from descend(item, f"{prefix}{name}_")
 
     if "processing/behavior" in file:
-        yield from walk(file["processing/behavior"], "")
+        yield from descend(file["processing/behavior"], "")
 
 
 def _is_series(item: Hdf5) -> bool:

@@ -177,9 +177,9 @@ def rollout(
     muscles = [torch.cat((state.sensed_length, state.sensed_lengthening), -1)]
     activity, excitations = [], []
     for t in range(steps):
-        seen = hands[max(0, t + 1 - task.vision_delay)]
-        felt = muscles[max(0, t + 1 - task.proprioception_delay)]
-        sensed = torch.cat((seen, felt), -1) + noise[t]
+        vision = hands[max(0, t + 1 - task.vision_delay)]
+        proprioception = muscles[max(0, t + 1 - task.proprioception_delay)]
+        sensed = torch.cat((vision, proprioception), -1) + noise[t]
         hidden, state, excitation, hand = step(controller, arm, hidden, state, sensed, cue[:, t], motor_noise[t])
         hands.append(hand)
         muscles.append(torch.cat((state.sensed_length, state.sensed_lengthening), -1))
