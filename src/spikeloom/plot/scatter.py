@@ -103,7 +103,9 @@ def density_against_diagonal(
 
 def diagonal(ax: Axes, limits: tuple[float, float], behind: bool = False) -> Axes:
     """Draw the diagonal of equality, and make the axes square with the same ends."""
-    ax.plot(limits, limits, color=MUTED, linewidth=0.9, **({"zorder": 0} if behind else {}))
+    (line,) = ax.plot(limits, limits, color=MUTED, linewidth=0.9)
+    if behind:
+        line.set_zorder(0)
     ax.set(xlim=limits, ylim=limits)
     ax.set_box_aspect(1)
     return ax
