@@ -23,6 +23,7 @@ test: $(READY)  ## the whole suite
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: $(READY)
 	$(BIN)/pyright

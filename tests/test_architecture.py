@@ -1,0 +1,37 @@
+"""The house is as its map says: the order of imports holds, and rooms are where ARCHITECTURE.md puts them."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "spikeloom"
+
+
+def contracts() -> list[dict]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+
+
+def layers() -> list[list[str]]:
+    """Names on each layer, from the top to the bottom."""
+    (order,) = (c["layers"] for c in contracts() if c["type"] == "layers")
+    return [[name.strip() for name in layer.split("|")] for layer in order]
+
+
+def test_imports_run_downward_and_in_no_circle(capsys):
+    from importlinter.cli import lint_imports
+
+    status = lint_imports(str(ROOT / "pyproject.toml"), no_cache=True, no_logo=True)
+    assert status == 0, capsys.readouterr().out
+
+
+def test_every_room_has_a_layer():
+    named = {name for layer in layers() for name in layer}
+    found = {p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert found - {"__init__", "__main__"} == named
+
+
+@pytest.mark.parametrize("name", [name for layer in layers() for name in layer])
+def test_every_room_is_on_the_map(name):
+    assert f"`{name}" in (ROOT / "ARCHITECTURE.md").read_text()
