@@ -10,10 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import DataError
+from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.baselines import Baselines, poisson_counts
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.heldout import default_draws
+from spikeloom.evaluation.metric import Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS, heldout_metrics
 from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult, _plain
 from spikeloom.evaluation.summary import Frame, TrialSet, summarise
@@ -356,3 +357,43 @@ def test_plot_draws_scores_in_their_place_and_those_beyond_at_the_edge(perfect):
     np.testing.assert_allclose(drawn["o"], scores)
     assert list(drawn[">"]) == [1.25]
     assert [t.get_text() for t in axes.get_yticklabels()] == [r.metric.label for r in perfect.metrics.values()]
+
+
+class TestMetricsOfYourOwn:
+    """A metric of a user is computed beside ours, with its noise floor and baselines, and changes no other."""
+
+    OWN = Metric(
+        name="spikes_diff",
+        compute=lambda sets: abs(
+            float(sets.generated.summary.trials.counts.mean()) - float(sets.held_out.summary.trials.counts.mean())
+        ),
+        size=lambda sets: sets.held_out.n_trials,
+        label="spikes",
+        explanation="difference of mean counts",
+    )
+
+    def small(self):
+        rng = np.random.default_rng(0)
+        real = SpikeData(rng.poisson(0.5, (60, 20, 5)), BIN_S).assign_splits({"train": 0.7, "test": 0.3})
+        return real, SpikeData(rng.poisson(0.8, (18, 20, 5)), BIN_S)
+
+    def test_it_stands_beside_ours_and_changes_no_other(self):
+        pair = self.small()
+        plain = compare(*pair, n_floor=3, n_draws=2)
+        more = compare(*pair, n_floor=3, n_draws=2, metrics=[self.OWN])
+        own = more.metrics["spikes_diff"]
+        assert own.value == pytest.approx(0.3, abs=0.1)
+        assert own.floor < own.value
+        assert own.n == 12
+        assert {k: r.value for k, r in plain.metrics.items()} == pytest.approx(
+            {k: r.value for k, r in more.metrics.items() if k != "spikes_diff"}, nan_ok=True
+        )
+        assert "spikes_diff" in more.table()
+        assert "spikes_diff" in more.to_frame().index or "spikes_diff" in more.to_frame().to_string()
+
+    def test_a_name_that_is_in_use_and_the_published_protocol_are_errors(self):
+        pair = self.small()
+        with pytest.raises(ConfigError, match="two metrics called 'rate_rmse'"):
+            compare(*pair, metrics=[replace(self.OWN, name="rate_rmse")])
+        with pytest.raises(ConfigError, match="published metrics only"):
+            compare(*pair, "ldns", metrics=[self.OWN])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from spikeloom.evaluation import published
 from spikeloom.evaluation.baselines import Baselines, Reconstruction
 from spikeloom.evaluation.heldout import SILENCED, default_draws, heldout_draws
 from spikeloom.evaluation.memorisation import memorisation
-from spikeloom.evaluation.metric import NAN
+from spikeloom.evaluation.metric import NAN, Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.pairing import Pairing, pair
 from spikeloom.evaluation.results import Comparison, MetricResult
@@ -39,6 +39,7 @@ def compare(
     draw: Literal["poisson"] | None = None,
     progress: Progress | None = None,
     earlier: Comparison | None = None,
+    metrics: Sequence[Metric] = (),
 ) -> Comparison:
     """Compare generated with recorded spike trains, metric by metric, and test for copies of training trials.
 
@@ -65,13 +66,14 @@ def compare(
         progress: Called with the number of sets done and to do.
         earlier: An earlier comparison with the same real trials, as many generated ones, the same protocol and seed;
             its floor and baselines are reused, which saves most of the time.
+        metrics: Metrics of your own (heldout), computed beside those of spikeloom; see ``evaluation.metric.Metric``.
 
     Returns:
         The comparison: print it for its verdict; ``table``, ``to_frame`` and ``plot`` show every metric.
 
     Raises:
         DataError: If the two cannot be compared, or the earlier comparison was another one.
-        ConfigError: If the protocol does not exist.
+        ConfigError: If the protocol does not exist, or a metric of your own has the name of another.
 
     Example:
         >>> import numpy as np
@@ -124,12 +126,24 @@ def compare(
         if not 0.01 <= rate <= 300:
             warnings.append(f"the mean rate of the {name} data is {rate:.3g} Hz: is the bin width right?")
 
+    _check_own(metrics, protocol, earlier)
     if earlier is not None:
         sizes = {name: len(index) for name, index in real.splits.items()}
         _check_same(earlier, {"protocol": protocol, "seed": seed, "bin_s": real.bin_s, "splits": sizes})
     if protocol == "heldout":
         result = _compare_heldout(
-            real, generated, rng, seed, n_draws, n_floor, aligned, reconstruction_rates, warnings, progress, earlier
+            real,
+            generated,
+            rng,
+            seed,
+            n_draws,
+            n_floor,
+            aligned,
+            reconstruction_rates,
+            warnings,
+            progress,
+            earlier,
+            metrics,
         )
     else:
         result = _compare_ldns(real, generated, rng, seed, bootstrap, warnings, progress, earlier)
@@ -150,14 +164,16 @@ def _compare_heldout(
     warnings: list[str],
     progress: Progress | None,
     earlier: Comparison | None,
+    metrics: Sequence[Metric],
 ) -> Comparison:
     pairing = pair(real, generated, rng)
     warnings += pairing.warnings
+    metrics = (*HELDOUT_METRICS, *metrics)
     usual = default_draws(pairing.test.counts.size)
     n_draws, n_floor = n_draws or usual[0], n_floor or usual[1]
     inferred = None if rates is None else Reconstruction(rates, pairing.train_index, pairing.test_index)
     reused = None if earlier is None else earlier.draws
-    draws = heldout_draws(pairing, real.bin_s, aligned, n_draws, n_floor, rng, inferred, progress, reused)
+    draws = heldout_draws(pairing, real.bin_s, aligned, n_draws, n_floor, rng, inferred, progress, reused, metrics)
     if len(pairing.train.lengths) < 2 * len(pairing.test.lengths):
         warnings.append(
             "there are fewer than twice as many training as held-out trials: floor draws share trials, so floor_sd "
@@ -167,7 +183,7 @@ def _compare_heldout(
         warnings.append(f"neurons {silenced} never fire in the generated data but do in the real data.")
     values = draws.values
     results = {}
-    for metric in HELDOUT_METRICS:
+    for metric in metrics:
         name = metric.name
         baselines = {source: rows[name] for source, rows in values.items() if source not in ("generated", "floor")}
         results[name] = MetricResult.from_draws(
@@ -293,6 +309,23 @@ def _comparison(
         "version": package,
     }
     return Comparison(protocol, n_real, generated.n_trials, results, copies, tuple(warnings), details, draws)
+
+
+def _check_own(metrics: Sequence[Metric], protocol: str, earlier: Comparison | None) -> None:
+    """Check that metrics of a user can be computed.
+
+    Raises:
+        ConfigError: If the protocol takes none, or a name is that of another metric.
+        DataError: If the earlier comparison has no noise floor of one.
+    """
+    if metrics and protocol != "heldout":
+        raise ConfigError(f"the protocol '{protocol}' has its published metrics only; leave metrics out.")
+    names = [metric.name for metric in (*HELDOUT_METRICS, *metrics)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"there are two metrics called '{twice}'; give yours another name.")
+    for metric in metrics if earlier is not None else ():
+        if metric.name not in earlier.metrics:
+            raise DataError(f"the earlier comparison has no metric '{metric.name}'; compare without it.")
 
 
 def _check_same(earlier: Comparison, wanted: Mapping[str, Any]) -> None:

@@ -142,9 +142,7 @@ def _checked(cls: type[Model]) -> type[Model]:
     Raises:
         ConfigError: If it has not.
     """
-    from spikeloom.models.base import GenerativeModel
-
-    if not (isinstance(cls, type) and issubclass(cls, GenerativeModel)):
+    if not (isinstance(cls, type) and all(hasattr(cls, method) for method in ("make", "stages", "load"))):
         raise ConfigError(f"{cls!r} is not a model; register a subclass of GenerativeModel or LatentModel.")
     if not isinstance(getattr(cls, "name", None), str) or not cls.name.isidentifier():
         raise ConfigError(

@@ -11,8 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from spikeloom.data.files import packed, plain
 from spikeloom.data.formats.containers import Hdf5, Writing, all_or_nothing, check_place, new_hdf5
+from spikeloom.data.formats.layout import packed, plain
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
