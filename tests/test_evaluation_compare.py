@@ -384,7 +384,7 @@ class TestMetricsOfYourOwn:
         own = more.metrics["spikes_diff"]
         assert own.value == pytest.approx(0.3, abs=0.1)
         assert own.floor < own.value
-        assert own.n == 12
+        assert own.n == 18
         assert {k: r.value for k, r in plain.metrics.items()} == pytest.approx(
             {k: r.value for k, r in more.metrics.items() if k != "spikes_diff"}, nan_ok=True
         )

@@ -1,5 +1,6 @@
 """The page on how to extend spikeloom is true: its blocks run, one after another."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_every_block_runs(monkeypatch):
+def test_every_block_runs(monkeypatch, tmp_path):
     from spikeloom.data import sources
     from spikeloom.decoding import registry as decoders
     from spikeloom.models import registry as models
@@ -18,8 +19,9 @@ def test_every_block_runs(monkeypatch):
         monkeypatch.setattr(place, name, dict(getattr(place, name)))
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert len(blocks) == 5
-    code = "\n".join(blocks)
-    here = {"__name__": "extending"}
-    exec(compile(code, str(PAGE), "exec"), here)
-    assert here["new"].n_trials == 20
-    assert here["figure"].axes
+    (tmp_path / "extending_page.py").write_text("\n".join(blocks))
+    monkeypatch.syspath_prepend(tmp_path)
+    page = importlib.import_module("extending_page")
+    assert page.new.n_trials == 20
+    assert page.figure.axes
+    assert page.AR1Prior.fills_in is False
