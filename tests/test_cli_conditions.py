@@ -160,7 +160,7 @@ class TestSampling:
         small = FIT[: FIT.index("--prior.channels")]
         assert main(["fit", toy, "--out", str(tmp_path / "g"), "--model", "gaussian", *small]) == 0
         assert "has no option 'guidance'" in refused("sample", tmp_path / "g", "--out", "a.npz", "--guidance", "2")
-        assert "without conditions" in refused("sample", tmp_path / "g", "--out", "a.npz", "--condition", "a=1")
+        assert "has no conditions" in refused("sample", tmp_path / "g", "--out", "a.npz", "--condition", "a=1")
         line = refused("fit", toy, "--out", "new", "--model", "gaussian", *small, "--condition_on", "angle")
         assert "'gaussian' makes a model without conditions" in line
 
