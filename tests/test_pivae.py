@@ -197,7 +197,7 @@ class TestNetwork:
         data = dataclasses.replace(data, trials=trials)
         model = PiVAE.make(data, labelled_by("target", "speed", "velocity"))
         batch = model.labelled_batch(data)
-        told = model.network.told(batch.condition, BINS, len(batch))
+        told = model.network.label_features(batch.condition, BINS, len(batch))
         _, speed, velocity = model.data_spec.variables
         assert told.shape == (30, BINS, 3 + 1 + 2 + 2 + 1)
         torch.testing.assert_close(told[2, :, :3], torch.tensor([0.0, 0, 1]).expand(BINS, 3))
@@ -215,7 +215,7 @@ class TestNetwork:
         with torch.no_grad():
             found = network.loss(batch, noise(3))
             x = torch.from_numpy(data.counts[data.valid]).float()
-            told = network.told(batch.condition, BINS, len(data.counts))[torch.from_numpy(data.valid.copy())]
+            told = network.label_features(batch.condition, BINS, len(data.counts))[torch.from_numpy(data.valid.copy())]
             of_x, of_u = network.encode(x), network.prior(told)
             # Of two normal distributions, precisions add up.
             p, q = (-of_x.log_variance).exp(), (-of_u.log_variance).exp()
@@ -444,7 +444,7 @@ class TestSamples:
             12,
         )
         with torch.no_grad():
-            prior = model.network.prior(model.network.told(told, 12, 1))
+            prior = model.network.prior(model.network.label_features(told, 12, 1))
             rates = model.network.decode(torch.tensor(sample.latents)).numpy()
         spread = (prior.log_variance / 2).exp()[0].numpy()
         assert (np.abs(sample.latents.mean(0) - prior.mean[0].numpy()) < 4 * spread / math.sqrt(1000)).all()
@@ -693,7 +693,7 @@ class TestLabelInference:
             changed = dataclasses.replace(data, trials=data.trials.assign(target=target))
             batch = model.labelled_batch(changed)[trial : trial + 1]
             with torch.no_grad():
-                prior = model.network.prior(model.network.told(batch.condition, BINS, 1)[0, :n])
+                prior = model.network.prior(model.network.label_features(batch.condition, BINS, 1)[0, :n])
                 spread = (prior.log_variance / 2).exp()
                 z = prior.mean + spread * torch.randn((3000, *prior.mean.shape), generator=noise(9))
                 rates = model.network.decode(z).double()

@@ -31,6 +31,8 @@ TINY = {
 class AR1Prior(LatentPrior):
     """Every latent is a first-order autoregression."""
 
+    phi: torch.Tensor
+
     def __init__(self, size):
         super().__init__(size)
         self.register_buffer("phi", torch.zeros(size))
@@ -75,6 +77,7 @@ def test_a_registered_model_is_used_like_ours(data, tmp_path):
     assert "ar1" in model_names()
     model = sl.fit(data, "ar1", out=tmp_path / "run", **TINY)
     assert isinstance(model, AR1)
+    assert isinstance(model.prior, AR1Prior)
     assert (model.prior.phi.abs() <= 1).all()
     sample = model.sample(40, length=12, seed=1)
     again = sl.load_model(tmp_path / "run")

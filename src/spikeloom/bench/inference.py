@@ -158,7 +158,7 @@ def withheld_by(model: GenerativeModel) -> tuple[np.ndarray, int]:
     parts = [module for module in model.modules() if isinstance(module, HeldOutInputs)]
     if not parts:
         return np.zeros(model.data_spec.n_neurons, bool), 0
-    return ~parts[0].seen.cpu().numpy(), parts[0].forward_prediction_bins
+    return ~parts[0].visible.cpu().numpy(), parts[0].forward_prediction_bins
 
 
 def check_same_task(mine: tuple[np.ndarray, int], theirs: tuple[np.ndarray, int], run: str, other: str) -> None:

@@ -39,11 +39,11 @@ class AutoencoderConfig:
     state: int = 32
     """Complex states of a channel, conjugates included."""
     direction: str = "bidirectional"
-    """What a latent depends on: bidirectional, causal (no later spike, and no rate does with decoder blocks either) or
-    causal_filters (as published for monkey and human: filters look back, but normalised over time every bin sees the
-    whole trial)."""
+    """Bins that a latent depends on: bidirectional, causal (no later ones, and rates neither, with decoder blocks or
+    without) or causal_filters (as published for monkey and human: filters look back, but normalised over time every bin
+    depends on the whole trial)."""
     norm: str = "per_bin"
-    """Normalisation in the blocks: per_bin or over_time (as published; sees the whole trial, so is never causal)."""
+    """Normalisation in the blocks: per_bin or over_time (as published; uses the whole trial, so is never causal)."""
     coordinated_dropout: float = 0.2
     """Share of counts hidden from the encoder in training; only hidden counts enter the likelihood."""
     l2_penalty: float = 0.001
@@ -53,7 +53,7 @@ class AutoencoderConfig:
     smoothness_lags: int = 5
     """Lags in bins at which latents are compared; lag i weighs 1 / (1 + i)."""
     held_out_inputs: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
-    """What the encoder is never shown."""
+    """Counts that are hidden from the encoder."""
 
     def __post_init__(self) -> None:
         if self.kernel not in KERNELS:
@@ -106,7 +106,7 @@ class Autoencoder(nn.Module):
         n_neurons: Number of neurons.
         mean_counts: (neuron,) mean count per bin, with which the output starts; LDNS starts at softplus(0).
         config: Sizes and penalties.
-        held_out_inputs: What the encoder is not shown; everything is when not given.
+        held_out_inputs: Counts that are hidden from the encoder; none by default.
     """
 
     def __init__(

@@ -157,7 +157,7 @@ class GenerativeModel(nn.Module):
 
     @property
     def data_spec(self) -> DataSpec:
-        """What the model knows of its recording: neurons, bins, lengths, conditions.
+        """Neurons, bins, lengths and conditions of the recording that the model was made for.
 
         Raises:
             NotFittedError: If it has not met a recording yet.

@@ -35,7 +35,7 @@ CODE_DISTRIBUTIONS = ("fitted", "standard")
 LEAST_CODE_GAP = 0.1
 """Samples follow their codes if R2 falls by so much when codes are exchanged between trials."""
 SPREAD_COMPONENTS = 10
-"""Leading principal components over which the spread of unconditional samples is told."""
+"""Leading principal components over which the spread of unconditional samples is measured."""
 SPREAD_TRIALS = 512
 LEAST_SPREAD = 0.7
 """Samples whose s.d. along those components is below this share of the data's have shrunk."""
@@ -60,10 +60,10 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class CodeConfig:
-    """What all models with codes are told."""
+    """Configuration that all models with codes share."""
 
     activity: str = COUNTS
-    """What is learned: counts (smoothed spikes), or a signal with a column for each neuron, such as the activity of
+    """Activity to learn: counts (smoothed spikes), or a signal with a column for each neuron, such as the activity of
     simulated units or smoothed_counts, which `--smooth_s` makes before trials are cut."""
     smoothing_sd_s: float = 0.08
     """Standard deviation in seconds of the Gaussian that smooths counts."""
@@ -75,7 +75,7 @@ class CodeConfig:
     """Where unconditional samples take their codes from: a normal distribution fitted to the codes of training trials
     (fitted), or the one that codes are drawn towards (standard, as published)."""
     mmd: MMDConfig = field(default_factory=MMDConfig)
-    """What draws codes towards a standard normal."""
+    """Penalty that draws codes towards a standard normal."""
     training: StageConfig = field(
         default_factory=lambda: StageConfig(
             steps=2000, batch_size=64, learning_rate=2e-3, ema_decay=0.995, weight_decay=1e-6, patience=8
@@ -86,7 +86,7 @@ class CodeConfig:
     """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
     al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
-    """What a neuron remembers of its own spikes."""
+    """Memory of a neuron for its own spikes."""
 
     def __post_init__(self) -> None:
         if self.code_dim < 1:
@@ -106,10 +106,10 @@ class CodeConfig:
 
 
 class CodeNetwork(nn.Module):
-    """What is trained: an encoder and, in a subclass, a way from codes to activity.
+    """The trained network: an encoder and, in a subclass, a way from codes to activity.
 
-    Subclasses define ``fitting``, ``draw`` and ``expected``. The law of unconditional codes, taken from the training
-    trials when all is learned, is held in buffers.
+    Subclasses define ``fitting``, ``draw`` and ``expected``. The distribution of unconditional codes, taken from the
+    training trials after training, is held in buffers.
 
     Args:
         size: Units of the activity.
@@ -128,7 +128,7 @@ class CodeNetwork(nn.Module):
 
     @torch.no_grad()
     def settle(self, trials: Batch) -> None:
-        """Take the law of unconditional codes from trials, where it is fitted to them."""
+        """Take the distribution of unconditional codes from trials, where it is fitted to them."""
         assert trials.signal is not None
         if self.config.code_distribution == "standard" or len(trials) < 2:
             return
@@ -188,17 +188,17 @@ class CodeNetwork(nn.Module):
         x, mask = batch.signal, mask_of(batch.lengths, batch.n_bins)
         codes = self.encode(x, batch.mask)
         spread = codes.std(0, correction=0)
-        told = {"code_sd_min": float(spread.min()), "code_sd_max": float(spread.max())}
+        numbers = {"code_sd_min": float(spread.min()), "code_sd_max": float(spread.max())}
         if len(batch) < 2:  # there is no other trial
-            return told
+            return numbers
         for name, used in (("code_r2", codes), ("shuffled_code_r2", codes.roll(1, 0))):
-            told[name] = _r2(x, padded(self.expected(used, batch.lengths, draws=1), batch.n_bins), mask)
-        told["mmd"] = float(squared_mmd_to_normal(codes, BANDWIDTHS[self.config.mmd.bandwidth](codes.shape[1])))
-        return told
+            numbers[name] = _r2(x, padded(self.expected(used, batch.lengths, draws=1), batch.n_bins), mask)
+        numbers["mmd"] = float(squared_mmd_to_normal(codes, BANDWIDTHS[self.config.mmd.bandwidth](codes.shape[1])))
+        return numbers
 
 
 class CodeModel(SpikingModel):
-    """What GNOCCHI and its control share; they differ in the network that ``_make_network`` returns."""
+    """The common part of GNOCCHI and its baseline; they differ in the network that ``_make_network`` returns."""
 
     network: CodeNetwork
 
@@ -220,15 +220,15 @@ class CodeModel(SpikingModel):
         train = data.split("train")
         self.activity.prepare(train)
         device = self.activity.mean.device
-        learned, judged = (self._batch(d).to(device) for d in (train, data.split("val")))
+        learned, validation = (self._batch(d).to(device) for d in (train, data.split("val")))
         assert learned.signal is not None
         self.network.prepare(learned.signal, learned.lengths)
-        yield Stage("codes", self.network, learned, judged, self.config.training)
+        yield Stage("codes", self.network, learned, validation, self.config.training)
         self.network.eval()
         self.network.settle(learned)
         self._fit_observation(learned, self._inferred_rates(learned))
         self._calibrate_observation(learned)
-        self._warn(learned[:SPREAD_TRIALS], judged)
+        self._warn(learned[:SPREAD_TRIALS], validation)
 
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse a recording without the activity that is learned."""
@@ -339,17 +339,18 @@ class CodeModel(SpikingModel):
         signals = {name: self.activity.restored(z) * mask for name in self.config.signals}
         return GeneratedBatch(rates, draws.sample(rates, generator), codes=codes, signals=signals)
 
-    def _warn(self, learned: Batch, judged: Batch) -> None:
+    def _warn(self, learned: Batch, validation: Batch) -> None:
         """Warn of a model whose samples do not follow their codes, or have shrunk."""
-        told = diagnose(self.network, judged)
-        if "code_r2" in told and told["code_r2"] - told["shuffled_code_r2"] < LEAST_CODE_GAP:
+        numbers = diagnose(self.network, validation)
+        if "code_r2" in numbers and numbers["code_r2"] - numbers["shuffled_code_r2"] < LEAST_CODE_GAP:
             warnings.warn(
-                f"samples hardly follow their codes: R2 of validation trials is {told['code_r2']:.2f} with their own "
-                f"and {told['shuffled_code_r2']:.2f} with another trial's code; train longer, or take more codes.",
+                f"samples hardly follow their codes: R2 of validation trials is {numbers['code_r2']:.2f} with their "
+                f"own and {numbers['shuffled_code_r2']:.2f} with another trial's code; train longer, or take more "
+                "codes.",
                 SpikeloomWarning,
                 stacklevel=2,
             )
-        ratio = self.spread_ratio(learned, judged)
+        ratio = self.spread_ratio(learned, validation)
         if ratio.mean() < LEAST_SPREAD:
             warnings.warn(
                 f"unconditional samples have shrunk: their s.d. along the first {len(ratio)} principal components of "
@@ -359,7 +360,7 @@ class CodeModel(SpikingModel):
             )
 
     @torch.no_grad()
-    def spread_ratio(self, learned: Batch, judged: Batch) -> Float[Tensor, "component"]:
+    def spread_ratio(self, learned: Batch, validation: Batch) -> Float[Tensor, "component"]:
         """S.d. of unconditional samples over that of recorded trials, along principal components of recorded trials.
 
         A trial is one point here: all bins that every trial has, of all units. The components are those of one set of
@@ -367,15 +368,15 @@ class CodeModel(SpikingModel):
 
         Args:
             learned: Trials that give the components.
-            judged: Trials whose s.d. samples are held against; nan where there are less than two.
+            validation: Trials whose s.d. samples are compared with; nan where there are less than two.
         """
         assert learned.signal is not None
-        assert judged.signal is not None
-        n, bins = max(len(judged), 128), int(torch.cat([learned.lengths, judged.lengths]).min())
-        generator = torch.Generator(judged.lengths.device).manual_seed(0)
-        lengths = torch.full((n,), bins, device=judged.lengths.device)
+        assert validation.signal is not None
+        n, bins = max(len(validation), 128), int(torch.cat([learned.lengths, validation.lengths]).min())
+        generator = torch.Generator(validation.lengths.device).manual_seed(0)
+        lengths = torch.full((n,), bins, device=validation.lengths.device)
         drawn = self.network.draw(self.network.draw_codes(n, generator), lengths, generator).flatten(1).cpu()
-        known, real = (b.signal[:, :bins].flatten(1).cpu() for b in (learned, judged) if b.signal is not None)
+        known, real = (b.signal[:, :bins].flatten(1).cpu() for b in (learned, validation) if b.signal is not None)
         most = min(SPREAD_COMPONENTS, len(known) - 1)
         if most < 1 or len(real) < 2:
             return torch.full((1,), torch.nan)
@@ -385,8 +386,8 @@ class CodeModel(SpikingModel):
     def spread(self, data: SpikeData) -> float:
         """Mean over components of ``spread_ratio`` of a recording with its splits train and test."""
         device = self.activity.mean.device
-        learned, judged = (self._batch(data.split(name))[:SPREAD_TRIALS].to(device) for name in ("train", "test"))
-        return float(self.spread_ratio(learned, judged).mean())
+        learned, validation = (self._batch(data.split(name))[:SPREAD_TRIALS].to(device) for name in ("train", "test"))
+        return float(self.spread_ratio(learned, validation).mean())
 
 
 def padded(values: Units, n_bins: int) -> Float[Tensor, "trial {n_bins} unit"]:

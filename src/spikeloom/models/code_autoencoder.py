@@ -1,4 +1,4 @@
-"""The control of GNOCCHI: its encoder and its codes, with a decoder that draws nothing."""
+"""The baseline of GNOCCHI: its encoder and its codes, with a deterministic decoder."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class CodeDecoderConfig:
 
 @dataclass(frozen=True)
 class CodeAutoencoderConfig(CodeConfig):
-    """Configuration of the control."""
+    """Configuration of the code autoencoder."""
 
     decoder: CodeDecoderConfig = field(default_factory=CodeDecoderConfig)
     """Codes to activity."""
 
 
-class CodedDecoder(CodeNetwork):
+class CodeDecoderNetwork(CodeNetwork):
     """An encoder, and a decoder of the code it finds."""
 
     def __init__(self, size: int, config: CodeAutoencoderConfig, patch: int):
@@ -71,7 +71,7 @@ class CodedDecoder(CodeNetwork):
         return ((x - self._decoded(codes, lengths, x.shape[1])).square() * mask).sum() / (mask.sum() * x.shape[2])
 
     def draw(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: Any) -> Units:
-        """What is expected: a trial holds nothing that its code does not tell."""
+        """The expected activity: a trial contains nothing beyond its code."""
         return self.expected(codes, lengths)
 
     def expected(self, codes: Codes, lengths: Int[Tensor, "trial"], draws: int = 8) -> Units:
@@ -88,8 +88,8 @@ class CodedDecoder(CodeNetwork):
 class CodeAutoencoder(CodeModel):
     """A recurrent autoencoder of whole trials whose codes are drawn towards a standard normal (Tolstikhin et al. 2018).
 
-    Beside GNOCCHI it tells what the diffusion is good for: both have the same encoder and the same penalty on codes,
-    but this one decodes them without drawing anything.
+    Compared with GNOCCHI, it shows what the diffusion contributes: both have the same encoder and penalty on codes, but
+    this one decodes them deterministically.
     """
 
     config: CodeAutoencoderConfig
@@ -100,7 +100,7 @@ class CodeAutoencoder(CodeModel):
         "on Learning Representations. arXiv:1711.01558"
     )
 
-    def _make_network(self, size: int) -> CodedDecoder:
-        return CodedDecoder(
+    def _make_network(self, size: int) -> CodeDecoderNetwork:
+        return CodeDecoderNetwork(
             size, self.config, bins_of_token(self.config.decoder.patch, self.data_spec.lengths.tolist())
         )

@@ -1,4 +1,4 @@
-"""What a model has to know of the recording it is made for, saved beside its weights."""
+"""The facts about a recording that a model depends on, saved beside its weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spikeloom.errors import DataError
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a model has to know of the recording it is made for.
+    """The facts about a recording that a model depends on.
 
     Attributes:
         bin_s: Width of a bin in seconds.
@@ -26,7 +26,7 @@ class DataSpec:
         mean_counts: (neuron,) mean count per bin in the training trials.
         neurons: Table of the neurons, carried over to samples.
         trained_on: Hash of the training trials, by which a comparison knows them again.
-        variables: What new trials can be asked for.
+        variables: Variables that new trials can be conditioned on.
         signals: Unit and column names of the signals that the model reads and generates, by name.
     """
 
@@ -44,7 +44,7 @@ class DataSpec:
 
         Args:
             data: Recording with a split "train".
-            condition_on: Trial columns and signals that new trials will be asked for, see ``Variable.of``.
+            condition_on: Trial columns and signals that new trials can be conditioned on, see ``Variable.of``.
             signals: Signals that the model reads.
 
         Raises:

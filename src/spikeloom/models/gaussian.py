@@ -28,7 +28,7 @@ class GaussianConfig:
     """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
     al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
-    """What a neuron remembers of its own spikes."""
+    """Memory of a neuron for its own spikes."""
 
     def __post_init__(self) -> None:
         check_observation(self)

@@ -25,8 +25,8 @@ class GNOCCHIConfig(CodeConfig):
     """Codes to activity."""
 
 
-class CodedDiffusion(CodeNetwork):
-    """An encoder, and a diffusion that is told the code it finds."""
+class CodeDiffusionNetwork(CodeNetwork):
+    """An encoder, and a diffusion conditioned on the code."""
 
     def __init__(self, size: int, config: GNOCCHIConfig, patch: int):
         super().__init__(size, config)
@@ -39,11 +39,11 @@ class CodedDiffusion(CodeNetwork):
     def fitting(
         self, x: Units, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator
     ) -> Float[Tensor, ""]:
-        """The loss of the diffusion; its gradient teaches the encoder what a code should tell."""
+        """The loss of the diffusion; its gradient also trains the encoder."""
         return self.diffusion.loss(x, codes, lengths, generator)
 
     def draw(self, codes: Codes, lengths: Int[Tensor, "trial"], generator: torch.Generator, **options: Any) -> Units:
-        """From noise, by the configured sampler or the one asked for."""
+        """From noise, by the configured sampler or the one in the options."""
         return self.diffusion.draw(codes, lengths, generator, **options)
 
     def expected(self, codes: Codes, lengths: Int[Tensor, "trial"], draws: int = 8) -> Units:
@@ -54,7 +54,7 @@ class CodedDiffusion(CodeNetwork):
 class GNOCCHI(CodeModel):
     """Generating Neural Observations Conditioned on Codes with High Information (McCart et al. 2024, arXiv 2407.21195).
 
-    An encoder gives every trial one vector, its code; a diffusion model that is told the code learns whole trials of
+    An encoder gives every trial one vector, its code; a diffusion model conditioned on the code learns whole trials of
     activity, and its error is all that teaches the encoder. Codes are drawn towards a standard normal; those of
     unconditional samples come from one that is fitted to them. So it is a Wasserstein autoencoder with a diffusion as
     decoder: the mutual information in the name is kept by what is left out, a penalty on each trial's code. A normal
@@ -115,7 +115,7 @@ class GNOCCHI(CodeModel):
             observation=observation,
         )
 
-    def _make_network(self, size: int) -> CodedDiffusion:
-        return CodedDiffusion(
+    def _make_network(self, size: int) -> CodeDiffusionNetwork:
+        return CodeDiffusionNetwork(
             size, self.config, bins_of_token(self.config.diffusion.patch, self.data_spec.lengths.tolist())
         )

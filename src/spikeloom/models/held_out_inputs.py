@@ -1,4 +1,4 @@
-"""What of a trial an encoder is not shown although the model reconstructs it: neurons held out, and bins to come."""
+"""Counts hidden from an encoder although the model reconstructs them: held-out neurons and future bins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spikeloom.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class HeldOutInputsConfig:
-    """What the encoder is not shown, for co-smoothing and forward prediction (Pei et al. 2021); nothing by default."""
+    """Counts hidden from the encoder, for co-smoothing and forward prediction (Pei et al. 2021); nothing by default."""
 
     neurons: str | None = None
     """Column of the neurons table that is true for neurons whose counts are not shown, such as heldout."""
@@ -33,22 +33,22 @@ class HeldOutInputs(nn.Module):
     """Hides counts from an encoder, in training and ever after; likelihoods cover everything.
 
     Args:
-        config: What is hidden.
+        config: The hidden neurons and bins.
         neurons: Table of the neurons.
 
     Raises:
         DataError: If the table has no such column, or it leaves no neuron to be shown.
     """
 
-    seen: Tensor
+    visible: Tensor
 
     def __init__(self, config: HeldOutInputsConfig, neurons: pd.DataFrame):
         super().__init__()
         self.forward_prediction_bins = config.forward_prediction_bins
-        seen = np.ones(len(neurons), bool) if config.neurons is None else ~column(neurons, config.neurons)
+        visible = np.ones(len(neurons), bool) if config.neurons is None else ~column(neurons, config.neurons)
         # Follows from configuration and recording, which are saved beside the weights.
-        self.register_buffer("seen", torch.from_numpy(seen), persistent=False)
-        self.anything = bool(self.forward_prediction_bins) or not bool(seen.all())
+        self.register_buffer("visible", torch.from_numpy(visible), persistent=False)
+        self.anything = bool(self.forward_prediction_bins) or not bool(visible.all())
 
     def lengths(self, lengths: Int[Tensor, "trial"]) -> Int[Tensor, "trial"]:
         """Bins of each trial that are shown; one at least, lest there is nothing to encode."""
@@ -57,14 +57,14 @@ class HeldOutInputs(nn.Module):
     def shown(self, lengths: Int[Tensor, "trial"], n_bins: int) -> Bool[Tensor, "#trial #time neuron"]:
         """True where a count is shown, padding included when no bins are withheld."""
         if not self.forward_prediction_bins:
-            return self.seen[None, None]
+            return self.visible[None, None]
         bins = torch.arange(n_bins, device=lengths.device)
-        return (bins < self.lengths(lengths)[:, None])[..., None] & self.seen
+        return (bins < self.lengths(lengths)[:, None])[..., None] & self.visible
 
     def forward(
         self, counts: Float[Tensor, "trial time neuron"], lengths: Int[Tensor, "trial"] | None = None
     ) -> Float[Tensor, "trial time neuron"]:
-        """Counts as the encoder sees them: zero where they are withheld.
+        """Counts as the encoder reads them: zero where they are hidden.
 
         Args:
             counts: Spike counts.

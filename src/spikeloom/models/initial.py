@@ -26,13 +26,13 @@ IC_DISTRIBUTIONS = ("prior", "fitted", "posterior")
 
 
 @dataclass(frozen=True)
-class Unfolded:
-    """What follows from initial conditions.
+class Rollout:
+    """Trials generated from initial conditions.
 
     Attributes:
         rates: Expected counts per bin; zeros in padding.
         latents: Latents of every bin.
-        signals: What is generated beside the spikes, by name.
+        signals: Signals generated beside the spikes, by name.
     """
 
     rates: Rates
@@ -41,11 +41,11 @@ class Unfolded:
 
 
 class InitialConditionModel(SpikingModel):
-    """A model whose trials unfold from an initial condition that is inferred of each (LFADS, TNDM).
+    """A model whose trials follow from an initial condition, inferred for each (LFADS, TNDM).
 
-    Codes are initial conditions in standard deviations of their prior. New trials have the ``codes`` that are given, or
+    Codes are initial conditions in standard deviations of their prior. New trials have the ``codes`` of the call, or
     draw them from the ``ic_distribution`` of the configuration or the call. Subclasses call ``_make_codes`` when they
-    are built and ``_settle`` when they are trained, and define ``_posterior_of``, ``_unfold`` and ``_weights``.
+    are built and ``_settle`` when they are trained, and define ``_posterior_of``, ``_roll_out`` and ``_weights``.
     """
 
     training_mean: Tensor
@@ -71,14 +71,14 @@ class InitialConditionModel(SpikingModel):
         """The posteriors of the codes of trials."""
         raise NotImplementedError  # every such model defines it
 
-    def _unfold(
+    def _roll_out(
         self, codes: Float[Tensor, "trial code"], lengths: Int[Tensor, "trial"], generator: torch.Generator
-    ) -> Unfolded:
-        """What follows from codes."""
+    ) -> Rollout:
+        """The trials that follow from codes."""
         raise NotImplementedError  # every such model defines it
 
     def _weights(self) -> dict[str, Any]:
-        """The weights that priors had in training, which samples from them cannot be judged without."""
+        """The weights that priors had in training, without which samples from them cannot be interpreted."""
         raise NotImplementedError  # every such model defines it
 
     # -- codes ---------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ class InitialConditionModel(SpikingModel):
 
     def _sampled_rates(self, trials: Batch, generator: torch.Generator) -> Rates:
         codes = self._drawn_codes(len(trials), self.config.ic_distribution, generator)
-        return self._unfold(codes, trials.lengths, generator).rates
+        return self._roll_out(codes, trials.lengths, generator).rates
 
     def _generate(
         self,
@@ -175,7 +175,7 @@ class InitialConditionModel(SpikingModel):
         draws = self._chosen_observation(observation)
         if codes is None:
             codes = self._drawn_codes(len(lengths), ic_distribution or self.config.ic_distribution, generator)
-        made = self._unfold(codes, lengths, generator)
+        made = self._roll_out(codes, lengths, generator)
         counts = draws.sample(made.rates, generator)
         return GeneratedBatch(made.rates, counts, latents=made.latents, codes=codes, signals=made.signals)
 

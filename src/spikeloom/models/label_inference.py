@@ -70,8 +70,8 @@ def _evidence(network: PiVAENetwork, trials: Batch, samples: int, seed: int) -> 
     device = network.decoder.offset.device
     generator = torch.Generator(device).manual_seed(seed)
     parts = []
-    for counts, told in _chunks(trials.to(device), network):
-        prior = network.prior(told)[:, None]
+    for counts, features in _chunks(trials.to(device), network):
+        prior = network.prior(features)[:, None]
         noise = torch.randn((len(counts), samples, network.latents), generator=generator, device=device)
         rates = network.decode(prior.mean + (prior.log_variance / 2).exp() * noise)
         logs = (counts[:, None] * rates.log() - rates).sum(2)
@@ -80,5 +80,5 @@ def _evidence(network: PiVAENetwork, trials: Batch, samples: int, seed: int) -> 
 
 
 def _chunks(trials: Batch, network: PiVAENetwork) -> list[tuple[BinCounts, Tensor]]:
-    counts, told = counts_of_bins(trials), network.told_in(trials)
-    return list(zip(counts.split(CHUNK), told.split(CHUNK)))
+    counts, features = counts_of_bins(trials), network.label_features_of(trials)
+    return list(zip(counts.split(CHUNK), features.split(CHUNK)))

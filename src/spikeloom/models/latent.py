@@ -43,7 +43,7 @@ SPECTRUM_TRIALS = 200
 
 
 class LatentModel(SpikingModel):
-    """What LDNS and its relatives share; they differ in the prior that ``_make_prior`` returns."""
+    """The common part of LDNS and its relatives; they differ in the prior that ``_make_prior`` returns."""
 
     autoencoder: Autoencoder
     prior: LatentPrior
@@ -106,9 +106,12 @@ class LatentModel(SpikingModel):
         self._fit_observation(train, rates)
         self.prior.prepare(latents, train.lengths.to(latents.device))
         if any(True for _ in self.prior.parameters()):
-            learned, judged = self._scaled(train, latents), self._scaled(validation, self._whole_infer(validation)[0])
-            yield Stage("prior", self.prior, learned, judged, self.config.prior_training)
-            verdict = calibration.assess(diagnose(self.prior, judged))
+            learned, validation_latents = (
+                self._scaled(train, latents),
+                self._scaled(validation, self._whole_infer(validation)[0]),
+            )
+            yield Stage("prior", self.prior, learned, validation_latents, self.config.prior_training)
+            verdict = calibration.assess(diagnose(self.prior, validation_latents))
             if verdict is not None and not verdict.sound:
                 warnings.warn(verdict.words, SpikeloomWarning, stacklevel=2)
         self._calibrate_observation(train)
@@ -252,15 +255,15 @@ class LatentModel(SpikingModel):
         """The power of the sampled latents over that of the training latents, under "spectrum_ratio".
 
         A warning says when it is off by more than a tenth in the low, middle or high third of frequencies, in a sample
-        that is large enough, of the training lengths, and for which nothing was asked.
+        that is large enough, of the training lengths, and without condition or context.
         """
         total = torch.as_tensor(sums["power"], dtype=torch.float32, device=self.prior.mean.device)
         ratio = self.prior.ratio_of(total, int(plan.lengths.sum()))
         low, high = SPECTRUM_TOLERANCE
         # A few trials scatter, and trials of another length leak other power into the bands: there is no verdict then.
         usual = set(plan.lengths) <= set(self.data_spec.lengths)
-        judged = not plan.requested and plan.n >= SPECTRUM_TRIALS and usual
-        if judged and not bool(((ratio > low) & (ratio < high)).all()):
+        scored = not plan.requested and plan.n >= SPECTRUM_TRIALS and usual
+        if scored and not bool(((ratio > low) & (ratio < high)).all()):
             shown = ", ".join(f"{r:.2f}" for r in ratio.tolist())
             warnings.warn(
                 f"the power of the sampled latents is {shown} times that of the training latents (low, middle, high "

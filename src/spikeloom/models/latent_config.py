@@ -1,4 +1,4 @@
-"""What the configurations of latent models share."""
+"""The common part of the configurations of latent models."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class LatentConfig:
     """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
     al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
-    """What a neuron remembers of its own spikes."""
+    """Memory of a neuron for its own spikes."""
     condition_on: tuple[str, ...] = ()
-    """Trial columns and signals that samples will be asked for; "NAME:KIND" for a column says what it is: deg or rad
-    (an angle), label or number."""
+    """Trial columns and signals that samples can be conditioned on; "NAME:KIND" declares the kind of a column: deg or
+    rad (an angle), label or number."""
 
     def __post_init__(self) -> None:
         check_observation(self)

@@ -33,7 +33,7 @@ class LDNS(LatentModel):
     """Latent diffusion for neural spiking data (Kapoor et al., NeurIPS 2024, arXiv 2407.08751).
 
     An autoencoder turns spikes into smooth, time-aligned latents; a diffusion model learns the distribution of those
-    latents, given what the trials were recorded under if it was told; new latents are decoded to rates and rates drawn
+    latents, given the conditions of the trials if there are any; new latents are decoded to rates and rates drawn
     as counts.
     """
 

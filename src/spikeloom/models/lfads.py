@@ -14,7 +14,7 @@ from torch import Tensor
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.models.activity import COUNTS, Activity
 from spikeloom.models.held_out_inputs import HeldOutInputs
-from spikeloom.models.initial import InitialConditionModel, Unfolded
+from spikeloom.models.initial import InitialConditionModel, Rollout
 from spikeloom.models.lfads_config import LFADSConfig
 from spikeloom.models.lfads_network import LFADSNetwork, activity_in
 from spikeloom.nets.lfads import Posterior
@@ -31,7 +31,7 @@ class LFADS(InitialConditionModel):
     from them. The model has latents, the factors, which ``encode`` returns, and codes, which ``codes`` returns: means
     of initial conditions, in standard deviations of their prior.
 
-    New trials have the ``codes`` that are given, or draw them from the ``ic_distribution`` of the configuration or the
+    New trials have the ``codes`` of the call, or draw them from the ``ic_distribution`` of the configuration or the
     call; inputs are always drawn from their prior, because those of one trial belong to its length.
     """
 
@@ -47,7 +47,7 @@ class LFADS(InitialConditionModel):
     def _build(self) -> None:
         n_neurons, lengths, counted = self.data_spec.n_neurons, self.data_spec.lengths, self.config.activity == COUNTS
         mean = torch.from_numpy(self.data_spec.mean_counts) if counted else None
-        # Of counts there is nothing to prepare: the network is given them as they are, and makes rates.
+        # Counts need no preparation: the network reads them as they are, and makes rates.
         self.activity = Activity(self.config.activity, n_neurons, smoothing_sd_s=0.0)
         held_out_inputs = HeldOutInputs(self.config.held_out_inputs, self.data_spec.neurons)
         self.network = LFADSNetwork(n_neurons, self.config, float(lengths.mean()) * n_neurons, mean, held_out_inputs)
@@ -64,8 +64,8 @@ class LFADS(InitialConditionModel):
         train = data.split("train")
         if self.config.signals:
             self.activity.prepare(train)
-        learned, judged = (self._batch(d) for d in (train, data.split("val")))
-        yield Stage("lfads", self.network, learned, judged, self.config.training)
+        learned, validation = (self._batch(d) for d in (train, data.split("val")))
+        yield Stage("lfads", self.network, learned, validation, self.config.training)
         self._settle(learned)
 
     def check_trainable(self, data: SpikeData) -> None:
@@ -104,13 +104,13 @@ class LFADS(InitialConditionModel):
             return self._infer(batch)[1]
         return self._averaged(counts, batch.lengths)[1]
 
-    def _unfold(
+    def _roll_out(
         self, codes: Float[Tensor, "trial code"], lengths: Int[Tensor, "trial"], generator: torch.Generator
-    ) -> Unfolded:
+    ) -> Rollout:
         factors, activity = self.network.generate(codes, lengths, generator)
         mask = mask_of(lengths, factors.shape[1])
         signals = {name: self.activity.restored(activity) * mask for name in self.config.signals}
-        return Unfolded(self.activity.rates(activity) * mask, factors, signals)
+        return Rollout(self.activity.rates(activity) * mask, factors, signals)
 
     def _weights(self) -> dict[str, Any]:
         return {"effective_beta": round(self.network.effective_beta, 6)}

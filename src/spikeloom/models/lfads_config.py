@@ -67,7 +67,7 @@ class LFADSConfig:
     """Configuration of LFADS."""
 
     activity: str = COUNTS
-    """What is learned: counts (with a Poisson likelihood), or a signal with a column for each neuron (with a squared
+    """Activity to learn: counts (with a Poisson likelihood), or a signal with a column for each neuron (with a squared
     error of z-scores), such as the activity of simulated units."""
     ic_dim: int = 32
     """Values of a trial's initial condition, which is its code."""
@@ -80,7 +80,7 @@ class LFADSConfig:
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     """Inputs to the generator."""
     held_out_inputs: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
-    """What the encoders are never shown."""
+    """Counts that are hidden from the encoders."""
     dropout: float = 0.05
     """Share of the input, and of what is read out of states, that is dropped in training."""
     coordinated_dropout: float = 0.2
@@ -111,7 +111,7 @@ class LFADSConfig:
     """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
     al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
-    """What a neuron remembers of its own spikes."""
+    """Memory of a neuron for its own spikes."""
     posterior_samples: int = 16
     """Samples of the posterior over which inferred rates and factors are averaged; 0 takes what follows from its
     mean."""

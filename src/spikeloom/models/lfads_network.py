@@ -1,4 +1,4 @@
-"""What LFADS trains: encoders, generator, perhaps a controller, and the priors over what these infer."""
+"""The network of LFADS: encoders, generator, perhaps a controller, and the priors over what these infer."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ LARGEST_LOG_RATE = 10.0
 
 
 @dataclass(frozen=True)
-class Unrolled:
-    """Trials and what was inferred of them.
+class Reconstruction:
+    """Posteriors inferred from trials, and the activity reconstructed from these.
 
     Attributes:
         initial: Posterior of initial conditions.
@@ -54,7 +54,7 @@ class LFADSNetwork(nn.Module):
         config: The model's configuration.
         entries: Bins of a typical trial times units, by which the loss of a trial is its mean over values.
         mean_counts: Mean count per bin of each neuron, with which rates start.
-        held_out_inputs: What the encoders are not shown; everything is when not given.
+        held_out_inputs: Counts that are hidden from the encoders; none by default.
     """
 
     steps: Tensor
@@ -95,7 +95,7 @@ class LFADSNetwork(nn.Module):
         """The posterior of each trial's code: its initial condition, in standard deviations of the prior."""
         return self.prior.codes(self.encoder(*self._seen(x, lengths)))
 
-    def unroll(self, x: Units, lengths: Lengths, generator: torch.Generator | None) -> Unrolled:
+    def unroll(self, x: Units, lengths: Lengths, generator: torch.Generator | None) -> Reconstruction:
         """Infer trials, with one sample of the posterior, or its mean where there is no generator."""
         posterior = self.encoder(*self._seen(x, lengths))
         return self._unrolled(posterior, self._shown(x, lengths), x.shape[1], generator)
@@ -103,7 +103,7 @@ class LFADSNetwork(nn.Module):
     def averaged(self, x: Units, lengths: Lengths, samples: int, generator: torch.Generator) -> tuple[Factors, Units]:
         """Factors and activity of trials, means over samples of the posterior; or at its mean, for no samples.
 
-        What is averaged are rates, not their logarithms. One sample is unrolled at a time, so memory does not grow.
+        The average is over rates, not their logarithms. One sample is unrolled at a time, so memory does not grow.
         """
         posterior, shown = self.encoder(*self._seen(x, lengths)), self._shown(x, lengths)
         made = self._unrolled(posterior, shown, x.shape[1], generator if samples else None)
@@ -132,7 +132,7 @@ class LFADSNetwork(nn.Module):
         return outputs.clamp(max=LARGEST_LOG_RATE).exp() if self.config.activity == COUNTS else outputs
 
     def _seen(self, x: Units, lengths: Lengths) -> tuple[Units, Lengths]:
-        """What encoders are shown of trials, and where it ends."""
+        """Activity of trials that is visible to the encoders, and where it ends."""
         if self.held_out_inputs is None:
             return x, lengths
         return self.held_out_inputs(x, lengths), self.held_out_inputs.lengths(lengths)
@@ -142,13 +142,13 @@ class LFADSNetwork(nn.Module):
 
     def _unrolled(
         self, posterior: Posterior, shown: Shown | None, n_bins: int, generator: torch.Generator | None
-    ) -> Unrolled:
+    ) -> Reconstruction:
         initial = posterior.draw(generator)
         if shown is None:
-            return Unrolled(posterior, None, *self.generator(initial, n_bins))
+            return Reconstruction(posterior, None, *self.generator(initial, n_bins))
         assert self.controller is not None
         factors, outputs, inputs = self.generator.controlled(initial, shown, self.controller, generator)
-        return Unrolled(posterior, inputs, factors, outputs)
+        return Reconstruction(posterior, inputs, factors, outputs)
 
     # -- training ------------------------------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ class LFADSNetwork(nn.Module):
 
     def _fitted(
         self, batch: Batch, generator: torch.Generator, hidden_share: float
-    ) -> tuple[Unrolled, Float[Tensor, ""]]:
+    ) -> tuple[Reconstruction, Float[Tensor, ""]]:
         """Inferred trials of which a share of values was hidden, and their misfit."""
         x, mask = activity_in(batch), batch.mask
         kept = None
@@ -195,7 +195,7 @@ class LFADSNetwork(nn.Module):
         assert batch.counts is not None
         return self.observation.nll(batch.counts, self.activity(outputs))
 
-    def _divergence(self, made: Unrolled, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
+    def _divergence(self, made: Reconstruction, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
         """Weighted divergences from the priors, mean over trials."""
         total = self.kl_weight * self.prior.kl(made.initial).sum(1).mean()
         if made.inputs is None or self.inputs_prior is None:
@@ -218,7 +218,7 @@ class LFADSNetwork(nn.Module):
                 entries += network.recurrent_entries
         return total / max(entries, 1)
 
-    # -- what is told --------------------------------------------------------------------------------------------
+    # -- diagnostics --------------------------------------------------------------------------------------------
 
     @property
     def kl_weight(self) -> float:
@@ -246,7 +246,7 @@ class LFADSNetwork(nn.Module):
         """
         made, misfit = self._fitted(batch, generator, 0.0)
         codes = self.prior.codes(made.initial).draw(generator)
-        told = {
+        numbers = {
             "misfit": float(misfit),
             "kl": float(self.prior.kl(made.initial).sum(1).mean()),
             "effective_beta": self.effective_beta,
@@ -254,14 +254,14 @@ class LFADSNetwork(nn.Module):
             "ramp": self.config.ramp(int(self.steps)),
         }
         if made.inputs is not None and self.inputs_prior is not None:
-            told["inputs_kl"] = float(self.inputs_prior.kl(made.inputs, generator, batch.mask).mean())
-            told["inputs_effective_beta"] = self.inputs_kl_weight * self.entries
-            told["inputs_tau"] = float(self.inputs_prior.log_tau.exp().mean())
-        return told
+            numbers["inputs_kl"] = float(self.inputs_prior.kl(made.inputs, generator, batch.mask).mean())
+            numbers["inputs_effective_beta"] = self.inputs_kl_weight * self.entries
+            numbers["inputs_tau"] = float(self.inputs_prior.log_tau.exp().mean())
+        return numbers
 
 
 def activity_in(batch: Batch) -> Units:
-    """What the encoders read: the signal, or counts."""
+    """The activity that the encoders read: the signal, or counts."""
     if batch.signal is not None:
         return batch.signal
     assert batch.counts is not None

@@ -1,4 +1,4 @@
-"""pi-VAE: bins, each for itself, as a function of a few latents whose distribution the labels of the bin tell."""
+"""pi-VAE: bins, each for itself, as a function of a few latents whose distribution depends on the labels of the bin."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ POOL = 256
 class PiVAE(SpikingModel):
     """Poisson identifiable variational autoencoder (Zhou and Wei 2020).
 
-    The label of a bin (conditions: a target, an angle, a velocity) tells the normal distribution of its latents, and a
+    The label of a bin (conditions: a target, an angle, a velocity) sets the normal distribution of its latents, and a
     volume-preserving flow makes rates of them. Bins are independent given their labels: there are no dynamics, and what
     samples have of a course over time comes from labels that change, and from spike history. Without labels, it is a
     plain variational autoencoder of bins.
 
-    What is inferred from spikes (``encode``, ``rates``) rests on spikes alone: the posterior over all labels of the
+    Inference from spikes (``encode``, ``rates``) rests on spikes alone: the posterior over all labels of the
     training trials. ``posterior`` also reads a recording's labels.
 
-    New trials have the labels that are asked for; those that are not are taken from training trials, see
+    New trials have the requested labels; all others are taken from training trials, see
     ``TrainingLabels.completed``, and are part of the sample.
     """
 
@@ -229,16 +229,18 @@ class PiVAE(SpikingModel):
             pool = Normals(self.pool_mean, self.pool_log_variance)
             found = unlabelled(self.network, counts, pool, samples, generator)
         else:
-            found = labelled(self.network, counts, self.network.prior(self.network.told_in(batch)), samples, generator)
+            found = labelled(
+                self.network, counts, self.network.prior(self.network.label_features_of(batch)), samples, generator
+            )
         latents, rates = (trials_of(values, batch.lengths, batch.n_bins) for values in found)
         return latents, rates
 
     @torch.no_grad()
     def _keep_pool(self, train: Batch) -> None:
-        """Note what labels tell in training bins that are evenly spread."""
-        told = self.network.told_in(train.to(self.pool_mean.device))
-        chosen = torch.arange(len(self.pool_mean)) * len(told) // len(self.pool_mean)
-        pool = self.network.prior(told[chosen.to(told.device)])
+        """Note the priors of the labels of evenly spread training bins."""
+        features = self.network.label_features_of(train.to(self.pool_mean.device))
+        chosen = torch.arange(len(self.pool_mean)) * len(features) // len(self.pool_mean)
+        pool = self.network.prior(features[chosen.to(features.device)])
         self.pool_mean.copy_(pool.mean)
         self.pool_log_variance.copy_(pool.log_variance)
 
@@ -253,7 +255,7 @@ class PiVAE(SpikingModel):
         generator = torch.Generator(self.pool_mean.device).manual_seed(0)
         rates = []
         for batch in self._parts(train):
-            prior = self.network.prior(self.network.told_in(batch))
+            prior = self.network.prior(self.network.label_features_of(batch))
             found = labelled(self.network, counts_of_bins(batch), prior, 1, generator)[1]
             rates.append(trials_of(found, batch.lengths, batch.n_bins))
         return torch.cat(rates)
@@ -276,9 +278,9 @@ class PiVAE(SpikingModel):
     def _drawn(
         self, lengths: Int[Tensor, "trial"], condition: Condition | None, generator: torch.Generator | None
     ) -> tuple[Tensor, Rates]:
-        """Latents that labels tell, drawn or (without a generator) their means, and rates; zero in the padding."""
+        """Latents of labels, drawn or (without a generator) their means, and rates; zero in the padding."""
         n_bins = int(lengths.max())
-        prior = self.network.prior(self.network.told(condition, n_bins, len(lengths)))
+        prior = self.network.prior(self.network.label_features(condition, n_bins, len(lengths)))
         latents = prior.mean if generator is None else prior.draw(generator)
         mask = mask_of(lengths, n_bins)
         return latents * mask, self.network.decode(latents) * mask

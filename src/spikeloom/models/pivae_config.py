@@ -19,7 +19,7 @@ class PiVAEConfig:
     encoder_units: int = 60
     """Units of each of the two hidden layers of the networks that infer latents from counts."""
     prior_units: int = 32
-    """Units of each of the two hidden layers of the network that tells latents from labels; a single label variable has
+    """Units of each of the two hidden layers of the network from labels to latents; a single label variable has
     a table instead."""
     decoder_units: int | None = None
     """Units of each of the two hidden layers of the decoder's networks; the larger of 30 and a quarter of the number of
@@ -40,7 +40,7 @@ class PiVAEConfig:
     """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
     al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
-    """What a neuron remembers of its own spikes."""
+    """Memory of a neuron for its own spikes."""
     training: StageConfig = field(
         default_factory=lambda: StageConfig(
             steps=2000, batch_size=64, learning_rate=3e-3, weight_decay=0.0, validate_every=50

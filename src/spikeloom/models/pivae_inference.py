@@ -1,4 +1,4 @@
-"""What pi-VAE infers of recorded bins: of known labels, or of labels that may be any of those it was trained on."""
+"""Inference of pi-VAE for recorded bins: of known labels, or of unknown ones, averaged over those of training."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from spikeloom.nets.normal import Normals
 
 CHUNK = 1024
 """Bins that are inferred at once."""
-Found = tuple[Float[Tensor, "bin latent"], Float[Tensor, "bin neuron"]]
+Inference = tuple[Float[Tensor, "bin latent"], Float[Tensor, "bin neuron"]]
 """Posterior means of latents, and rates averaged over the posterior."""
 
 
 def labelled(
     network: PiVAENetwork, counts: BinCounts, prior: Normals, samples: int, generator: torch.Generator
-) -> Found:
+) -> Inference:
     """Latents and rates of bins of known labels, from q(z | x, u).
 
     Args:
         network: A trained network.
         counts: Counts of the bins.
-        prior: (bin, latent) distributions that the labels tell.
+        prior: (bin, latent) priors, which depend on the labels.
         samples: Samples over which rates are averaged; none takes the rates at the mean.
         generator: Source of the samples.
     """
@@ -36,16 +36,16 @@ def labelled(
 
 def unlabelled(
     network: PiVAENetwork, counts: BinCounts, pool: Normals, samples: int, generator: torch.Generator
-) -> Found:
+) -> Inference:
     """Latents and rates of bins of which only the counts are known.
 
     The labels of training bins are the prior over theirs: z follows the mixture, over these labels, of the posteriors
-    q(z | x, u), weighted by the integrals of q(z | x) p(z | u), which are what x tells of u.
+    q(z | x, u), weighted by the integrals of q(z | x) p(z | u), the likelihoods of u.
 
     Args:
         network: A trained network.
         counts: Counts of the bins.
-        pool: (label, latent) distributions that labels of training bins tell.
+        pool: (label, latent) priors of the labels of training bins.
         samples: Samples over which rates are averaged; none takes the rates at the mean.
         generator: Source of the samples.
     """
@@ -56,7 +56,7 @@ def unlabelled(
 
 def _unlabelled(
     network: PiVAENetwork, counts: BinCounts, pool: Normals, samples: int, generator: torch.Generator
-) -> Found:
+) -> Inference:
     found = network.encode(counts)[:, None]
     weights = found.overlap(pool).sum(2).softmax(1)
     posteriors = found.times(pool).bounded(network.config.log_variance_limit)

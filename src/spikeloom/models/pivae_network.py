@@ -1,4 +1,4 @@
-"""What pi-VAE trains: a prior of latents that is told labels, an encoder of counts, a decoder that loses nothing.
+"""The network of pi-VAE: a prior of latents given labels, an encoder of counts, an injective decoder.
 
 Bins are independent of each other, so everything here works on rows of bins, wherever in which trial they were.
 """
@@ -48,9 +48,9 @@ class LabelPrior(nn.Module):
         else:
             self.network = perceptron(features, hidden, 2 * latents, nn.Tanh)
 
-    def forward(self, told: ConditioningFeatures) -> Normals:
+    def forward(self, features: ConditioningFeatures) -> Normals:
         """The distribution in every bin."""
-        return Normals(*self.network(told).chunk(2, dim=-1))
+        return Normals(*self.network(features).chunk(2, dim=-1))
 
 
 class PiVAENetwork(nn.Module):
@@ -85,10 +85,12 @@ class PiVAENetwork(nn.Module):
 
     # -- the parts -----------------------------------------------------------------------------------------------
 
-    def told(self, condition: Condition | None, n_bins: int, n_trials: int) -> Float[Tensor, "trial time feature"]:
-        """What the prior is told in every bin: features of its labels, and of each whether it is not known.
+    def label_features(
+        self, condition: Condition | None, n_bins: int, n_trials: int
+    ) -> Float[Tensor, "trial time feature"]:
+        """Input of the prior in every bin: features of its labels, and for each label whether it is unknown.
 
-        So trials whose label is not known have a distribution of their own. Without labels, all are told the same.
+        So trials with an unknown label have a distribution of their own. Without labels, all bins have the same input.
         """
         if condition is None:
             device = self.decoder.offset.device
@@ -99,7 +101,7 @@ class PiVAENetwork(nn.Module):
         return torch.cat([static, condition.aligned[:, :n_bins], unknown], dim=2)
 
     def encode(self, counts: BinCounts) -> Normals:
-        """What counts alone say of the latents of their bin, q(z | x)."""
+        """The factor of the posterior that depends on counts alone, q(z | x)."""
         return Normals(self.to_mean(counts), self.to_log_variance(counts))
 
     def decode(self, latents: Latents) -> BinRates:
@@ -132,16 +134,16 @@ class PiVAENetwork(nn.Module):
 
     def _terms(self, batch: Batch, generator: torch.Generator) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Misfit with one sample of the posterior, and divergence, both of a value (a neuron in a bin)."""
-        counts, prior = counts_of_bins(batch), self.prior(self.told_in(batch))
+        counts, prior = counts_of_bins(batch), self.prior(self.label_features_of(batch))
         posterior = self.posterior(counts, prior)
         rates = self.decode(posterior.draw(generator))
         # A likelihood is of trials: here, all bins are one.
         misfit = self.observation.nll(counts[None].int(), rates[None])
         return misfit.mean(), posterior.divergence(prior).sum(1).mean() / counts.shape[1]
 
-    def told_in(self, batch: Batch) -> Float[Tensor, "bin feature"]:
-        """What the prior is told in the valid bins of a batch."""
-        return bins_of(self.told(batch.condition, batch.n_bins, len(batch)), batch.lengths)
+    def label_features_of(self, batch: Batch) -> Float[Tensor, "bin feature"]:
+        """Input of the prior in the valid bins of a batch."""
+        return bins_of(self.label_features(batch.condition, batch.n_bins, len(batch)), batch.lengths)
 
 
 def bins_of(values: Float[Tensor, "trial time channel"], lengths: Int[Tensor, "trial"]) -> Float[Tensor, "bin channel"]:

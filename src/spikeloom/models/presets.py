@@ -124,7 +124,8 @@ def with_changes(config: Any, changes: Mapping[str, Any], where: str = "the conf
     nested: dict[str, Any] = {}
     for name, value in changes.items():
         for part in reversed(_place_of(name, places, where).split(".")):
-            value = {part: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value}
+            group = dataclasses.is_dataclass(value) and not isinstance(value, type)
+            value = {part: dataclasses.asdict(value) if group else value}
         nested = merged(nested, value)
     return from_mapping(type(config), merged(dataclasses.asdict(config), nested), where) if nested else config
 

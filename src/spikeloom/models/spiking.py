@@ -17,7 +17,7 @@ from spikeloom.observation.softplus import SoftplusHistory
 from spikeloom.training.batch import Batch
 
 CALIBRATION = 512
-"""Samples from which the mean counts of a trained model are told."""
+"""Samples from which the mean counts of a trained model are calibrated."""
 CALIBRATION_SEED = 13
 
 
@@ -45,7 +45,7 @@ class SpikingModel(GenerativeModel):
         """Rates inferred from altered counts, of which some are hidden, in place of the recorded ones.
 
         Args:
-            counts: What the encoder reads: zero where a count is hidden.
+            counts: Input of the encoder, zero where a count is hidden.
             batch: The trials.
 
         Raises:
@@ -72,7 +72,7 @@ class SpikingModel(GenerativeModel):
 
     @torch.no_grad()
     def _calibrate_observation(self, train: Batch) -> None:
-        """Let samples, asked for what the training trials were recorded under, have their mean counts."""
+        """Give samples for the conditions of the training trials the mean counts of these."""
         if not isinstance(self.observation, SpikeHistory) or not self.config.history.calibrated:
             return
         self.eval()
@@ -88,16 +88,16 @@ class SpikingModel(GenerativeModel):
         self.observation.calibrate(torch.cat(parts), trials.lengths, mean, generator)
 
     def _chosen_observation(self, name: str | None) -> Poisson | HistoryModel:
-        """The fitted observation, or Poisson where that is asked for.
+        """The fitted observation, or Poisson if named.
 
         Raises:
-            ConfigError: If another one is asked for.
+            ConfigError: If another one is named.
         """
         if name is None or name == self.config.observation:
             return self.observation
         if name != "poisson":
             raise ConfigError(
-                f"the observation '{name}' was asked for, but this model was fitted with '{self.config.observation}'; "
-                "ask for that, or for poisson."
+                f"the observation '{name}' cannot be used, because this model was fitted with "
+                f"'{self.config.observation}'; name that, or poisson."
             )
         return Poisson()

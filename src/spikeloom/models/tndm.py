@@ -16,9 +16,9 @@ from spikeloom.errors import DataError
 from spikeloom.models.base import ENCODE_CHUNK
 from spikeloom.models.behaviour import Behaviour
 from spikeloom.models.held_out_inputs import HeldOutInputs
-from spikeloom.models.initial import InitialConditionModel, Unfolded
+from spikeloom.models.initial import InitialConditionModel, Rollout
 from spikeloom.models.tndm_config import TNDMConfig
-from spikeloom.models.tndm_network import TNDMNetwork, Unrolled
+from spikeloom.models.tndm_network import FactorRollout, TNDMNetwork
 from spikeloom.nets.lfads import Posterior
 from spikeloom.observation.poisson import Rates
 from spikeloom.training.batch import Batch, mask_of
@@ -64,6 +64,7 @@ class TNDM(InitialConditionModel):
 
     def _build(self) -> None:
         lengths, n_neurons, name = self.data_spec.lengths, self.data_spec.n_neurons, self.config.behaviour
+        assert name is not None  # as ``_config_for`` has chosen one
         dims = len(self.data_spec.signals[name][1])
         self.behaviour = Behaviour(name, dims)
         self.network = TNDMNetwork(
@@ -88,10 +89,10 @@ class TNDM(InitialConditionModel):
         """One stage; then the posteriors of the training trials are noted, and the observation is fitted."""
         train = data.split("train")
         self.behaviour.prepare(train)
-        learned, judged = (
+        learned, validation = (
             replace(self._batch(d), signal=self.behaviour.normalised(d)) for d in (train, data.split("val"))
         )
-        yield Stage("tndm", self.network, learned, judged, self.config.training)
+        yield Stage("tndm", self.network, learned, validation, self.config.training)
         self._settle(learned)
 
     def check_trainable(self, data: SpikeData) -> None:
@@ -136,20 +137,20 @@ class TNDM(InitialConditionModel):
         mask = mask_of(batch.lengths, batch.n_bins)
         return made.factors * mask, rates * mask
 
-    def _averaged(self, batch: Batch, counts: Rates | None = None) -> tuple[Unrolled, Rates]:
+    def _averaged(self, batch: Batch, counts: Rates | None = None) -> tuple[FactorRollout, Rates]:
         generator = torch.Generator(batch.lengths.device).manual_seed(0)
         return self.network.averaged(batch, self.config.posterior_samples, generator, counts)
 
     def _rates_from(self, counts: Rates, batch: Batch) -> Rates:
         return self._averaged(batch, counts)[1] * mask_of(batch.lengths, batch.n_bins)
 
-    def _unfold(
+    def _roll_out(
         self, codes: Float[Tensor, "trial code"], lengths: Int[Tensor, "trial"], generator: torch.Generator
-    ) -> Unfolded:
+    ) -> Rollout:
         made = self.network.generate(codes, lengths)
         mask = mask_of(lengths, made.factors.shape[1])
         signals = {self.behaviour.name: self.behaviour.restored(made.behaviour) * mask}
-        return Unfolded(self.network.rates(made.log_rates) * mask, made.factors * mask, signals)
+        return Rollout(self.network.rates(made.log_rates) * mask, made.factors * mask, signals)
 
     def _lengths(self, n: int, length: int | None, lengths: np.ndarray | None, seed: int) -> np.ndarray:
         found = super()._lengths(n, length, lengths, seed)

@@ -51,7 +51,7 @@ class WeightConfig:
 
 @dataclass(frozen=True)
 class WeightsConfig:
-    """What each part of the loss weighs."""
+    """Weights of the parts of the loss."""
 
     behaviour: WeightConfig = field(default_factory=lambda: WeightConfig(4.0))
     """Of half the squared error of z-scored behaviour, summed over the bins and dimensions of a trial."""
@@ -59,7 +59,7 @@ class WeightsConfig:
     """Of the divergence of relevant initial conditions from their prior, in nats; 1 is an evidence lower bound. The
     less, the better are inferred rates and behaviour, and the less alike are trials sampled from the prior."""
     kl_irrelevant: WeightConfig = field(default_factory=lambda: WeightConfig(0.1, ramp_start=150, ramp_steps=300))
-    """Of that of irrelevant ones, which begins later, so that what behaviour tells goes into relevant ones."""
+    """Of that of irrelevant ones, which begins later, so that information about behaviour goes into relevant ones."""
     independence: WeightConfig = field(default_factory=lambda: WeightConfig(100.0))
     """Of the mean squared covariance of a relevant and an irrelevant initial condition."""
     l2: WeightConfig = field(default_factory=lambda: WeightConfig(0.0))
@@ -115,23 +115,23 @@ class TNDMConfig:
     """Samples of each trial's posterior from which covariances of relevant and irrelevant initial conditions are taken;
     0 takes what is expected of infinitely many."""
     weights: WeightsConfig = field(default_factory=WeightsConfig)
-    """What each part of the loss weighs."""
+    """Weights of the parts of the loss."""
     ic_distribution: str = "fitted"
     """Where unconditional samples take their codes from: the prior (as published), a normal distribution fitted to the
     posteriors of all training trials (fitted), or the posterior of a training trial drawn for each (posterior), which
     does not leave what was recorded."""
     held_out_inputs: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
-    """What the encoder is not shown."""
+    """Counts that are hidden from the encoder."""
     observation: str = "history"
     """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
     al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
-    """What a neuron remembers of its own spikes."""
+    """Memory of a neuron for its own spikes."""
     posterior_samples: int = 16
     """Samples of the posterior over which inferred rates, factors and behaviour are averaged; 0 takes what follows from
     its mean."""
     average: str = "rate"
-    """What of rates is averaged: rate, or log (their logarithm, as published)."""
+    """The average over posterior samples: rate, or log (their logarithm, as published)."""
     training: StageConfig = field(
         default_factory=lambda: StageConfig(
             steps=1500, batch_size=64, learning_rate=5e-3, weight_decay=0.0, grad_clip_norm=0.02, validate_every=50

@@ -1,4 +1,4 @@
-"""What TNDM trains: an encoder, two generators, and what is read from their factors."""
+"""The network of TNDM: an encoder, two generators, and readouts of their factors."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ LARGEST_LOG_COUNT = 10.0
 
 
 @dataclass(frozen=True)
-class Unrolled:
-    """What follows from initial conditions.
+class FactorRollout:
+    """Trajectories from initial conditions.
 
     Attributes:
         factors: Relevant factors, then irrelevant ones.
@@ -55,7 +55,7 @@ class TNDMNetwork(nn.Module):
         entries: Bins of a typical trial times neurons, by which the loss of a trial is divided.
         n_bins: Bins of the longest training trial.
         mean_counts: Mean count per bin of each neuron, with which rates start.
-        held_out_inputs: What the encoder is not shown; everything is when not given.
+        held_out_inputs: Counts that are hidden from the encoder; none by default.
     """
 
     steps: Tensor
@@ -94,7 +94,7 @@ class TNDMNetwork(nn.Module):
 
         Args:
             batch: The trials.
-            counts: What the encoder reads in place of their counts.
+            counts: Input of the encoder in place of their counts.
         """
         if counts is None:
             assert batch.counts is not None
@@ -108,12 +108,12 @@ class TNDMNetwork(nn.Module):
         """The posterior of each trial's code: its initial conditions, in standard deviations of the prior."""
         return self.prior.codes(self.posterior(batch))
 
-    def unroll(self, initial: Codes, lengths: Lengths, n_bins: int) -> Unrolled:
-        """What follows from initial conditions; what is in padding has no meaning, and influences nothing."""
+    def unroll(self, initial: Codes, lengths: Lengths, n_bins: int) -> FactorRollout:
+        """Trajectories from initial conditions; values in padding have no meaning, and influence nothing."""
         relevant, irrelevant = initial.chunk(2, dim=1)
         targeted = self.relevant(relevant, n_bins)
         factors = torch.cat([targeted, self.irrelevant(irrelevant, n_bins)], dim=2)
-        return Unrolled(factors, self.to_log_rates(factors), self.to_behaviour(targeted, lengths))
+        return FactorRollout(factors, self.to_log_rates(factors), self.to_behaviour(targeted, lengths))
 
     def rates(self, log_rates: Float[Tensor, "trial time neuron"]) -> Rates:
         """Expected counts per bin."""
@@ -121,8 +121,8 @@ class TNDMNetwork(nn.Module):
 
     def averaged(
         self, batch: Batch, samples: int, generator: torch.Generator, counts: Rates | None = None
-    ) -> tuple[Unrolled, Rates]:
-        """What is inferred of trials, and their rates: means over samples of the posterior, or at its mean for none.
+    ) -> tuple[FactorRollout, Rates]:
+        """Trajectories inferred for trials, and rates: means over samples of the posterior, or at its mean for none.
 
         Of rates, or of their logarithms, as configured. One sample is unrolled at a time, so memory does not grow. The
         encoder reads other ``counts`` than those of the trials where they are passed.
@@ -135,10 +135,10 @@ class TNDMNetwork(nn.Module):
             values = [made.factors, made.log_rates, made.behaviour, *([self.rates(made.log_rates)] if in_rates else [])]
             total = [a + b for a, b in zip(total, values, strict=True)] if total else values
         factors, log_rates, behaviour, *rates = (value / max(samples, 1) for value in total)
-        return Unrolled(factors, log_rates, behaviour), rates[0] if rates else self.rates(log_rates)
+        return FactorRollout(factors, log_rates, behaviour), rates[0] if rates else self.rates(log_rates)
 
-    def generate(self, codes: Codes, lengths: Lengths) -> Unrolled:
-        """What follows from given codes."""
+    def generate(self, codes: Codes, lengths: Lengths) -> FactorRollout:
+        """The trajectories that follow from codes."""
         return self.unroll(self.prior.initial(codes), lengths, int(lengths.max()))
 
     # -- training ------------------------------------------------------------------------------------------------
@@ -195,13 +195,13 @@ class TNDMNetwork(nn.Module):
         """
         assert batch.signal is not None
         posterior = self.posterior(batch)
-        told = self.parts(batch, posterior, generator) | self.penalties(posterior, generator)
+        terms = self.parts(batch, posterior, generator) | self.penalties(posterior, generator)
         made = self.unroll(posterior.mean, batch.lengths, batch.n_bins)
         mask = mask_of(batch.lengths, batch.n_bins)
         explained = squared_errors(batch.signal, made.behaviour, mask).sum()
         # Of z-scores, with the mean of the training trials: what is left when nothing is explained is their square.
         everything = squared_errors(batch.signal, torch.zeros_like(made.behaviour), mask).sum()
-        numbers = {name: float(value) for name, value in told.items()}
+        numbers = {name: float(value) for name, value in terms.items()}
         numbers["behaviour_r2"] = float(1 - explained / everything)
         numbers["code_spread"] = float(self.prior.codes(posterior).draw(generator).square().mean().sqrt())
         return numbers | {f"weight_{name}": value for name, value in self.config.weights.at(int(self.steps)).items()}
@@ -212,7 +212,7 @@ def squared_errors(
     found: Float[Tensor, "trial time dim"],
     mask: Bool[Tensor, "trial time 1"],
 ) -> Float[Tensor, "trial time dim"]:
-    """Squared errors where there is something to compare with: zero in padding and where NaN says nothing is known."""
+    """Squared errors where there is something to compare with: zero in padding and where the value is NaN."""
     error = torch.where(known.isfinite() & mask, known - found, 0.0)
     return error.square()
 
@@ -220,7 +220,7 @@ def squared_errors(
 def dependence(posterior: Posterior, samples: int, generator: torch.Generator) -> Float[Tensor, ""]:
     """Mean squared covariance of a relevant with an irrelevant initial condition, over trials and their posteriors.
 
-    What is drawn of one trial is independent, so with infinitely many samples it is the covariance of the means.
+    Samples of one trial are independent, so with infinitely many samples it is the covariance of the means.
 
     Args:
         posterior: Of both initial conditions, side by side.

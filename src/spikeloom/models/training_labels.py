@@ -1,7 +1,6 @@
 """The conditions of the training trials, kept with the weights of a model.
 
-What new trials are asked for is compared with them; and a model that needs labels takes from them those that are not
-asked for.
+Requested conditions are compared with them; and a model that needs labels takes from them those that are not requested.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from spikeloom.conditioning.variables import Variable
 from spikeloom.data.spikedata import Signal, SpikeData
 
 NEIGHBOURS = 10
-"""Training trials among which one is drawn where none has just what a new trial is asked for."""
+"""Training trials among which one is drawn where none has exactly the requested conditions."""
 DRAWS = 0x1ABE1
 """Keeps these draws apart from others of the same seed."""
 FAR = 1e9
@@ -85,57 +84,57 @@ class TrainingLabels(nn.Module):
         return Conditions(pd.DataFrame(columns, index=pd.RangeIndex(len(everyone))), signals, self.lengths)
 
     def compared(self) -> TrainingConditions:
-        """The same, ready to be compared with what is asked; their scatter is computed once."""
+        """The same, ready to be compared with requested conditions; their scatter is computed once."""
         version = tuple(values._version for values in self.buffers())
         if self._compared is None or self._compared[0] != version:
             self._compared = version, TrainingConditions(self.recorded(), self.variables)
         return self._compared[1]
 
-    def novelty(self, asked: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
-        """How near what is asked comes to what training trials were recorded under; None where that is not known.
+    def novelty(self, requested: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
+        """Novelty of requested conditions with respect to those of training trials; None where these are unknown.
 
         Args:
-            asked: What is asked for.
+            requested: Requested conditions.
             lengths: Bins of the longest trial that is drawn for each row.
         """
-        return self.compared().novelty(asked, lengths) if self.remembers and asked.names else None
+        return self.compared().novelty(requested, lengths) if self.remembers and requested.names else None
 
     def completed(
-        self, asked: Conditions, n: int, lengths: Int[np.ndarray, "trial"] | None, seed: int
+        self, requested: Conditions, n: int, lengths: Int[np.ndarray, "trial"] | None, seed: int
     ) -> tuple[Conditions, Int[np.ndarray, "trial"]]:
-        """What is asked of ``n`` trials with, in place of what is not, the labels of a training trial for each.
+        """Requested conditions of ``n`` trials, completed by the labels of a training trial for each.
 
-        It is drawn among all training trials where nothing is asked for; else among those that have what is asked for,
-        or the ten that come nearest, where a signal stands for its mean. So labels go with each other as they do in the
-        recording. What is not known of the drawn trial remains unknown. Signals of the drawn trial are cut, or held at
-        their last value, to the length of the new one.
+        It is drawn among all training trials where nothing is requested; else among those that have the requested
+        values, or the ten that come nearest, where a signal stands for its mean. So labels go with each other as they
+        do in the recording. Labels that the drawn trial lacks remain unknown. Its signals are cut, or held at their
+        last value, to the length of the new trial.
 
         Args:
-            asked: What is asked for.
+            requested: Requested conditions.
             n: Number of trials.
-            lengths: Bins of each trial; those of what is asked for, or of the drawn trials, when not given.
+            lengths: Bins of each trial; those of the requested signals, or of the drawn trials, by default.
             seed: Seed of the draws.
 
         Raises:
-            DataError: If a signal that is asked for ends before its trial does.
+            DataError: If a requested signal ends before its trial does.
         """
-        chosen = self._chosen(asked, n, seed)
+        chosen = self._chosen(requested, n, seed)
         if lengths is None:
-            lengths = self.lengths[chosen] if asked.lengths is None else asked.lengths
+            lengths = self.lengths[chosen] if requested.lengths is None else requested.lengths
         table = {}
         for i, variable in enumerate(self.static):
             own = self._in_recording(variable, i, chosen)
-            if variable.name in asked.table:
-                column = pd.Series(asked.table[variable.name])
+            if variable.name in requested.table:
+                column = pd.Series(requested.table[variable.name])
                 own = [a if there else b for a, b, there in zip(column, own, variable.known(column))]
             table[variable.name] = own
-        given, n_bins, signals = asked.signals_over(lengths), int(lengths.max()), {}
+        wanted_signals, n_bins, signals = requested.signals_over(lengths), int(lengths.max()), {}
         for i, (variable, part) in enumerate(self._parts()):
             values = self._held(chosen, n_bins)[..., part].copy()
             values[~_array(self.signals_known)[chosen, i]] = np.nan
-            if variable.name in given:
-                wanted = given[variable.name].values
-                there = _asked_signals(variable, wanted, lengths)
+            if variable.name in wanted_signals:
+                wanted = wanted_signals[variable.name].values
+                there = _requested_signals(variable, wanted, lengths)
                 values[there] = wanted[there]
             signals[variable.name] = Signal(values, variable.unit, variable.columns)
         return Conditions(pd.DataFrame(table, index=pd.RangeIndex(n)), signals, lengths), lengths
@@ -158,10 +157,12 @@ class TrainingLabels(nn.Module):
         bins = np.minimum(np.arange(n_bins), self.lengths[trials, None] - 1)
         return _array(self.signals)[trials[:, None], bins]
 
-    def _chosen(self, asked: Conditions, n: int, seed: int) -> Int[np.ndarray, "trial"]:
+    def _chosen(self, requested: Conditions, n: int, seed: int) -> Int[np.ndarray, "trial"]:
         """A training trial for each new one."""
         rng = np.random.default_rng([seed, DRAWS])
-        wanted = self._features(asked.table, {k: s.values for k, s in asked.signals.items()}, asked.lengths, n)
+        wanted = self._features(
+            requested.table, {k: s.values for k, s in requested.signals.items()}, requested.lengths, n
+        )
         trained: Features | None = None
         chosen = np.zeros(n, dtype=np.int64)
         for i, row in enumerate(wanted):  # one after another, so that they do not depend on how many follow
@@ -209,7 +210,7 @@ def _means(values: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
     return np.where(inside, values, 0).sum(1) / inside.sum(1)
 
 
-def _asked_signals(
+def _requested_signals(
     variable: Variable, values: np.ndarray, lengths: Int[np.ndarray, "trial"]
 ) -> Bool[np.ndarray, "trial"]:
     """Trials in which a signal has a value in every bin."""
