@@ -124,10 +124,13 @@ def with_changes(config: Any, changes: Mapping[str, Any], where: str = "the conf
     nested: dict[str, Any] = {}
     for name, value in changes.items():
         for part in reversed(_place_of(name, places, where).split(".")):
-            group = dataclasses.is_dataclass(value) and not isinstance(value, type)
-            value = {part: dataclasses.asdict(value) if group else value}
+            value = {part: _plain(value)}
         nested = merged(nested, value)
     return from_mapping(type(config), merged(dataclasses.asdict(config), nested), where) if nested else config
+
+
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _places(kind: type, prefix: str = "") -> dict[str, list[str]]:
