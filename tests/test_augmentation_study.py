@@ -146,8 +146,8 @@ def test_scores_are_those_of_decoders_trained_by_hand(real, perfect):
         ("duplicated", 0.5, 1.0): score_decoder(ridge.fit(join(half, half), "vel"), test),
         (ALONE, 1.0, 0.0): score_decoder(ridge.fit(train, "vel"), test),
     }
-    for key, judged in expected.items():
-        assert row.at(*key).score == pytest.approx((judged.value, judged.se), abs=1e-9)
+    for key, reference in expected.items():
+        assert row.at(*key).score == pytest.approx((reference.value, reference.se), abs=1e-9)
     gain = expected[SYNTHETIC, 0.5, 1.0].influence - expected[ALONE, 0.5, 0.0].influence
     point = row.at(SYNTHETIC, 0.5, 1.0)
     assert (point.n_real, point.n_added) == (30, 30)
@@ -194,7 +194,7 @@ def test_strict_and_loose(real, perfect):
     assert "nothing can be claimed" in beyond.verdict
 
 
-def test_trials_asked_for_what_held_out_ones_did_prove_nothing(real, perfect):
+def test_synthetic_trials_with_conditions_of_held_out_trials_are_flagged(real, perfect):
     test = real.split("test")
     leaked = dataclasses.replace(
         perfect.select(trials=range(60)), signals=test.signals, lengths=test.lengths, trials=test.trials

@@ -42,10 +42,10 @@ def test_only_hidden_counts_enter_the_likelihood(monkeypatch):
     """With rates that do not depend on the input the loss is the mean over all entries of the hidden ones' NLL."""
     config = AutoencoderConfig(latents=1, channels=2, coordinated_dropout=0.25, l2_penalty=0.0, smoothness_penalty=0.0)
     autoencoder = Autoencoder(3, config)
-    seen = []
+    encoder_inputs = []
 
     def encode(counts, mask=None):
-        seen.append(counts)
+        encoder_inputs.append(counts)
         return torch.zeros(*counts.shape[:2], 1)
 
     monkeypatch.setattr(autoencoder, "encode", encode)
@@ -53,8 +53,8 @@ def test_only_hidden_counts_enter_the_likelihood(monkeypatch):
     counts = torch.ones(4, 50, 3, dtype=torch.uint8)
     batch = Batch(torch.full((4,), 50), False, counts=counts)
     loss = float(autoencoder.loss(batch, torch.Generator().manual_seed(0)))
-    hidden = seen[0] == 0
-    torch.testing.assert_close(seen[0][~hidden], torch.full(((~hidden).sum(),), 1 / 0.75))
+    hidden = encoder_inputs[0] == 0
+    torch.testing.assert_close(encoder_inputs[0][~hidden], torch.full(((~hidden).sum(),), 1 / 0.75))
     nll = 0.5 - math.log(0.5 + 1e-8)
     assert loss == pytest.approx(float(hidden.float().mean()) * nll, rel=1e-5)
     assert float(hidden.float().mean()) == pytest.approx(0.25, abs=0.06)

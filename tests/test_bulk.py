@@ -88,7 +88,7 @@ def scattered(model):
 
 @pytest.fixture(scope="module")
 def conditioned(tmp_path_factory):
-    """The folder of a model that is told an angle and a signal, and the ragged recording it was made for."""
+    """The folder of a model conditioned on an angle and a signal, and the ragged recording it was made for."""
     data, folder = ragged(), tmp_path_factory.mktemp("conditioned")
     scattered(LDNS.make(data, conditional(("angle", "drive")))).save(folder)
     return folder, data
@@ -162,9 +162,9 @@ def test_what_is_given_and_codes_are_cut_with_the_trials():
 def test_a_plan_for_millions_keeps_what_repeats_once(conditioned):
     folder, data = conditioned
     model, n = load_model(folder), 1_000_000
-    asked = {"angle": [0, 45, 90], "drive": np.ones((2, 24, 1))}
+    requested = {"angle": [0, 45, 90], "drive": np.ones((2, 24, 1))}
     plans = [
-        planned(model, n, condition=asked),
+        planned(model, n, condition=requested),
         planned(model, **request_like(model, data, n, {"angle": [0, 45, 90]})),
     ]
     for plan, rows in zip(plans, (6, 480)):
@@ -256,7 +256,7 @@ class Small(io.FileIO):
 
 
 @pytest.mark.parametrize("room", [50, 3000, 30000, 80000])
-def test_a_full_disk_is_told_and_leaves_the_older_file(tmp_path, monkeypatch, room):
+def test_a_full_disk_is_reported_and_leaves_the_older_file(tmp_path, monkeypatch, room):
     rng = np.random.default_rng(0)
     data = SpikeData(rng.poisson(3, (100, 30, 10)), 0.02, latents=rng.normal(size=(100, 30, 8)))
     path, opened, appended = tmp_path / "a.h5", Path.open, []
@@ -295,7 +295,7 @@ class Interrupted(io.FileIO):
 
 @pytest.fixture
 def heeds_interruptions():
-    """Where tests run in the background, the shell has told their process to ignore Ctrl-C."""
+    """Where tests run in the background, the shell makes their process ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -329,14 +329,16 @@ def test_the_file_holds_what_an_ordinary_sample_holds(conditioned, tmp_path, mon
     model, path = load_model(folder), tmp_path / "a.h5"
     model.data_spec.neurons["area"] = ["M1"] * 4 + ["PMd"] * 4
     model.data_spec.neurons["depth_mm"] = [0.5, np.nan] * 4
-    wishes = {**request_like(model, data, 3 * CHUNK + 5), "seed": 3, "steps": 2}
-    expected = model.sample(**wishes)
-    written = sample_to_file(folder, planned(model, **wishes), path, model=model, keep_rates=True, notes={"run": "r"})
+    arguments = {**request_like(model, data, 3 * CHUNK + 5), "seed": 3, "steps": 2}
+    expected = model.sample(**arguments)
+    written = sample_to_file(
+        folder, planned(model, **arguments), path, model=model, keep_rates=True, notes={"run": "r"}
+    )
     assert_whole(path, dataclasses.replace(expected, provenance={**expected.provenance, "run": "r"}))
     assert {"angle", "condition"} <= set(expected.trials)
     assert len(set(expected.lengths)) > 3
     assert str(written) == f"{str(expected).removeprefix('SpikeData: ').partition(';')[0]}; in {written.seconds:.0f} s"
-    sample_to_file(folder, planned(model, **wishes), path, model=model)
+    sample_to_file(folder, planned(model, **arguments), path, model=model)
     assert_whole(path, dataclasses.replace(expected, rates=None))
 
 
@@ -354,16 +356,18 @@ def test_codes_and_generated_signals_are_in_the_file(tmp_path):
 
 def test_it_computes_with_one_thread_and_gives_the_others_back(conditioned, tmp_path, monkeypatch):
     folder, _ = conditioned
-    model, seen = load_model(folder), []
+    model, thread_counts = load_model(folder), []
     drawn = model._generate
-    monkeypatch.setattr(model, "_generate", lambda *a, **k: seen.append(torch.get_num_threads()) or drawn(*a, **k))
+    monkeypatch.setattr(
+        model, "_generate", lambda *a, **k: thread_counts.append(torch.get_num_threads()) or drawn(*a, **k)
+    )
     torch.set_num_threads(2)
     try:
         sample_to_file(folder, planned(model, 2 * CHUNK), tmp_path / "a.h5", model=model)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
-    assert seen == [1, 1]
+    assert thread_counts == [1, 1]
 
 
 def test_without_ray_one_process_draws_and_says_so(conditioned, tmp_path, monkeypatch):
@@ -458,8 +462,8 @@ def test_only_what_is_being_drawn_is_in_memory():
     class Ray:
         """As much of it as gives work out and takes it back."""
 
-        def remote(self, **asked):
-            assert asked == {"num_cpus": 1, "num_gpus": 0, "max_retries": bulk.TRIES}
+        def remote(self, **requested):
+            assert requested == {"num_cpus": 1, "num_gpus": 0, "max_retries": bulk.TRIES}
             return lambda function: Task()
 
         def get(self, chunk):
@@ -496,9 +500,9 @@ def test_the_command_writes_the_same_in_bulk(run, tmp_path, capsys, monkeypatch)
     bulky, ordinary = tmp_path / "bulk.h5", tmp_path / "ordinary.h5"
     for extra in (["--like", run], ["--length", "31"], ["--rates"]):
         assert main([*words, *extra, "--out", str(bulky), "--workers", "1"]) == 0
-        told = capsys.readouterr()
-        assert f"{bulky}: 20 trials x {31 if '31' in extra else 20} bins" in told.out
-        assert "sampling: 20/20" in told.err
+        captured = capsys.readouterr()
+        assert f"{bulky}: 20 trials x {31 if '31' in extra else 20} bins" in captured.out
+        assert "sampling: 20/20" in captured.err
         assert main([*words, *extra, "--out", str(ordinary)]) == 0
         assert_same(load(bulky), load(ordinary))
     model = load_model(run)

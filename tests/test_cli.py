@@ -85,8 +85,8 @@ class TestSample:
 
         assert main(["sample", run, "--out", str(tmp_path / "g.nwb"), "-n", "3"]) == 0
         with h5py.File(tmp_path / "g.nwb") as file:
-            told = " ".join(str(file[k][()]) for k in ("session_description", "identifier") if k in file).lower()
-        assert "synthetic" in told or "generated" in told
+            description = " ".join(str(file[k][()]) for k in ("session_description", "identifier") if k in file).lower()
+        assert "synthetic" in description or "generated" in description
         assert load(tmp_path / "g.nwb").n_trials == 3
 
     def test_begun_trials_are_continued_and_gaps_filled_in(self, toy, refused, tmp_path):
@@ -156,7 +156,7 @@ class TestDescribe:
         assert content["trials"] == 24
         assert content["provenance"]["notes"] == ["counts is 'counts', by its name"]
 
-    def test_guesses_are_told_line_by_line(self, toy, capsys):
+    def test_guesses_are_reported_line_by_line(self, toy, capsys):
         assert main(["describe", toy]) == 0
         assert "notes           counts is 'counts', by its name\n" in capsys.readouterr().out
 

@@ -71,7 +71,7 @@ def test_what_cannot_be_sampled(bench, run, refused):
 
 class TestNavigate:
     def test_it_leaves_samples_a_table_and_figures(self, bench, tmp_path, capsys):
-        run, out = str(bench / "run"), tmp_path / "walk"
+        run, out = str(bench / "run"), tmp_path / "traversal"
         words = [
             "navigate",
             run,
@@ -96,9 +96,9 @@ class TestNavigate:
 
     def test_the_recording_may_be_another_file(self, bench, tmp_path):
         words = ["navigate", str(bench / "run"), str(bench / "reaches.h5"), "--variable", "target_y", "--out"]
-        assert main([*words, str(tmp_path / "walk"), "--step", "paper", "--direction", "row", "--draws", "1"]) == 0
+        assert main([*words, str(tmp_path / "traversal"), "--step", "paper", "--direction", "row", "--draws", "1"]) == 0
 
-    def test_what_cannot_be_walked(self, bench, refused):
+    def test_impossible_traversals(self, bench, refused):
         run = str(bench / "run")
         assert "target_z" in refused("navigate", run, run, "--variable", "target_z", "--out", "w")
         assert "no signal of two dimensions" in refused(

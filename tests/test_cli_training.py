@@ -81,14 +81,16 @@ class TestFit:
         new, out = str(tmp_path / "new"), tmp_path / "g.npz"
         fit = ["fit", reaches, "--model", preset, "--out", new, "--max_steps", "2", "--device", "cpu", *small]
         assert main(fit) == 0
-        asked = {"angle": ["reach_angle_deg=45deg"], "velocity": ["hand_vel=0.3,-0.1"]}.get(preset.rpartition("-")[2])
-        condition = ["--condition", *asked] if asked else []
+        conditions = {"angle": ["reach_angle_deg=45deg"], "velocity": ["hand_vel=0.3,-0.1"]}.get(
+            preset.rpartition("-")[2]
+        )
+        condition = ["--condition", *conditions] if conditions else []
         assert main(["sample", new, "--out", str(out), "-n", "3", *condition]) == 0
         sample = load(out)
         assert sample.n_trials == 3
         assert set(sample.lengths) <= set(load(reaches).lengths)
-        if asked:
-            assert list(sample.provenance["conditioned_on"]) == [asked[0].partition("=")[0]]
+        if conditions:
+            assert list(sample.provenance["conditioned_on"]) == [conditions[0].partition("=")[0]]
 
     def test_the_condition_of_a_preset_may_have_another_name(self, reaches, tmp_path):
         for preset, name in (("ldns-mc-maze-angle", "cue:rad"), ("ldns-mc-maze-velocity", "cursor_vel")):

@@ -1,4 +1,4 @@
-"""Diffusion told by codes: exact identities, schedules, the defect of the published one and its repair, parameters."""
+"""Diffusion conditioned on codes: exact identities, schedules, the published defect and its repair, parameters."""
 
 import dataclasses
 import math
@@ -42,14 +42,14 @@ def schedule(steps: int, last: float = 0.01) -> NoiseSchedule:
 
 
 class Fixed(torch.nn.Module):
-    """A network that predicts what it was told to, and remembers what it was shown."""
+    """A network that returns a preset prediction and records its inputs."""
 
     def __init__(self, prediction):
         super().__init__()
         self.prediction = prediction
 
-    def forward(self, told, length, shown=None, lengths=None):
-        self.told, self.shown = told, shown
+    def forward(self, features, length, shown=None, lengths=None):
+        self.features, self.shown = features, shown
         return self.prediction
 
 
@@ -146,8 +146,8 @@ class TestLoss:
         correlation = np.corrcoef(x0.flatten().numpy(), shown.flatten().numpy())[0, 1]
         assert abs(correlation) < 0.02
         assert float(shown.std()) == pytest.approx(1, abs=0.02)
-        assert torch.all(model.network.told[:, 0] == 1)  # the embedding of the last step
-        # The noise that is asked for takes the trial to what is shown; a network of zeros misses all of it.
+        assert torch.all(model.network.features[:, 0] == 1)  # the embedding of the last step
+        # The target noise turns the trial into the network's input; a network of zeros misses all of it.
         signal, noise = float(model.signal[-1]), float(model.noise[-1])
         wanted = (1 + 10 * signal**2) / noise**2  # mean square of (shown - signal x0) / noise; x0 has mean 1 and s.d. 3
         weight = 0.7 + 0.3 * noise**2 / signal**2
@@ -166,13 +166,13 @@ class TestSchedule:
     @pytest.mark.parametrize(("true", "wanted"), [(1.0, 0.985), (10.0, 3.73), (100.0, 4.83)])
     def test_the_published_schedule_shrinks_samples(self, true, wanted):
         """With the exact denoiser of a Gaussian, sampling from unit noise loses the variance of wide directions."""
-        law = schedule(200)
+        noise_schedule = schedule(200)
 
         def exact(x, step):
-            signal, noise = law.scales_at(step)
+            signal, noise = noise_schedule.scales_at(step)
             return signal * true / (signal**2 * true + noise**2) * x
 
-        grid = Grid.uniform_in_step(law, 200)
+        grid = Grid.uniform_in_step(noise_schedule, 200)
         generator = torch.Generator().manual_seed(0)
         x = torch.randn(20_000, generator=generator)
         sampled = ddpm(exact, x, grid, generator)
@@ -196,9 +196,9 @@ class TestSchedule:
         assert float(SAMPLERS[sampler](exact, x, grid, generator).var()) == pytest.approx(true, rel=0.2)
 
     def test_embedding(self):
-        told = waves(torch.arange(1, 201) / 200, 5)
-        np.testing.assert_allclose(told[-1], [1, 0, -1, 0, 1], atol=1e-6)
-        assert len(torch.unique(told, dim=0)) == 200
+        features = waves(torch.arange(1, 201) / 200, 5)
+        np.testing.assert_allclose(features[-1], [1, 0, -1, 0, 1], atol=1e-6)
+        assert len(torch.unique(features, dim=0)) == 200
         assert waves(torch.tensor([0.25]), 1).tolist() == [[0.25]]
         assert waves(torch.tensor([0.25]), 9).shape == (1, 9)
 

@@ -71,10 +71,10 @@ def test_codes_lie_where_the_map_reads_their_targets(reaching):
     assert main.get_xlabel() == "target x read from code (m)"
     assert main.get_ylabel() == "target y read from code (m)"
     assert legend.get_xlabel() == "target x (m)"
-    crosses, seen, unseen = offsets(main)
+    crosses, trained, unseen = offsets(main)
     read = linear_map.read(codes)[:, 2:]
     assert_allclose(crosses, np.unique(targets, axis=0))
-    assert_allclose(np.sort(seen, axis=0), np.sort(read[~heldout], axis=0))
+    assert_allclose(np.sort(trained, axis=0), np.sort(read[~heldout], axis=0))
     assert_allclose(np.sort(unseen, axis=0), np.sort(read[heldout], axis=0))
     assert [t.get_text() for t in legend.get_legend().get_texts()] == [
         "held-in target",

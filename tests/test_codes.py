@@ -311,9 +311,9 @@ def test_the_position_decoder_is_a_ridge_over_all_valid_bins():
     x, y = activity[rows], hand[rows]
     centred = x - x.mean(0)
     expected = np.linalg.solve(centred.T @ centred + np.eye(4), centred.T @ (y - y.mean(0)))
-    walk = rng.normal(size=(2, 3, 10, 4))
-    assert_allclose(decoder.decode(walk), (walk - x.mean(0)) @ expected + y.mean(0), rtol=1e-9)
-    assert decoder.decode(walk).shape == (2, 3, 10, 2)
+    trajectories = rng.normal(size=(2, 3, 10, 4))
+    assert_allclose(decoder.decode(trajectories), (trajectories - x.mean(0)) @ expected + y.mean(0), rtol=1e-9)
+    assert decoder.decode(trajectories).shape == (2, 3, 10, 2)
     assert (decoder.score(spoilt, hand, valid) > 0.99).all()
     assert (decoder.score(spoilt, hand + 10 * rng.normal(size=hand.shape), valid) < 0.5).all()
     with pytest.raises(DataError, match="the same trials"):
@@ -340,20 +340,20 @@ def test_nothing_is_unintended_when_only_the_variable_moves(variable):
 
 
 def test_unintended_movement_is_summed_over_steps_and_the_other_places():
-    walk = reaches(np.array([0.5, -1, 2, 0.25]), [-2.0, -1, 0, 1, 2])
-    movement = unintended_movement(walk, "target_x", base_step=2)
+    trajectories = reaches(np.array([0.5, -1, 2, 0.25]), [-2.0, -1, 0, 1, 2])
+    movement = unintended_movement(trajectories, "target_x", base_step=2)
     assert_allclose(movement.unintended, 6 * (0.5 + 1 + 0.25))
     assert_allclose(movement.intended, 6 * 2)
     assert_allclose(movement.ratio, 1.75 / 2)
-    assert_allclose(unintended_movement(walk, "start_y", base_step=0).unintended, 10 * 2.75)
+    assert_allclose(unintended_movement(trajectories, "start_y", base_step=0).unintended, 10 * 2.75)
     still = unintended_movement(reaches(np.zeros(4), [0, 1]), "start_x")
     assert np.isnan(still.ratio).all()
     assert not still.unintended.any()
 
 
-def test_a_walk_that_cannot_be_judged_is_refused():
-    walk = reaches(np.ones(4), [0, 1])
+def test_movement_that_cannot_be_scored_is_an_error():
+    trajectories = reaches(np.ones(4), [0, 1])
     with pytest.raises(ConfigError, match="no coordinate 'end_x'"):
-        unintended_movement(walk, "end_x")
+        unintended_movement(trajectories, "end_x")
     with pytest.raises(DataError, match="base_step is 2, but the traversal has 2 steps"):
-        unintended_movement(walk, "target_x", base_step=2)
+        unintended_movement(trajectories, "target_x", base_step=2)

@@ -96,7 +96,7 @@ class TestScience:
         assert np.abs(codes.mean(0)).max() < 0.8
         assert 0.4 < codes.std(0).min() < codes.std(0).max() < 2.5
 
-    def test_unconditional_codes_have_the_law_of_those_of_training_trials(self, data, trained):
+    def test_unconditional_codes_are_distributed_as_those_of_training_trials(self, data, trained):
         codes = trained.encode(data.split("train"))
         drawn = trained.network.draw_codes(20_000, torch.Generator().manual_seed(0)).numpy()
         np.testing.assert_allclose(drawn.mean(0), codes.mean(0), atol=0.03)
@@ -243,8 +243,8 @@ class TestCodes:
         model = GNOCCHI.make(data, BRIEF)
         with pytest.warns(SpikeloomWarning, match="hardly follow their codes"):
             model.fit(data)
-        told = model.network.diagnostics(model._batch(data.split("val")), torch.Generator().manual_seed(0))
-        assert abs(told["code_r2"] - told["shuffled_code_r2"]) < 0.1
+        diagnostics = model.network.diagnostics(model._batch(data.split("val")), torch.Generator().manual_seed(0))
+        assert abs(diagnostics["code_r2"] - diagnostics["shuffled_code_r2"]) < 0.1
 
     def test_silent_units_and_single_trials_spoil_no_guard(self, data):
         """Units that never vary are left out of R2; with one validation trial no other code can be compared with."""
@@ -252,19 +252,21 @@ class TestCodes:
         batch = model._batch(data.split("val"))
         still = batch.signal.clone()
         still[..., :6] = 0.3
-        told = model.network.diagnostics(dataclasses.replace(batch, signal=still), torch.Generator().manual_seed(0))
-        assert told["code_r2"] > -5
+        diagnostics = model.network.diagnostics(
+            dataclasses.replace(batch, signal=still), torch.Generator().manual_seed(0)
+        )
+        assert diagnostics["code_r2"] > -5
         assert "code_r2" not in model.network.diagnostics(batch[:1], torch.Generator().manual_seed(0))
         assert torch.isnan(model.spread_ratio(batch, batch[:1])).all()
 
     def test_a_perfect_generator_is_said_to_be_as_wide_as_the_data(self, data):
-        """Components of some trials, s.d. of others: fresh trials of the same law have a ratio around 1."""
+        """Components of some trials, s.d. of others: fresh trials of the same distribution have a ratio around 1."""
         model = GNOCCHI.make(data, BRIEF)
         noise = [torch.randn(n, N_BINS, N_UNITS, generator=torch.Generator().manual_seed(n)) for n in (60, 61, 128)]
         lengths = [torch.full((len(x),), N_BINS) for x in noise]
-        learned, judged = (Batch(n, False, signal=x) for n, x in zip(lengths[:2], noise[:2], strict=True))
+        learned, evaluated = (Batch(n, False, signal=x) for n, x in zip(lengths[:2], noise[:2], strict=True))
         model.network.draw = lambda codes, lengths, generator, **options: noise[2]
-        assert float(model.spread_ratio(learned, judged).mean()) == pytest.approx(1, abs=0.2)
+        assert float(model.spread_ratio(learned, evaluated).mean()) == pytest.approx(1, abs=0.2)
 
     def test_a_trained_one_is_not(self, trained):
         assert not trained.said
@@ -297,20 +299,20 @@ class TestCodes:
 
 
 class TestNavigation:
-    def test_the_end_goes_where_it_was_asked_to_go(self, data, trained):
+    def test_the_decoded_end_follows_the_traversed_variable(self, data, trained):
         """A traversal along target_x moves the decoded end of reaches in x by the amount requested, and hardly in y."""
-        walk = navigate(trained, data, "target_x", base_trials=3, amounts=[-4, 0, 4], draws=4, seed=1)
-        assert walk.decoded.shape == (3, 3, N_BINS, 2)
-        assert min(walk.decoder_r2) > 0.9
-        assert (walk.unit, walk.position_unit) == ("cm", "cm")
-        moved = walk.decoded[:, 2, -1] - walk.decoded[:, 0, -1]
+        traversal = navigate(trained, data, "target_x", base_trials=3, amounts=[-4, 0, 4], draws=4, seed=1)
+        assert traversal.decoded.shape == (3, 3, N_BINS, 2)
+        assert min(traversal.decoder_r2) > 0.9
+        assert (traversal.unit, traversal.position_unit) == ("cm", "cm")
+        moved = traversal.decoded[:, 2, -1] - traversal.decoded[:, 0, -1]
         assert moved[:, 0].mean() == pytest.approx(8, rel=0.35)
         assert abs(moved[:, 1].mean()) < 2.5
-        assert walk.movement.ratio.mean() < 0.5
-        table = walk.table()
+        assert traversal.movement.ratio.mean() < 0.5
+        table = traversal.table()
         np.testing.assert_allclose(table.read_target_x[1::3] + 4, table.read_target_x[2::3], atol=1e-3)
         np.testing.assert_allclose(table.read_target_y[1::3], table.read_target_y[2::3], atol=1e-3)
-        assert set(walk.base_trials) <= set(data.splits["val"]) | set(data.splits["test"])
+        assert set(traversal.base_trials) <= set(data.splits["val"]) | set(data.splits["test"])
 
     def test_steps_share_their_noise(self, data, trained):
         """So that two runs are identical, and a traversal of no length shows no movement at all."""
@@ -320,18 +322,18 @@ class TestNavigation:
         assert np.abs(still.decoded - still.decoded[:, 1:2]).max() < 1e-3
 
     def test_what_it_leaves(self, data, trained, tmp_path):
-        walk = navigate(trained, data, "target_y", draws=2)
-        write_traversal(walk, data, tmp_path / "walk")
-        assert {p.name for p in (tmp_path / "walk").iterdir()} == {
+        traversal = navigate(trained, data, "target_y", draws=2)
+        write_traversal(traversal, data, tmp_path / "traversal")
+        assert {p.name for p in (tmp_path / "traversal").iterdir()} == {
             "samples.npz",
             "traversal.csv",
             "traversal.png",
             "axes.png",
         }
-        table = pd.read_csv(tmp_path / "walk" / "traversal.csv")
+        table = pd.read_csv(tmp_path / "traversal" / "traversal.csv")
         assert list(table.step) == list(range(7))
         assert {"amount", "read_target_x", "decoded_start_x", "decoded_target_y"} <= set(table)
-        sample = load(tmp_path / "walk" / "samples.npz")
+        sample = load(tmp_path / "traversal" / "samples.npz")
         assert sample.n_trials == 14
         assert sample.provenance["traversed_variable"] == "target_y"
         assert list(sample.trials.draw[:4]) == [0, 1, 0, 1]
@@ -340,11 +342,11 @@ class TestNavigation:
     def test_latents_of_other_models_are_moved_as_a_whole(self, data):
         model = LDNS.make(data, SMALL_LDNS)
         model.fit(data)
-        walk = navigate(model, data, "target_x", draws=1, amounts=[1.0])
-        latents = walk.sample.latents
+        traversal = navigate(model, data, "target_x", draws=1, amounts=[1.0])
+        latents = traversal.sample.latents
         moved = latents[1] - latents[0]
         np.testing.assert_allclose(moved, np.broadcast_to(moved[:1], moved.shape), atol=1e-4)
-        np.testing.assert_allclose(latents.mean(1), codes_in(walk.sample), atol=1e-4)
+        np.testing.assert_allclose(latents.mean(1), codes_in(traversal.sample), atol=1e-4)
 
     def test_reaches_end_where_their_own_trial_ends(self, data):
         """Of ragged base trials, too: the padding of a shorter one is no position of its hand."""
@@ -353,24 +355,24 @@ class TestNavigation:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SpikeloomWarning)
             model = GNOCCHI.make(ragged, config).fit(ragged)
-            walk = navigate(model, ragged, "target_x", base_trials=6, draws=2)
-        lengths = ragged.lengths[walk.base_trials]
+            traversal = navigate(model, ragged, "target_x", base_trials=6, draws=2)
+        lengths = ragged.lengths[traversal.base_trials]
         assert len(set(lengths)) > 1
         for i, length in enumerate(lengths):
-            np.testing.assert_array_equal(walk.ends[i, :, 1], walk.decoded[i, :, length - 1])
-        assert (walk.movement.intended > 0).all()
-        np.testing.assert_allclose(walk.table().decoded_target_x[:7], walk.ends[0, :, 1, 0])
+            np.testing.assert_array_equal(traversal.ends[i, :, 1], traversal.decoded[i, :, length - 1])
+        assert (traversal.movement.intended > 0).all()
+        np.testing.assert_allclose(traversal.table().decoded_target_x[:7], traversal.ends[0, :, 1, 0])
 
     def test_an_angle_is_traversed_by_its_cosine(self, data, trained):
         turned = data.trials.assign(angle_deg=np.degrees(np.arctan2(data.trials.target_y, data.trials.target_x)))
-        told = dataclasses.replace(data, trials=turned)
-        walk = navigate(trained, told, "angle_deg_cos", draws=1)
-        assert walk.map.names == ("angle_deg_cos", "angle_deg_sin")
+        diagnostics = dataclasses.replace(data, trials=turned)
+        traversal = navigate(trained, diagnostics, "angle_deg_cos", draws=1)
+        assert traversal.map.names == ("angle_deg_cos", "angle_deg_sin")
         with pytest.raises(ConfigError, match="read as angle_deg_cos and angle_deg_sin; choose one"):
-            navigate(trained, told, "angle_deg")
+            navigate(trained, diagnostics, "angle_deg")
         with pytest.raises(ConfigError, match="choose one of these"):
-            navigate(trained, told, "hand_position:last")
-        assert navigate(trained, told, "target_x", ["target_y"], draws=1).map.names == ("target_y", "target_x")
+            navigate(trained, diagnostics, "hand_position:last")
+        assert navigate(trained, diagnostics, "target_x", ["target_y"], draws=1).map.names == ("target_y", "target_x")
 
     def test_targets_that_are_words_or_unknown_spoil_no_report(self, data, trained):
         from spikeloom.workflow.code_summary import code_summary
@@ -412,10 +414,10 @@ class TestNavigation:
 
     def test_without_a_position_nothing_is_decoded(self, data, trained):
         blind = dataclasses.replace(data, signals={"activity": data.signals["activity"]})
-        walk = navigate(trained, blind, "target_x", draws=1)
-        assert walk.decoded is None
-        assert walk.movement is None
-        assert walk.unit == ""
+        traversal = navigate(trained, blind, "target_x", draws=1)
+        assert traversal.decoded is None
+        assert traversal.movement is None
+        assert traversal.unit == ""
 
 
 @pytest.mark.slow

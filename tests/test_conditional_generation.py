@@ -136,7 +136,7 @@ def test_mean_courses_end_where_half_of_the_trials_have_ended():
     courses = mean_courses(values, valid, np.array([2, 2, 2, 2]))
     assert np.isnan(courses[[0, 1, 3, 4, 5, 6, 7]]).all()
     assert np.allclose(courses[2, :3, 0], [1.5, 1.5, 1.0])
-    assert np.isnan(courses[2, 3:]).all()  # two of four are left, but a mean course needs three
+    assert np.isnan(courses[2, 3:]).all()  # two of four are left, but a mean trajectory needs three
 
 
 def test_scatter_is_the_variance_across_trials_alike():
@@ -149,7 +149,7 @@ def test_scatter_is_the_variance_across_trials_alike():
     assert np.isnan(scatter(values, valid, [np.array([0])]))
 
 
-def test_the_nearest_trials_are_others_of_like_course():
+def test_the_nearest_trials_are_others_of_similar_trajectory():
     rng = np.random.default_rng(1)
     recorded = rng.normal(size=(20, 6, 2))
     recorded[7] = recorded[3] + 0.01
@@ -281,7 +281,7 @@ def test_a_benchmark_that_was_cut_goes_on(done, source, presets, tmp_path, monke
     assert known(again["scores"]) == known(whole)
 
 
-def test_one_of_its_models_may_be_asked_for_alone(done, source, presets, monkeypatch):
+def test_one_of_its_models_may_be_selected(done, source, presets, monkeypatch):
     drawn = []
     monkeypatch.setattr("spikeloom.plot.style.write_png", lambda figure, path: drawn.append(path.name))
     assert command(source, done, presets, "--unseen", "1", "--models", "ldns") == 0

@@ -1,4 +1,4 @@
-"""Models that were told what trials were recorded under: what is asked for is what is drawn."""
+"""Conditional models: samples follow the requested conditions."""
 
 import dataclasses
 
@@ -76,7 +76,7 @@ def tiny(condition_on, **prior):
 
 
 def untrained(data, condition_on=("angle", "drive"), **prior):
-    """A model of two training steps, whose weights are then made large, so that everything it is told matters."""
+    """A model of two training steps, whose weights are then made large, so that every input matters."""
     model = LDNS.make(data, tiny(condition_on, **prior)).fit(data)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -144,11 +144,11 @@ def tuned(sample):
 
 class TestSamplesFollow:
     def test_the_angle(self, trained):
-        asked = np.tile(ANGLES, 12)
-        sample = trained.sample(len(asked), length=BINS, condition={"angle": asked})
-        expected = tuning(asked) - tuning(asked).mean(0)
+        requested = np.tile(ANGLES, 12)
+        sample = trained.sample(len(requested), length=BINS, condition={"angle": requested})
+        expected = tuning(requested) - tuning(requested).mean(0)
         found = tuned(sample) - tuned(sample).mean(0)
-        shuffled = np.random.default_rng(0).permutation(len(asked))
+        shuffled = np.random.default_rng(0).permutation(len(requested))
         assert correlation(found, expected) > 0.8
         assert abs(correlation(found, expected[shuffled])) < 0.25
 
@@ -160,7 +160,7 @@ class TestSamplesFollow:
 
     @pytest.mark.parametrize("length", [BINS, 3 * BINS])
     def test_the_signal_also_in_trials_longer_than_those_trained_on(self, length, trained):
-        """Longer ones are denoised in windows, each of which is told its part of the signal."""
+        """Longer ones are denoised in windows, each of which receives its part of the signal."""
         n, rng = 32, np.random.default_rng(1)
         periods, phases = rng.uniform(14, 36, n), rng.uniform(0, 2 * np.pi, n)
         drive = np.sin(2 * np.pi * np.arange(length) / periods[:, None] + phases[:, None])
@@ -186,7 +186,7 @@ class TestSamplesFollow:
         moved = trained.sample(n, condition={"angle": 90, "drive": moving})
         assert np.log(both.rates + 1e-3).std(1).mean() < np.log(moved.rates + 1e-3).std(1).mean()
 
-    def test_nothing_asked_for_is_what_was_recorded_on_average(self, trained, data):
+    def test_unconditional_samples_have_the_recorded_average(self, trained, data):
         sample = trained.sample(256, length=BINS)
         mean = data.split("train").counts.mean((0, 1))
         np.testing.assert_allclose(sample.counts.mean((0, 1)), mean, rtol=0.5)
@@ -202,8 +202,8 @@ class TestGuidanceOfEAG:
         with torch.no_grad():
             for parameter in model.prior.parameters():
                 parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
-        asked = {"angle": 45, "drive": np.ones((15, 1))}
-        plain, one, three = (model.sample(4, condition=asked, guidance=w, seed=3).latents for w in (None, 1.0, 3.0))
+        requested = {"angle": 45, "drive": np.ones((15, 1))}
+        plain, one, three = (model.sample(4, condition=requested, guidance=w, seed=3).latents for w in (None, 1.0, 3.0))
         np.testing.assert_array_equal(plain, one)
         assert np.abs(three - plain).max() > 0.01
         free = model.sample(4, length=15, seed=3).latents
@@ -217,7 +217,7 @@ class TestGuidanceOfEAG:
 
 
 class TestGuidance:
-    ASKED = {"angle": 45, "drive": np.ones((15, 1))}  # noqa: RUF012
+    REQUESTED = {"angle": 45, "drive": np.ones((15, 1))}  # noqa: RUF012
 
     @pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 3.0])
     def test_it_scales_the_difference_that_the_condition_makes(self, data, guidance, monkeypatch):
@@ -226,8 +226,8 @@ class TestGuidance:
         known = torch.ones(3, 1, dtype=torch.bool)
         condition = Condition(prior.sizes, torch.zeros(3, 2), torch.zeros(3, 9, 0), known, known[:, :0])
 
-        def denoise(x, step, lengths, told):
-            return torch.full_like(x, 0.5) + 1.5 * told.static[:, -1:, None]
+        def denoise(x, step, lengths, features):
+            return torch.full_like(x, 0.5) + 1.5 * features.static[:, -1:, None]
 
         monkeypatch.setattr(prior, "denoise", denoise)
         z = prior.draw(torch.full((3,), 9), 9, torch.Generator().manual_seed(0), condition, guidance=guidance)
@@ -239,19 +239,19 @@ class TestGuidance:
     @pytest.mark.parametrize("sampler", ["dpm_solver_sde", "dpm_solver", "ddim", "ddpm"])
     def test_none_is_unconditional_and_one_is_plain(self, sampler, small):
         free = self.rates(small, None, sampler=sampler)
-        plain = self.rates(small, self.ASKED, sampler=sampler)
-        np.testing.assert_array_equal(self.rates(small, self.ASKED, guidance=0.0, sampler=sampler), free)
-        np.testing.assert_array_equal(self.rates(small, self.ASKED, guidance=1.0, sampler=sampler), plain)
+        plain = self.rates(small, self.REQUESTED, sampler=sampler)
+        np.testing.assert_array_equal(self.rates(small, self.REQUESTED, guidance=0.0, sampler=sampler), free)
+        np.testing.assert_array_equal(self.rates(small, self.REQUESTED, guidance=1.0, sampler=sampler), plain)
         for guidance in (0.5, 2.0):
-            other = self.rates(small, self.ASKED, guidance=guidance, sampler=sampler)
+            other = self.rates(small, self.REQUESTED, guidance=guidance, sampler=sampler)
             assert not np.array_equal(other, plain)
             assert not np.array_equal(other, free)
 
     def test_the_configuration_can_ask_for_it(self, data):
         model = untrained(data, guidance=2.0)
-        two = self.rates(model, self.ASKED)
-        np.testing.assert_array_equal(two, self.rates(model, self.ASKED, guidance=2.0))
-        assert not np.array_equal(two, self.rates(model, self.ASKED, guidance=1.0))
+        two = self.rates(model, self.REQUESTED)
+        np.testing.assert_array_equal(two, self.rates(model, self.REQUESTED, guidance=2.0))
+        assert not np.array_equal(two, self.rates(model, self.REQUESTED, guidance=1.0))
 
     @pytest.mark.parametrize("guidance", [-1.0, float("nan"), float("inf")])
     def test_that_makes_no_sense(self, guidance, small):
@@ -343,8 +343,10 @@ class TestSamples:
         loaded = load_model(tmp_path)
         assert loaded.data_spec.variables == small.data_spec.variables
         assert loaded.config == small.config
-        asked = {"angle": 10, "drive": np.ones((8, 1))}
-        np.testing.assert_array_equal(loaded.sample(3, condition=asked).rates, small.sample(3, condition=asked).rates)
+        requested = {"angle": 10, "drive": np.ones((8, 1))}
+        np.testing.assert_array_equal(
+            loaded.sample(3, condition=requested).rates, small.sample(3, condition=requested).rates
+        )
 
     def test_chunks_are_given_their_own_part(self, small, monkeypatch):
         monkeypatch.setattr("spikeloom.models.plan.SAMPLE_CHUNK", 4)
@@ -405,7 +407,7 @@ class TestLike:
             sample_like(model, data.split("test"), condition={"angle": 45})
 
 
-def test_guidance_without_anything_asked_for_is_refused(data):
+def test_guidance_without_a_condition_is_an_error(data):
     model = LDNS.make(data, tiny(("angle",))).fit(data)
     with pytest.raises(ConfigError, match="guidance 2 was asked for, but no condition to follow"):
         model.sample(2, guidance=2.0)

@@ -35,7 +35,7 @@ N_BINS = 40
 
 
 def waves(n: int = 240, seed: int = 0) -> SpikeData:
-    """Slow sine waves of random phase, each half of the neurons in one quadrature: half a trial tells the rest."""
+    """Slow sine waves of random phase, each half of the neurons in one quadrature: half a trial determines the rest."""
     rng = np.random.default_rng(seed)
     phase = rng.uniform(0, 2 * np.pi, (n, 1)) + 2 * np.pi * np.arange(N_BINS) / 25
     drive = np.stack([np.sin(phase), np.cos(phase)] * 8, axis=2)
@@ -138,16 +138,16 @@ def test_a_prior_that_cannot_fill_in_says_so(data):
 
 @pytest.mark.parametrize("kind", ["history", "published"])
 def test_observed_spikes_are_the_past_of_those_that_follow(kind):
-    law = SpikeHistory(1, HistoryConfig(), 0.02) if kind == "history" else SoftplusHistory(1)
-    law.cap.fill_(3) if isinstance(law.cap, torch.Tensor) else None
-    law.filters[0] = -40.0  # a spike silences the next bin
+    history = SpikeHistory(1, HistoryConfig(), 0.02) if kind == "history" else SoftplusHistory(1)
+    history.cap.fill_(3) if isinstance(history.cap, torch.Tensor) else None
+    history.filters[0] = -40.0  # a spike silences the next bin
     rates = torch.full((400, 2, 1), 2.0)
     observed = ObservedCounts(torch.ones((400, 2, 1), dtype=torch.int32), torch.tensor([[True, False]]).expand(400, 2))
-    counts = law.sample(rates, torch.Generator().manual_seed(0), observed)
+    counts = history.sample(rates, torch.Generator().manual_seed(0), observed)
     assert (counts[:, 0] == 1).all()
     assert (counts[:, 1] == 0).all()
     silent = replace(observed, counts=torch.zeros_like(observed.counts))
-    assert law.sample(rates, torch.Generator().manual_seed(0), silent)[:, 1].float().mean() > 0.5
+    assert history.sample(rates, torch.Generator().manual_seed(0), silent)[:, 1].float().mean() > 0.5
 
 
 def test_runs_are_the_unbroken_stretches():

@@ -117,10 +117,10 @@ class TestPSTH:
 
     def test_trials_without_a_condition_are_in_no_average(self, rng):
         counts = rng.poisson(1.0, (4, 12, 2))
-        told = psth(counts, np.full(4, 12), np.array(["a", None, "b", np.nan], dtype=object), 1.0)
+        averages = psth(counts, np.full(4, 12), np.array(["a", None, "b", np.nan], dtype=object), 1.0)
         alone = psth(counts[[0, 2]], np.full(2, 12), np.array(["a", "b"]), 1.0)
-        assert list(told) == ["a", "b"]
-        np.testing.assert_array_equal(told["b"], alone["b"])
+        assert list(averages) == ["a", "b"]
+        np.testing.assert_array_equal(averages["b"], alone["b"])
         assert list(psth(counts, np.full(4, 12), np.array([1.0, np.nan, 1.0, 2.0]), 1.0)) == [1.0, 2.0]
         with pytest.raises(DataError, match="no trial has a condition"):
             psth(counts, np.full(4, 12), np.full(4, np.nan), 1.0)

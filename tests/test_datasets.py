@@ -156,7 +156,7 @@ def test_splits_of_ldns_have_its_sizes() -> None:
     assert set(with_splits(held, {"train": (("train", 0.0, 1.0),)}).splits) == {"train", "heldout"}
 
 
-def test_what_is_asked_for_replaces_what_the_recipe_says() -> None:
+def test_options_override_the_recipe() -> None:
     options = PUBLISHED["mc_maze"].options
     changed = merged_options(
         options, LoadOptions(bin_s=0.02, lag_s=0.0, where=("trial_type=1",), hold_out=("trial_version=2",))
@@ -184,9 +184,9 @@ def test_from_a_name_to_a_recording(toy, web, capsys, published) -> None:
     assert is_fetched(toy)
     assert main(["fetch"]) == 0
     assert "mc_maze_small    fetched  CC0-1.0" in capsys.readouterr().out
-    n_requests = len(web.asked)
+    n_requests = len(web.requests)
     fetch(toy)
-    assert len(web.asked) == n_requests  # nothing is requested again
+    assert len(web.requests) == n_requests  # nothing is requested again
     assert main(["describe", toy.name]) == 0
     output = capsys.readouterr().out
     assert "40 of 140 bins (0.7 s)" in output

@@ -62,7 +62,7 @@ def with_gaps(data, share=0.1):
 
 
 def with_rubbish(data):
-    """The same recording with longer padding, of which nothing must be seen."""
+    """The same recording with longer padding, which must not change anything."""
     more = 7
     values = np.pad(data.signals["vel"].values, ((0, 0), (0, more), (0, 0)))
     values[~np.pad(data.valid, ((0, 0), (0, more)))] = 1e3
@@ -155,23 +155,23 @@ def test_the_named_decoders_are_what_their_names_say():
 
 
 def test_counts_are_smoothed_within_their_trial(tuned_neurons):
-    seen = Inputs(0.1).of(tuned_neurons)
+    smoothed_counts = Inputs(0.1).of(tuned_neurons)
     n = tuned_neurons.lengths[0]
     alone = tuned_neurons.counts[0, :n].astype(float)
     smooth = gaussian_filter1d(alone, 2.0, axis=0, mode="constant")
     mass = gaussian_filter1d(np.ones(n), 2.0, mode="constant")
-    np.testing.assert_allclose(seen[0, :n], smooth / mass[:, None], rtol=1e-5)
+    np.testing.assert_allclose(smoothed_counts[0, :n], smooth / mass[:, None], rtol=1e-5)
     np.testing.assert_array_equal(AS_COUNTED.of(tuned_neurons), tuned_neurons.counts)
     np.testing.assert_array_equal(Inputs(0.001).of(tuned_neurons), tuned_neurons.counts)
 
 
 def test_half_a_gaussian_looks_back_only():
     data = SpikeData(np.eye(12, dtype=int)[None, :, :3] * 5, bin_s=0.05, lengths=[10])
-    seen = Inputs(0.1, causal=True).of(data)[0]
+    smoothed_counts = Inputs(0.1, causal=True).of(data)[0]
     weights = np.exp(-0.5 * (np.arange(9) / 2.0) ** 2)
     expected = [5 * weights[t - 1] / weights[: t + 1].sum() if t >= 1 else 0.0 for t in range(9)]
-    np.testing.assert_allclose(seen[:9, 1], expected, rtol=1e-5)
-    assert (seen[10:] == 0).all()
+    np.testing.assert_allclose(smoothed_counts[:9, 1], expected, rtol=1e-5)
+    assert (smoothed_counts[10:] == 0).all()
     with pytest.raises(ConfigError, match=r"smoothing kernel is -1 s"):
         Inputs(-1.0)
 
@@ -182,14 +182,14 @@ def test_half_a_gaussian_looks_back_only():
 def test_scores_are_r2_and_their_error_that_of_leaving_trials_out(tuned_neurons):
     train, test = halves(with_gaps(tuned_neurons, 0.05))
     fitted = SMALL["wiener"].fit(train, "vel")
-    judged = score_decoder(fitted, test)
+    scored = score_decoder(fitted, test)
     known = known_bins(test, "vel")
     wanted, decoded = test.signals["vel"].values[known], fitted.decode(test)[known[test.valid]]
-    assert judged.value == pytest.approx(r2_score(wanted, decoded), rel=1e-5)
+    assert scored.value == pytest.approx(r2_score(wanted, decoded), rel=1e-5)
     trials = np.arange(test.n_trials)
     without = [score_decoder(fitted, test.select(trials=np.delete(trials, i))).value for i in trials]
     jackknife = np.sqrt((len(trials) - 1) / len(trials) * np.square(without - np.mean(without)).sum())
-    assert judged.se == pytest.approx(jackknife, rel=0.15)
+    assert scored.se == pytest.approx(jackknife, rel=0.15)
     one = Estimate.ratio(np.arange(5.0), np.ones(5))
     assert standard_error((np.arange(5.0) - 2) / 5) == pytest.approx(one.se)
 
@@ -243,15 +243,15 @@ def test_the_bins_that_matter_are_those_after_the_signal(tuned_neurons):
 def test_lags_stay_inside_their_trial():
     counts = np.arange(1, 7).reshape(2, 3, 1)
     data = SpikeData(counts, bin_s=1.0, lengths=[3, 2])
-    seen = lagged(data, 1, 1, AS_COUNTED)
-    np.testing.assert_array_equal(seen, [[0, 1, 2], [1, 2, 3], [2, 3, 0], [0, 4, 5], [4, 5, 0]])
+    smoothed_counts = lagged(data, 1, 1, AS_COUNTED)
+    np.testing.assert_array_equal(smoothed_counts, [[0, 1, 2], [1, 2, 3], [2, 3, 0], [0, 4, 5], [4, 5, 0]])
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (5, 0), (0, 4), (3, 2), (30, 30)])
 def test_products_of_lags_are_those_of_the_features(tuned_neurons, before, after):
     features = lagged(tuned_neurons, before, after, AS_COUNTED)
-    seen = np.pad(tuned_neurons.counts.astype(float), ((0, 0), (before, after + 1), (0, 0)))
-    products = lagged_products(seen, tuned_neurons.lengths, before + after + 1)
+    smoothed_counts = np.pad(tuned_neurons.counts.astype(float), ((0, 0), (before, after + 1), (0, 0)))
+    products = lagged_products(smoothed_counts, tuned_neurons.lengths, before + after + 1)
     np.testing.assert_allclose(products, features.T @ features, atol=1e-8)
 
 
@@ -281,7 +281,7 @@ def test_the_penalty_is_that_of_cross_validation_over_trials(tuned_neurons):
 
 @pytest.fixture(scope="module")
 def linear_gaussian():
-    """A damped rotation seen by eight noisy channels; "counts" large enough for rounding not to matter."""
+    """A damped rotation observed by eight noisy channels; "counts" large enough for rounding not to matter."""
     rng = np.random.default_rng(1)
     turn, damp = 0.3, 0.95
     a = damp * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -300,11 +300,11 @@ def textbook(fitted: KalmanDecoding, y: np.ndarray) -> np.ndarray:
     """Predict, gain, update, as in any textbook, one trial."""
     a, w, c, q = fitted.transition, fitted.transition_noise, fitted.observation, fitted.observation_noise
     x, p, out = np.zeros(len(a)), fitted.prior, []
-    for t, seen in enumerate(y - fitted.mean_counts):
+    for t, smoothed_counts in enumerate(y - fitted.mean_counts):
         if t:
             x, p = a @ x, a @ p @ a.T + w
         gain = p @ c.T @ np.linalg.inv(c @ p @ c.T + q)
-        x = x + gain @ (seen - c @ x)
+        x = x + gain @ (smoothed_counts - c @ x)
         p = (np.eye(len(a)) - gain @ c) @ p
         out.append(x + fitted.mean_state)
     return np.array(out)
@@ -314,8 +314,8 @@ def textbook(fitted: KalmanDecoding, y: np.ndarray) -> np.ndarray:
 def test_the_filter_is_that_of_the_textbook(tuned_neurons, derivative):
     train, test = halves(tuned_neurons)
     fitted = Kalman(shrinkage=0.2, inflation=3.0, derivative=derivative).fit(train, "vel")
-    seen = Inputs().of(test)
-    expected = [textbook(fitted, seen[i, :n])[:, :2] for i, n in enumerate(test.lengths)]
+    smoothed_counts = Inputs().of(test)
+    expected = [textbook(fitted, smoothed_counts[i, :n])[:, :2] for i, n in enumerate(test.lengths)]
     np.testing.assert_allclose(fitted.decode(test), np.concatenate(expected), atol=1e-8)
 
 
@@ -423,9 +423,9 @@ def test_a_label_is_found_and_chance_is_chance(tuned_neurons):
     train, test = halves(tuned_neurons)
     decoder = LabelDecoder().fit(train, "side")
     right = decoder.decode(test) == test.trials["side"].to_numpy()
-    judged = score_decoder(decoder, test)
-    assert judged.value == right.mean() > 0.8
-    assert judged.se == pytest.approx(np.sqrt(right.var(ddof=1) / len(right)))
+    scored = score_decoder(decoder, test)
+    assert scored.value == right.mean() > 0.8
+    assert scored.se == pytest.approx(np.sqrt(right.var(ddof=1) / len(right)))
     silent = dataclasses.replace(test, counts=np.zeros_like(test.counts))
     assert score_decoder(decoder, silent).value < 0.8
     assert set(decoder.decode(test)) <= {"left", "middle", "right"}

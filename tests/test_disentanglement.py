@@ -148,12 +148,12 @@ class TestWindows:
         rng = np.random.default_rng(0)
         lengths = np.array([6, 9, 12] * 10)
         scale = rng.normal(size=(30, 1, 1))
-        course = np.zeros((30, 12, 3))
+        trajectory = np.zeros((30, 12, 3))
         for i, n in enumerate(lengths):  # straight lines, which interpolation keeps
-            course[i, :n] = np.linspace(0, 1, n)[:, None] * scale[i] * [1.0, 2.0, -1.0]
-        pca = WindowPCA.fit(course, lengths, 1)
-        made = pca.activity(pca.codes(course, lengths), lengths)
-        assert np.allclose(made, course, atol=1e-8)
+            trajectory[i, :n] = np.linspace(0, 1, n)[:, None] * scale[i] * [1.0, 2.0, -1.0]
+        pca = WindowPCA.fit(trajectory, lengths, 1)
+        made = pca.activity(pca.codes(trajectory, lengths), lengths)
+        assert np.allclose(made, trajectory, atol=1e-8)
 
     def test_codes_are_white(self):
         data = reaches()

@@ -42,8 +42,8 @@ def test_a_file_arrives_whole(web: Web, tmp_path: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask  # others who share the cache may read it
-    get(web, path, Page(b"changed"))  # what is there is not asked for again
-    assert len(web.asked) == 1
+    get(web, path, Page(b"changed"))  # an existing file is not requested again
+    assert len(web.requests) == 1
 
 
 def test_a_broken_connection_is_resumed_where_it_broke(web: Web, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_broken_connection_is_resumed_where_it_broke(web: Web, tmp_path: Path)
     assert web.ranges_of("/file") == [None, "bytes=20000-", "bytes=27000-", "bytes=27000-"]
 
 
-def test_a_server_that_is_busy_is_asked_again(web: Web, tmp_path: Path) -> None:
+def test_requests_to_a_busy_server_are_repeated(web: Web, tmp_path: Path) -> None:
     get(web, tmp_path / "file", Page(CONTENT, statuses=[503, 429, 500]))
     assert (tmp_path / "file").read_bytes() == CONTENT
 
@@ -88,7 +88,7 @@ def test_without_a_checksum_nothing_of_an_earlier_call_is_used(web: Web, tmp_pat
     (tmp_path / "file.part").write_bytes(b"x" * 10_000)
     get(web, tmp_path / "file", Page(CONTENT), checksum=None, size=None)
     assert (tmp_path / "file").read_bytes() == CONTENT
-    assert web.asked == [("/file", None)]
+    assert web.requests == [("/file", None)]
 
 
 def test_a_file_that_changes_on_the_way_comes_whole(web: Web, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_wrong_file_is_deleted(web: Web, tmp_path: Path) -> None:
     assert hashlib.sha256(wrong).hexdigest() in str(caught.value)
     assert SUM in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-    assert len(web.asked) == 1  # it came whole, so there is no use in asking again
+    assert len(web.requests) == 1  # it came whole, so another request is useless
 
 
 def test_a_server_that_promises_more_than_it_sends(web: Web, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_server_that_promises_less_than_there_is(web: Web, tmp_path: Path) -> 
     assert not (tmp_path / "file").exists()
 
 
-def test_a_server_that_sends_another_part_than_was_asked_for(web: Web, tmp_path: Path) -> None:
+def test_a_server_that_sends_another_part_than_requested(web: Web, tmp_path: Path) -> None:
     page = Page(CONTENT, breaks_after=[20_000], shift=5)
     with pytest.raises(DataError, match="it sends bytes from 20005 on, not from 20000"):
         get(web, tmp_path / "file", page)
@@ -143,7 +143,7 @@ def test_a_server_that_sends_another_part_than_was_asked_for(web: Web, tmp_path:
 def test_a_file_that_is_not_there(web: Web, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the server answers 404 Not Found; check whether it has moved\."):
         download(f"{web.url}/nothing", tmp_path / "file", visible=False)
-    assert len(web.asked) == 1
+    assert len(web.requests) == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -156,7 +156,7 @@ def test_a_server_that_is_down(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_is_told_in_megabytes(web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_reported_in_megabytes(web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     web.pages["/file"] = Page(CONTENT * 50)
     download(f"{web.url}/file", tmp_path / "file.nwb", None, 2_500_000)
     assert capsys.readouterr().err.startswith("file.nwb (MB): 3/3 in ")
@@ -165,7 +165,7 @@ def test_progress_is_told_in_megabytes(web: Web, tmp_path: Path, capsys: pytest.
 # -- archives ------------------------------------------------------------------------------------------------------
 
 
-def test_dandi_is_asked_for_one_asset_by_its_path(web: Web) -> None:
+def test_one_asset_is_requested_from_dandi_by_its_path(web: Web) -> None:
     path = "sub-X/sub-X_desc-train_behavior+ecephys.nwb"
     listed = "/dandisets/000128/versions/0.1.2/assets/?path=sub-X%2Fsub-X_desc-train_behavior%2Becephys.nwb"
     longer = {"path": path + ".bak", "asset_id": "other", "size": 1}
@@ -182,7 +182,7 @@ def test_dandi_is_asked_for_one_asset_by_its_path(web: Web) -> None:
     assert archive.page == "https://dandiarchive.org/dandiset/000128/0.1.2"
 
 
-def test_zenodo_tells_a_checksum(web: Web) -> None:
+def test_zenodo_provides_a_checksum(web: Web) -> None:
     web.put_json("/records/42", {"files": [{"key": "a.mat", "size": 7, "checksum": "md5:ab"}]})
     archive = Zenodo("42", api=web.url)
     located = archive.locate("a.mat")

@@ -181,7 +181,7 @@ class TestMasks:
         assert 0.60 < np.mean([divergence(True, s) for s in range(20)]) < 0.68
         assert 4.5 < np.mean([divergence(False, s) for s in range(20)]) < 7.5
 
-    def test_the_narrow_law_is_the_upper_end_of_a_half_normal(self):
+    def test_the_narrow_schedule_is_the_upper_end_of_a_half_normal(self):
         shares = torch.cat([masked_share("narrow", 1, seeded(seed)) for seed in range(4000)])
         assert shares.min() >= 0.7
         assert shares.max() <= 1
@@ -189,7 +189,7 @@ class TestMasks:
         assert counts[0] < counts[1] < counts[2]
         assert float(shares.mean()) == pytest.approx(0.868, abs=0.005)  # of the truncated normal, scipy.stats.truncnorm
 
-    def test_the_cosine_law_shows_every_share_in_every_batch(self):
+    def test_the_cosine_schedule_covers_every_share_in_every_batch(self):
         shares = masked_share("cosine", 64, seeded())
         expected = torch.cos(torch.pi / 2 * (torch.arange(64) + 0.5) / 64)
         assert (shares.sort().values - expected.sort().values).abs().max() < 0.02
@@ -309,32 +309,32 @@ class TestPrior:
         torch.testing.assert_close(z, model.draw(lengths, 75, seeded()))
 
     def test_windows_of_a_long_trial_are_no_longer_than_those_of_training(self, monkeypatch):
-        model, seen = prior(n_bins=20), []
+        model, calls = prior(n_bins=20), []
         fill = model._fill
         monkeypatch.setattr(
             model,
             "_fill",
             lambda z, known, lengths, *rest: (
-                seen.append((z.shape[1], lengths, known)) or fill(z, known, lengths, *rest)
+                calls.append((z.shape[1], lengths, known)) or fill(z, known, lengths, *rest)
             ),
         )
         model.draw(torch.tensor([64, 20]), 64, seeded())
-        assert {n for n, *_ in seen} == {20}
-        assert all((lengths == 20).all() for _, lengths, _ in seen)  # a last window lies at the end, and is whole
-        assert all(known.any(1).all() for _, _, known in seen[1:])
+        assert {n for n, *_ in calls} == {20}
+        assert all((lengths == 20).all() for _, lengths, _ in calls)  # a last window lies at the end, and is whole
+        assert all(known.any(1).all() for _, _, known in calls[1:])
 
     def test_diagnostics_tell_a_collapsed_generator(self):
         model = prior(replace(SMALL, samples=4))
         batch = Batch(torch.full((12,), 22), False, latents=model.normalised(smooth(), torch.full((12,), 22)))
-        told = model.diagnostics(batch, seeded())
-        assert set(told) == {"spread_ratio", "increment_ratio"}
+        diagnostics = model.diagnostics(batch, seeded())
+        assert set(diagnostics) == {"spread_ratio", "increment_ratio"}
         with torch.no_grad():
             model.head.scale.weight.zero_()
             model.head.scale.bias.zero_()
             model.head.output.weight.zero_()
         collapsed = model.diagnostics(batch, seeded())
         assert collapsed["spread_ratio"] < 0.01
-        assert told["spread_ratio"] > 0.1
+        assert diagnostics["spread_ratio"] > 0.1
 
     @pytest.mark.parametrize(
         ("change", "word"),

@@ -216,7 +216,7 @@ def spoil(counts, how, rng):
         ("shuffled", ("corr_rmse", "noise_corr_rmse", "dim_logratio", "count_js", "psd_db")),
     ],
 )
-def test_damage_is_seen_by_the_metrics_made_for_it(pair_of_sets, how, keys):
+def test_damage_is_detected_by_the_metrics_made_for_it(pair_of_sets, how, keys):
     g, h, frame = pair_of_sets
     base = values(g, h, frame)
     worse = values(g._replace(counts=spoil(g.counts, how, np.random.default_rng(0))), h, frame)

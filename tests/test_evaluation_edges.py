@@ -204,7 +204,7 @@ def test_a_missing_test_split_is_the_one_that_fit_leaves_out():
 
 
 @pytest.mark.parametrize("ending", ["npz", "h5"])
-def test_samples_of_another_program_are_judged_from_the_command_line(tmp_path, capsys, real, ending):
+def test_samples_of_another_program_are_scored_from_the_command_line(tmp_path, capsys, real, ending):
     counts = make(1).counts
     if ending == "npz":
         np.savez(tmp_path / "fake.npz", counts=counts, bin_s=BIN_S)

@@ -80,9 +80,9 @@ SIZES = {
 def recorded(n=48, bins=12, neurons=6, seed=0, **more):
     """Trials whose neurons follow a hand, with two conditions."""
     rng = np.random.default_rng(seed)
-    course = np.sin(np.linspace(0, 3, bins))[:, None] * rng.choice([-1.0, 1.0], (n, 1, 2))
-    counts = rng.poisson(np.exp(course @ rng.normal(size=(2, neurons)) - 0.5))
-    hand = Signal(course.astype(np.float32), "cm/s", ("x", "y"))
+    trajectory = np.sin(np.linspace(0, 3, bins))[:, None] * rng.choice([-1.0, 1.0], (n, 1, 2))
+    counts = rng.poisson(np.exp(trajectory @ rng.normal(size=(2, neurons)) - 0.5))
+    hand = Signal(trajectory.astype(np.float32), "cm/s", ("x", "y"))
     return SpikeData(counts, bin_s=0.02, signals={"hand_vel": hand}, **more)
 
 

@@ -1,4 +1,4 @@
-"""The spike-history observation against what is known of it: its law, its limits, and filters it must find again."""
+"""The spike-history observation: its distribution, its limits, and the recovery of known filters."""
 
 import math
 from typing import Any
@@ -128,7 +128,7 @@ def test_counts_more_regular_than_poisson_stay_so():
     assert fano[1] == pytest.approx(fano[0], rel=0.05)
 
 
-def test_counts_of_bursts_stay_below_the_largest_seen():
+def test_counts_of_bursts_stay_below_the_largest_recorded():
     rates = torch.full((400, 40, 2), 0.1)
     real = torch.poisson(rates, generator=seeded()).int().clamp(max=1) * torch.tensor([3, 1])
     found = fitted(real, rates, bins=2)
@@ -203,7 +203,7 @@ def test_calibration_mends_the_mean_counts_under_rates_of_another_level():
     ("cap", "nu", "rate"),
     [(400, 1, 150.0), (400, 1, 180.0), (400, 1, 200.0), (90, 1, 500.0), (50, 4, 1e5), (3000, 1, 2500.0)],
 )
-def test_large_counts_are_drawn_and_judged_by_their_law(cap, nu, rate):
+def test_large_counts_are_sampled_and_scored_by_their_distribution(cap, nu, rate):
     made = model(2, cap=cap, dispersion=[nu, 1.0], offset=[(nu - 1) * math.log(rate), 0.0])
     made.cap[1] = cap // 2
     k = torch.arange(cap + 1)
@@ -220,7 +220,7 @@ def test_large_counts_are_drawn_and_judged_by_their_law(cap, nu, rate):
     torch.testing.assert_close(nll, 1e-6 - log_p, atol=1e-3, rtol=1e-5)
 
 
-def test_fits_of_large_counts_find_their_law():
+def test_fits_of_large_counts_recover_their_parameters():
     rates = smooth_rates(6, 50, 2, 3000.0, depth=0.3)
     rates[..., 1] = 200
     counts = torch.poisson(rates, generator=seeded()).int()
@@ -398,14 +398,14 @@ def test_published_fits_warn_of_counts_that_they_cannot_draw():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a second device")
-@pytest.mark.parametrize("law", [SoftplusHistory(2), SpikeHistory(2, HistoryConfig(), bin_s=0.01)])
-def test_laws_on_another_device_are_fitted_and_drawn(law):
+@pytest.mark.parametrize("observation", [SoftplusHistory(2), SpikeHistory(2, HistoryConfig(), bin_s=0.01)])
+def test_observations_on_another_device_are_fitted_and_sampled(observation):
     rates = smooth_rates(40, 30, 2, 0.5)
     counts = torch.poisson(rates, generator=seeded()).int().clamp(max=5)
-    law.to("cuda").fit(counts.cuda(), rates.cuda(), torch.full((40,), 30).cuda())
-    assert {value.device.type for value in law.state_dict().values()} == {"cuda"}
+    observation.to("cuda").fit(counts.cuda(), rates.cuda(), torch.full((40,), 30).cuda())
+    assert {value.device.type for value in observation.state_dict().values()} == {"cuda"}
     trials = SpikeData(counts.numpy(), bin_s=0.01, rates=rates.numpy())
-    assert resample_counts(trials, law).counts.sum() > 0
+    assert resample_counts(trials, observation).counts.sum() > 0
 
 
 @pytest.mark.parametrize("made", [softplus_model(1, 2, filters=[0.8]), model(1, 2, filters=[0.8], dispersion=[0.7])])
@@ -418,20 +418,20 @@ def test_the_mean_is_that_of_draws(made):
     assert float(made.mean(quiet + 2, rates)[0, 1, 0]) == pytest.approx(float(spiked), abs=0.03)
 
 
-def test_rates_of_any_program_can_be_redrawn():
+def test_counts_can_be_resampled_from_rates_of_any_program():
     rates = smooth_rates(80, 30, 3, 0.5)
     true = model(3, filters=[-2.0, -1.0])
     lengths = np.arange(80) % 20 + 11
     counts = true.sample(rates, seeded()).numpy()
     recorded = SpikeData(counts, bin_s=0.005, lengths=lengths, rates=rates.numpy())
-    law = fit_history(recorded, HistoryConfig(bins=2))
-    assert float(law.filters[0].mean()) < -1
-    generated = resample_counts(recorded, law, seed=3)
-    np.testing.assert_array_equal(generated.counts, resample_counts(recorded, law, seed=3).counts)
+    observation = fit_history(recorded, HistoryConfig(bins=2))
+    assert float(observation.filters[0].mean()) < -1
+    generated = resample_counts(recorded, observation, seed=3)
+    np.testing.assert_array_equal(generated.counts, resample_counts(recorded, observation, seed=3).counts)
     assert generated.counts[~recorded.valid].sum() == 0
     after_spike = generated.counts[:, 1:][generated.counts[:, :-1] > 0].mean()
     assert after_spike < 0.6 * generated.counts[recorded.valid].mean()
     with pytest.raises(DataError, match="no rates"):
-        resample_counts(SpikeData(counts, bin_s=0.005), law)
+        resample_counts(SpikeData(counts, bin_s=0.005), observation)
     with pytest.raises(DataError, match="rates of 2 neurons, but the spike history was fitted on 3"):
-        resample_counts(recorded.select(neurons=[0, 1]), law)
+        resample_counts(recorded.select(neurons=[0, 1]), observation)

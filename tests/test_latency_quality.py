@@ -92,7 +92,7 @@ class TestMeasurement:
         ]
         assert [p.generator for p in result.points][2:4] == ["LDNS dpm_solver_sde", "EAG"]
 
-    def test_times_are_finite_and_passes_are_those_asked_for(self, measured):
+    def test_times_are_finite_and_passes_are_as_requested(self, measured):
         result, _ = measured
         for each in result.points:
             speed = each.speed
@@ -290,7 +290,7 @@ class TestRefusals:
         assert "is 0" in refused(*self.bench(run), "-n", "0")
 
 
-def test_runs_of_one_kind_and_name_are_told_apart(run, tmp_path):
+def test_runs_of_one_kind_and_name_are_distinguished(run, tmp_path):
     shutil.copytree(run, tmp_path / "b" / "run")
     grid = PointGrid({"ldns": (Way("ddim", 1),)}, 1)
     result = measure([run, tmp_path / "b" / "run"], tmp_path / "out", n=6, grid=grid, device="cpu")

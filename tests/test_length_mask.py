@@ -96,23 +96,23 @@ class TestPadding:
         """Whatever stands in padded bins of latents and of time-aligned conditions."""
         prior = prior_of(self.config(base, length_mask, conditional), 12, SIZES if conditional else None)
         torch.manual_seed(seed)
-        sequence, told = torch.randn(len(lengths), 13, 2), condition(len(lengths), 13)
-        batch = Batch(torch.tensor(lengths), True, latents=sequence, condition=told if conditional else None)
+        sequence, features = torch.randn(len(lengths), 13, 2), condition(len(lengths), 13)
+        batch = Batch(torch.tensor(lengths), True, latents=sequence, condition=features if conditional else None)
         padding = ~batch.mask
-        spoilt = dataclasses.replace(told, aligned=told.aligned.masked_fill(padding, garbage))
+        spoilt = dataclasses.replace(features, aligned=features.aligned.masked_fill(padding, garbage))
         other = dataclasses.replace(
             batch, latents=sequence.masked_fill(padding, garbage), condition=spoilt if conditional else None
         )
         with torch.no_grad():
             assert prior.loss(batch, generator(seed)) == prior.loss(other, generator(seed))
 
-    def test_samples_have_the_lengths_that_were_asked_for(self, base, length_mask, conditional):
+    def test_samples_have_the_requested_lengths(self, base, length_mask, conditional):
         """Longer ones than any training trial among them, which leave the others as they are."""
         prior = prior_of(self.config(base, length_mask, conditional), 12, SIZES if conditional else None)
         lengths = torch.tensor([12, 40, 3, 1, 40, 29])
-        told = condition(6, 40) if conditional else None
+        features = condition(6, 40) if conditional else None
         with torch.no_grad():
-            sample = prior.sample(lengths, generator(), told)
+            sample = prior.sample(lengths, generator(), features)
         assert sample.shape == (6, 40, 2)
         assert torch.isfinite(sample).all()
         for values, length in zip(sample, lengths, strict=True):
@@ -122,19 +122,19 @@ class TestPadding:
 
 @pytest.mark.parametrize("base", [TINY, PUBLISHED], ids=["ours", "published"])
 def test_no_trial_is_drawn_in_a_wider_window_than_it_needs(base, monkeypatch):
-    """The network learned windows of one width: a long trial asked for beside short ones does not change theirs."""
+    """The network learned windows of one width: a long trial requested beside short ones does not change theirs."""
     prior = prior_of(dataclasses.replace(base, length_mask=True), 12)
-    seen = []
+    widths = []
     denoise = prior.denoise
 
-    def spy(x, step, lengths=None, told=None):
-        seen.append((x.shape[1], tuple(told.aligned[..., -1].sum(1).int().tolist())))
-        return denoise(x, step, lengths, told)
+    def spy(x, step, lengths=None, features=None):
+        widths.append((x.shape[1], tuple(features.aligned[..., -1].sum(1).int().tolist())))
+        return denoise(x, step, lengths, features)
 
     monkeypatch.setattr(prior, "denoise", spy)
     with torch.no_grad():
         prior.sample(torch.tensor([5, 40, 12, 20]), generator())
-    assert set(seen) == {(12, (5, 12)), (20, (20,)), (40, (40,))}
+    assert set(widths) == {(12, (5, 12)), (20, (20,)), (40, (40,))}
 
 
 def test_the_loss_counts_the_bins_of_trials_only():
@@ -150,21 +150,21 @@ def test_the_loss_counts_the_bins_of_trials_only():
     assert loss == pytest.approx(float(eps[centre_mask(lengths, 12)[..., 0]].square().mean()), rel=1e-5)
 
 
-def test_the_network_is_told_where_a_trial_lies_and_its_condition_there():
+def test_the_network_receives_the_position_of_a_trial_and_its_condition_there():
     """Condition and mask are moved to the middle with the trial."""
     prior = prior_of(dataclasses.replace(PUBLISHED, length_mask=True, condition_dropout=0.0), 12, SIZES)
-    lengths, told = torch.tensor([4, 12]), condition(2, 12)
-    static, aligned = prior._features(told, lengths, 12)
-    assert torch.equal(static, told.static)
-    assert torch.equal(aligned[0, 4:8, :3], told.aligned[0, :4])
-    assert torch.equal(aligned[1, :, :3], told.aligned[1])
+    lengths, features = torch.tensor([4, 12]), condition(2, 12)
+    static, aligned = prior._features(features, lengths, 12)
+    assert torch.equal(static, features.static)
+    assert torch.equal(aligned[0, 4:8, :3], features.aligned[0, :4])
+    assert torch.equal(aligned[1, :, :3], features.aligned[1])
     assert aligned[0, :, 3].tolist() == [0] * 4 + [1] * 4 + [0] * 4
 
 
 @pytest.mark.filterwarnings("ignore:the power of the sampled latents")
 @pytest.mark.parametrize("base", [TINY, PUBLISHED], ids=["ours", "published"])
 def test_a_model_with_length_mask_and_conditions(base):
-    """From ragged trials with an angle and a velocity to samples that are asked for both, at lengths of their own."""
+    """From ragged trials with an angle and a velocity to samples conditioned on both, at lengths of their own."""
     rng = np.random.default_rng(0)
     data = SpikeData(
         rng.poisson(0.5, (24, 20, 5)),
@@ -185,8 +185,8 @@ def test_a_model_with_length_mask_and_conditions(base):
         ),
     ).fit(data)
     lengths = np.array([7, 20, 33])
-    asked = {"reach_angle": [0.1, 2.0, -1.0], "hand_vel": [rng.normal(size=(n, 2)) for n in lengths]}
-    sample = model.sample(3, condition=asked)
+    requested = {"reach_angle": [0.1, 2.0, -1.0], "hand_vel": [rng.normal(size=(n, 2)) for n in lengths]}
+    sample = model.sample(3, condition=requested)
     np.testing.assert_array_equal(sample.lengths, lengths)
-    other = model.sample(3, condition=asked | {"reach_angle": [1.1, 3.0, 0.0]})
+    other = model.sample(3, condition=requested | {"reach_angle": [1.1, 3.0, 0.0]})
     assert not np.array_equal(sample.rates, other.rates)

@@ -106,10 +106,10 @@ class TestController:
         x = torch.randn(1, 9, 2, requires_grad=True)
         lengths = torch.tensor([8])
         for t in range(8):
-            seen = torch.autograd.grad(encoder(x, lengths)[0, t].sum(), x)[0][0].abs().sum(1) > 0
+            calls = torch.autograd.grad(encoder(x, lengths)[0, t].sum(), x)[0][0].abs().sum(1) > 0
             # Without a lag both directions have just read the bin itself.
             expected = [abs(s - t) >= lag and s < 8 for s in range(9)]
-            assert seen.tolist() == expected
+            assert calls.tolist() == expected
 
     def test_nothing_is_shown_beyond_the_ends(self):
         torch.manual_seed(0)
@@ -167,8 +167,8 @@ class TestPriors:
         lags = np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
         for i, (tau, variance) in enumerate(((10.0, 0.1), (3.0, 0.4))):
             a = math.exp(-1 / tau)
-            law = multivariate_normal(np.zeros(12), variance / (1 - a**2) * a**lags)
-            assert found[i].item() == pytest.approx(law.logpdf(values[0, :, i].numpy()), rel=1e-5)
+            process = multivariate_normal(np.zeros(12), variance / (1 - a**2) * a**lags)
+            assert found[i].item() == pytest.approx(process.logpdf(values[0, :, i].numpy()), rel=1e-5)
 
     def test_drawn_inputs_have_its_correlation_and_spread(self):
         prior = AutoregressivePrior(1, tau=5.0, noise_variance=0.2)
@@ -207,24 +207,24 @@ class TestLoss:
         """Gradients of the read-out are zero where the encoder was shown a count; its input has the mean of counts."""
         net = network(dataclasses.replace(PLAIN, coordinated_dropout=0.3, dropout=0.0), units=40)
         batch = Batch(torch.full((20,), 9), False, counts=torch.ones(20, 9, 40, dtype=torch.int32))
-        seen = []
+        calls = []
         unroll = net.unroll
 
         def watched(x, lengths, generator):
             made = unroll(x, lengths, generator)
             made.outputs.retain_grad()
-            seen.append((x, made.outputs))
+            calls.append((x, made.outputs))
             return made
 
         monkeypatch.setattr(net, "unroll", watched)
         net.generator.read_out.bias.data.fill_(0.5)  # away from the rate of the counts, where no gradient vanishes
         net.train().loss(batch, noise(0)).backward()
-        x, outputs = seen[0]
+        x, outputs = calls[0]
         assert x.unique().tolist() == pytest.approx([0, 1 / 0.7])
         assert x.mean().item() == pytest.approx(1, abs=0.03)
         torch.testing.assert_close(outputs.grad != 0, x == 0)
         net.eval().loss(batch, noise(0))
-        assert (seen[1][0] == 1).all()
+        assert (calls[1][0] == 1).all()
 
     @BOTH
     def test_the_ramp_rises_with_steps_of_training_alone(self, config):
@@ -387,7 +387,7 @@ class TestModel:
         assert model.sample(6, length=9, codes=codes).rates.std(0).min() > 0
 
     def test_where_codes_come_from(self):
-        """Prior, posteriors of training trials, and the normal fitted to them, told apart by means and spreads."""
+        """Prior, posteriors of training trials, and the normal fitted to them, distinguished by means and spreads."""
         data = recording()
         model = LFADS.make(data, PLAIN).fit(data)
         learned = model.codes(data.split("train"))

@@ -61,7 +61,7 @@ def test_the_nearest_known_tokens_count_within_reach(fitted):
     torch.testing.assert_close(fitted(hidden, known)[~known], predicted[~known])
 
 
-def test_few_trials_are_not_learned_by_heart():
+def test_few_trials_are_not_overfitted():
     """Predictions from few pairs of many values help on new trials, or do next to no harm."""
     draw = torch.Generator().manual_seed(0)
     for n in (30, 200):

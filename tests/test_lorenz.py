@@ -28,7 +28,7 @@ def test_latents_are_z_scored_per_trial_and_x_and_y_correlate(data):
     assert np.corrcoef(x, y)[0, 1] == pytest.approx(0.86, abs=0.03)
 
 
-def test_the_state_is_told_as_a_signal_too(data):
+def test_the_state_is_available_as_a_signal_too(data):
     state = data.signals["state"]
     assert state.columns == ("x", "y", "z")
     np.testing.assert_array_equal(state.values, data.latents)

@@ -35,7 +35,7 @@ def smoothed(counts: np.ndarray, bin_ms: int) -> np.ndarray:
 
 
 def regression(name: str) -> dict[str, float]:
-    """Rates of held-out neurons by ridge regression on smoothed held-in ones: trained on train, judged on val."""
+    """Rates of held-out neurons by ridge regression on smoothed held-in ones: trained on train, scored on val."""
     data = load_source(name)
     heldout = data.neurons["heldout"].to_numpy(dtype=bool)
     train, val = data.splits["train"], data.splits["val"]
@@ -62,7 +62,7 @@ def regression(name: str) -> dict[str, float]:
     }
 
 
-def test_the_way_to_the_anchor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_regression_scores_a_toy_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPIKELOOM_CACHE", str(tmp_path))
     place = folder_of(PUBLISHED[NAME]) / PUBLISHED[NAME].files[0]
     place.parent.mkdir(parents=True)

@@ -135,7 +135,7 @@ class TestColumns:
         found = compared({"to_deg": [0, 10, 45]}, to_deg=EIGHT)
         assert found.sentence(8).startswith("3 of 8 trials")
 
-    def test_little_is_told_of_where_it_is_much(self):
+    def test_reports_of_much_novelty_are_short(self):
         """One of a thousand that is three times as far is chance; one that is a hundred times as far is not."""
         spaced = np.arange(200.0)
         for value, share, reported in [
@@ -251,8 +251,8 @@ class TestSignals:
         expected = min(root_mean_square(np.full((30, 2), 100.0), v, 30) for v in values)
         assert found.distances["vel"][0] == pytest.approx(expected, rel=1e-6)
 
-    def test_a_course_with_the_target_of_another(self):
-        """Each was recorded, but not together: compared is the nearest time course among trials of that target."""
+    def test_a_trajectory_with_the_target_of_another(self):
+        """Each was recorded, but not together: the nearest trajectory among trials of that target is compared."""
         recorded = time_courses(60, 0)
         targets = np.where(np.arange(60) < 30, 0, 90)
         to = column("to_deg", "deg", targets)
@@ -317,12 +317,12 @@ class TestModels:
         test = sample_like(model, data.split("test"))
         assert 0 < test.trials[DISTANCE].max() < 2
 
-    def test_where_nothing_is_asked_for_there_is_no_such_column(self, model, data, quiet):
+    def test_without_a_condition_there_is_no_such_column(self, model, data, quiet):
         assert DISTANCE not in model.sample(3).trials
         free = LDNS.make(data, tiny(())).fit(data)
         assert DISTANCE not in free.sample(2, condition=data).trials
 
-    def test_labels_that_pivae_takes_from_training_trials_are_not_judged(self, data, quiet):
+    def test_labels_that_pivae_takes_from_training_trials_are_not_scored(self, data, quiet):
         sizes = {"latents": 2, "encoder_units": 6, "prior_units": 5, "decoder_units": 4, "posterior_samples": 2}
         config = PiVAEConfig(condition_on=("angle", "drive"), training=FEW, observation="poisson", **sizes)
         model = PiVAE.make(data, config).fit(data)
@@ -461,7 +461,7 @@ class TestReport:
             counts, bin_s=0.02, trials=pd.DataFrame({"angle": angles}), signals={"drive": Signal(drive, "V")}
         )
 
-    def test_the_panel_of_what_was_asked_says_it(self, data):
+    def test_the_panel_of_conditions_reports_it(self, data):
         variables = variables_of(data, ("angle", "drive"))
         far = self.generated(np.tile([0.0, 20.0], 8), np.full((16, BINS, 1), 9.0))
         angle, drive = readouts(data, far, variables)

@@ -189,7 +189,7 @@ def test_a_slow_signal_is_interpolated_and_a_fast_one_averaged() -> None:
     start = np.arange(1, 9, 0.005)
     values = resample(fast, start, 0.005)
     np.testing.assert_allclose(values[:, 0], np.sin(2 * np.pi * 3 * (start + 0.0025)), atol=0.01)
-    assert abs(values[:, 1]).max() < 0.01  # no aliasing: 400 Hz cannot be seen in bins of 5 ms
+    assert abs(values[:, 1]).max() < 0.01  # no aliasing: 400 Hz is above the Nyquist frequency of bins of 5 ms
 
 
 def test_nothing_is_invented_across_a_gap() -> None:

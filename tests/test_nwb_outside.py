@@ -26,7 +26,7 @@ COARSE_BINS = "check_units_resolution_is_valid"
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
     def refuse(*_):
-        raise AssertionError("a test asked for the network")
+        raise AssertionError("a test accessed the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
 

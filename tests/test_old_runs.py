@@ -1,4 +1,4 @@
-"""Run folders of version 0.1.0 are loaded, sampled and resumed as then; `make_old_runs.py` tells how they were made."""
+"""Run folders of version 0.1.0 are loaded, sampled and resumed as then; `make_old_runs.py` made them."""
 
 import json
 import re

@@ -61,7 +61,7 @@ def recording(n_trials: int = 30, n_neurons: int = 5, ragged: bool = True) -> Sp
 
 
 def shaken(model: PiVAE) -> PiVAE:
-    """The model with large weights, so that everything it is told matters."""
+    """The model with large weights, so that every input matters."""
     with torch.no_grad():
         for i, parameter in enumerate(model.network.parameters()):
             parameter += 0.3 * torch.randn(parameter.shape, generator=noise(i))
@@ -184,28 +184,28 @@ class TestNetwork:
         prior: LabelPrior = model.network.prior
         assert prior.network.weight.shape == (4, 4)  # two means, two log-variances; three labels, and none known
         for label in range(4):
-            told = torch.eye(4)[label]
-            torch.testing.assert_close(prior(told).mean, prior.network.weight[:2, label])
-            torch.testing.assert_close(prior(told).log_variance, prior.network.weight[2:, label])
+            features = torch.eye(4)[label]
+            torch.testing.assert_close(prior(features).mean, prior.network.weight[:2, label])
+            torch.testing.assert_close(prior(features).log_variance, prior.network.weight[2:, label])
         for names in (("angle_deg",), ("target", "speed")):
             assert len(PiVAE.make(recording(), labelled_by(*names)).network.prior.network) > 1
 
-    def test_the_prior_is_told_static_and_moving_labels_and_what_is_unknown(self):
+    def test_the_prior_receives_static_and_moving_labels_and_indicators_of_unknown_ones(self):
         data = recording(ragged=False)
         trials = data.trials.astype(float)
         trials.loc[1, "speed"] = np.nan
         data = dataclasses.replace(data, trials=trials)
         model = PiVAE.make(data, labelled_by("target", "speed", "velocity"))
         batch = model.labelled_batch(data)
-        told = model.network.label_features(batch.condition, BINS, len(batch))
+        features = model.network.label_features(batch.condition, BINS, len(batch))
         _, speed, velocity = model.data_spec.variables
-        assert told.shape == (30, BINS, 3 + 1 + 2 + 2 + 1)
-        torch.testing.assert_close(told[2, :, :3], torch.tensor([0.0, 0, 1]).expand(BINS, 3))
-        np.testing.assert_allclose(told[0, 0, 3], -speed.mean[0] / speed.std[0], rtol=1e-5)
-        assert told[:, :, 4:6].sum() == BINS
-        assert (told[1, :, 3:6] == torch.tensor([0.0, 0, 1])).all()
-        np.testing.assert_allclose(told[5, :, 6], (np.arange(BINS) - velocity.mean[0]) / velocity.std[0], rtol=1e-4)
-        assert (told[:, :, 8] == 0).all()
+        assert features.shape == (30, BINS, 3 + 1 + 2 + 2 + 1)
+        torch.testing.assert_close(features[2, :, :3], torch.tensor([0.0, 0, 1]).expand(BINS, 3))
+        np.testing.assert_allclose(features[0, 0, 3], -speed.mean[0] / speed.std[0], rtol=1e-5)
+        assert features[:, :, 4:6].sum() == BINS
+        assert (features[1, :, 3:6] == torch.tensor([0.0, 0, 1])).all()
+        np.testing.assert_allclose(features[5, :, 6], (np.arange(BINS) - velocity.mean[0]) / velocity.std[0], rtol=1e-4)
+        assert (features[:, :, 8] == 0).all()
 
     @pytest.mark.parametrize("names", [(), ("target",), ("angle_deg", "velocity")])
     def test_the_loss_is_the_evidence_lower_bound_of_valid_bins(self, names):
@@ -215,8 +215,10 @@ class TestNetwork:
         with torch.no_grad():
             found = network.loss(batch, noise(3))
             x = torch.from_numpy(data.counts[data.valid]).float()
-            told = network.label_features(batch.condition, BINS, len(data.counts))[torch.from_numpy(data.valid.copy())]
-            of_x, of_u = network.encode(x), network.prior(told)
+            features = network.label_features(batch.condition, BINS, len(data.counts))[
+                torch.from_numpy(data.valid.copy())
+            ]
+            of_x, of_u = network.encode(x), network.prior(features)
             # Of two normal distributions, precisions add up.
             p, q = (-of_x.log_variance).exp(), (-of_u.log_variance).exp()
             posterior = Normal((p * of_x.mean + q * of_u.mean) / (p + q), (p + q).rsqrt())
@@ -228,9 +230,9 @@ class TestNetwork:
             divergence = kl_divergence(posterior, Normal(of_u.mean, (of_u.log_variance / 2).exp())).sum(1)
             expected = ((misfit + divergence).sum() + stirling) / x.numel()
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-        told = network.diagnostics(batch, noise(3))
-        assert told["kl"] == pytest.approx(float(divergence.mean()), rel=1e-3)
-        assert told["misfit"] + told["kl"] / 5 == pytest.approx(float(found), rel=1e-4)
+        features = network.diagnostics(batch, noise(3))
+        assert features["kl"] == pytest.approx(float(divergence.mean()), rel=1e-3)
+        assert features["misfit"] + features["kl"] / 5 == pytest.approx(float(found), rel=1e-4)
 
     def test_the_divergence_comes_to_its_weight_in_training_only(self):
         data = recording()
@@ -238,14 +240,14 @@ class TestNetwork:
         batch = Batch.of(data, PiVAE.make(data, labelled_by("target")).data_spec.variables)
         with torch.no_grad():
             whole = network.eval().loss(batch, noise(0))
-            told = network.diagnostics(batch, noise(0))
+            features = network.diagnostics(batch, noise(0))
             network.train()
             losses = torch.stack([network.loss(batch, noise(0)) for _ in range(5)])
-            weights = (losses - told["misfit"]) / (whole - told["misfit"])
+            weights = (losses - features["misfit"]) / (whole - features["misfit"])
             torch.testing.assert_close(weights, torch.tensor([0.25, 0.5, 0.75, 1, 1]), rtol=1e-3, atol=1e-3)
             assert network.eval().loss(batch, noise(0)) == whole
         assert network.diagnostics(batch, noise(0))["ramp"] == 1
-        assert told["ramp"] == 0
+        assert features["ramp"] == 0
 
     def test_posteriors_are_bounded(self):
         network = PiVAE.make(recording(), dataclasses.replace(SMALL, log_variance_limit=0.5)).network
@@ -292,9 +294,9 @@ class TestInference:
             found = unlabelled(network, counts, pool, 4000, noise(1))
             z = torch.linspace(-15, 15, 6001)[:, None]
             of_x = network.encode(counts)
-            told = Normal(of_x.mean[:, 0], (of_x.log_variance[:, 0] / 2).exp()).log_prob(z)
+            features = Normal(of_x.mean[:, 0], (of_x.log_variance[:, 0] / 2).exp()).log_prob(z)
             labels = Normal(pool.mean[:, 0], (pool.log_variance[:, 0] / 2).exp()).log_prob(z[:, :1])
-            weight = (told + labels.logsumexp(1, keepdim=True)).softmax(0)
+            weight = (features + labels.logsumexp(1, keepdim=True)).softmax(0)
             rates = network.decode(z)
             torch.testing.assert_close(found[0], (weight * z).sum(0)[:, None], rtol=1e-3, atol=1e-3)
             torch.testing.assert_close(found[1], weight.T @ rates, rtol=0.05, atol=0.02)
@@ -326,13 +328,13 @@ class TestLabelsOfNewTrials:
         labels.remember(data.split("train"))
         return labels
 
-    def asked(self, labels: TrainingLabels, n: int, **wishes) -> Conditions:
-        return Conditions.from_request(wishes or None, labels.variables, n)
+    def requested(self, labels: TrainingLabels, n: int, **labels_by_name) -> Conditions:
+        return Conditions.from_request(labels_by_name or None, labels.variables, n)
 
     def test_all_are_those_of_one_training_trial_with_its_length(self):
         data = recording()
         labels, train = self.labels(data), data.split("train")
-        found, lengths = labels.completed(self.asked(labels, 400), 400, None, 0)
+        found, lengths = labels.completed(self.requested(labels, 400), 400, None, 0)
         number = np.round(found.table["speed"] * 10).astype(int)
         in_train = data.splits["train"].tolist()
         assert set(number) == set(in_train)  # every training trial, and no other
@@ -347,7 +349,7 @@ class TestLabelsOfNewTrials:
     def test_signals_are_cut_and_held(self):
         data = recording()
         labels = self.labels(data)
-        found, lengths = labels.completed(self.asked(labels, 2), 2, np.array([3, 14]), 0)
+        found, lengths = labels.completed(self.requested(labels, 2), 2, np.array([3, 14]), 0)
         assert lengths.tolist() == [3, 14]
         values = found.signals["velocity"].values[..., 0]
         assert values[0, :3].tolist() == [0, 1, 2]
@@ -355,15 +357,15 @@ class TestLabelsOfNewTrials:
         n = data.lengths[number]
         assert values[1].tolist() == [*range(n), *[n - 1] * (14 - n)]
 
-    def test_what_is_asked_for_is_kept_and_decides_the_rest(self):
+    def test_requested_labels_are_kept_and_determine_the_others(self):
         data = recording()
         labels = self.labels(data)
-        found, lengths = labels.completed(self.asked(labels, 200, target=2), 200, None, 1)
+        found, lengths = labels.completed(self.requested(labels, 200, target=2), 200, None, 1)
         assert set(found.table["target"]) == {2}
         numbers = set(np.round(found.table["speed"] * 10).astype(int))
         assert numbers == {i for i in data.splits["train"].tolist() if i % 3 == 2}  # all as near as each other
         assert set(lengths) == {data.lengths[i] for i in numbers}
-        found, _ = labels.completed(self.asked(labels, 200, angle_deg=50.0), 200, None, 1)
+        found, _ = labels.completed(self.requested(labels, 200, angle_deg=50.0), 200, None, 1)
         assert set(found.table["angle_deg"]) == {50.0}
         near = sorted(data.splits["train"], key=lambda i: abs(i * 7.1 - 50.0))[:10]
         assert set(np.round(found.table["speed"] * 10).astype(int)) == set(near)
@@ -373,13 +375,13 @@ class TestLabelsOfNewTrials:
         labels = self.labels(data, ("speed", "velocity"))
         wanted = np.stack([np.linspace(0, 6, 7), np.full(7, 20.0)], axis=1)
         for velocity in (wanted, wanted.mean(0)):
-            found, lengths = labels.completed(self.asked(labels, 50, velocity=velocity), 50, None, 0)
+            found, lengths = labels.completed(self.requested(labels, 50, velocity=velocity), 50, None, 0)
             assert abs(found.table["speed"].mean() - 2.0) < 0.5
             assert set(lengths) == {7} if velocity.ndim == 2 else len(set(lengths)) > 1
             given = np.broadcast_to(velocity, (found.signals["velocity"].values.shape[1], 2))
             assert (found.signals["velocity"].values == np.float32(given)).all()
         with pytest.raises(DataError, match="7 bins in trial 0, but a trial of 9"):
-            labels.completed(self.asked(labels, 1, velocity=wanted), 1, np.array([9]), 0)
+            labels.completed(self.requested(labels, 1, velocity=wanted), 1, np.array([9]), 0)
 
     def test_what_some_trials_lack_may_remain_unknown(self):
         data = recording()
@@ -390,22 +392,22 @@ class TestLabelsOfNewTrials:
         values[data.splits["train"][6]] = np.nan
         signals = {"velocity": Signal(values, "m/s", ("x", "y"))}
         labels = self.labels(dataclasses.replace(data, trials=trials, signals=signals))
-        found, _ = labels.completed(self.asked(labels, 300), 300, None, 0)
+        found, _ = labels.completed(self.requested(labels, 300), 300, None, 0)
         number = np.round(found.table["angle_deg"] / 7.1).astype(int)
         assert (found.table["speed"].isna() == number.isin(lacking)).all()
         unknown = np.isnan(found.signals["velocity"].values).all((1, 2))
         assert (unknown == (number == data.splits["train"][6])).all()
         assert 0 < found.table["speed"].isna().mean() < 0.6
-        found, _ = labels.completed(self.asked(labels, 300, speed=0.3), 300, None, 0)
+        found, _ = labels.completed(self.requested(labels, 300, speed=0.3), 300, None, 0)
         assert not np.isin(np.round(found.table["angle_deg"] / 7.1), lacking).any()
-        partly = self.asked(labels, 2, speed=[0.5, None])
+        partly = self.requested(labels, 2, speed=[0.5, None])
         assert labels.completed(partly, 2, None, 0)[0].table["speed"][0] == 0.5
 
     def test_the_first_do_not_depend_on_how_many_follow(self):
         labels = self.labels(recording())
-        few, many = (labels.completed(self.asked(labels, n), n, None, 3)[0].table for n in (5, 50))
+        few, many = (labels.completed(self.requested(labels, n), n, None, 3)[0].table for n in (5, 50))
         pd.testing.assert_frame_equal(few, many.iloc[:5])
-        other = labels.completed(self.asked(labels, 50), 50, None, 4)[0].table
+        other = labels.completed(self.requested(labels, 50), 50, None, 4)[0].table
         assert not other.equals(many)
 
 
@@ -437,14 +439,14 @@ class TestSamples:
         moving = np.stack([np.arange(12), np.full(12, 3.0)], axis=1)
         sample = model.sample(1000, condition={"target": 1, "velocity": moving}, seed=1)
         assert sample.n_bins == 12
-        told = Condition.of(
+        features = Condition.of(
             Conditions.from_request({"target": 1, "velocity": moving}, model.data_spec.variables, 1),
             model.data_spec.variables,
             np.array([12]),
             12,
         )
         with torch.no_grad():
-            prior = model.network.prior(model.network.label_features(told, 12, 1))
+            prior = model.network.prior(model.network.label_features(features, 12, 1))
             rates = model.network.decode(torch.tensor(sample.latents)).numpy()
         spread = (prior.log_variance / 2).exp()[0].numpy()
         assert (np.abs(sample.latents.mean(0) - prior.mean[0].numpy()) < 4 * spread / math.sqrt(1000)).all()
@@ -461,12 +463,12 @@ class TestSamples:
         )
 
     def test_at_the_mean_rates_of_constant_labels_are_constant(self, model):
-        asked = {"target": [0, 1], "velocity": [0.5, 2.0]}
-        still = model.sample(2, length=9, condition=asked, mean_only=True)
+        requested = {"target": [0, 1], "velocity": [0.5, 2.0]}
+        still = model.sample(2, length=9, condition=requested, mean_only=True)
         np.testing.assert_allclose(still.rates, still.rates[:, :1].repeat(9, axis=1), rtol=1e-4)
         assert not np.allclose(still.rates[0], still.rates[1])
         assert not np.array_equal(still.counts[:, 1:], still.counts[:, :-1])
-        drawn = model.sample(2, length=9, condition=asked)
+        drawn = model.sample(2, length=9, condition=requested)
         assert (np.abs(drawn.rates - drawn.rates[:, :1])[:, 1:] > 1e-6).any(axis=2).all()
         moving = model.sample(1, condition={"target": 0, "velocity": np.arange(18.0).reshape(9, 2)}, mean_only=True)
         assert np.abs(moving.rates - moving.rates[:, :1]).max() > 0.01
@@ -595,7 +597,7 @@ def true_rates(angle_deg):
 
 
 def tuned(angle_deg, words=False) -> SpikeData:
-    """Neurons tuned to an angle, and to a fluctuation of every bin that no label tells."""
+    """Neurons tuned to an angle, and to a fluctuation of every bin that no label explains."""
     rng = np.random.default_rng(0)
     shared = 0.3 * rng.normal(size=(len(angle_deg), BINS, 1)) * np.where(np.arange(16) % 2, 1.0, -1.0)
     rates = true_rates(angle_deg)[:, None] * np.exp(shared - 0.045)
@@ -617,9 +619,9 @@ class TestRecovery:
         data = tuned(angles)
         return data, PiVAE.make(data, labelled_by("angle:deg", **RECOVERY)).fit(data)
 
-    def followed(self, model, asked, angles) -> float:
+    def followed(self, model, requested, angles) -> float:
         """Correlation of sampled with true tuning, without the mean over the angles."""
-        sample = model.sample(40 * len(angles), length=BINS, condition={"angle": np.repeat(asked, 40)})
+        sample = model.sample(40 * len(angles), length=BINS, condition={"angle": np.repeat(requested, 40)})
         found = sample.counts.reshape(len(angles), -1, 16).mean(1)
         true = true_rates(angles)
         return correlation(found - found.mean(0), true - true.mean(0))
@@ -730,8 +732,8 @@ class TestCommands:
         fitted, drawn = str(tmp_path / "fitted"), tmp_path / "drawn.npz"
         words = ["--model", "pivae", "--condition_on", "target", "--max_steps", "2", "--device", "cpu"]
         assert main(["fit", str(tmp_path / "r.npz"), "--out", fitted, *words, *tiny_of("pivae")]) == 0
-        asked = ["--condition", "target=2", "--mean_only", "--rates", "-n", "3", "--length", "6"]
-        assert main(["sample", fitted, "--out", str(drawn), *asked]) == 0
+        requested = ["--condition", "target=2", "--mean_only", "--rates", "-n", "3", "--length", "6"]
+        assert main(["sample", fitted, "--out", str(drawn), *requested]) == 0
         sample = load(drawn)
         assert sample.provenance["mean_only"] is True
         assert sample.trials["target"].tolist() == [2, 2, 2]

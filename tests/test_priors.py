@@ -272,11 +272,11 @@ def test_long_samples_are_made_of_windows_of_the_trained_length():
     latents, lengths = autoregressive(40, 24), torch.full((40,), 24)
     prior.prepare(latents, lengths)
     assert int(prior.longest) == 24
-    seen = []
+    widths = []
     original = prior.network.forward
 
     def forward(x, step, mask=None, static=None, aligned=None):
-        seen.append(x.shape[1])
+        widths.append(x.shape[1])
         return original(x, step, mask, static, aligned)
 
     prior.network.forward = forward
@@ -285,7 +285,7 @@ def test_long_samples_are_made_of_windows_of_the_trained_length():
             sample = prior.sample(torch.tensor([n_bins, max(1, n_bins - 30)]), generator())
             assert torch.isfinite(sample).all()
             assert sample.shape == (2, n_bins, 2)
-    assert set(seen) == {24}
+    assert set(widths) == {24}
 
 
 def test_no_window_reaches_beyond_the_longest_training_trial():
@@ -293,15 +293,15 @@ def test_no_window_reaches_beyond_the_longest_training_trial():
     prior = DiffusionPrior(2, dataclasses.replace(TINY, patch=4, sampling_steps=2))
     prior.prepare(autoregressive(20, 18), torch.full((20,), 18))
     assert int(prior.longest) == 18
-    seen = []
+    widths = []
     original = prior.network.forward
 
     def forward(x, step, mask=None, static=None, aligned=None):
-        seen.append(x.shape[1])
+        widths.append(x.shape[1])
         return original(x, step, mask, static, aligned)
 
     prior.network.forward = forward
     with torch.no_grad():
         for n_bins in (18, 20, 36):
             assert prior.sample(torch.full((2,), n_bins), generator()).shape[1] == n_bins
-    assert max(seen) == 18
+    assert max(widths) == 18

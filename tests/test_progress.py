@@ -26,7 +26,7 @@ def test_lines_where_there_is_no_terminal(capsys, monkeypatch):
     ]
 
 
-def test_only_the_end_of_short_work_is_told(capsys):
+def test_only_the_end_of_short_work_is_reported(capsys):
     with Progress("autoencoder", 300) as progress:
         for step in range(300):
             progress.at(step + 1)

@@ -25,7 +25,9 @@ def bell(time_s: np.ndarray, duration_s: float = REACH_S) -> np.ndarray:
     return 30 * share**2 * (1 - share) ** 2 / duration_s
 
 
-def walk(angles_deg, ways=None, rest_s: float = REST_S, reach_s: float = REACH_S, bin_s: float = BIN_S) -> np.ndarray:
+def hand_path(
+    angles_deg, ways=None, rest_s: float = REST_S, reach_s: float = REACH_S, bin_s: float = BIN_S
+) -> np.ndarray:
     """(time, 2) velocity of straight movements with a rest before each and after the last."""
     ways = np.full(len(angles_deg), 10.0) if ways is None else ways
     starts = rest_s + (rest_s + reach_s) * np.arange(len(angles_deg))
@@ -57,7 +59,7 @@ def onset_of_a_bell(duration_s: float = REACH_S) -> float:
 
 @pytest.mark.parametrize("bin_s", [0.004, 0.01, 0.02, 0.05])
 def test_onset_of_a_bell_within_one_bin(bin_s: float) -> None:
-    data = session(walk([0, 100, 200], bin_s=bin_s), bin_s=bin_s)
+    data = session(hand_path([0, 100, 200], bin_s=bin_s), bin_s=bin_s)
     reaches = cut_reaches(data, before_s=0.2, after_s=0.4)
     assert (reaches.n_trials, reaches.n_bins) == (3, round(0.6 / bin_s))
     onset_s = (reaches.trials["source_bin"] + round(0.2 / bin_s) + 0.5) * bin_s
@@ -68,7 +70,7 @@ def test_onset_of_a_bell_within_one_bin(bin_s: float) -> None:
 def test_the_table_says_what_was_moved() -> None:
     angles, ways = np.array([10.0, 170.0, 95.0, 350.0, 225.0, 300.0]), np.array([10, 8, 12, 9, 11, 10.0])
     segments = pd.DataFrame({"segment": [7, 9]})
-    data = session(walk(angles[:4], ways[:4]), walk(angles[4:], ways[4:]), trials=segments)
+    data = session(hand_path(angles[:4], ways[:4]), hand_path(angles[4:], ways[4:]), trials=segments)
     table = cut_reaches(data, before_s=0.2, after_s=0.4).trials
     assert table["segment"].tolist() == [7, 7, 7, 7, 9, 9]
     assert table["source_trial"].tolist() == [0, 0, 0, 0, 1, 1]
@@ -88,7 +90,7 @@ def test_the_table_says_what_was_moved() -> None:
 
 
 def test_everything_aligned_is_cut_at_the_same_place() -> None:
-    data = session(walk([0, 90]), walk([180]))
+    data = session(hand_path([0, 90]), hand_path([180]))
     rates = data.counts.astype(np.float32)
     data = SpikeData(
         data.counts, BIN_S, data.lengths, data.signals, splits={"train": [0], "test": [1]}, rates=rates, latents=-rates
@@ -124,12 +126,12 @@ def test_a_minimum_that_is_not_low_parts_two_reaches() -> None:
 
 def test_movements_left_out_are_noted() -> None:
     ways = [10, 10, 10, 0.5, 10, 10]
-    data = session(walk([0] * 6, ways))
+    data = session(hand_path([0] * 6, ways))
     reaches = cut_reaches(data, after_s=0.4, min_path=2.0, least_peak=0.01)
     assert reaches.n_trials == 5
     assert last_note(reaches) == "5 reaches of 6 movements in 'hand_vel'; 1 have a path below 2"
     # The default path is a fifth of a large one: of ways 10 and 1.5, the latter is too short.
-    assert cut_reaches(session(walk([0] * 6, [10, 10, 10, 1.5, 10, 10])), least_peak=0.01).n_trials == 5
+    assert cut_reaches(session(hand_path([0] * 6, [10, 10, 10, 1.5, 10, 10])), least_peak=0.01).n_trials == 5
     assert cut_reaches(data, after_s=0.4, least_peak=0.5, min_path=0.0).n_trials == 5  # the low peak is none
     # The path is the way from onset to end, bin by bin, whatever its shape.
     position = data.signals["hand_pos"].values[0]
@@ -142,12 +144,12 @@ def test_movements_left_out_are_noted() -> None:
     reaches = cut_reaches(data, before_s=0.9, after_s=0.3, min_path=0.0)
     assert reaches.n_trials == 4
     assert "1 have a window that leaves their trial" in last_note(reaches)
-    close = walk([0, 180, 0, 180], rest_s=0.1)
+    close = hand_path([0, 180, 0, 180], rest_s=0.1)
     close = np.concatenate([np.zeros((50, 2)), close, np.zeros((50, 2))])
     reaches = cut_reaches(session(close), before_s=0.3, after_s=0.6)
     assert reaches.trials["reach_angle_deg"].round().mod(360).tolist() == [0, 0]
     assert "2 share bins with the one before" in last_note(reaches)
-    slow = np.concatenate([walk([0]), walk([0], [50], reach_s=5.0), walk([90])])
+    slow = np.concatenate([hand_path([0]), hand_path([0], [50], reach_s=5.0), hand_path([90])])
     reaches = cut_reaches(session(slow), min_path=1.0)
     assert reaches.n_trials == 2
     assert "1 last more than 2.5 s" in last_note(reaches)
@@ -160,20 +162,20 @@ def last_note(data: SpikeData) -> str:
 
 
 def test_movements_that_begin_or_end_outside_a_piece_are_left_out() -> None:
-    one = walk([0])
+    one = hand_path([0])
     first, last = 35, 55  # within the movement, which is in bins 30 to 60
     pieces = [one[first:], one[:last], one]
     table = cut_reaches(session(*pieces), before_s=0.0, after_s=0.1).trials
     assert table["source_trial"].tolist() == [2]
     # Not only where the piece begins near the peak, but wherever speed has no rest or minimum before it.
-    slow = walk([0], reach_s=1.4)
+    slow = hand_path([0], reach_s=1.4)
     first, last = 30 + 12, 100 - 12  # at 0.3 of the peak
     at_border = np.linalg.norm(slow[[first, last - 1]], axis=1) / np.linalg.norm(slow, axis=1).max()
     assert ((at_border > 0.2) & (at_border < 0.4)).all()
     table = cut_reaches(session(slow[first:], slow[:last], slow), before_s=0.0, after_s=0.1).trials
     assert table["source_trial"].tolist() == [2]
     # A gap in the signal is a border too, also one of position only.
-    gap = session(walk([0, 90]))
+    gap = session(hand_path([0, 90]))
     position = gap.signals["hand_pos"].values.copy()
     position[0, 45] = np.nan
     gap = SpikeData(gap.counts, BIN_S, signals={**gap.signals, "hand_pos": Signal(position)})
@@ -181,7 +183,7 @@ def test_movements_that_begin_or_end_outside_a_piece_are_left_out() -> None:
 
 
 def test_without_a_position_velocity_is_integrated() -> None:
-    data = session(walk([30, 120]))
+    data = session(hand_path([30, 120]))
     alone = SpikeData(data.counts, BIN_S, signals={"hand_vel": data.signals["hand_vel"]})
     integrated, known = cut_reaches(alone), cut_reaches(data).trials
     table = integrated.trials
@@ -198,7 +200,7 @@ def test_octants_are_centred() -> None:
 
 
 def test_wrong_requests_end_in_one_sentence() -> None:
-    data = session(walk([0, 90]))
+    data = session(hand_path([0, 90]))
     flat = SpikeData(
         data.counts, BIN_S, signals={"v": Signal(np.zeros((1, data.n_bins, 2))), "w": Signal(np.ones((1, data.n_bins)))}
     )
@@ -222,7 +224,7 @@ def test_wrong_requests_end_in_one_sentence() -> None:
 @pytest.fixture
 def recording(tmp_path) -> str:
     """Three segments of movements in all eight directions, as arrays of one continuous recording."""
-    pieces = [walk(45.0 * np.roll(np.arange(8), i)) for i in range(3)]
+    pieces = [hand_path(45.0 * np.roll(np.arange(8), i)) for i in range(3)]
     velocity = np.concatenate(pieces)
     counts = np.random.default_rng(0).poisson(0.5, (len(velocity), 5))
     segment = np.repeat(np.arange(3), [len(p) for p in pieces])
@@ -268,7 +270,7 @@ def test_reading_refuses_what_does_not_go_together(recording) -> None:
         load(recording, LoadOptions(align="go", before_s=0.1, after_s=0.4))
 
 
-def test_describe_tells_of_reaches(recording, capsys) -> None:
+def test_describe_reports_reaches(recording, capsys) -> None:
     words = ["--segment", "segment", "--reaches", "hand_vel", "--before_s", "0.2", "--after_s", "0.4"]
     assert main(["describe", recording, *words, "--condition", "octant"]) == 0
     said = capsys.readouterr().out

@@ -88,7 +88,7 @@ def data(record):
 # -- the task ----------------------------------------------------------------------------------------------------
 
 
-def test_trials_follow_the_law():
+def test_trials_follow_the_distribution():
     trials = draw_trials(TASK, 10_000, seeded())
     start, target, onset, go = (part.numpy() for part in trials)
     assert set(start) == set(target) == set(range(36))
@@ -102,7 +102,7 @@ def test_trials_follow_the_law():
     assert TASK.ring[trials.target_id].double().mean() == pytest.approx(1 / 3, abs=0.02)
 
 
-def test_catch_trials_are_as_many_as_asked_for():
+def test_catch_trials_are_as_many_as_requested():
     go = draw_trials(TASK, 10_000, seeded(), catch_fraction=0.2).go_step
     assert (go == 200).double().mean() == pytest.approx(0.2, abs=0.012)
     assert not fits(TASK, ReachTrials(go, go, go, go), (-10, 30))[go == 200].any()
@@ -173,7 +173,7 @@ def test_what_is_sensed_is_old():
     assert (inputs[:5] == inputs[0]).all()
 
 
-def test_noise_has_the_size_that_is_asked_for():
+def test_noise_has_the_requested_size():
     task = dataclasses.replace(SHORT, vision_noise_m=0.1, proprioception_noise=0.2, motor_noise=0.3)
     trials = draw_trials(task, 200, seeded())
     sensed, motor = [], []
@@ -328,18 +328,18 @@ def test_bad_controllers_are_refused_and_the_value_named():
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """Trainings that were asked for; an untrained controller passes for a trained one."""
-    asked = []
+    """The requested trainings; an untrained controller passes for a trained one."""
+    requested = []
 
     def train(task, schedule):
-        asked.append(schedule.seed)
+        requested.append(schedule.seed)
         controller = ReachingController(schedule.n_units, seeded(schedule.seed)).requires_grad_(False)
         return controller, []
 
     monkeypatch.setattr(store, "train_controller", train)
     monkeypatch.setattr(store, "EXAMINED_TRIALS", 50)
     monkeypatch.setattr(store, "performance", lambda *_: {"displacement_m": 0.0, "end_error_m": 0.0})
-    return asked
+    return requested
 
 
 def same(a, b):
@@ -469,7 +469,7 @@ def test_the_seed_decides_everything_but_the_neurons(record, data):
     np.testing.assert_allclose(log_rates(fewer), log_rates(other), rtol=1e-3, atol=1e-3)
 
 
-def test_spikes_are_poisson_at_the_mean_rate_asked_for(record, untrained, data):
+def test_spikes_are_poisson_at_the_requested_mean_rate(record, untrained, data):
     assert data.counts.dtype == np.uint8
     per_trial = data.rates.mean((1, 2), dtype=np.float64) / 0.01
     assert per_trial.mean() == pytest.approx(20, abs=3 * per_trial.std() / np.sqrt(data.n_trials) + 1e-6)

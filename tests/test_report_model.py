@@ -133,7 +133,7 @@ def test_poisson_likelihood_has_the_true_factorial():
     assert np.isfinite(poisson_nll(counts, 0 * rates)).all()
 
 
-def test_redrawn_trials_have_the_rates_and_no_spikes_in_the_padding(data):
+def test_resampled_trials_have_the_rates_and_no_spikes_in_the_padding(data):
     assert as_poisson(data) is None
     rates = np.random.default_rng(0).gamma(1.0, 1.0, data.counts.shape)
     given = replace(data, rates=rates.astype(np.float32))
@@ -175,9 +175,11 @@ def test_the_published_history_has_a_likelihood_too(run, data):
     drive = (
         np.log(np.maximum(rates, 1e-30)) + 0.5 * np.pad(np.minimum(test.counts, 5), ((0, 0), (1, 0), (0, 0)))[:, :-1]
     )
-    laws = [poisson.logpmf(test.counts, mean)[test.valid].sum() for mean in (np.logaddexp(0, drive), rates)]
+    log_likelihoods = [poisson.logpmf(test.counts, mean)[test.valid].sum() for mean in (np.logaddexp(0, drive), rates)]
     likelihood = history_likelihood(model, test)
-    assert likelihood.gain.value == pytest.approx((laws[0] - laws[1]) / test.counts.sum() / np.log(2), rel=1e-3)
+    assert likelihood.gain.value == pytest.approx(
+        (log_likelihoods[0] - log_likelihoods[1]) / test.counts.sum() / np.log(2), rel=1e-3
+    )
     assert (likelihood.beyond, likelihood.dispersion) == ((test.counts[test.valid] > 5).sum(), None)
     assert likelihood.beyond > 0
     assert (likelihood.response[0] > 1).all()
@@ -275,8 +277,8 @@ class TestConditions:
         for axes, found in ((left, result.readouts), (right, result.real)):
             share = np.asarray(axes.images[0].get_array())
             np.testing.assert_allclose(share.sum(1), 1)
-            asked = pd.Series(found.requested)
-            right_of_90 = np.mean(np.array(found.decoded)[asked == "90"] == "90")
+            requested = pd.Series(found.requested)
+            right_of_90 = np.mean(np.array(found.decoded)[requested == "90"] == "90")
             assert share[2, 2] == pytest.approx(right_of_90)
         assert left.get_ylabel() == "requested (deg)"
 

@@ -155,7 +155,7 @@ class TestCommand:
         assert all(torch.equal(v, b[k]) for k, v in a.items())
         assert set(Run(tmp_path / "new").metrics().stage) == {"prior"}
 
-    def test_an_equal_value_may_be_asked_for_and_another_not(self, run, toy, refused, tmp_path):
+    def test_an_equal_value_is_accepted_and_another_not(self, run, toy, refused, tmp_path):
         words = ["fit", toy, "--autoencoder_from", run, *OTHER_PRIOR]
         said = refused(*words, "--out", tmp_path / "a", "--autoencoder.latents", 5)
         assert "autoencoder.latents is 5, but 3 where" in said

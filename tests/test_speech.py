@@ -77,7 +77,7 @@ def test_sentences_are_trials_of_their_length(fetched) -> None:
     assert "tested without them" in " ".join(data.provenance["notes"])
 
 
-def test_what_is_asked_for_is_added_to_the_recipe(fetched) -> None:
+def test_options_are_added_to_the_recipe(fetched) -> None:
     data = sl.load("human_speech", neurons="id>=250", bin_s=0.04, where="block=1")
     assert data.neurons["id"].tolist() == list(range(250, 256))
     assert data.lengths.tolist() == [256, 20, 10]

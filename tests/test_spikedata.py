@@ -197,7 +197,7 @@ def test_windows_lie_within_one_trial(data: SpikeData, n_bins: int, step: int) -
 
 @quick
 @given(st.integers(10, 200), st.integers(1, 5), st.integers(0, 99))
-def test_splits_are_a_partition_with_the_shares_asked_for(n_trials: int, n_conditions: int, seed: int) -> None:
+def test_splits_are_a_partition_with_the_requested_shares(n_trials: int, n_conditions: int, seed: int) -> None:
     condition = np.random.default_rng(seed).integers(0, n_conditions, n_trials)
     data = SpikeData(np.zeros((n_trials, 1, 1), int), 0.01, trials=pd.DataFrame({"condition": condition}))
     split = data.assign_splits(seed=seed)

@@ -67,7 +67,7 @@ def test_kernel_is_the_recurrence(kind, directions):
 @pytest.mark.parametrize("kind", [DPLRKernel, DiagonalKernel])
 @pytest.mark.parametrize("length", [1, 2, 3, 16, 50])
 @torch.no_grad()
-def test_kernel_does_not_depend_on_the_length_asked_for(kind, length):
+def test_kernel_does_not_depend_on_the_requested_length(kind, length):
     kernel = kind(2, 8, 1).double()
     before = copy.deepcopy(kernel.state_dict())
     torch.testing.assert_close(kernel(length), kernel(64)[..., :length], rtol=1e-10, atol=1e-12)

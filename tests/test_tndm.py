@@ -85,7 +85,7 @@ def net_batch(n_bins: int = 9) -> Batch:
 class TestReadout:
     """Which factors a bin of behaviour depends on."""
 
-    def seen(self, kind: str, n_bins: int = 6) -> torch.Tensor:
+    def influence(self, kind: str, n_bins: int = 6) -> torch.Tensor:
         """(bin of behaviour, bin of factors, factor): the least size of the gradient over both dimensions."""
         torch.manual_seed(0)
         net = readout(kind, 3, 2, lags=3, n_bins=6)
@@ -108,10 +108,10 @@ class TestReadout:
     )
     @pytest.mark.parametrize("n_bins", [6, 4])
     def test_the_bins_that_tell(self, kind, reaches, n_bins):
-        seen = self.seen(kind, n_bins)
+        influence = self.influence(kind, n_bins)
         for t in range(n_bins):
             for s in range(n_bins):
-                assert (seen[t, s] > 0).tolist() == [reaches(t - s)] * 3, (t, s)
+                assert (influence[t, s] > 0).tolist() == [reaches(t - s)] * 3, (t, s)
 
     def test_before_the_first_bin_it_is_as_in_the_first(self):
         torch.manual_seed(0)
@@ -214,9 +214,9 @@ class TestWeights:
             expected = parts["neural"] + sum(w * parts[name] for name, w in rising.at(step).items())
             assert net.train().loss(batch, noise(3)).item() == pytest.approx(expected.item() / 50, rel=1e-5)
             assert int(net.steps) == step + 1
-            judged = net.eval().loss(batch, noise(3)).item()
+            evaluated = net.eval().loss(batch, noise(3)).item()
             expected = sum(parts[n] * w for n, w in (("behaviour", 3), ("kl_relevant", 2), ("kl_irrelevant", 5)))
-            assert judged == pytest.approx((parts["neural"] + expected).item() / 50, rel=1e-5)
+            assert evaluated == pytest.approx((parts["neural"] + expected).item() / 50, rel=1e-5)
             assert int(net.steps) == step + 1
 
 
@@ -421,8 +421,12 @@ class TestModel:
         signal = sample.signals["hand_vel"]
         assert (signal.values.shape, signal.unit, signal.columns) == ((5, 11, 2), "cm/s", ("x", "y"))
         assert (signal.values[~sample.valid] == 0).all()
-        told = sample.provenance
-        assert (told["beta_relevant"], told["beta_irrelevant"], told["ic_distribution"]) == (0.3, 0.1, "fitted")
+        reported = sample.provenance
+        assert (reported["beta_relevant"], reported["beta_irrelevant"], reported["ic_distribution"]) == (
+            0.3,
+            0.1,
+            "fitted",
+        )
 
     @EVERY
     def test_codes_of_trials_give_what_is_inferred_of_them(self, config):
@@ -591,9 +595,9 @@ class TestModel:
 
     def test_numbers_about_itself(self):
         net, batch = network().eval(), net_batch()
-        told = diagnose(net, batch)
-        assert {"neural", "behaviour", "kl_relevant", "independence", "behaviour_r2", "code_spread"} <= set(told)
-        assert told["weight_kl_irrelevant"] == 0
+        reported = diagnose(net, batch)
+        assert {"neural", "behaviour", "kl_relevant", "independence", "behaviour_r2", "code_spread"} <= set(reported)
+        assert reported["weight_kl_irrelevant"] == 0
         perfect = net.unroll(net.posterior(batch).mean, batch.lengths, 9).behaviour.detach()
         assert diagnose(net, dataclasses.replace(batch, signal=perfect))["behaviour_r2"] == pytest.approx(1)
 

@@ -75,17 +75,17 @@ def test_averages_forget_the_untrained_weights():
 
 
 class Line(torch.nn.Module):
-    """A weight pulled towards the data; its validation loss is told by the test."""
+    """A weight pulled towards the data; its validation loss is set by the test."""
 
     def __init__(self, validation=()):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.validation = iter(validation)
-        self.seen = []
+        self.visited = []
 
     def loss(self, batch, generator):
         if not self.training:
-            self.seen.append(float(self.weight))
+            self.visited.append(float(self.weight))
             return torch.tensor(float(next(self.validation)))
         return (self.weight - 1).square().sum()
 
@@ -113,27 +113,27 @@ def trained(validation, **config):
 class TestWhatIsKept:
     def test_the_best_weights(self):
         line = trained([5, 3, 4, 3.5], steps=4)
-        assert line.weight.item() == line.seen[1] != line.seen[3]
+        assert line.weight.item() == line.visited[1] != line.visited[3]
 
-    def test_the_last_weights_where_asked(self):
+    def test_the_last_weights_where_configured(self):
         line = trained([5, 3, 4, 3.5], steps=4, keep_best=False)
-        assert float(line.weight) == line.seen[3]
+        assert float(line.weight) == line.visited[3]
 
     def test_patience_ends_a_stage(self):
         line = trained([5, 3, 4, 3.5, 1, 1, 1, 1], steps=8, patience=2)
-        assert len(line.seen) == 4
-        assert line.weight.item() == line.seen[1]
+        assert len(line.visited) == 4
+        assert line.weight.item() == line.visited[1]
 
-    def test_averages_are_what_is_judged_and_kept(self):
+    def test_averages_are_validated_and_kept(self):
         plain = trained([4, 3, 2, 1], steps=4, keep_best=False)
         line = trained([4, 3, 2, 1], steps=4, keep_best=False, ema_decay=0.9)
-        assert float(line.weight) == line.seen[-1]
+        assert float(line.weight) == line.visited[-1]
         expected, weight = 0.0, 0.0
-        for step, weight in enumerate(plain.seen):
+        for step, weight in enumerate(plain.visited):
             decay = averaging_decay(step, 0.9)
             expected = decay * expected + (1 - decay) * weight
-        assert line.seen[-1] == pytest.approx(expected, rel=1e-5)
-        assert line.seen[-1] != weight
+        assert line.visited[-1] == pytest.approx(expected, rel=1e-5)
+        assert line.visited[-1] != weight
 
     @pytest.mark.parametrize("value", [math.nan, math.inf])
     def test_a_validation_that_is_no_number_is_an_error(self, value):
@@ -222,7 +222,7 @@ class TestResume:
             fit(Model(Line([1, 2]), config), recording(), run)
         with pytest.raises(AttributeError):  # the toy has no ``save``: it got to the end
             fit(model, recording(), run)
-        assert len(line.seen) == 2
+        assert len(line.visited) == 2
 
     @pytest.mark.parametrize("stops", [[9], [4, 5], [1, 8, 9, 10, 17], [3, 12]])
     def test_a_stopped_training_ends_in_the_very_weights(self, stops, whole, tmp_path):
@@ -367,14 +367,14 @@ class TestFailure:
 
 @pytest.mark.parametrize(("precision", "active"), [("32-true", False), ("bf16-mixed", True)])
 def test_precision_takes_effect_in_training_and_not_in_validation(precision, active, monkeypatch):
-    seen, loss = [], Autoencoder.loss
+    visited, loss = [], Autoencoder.loss
 
     def watching(self, *args):
-        seen.append((self.training, torch.is_autocast_enabled("cpu")))
+        visited.append((self.training, torch.is_autocast_enabled("cpu")))
         return loss(self, *args)
 
     monkeypatch.setattr(Autoencoder, "loss", watching)
     model = GaussianLatents.make(recording(), GaussianConfig(SMALL_AUTOENCODER, FEW))
     model.fit(recording(), engine=Engine(device="cpu", precision=precision))
-    assert set(seen) == {(True, active), (False, False)}
+    assert set(visited) == {(True, active), (False, False)}
     assert all(p.dtype == torch.float32 and torch.isfinite(p).all() for p in model.parameters())

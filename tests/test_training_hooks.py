@@ -93,20 +93,20 @@ class TestDiagnostics:
         assert table[table.name == "spread_ratio"].step.tolist() == [2, 4, 6, 8, 9]
         assert set(table.name) == {"spread_ratio", "increment_ratio", "place", "draw"}
 
-    def test_they_are_asked_for_as_validation_is(self, done):
-        assert set(done[0].prior.seen) == {(False, False, len(recording().splits["val"]))}
+    def test_they_are_computed_when_validation_is(self, done):
+        assert set(done[0].prior.calls) == {(False, False, len(recording().splits["val"]))}
 
     def test_draws_are_the_same_every_time(self, done):
         table = done[1].diagnostics()
         assert table[table.name == "draw"].value.nunique() == 1
 
     def test_they_are_about_the_averaged_weights(self, done):
-        """The kept weights are the averages of the best step, and are told of at that step."""
+        """The kept weights are the averages of the best step, and are reported at that step."""
         model, run = done
         metrics, table = run.metrics().query("stage == 'prior'"), run.diagnostics()
         best = metrics.loc[metrics.validation_loss.idxmin(), "step"]
-        told = table[(table.name == "place") & (table.step == best)].value.item()
-        assert told == pytest.approx(float(model.prior.place.detach().sum()), rel=1e-6)
+        reported = table[(table.name == "place") & (table.step == best)].value.item()
+        assert reported == pytest.approx(float(model.prior.place.detach().sum()), rel=1e-6)
 
     def test_training_goes_on_as_without_them(self, done, monkeypatch):
         monkeypatch.delattr(TalkingPrior, "diagnostics")
@@ -120,12 +120,12 @@ class TestDiagnostics:
             assert prior.train(mode).training is mode
             diagnose(prior, batch)
             assert prior.training is mode
-        assert prior.seen == [(False, False, VALIDATION_BATCH)] * 2
+        assert prior.calls == [(False, False, VALIDATION_BATCH)] * 2
         assert diagnose(torch.nn.Linear(1, 1), batch) == {}
 
     def test_what_is_no_number_stops_nothing(self, tmp_path, monkeypatch):
-        told = {"spread_ratio": math.nan, "increment_ratio": math.inf, "x": torch.tensor(2.5)}
-        monkeypatch.setattr(TalkingPrior, "told", told)
+        reported = {"spread_ratio": math.nan, "increment_ratio": math.inf, "x": torch.tensor(2.5)}
+        monkeypatch.setattr(TalkingPrior, "reported", reported)
         run = Run.create(tmp_path / "run")
         with pytest.warns(SpikeloomWarning, match="is no number"):
             Talking.make(recording(), CONFIG).fit(recording(), run)
@@ -141,7 +141,7 @@ def test_a_killed_training_with_two_rates_ends_in_the_very_weights(at, tmp_path,
     """And its diagnostics are those of a training that was not killed."""
     monkeypatch.setattr(spikeloom.training.stage_training, "CHECKPOINT_EVERY_S", -1.0)
     data, whole, cut = recording(ragged=True), Run.create(tmp_path / "whole"), Run.create(tmp_path / "cut")
-    monkeypatch.setattr(TalkingPrior, "told", {"spread_ratio": 1 / 3, "increment_ratio": 1.0, "y": math.nan})
+    monkeypatch.setattr(TalkingPrior, "reported", {"spread_ratio": 1 / 3, "increment_ratio": 1.0, "y": math.nan})
     with pytest.warns(SpikeloomWarning, match="collapsed"):
         model = Talking.make(data, CONFIG, 3).fit(data, whole, seed=3)
     with monkeypatch.context() as patch:
@@ -160,7 +160,7 @@ def test_a_killed_training_with_two_rates_ends_in_the_very_weights(at, tmp_path,
 
 
 class TestRecord:
-    def test_nothing_is_made_where_nothing_is_told(self, tmp_path):
+    def test_nothing_is_written_where_nothing_is_reported(self, tmp_path):
         run = Run(tmp_path)
         run.log_diagnostics("prior", 1, {})
         assert list(tmp_path.iterdir()) == []
@@ -181,8 +181,8 @@ class TestRecord:
 
 
 class TestWarning:
-    def trained(self, monkeypatch, **told):
-        monkeypatch.setattr(TalkingPrior, "told", told)
+    def trained(self, monkeypatch, **reported):
+        monkeypatch.setattr(TalkingPrior, "reported", reported)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             Talking.make(recording(), CONFIG).fit(recording())
@@ -196,5 +196,5 @@ class TestWarning:
     def test_a_sound_one_is_not(self, monkeypatch):
         assert self.trained(monkeypatch, spread_ratio=0.95, increment_ratio=1.1) == []
 
-    def test_one_that_tells_nothing_of_it_is_not(self, monkeypatch):
+    def test_one_that_does_not_report_it_is_not(self, monkeypatch):
         assert self.trained(monkeypatch) == []

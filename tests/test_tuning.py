@@ -87,8 +87,8 @@ class TestSpaces:
             space_for("code_autoencoder", "code-autoencoder")
 
     def test_the_scale_of_a_range_by_its_old_name(self):
-        for law, scale in (("log", "log"), ("uniform", "linear")):
-            entry = {"low": 1, "high": 3, "law": law}
+        for old, scale in (("log", "log"), ("uniform", "linear")):
+            entry = {"low": 1, "high": 3, "law": old}
             (parameter,) = space_from_mapping("own", {"model": "lfads", "space": {"dropout": entry}}).parameters
             assert parameter.scale == scale
 

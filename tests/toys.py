@@ -58,16 +58,16 @@ class TwoStage(LatentModel):
 class TalkingPrior(LatentPrior):
     """Independent bins around a learned place, with both hooks of the training loop.
 
-    It tells what ``told`` holds, and two numbers by which tests know the weights and the draws it was asked with.
+    Its diagnostics are ``reported``, and two numbers that identify the weights and the random draws.
     """
 
-    told = {"spread_ratio": 1.0, "increment_ratio": 1.0}  # noqa: RUF012  # tests put another in its place
+    reported = {"spread_ratio": 1.0, "increment_ratio": 1.0}  # noqa: RUF012  # tests put another in its place
 
     def __init__(self, size: int):
         super().__init__(size)
         self.place, self.head = nn.Parameter(torch.zeros(size)), nn.Linear(size, size)
         self.gain = nn.Parameter(torch.ones(size))  # of the rate of ``place``, but found after ``head``
-        self.seen: list[tuple[bool, bool, int]] = []
+        self.calls: list[tuple[bool, bool, int]] = []
 
     def learning_rate_scale(self, name: str) -> float:
         return 0.25 if name.startswith("head.") else 1.0
@@ -77,9 +77,9 @@ class TalkingPrior(LatentPrior):
         return (self.head(batch.latents + 0.1 * noise) * self.gain + self.place - batch.latents).square().mean()
 
     def diagnostics(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
-        self.seen.append((self.training, torch.is_grad_enabled(), len(batch)))
+        self.calls.append((self.training, torch.is_grad_enabled(), len(batch)))
         draw = float(torch.rand(3, generator=generator).sum())
-        return {**self.told, "place": float(self.place.detach().sum()), "draw": draw}
+        return {**self.reported, "place": float(self.place.detach().sum()), "draw": draw}
 
     def draw(self, lengths, n_bins, generator, condition, **options):
         return torch.randn((len(lengths), n_bins, len(self.mean)), generator=generator) + self.place
@@ -91,7 +91,7 @@ class TalkingConfig(TwoStageConfig):
 
 
 class Talking(TwoStage):
-    """A model whose prior tells of itself while it is trained."""
+    """A model whose prior reports diagnostics during training."""
 
     name = "talking"
     Config = TalkingConfig

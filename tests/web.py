@@ -38,24 +38,24 @@ class Web:
 
     url: str
     pages: dict[str, Page]
-    asked: list[tuple[str, str | None]]
+    requests: list[tuple[str, str | None]]
 
     def put_json(self, path: str, value: object) -> None:
         self.pages[path] = Page(json.dumps(value).encode())
 
     def ranges_of(self, path: str) -> list[str | None]:
-        return [of for asked, of in self.asked if asked == path]
+        return [of for requests, of in self.requests if requests == path]
 
 
 @contextmanager
 def serving() -> Iterator[Web]:
     """A server on this machine, for as long as the block lasts."""
     pages: dict[str, Page] = {}
-    asked: list[tuple[str, str | None]] = []
+    requests: list[tuple[str, str | None]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append((self.path, self.headers["Range"]))
+            requests.append((self.path, self.headers["Range"]))
             page = pages.get(self.path)
             if page is None or page.statuses:
                 self.send_error(404 if page is None else page.statuses.pop(0))
@@ -88,7 +88,7 @@ def serving() -> Iterator[Web]:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
-        yield Web(f"http://127.0.0.1:{server.server_port}", pages, asked)
+        yield Web(f"http://127.0.0.1:{server.server_port}", pages, requests)
     finally:
         server.shutdown()
         server.server_close()
