@@ -115,6 +115,6 @@ def test_the_report_shows_codes(bench, tmp_path):
     assert main(["report", str(bench / "run"), "--out", str(page)]) == 0
     text = page.read_text()
     assert "Codes" in text
-    assert "Walking through codes" in text
+    assert "Latent traversals" in text
     assert "by a trial drawn for another trial" in text
     assert "Latent trajectories" not in text

@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from commands import FIT, counts
 from spikeloom.cli import main
 from spikeloom.data import files
-from spikeloom.models.latent import LatentModel
 
 
 class TestBrokenFiles:
@@ -190,7 +189,7 @@ class TestBadOptions:
         def sample(*args, **kwargs):
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
 
-        monkeypatch.setattr(LatentModel, "sample", sample)
+        monkeypatch.setattr("spikeloom.models.sampling.generate", sample)
         assert "not enough memory; ask for fewer" in refused("sample", run, "--out", "a.npz", "-n", "5")
 
 

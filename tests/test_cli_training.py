@@ -20,7 +20,7 @@ from spikeloom.config import preset_files
 from spikeloom.data.files import load, save
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import SpikeloomWarning
-from spikeloom.models.latent import LatentModel
+from spikeloom.models.sampling import generate
 from spikeloom.training.run import Run
 
 
@@ -113,16 +113,14 @@ class TestFit:
 
     def test_only_our_warnings_are_shown(self, run, tmp_path, capsys, monkeypatch):
 
-        sample = LatentModel.sample
-
-        def noisy(self, *args, **options):
+        def noisy(*args):
             warnings.warn("for programmers", UserWarning, stacklevel=1)
             warnings.warn("look\nhere", SpikeloomWarning, stacklevel=1)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return sample(self, *args, **options)
+                return generate(*args)
 
-        monkeypatch.setattr(LatentModel, "sample", noisy)
+        monkeypatch.setattr("spikeloom.models.sampling.generate", noisy)
         assert main(["sample", run, "--out", str(tmp_path / "a.npz"), "-n", "2"]) == 0
         assert capsys.readouterr().err == "spikeloom: warning: look here\n"
 

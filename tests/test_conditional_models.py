@@ -409,7 +409,7 @@ class TestLike:
 
 def test_guidance_without_a_condition_is_an_error(data):
     model = LDNS.make(data, tiny(("angle",))).fit(data)
-    with pytest.raises(ConfigError, match="guidance 2 was asked for, but no condition to follow"):
+    with pytest.raises(ConfigError, match="guidance 2 needs a condition to follow, but there is none"):
         model.sample(2, guidance=2.0)
     with pytest.raises(ConfigError, match=r"guidance is 1e[+]30, but must lie between 0 and 100"):
         model.sample(2, condition={"angle": 45}, guidance=1e30)

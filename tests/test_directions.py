@@ -49,7 +49,9 @@ def test_what_cannot_be_is_said():
         with_direction(turning(), "hand")
     with pytest.raises(DataError, match="'speed' has 1 dimensions"):
         with_direction(turning(), "speed")
-    with pytest.raises(DataError, match=r"looks 2 s after the event, but trials reach from -0.1 to 0.5 s"):
+    with pytest.raises(
+        DataError, match=r"takes the direction 2 s after the event, but trials reach from -0.1 to 0.5 s"
+    ):
         with_direction(turning(), "vel", at_s=2.0, before_s=0.1)
     for text in ("vel@", "@0.1", "vel@soon", "vel@nan"):
         if text == "vel@":
