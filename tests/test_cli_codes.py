@@ -116,5 +116,5 @@ def test_the_report_shows_codes(bench, tmp_path):
     text = page.read_text()
     assert "Codes" in text
     assert "Latent traversals" in text
-    assert "by a trial drawn for another trial" in text
+    assert "by a trial generated from another trial" in text
     assert "Latent trajectories" not in text

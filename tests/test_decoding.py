@@ -469,3 +469,25 @@ def test_what_is_not_there_is_named(tuned_neurons):
     each = dataclasses.replace(tuned_neurons, trials=tuned_neurons.trials.assign(side=range(60)))
     with pytest.raises(DataError, match="every trial has a 'side' of its own"):
         LabelDecoder().fit(each, "side")
+
+
+class Constant:
+    """A decoder that returns what it was made with, of whatever shape."""
+
+    def __init__(self, values):
+        self.values = values
+
+    target = "speed"
+
+    def decode(self, data):
+        return self.values
+
+
+def test_decoded_signals_of_another_shape_are_an_error_and_one_dimension_may_be_flat():
+    rng = np.random.default_rng(0)
+    speed = rng.normal(size=(4, 10, 1))
+    data = SpikeData(rng.poisson(1.0, (4, 10, 3)), bin_s=0.02, signals={"speed": speed})
+    assert score_decoder(Constant(speed.reshape(-1)), data).value == pytest.approx(1.0)
+    assert score_decoder(Constant(speed.reshape(-1, 1)), data).value == pytest.approx(1.0)
+    with pytest.raises(DataError, match=r"shape \(39, 1\), but the signal 'speed' needs \(valid bin, dim\)"):
+        score_decoder(Constant(speed.reshape(-1, 1)[1:]), data)

@@ -64,7 +64,15 @@ def score_decoder(decoding: Decoding, data: SpikeData, reference: SpikeData | No
 
 def _explained(decoded: np.ndarray, truth: SpikeData, name: str, groups: np.ndarray) -> DecoderScore:
     known = known_bins(truth, name)
-    true = signal_of(truth, name)[known].astype(np.float64)
+    values = signal_of(truth, name)
+    decoded = np.asarray(decoded)
+    decoded = decoded[:, None] if decoded.ndim == 1 else decoded  # as some regressions return a single dimension
+    if decoded.shape != (int(truth.valid.sum()), values.shape[2]):
+        raise DataError(
+            f"the decoder returned an array of shape {decoded.shape}, but the signal '{name}' needs (valid bin, dim), "
+            f"which is {(int(truth.valid.sum()), values.shape[2])}; return one row for every valid bin."
+        )
+    true = values[known].astype(np.float64)
     group = np.broadcast_to(groups[:, None], known.shape)[known]
     off_mean = true - true.mean(0) if len(true) else true
     missed, varied = (
