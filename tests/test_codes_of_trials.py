@@ -124,7 +124,7 @@ class TestScience:
         recorded = data.split("train").counts.mean((0, 1))
         np.testing.assert_allclose(sample.counts.mean((0, 1)), recorded, rtol=0.15)
         assert isinstance(trained.observation, SpikeHistory)
-        with pytest.raises(ConfigError, match="observation 'published_history' was asked for"):
+        with pytest.raises(ConfigError, match="observation 'published_history' cannot be used"):
             trained.sample(2, observation="published_history")
 
 

@@ -377,17 +377,16 @@ class TestBenchmark:
         assert len(more.commands) == len(result.commands) + 1
 
     def test_a_folder_with_old_names_of_fields_goes_on(self, done, source, small, tmp_path, monkeypatch):
-        result, out = done
-        content = json.loads((out / "disentanglement.json").read_text())
+        written = (done[1] / "disentanglement.json").read_text()
+        content = json.loads(written)
         config = content["setting"]["subjects"]["gnocchi"]["config"]
         config["codes"] = config.pop("code_dim")
         config["training"]["clip"] = config["training"].pop("grad_clip_norm")
         (tmp_path / "old").mkdir()
         (tmp_path / "old" / "disentanglement.json").write_text(json.dumps(content))
         monkeypatch.setattr(disentanglement, "code_model", lambda *a: pytest.fail("trained again"))
-        again = measure(tmp_path / "old", source, codes=4, seeds=2, max_steps=3, device="cpu")
-        assert strict_json(again.to_dict()) == strict_json(result.to_dict())
-        assert "code_dim" in (tmp_path / "old" / "disentanglement.json").read_text()
+        measure(tmp_path / "old", source, codes=4, seeds=2, max_steps=3, device="cpu")
+        assert json.loads((tmp_path / "old" / "disentanglement.json").read_text()) == json.loads(written)
 
     def test_a_cut_benchmark_keeps_what_it_has(self, source, small, tmp_path, monkeypatch):
         once = disentanglement.measured
