@@ -272,11 +272,11 @@ class GenerativeModel(nn.Module):
             )
         return make_plan(self, n, length, lengths, seed, **arguments)
 
-    def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
+    def sample_at(self, base_trials: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
         """Generate a trial for each base trial, at another code than its own (see ``codes``).
 
         Args:
-            anchors: Recorded base trials. For a model with codes, they decide the lengths; for one with latents, all
+            base_trials: Recorded trials. For a model with codes, they decide the lengths; for one with latents, all
                 latents of a base trial are moved by the same vector.
             codes: Code of each new trial.
             seed: The same seed draws the same noise, so that samples at different codes can be compared.

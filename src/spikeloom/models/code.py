@@ -274,9 +274,9 @@ class CodeModel(SpikingModel):
             observation=observation,
         )
 
-    def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
-        """A new trial for each code, of the length of its anchor."""
-        return self.sample(len(codes), lengths=anchors.lengths, codes=codes, seed=seed)
+    def sample_at(self, base_trials: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
+        """A new trial for each code, of the length of its base trial."""
+        return self.sample(len(codes), lengths=base_trials.lengths, codes=codes, seed=seed)
 
     def activity_of(self, data: SpikeData) -> Float[np.ndarray, "trial time neuron"]:
         """Smoothed counts or the signal that is learned; of generated trials, what was generated."""

@@ -140,9 +140,9 @@ class InitialConditionModel(SpikingModel):
         self.eval()
         return self._posterior(self._batch(data)).mean.cpu().numpy()
 
-    def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
-        """A new trial of each code, of the length of its anchor."""
-        return self.sample(len(codes), lengths=anchors.lengths, codes=codes, seed=seed)
+    def sample_at(self, base_trials: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
+        """A new trial of each code, of the length of its base trial."""
+        return self.sample(len(codes), lengths=base_trials.lengths, codes=codes, seed=seed)
 
     @torch.no_grad()
     def _posterior(self, batch: Batch) -> Posterior:

@@ -227,20 +227,20 @@ class LatentModel(SpikingModel):
             self.prior.check(None, guidance)  # before the condition is looked at
 
     @torch.no_grad()
-    def sample_at(self, anchors: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
-        """Counts of the anchors' latents, all of which are moved so that their mean over bins is the code."""
-        latents = self.encode(anchors)
-        inside = np.arange(anchors.n_bins) < anchors.lengths[:, None]
-        moved = latents + (codes - self.codes(anchors))[:, None] * inside[..., None]
+    def sample_at(self, base_trials: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
+        """Counts of the base trials' latents, moved so that their mean over bins is the code."""
+        latents = self.encode(base_trials)
+        inside = np.arange(base_trials.n_bins) < base_trials.lengths[:, None]
+        moved = latents + (codes - self.codes(base_trials))[:, None] * inside[..., None]
         device = self.prior.mean.device
-        batch = self._batch(anchors).to(device)
+        batch = self._batch(base_trials).to(device)
         rates = self._rates(torch.as_tensor(moved, device=device), batch.mask)
         counts = self.observation.sample(rates, torch.Generator(device).manual_seed(seed))
         sample = SpikeData(
             counts.cpu().numpy(),
-            bin_s=anchors.bin_s,
-            lengths=anchors.lengths,
-            neurons=anchors.neurons,
+            bin_s=base_trials.bin_s,
+            lengths=base_trials.lengths,
+            neurons=base_trials.neurons,
             rates=rates.cpu().numpy(),
             latents=moved,
             provenance={"generated_by": self.name, "trained_on": self.data_spec.trained_on, "seed": seed},
