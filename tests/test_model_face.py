@@ -86,6 +86,14 @@ class TestUntrained:
         assert LFADS.load(tmp_path).sample(3).n_trials == 3
 
 
+def test_a_repr_is_one_line(data, gaussian):
+    assert repr(sl.LDNS()) == "LDNS: not fitted to a recording yet"
+    assert repr(sl.GaussianLatents.make(data, gaussian.config)).endswith("parameters, not trained")
+    line = repr(gaussian)
+    assert line.startswith(f"GaussianLatents: {data.n_neurons} neurons, bins of ")
+    assert line.endswith(f"trained on {len(gaussian.splits['train'])} trials")
+
+
 class TestSplits:
     def test_a_trained_model_knows_its_trials(self, data, gaussian, tmp_path):
         assert set(gaussian.splits) == {"train", "val", "test"}

@@ -88,6 +88,15 @@ class GenerativeModel(nn.Module):
         self._recording: SpikeData | None = None
         self._folder: Path | None = None
 
+    def __repr__(self) -> str:
+        """One line for a reader; ``print(torch.nn.Module.__repr__(model))`` shows the modules."""
+        name, spec = type(self).__name__, self._data_spec
+        if spec is None:
+            return f"{name}: not fitted to a recording yet"
+        parameters = sum(p.numel() for p in self.parameters())
+        state = f"trained on {len(spec.lengths)} trials" if self.trained else "not trained"
+        return f"{name}: {spec.n_neurons} neurons, bins of {spec.bin_s * 1e3:g} ms, {parameters:,} parameters, {state}"
+
     # -- what a model defines ------------------------------------------------------------------------------------
 
     def _build(self) -> None:
