@@ -39,7 +39,8 @@ def load_options_from(options: Namespace) -> LoadOptions:
     from spikeloom.data.options import LoadOptions
 
     values: dict[str, Any] = {f: options[f] for f in fields_of(LoadOptions) if options[f] is not None}
-    return LoadOptions(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return LoadOptions(**values)
 
 
 def load_recording(options: Namespace) -> SpikeData:

@@ -323,8 +323,8 @@ def _check_own(metrics: Sequence[Metric], protocol: str, earlier: Comparison | N
     names = [metric.name for metric in (*HELDOUT_METRICS, *metrics)]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"there are two metrics called '{twice}'; give yours another name.")
-    for metric in metrics if earlier is not None else ():
-        if metric.name not in earlier.metrics:
+    for metric in metrics:
+        if earlier is not None and metric.name not in earlier.metrics:
             raise DataError(f"the earlier comparison has no metric '{metric.name}'; compare without it.")
 
 
