@@ -177,3 +177,17 @@ def test_names_that_clash_or_lead_nowhere_are_one_sentence(tmp_path, monkeypatch
         model_class("ar2")
     with pytest.raises(ConfigError, match="there is a model 'ar1' already"):
         sl.register(AR1)
+
+
+def test_a_search_finds_the_configuration_of_a_registered_model(tmp_path):
+    from spikeloom.cli.tuning import _chosen, _own_config
+
+    sl.register(AR1)
+    (tmp_path / "ar1.yaml").write_text(
+        "model: ar1\npreset: ar1\nmethod: random\nscore: validation_loss\n"
+        "space:\n  autoencoder_training.learning_rate: {low: 1.0e-4, high: 1.0e-2, scale: log}\n"
+    )
+    preset, space = _chosen("ar1", str(tmp_path / "ar1.yaml"), None)
+    assert isinstance(_own_config(preset, space), GaussianConfig)
+    with pytest.raises(ConfigError, match="no shipped search space for models of kind 'ar1'"):
+        _chosen("ar1", None, None)

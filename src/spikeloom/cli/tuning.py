@@ -86,21 +86,20 @@ def tune(options: Namespace) -> None:
 
 def _chosen(preset: str | None, space: str | None, method: str | None) -> tuple[str, SearchSpace]:
     """Preset and search space; each determines the other where that is not given."""
-    from spikeloom.config import read_preset
+    from spikeloom.models.presets import preset_content
     from spikeloom.tuning.space_file import read_space, space_for
 
     if space is not None:
         found = read_space(space)
         return preset or found.preset, found
     preset = preset or "ldns"
-    return preset, space_for(read_preset(preset)["model"], preset, method)
+    return preset, space_for(preset_content(preset)[0], preset, method)
 
 
 def _own_config(preset: str, space: SearchSpace) -> Any:
     """The preset's configuration with the changes of the search space."""
-    from spikeloom.config import read_preset
-    from spikeloom.models.presets import preset_config
+    from spikeloom.models.presets import preset_config, preset_content
     from spikeloom.tuning.setup import chosen_space
 
-    chosen_space(space, read_preset(preset)["model"], preset, None)
+    chosen_space(space, preset_content(preset)[0], preset, None)
     return preset_config(preset, dict(space.changes))
