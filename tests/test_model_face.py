@@ -146,6 +146,7 @@ class TestArguments:
             ({"observed": np.ones(3, bool)}, "'gaussian' cannot continue a context"),
             ({"codes": np.ones((3, 2))}, "'gaussian' has no codes"),
             ({"steps": 3}, "'gaussian' has no option 'steps' in sampling; it has observation"),
+            ({"lenght": 20}, "has no option 'lenght' in sampling; did you mean 'length'"),
         ],
     )
     def test_a_wrong_argument_is_one_sentence(self, gaussian, argument, words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -237,7 +238,9 @@ def check_keywords(model: Any, keywords: Iterable[str]) -> None:
         if name in REQUESTS:
             raise ConfigError(f"a model of kind '{model.name}' {REQUESTS[name]}.")
         options = ", ".join(k for k in accepted if k not in GENERAL) or "none"
-        raise ConfigError(f"a model of kind '{model.name}' has no option '{name}' in sampling; it has {options}.")
+        near = difflib.get_close_matches(name, [k for k in accepted if k != "self"], n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else f"; it has {options}."
+        raise ConfigError(f"a model of kind '{model.name}' has no option '{name}' in sampling{hint}")
 
 
 def _padded(values: np.ndarray, n_bins: int) -> np.ndarray:
