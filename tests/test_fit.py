@@ -127,3 +127,15 @@ def test_what_cannot_be_is_refused_before_anything_is_written(data, file, run, t
     with pytest.raises(DataError, match="did you mean"):
         fit(str(file.with_name("sesion.npz")), "ldns", out=tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"max_step": 3}, "unknown key 'max_step'; did you mean 'max_steps'"),
+        ({"device": "cpu"}, r"'device' is no field of .* but of the engine; pass engine=spikeloom.Engine\(device="),
+    ],
+)
+def test_a_hint_leads_to_the_argument_that_was_meant(change, words):
+    with pytest.raises(ConfigError, match=words):
+        sl.LDNS("ldns", **change)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from spikeloom.config import flattened, from_mapping, merged, preset_files, read_preset
 from spikeloom.errors import ConfigError
 from spikeloom.models.registry import model_class, model_names
+from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
 
@@ -157,8 +158,12 @@ def _place_of(name: str, places: Mapping[str, Sequence[str]], where: str) -> str
             f"{where} has several fields '{name}': {' and '.join(found)}; name one in full, "
             f"as in {group}={{'{field}': ...}}."
         )
+    if not found and name in {f.name for f in dataclasses.fields(Engine)}:
+        raise ConfigError(
+            f"'{name}' is no field of {where} but of the engine; pass engine=spikeloom.Engine({name}=...) to fit."
+        )
     if not found:
-        near = difflib.get_close_matches(name, [*everywhere, *places], n=1, cutoff=0.0)[0]
+        near = difflib.get_close_matches(name, ["max_steps", *everywhere, *places], n=1, cutoff=0.0)[0]
         raise ConfigError(f"{where} has the unknown key '{name}'; did you mean '{near}'?")
     return found[0]
 
