@@ -103,8 +103,9 @@ def test_windows_and_columns_that_are_not_kept(recording) -> None:
     assert data.provenance["notes"][-1] == "36 of 160 trials (22.5 %) are held out: angle=45 and good=true"
     assert data.provenance["load_options"]["hold_out"] == ["angle=45", "good=true"]
     assert LoadOptions.from_dict(json.loads(json.dumps(options.to_dict()))) == options
-    with pytest.raises(DataError, match="must be of type tuple"):
-        LoadOptions.from_dict({"hold_out": "angle=45"})
+    assert LoadOptions.from_dict({"hold_out": "angle=45"}) == LoadOptions(hold_out=("angle=45",))
+    with pytest.raises(DataError, match="'hold_out' is 45, but must be text, or a list of texts"):
+        LoadOptions.from_dict({"hold_out": 45})
     assert len(load(recording, LoadOptions(hold_out=("length>=20", "angle=0"))).splits["heldout"]) == 10
 
 

@@ -66,6 +66,9 @@ class Conditions:
             return cls.of_recording(request, variables).rows(np.arange(min(n, request.n_trials)))
         if isinstance(request, pd.DataFrame):
             request = from_table(request, variables)[0]
+        if not isinstance(request, Mapping | None):
+            example = f"{{'{variables[0].name}': {request!r}}}" if variables else "{name: value}"
+            raise DataError(f"condition is {request!r}, but must have values by name, such as {example}.")
         known = {v.name: v for v in variables}
         requested = {str(name): values for name, values in (request or {}).items()}
         for name in requested:

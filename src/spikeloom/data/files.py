@@ -18,7 +18,7 @@ from spikeloom.data.formats.containers import (
 from spikeloom.data.formats.indy import is_indy, read_indy
 from spikeloom.data.formats.layout import packed, unpacked
 from spikeloom.data.options import LoadOptions, check_supported
-from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError
 
@@ -81,6 +81,7 @@ def save(data: SpikeData, path: str | Path) -> None:
     Raises:
         DataError: If the ending is unknown, or if the file cannot be written.
     """
+    check_recording(data, "data")
     path = Path(path)
     ending = path.suffix.lower()
     if ending == ".nwb":

@@ -9,6 +9,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
+import numpy as np
+
 from spikeloom.data.options import LoadOptions, unknown_option
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
@@ -113,8 +115,8 @@ def load(
     changes: dict[str, Any] = {}
     for option in fields(LoadOptions):
         value = passed[option.name]
-        if option.name in ("signals", "columns", "where", "hold_out") and value is not None:
-            value = (value,) if isinstance(value, str) else tuple(value)
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
         if value != option.default:
             changes[option.name] = value
     return load_source(source, replace(options or LoadOptions(), **changes))

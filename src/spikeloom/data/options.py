@@ -178,7 +178,13 @@ class LoadOptions(ArrayOptions, SeriesOptions, NWBOptions, Cuts, Selections, Der
         {'condition': 'target', 'where': ['success=1', 'length<=30']}
     """
 
+    __no_type_check__ = True  # what is passed is checked, and converted, below
+
     def __post_init__(self) -> None:
+        for name, (kind, may_be_none) in _kinds().items():
+            value = getattr(self, name)
+            if value is not None or not may_be_none:
+                object.__setattr__(self, name, _checked(name, value, kind))
         for family in FAMILIES:
             if "__post_init__" in vars(family):
                 family.__post_init__(self)
@@ -212,33 +218,38 @@ class LoadOptions(ArrayOptions, SeriesOptions, NWBOptions, Cuts, Selections, Der
         Raises:
             DataError: If an option does not exist or has a value of the wrong type.
         """
-        kinds = _kinds()
-        checked: dict[str, Any] = {}
-        for name, value in values.items():
-            if name not in kinds:
+        for name in values:
+            if name not in _kinds():
                 raise unknown_option(name)
-            kind, may_be_none = kinds[name]
-            if value is None and may_be_none:
-                continue
-            if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                value = float(value)
-            if kind is tuple and isinstance(value, list) and all(isinstance(v, str) for v in value):
-                value = tuple(value)
-            if not isinstance(value, kind):
-                raise DataError(f"the load option '{name}' is {value!r}, but must be of type {kind.__name__}.")
-            checked[name] = value
-        return cls(**checked)
+        return cls(**values)
 
 
 @cache
 def _kinds() -> dict[str, tuple[type, bool]]:
     """The type of every option, and whether it may be None."""
     kinds = {}
-    for name, hint in typing.get_type_hints(LoadOptions).items():
+    hints = {name: hint for family in FAMILIES for name, hint in typing.get_type_hints(family).items()}
+    for name, hint in hints.items():
         union = isinstance(hint, types.UnionType)
         kind = next(h for h in typing.get_args(hint) if h is not type(None)) if union else hint
         kinds[name] = (typing.get_origin(kind) or kind, union)
     return kinds
+
+
+def _checked(name: str, value: Any, kind: type) -> Any:
+    """The value of an option as its type; whole numbers are numbers, and one text is a list of one."""
+    if kind is float and isinstance(value, int | np.integer | np.floating) and not isinstance(value, bool):
+        return float(value)
+    if kind is tuple and isinstance(value, str):
+        return (value,)
+    if kind is tuple and isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    if kind is tuple or not isinstance(value, kind):
+        raise DataError(f"the load option '{name}' is {value!r}, but must be {_KINDS[kind]}.")
+    return value
+
+
+_KINDS = {float: "a number", str: "text", bool: "true or false", tuple: "text, or a list of texts"}
 
 
 def unknown_option(name: str) -> DataError:

@@ -483,6 +483,22 @@ def _axes(ax: matplotlib.axes.Axes | None) -> matplotlib.axes.Axes:
     return pyplot.subplots(layout="constrained")[1]
 
 
+def check_recording(value: Any, name: str) -> None:
+    """Check that a recording was passed, where an array or a file's name is easily passed instead.
+
+    Raises:
+        DataError: If it is anything else.
+    """
+    if not isinstance(value, SpikeData):
+        kind = (
+            f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"of type {type(value).__name__}"
+        )
+        raise DataError(
+            f"{name} is {kind}, but must be a SpikeData; make one with spikeloom.SpikeData(counts, bin_s=...), or load "
+            "one with spikeloom.load."
+        )
+
+
 def content_hash(data: SpikeData) -> str:
     """SHA-256 of the spikes of a recording: valid counts, lengths and the width of a bin.
 

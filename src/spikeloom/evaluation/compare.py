@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from spikeloom.data.spikedata import SpikeData, content_hash
+from spikeloom.data.spikedata import SpikeData, check_recording, content_hash
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation import published
@@ -84,6 +84,8 @@ def compare(
         >>> result.metrics["rate_rmse"].unit, result.memorisation.alarm
         ('Hz', False)
     """
+    for name, recording in (("real", real), ("generated", generated)):
+        check_recording(recording, name)
     if protocol not in ("heldout", "ldns"):
         raise ConfigError(f"there is no protocol '{protocol}'; choose heldout or ldns.")
     for name, value, least in (("n_draws", n_draws, 1), ("n_floor", n_floor, 2), ("bootstrap", bootstrap, 0)):

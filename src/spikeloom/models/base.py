@@ -16,7 +16,7 @@ from spikeloom.conditioning.features import Condition
 from spikeloom.conditioning.novelty import ConditionNovelty
 from spikeloom.conditioning.requests import Conditions
 from spikeloom.conditioning.variables import check_complete
-from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, NotFittedError
 from spikeloom.migrations import FORMAT_VERSION
@@ -150,6 +150,7 @@ class GenerativeModel(nn.Module):
             engine: Devices and precision.
             seed: Seed of everything drawn in training, and of the initial weights; that of the engine when not given.
         """
+        check_recording(data, "data")
         data = with_default_splits(data)
         engine = engine or Engine()
         seed = engine.seed if seed is None else seed
@@ -409,6 +410,7 @@ class GenerativeModel(nn.Module):
             self._build()
 
     def _check(self, data: SpikeData) -> None:
+        check_recording(data, "the recording")
         if data.n_neurons != self.data_spec.n_neurons:
             raise DataError(
                 f"the recording has {data.n_neurons} neurons, but the model was made for {self.data_spec.n_neurons}; "

@@ -139,6 +139,8 @@ def make_plan(
     Raises:
         SpikeloomError: If the model cannot draw this.
     """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise DataError(f"n is {n!r}, but must be a number of trials, at least one.")
     given = {"condition": condition, "context": context, "codes": codes}
     requested = frozenset(name for name, value in given.items() if value is not None)
     options = {name: value for name, value in options.items() if value is not None}
@@ -146,7 +148,7 @@ def make_plan(
     if observed is not None and context is None:
         raise DataError("observed says which bins of the context were observed, but there is no context; give both.")
     variables = model.data_spec.variables
-    conditions = Conditions.shortest_period(condition, variables, max(n, 0))
+    conditions = Conditions.shortest_period(condition, variables, n)
     if length is None and lengths is None and conditions.lengths is not None:
         lengths = np.resize(conditions.lengths, max(n, 0))
     if context is not None:
@@ -174,8 +176,6 @@ def drawn_lengths(
     Raises:
         DataError: If there is to be no trial, or one without bins, or not one length for each trial.
     """
-    if n < 1:
-        raise DataError(f"n is {n}, but must be at least one trial.")
     if seed < 0:
         raise DataError(f"the seed is {seed}, but must not be negative.")
     if lengths is None and length is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import load_source
-from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.models import load_model, model_class
@@ -54,6 +54,8 @@ def fit(
     Raises:
         SpikeloomError: If the recording, the configuration, the devices or the folder cannot be used.
     """
+    if not isinstance(data, str | Path):
+        check_recording(data, "data")
     if isinstance(preset, Preset):
         preset = preset.name
     if out is not None:
