@@ -32,11 +32,11 @@ __all__ = sorted(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
-        from difflib import get_close_matches
+        from spikeloom.errors import did_you_mean
 
-        near = get_close_matches(name, _PUBLIC, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise AttributeError(f"module 'spikeloom' has no attribute '{name}'{hint}")
+        raise AttributeError(
+            f"module 'spikeloom' has no attribute '{name}'; {did_you_mean(name, _PUBLIC)}".rstrip("; ")
+        )
     module, attribute = _PUBLIC[name]
     return getattr(import_module(module), attribute)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
-from spikeloom.errors import ConfigError
+from spikeloom.errors import ConfigError, did_you_mean
 from spikeloom.migrations import upgraded
 
 
@@ -81,8 +81,8 @@ def check_keys(kind: type, content: Any, where: str, prefix: str = "") -> None:
     for key, value in content.items():
         if key not in known:
             everywhere = [prefix + name for name in known]
-            near = difflib.get_close_matches(prefix + str(key), everywhere, n=1, cutoff=0.0)
-            raise ConfigError(f"{where} has the unknown key '{prefix}{key}'; did you mean '{near[0]}'?")
+            hint = did_you_mean(prefix + str(key), everywhere, cutoff=0.0)
+            raise ConfigError(f"{where} has the unknown key '{prefix}{key}'; {hint}")
         if dataclasses.is_dataclass(known[key]):
             check_keys(typing.cast(type, known[key]), value, where, f"{prefix}{key}.")
 
@@ -111,9 +111,8 @@ def read_shipped(kind: str, folder: str, name: str | Path) -> tuple[Path, Any]:
     files = shipped(folder)
     path = files.get(str(name), Path(name))
     if not path.is_file():
-        near = difflib.get_close_matches(str(name), files, n=1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise ConfigError(f"there is no {kind} or file '{name}'; {hint}{kind}s: {', '.join(files)}.")
+        hint = did_you_mean(str(name), files) or f"{kind}s: {', '.join(files)}."
+        raise ConfigError(f"there is no {kind} or file '{name}'; {hint}")
     try:
         return path, yaml.safe_load(path.read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -151,6 +150,42 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = merged(result[key], value) if both else value
     return result
+
+
+def check_fields(
+    config: Any,
+    prefix: str = "",
+    *,
+    least: Mapping[str, int] = MappingProxyType({}),
+    positive: Iterable[str] = (),
+    below_one: Iterable[str] = (),
+    one_of: Mapping[str, Iterable[str]] = MappingProxyType({}),
+) -> None:
+    """Check fields of a configuration one by one; a field that is None is not checked.
+
+    Args:
+        config: A dataclass.
+        prefix: Group that the fields belong to, for error messages, as in "prior.".
+        least: The smallest value of fields, by name.
+        positive: Fields that must be above zero.
+        below_one: Fields that must lie in [0, 1).
+        one_of: The values that fields may have, by name.
+
+    Raises:
+        ConfigError: At the first field that does not hold.
+    """
+    bounds: list[tuple[str, Callable[[Any], bool], str]] = [
+        *((n, lambda v, known=tuple(known): v in known, f"one of {', '.join(known)}") for n, known in one_of.items()),
+        *((n, lambda v, bound=bound: v >= bound, f"at least {bound}") for n, bound in least.items()),
+        *((n, lambda v: v > 0, "positive") for n in positive),
+    ]
+    checks = [(name, holds, f"be {words}") for name, holds, words in bounds]
+    checks += [(name, lambda v: 0 <= v < 1, "lie in [0, 1)") for name in below_one]
+    for name, holds, words in checks:
+        value = getattr(config, name)
+        if value is not None and not holds(value):
+            shown = f"'{value}'" if isinstance(value, str) else value
+            raise ConfigError(f"{prefix}{name} is {shown}, but must {words}.")
 
 
 def flattened(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,5 +1,10 @@
 """Errors that users can cause, and warnings: a full sentence with the fault, the value and the remedy."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class SpikeloomError(Exception):
     """Base of every error caused by an input; the command line prints it and exits with status 2."""
@@ -23,3 +28,19 @@ class RunError(SpikeloomError, RuntimeError):
 
 class SpikeloomWarning(UserWarning):
     """Something a user should know of a result; the command line prints it as a line."""
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """A question with the nearest of the known names; empty where none is near.
+
+    Args:
+        name: A name that does not exist.
+        known: The names that do.
+        cutoff: Similarity, from 0 to 1, below which a name is not suggested.
+
+    Example:
+        >>> did_you_mean("lenght", ["length", "seed"]), did_you_mean("x", ["length"])
+        ("did you mean 'length'?", '')
+    """
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f"did you mean '{near[0]}'?" if near else ""

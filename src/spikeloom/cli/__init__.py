@@ -5,7 +5,6 @@ Heavy packages are imported by the command that needs them, so that ``spikeloom 
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import warnings
@@ -18,7 +17,7 @@ from spikeloom import __version__
 from spikeloom.cli import bench, decoding, judging, navigating, recordings, sampling, training, tuning
 from spikeloom.cli.messages import about_options, one_line, show_warning
 from spikeloom.cli.options import is_first_process
-from spikeloom.errors import ConfigError, SpikeloomError
+from spikeloom.errors import ConfigError, SpikeloomError, did_you_mean
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -99,9 +98,8 @@ def _dispatch(words: list[str]) -> int:
 
 def _run(name: str, words: list[str]) -> None:
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise ConfigError(f"there is no command '{name}'; {hint}commands: {', '.join(COMMANDS)}.")
+        hint = did_you_mean(name, COMMANDS) or f"commands: {', '.join(COMMANDS)}."
+        raise ConfigError(f"there is no command '{name}'; {hint}")
     import jsonargparse
 
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.conditioning.variables import Variable
-from spikeloom.errors import ConfigError, DataError
+from spikeloom.errors import ConfigError, DataError, did_you_mean
 
 DISTANCE = "condition_distance"
 """Column of generated trials: how far their condition is from that of every training trial, see ``novelty``."""
@@ -142,6 +141,5 @@ def unknown_condition(name: str, variables: Sequence[Variable]) -> str:
     """The message for a name that is no condition of the model, with the nearest one."""
     if not variables:
         return f"the model was fitted without conditions, so not with '{name}'; fit one with --condition_on {name}."
-    near = difflib.get_close_matches(name, [v.name for v in variables], n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"it has {'; '.join(map(str, variables))}."
+    hint = did_you_mean(name, [v.name for v in variables]) or f"it has {'; '.join(map(str, variables))}."
     return f"the model has no condition '{name}'; {hint}"

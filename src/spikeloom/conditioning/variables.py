@@ -6,7 +6,6 @@ turns its values into features for a network, and parses values written by a use
 
 from __future__ import annotations
 
-import difflib
 import re
 import warnings
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
+from spikeloom.errors import ConfigError, DataError, SpikeloomWarning, did_you_mean
 
 RADIANS = {"deg": np.pi / 180, "rad": 1.0}
 """Units of angles."""
@@ -75,9 +74,8 @@ class Variable:
             held = "a trial column" if name in data.trials else "a signal"
             raise ConfigError(f"'{name}' is {held}, not of kind '{kind}'; condition on '{name}' alone.")
         known = [*data.signals, *map(str, data.trials)]
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else f"; it has {', '.join(known) or 'none at all'}."
-        raise ConfigError(f"the recording has no signal and no trial column '{name}' to condition on{hint}")
+        hint = did_you_mean(name, known) or f"it has {', '.join(known) or 'none at all'}."
+        raise ConfigError(f"the recording has no signal and no trial column '{name}' to condition on; {hint}")
 
     @classmethod
     def _of_column(cls, data: SpikeData, name: str, kind: str) -> Variable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ import numpy as np
 
 from spikeloom.data.comparisons import parsed
 from spikeloom.data.directions import parse_direction
-from spikeloom.errors import DataError
+from spikeloom.errors import DataError, did_you_mean
 
 BINNINGS = ("event", "nlb")
 OVERLAPS = ("keep", "cut")
@@ -260,8 +259,7 @@ def unknown_option(name: str) -> DataError:
         "there is no load option 'bins'; did you mean 'bin_s'?"
     """
     known = [f.name for f in fields(LoadOptions)]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"options are {', '.join(known)}."
+    hint = did_you_mean(name, known) or f"options are {', '.join(known)}."
     return DataError(f"there is no load option '{name}'; {hint}")
 
 

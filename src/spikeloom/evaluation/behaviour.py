@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ from jaxtyping import Float, Int
 
 from spikeloom.conditioning.variables import RADIANS, Variable, shown, some
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
+from spikeloom.errors import ConfigError, DataError, SpikeloomWarning, did_you_mean
 
 PLACES = ("start_x", "start_y", "target_x", "target_y")
 """Coordinates of a reach: position of the hand in the first bin, and in the last."""
@@ -158,8 +157,8 @@ def _dimensions(data: SpikeData) -> dict[str, tuple[str, int]]:
 
 def _unknown(data: SpikeData, what: str) -> ConfigError:
     known = [*map(str, data.trials), *(f"{name}:{end}" for name in data.signals for end in ENDS)]
-    near = difflib.get_close_matches(what, [*known, *(f"{d}:{end}" for d in _dimensions(data) for end in ENDS)], n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"it has {some(known) or 'none at all'}."
+    dimensions = [f"{d}:{end}" for d in _dimensions(data) for end in ENDS]
+    hint = did_you_mean(what, [*known, *dimensions]) or f"it has {some(known) or 'none at all'}."
     return ConfigError(f"the recording has no variable of behaviour '{what}'; {hint}")
 
 

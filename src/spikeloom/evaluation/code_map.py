@@ -5,7 +5,6 @@ Source: McCart et al. 2024 (arXiv 2407.21195), equations 8 and 9.
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 
 from spikeloom.conditioning.variables import some
-from spikeloom.errors import ConfigError, DataError, SpikeloomWarning
+from spikeloom.errors import ConfigError, DataError, SpikeloomWarning, did_you_mean
 
 FOLDS = 10
 MIN_R2 = 0.5
@@ -179,8 +178,7 @@ class LinearMap:
             ConfigError: If there is none of that name.
         """
         if name not in self.names:
-            near = difflib.get_close_matches(name, self.names, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it has {some(self.names)}."
+            hint = did_you_mean(name, self.names) or f"it has {some(self.names)}."
             raise ConfigError(f"the map of codes has no variable '{name}'; {hint}")
         return self.names.index(name)
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
 from spikeloom.models.held_out_inputs import HeldOutInputs, HeldOutInputsConfig
 from spikeloom.nets.blocks import GroupedLinear, Mask, Norm, SSMBlock, groups_for
@@ -56,14 +57,9 @@ class AutoencoderConfig:
     """Counts that are hidden from the encoder."""
 
     def __post_init__(self) -> None:
-        if self.kernel not in KERNELS:
-            raise ConfigError(f"autoencoder.kernel is '{self.kernel}', but must be one of {', '.join(KERNELS)}.")
-        if self.norm not in Norm.KINDS:
-            raise ConfigError(f"autoencoder.norm is '{self.norm}', but must be one of {', '.join(Norm.KINDS)}.")
-        if self.direction not in DIRECTIONS:
-            raise ConfigError(
-                f"autoencoder.direction is '{self.direction}', but must be one of {', '.join(DIRECTIONS)}."
-            )
+        counted = ("encoder_blocks", "decoder_blocks", "smoothness_lags", "l2_penalty", "smoothness_penalty")
+        choices = {"kernel": KERNELS, "norm": Norm.KINDS, "direction": DIRECTIONS}
+        check_fields(self, "autoencoder.", least=dict.fromkeys(counted, 0), one_of=choices)
         if (self.direction, self.norm) == ("causal", "over_time"):
             raise ConfigError(
                 "autoencoder.direction is 'causal', but autoencoder.norm over_time lets every bin see the whole trial; "
@@ -79,16 +75,6 @@ class AutoencoderConfig:
                 f"autoencoder.coordinated_dropout is {self.coordinated_dropout}, but the likelihood is that of the "
                 "hidden counts, so it must lie between 0 and 1."
             )
-        least = {
-            "encoder_blocks": 0,
-            "decoder_blocks": 0,
-            "smoothness_lags": 0,
-            "l2_penalty": 0,
-            "smoothness_penalty": 0,
-        }
-        for name, bound in least.items():
-            if not getattr(self, name) >= bound:
-                raise ConfigError(f"autoencoder.{name} is {getattr(self, name)}, but must be at least {bound}.")
         if min(self.latents, self.channels) < 1 or self.state < 2 or self.state % 2:
             raise ConfigError(
                 f"autoencoder has {self.latents} latents, {self.channels} channels and {self.state} states; "

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spikeloom.conditioning.features import Condition
+from spikeloom.config import check_fields
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, SpikeloomWarning
 from spikeloom.models.activity import COUNTS, Activity
@@ -92,10 +93,7 @@ class CodeConfig:
         if self.code_dim < 1:
             raise ConfigError(f"code_dim is {self.code_dim}, but a code needs at least one value.")
         check_observation(self)
-        if self.code_distribution not in CODE_DISTRIBUTIONS:
-            raise ConfigError(
-                f"code_distribution is '{self.code_distribution}', but must be one of {', '.join(CODE_DISTRIBUTIONS)}."
-            )
+        check_fields(self, one_of={"code_distribution": CODE_DISTRIBUTIONS})
         if not self.smoothing_sd_s > 0:
             raise ConfigError(f"smoothing_sd_s is {self.smoothing_sd_s}, but must be a positive number of seconds.")
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spikeloom.errors import ConfigError
+from spikeloom.config import check_fields
 from spikeloom.models.code import CodeConfig, CodeModel, CodeNetwork, Codes, Units
 from spikeloom.nets.recurrent import CodedSequence
 from spikeloom.nets.tokens import Tokens, bins_of_token
@@ -32,12 +32,8 @@ class CodeDecoderConfig:
     """Leading principal components of a token, which are what is decoded; all values when not set."""
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "layers", "patch", "components"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"decoder.{name} is {value}, but must be at least 1.")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"decoder.dropout is {self.dropout}, but must lie in [0, 1).")
+        sizes = ("hidden", "layers", "patch", "components")
+        check_fields(self, "decoder.", least=dict.fromkeys(sizes, 1), below_one=["dropout"])
 
 
 @dataclass(frozen=True)

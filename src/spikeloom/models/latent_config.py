@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
 from spikeloom.models.autoencoder import AutoencoderConfig
 from spikeloom.observation.history import HistoryConfig
@@ -49,24 +50,13 @@ def check_observation(config: Any) -> None:
     Raises:
         ConfigError: If it is so.
     """
-    if config.observation not in OBSERVATIONS:
-        raise ConfigError(f"observation is '{config.observation}', but must be one of {', '.join(OBSERVATIONS)}.")
+    check_fields(config, one_of={"observation": OBSERVATIONS})
     changed = [k for k, v in asdict(config.history).items() if v != getattr(HistoryConfig(), k)]
     if changed and config.observation != "history":
         raise ConfigError(
             f"history.{changed[0]} is {getattr(config.history, changed[0])}, but with observation "
             f"'{config.observation}' nothing reads it; leave it out, or set observation to history."
         )
-
-
-def refuse_negative(name: str, weight: float) -> None:
-    """Refuse a weight below zero.
-
-    Raises:
-        ConfigError: If it is.
-    """
-    if not weight >= 0:
-        raise ConfigError(f"{name} is {weight}, but must not be negative.")
 
 
 def refuse_other_autoencoder(config: Any, other: Any, group: str = "autoencoder") -> None:

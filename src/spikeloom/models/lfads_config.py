@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from spikeloom.errors import ConfigError
+from spikeloom.config import check_fields
 from spikeloom.models.activity import COUNTS
 from spikeloom.models.held_out_inputs import HeldOutInputsConfig
 from spikeloom.models.initial import IC_DISTRIBUTIONS
-from spikeloom.models.latent_config import check_observation, refuse_negative
+from spikeloom.models.latent_config import check_observation
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.training.stages import StageConfig
 
@@ -35,13 +35,8 @@ class ControllerConfig:
     """Weight of the divergence of inputs from their prior, in the measure of kl_normalization."""
 
     def __post_init__(self) -> None:
-        for name, least in (("inputs", 0), ("encoder_units", 1), ("units", 1), ("lag", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"controller.{name} is {getattr(self, name)}, but must be at least {least}.")
-        for name in ("tau_bins", "noise_variance"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"controller.{name} is {getattr(self, name)}, but must be positive.")
-        refuse_negative("controller.kl_weight", self.kl_weight)
+        least = {"inputs": 0, "encoder_units": 1, "units": 1, "lag": 0, "kl_weight": 0}
+        check_fields(self, "controller.", least=least, positive=("tau_bins", "noise_variance"))
 
 
 @dataclass(frozen=True)
@@ -58,8 +53,7 @@ class L2Config:
     """Of both directions of the encoder that the controller is shown."""
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            refuse_negative(f"l2.{name}", value)
+        check_fields(self, "l2.", least=dict.fromkeys(vars(self), 0))
 
 
 @dataclass(frozen=True)
@@ -123,22 +117,15 @@ class LFADSConfig:
     """Optimisation."""
 
     def __post_init__(self) -> None:
-        for name in ("ic_dim", "encoder_units", "generator_units", "factors"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least 1.")
-        for name in ("ramp_start", "ramp_steps", "posterior_samples"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must not be negative.")
-        for name in ("dropout", "coordinated_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must lie in [0, 1).")
-        for name in ("cell_clip", "prior_variance", "min_variance"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must be positive.")
-        refuse_negative("kl_weight", self.kl_weight)
-        for name, known in (("kl_normalization", KL_NORMALIZATIONS), ("ic_distribution", IC_DISTRIBUTIONS)):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"{name} is '{getattr(self, name)}', but must be one of {', '.join(known)}.")
+        sizes = dict.fromkeys(("ic_dim", "encoder_units", "generator_units", "factors"), 1)
+        counted = dict.fromkeys(("ramp_start", "ramp_steps", "posterior_samples", "kl_weight"), 0)
+        check_fields(
+            self,
+            least=sizes | counted,
+            positive=("cell_clip", "prior_variance", "min_variance"),
+            below_one=("dropout", "coordinated_dropout"),
+            one_of={"kl_normalization": KL_NORMALIZATIONS, "ic_distribution": IC_DISTRIBUTIONS},
+        )
         check_observation(self)
 
     @property

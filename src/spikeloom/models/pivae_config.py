@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from spikeloom.errors import ConfigError
+from spikeloom.config import check_fields
 from spikeloom.models.latent_config import check_observation
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.training.stages import StageConfig
@@ -49,20 +49,9 @@ class PiVAEConfig:
     """Optimisation."""
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("latents", 1),
-            ("encoder_units", 1),
-            ("prior_units", 1),
-            ("decoder_blocks", 0),
-            ("ramp_steps", 0),
-            ("posterior_samples", 0),
-        ):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
-        if self.decoder_units is not None and self.decoder_units < 1:
-            raise ConfigError(f"decoder_units is {self.decoder_units}, but must be at least 1, or null.")
-        if not self.log_variance_limit > 0:
-            raise ConfigError(f"log_variance_limit is {self.log_variance_limit}, but must be positive.")
+        sizes = dict.fromkeys(("latents", "encoder_units", "prior_units", "decoder_units"), 1)
+        counted = dict.fromkeys(("decoder_blocks", "ramp_steps", "posterior_samples"), 0)
+        check_fields(self, least=sizes | counted, positive=["log_variance_limit"])
         check_observation(self)
 
     def ramp(self, step: int) -> float:

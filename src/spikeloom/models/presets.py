@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikeloom.config import flattened, from_mapping, merged, preset_files, read_preset
-from spikeloom.errors import ConfigError
+from spikeloom.errors import ConfigError, did_you_mean
 from spikeloom.models.registry import model_class, model_names
 from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run
@@ -163,8 +162,8 @@ def _place_of(name: str, places: Mapping[str, Sequence[str]], where: str) -> str
             f"'{name}' is no field of {where} but of the engine; pass engine=spikeloom.Engine({name}=...) to fit."
         )
     if not found:
-        near = difflib.get_close_matches(name, ["max_steps", *everywhere, *places], n=1, cutoff=0.0)[0]
-        raise ConfigError(f"{where} has the unknown key '{name}'; did you mean '{near}'?")
+        hint = did_you_mean(name, ["max_steps", *everywhere, *places], cutoff=0.0)
+        raise ConfigError(f"{where} has the unknown key '{name}'; {hint}")
     return found[0]
 
 
@@ -291,9 +290,8 @@ class Presets(Mapping[str, Preset]):
 
     def __getitem__(self, name: str) -> Preset:
         if name not in self._files:
-            near = difflib.get_close_matches(str(name), self._files, n=1)
-            hint = f"did you mean '{near[0]}'? " if near else ""
-            raise UnknownPreset(f"there is no preset '{name}'; {hint}presets: {', '.join(self._files)}.")
+            hint = did_you_mean(str(name), self._files) or f"presets: {', '.join(self._files)}."
+            raise UnknownPreset(f"there is no preset '{name}'; {hint}")
         return Preset.read(self._files[name])
 
     def __iter__(self) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +19,7 @@ from spikeloom.conditioning.parsing import DISTANCE
 from spikeloom.data.codes import with_codes
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.validation import as_counts
-from spikeloom.errors import ConfigError
+from spikeloom.errors import ConfigError, did_you_mean
 from spikeloom.models.plan import Chunk, Plan
 from spikeloom.observation.poisson import ObservedCounts
 
@@ -238,9 +237,8 @@ def check_keywords(model: Any, keywords: Iterable[str]) -> None:
         if name in REQUESTS:
             raise ConfigError(f"a model of kind '{model.name}' {REQUESTS[name]}.")
         options = ", ".join(k for k in accepted if k not in GENERAL) or "none"
-        near = difflib.get_close_matches(name, [k for k in accepted if k != "self"], n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else f"; it has {options}."
-        raise ConfigError(f"a model of kind '{model.name}' has no option '{name}' in sampling{hint}")
+        hint = did_you_mean(name, [k for k in accepted if k != "self"]) or f"it has {options}."
+        raise ConfigError(f"a model of kind '{model.name}' has no option '{name}' in sampling; {hint}")
 
 
 def _padded(values: np.ndarray, n_bins: int) -> np.ndarray:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
 from spikeloom.models.held_out_inputs import HeldOutInputsConfig
 from spikeloom.models.initial import IC_DISTRIBUTIONS
-from spikeloom.models.latent_config import check_observation, refuse_negative
+from spikeloom.models.latent_config import check_observation
 from spikeloom.nets.behaviour_readout import KINDS
 from spikeloom.nets.tndm import CELLS
 from spikeloom.observation.history import HistoryConfig
@@ -29,8 +30,7 @@ class WeightConfig:
     """Steps over which it rises from zero; 0 for a weight that is what it is from the first step."""
 
     def __post_init__(self) -> None:
-        for name in ("value", "ramp_start", "ramp_steps"):
-            refuse_negative(name, float(getattr(self, name)))
+        check_fields(self, least=dict.fromkeys(("value", "ramp_start", "ramp_steps"), 0))
         if self.ramp_start and not self.ramp_steps:
             raise ConfigError(
                 f"ramp_start is {self.ramp_start}, but a weight that does not rise is never zero; set ramp_steps."
@@ -141,25 +141,19 @@ class TNDMConfig:
 
     def __post_init__(self) -> None:
         sizes = ("ic_dim", "encoder_units", "generator_units", "relevant_factors", "irrelevant_factors", "lags")
-        for names, least in ((sizes, 1), (("posterior_samples", "independence_samples"), 0)):
-            for name in names:
-                if getattr(self, name) < least:
-                    raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout is {self.dropout}, but must lie in [0, 1).")
-        for name in ("cell_clip", "prior_variance", "min_variance"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must be positive.")
-        choices = {
-            "cell": CELLS,
-            "decoder": KINDS,
-            "kl_direction": KL_DIRECTIONS,
-            "ic_distribution": IC_DISTRIBUTIONS,
-            "average": AVERAGES,
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ConfigError(f"{name} is '{getattr(self, name)}', but must be one of {', '.join(known)}.")
+        check_fields(
+            self,
+            least=dict.fromkeys(sizes, 1) | {"posterior_samples": 0, "independence_samples": 0},
+            positive=("cell_clip", "prior_variance", "min_variance"),
+            below_one=["dropout"],
+            one_of={
+                "cell": CELLS,
+                "decoder": KINDS,
+                "kl_direction": KL_DIRECTIONS,
+                "ic_distribution": IC_DISTRIBUTIONS,
+                "average": AVERAGES,
+            },
+        )
         for name, reader, needed in (("lags", "decoder", "fir"), ("cell_clip", "cell", "lfads")):
             if getattr(self, name) != type(self).__dataclass_fields__[name].default and getattr(self, reader) != needed:
                 raise ConfigError(

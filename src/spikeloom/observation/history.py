@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
 from spikeloom.observation.base import Block, HistoryModel, Loss
 from spikeloom.observation.poisson import Counts, ObservedCounts, Rates
@@ -64,10 +65,7 @@ class HistoryConfig:
     """Shift each neuron's offset until the mean counts of samples are those of the training trials."""
 
     def __post_init__(self) -> None:
-        if self.bins is not None and self.bins < 0:
-            raise ConfigError(f"history.bins is {self.bins}, but must be at least 0.")
-        if self.max_count is not None and self.max_count < 1:
-            raise ConfigError(f"history.max_count is {self.max_count}, but must be at least 1.")
+        check_fields(self, "history.", least={"bins": 0, "max_count": 1})
         if not 0 < self.ridge < float("inf"):
             raise ConfigError(f"history.ridge is {self.ridge}, but must be positive and finite.")
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
 from spikeloom.nets.recurrent import CodedSequence, waves
 from spikeloom.nets.tokens import Tokens
@@ -76,21 +77,13 @@ class CodeDiffusionConfig:
     """Network passes per sample."""
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("prediction", self.prediction, PREDICTIONS),
-            ("training_noise", self.training_noise, TRAINING_NOISE),
-            ("sampler", self.sampler, tuple(SAMPLERS)),
-        ):
-            if value not in allowed:
-                raise ConfigError(f"diffusion.{name} is '{value}', but must be one of {', '.join(allowed)}.")
-        for name, value, least in (
-            ("hidden", self.hidden, 1),
-            ("layers", self.layers, 1),
-            ("patch", self.patch, 1),
-            ("steps", self.steps, 2),
-        ):
-            if value < least:
-                raise ConfigError(f"diffusion.{name} is {value}, but must be at least {least}.")
+        check_fields(
+            self,
+            "diffusion.",
+            least={"hidden": 1, "layers": 1, "patch": 1, "steps": 2, "components": 1},
+            below_one=("dropout", "pure_noise_share"),
+            one_of={"prediction": PREDICTIONS, "training_noise": TRAINING_NOISE, "sampler": SAMPLERS},
+        )
         if self.step_embedding_dim < 1 or self.step_embedding_dim % 4 != 1:
             raise ConfigError(
                 f"diffusion.step_embedding_dim is {self.step_embedding_dim}, but must be 1 plus a multiple of 4, such "
@@ -100,13 +93,8 @@ class CodeDiffusionConfig:
             raise ConfigError(
                 f"diffusion.first_beta {self.first_beta} and last_beta {self.last_beta} must rise between 0 and 1."
             )
-        if self.components is not None and self.components < 1:
-            raise ConfigError(f"diffusion.components is {self.components}, but must be at least 1, or null for all.")
         if not 0 <= self.whitening <= 1:
             raise ConfigError(f"diffusion.whitening is {self.whitening}, but must lie in [0, 1].")
-        for name in ("dropout", "pure_noise_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"diffusion.{name} is {getattr(self, name)}, but must lie in [0, 1).")
         if min(self.score_weight, self.reconstruction_weight) < 0 or not self.score_weight + self.reconstruction_weight:
             raise ConfigError(
                 f"diffusion.score_weight {self.score_weight} and reconstruction_weight {self.reconstruction_weight} "

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spikeloom.conditioning.features import Condition, ConditionSizes
+from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
 from spikeloom.nets.blocks import Mask, Norm
 from spikeloom.nets.denoiser import Denoiser
@@ -71,15 +72,8 @@ class DiffusionConfig:
     """Network passes per sample."""
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("kernel", self.kernel, tuple(KERNELS)),
-            ("norm", self.norm, Norm.KINDS),
-            ("prediction", self.prediction, PREDICTIONS),
-            ("training_noise", self.training_noise, TRAINING_NOISE),
-            ("sampler", self.sampler, tuple(SAMPLERS)),
-        ):
-            if value not in allowed:
-                raise ConfigError(f"prior.{name} is '{value}', but must be one of {', '.join(allowed)}.")
+        choices = {"prediction": PREDICTIONS, "training_noise": TRAINING_NOISE, "sampler": SAMPLERS}
+        check_fields(self, "prior.", one_of={"kernel": KERNELS, "norm": Norm.KINDS, **choices})
         if not 1 <= self.sampling_steps <= TRAINING_STEPS:
             raise ConfigError(
                 f"prior.sampling_steps is {self.sampling_steps}, but must lie between 1 and {TRAINING_STEPS}."

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from spikeloom.conditioning.features import Condition, ConditionSizes
+from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
 from spikeloom.nets.generator import Generator
 from spikeloom.nets.transformer import POSITIONS, MaskedTransformer
@@ -96,27 +97,14 @@ class EnergyConfig:
     """Network passes per sample, in each window of a long one; fewer where it has fewer tokens."""
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("positions", self.positions, POSITIONS),
-            ("mask_schedule", self.mask_schedule, SCHEDULES),
-            ("reveal_order", self.reveal_order, ORDERS),
-        ):
-            if value not in allowed:
-                raise ConfigError(f"prior.{name} is '{value}', but must be one of {', '.join(allowed)}.")
-        for name, least in (
-            ("layers", 1),
-            ("heads", 1),
-            ("conv_radius", 0),
-            ("prediction_radius", 0),
-            ("n_register_tokens", 1),
-            ("patch", 1),
-            ("head_width", 1),
-            ("head_blocks", 1),
-            ("noise_dim", 1),
-            ("samples", 2),
-        ):
-            if getattr(self, name) < least:
-                raise ConfigError(f"prior.{name} is {getattr(self, name)}, but must be at least {least}.")
+        sizes = ("layers", "heads", "n_register_tokens", "patch", "head_width", "head_blocks", "noise_dim")
+        check_fields(
+            self,
+            "prior.",
+            least=dict.fromkeys(sizes, 1) | {"conv_radius": 0, "prediction_radius": 0, "samples": 2},
+            positive=["head_learning_rate"],
+            one_of={"positions": POSITIONS, "mask_schedule": SCHEDULES, "reveal_order": ORDERS},
+        )
         if self.width < 1 or self.width % (2 * self.heads):
             raise ConfigError(
                 f"prior.width is {self.width}, but must be a multiple of twice the {self.heads} heads of prior.heads."
@@ -128,8 +116,6 @@ class EnergyConfig:
         for name in ("dropout", "spread_masks", "whitening"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"prior.{name} is {getattr(self, name)}, but must lie in [0, 1].")
-        if not self.head_learning_rate > 0:
-            raise ConfigError(f"prior.head_learning_rate is {self.head_learning_rate}, but must be positive.")
         if not 0 <= self.temperature < math.inf:
             raise ConfigError(f"prior.temperature is {self.temperature}, but must be finite and not negative.")
         if not 1 <= self.sampling_steps <= MOST_STEPS:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
 
 BANDWIDTHS = {
@@ -40,13 +41,8 @@ class MMDConfig:
     """v, with the pairs of a code with itself, as published; or u, without them, which is unbiased."""
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("bandwidth", self.bandwidth, tuple(BANDWIDTHS)),
-            ("normalization", self.normalization, NORMALIZATIONS),
-            ("estimator", self.estimator, ESTIMATORS),
-        ):
-            if value not in allowed:
-                raise ConfigError(f"mmd.{name} is '{value}', but must be one of {', '.join(allowed)}.")
+        choices = {"bandwidth": BANDWIDTHS, "normalization": NORMALIZATIONS, "estimator": ESTIMATORS}
+        check_fields(self, "mmd.", one_of=choices)
         if not self.weight >= 0:
             raise ConfigError(f"mmd.weight is {self.weight}, but must not be negative; 0 leaves codes as they come.")
 

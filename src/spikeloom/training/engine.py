@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from lightning_fabric import Fabric
 
+from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its messages are no news to a user
@@ -34,11 +35,7 @@ class Engine:
     """Seed of initial weights and of everything drawn in training."""
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ConfigError(f"precision is '{self.precision}', but must be one of {', '.join(PRECISIONS)}.")
-        for name, least in (("devices", 1), ("num_nodes", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
+        check_fields(self, least={"devices": 1, "num_nodes": 1, "seed": 0}, one_of={"precision": PRECISIONS})
 
     def fabric(self) -> Fabric:
         """A Fabric that is not launched yet, so that its other processes need not start in vain.

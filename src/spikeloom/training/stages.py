@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from spikeloom.errors import ConfigError
+from spikeloom.config import check_fields
 from spikeloom.training.batch import Batch
 
 
@@ -39,20 +39,13 @@ class StageConfig:
     """Stop after this many validations without improvement; never when not set."""
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("batch_size", 1), ("validate_every", 1), ("warmup_steps", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}.")
-        if self.patience is not None and self.patience < 1:
-            raise ConfigError(f"patience is {self.patience}, but must be at least 1, or null to never stop early.")
-        if not self.weight_decay >= 0:
-            raise ConfigError(f"weight_decay is {self.weight_decay}, but must not be negative.")
-        for name in ("learning_rate", "grad_clip_norm"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must be positive.")
-        if not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"ema_decay is {self.ema_decay}, but must lie in [0, 1).")
-        if not self.cosine_length_factor >= 1:
-            raise ConfigError(f"cosine_length_factor is {self.cosine_length_factor}, but must be at least 1.")
+        least = {"steps": 1, "batch_size": 1, "validate_every": 1, "warmup_steps": 0, "patience": 1}
+        check_fields(
+            self,
+            least={**least, "weight_decay": 0, "cosine_length_factor": 1},
+            positive=("learning_rate", "grad_clip_norm"),
+            below_one=["ema_decay"],
+        )
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of a step, counted from 0.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
 
 METHODS = ("pbt", "random")
@@ -60,14 +61,8 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         least = {"trials": 1, "population": 2, "generations": 1, "generation_steps": 1, "first_generation_steps": 1}
-        for name, bound in {**least, "seed": 0}.items():
-            value = getattr(self, name)
-            if value is not None and value < bound:
-                raise ConfigError(f"{name} is {value}, but must be at least {bound}.")
-        for name, known in (("method", METHODS), ("exploit", EXPLOITS), ("exploration", EXPLORATIONS)):
-            value = getattr(self, name)
-            if value is not None and value not in known:
-                raise ConfigError(f"{name} is '{value}', but must be one of {', '.join(known)}.")
+        known = {"method": METHODS, "exploit": EXPLOITS, "exploration": EXPLORATIONS}
+        check_fields(self, least={**least, "seed": 0}, one_of=known)
 
     def resolved(self, method: str) -> SearchConfig:
         """The same settings, with defaults for those that were not given.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from spikeloom.config import read_shipped, shipped
-from spikeloom.errors import ConfigError
+from spikeloom.errors import ConfigError, did_you_mean
 from spikeloom.migrations import upgraded, upgraded_key
 from spikeloom.tuning.settings import METHODS
 from spikeloom.tuning.space import Parameter, SearchSpace
@@ -117,5 +116,5 @@ def _number(where: str, key: str, value: Any) -> float:
 def _check_known(where: str, content: Mapping[str, Any], known: Collection[str], prefix: str = "") -> None:
     for key in content:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
-            raise ConfigError(f"{where} has the unknown key '{prefix}{key}'; did you mean '{prefix}{near[0]}'?")
+            hint = did_you_mean(prefix + str(key), [prefix + name for name in known], cutoff=0.0)
+            raise ConfigError(f"{where} has the unknown key '{prefix}{key}'; {hint}")

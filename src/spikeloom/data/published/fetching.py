@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from spikeloom.data.published.recording import PublishedRecording, merged_option
 from spikeloom.data.selection import neuron_mask
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.steps import apply_options
-from spikeloom.errors import DataError
+from spikeloom.errors import DataError, did_you_mean
 
 
 def published_recording(name: str) -> PublishedRecording:
@@ -35,8 +34,7 @@ def published_recording(name: str) -> PublishedRecording:
         DataError: If there is none.
     """
     if name not in PUBLISHED:
-        near = difflib.get_close_matches(name, PUBLISHED, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(PUBLISHED)}."
+        hint = did_you_mean(name, PUBLISHED) or f"there are {', '.join(PUBLISHED)}."
         raise DataError(f"there is no published recording '{name}' to fetch; {hint}")
     return PUBLISHED[name]
 
