@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
@@ -15,12 +15,17 @@ from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation import published
 from spikeloom.evaluation.baselines import Baselines, Reconstruction
-from spikeloom.evaluation.heldout import SILENCED, default_draws, heldout_draws
+from spikeloom.evaluation.classifier_tests import RICH, Classifier
+from spikeloom.evaluation.distances import sd
+from spikeloom.evaluation.headline import NO_VERDICT
+from spikeloom.evaluation.heldout import SILENCED, Measured, excess, excluded_neurons, heldout_rows, measure
 from spikeloom.evaluation.memorisation import memorisation
 from spikeloom.evaluation.metric import NAN, Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.pairing import Pairing, pair
+from spikeloom.evaluation.reference import Reference, make_reference, part
 from spikeloom.evaluation.results import Comparison, MetricResult
+from spikeloom.evaluation.verdict import ALPHA
 
 Progress = Callable[[int, int], None]
 
@@ -40,12 +45,15 @@ def compare(
     progress: Progress | None = None,
     earlier: Comparison | None = None,
     metrics: Sequence[Metric] = (),
+    classifiers: Sequence[Classifier] = (RICH,),
 ) -> Comparison:
     """Compare generated with recorded spike trains, metric by metric, and test for copies of training trials.
 
     Every metric is computed three times over: for generated against held-out trials; for training against held-out
-    trials, which is the noise floor that no generator can be expected to beat; and for baselines such as Poisson
-    neurons of constant rate. The score of a metric is 0 at the floor and 1 at that baseline.
+    trials, which is the noise floor that no generator can be expected to beat; and for a yardstick, real trials with the
+    one fault that the metric exists to notice. The score of a metric is 0 at the floor and 1 at its yardstick, and its
+    level says whether there is a difference, how large it is, and whether one could have been seen (see
+    ``evaluation.verdict``).
 
     Args:
         real: Recording with the splits "train", to which the generator was fitted, and "test", which it never saw; the
@@ -54,7 +62,7 @@ def compare(
         protocol: "heldout" compares with held-out trials; "ldns" repeats the published computation, which compares
             with training trials, to stand beside published tables.
         seed: Seed of every draw.
-        n_draws: Draws of generated trials and of each baseline (heldout). When not given, 10, or 3 for sets of more
+        n_draws: Draws of generated trials (heldout). When not given, 10, or 3 for sets of more
             than ten million bins x neurons, which hardly scatter.
         n_floor: Draws of training trials for the floor (heldout). When not given, 20, or 8 for such sets.
         bootstrap: Resamplings of the generated trials (ldns); 0 scores them once, not comparable with published values.
@@ -67,6 +75,8 @@ def compare(
         earlier: An earlier comparison with the same real trials, as many generated ones, the same protocol and seed;
             its floor and baselines are reused, which saves most of the time.
         metrics: Metrics of your own (heldout), computed beside those of spikeloom; see ``evaluation.metric.Metric``.
+        classifiers: Tests by classifiers that learn from training trials and are judged on held-out ones (heldout);
+            ``workflow.network_classifier.NETWORK`` adds a neural network.
 
     Returns:
         The comparison: print it for its verdict; ``table``, ``to_frame`` and ``plot`` show every metric.
@@ -94,9 +104,8 @@ def compare(
     if draw not in (None, "poisson"):
         raise ConfigError(f"draw is '{draw}', but can only be poisson.")
     warnings: list[str] = []
-    rng = np.random.default_rng(seed)
     if draw == "poisson":
-        generated = _drawn(generated, rng)
+        generated = _drawn(generated, np.random.default_rng(seed))
         warnings.append("generated counts were drawn from the generated rates, Poisson.")
     if "train" not in real.splits or "test" not in real.splits:
         real = with_default_splits(real)
@@ -128,15 +137,20 @@ def compare(
         if not 0.01 <= rate <= 300:
             warnings.append(f"the mean rate of the {name} data is {rate:.3g} Hz: is the bin width right?")
 
-    _check_own(metrics, protocol, earlier)
+    _check_own(metrics, classifiers, protocol, earlier)
     if earlier is not None:
         sizes = {name: len(index) for name, index in real.splits.items()}
         _check_same(earlier, {"protocol": protocol, "seed": seed, "bin_s": real.bin_s, "splits": sizes})
-    if protocol == "heldout":
+        if earlier.reference is None:
+            raise DataError(
+                "the earlier comparison was loaded from a file and holds no floor draws; make it again in this session."
+            )
+    if protocol == "ldns":
+        result = _compare_ldns(real, generated, np.random.default_rng(seed), seed, bootstrap, warnings, progress, earlier)
+    else:
         result = _compare_heldout(
             real,
             generated,
-            rng,
             seed,
             n_draws,
             n_floor,
@@ -145,10 +159,9 @@ def compare(
             warnings,
             progress,
             earlier,
-            metrics,
+            (*HELDOUT_METRICS, *metrics),
+            classifiers,
         )
-    else:
-        result = _compare_ldns(real, generated, rng, seed, bootstrap, warnings, progress, earlier)
     if earlier is not None:
         _check_same(earlier, {"n_real": result.n_real})
     return result
@@ -157,7 +170,6 @@ def compare(
 def _compare_heldout(
     real: SpikeData,
     generated: SpikeData,
-    rng: np.random.Generator,
     seed: int,
     n_draws: int | None,
     n_floor: int | None,
@@ -167,47 +179,55 @@ def _compare_heldout(
     progress: Progress | None,
     earlier: Comparison | None,
     metrics: Sequence[Metric],
+    classifiers: Sequence[Classifier],
 ) -> Comparison:
-    pairing = pair(real, generated, rng)
+    # The real side has draws of its own, so that it is the same for every generator.
+    pairing = pair(real, generated, np.random.default_rng([seed, 0]))
     warnings += pairing.warnings
-    metrics = (*HELDOUT_METRICS, *metrics)
-    usual = default_draws(pairing.test.counts.size)
-    n_draws, n_floor = n_draws or usual[0], n_floor or usual[1]
-    inferred = None if rates is None else Reconstruction(rates, pairing.train_index, pairing.test_index)
-    reused = None if earlier is None else earlier.draws
-    draws = heldout_draws(pairing, real.bin_s, aligned, n_draws, n_floor, rng, inferred, progress, reused, metrics)
-    if len(pairing.train.lengths) < 2 * len(pairing.test.lengths):
-        warnings.append(
-            "there are fewer than twice as many training as held-out trials: floor draws share trials, so floor_sd "
-            "is too small."
+    if earlier is not None:
+        reference = earlier.reference
+    else:
+        inferred = None if rates is None else Reconstruction(rates, pairing.train_index, pairing.test_index)
+        reference = make_reference(
+            pairing, real.bin_s, aligned, n_floor, seed, metrics, classifiers, inferred, part(progress, 0, 2)
         )
-    if silenced := draws.excluded[SILENCED]:
+    measured = measure(reference, pairing, n_draws, seed, classifiers, part(progress, 1, 2))
+    excluded = excluded_neurons(measured.sets)
+    if silenced := excluded[SILENCED]:
         warnings.append(f"neurons {silenced} never fire in the generated data but do in the real data.")
-    values = draws.values
-    results = {}
-    for metric in metrics:
-        name = metric.name
-        baselines = {source: rows[name] for source, rows in values.items() if source not in ("generated", "floor")}
-        results[name] = MetricResult.from_draws(
-            metric,
-            values["generated"][name],
-            draws.se.get(name, NAN),
-            values["floor"][name],
-            baselines,
-            draws.sizes[name],
-            draws.missing[name],
+    if reference.frame.pairs_sampled:
+        warnings.append(
+            f"with {real.n_neurons} neurons, correlations are those of {len(reference.frame.pairs):,} random pairs."
         )
     details = {
-        "excluded_neurons": draws.excluded,
-        "draws": {name: len(rows["rate_rmse"]) for name, rows in values.items()},
-        "population_cell_width": draws.frame.cell_width,
-        "largest_population_count": draws.frame.largest,
+        "excluded_neurons": excluded,
+        "draws": {
+            "generated": len(measured.values["rate_rmse"]),
+            "floor": len(reference.floor["rate_rmse"]),
+            "blocks": len(reference.held_out.blocks.starts),
+        },
+        "population_cell_width": reference.frame.cell_width,
+        "largest_population_count": reference.frame.largest,
         "aligned": aligned,
         "matched_by_condition": pairing.conditional,
+        "alpha": ALPHA,
+        "classifiers": {name: asdict(test) for name, test in measured.tests.items()},
+        "drift": reference.drift,
     }
-    kept = {name: rows for name, rows in values.items() if name != "generated"}
-    n_real = len(pairing.test.lengths)
-    return _comparison("heldout", real, generated, pairing, results, details, n_real, seed, warnings, kept)
+    results = heldout_rows(reference, measured)
+    return _comparison(
+        "heldout",
+        real,
+        generated,
+        pairing,
+        results,
+        details,
+        len(pairing.test.lengths),
+        seed,
+        warnings,
+        reference,
+        measured,
+    )
 
 
 def _compare_ldns(
@@ -238,24 +258,8 @@ def _compare_ldns(
         baseline = published.ldns_folds(poisson, data, bin_s, folds, int(max(largest, poisson.population.max())))
         draws = {"floor": floor, "homogeneous": baseline}
     else:
-        draws = earlier.draws
-    results = {}
-    for metric in published.LDNS_METRICS:
-        name = metric.name
-        result = MetricResult.from_draws(
-            metric,
-            value[name],
-            float(value[name].std()) if np.isfinite(value[name]).all() else NAN,
-            draws["floor"][name],
-            {"homogeneous": draws["homogeneous"][name]},
-            n_trials,
-            published.COMPARABLE.reason,
-        )
-        if np.isinf(result.value):
-            result = replace(result, note="the model produces population counts far outside the data")
-        if not folds:
-            result = replace(result, note="not resampled: not comparable with published values")
-        results[name] = result
+        draws = earlier.reference
+    results = {m.name: _published_row(m, value[m.name], draws, n_trials, bool(folds)) for m in published.LDNS_METRICS}
     perfect = published.perfect_corr_floor(
         n_trials, n_trials, float(pairing.test.lengths.mean()), n_neurons, resampled=bool(folds)
     )
@@ -275,6 +279,33 @@ def _compare_ldns(
     return _comparison("ldns", real, generated, unseen, results, details, n_trials, seed, warnings, draws)
 
 
+def _published_row(
+    metric: Metric, value: np.ndarray, draws: Mapping[str, Mapping[str, np.ndarray]], n: int, resampled: bool
+) -> MetricResult:
+    """A row of the published protocol: its numbers, and no verdict."""
+    mean, floor, poisson = (_mean(v) for v in (value, draws["floor"][metric.name], draws["homogeneous"][metric.name]))
+    note = NO_VERDICT
+    if np.isnan(mean):
+        note = published.COMPARABLE.reason
+    elif np.isinf(mean):
+        note = "the model produces population counts far outside the data"
+    elif not resampled:
+        note = "not resampled: not comparable with published values"
+    return MetricResult.undefined(
+        metric,
+        note,
+        value=mean,
+        se=float(value.std()) if np.isfinite(value).all() else NAN,
+        floor=floor,
+        floor_sd=sd(draws["floor"][metric.name]),
+        yardstick=poisson,
+        score=(mean - floor) / (poisson - floor) if np.isfinite(mean) and poisson != floor else NAN,
+        excess=excess(metric, mean, floor),
+        n=n,
+        baselines={"homogeneous": poisson},
+    )
+
+
 def _comparison(
     protocol: str,
     real: SpikeData,
@@ -285,14 +316,9 @@ def _comparison(
     n_real: int,
     seed: int,
     warnings: list[str],
-    draws: Mapping[str, Mapping[str, np.ndarray]],
+    reference: Reference | Mapping[str, Mapping[str, np.ndarray]],
+    measured: Measured | None = None,
 ) -> Comparison:
-    for result in results.values():
-        if result.suspicious:
-            warnings.append(
-                f"{result.name} is better than real data against real data: look for held-out trials among the "
-                "samples, or for a bug."
-            )
     sets = (pairing.for_metrics(trials) for trials in (pairing.pool, pairing.train, pairing.test))
     copies = memorisation(*sets, bin_s=real.bin_s, seed=seed)
     try:
@@ -310,10 +336,12 @@ def _comparison(
         "seed": seed,
         "version": package,
     }
-    return Comparison(protocol, n_real, generated.n_trials, results, copies, tuple(warnings), details, draws)
+    return Comparison(protocol, n_real, generated.n_trials, results, copies, tuple(warnings), details, reference, measured)
 
 
-def _check_own(metrics: Sequence[Metric], protocol: str, earlier: Comparison | None) -> None:
+def _check_own(
+    metrics: Sequence[Metric], classifiers: Sequence[Classifier], protocol: str, earlier: Comparison | None
+) -> None:
     """Check that metrics of a user can be computed.
 
     Raises:
@@ -322,12 +350,13 @@ def _check_own(metrics: Sequence[Metric], protocol: str, earlier: Comparison | N
     """
     if metrics and protocol != "heldout":
         raise ConfigError(f"the protocol '{protocol}' has its published metrics only; leave metrics out.")
-    names = [metric.name for metric in (*HELDOUT_METRICS, *metrics)]
+    names = [metric.name for metric in (*HELDOUT_METRICS, *metrics, *(c.metric for c in classifiers))]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(f"there are two metrics called '{twice}'; give yours another name.")
-    for metric in metrics:
-        if earlier is not None and metric.name not in earlier.metrics:
-            raise DataError(f"the earlier comparison has no metric '{metric.name}'; compare without it.")
+    if earlier is not None and protocol == "heldout":
+        for name in names:
+            if name not in earlier.metrics:
+                raise DataError(f"the earlier comparison has no metric '{name}'; compare without it.")
 
 
 def _check_same(earlier: Comparison, wanted: Mapping[str, Any]) -> None:
@@ -343,6 +372,11 @@ def _check_same(earlier: Comparison, wanted: Mapping[str, Any]) -> None:
                 f"the earlier comparison has {name} {there[name]}, but this one {value}; take floor and baselines from "
                 "a comparison with the same real trials."
             )
+
+
+def _mean(values: np.ndarray) -> float:
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else NAN
 
 
 def _drawn(generated: SpikeData, rng: np.random.Generator) -> SpikeData:

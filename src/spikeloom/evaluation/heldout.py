@@ -1,168 +1,222 @@
-"""Run the held-out protocol: generated draws, real-against-real floor, baselines, and errors from trials."""
+"""The held-out protocol: generated trials measured against a reference, and what may be said of every metric."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from spikeloom.evaluation.baselines import Baselines, Reconstruction
+from spikeloom.evaluation.classifier import TwoSampleTest
+from spikeloom.evaluation.classifier_tests import Classifier, judge_generated
 from spikeloom.evaluation.compared_sets import MIN_INTERVALS, ComparedSets, SetStatistics
 from spikeloom.evaluation.distances import sd
-from spikeloom.evaluation.metric import Metric
-from spikeloom.evaluation.metrics import HELDOUT_METRICS
+from spikeloom.evaluation.metric import NAN, Metric
 from spikeloom.evaluation.pairing import Pairing
-from spikeloom.evaluation.summary import Frame, Summary, TrialSet, summarise
-
-N_BLOCKS = 100
-N_REPLICATES = 200
-N_SLOW_REPLICATES = 40
-"""Replicates for the metrics that are not functions of sums over trials."""
-
-N_CLASSIFIER_DRAWS = 3
-"""Draws of each source that a classifier is fitted to, which is slow."""
-
-LARGE_SET = 10_000_000
-"""Bins x neurons of a set above which draws scatter so little that a few of them are enough."""
-
-MOST_BLOCK_ELEMENTS = 20_000_000
-"""Elements of the per-block outer products; populations of many hundred neurons get fewer blocks."""
+from spikeloom.evaluation.reference import (
+    MOST_RESAMPLED,
+    Reference,
+    Values,
+    classifier_seed,
+    counter,
+    default_draws,
+    mean,
+    mean_replicates,
+    metric_values,
+    resample,
+)
+from spikeloom.evaluation.resampling import degrees_of_freedom, number_of_blocks
+from spikeloom.evaluation.results import MetricResult
+from spikeloom.evaluation.summary import Summary
+from spikeloom.evaluation.verdict import MIN_TRIALS, Evidence, Level, Replicates, judge, scale_of, weigh, weigh_auc
 
 SILENCED = "silent in generated, more than 20 spikes in real"
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
-    """Values of every metric over repeated draws.
+class Measured:
+    """Values of one generator.
 
     Attributes:
-        values: (draw,) values by source ("generated", "floor" or a baseline) and metric.
-        se: Standard error of the generated value from the choice of trials, by metric.
-        sizes: Number of neurons, pairs or trials behind each metric.
-        frame: Constants fixed from the real data.
-        missing: Why a metric has no value, should it have none.
-        excluded: Neurons that could not be used, by reason.
+        values: Values for each draw.
+        replicates: Bootstrap values of their mean, with the bootstrap samples of the held-out trials of the reference.
+        df: Degrees of freedom of the errors.
+        sets: The first draw beside the held-out trials.
+        classifiers: The classifier tests.
+        tests: Their results by name.
     """
 
-    values: Mapping[str, Mapping[str, np.ndarray]]
-    se: dict[str, float]
-    sizes: dict[str, int]
-    missing: dict[str, str]
-    frame: Frame
-    excluded: dict[str, list[int]]
+    values: Values
+    replicates: Values
+    df: int
+    sets: ComparedSets
+    classifiers: Sequence[Classifier]
+    tests: Mapping[str, TwoSampleTest]
 
 
-def default_draws(n_elements: int) -> tuple[int, int]:
-    """Number of generated (and baseline) draws and of floor draws for sets of so many bins x neurons."""
-    return (10, 20) if n_elements <= LARGE_SET else (3, 8)
-
-
-def heldout_draws(
+def measure(
+    reference: Reference,
     pairing: Pairing,
-    bin_s: float,
-    aligned: bool,
-    n_draws: int,
-    n_floor: int,
-    rng: np.random.Generator,
-    reconstruction: Reconstruction | None = None,
+    n_draws: int | None,
+    seed: int,
+    classifiers: Sequence[Classifier] = (),
     progress: Callable[[int, int], None] | None = None,
-    earlier: Mapping[str, Mapping[str, np.ndarray]] | None = None,
-    metrics: Sequence[Metric] = HELDOUT_METRICS,
-) -> Draws:
-    """Compute every metric for generated draws, floor draws and baselines against the same held-out trials.
+) -> Measured:
+    """Compute every metric of generated trials against the held-out trials of a reference, with its bootstrap.
 
     Args:
-        pairing: Real and generated trials made comparable.
-        bin_s: Bin width in seconds.
-        aligned: Whether bins of different trials mean the same time.
-        n_draws: Draws of generated trials and of each baseline.
-        n_floor: Draws of training trials.
-        rng: Source of all randomness.
-        reconstruction: Rates an autoencoder infers from the real trials, if at hand.
+        reference: The real side.
+        pairing: The same real trials with the generated ones.
+        n_draws: Draws of generated trials; see ``default_draws`` when not given.
+        seed: Seed of every draw.
+        classifiers: Classifier tests.
         progress: Called with the number of sets done and to do.
-        earlier: Values of floor and baselines from an earlier call for the same real trials; drawn when not given.
-        metrics: The metrics to compute.
     """
-    test = pairing.for_metrics(pairing.test)
-    n_conditions = pairing.n_conditions if pairing.conditional else 1
-    frame = Frame.from_real(pairing.train, test, bin_s, n_conditions, aligned)
-    n_neurons = test.counts.shape[2]
-    n_blocks = max(2, min(N_BLOCKS, MOST_BLOCK_ELEMENTS // n_neurons**2))
-    held_out = SetStatistics.of(summarise(test, frame, n_blocks))
+    rng = np.random.default_rng([seed, 2])
+    held_out, metrics = reference.held_out, reference.metrics
+    n, n_pool = len(pairing.test.lengths), len(pairing.pool.lengths)
     # When every generated trial is used there is only one such set, in whatever order.
-    n_sets = 1 if len(pairing.pool.lengths) <= len(test.lengths) else n_draws
-
-    baselines = Baselines(pairing.train, bin_s, pairing.n_conditions, reconstruction)
-    names = ["homogeneous", *(["psth"] if aligned else []), "shuffled", "replay", "verbatim"]
-    names += ["ae"] if reconstruction is not None else []
-    if earlier:
-        names, n_floor = [], 0
-    plan: list[tuple[str, Callable[[], TrialSet]]] = [("generated", lambda: pairing.draw_generated(rng))] * n_sets
-    plan += [("floor", lambda: pairing.draw_train(rng))] * n_floor
-    for name in names:
-        plan += [(name, lambda name=name: baselines.draw(name, pairing.test, rng))] * n_draws
-
-    rows: dict[str, list[dict[str, float]]] = {"generated": [], "floor": [], **{name: [] for name in names}}
-    se, sizes, missing, excluded = {}, {}, {}, {}
-    for done, (source, draw) in enumerate(plan):
-        first = source == "generated" and not rows[source]
-        summary = summarise(pairing.for_metrics(draw()), frame, n_blocks if first else 1)
-        seed = int(rng.integers(2**31)) if len(rows[source]) < N_CLASSIFIER_DRAWS else None
-        sets = ComparedSets(SetStatistics.of(summary), held_out, seed)
-        rows[source].append({m.name: m.value(sets) for m in metrics})
-        if first:
-            se = bootstrap_se(sets, metrics, rng)
-            sizes = {m.name: m.size(sets) for m in metrics}
-            missing = {m.name: m.missing(sets) for m in metrics}
-            excluded = excluded_neurons(sets)
-        if progress is not None:
-            progress(done + 1, len(plan))
-    values = {s: {m.name: np.array([row[m.name] for row in r]) for m in metrics} for s, r in rows.items()}
-    return Draws({**values, **(earlier or {})}, se, sizes, missing, frame, excluded)
+    n_draws = 1 if n_pool <= n else n_draws or default_draws(pairing.test.counts.size)[0]
+    n_resampled = min(max(1, n_pool // n), MOST_RESAMPLED, n_draws)
+    most = number_of_blocks(reference.frame.n_pair_statistics)
+    tick = counter(progress, n_draws + len(classifiers))
+    rows, sets = [], []
+    for draw in range(n_draws):
+        trials, unit = pairing.draw_generated(rng)
+        if draw < n_resampled:
+            sets.append(one := resample(pairing.for_metrics(trials), unit, reference.frame, most, rng))
+            statistics = one.statistics
+        else:
+            statistics = SetStatistics(Summary(pairing.for_metrics(trials), reference.frame))
+        rows.append(metric_values(statistics, held_out.statistics, metrics, classifier_seed(rng, draw)))
+        tick()
+    tests = {}
+    for classifier in classifiers:
+        tests[classifier.metric.name] = judge_generated(pairing, classifier, reference.frame.bin_s, seed)
+        tick()
+    return Measured(
+        {m.name: np.array([row[m.name] for row in rows]) for m in metrics},
+        mean_replicates([(one, metrics) for one in sets], held_out),
+        min(reference.df, degrees_of_freedom(*(s.blocks for s in sets))),
+        ComparedSets(sets[0].statistics, held_out.statistics),
+        classifiers,
+        tests,
+    )
 
 
-# -- errors from trials ----------------------------------------------------------------------------------------------
-
-
-def bootstrap_se(sets: ComparedSets, metrics: Sequence[Metric], rng: np.random.Generator) -> dict[str, float]:
-    """Standard error of every metric from resampling blocks of trials of both sets.
-
-    Only the spread of the resampled values is used: their mean is biased, resampling adds noise of its own. Most
-    metrics follow from sums over trials. For whole distributions weights are carried through to them, with fewer
-    replicates.
-    """
-    sides = sets.generated.summary, sets.held_out.summary
-    weights = [_block_weights(len(side.starts), N_REPLICATES, rng) for side in sides]
-    resampled: dict[str, list[float]] = {metric.name: [] for metric in metrics if metric.standard_error is None}
-
-    def add(kind: str, replicate: ComparedSets) -> None:
-        for metric in metrics:
-            if metric.name in resampled and metric.resampled == kind:
-                resampled[metric.name].append(metric.value(replicate))
-
-    generated, held_out = sides
-    for g, h in zip(*(_replicates(side, w) for side, w in zip(sides, weights))):
-        add("sums", ComparedSets(SetStatistics(generated, g), SetStatistics(held_out, h)))
-    for g, h in zip(*(w[:N_SLOW_REPLICATES] for w in weights)):
-        add("distributions", ComparedSets(SetStatistics.of(generated, g), SetStatistics.of(held_out, h)))
-    spread = {name: sd(values) for name, values in resampled.items()}
+def heldout_rows(reference: Reference, measured: Measured) -> dict[str, MetricResult]:
+    """What may be said of every metric, by its name, in the order of the table."""
+    n = len(reference.pairing.test.lengths)
+    few = f"{n} trials on each side, and a verdict needs {MIN_TRIALS}" if n < MIN_TRIALS else ""
+    metrics = [*reference.metrics, *(c.metric for c in measured.classifiers)]
+    numbers = {m.name: _numbers(m, reference, measured) for m in metrics}
+    evidence = {}
     for metric in metrics:
-        if metric.standard_error is not None:
-            spread[metric.name] = metric.standard_error(sets, rng, N_REPLICATES)
-    return spread
+        if not few and np.isfinite(numbers[metric.name]["value"]):
+            evidence[metric.name] = _evidence(metric, reference, measured)
+    judgements = dict(
+        zip(evidence, judge(list(evidence.values()), [m.tolerance for m in metrics if m.name in evidence]))
+    )
+    rows = {}
+    for metric in metrics:
+        known = numbers[metric.name]
+        if metric.name not in evidence:
+            if few:
+                known |= {"se": NAN}
+            note = few if np.isfinite(known["value"]) else _missing(metric, measured)
+            rows[metric.name] = MetricResult.undefined(metric, note, **known)
+            continue
+        found, judgement = evidence[metric.name], judgements[metric.name]
+        rows[metric.name] = MetricResult(
+            metric,
+            **known,
+            score=found.score,
+            score_low=found.low,
+            score_high=found.high,
+            resolution=judgement.resolution,
+            p=found.p,
+            level=judgement.level,
+            trials_needed=judgement.factor * n,
+            words=_words(metric, measured, judgement.level),
+            note=_note(metric, measured),
+        )
+    return rows
 
 
-def _block_weights(n_blocks: int, n: int, rng: np.random.Generator) -> np.ndarray:
-    return rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=n).astype(np.float64)
+def _numbers(metric: Metric, reference: Reference, measured: Measured) -> dict[str, object]:
+    """Value, floor, yardstick and controls of a metric."""
+    name = metric.name
+    controls = {source: rows[name] for source, rows in reference.controls.items() if name in rows}
+    if name in measured.tests:
+        test, yardstick = measured.tests[name], reference.tests[name]
+        return {
+            "value": test.auc,
+            "se": test.se,
+            "floor": 0.5,
+            "floor_sd": NAN,
+            "yardstick": yardstick.auc,
+            "yardstick_name": metric.yardstick,
+            "excess": NAN,
+            "n": test.n_test,
+            "baselines": {metric.yardstick: yardstick.auc},
+        }
+    value, floor = mean(measured.values[name]), mean(reference.floor[name])
+    if metric.standard_error is not None:
+        floor = 0.5
+        se = metric.standard_error(measured.sets) if np.isfinite(value) else NAN
+    else:
+        se = sd(measured.replicates[name])
+    return {
+        "value": value,
+        "se": se,
+        "floor": floor,
+        "floor_sd": sd(reference.floor[name]),
+        "yardstick": mean(reference.yardstick[name]),
+        "yardstick_name": reference.yardsticks[name],
+        "excess": excess(metric, value, floor),
+        "n": metric.size(measured.sets),
+        "baselines": controls,
+    }
 
 
-def _replicates(summary: Summary, weights: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-    for start in range(0, len(weights), 10):  # many replicates in one product, but never all of them in memory
-        part = weights[start : start + 10]
-        totals = {k: (part @ v.reshape(len(v), -1)).reshape(-1, *v.shape[1:]) for k, v in summary.sums.items()}
-        for i in range(len(part)):
-            yield {k: v[i] for k, v in totals.items()}
+def _evidence(metric: Metric, reference: Reference, measured: Measured) -> Evidence:
+    name = metric.name
+    if name in measured.tests:
+        test, yardstick = measured.tests[name], reference.tests[name]
+        return weigh_auc(test.auc, test.se, yardstick.auc, yardstick.se)
+    value, yardstick = mean(measured.values[name]), mean(reference.yardstick[name])
+    if metric.standard_error is not None:
+        return weigh_auc(value, metric.standard_error(measured.sets), yardstick, reference.yardstick_se[name])
+    replicates = Replicates(
+        measured.replicates[name], reference.floor_replicates[name], reference.yardstick_replicates[name]
+    )
+    scale = scale_of(metric.better, metric.rms, auc=False)
+    return weigh(scale, value, mean(reference.floor[name]), yardstick, replicates, measured.df)
+
+
+def excess(metric: Metric, value: float, floor: float) -> float:
+    """Root of value^2 - floor^2 of a root-mean-square metric: the part that noise does not explain."""
+    return float(np.sqrt(max(value**2 - floor**2, 0.0))) if metric.rms and np.isfinite(value - floor) else NAN
+
+
+def _missing(metric: Metric, measured: Measured) -> str:
+    if metric.name in measured.tests:
+        return measured.tests[metric.name].note
+    return metric.missing(measured.sets)
+
+
+def _note(metric: Metric, measured: Measured) -> str:
+    if (test := measured.tests.get(metric.name)) is None:
+        return ""
+    looks = f"; it looks at {', '.join(test.reasons)}" if test.reasons else ""
+    note = f"; {test.note}" if test.note else ""
+    return f"{test.chosen}, learned from {test.n_learn} trials a side, judged on {test.n_test} unseen ones{looks}{note}"
+
+
+def _words(metric: Metric, measured: Measured, level: Level) -> str:
+    if metric.in_words is None or level in (Level.MATCHES, Level.CANNOT_TELL):
+        return ""
+    return metric.in_words(measured.sets)
 
 
 def excluded_neurons(sets: ComparedSets) -> dict[str, list[int]]:

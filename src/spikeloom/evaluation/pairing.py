@@ -13,6 +13,9 @@ from spikeloom.errors import DataError
 from spikeloom.evaluation.spike_statistics import valid_mask
 from spikeloom.evaluation.summary import TrialSet
 
+LEAST_UNITS = 200
+"""Windows of fewer stretches of recorded time than that are divided into shorter ones, as units of the errors."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pairing:
@@ -20,8 +23,12 @@ class Pairing:
 
     Attributes:
         train: Training trials; condition codes group them.
+        val: Validation trials, which served the training as well.
         test: The held-out trials that are used, in random order, with the lengths both sides can have.
         pool: All generated trials, under the same condition codes.
+        train_unit: Training trials of the same number depend on each other: windows of one stretch of recorded time.
+        test_unit: The same of the held-out trials.
+        pool_unit: The same of the generated trials.
         test_index: Place of each held-out trial in the real recording.
         train_index: The same of the training trials.
         n_conditions: Number of condition codes.
@@ -30,8 +37,12 @@ class Pairing:
     """
 
     train: TrialSet
+    val: TrialSet
     test: TrialSet
     pool: TrialSet
+    train_unit: np.ndarray
+    test_unit: np.ndarray
+    pool_unit: np.ndarray
     test_index: np.ndarray
     train_index: np.ndarray
     n_conditions: int
@@ -42,20 +53,35 @@ class Pairing:
         """The trials as the metrics see them: one condition when generated trials carry none."""
         return trials if self.conditional else trials._replace(condition=np.zeros_like(trials.condition))
 
-    def draw_generated(self, rng: np.random.Generator) -> TrialSet:
-        """One generated trial for each held-out one: of its condition, and cut to its length."""
-        out = np.empty(len(self.test.lengths), dtype=np.int64)
-        for slots, members in self._strata(self.pool.condition):
-            members = rng.permutation(members)
-            out[slots] = members[_assign(self.pool.lengths[members], self.test.lengths[slots])]
-        drawn = self.pool.take(out)
-        return _cut(drawn, self.test.lengths)._replace(condition=self.test.condition)
+    @property
+    def n_metric_conditions(self) -> int:
+        """Number of condition codes as the metrics see them."""
+        return self.n_conditions if self.conditional else 1
 
-    def draw_train(self, rng: np.random.Generator) -> TrialSet:
-        """As many training trials as held-out ones, of the same conditions and, where they suffice, lengths."""
+    def draw_generated(self, rng: np.random.Generator) -> tuple[TrialSet, np.ndarray]:
+        """One generated trial for each held-out one, of its condition and cut to its length; and their units."""
+        if tied(self.pool_unit) and not self.conditional and self.pool.lengths.min() >= self.test.lengths.max():
+            out = _whole_units(self.pool_unit, len(self.test.lengths), rng)
+        else:
+            out = np.empty(len(self.test.lengths), dtype=np.int64)
+            for slots, members in self._strata(self.pool.condition):
+                members = rng.permutation(members)
+                out[slots] = members[_assign(self.pool.lengths[members], self.test.lengths[slots])]
+        drawn = _cut(self.pool.take(out), self.test.lengths)._replace(condition=self.test.condition)
+        return drawn, self.pool_unit[out]
+
+    def draw_train(self, rng: np.random.Generator) -> tuple[TrialSet, np.ndarray]:
+        """As many training trials as held-out ones, of the same conditions and, where they suffice, lengths.
+
+        Dependent trials are drawn together, as the held-out ones were.
+        """
         groups = self.train.condition
+        if tied(self.train_unit) and self.train.lengths.min() >= self.test.lengths.max():
+            index = _whole_units(self.train_unit, len(self.test.lengths), rng)
+            return _cut(self.train.take(index), self.test.lengths), self.train_unit[index]
         if not np.isin(self.test.condition, groups).all():
-            return self.train.take(rng.permutation(len(groups))[: len(self.test.lengths)])
+            index = rng.permutation(len(groups))[: len(self.test.lengths)]
+            return self.train.take(index), self.train_unit[index]
         chosen, lengths = [], []
         for code in np.unique(self.test.condition):
             slots = self.test.lengths[self.test.condition == code]
@@ -63,7 +89,8 @@ class Pairing:
             slots = _feasible(self.train.lengths[members], slots[: len(members)])
             chosen.append(members[_assign(self.train.lengths[members], slots)])
             lengths.append(slots)
-        return _cut(self.train.take(np.concatenate(chosen)), np.concatenate(lengths))
+        index = np.concatenate(chosen)
+        return _cut(self.train.take(index), np.concatenate(lengths)), self.train_unit[index]
 
     def _strata(self, pool_condition: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         if not self.conditional:
@@ -128,7 +155,9 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
     test_index = rng.permutation(np.asarray(real.splits[test_split]))
     group, own, conditional = _condition_codes(real, generated, test_index, warnings)
 
-    keep = _balanced(group, train_index, test_index, own if conditional else None, generated.n_trials)
+    # Floor draws are half of the training trials at most, so that they differ. The published protocol has no such floor.
+    share = 1 if test_split == "train" else 2
+    keep = _balanced(group, train_index, test_index, own if conditional else None, generated.n_trials, share)
     if len(keep) < len(test_index):
         warnings.append(
             f"{len(keep)} of the {len(test_index)} real trials of the split '{test_split}' are compared: there are no "
@@ -143,7 +172,13 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
     test = TrialSet(real.counts[test_index], real.lengths[test_index], group[test_index])
     train = TrialSet(real.counts[train_index], real.lengths[train_index], group[train_index])
     pool = TrialSet(generated.counts, generated.lengths, own)
-    paired = Pairing(train, test, pool, test_index, train_index, int(group.max()) + 1, conditional, ())
+    val_index = np.asarray(real.splits.get("val", np.zeros(0, np.int64)), dtype=np.int64)
+    val = TrialSet(real.counts[val_index], real.lengths[val_index], group[val_index])
+    unit = dependence_units(real)
+    units = unit[train_index], unit[test_index], dependence_units(generated)
+    paired = Pairing(
+        train, val, test, pool, *units, test_index, train_index, int(group.max()) + 1, conditional, ()
+    )
 
     lengths = test.lengths.copy()
     strata = paired._strata(own)
@@ -166,8 +201,10 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
         )
     return Pairing(
         _crop(_cut(train, np.minimum(train.lengths, longest)), longest),
+        _crop(_cut(val, np.minimum(val.lengths, longest)), longest),
         _crop(_cut(test, lengths), longest),
         _crop(_cut(pool, np.minimum(pool.lengths, longest)), longest),
+        *units,
         test_index,
         train_index,
         paired.n_conditions,
@@ -207,20 +244,69 @@ def _labels(trials: pd.DataFrame) -> np.ndarray:
 
 
 def _balanced(
-    group: np.ndarray, train_index: np.ndarray, test_index: np.ndarray, own: np.ndarray | None, n_generated: int
+    group: np.ndarray,
+    train_index: np.ndarray,
+    test_index: np.ndarray,
+    own: np.ndarray | None,
+    n_generated: int,
+    share: int,
 ) -> np.ndarray:
-    """Places in ``test_index`` of the held-out trials for which both other sets have enough trials."""
+    """Places in ``test_index`` of the held-out trials for which both other sets have enough trials.
+
+    Args:
+        group: Condition of every real trial.
+        train_index: Training trials.
+        test_index: Held-out trials.
+        own: Condition of every generated trial; None where they are not matched.
+        n_generated: Number of generated trials.
+        share: How many times as many training trials each held-out one needs.
+    """
     code = group[test_index]
     room = np.full(group.max() + 1, len(test_index))
     if np.isin(code, group[train_index]).all():
-        room = np.minimum(room, np.bincount(group[train_index], minlength=len(room)))
+        room = np.minimum(room, np.maximum(np.bincount(group[train_index], minlength=len(room)) // share, 1))
     if own is not None:
         room = np.minimum(room, np.bincount(own, minlength=len(room))[: len(room)])
     order = np.argsort(code, kind="stable")
     rank = np.empty(len(code), np.int64)
     rank[order] = np.arange(len(code)) - np.searchsorted(code[order], code[order])
     keep = np.flatnonzero(rank < room[code])
-    return keep[: min(len(train_index), n_generated)]
+    return keep[: min(max(len(train_index) // share, 1), n_generated)]
+
+
+def dependence_units(data: SpikeData) -> np.ndarray:
+    """A number for each trial, the same for those that depend on each other: windows of one stretch of recorded time.
+
+    Where a recording consists of a few long stretches, consecutive windows are a unit, so many that errors have units
+    enough.
+    """
+    if not {"source_trial", "source_bin"} <= set(data.trials):
+        return np.arange(data.n_trials)
+    source, bin_of = (data.trials[c].to_numpy() for c in ("source_trial", "source_bin"))
+    segment = pd.factorize(source)[0]
+    if segment.max() + 1 >= LEAST_UNITS:
+        return segment
+    order = np.lexsort((bin_of, segment))
+    length = max(1, data.n_trials // LEAST_UNITS)
+    unit = np.empty(data.n_trials, np.int64)
+    offset = 0
+    for members in np.split(order, np.flatnonzero(np.diff(segment[order])) + 1):
+        run = np.arange(len(members)) // length
+        unit[members] = offset + run
+        offset += run.max() + 1
+    return unit
+
+
+def tied(unit: np.ndarray) -> bool:
+    """Whether some trials depend on each other."""
+    return len(np.unique(unit)) < len(unit)
+
+
+def _whole_units(unit: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Trials of random units, as many as asked for; the last unit in part."""
+    codes, place = np.unique(unit, return_inverse=True)
+    order = np.argsort(rng.permutation(len(codes))[place], kind="stable")
+    return order[:n]
 
 
 def _feasible(pool: np.ndarray, slots: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,12 @@ import pandas as pd
 from jaxtyping import Float
 
 from spikeloom.errors import DataError
-from spikeloom.evaluation.distances import sd
+from spikeloom.evaluation.headline import counted_levels, headline
 from spikeloom.evaluation.memorisation import CopyTest, Memorisation
 from spikeloom.evaluation.metric import NAN, OTHER, Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.published import LDNS_METRICS
+from spikeloom.evaluation.verdict import Level
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,38 +27,15 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Columns of a terminal."""
 
+SHORT_NAMES: Mapping[str, str] = {
+    "homogeneous": "Poisson",
+    "permuted_bins": "bins mixed",
+    "permuted_conditions": "conditions",
+}
+"""Yardsticks whose names are too long for a column."""
+
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (*HELDOUT_METRICS, *LDNS_METRICS)}
 """Every metric of both protocols by name."""
-
-
-class Level(StrEnum):
-    """How close a metric comes to more real data, from good to bad."""
-
-    AT_FLOOR = "at_floor"
-    CLOSE = "close"
-    NEARER_FLOOR = "nearer_floor"
-    NEARER_BASELINE = "nearer_baseline"
-    TOO_STRONG = "too_strong"
-    NO_BETTER = "no_better"
-    SUSPICIOUS = "suspicious"
-    NOT_USABLE = "not_usable"
-
-    @property
-    def text(self) -> str:
-        """The level in a few words."""
-        return TEXTS[self]
-
-
-TEXTS: Mapping[Level, str] = {
-    Level.AT_FLOOR: "at the floor",
-    Level.CLOSE: "close to the floor",
-    Level.NEARER_FLOOR: "nearer floor than baseline",
-    Level.NEARER_BASELINE: "nearer baseline than floor",
-    Level.TOO_STRONG: "too strong",
-    Level.NO_BETTER: "no better than constant-rate Poisson",
-    Level.SUSPICIOUS: "better than real data: leak or bug?",
-    Level.NOT_USABLE: "cannot separate floor from baseline",
-}
 
 
 @dataclass(frozen=True)
@@ -69,13 +46,22 @@ class MetricResult:
         metric: The metric: its name, unit, direction, label and explanation.
         value: Mean over the generated draws; NaN where the metric does not exist.
         se: Standard error of the value from the choice of trials.
-        floor: Real against real at the same number of trials, mean over draws.
+        floor: Real against real at the same number of trials, mean over draws; one half for an AUC.
         floor_sd: Standard deviation of those draws.
-        baseline: The value of independent Poisson neurons of constant rate.
-        score: (value - floor) / (baseline - floor); NaN where floor and baseline are indistinguishable.
+        yardstick: Value of the corruption that the metric exists to notice.
+        yardstick_name: Name of that corruption.
+        score: Distance from the floor over that of the yardstick, in squares for root-mean-square metrics; NaN where
+            the yardstick cannot be told from the floor.
+        score_low: Lower end of its 95 % interval.
+        score_high: Upper end.
+        resolution: The smallest score that would have been called a difference.
+        p: Probability of such a distance without a difference, for this row alone.
+        level: What may be said.
+        trials_needed: Held-out trials, with as many generated ones, that would settle a row that cannot be told.
         excess: Root of value^2 - floor^2 for root-mean-square metrics: the part that noise does not explain.
         n: Neurons, pairs or trials behind the value.
-        baselines: Mean value of every baseline.
+        baselines: Mean value of every control.
+        words: The difference in words.
         note: A remark that a reader needs, for example why there is no value.
     """
 
@@ -84,52 +70,26 @@ class MetricResult:
     se: float
     floor: float
     floor_sd: float
-    baseline: float
+    yardstick: float
+    yardstick_name: str
     score: float
+    score_low: float
+    score_high: float
+    resolution: float
+    p: float
+    level: Level
+    trials_needed: float
     excess: float
     n: int
     baselines: Mapping[str, float] = field(default_factory=dict)
+    words: str = ""
     note: str = ""
 
     @classmethod
-    def from_draws(
-        cls,
-        metric: Metric,
-        generated: Float[np.ndarray, "draw"],
-        se: float,
-        floor: Float[np.ndarray, "draw2"],
-        baselines: Mapping[str, np.ndarray],
-        n: int,
-        missing: str,
-    ) -> MetricResult:
-        """Condense draws into one row, with its floor-normalised score.
-
-        Args:
-            metric: The metric.
-            generated: Values of the generated draws.
-            se: Standard error from the choice of trials.
-            floor: Values of real against real.
-            baselines: Values of each baseline, "homogeneous" among them.
-            n: Neurons, pairs or trials behind the value.
-            missing: Why there is no value, if there is none.
-        """
-        value, base = _mean(generated), _mean(floor)
-        floor_sd = sd(floor)
-        means = {name: _mean(values) for name, values in baselines.items()}
-        baseline = means["homogeneous"]
-        clip = -np.inf if metric.best is None else metric.best
-        top, bottom = max(value, clip) - max(base, clip), baseline - max(base, clip)
-        score, note = NAN, ""
-        if np.isnan(value):
-            se, note = NAN, missing
-        elif np.isinf(value):
-            note = "infinite"
-        elif not np.isfinite(bottom) or abs(bottom) < 3 * floor_sd or bottom == 0:
-            note = "does not discriminate here: floor and baseline are indistinguishable"
-        else:
-            score = top / bottom
-        excess = float(np.sqrt(max(value**2 - base**2, 0.0))) if metric.rms and np.isfinite(value - base) else NAN
-        return cls(metric, value, se, base, floor_sd, baseline, score, excess, n, means, note)
+    def undefined(cls, metric: Metric, note: str, **known: Any) -> MetricResult:
+        """A row about which nothing may be said, with the reason, and the numbers that are known."""
+        numbers = {**dict.fromkeys(NUMBERS, NAN), "n": 0, "yardstick_name": metric.yardstick, **known}
+        return cls(metric, level=Level.NOT_DEFINED, note=note, **numbers)
 
     @property
     def name(self) -> str:
@@ -138,54 +98,24 @@ class MetricResult:
 
     @property
     def unit(self) -> str:
-        """Unit of value, floor and baselines; empty for pure numbers."""
+        """Unit of value, floor and yardstick; empty for pure numbers."""
         return self.metric.unit
 
     @property
-    def margin(self) -> float:
-        """Distance from the floor that chance explains."""
-        spread = [x for x in (3 * self.floor_sd, 1.96 * self.se) if np.isfinite(x)]
-        return max(spread, default=0.0)
-
-    @property
-    def suspicious(self) -> bool:
-        """Whether the value is better than more real data could be."""
-        # The scatter of floor draws is too small where they share most trials; the standard error is not.
-        bound = 3 * max(self.floor_sd, self.se if np.isfinite(self.se) else 0.0)
-        better = self.metric.better
-        if self.metric.best is not None or better == "one" or not np.isfinite(self.value - self.floor):
-            return False
-        return self.value < self.floor - bound if better == "low" else self.value > self.floor + bound
-
-    @property
-    def at_floor(self) -> bool:
-        """Whether the value is indistinguishable from real against real."""
-        distance = self.value - self.floor
-        worse = {"low": distance, "high": -distance, "one": abs(distance)}[self.metric.better]
-        return bool(worse <= self.margin)
-
-    @property
-    def level(self) -> Level:
-        """How close the value comes to more real data."""
-        if np.isnan(self.value):
-            return Level.NOT_USABLE
-        if self.suspicious:
-            return Level.SUSPICIOUS
-        if not np.isfinite(self.score):
-            return Level.NOT_USABLE
-        if self.at_floor:
-            return Level.AT_FLOOR
-        if self.metric.better == "one" and (self.value > self.floor) == (self.floor > self.baseline):
-            return Level.TOO_STRONG
-        steps = ((0.1, Level.CLOSE), (0.5, Level.NEARER_FLOOR), (0.9, Level.NEARER_BASELINE))
-        return next((level for limit, level in steps if self.score < limit), Level.NO_BETTER)
+    def baseline(self) -> float:
+        """The value of independent Poisson neurons of constant rate."""
+        return self.baselines.get("homogeneous", NAN)
 
     @property
     def verdict(self) -> str:
         """The row in a few words."""
-        if np.isnan(self.value):
-            return f"n/a: {self.note}"
-        return self.note or self.level.text if self.level is Level.NOT_USABLE else self.level.text
+        if self.level is Level.NOT_DEFINED:
+            return f"n/a: {self.note}" if self.note else "n/a"
+        if self.level is Level.CANNOT_TELL and np.isfinite(self.trials_needed):
+            return f"{self.level.text}: about {self.trials_needed:.2g} held-out trials would"
+        if self.level in OFF and self.words:
+            return f"{self.level.text}: {self.words}"
+        return self.level.text
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers, level and verdict under their names."""
@@ -194,8 +124,11 @@ class MetricResult:
             "unit": self.unit,
             "better": self.metric.better,
             **numbers,
+            "baseline": self.baseline,
+            "yardstick": {"name": self.yardstick_name, "value": self.yardstick},
             "n": self.n,
             "baselines": dict(self.baselines),
+            "words": self.words,
             "note": self.note,
             "level": self.level.value,
             "verdict": self.verdict,
@@ -203,18 +136,44 @@ class MetricResult:
 
     @classmethod
     def from_dict(cls, name: str, content: Mapping[str, Any]) -> MetricResult:
-        """Inverse of ``to_dict``; level and verdict follow from the numbers."""
+        """Inverse of ``to_dict``."""
         metric = METRICS.get(name) or _unknown(name, content)
-        numbers = {key: _number(content[key]) for key in NUMBERS}
-        baselines = {key: _number(value) for key, value in content["baselines"].items()}
-        return cls(metric, **numbers, n=int(content["n"]), baselines=baselines, note=str(content["note"]))
+        yardstick = content["yardstick"]
+        numbers = {key: _number(content[key]) for key in NUMBERS if key != "yardstick"}
+        return cls(
+            metric,
+            **numbers,
+            yardstick=_number(yardstick["value"]),
+            yardstick_name=str(yardstick["name"]),
+            level=Level(content["level"]),
+            n=int(content["n"]),
+            baselines={key: _number(value) for key, value in content["baselines"].items()},
+            words=str(content["words"]),
+            note=str(content["note"]),
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Computations of metrics are plain functions without a name, which cannot be pickled.
         return MetricResult.from_dict, (self.name, self.to_dict())
 
 
-NUMBERS = ("value", "se", "floor", "floor_sd", "baseline", "score", "excess")
+OFF = (Level.NO_BETTER, Level.DIFFERS, Level.CLOSE)
+"""Levels of rows with a difference, or with nothing better than the yardstick."""
+
+NUMBERS = (
+    "value",
+    "se",
+    "floor",
+    "floor_sd",
+    "yardstick",
+    "score",
+    "score_low",
+    "score_high",
+    "resolution",
+    "p",
+    "trials_needed",
+    "excess",
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -229,8 +188,9 @@ class Comparison:
         memorisation: Verdict on copying.
         warnings: Cautions to read before quoting a number.
         details: Sizes, splits, seed, version, excluded neurons.
-        draws: Values of each draw of the floor and of the baselines, which another comparison with the same real trials
-            may take over; not part of the record that is written.
+        reference: Floor, yardsticks and controls, which another comparison with the same real trials may take over; not
+            part of the record that is written.
+        measured: Values and bootstrap samples of the generated trials; not part of the record either.
     """
 
     protocol: str
@@ -240,28 +200,23 @@ class Comparison:
     memorisation: Memorisation
     warnings: tuple[str, ...]
     details: Mapping[str, Any]
-    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
+    reference: Any = field(default=None, repr=False, compare=False)
+    measured: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def headline(self) -> str:
+        """What differs most, what the strongest classifier sees, how much matches and how much cannot be told."""
+        return headline(list(self.metrics.values()), self.n_real, self.protocol)
 
     @property
     def verdict(self) -> str:
-        """The result in two or three sentences, cautions included."""
-        sentences = [self.summary, self.memorisation.sentence()]
+        """The result in a few sentences, cautions included."""
+        sentences = [self.headline, self.memorisation.sentence()]
         sentences += [f"{w[0].upper()}{w[1:]}" for w in self.warnings]
         return " ".join(sentences)
 
-    @property
-    def summary(self) -> str:
-        """One sentence: how many metrics are at the floor, and which are furthest from it."""
-        usable = [r for r in self.metrics.values() if np.isfinite(r.score)]
-        fine = [r for r in usable if r.at_floor]
-        off = sorted((r for r in usable if not r.at_floor), key=lambda r: -abs(r.score))
-        unusable = len(self.metrics) - len(usable)
-        text = f"{len(fine)} of {len(usable)} usable metrics are at the floor of real against real"
-        if off:
-            listed = [f"{r.name} ({r.score:.2f})" for r in off[:6]]
-            more = f" and {len(off) - 6} more" if len(off) > 6 else ""
-            text += f"; off the floor, with scores (0 floor, 1 constant-rate Poisson): {', '.join(listed)}{more}"
-        return text + (f"; {unusable} could not be used." if unusable else ".")
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "reference": None, "measured": None}
 
     def __repr__(self) -> str:
         return f"{self._heading}\n{self.verdict}"
@@ -290,26 +245,20 @@ class Comparison:
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
         lines.insert(1, "-" * max(map(len, lines)))
         lines += ["", *(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in self._notes())]
-        m = self.memorisation
-        lines.append(
-            f"copies: share {_short(m.copy_share)} ± {_short(m.se)}, nn_ratio {_short(m.nn_ratio)}, "
-            f"{m.duplicates} exact duplicates{'  ALARM' if m.alarm else ''}"
-        )
         return "\n".join(lines)
 
     def _rows(self) -> list[tuple[str, ...]]:
-        head = ("metric", "value ± 95 %", "floor ± sd", "baseline", "replay", "score", "level")
+        head = ("metric", "value ± 95 %", "floor", "yardstick", "score [95 %]", "level")
         return [
             head,
             *(
                 (
                     f"{r.name} {r.unit}".rstrip(),
                     f"{_short(r.value)} ± {_short(1.96 * r.se, 2)}",
-                    f"{_short(r.floor)} ± {_short(r.floor_sd, 2)}",
-                    _short(r.baseline),
-                    _short(r.baselines.get("replay", NAN)),
-                    f"{r.score:.2f}" if np.isfinite(r.score) else "-",
-                    r.level.value.replace("_", " "),
+                    _short(r.floor),
+                    f"{_short(r.yardstick)} {SHORT_NAMES.get(r.yardstick_name, r.yardstick_name)}",
+                    f"{r.score:.2f} [{r.score_low:.2f}, {r.score_high:.2f}]" if np.isfinite(r.score) else "-",
+                    r.level.text,
                 )
                 for r in self.metrics.values()
             ),
@@ -335,8 +284,14 @@ class Comparison:
                     "se": r.se,
                     "floor": r.floor,
                     "floor_sd": r.floor_sd,
+                    "yardstick": r.yardstick,
+                    "yardstick_name": r.yardstick_name,
                     "score": r.score,
+                    "score_low": r.score_low,
+                    "score_high": r.score_high,
+                    "resolution": r.resolution,
                     "level": r.level.value,
+                    "words": r.words,
                     **{f"baseline_{name}": value for name, value in r.baselines.items()},
                     "n": r.n,
                     "note": r.note,
@@ -346,7 +301,7 @@ class Comparison:
         ).set_index("metric")
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the score of each metric between floor (0) and constant-rate Poisson (1), with 95 % intervals.
+        """Draw the score of each metric between floor (0) and its yardstick (1), with 95 % intervals.
 
         Args:
             ax: Axes to draw on; new ones when not given.
@@ -357,14 +312,10 @@ class Comparison:
         from spikeloom.plot.scores import draw_scores
 
         results = list(self.metrics.values())
-        span = np.array([abs(r.baseline - r.floor) for r in results])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            errors = 1.96 * np.array([r.se for r in results]) / span
+        low, score, high = (np.array([getattr(r, k) for r in results]) for k in ("score_low", "score", "score_high"))
         labels = [r.metric.label for r in results]
-        ax = draw_scores(labels, np.array([r.score for r in results]), errors, ("floor", "Poisson"), ax)
-        usable = [r for r in results if np.isfinite(r.score)]
-        at_floor = sum(r.at_floor for r in usable)
-        ax.set_title(f"{at_floor} of {len(usable)} metrics at the floor", fontsize="medium", loc="left")
+        ax = draw_scores(labels, score, np.array([score - low, high - score]), ("floor", "yardstick"), ax)
+        ax.set_title(counted_levels(results), fontsize="medium", loc="left")
         return ax
 
     def to_dict(self) -> dict[str, Any]:
@@ -376,6 +327,7 @@ class Comparison:
                 "n_generated": self.n_generated,
                 "metrics": {name: r.to_dict() for name, r in self.metrics.items()},
                 "memorisation": asdict(self.memorisation),
+                "headline": self.headline,
                 "verdict": self.verdict,
                 "warnings": self.warnings,
                 "details": self.details,
@@ -424,11 +376,6 @@ def _unknown(name: str, content: Mapping[str, Any]) -> Metric:
 
 def _refuse(name: str, sets: Any) -> Any:
     raise DataError(f"the metric '{name}' is known from a record only and cannot be computed here.")
-
-
-def _mean(values: np.ndarray) -> float:
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else NAN
 
 
 def _short(value: float, digits: int = 3) -> str:

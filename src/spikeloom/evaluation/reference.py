@@ -1,0 +1,317 @@
+"""What held-out metrics are judged by, from real trials alone: noise floor, yardsticks, controls, and their errors.
+
+It serves every generator that is compared with the same trials, so that their differences have errors, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from spikeloom.evaluation.baselines import Baselines, Reconstruction
+from spikeloom.evaluation.compared_sets import ComparedSets, SetStatistics, replicates
+from spikeloom.evaluation.classifier import TwoSampleTest, delong
+from spikeloom.evaluation.classifier_tests import Classifier, judge_yardstick
+from spikeloom.evaluation.distances import classifier_scores
+from spikeloom.evaluation.metric import Metric
+from spikeloom.evaluation.pairing import Pairing, tied
+from spikeloom.evaluation.resampling import Blocks, degrees_of_freedom, in_blocks, number_of_blocks, weights
+from spikeloom.evaluation.summary import Frame, Summary, TrialSet, trial_features
+from spikeloom.evaluation.verdict import MIN_TRIALS
+from spikeloom.evaluation.yardsticks import CORRUPTIONS
+
+N_REPLICATES = 200
+N_SLOW_REPLICATES = 40
+"""Replicates of the metrics that need whole distributions."""
+
+MOST_RESAMPLED = 3
+"""Draws of a source that are resampled: as many as are independent, but no more than that."""
+
+N_CLASSIFIER_DRAWS = 3
+"""Draws of each source that a classifier is fitted to, which is slow."""
+
+LARGE_SET = 10_000_000
+"""Bins x neurons of a set above which draws scatter so little that a few of them are enough."""
+
+DEFAULT_YARDSTICK = "homogeneous"
+"""Yardstick of a metric whose own cannot be made from these trials."""
+
+Values = Mapping[str, np.ndarray]
+"""Draws or replicates by metric."""
+
+
+@dataclass(frozen=True, eq=False)
+class ResampledSet:
+    """A set of trials with the bootstrap samples of its blocks.
+
+    Attributes:
+        blocks: The trials in blocks.
+        summary: Their statistics.
+        weights: (replicate, block) weights of the bootstrap samples.
+    """
+
+    blocks: Blocks
+    summary: Summary
+    weights: Float[np.ndarray, "replicate block"]
+
+    @cached_property
+    def statistics(self) -> SetStatistics:
+        """Statistics of the set itself."""
+        return SetStatistics(self.summary)
+
+    def resampled(self, slow: bool) -> Iterator[SetStatistics]:
+        """Statistics of the bootstrap samples; of the first few for slow metrics."""
+        return replicates(self.summary, self.weights[:N_SLOW_REPLICATES] if slow else self.weights)
+
+    def corrupted(self, name: str, mean: np.ndarray, rng: np.random.Generator) -> ResampledSet:
+        """The same trials corrupted, with the same bootstrap samples."""
+        frame = self.summary.frame
+        trials = CORRUPTIONS[name].corrupt(self.blocks.trials, mean, frame.bin_s, rng, 1.0)
+        blocks = self.blocks._replace(trials=trials)
+        return ResampledSet(blocks, Summary(trials, frame, blocks.starts), self.weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Real trials beside which generated ones are put, with everything that does not depend on the generated ones.
+
+    Attributes:
+        pairing: The real trials; its generated ones play no part.
+        frame: Constants fixed from the real data.
+        held_out: The held-out trials with their bootstrap samples, which every comparison shares.
+        floor: Values of real against real, for each draw.
+        floor_replicates: Bootstrap values of their mean.
+        yardsticks: Name of the yardstick of each metric.
+        yardstick: Its values, for each draw.
+        yardstick_replicates: Bootstrap values of its mean.
+        yardstick_se: Standard error of the yardstick of metrics that are not resampled.
+        controls: Mean value of every corruption and cheap generator, by its name and metric.
+        tests: What each classifier makes of its yardstick.
+        drift: AUC of validation against held-out trials of a recording in blocks of time, and its standard error; None
+            elsewhere.
+        df: Degrees of freedom of the errors.
+        metrics: The metrics.
+    """
+
+    pairing: Pairing
+    frame: Frame
+    held_out: ResampledSet
+    floor: Values
+    floor_replicates: Values
+    yardsticks: Mapping[str, str]
+    yardstick: Values
+    yardstick_replicates: Values
+    yardstick_se: Mapping[str, float]
+    controls: Mapping[str, Mapping[str, float]]
+    tests: Mapping[str, TwoSampleTest]
+    drift: tuple[float, float] | None
+    df: int
+    metrics: Sequence[Metric] = field(repr=False)
+
+
+def default_draws(n_elements: int) -> tuple[int, int]:
+    """Number of generated draws and of floor draws for sets of so many bins x neurons."""
+    return (10, 20) if n_elements <= LARGE_SET else (3, 8)
+
+
+def make_reference(
+    pairing: Pairing,
+    bin_s: float,
+    aligned: bool,
+    n_floor: int | None,
+    seed: int,
+    metrics: Sequence[Metric],
+    classifiers: Sequence[Classifier] = (),
+    reconstruction: Reconstruction | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Reference:
+    """Draw floor, yardsticks and controls, and resample them together with the held-out trials.
+
+    Args:
+        pairing: The real trials.
+        bin_s: Bin width in seconds.
+        aligned: Whether a bin is the same time in every trial.
+        n_floor: Draws of training trials for the floor; see ``default_draws`` when not given.
+        seed: Seed of every draw.
+        metrics: The metrics.
+        classifiers: Classifier tests.
+        reconstruction: Rates an autoencoder infers from the real trials; they add the control "ae".
+        progress: Called with the number of sets done and to do.
+    """
+    rng = np.random.default_rng([seed, 1])
+    test = pairing.for_metrics(pairing.test)
+    train = pairing.for_metrics(pairing.train)
+    large = test.counts.size > LARGE_SET
+    n_floor = n_floor or default_draws(test.counts.size)[1]
+    frame = Frame.from_real(train, test, bin_s, pairing.n_metric_conditions, aligned)
+    most = number_of_blocks(frame.n_pair_statistics)
+    held_out = resample(test, pairing.test_unit, frame, most, rng)
+    mean_counts = train.counts.sum(axis=(0, 1), dtype=np.int64) / train.lengths.sum()
+
+    chosen = {m.name: _yardstick(m, frame) for m in metrics}
+    sources = list(dict.fromkeys(chosen.values()))
+    everything = [name for name in CORRUPTIONS if _exists(name, frame)]
+    n_resampled = min(max(1, len(train.lengths) // len(test.lengths)), MOST_RESAMPLED, n_floor)
+    n_yardsticks = 1 if large else n_resampled
+    cheap = [] if large else ["psth"] if aligned else []
+    cheap += ["ae"] if reconstruction is not None else []
+    others = 0 if large else len(everything) - len(sources)
+    steps = n_floor + n_yardsticks * len(sources) + others + len(cheap) + len(classifiers)
+    tick = counter(progress, steps)
+
+    floor: list[dict[str, float]] = []
+    floor_sets: list[ResampledSet] = []
+    for draw in range(n_floor):
+        trials, unit = pairing.draw_train(rng)
+        if draw < n_resampled:
+            floor_sets.append(one := resample(pairing.for_metrics(trials), unit, frame, most, rng))
+            statistics = one.statistics
+        else:
+            statistics = SetStatistics(Summary(pairing.for_metrics(trials), frame))
+        floor.append(metric_values(statistics, held_out.statistics, metrics, classifier_seed(rng, draw)))
+        tick()
+
+    yardstick: dict[str, np.ndarray] = {}
+    yardstick_se: dict[str, float] = {}
+    controls: dict[str, dict[str, float]] = {}
+    corrupted: list[tuple[ResampledSet, Sequence[Metric]]] = []
+    for name in dict.fromkeys([*sources, *([] if large else everything)]):
+        own = [m for m in metrics if chosen[m.name] == name]
+        rows = []
+        for draw in range(n_yardsticks if own else 1):
+            one = floor_sets[draw].corrupted(name, mean_counts, rng)
+            corrupted.append((one, own))
+            shown = metrics if draw == 0 and not large else own
+            rows.append(metric_values(one.statistics, held_out.statistics, shown, classifier_seed(rng, draw)))
+            tick()
+        controls[name] = dict(rows[0])
+        for metric in own:
+            yardstick[metric.name] = np.array([row[metric.name] for row in rows])
+            if metric.standard_error is not None:
+                first = ComparedSets(corrupted[-len(rows)][0].statistics, held_out.statistics)
+                yardstick_se[metric.name] = metric.standard_error(first)
+            controls[name][metric.name] = mean(yardstick[metric.name])
+    floor_replicates, yardstick_replicates = (
+        mean_replicates(group, held_out) for group in ([(one, metrics) for one in floor_sets], corrupted)
+    )
+    baselines = Baselines(pairing.train, bin_s, pairing.n_conditions, reconstruction)
+    for name in cheap:
+        trials = pairing.for_metrics(baselines.draw(name, pairing.test, rng))
+        controls[name] = metric_values(
+            SetStatistics(Summary(trials, frame)), held_out.statistics, metrics, classifier_seed(rng, 0)
+        )
+        tick()
+    tests = {}
+    for classifier in classifiers:
+        tests[classifier.metric.name] = judge_yardstick(pairing, classifier, bin_s, seed)
+        tick()
+    return Reference(
+        pairing,
+        frame,
+        held_out,
+        {m.name: np.array([row[m.name] for row in floor]) for m in metrics},
+        floor_replicates,
+        chosen,
+        yardstick,
+        yardstick_replicates,
+        yardstick_se,
+        controls,
+        tests,
+        _drift(pairing),
+        degrees_of_freedom(held_out.blocks, *(s.blocks for s in floor_sets)),
+        metrics,
+    )
+
+
+def resample(
+    trials: TrialSet, unit: np.ndarray, frame: Frame, most_blocks: int, rng: np.random.Generator
+) -> ResampledSet:
+    """A set of trials with bootstrap samples of its units."""
+    blocks = in_blocks(trials, unit, most_blocks, rng)
+    return ResampledSet(blocks, Summary(blocks.trials, frame, blocks.starts), weights(blocks, N_REPLICATES, rng))
+
+
+def _drift(pairing: Pairing) -> tuple[float, float] | None:
+    """How well validation and held-out trials of a recording that was divided in time are told apart."""
+    sides = [pairing.for_metrics(trials) for trials in (pairing.val, pairing.test)]
+    if not tied(pairing.test_unit) or min(len(side.lengths) for side in sides) < MIN_TRIALS:
+        return None
+    scores = classifier_scores(*(trial_features(side.counts, side.lengths) for side in sides), 0)
+    return delong(*scores)
+
+
+def _exists(name: str, frame: Frame) -> bool:
+    return not CORRUPTIONS[name].needs_conditions or (frame.aligned and frame.n_conditions > 1)
+
+
+def _yardstick(metric: Metric, frame: Frame) -> str:
+    return metric.yardstick if _exists(metric.yardstick, frame) else DEFAULT_YARDSTICK
+
+
+def metric_values(
+    generated: SetStatistics, held_out: SetStatistics, metrics: Sequence[Metric], classifier_seed: int | None
+) -> dict[str, float]:
+    sets = ComparedSets(generated, held_out, classifier_seed)
+    return {m.name: m.value(sets) for m in metrics}
+
+
+def mean_replicates(
+    sources: Sequence[tuple[ResampledSet, Sequence[Metric]]], held_out: ResampledSet
+) -> dict[str, np.ndarray]:
+    """Bootstrap values of each metric, averaged over the sets it is computed for.
+
+    Each set has bootstrap samples of its own; those of the held-out trials are the same for all sets, in every call.
+    """
+    out: dict[str, np.ndarray] = {}
+    for slow in (False, True):
+        own = [
+            (one, [m for m in metrics if (m.resampled == "distributions") is slow and m.standard_error is None])
+            for one, metrics in sources
+        ]
+        own = [(one, metrics) for one, metrics in own if metrics]
+        if not own:
+            continue
+        values: dict[str, list[list[float]]] = {m.name: [] for _, metrics in own for m in metrics}
+        for h, *drawn in zip(held_out.resampled(slow), *(one.resampled(slow) for one, _ in own)):
+            row: dict[str, list[float]] = {name: [] for name in values}
+            for g, (_, metrics) in zip(drawn, own):
+                sets = ComparedSets(g, h)
+                for metric in metrics:
+                    row[metric.name].append(metric.value(sets))
+            for name, each in row.items():
+                values[name].append(each)
+        out |= {name: np.mean(rows, axis=1) for name, rows in values.items()}
+    return out
+
+
+def classifier_seed(rng: np.random.Generator, draw: int) -> int | None:
+    seed = int(rng.integers(2**31))
+    return seed if draw < N_CLASSIFIER_DRAWS else None
+
+
+def mean(values: np.ndarray) -> float:
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def part(progress: Callable[[int, int], None] | None, which: int, of: int) -> Callable[[int, int], None] | None:
+    """The progress of one of several parts of a job, as progress of the whole."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(which * total + done, of * total)
+
+
+def counter(progress: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    return tick
