@@ -44,7 +44,10 @@ class Metric:
         compute: The value for two sets of trials; NaN where it does not exist. The sets are a ``ComparedSets``, or
             the ``PublishedSets`` of the protocol of LDNS.
         size: Number of neurons, pairs or trials behind the value.
-        yardstick: The real trials that generated ones are compared with: "test" or "train".
+        reference: The real trials that generated ones are compared with: "test" or "train".
+        yardstick: Name of the corruption of real trials that the metric exists to notice; its value is what a full
+            loss of that property would have looked like.
+        tolerance: Share of the yardstick's damage up to which a generator counts as matching.
         needs: Requirements on the sets, the most specific first.
         label: Name in a report.
         explanation: One line: what is compared, and how.
@@ -55,6 +58,7 @@ class Metric:
             which is slower and done less often.
         standard_error: Another way to the standard error: from the sets, a source of randomness and a number of
             replicates.
+        in_words: The difference as a physiologist would say it, signed and with its size; see ``in_words.py``.
     """
 
     name: str
@@ -62,7 +66,9 @@ class Metric:
     better: Literal["low", "high", "one"] = "low"
     compute: Callable[[Any], float]
     size: Callable[[Any], int]
-    yardstick: Literal["test", "train"] = "test"
+    reference: Literal["test", "train"] = "test"
+    yardstick: str = "homogeneous"
+    tolerance: float = 0.25
     needs: tuple[Requirement, ...] = (ENOUGH_DATA,)
     label: str
     explanation: str
@@ -71,6 +77,7 @@ class Metric:
     best: float | None = None
     resampled: Literal["sums", "distributions"] = "sums"
     standard_error: Callable[[Any, np.random.Generator, int], float] | None = None
+    in_words: Callable[[Any], str] | None = None
 
     def value(self, sets: Any) -> float:
         """The value for two sets of trials; NaN where a requirement is not met."""

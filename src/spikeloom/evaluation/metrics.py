@@ -10,15 +10,14 @@ import numpy as np
 
 from spikeloom.evaluation.compared_sets import MIN_INTERVALS, ComparedSets, SetStatistics
 from spikeloom.evaluation.distances import (
-    auc,
     classifier_scores,
     count_wasserstein,
+    delong,
     interval_wasserstein,
     jensen_shannon,
     kl_divergence,
     psth_error,
     rms,
-    sd,
 )
 from spikeloom.evaluation.metric import NAN, NEURONS, OVERALL, PAIRS, POPULATION, TIME, Metric, Requirement
 from spikeloom.evaluation.summary import Summary
@@ -75,17 +74,11 @@ def _spectrum(sets: ComparedSets) -> float:
 def _classifier(sets: ComparedSets) -> float:
     if sets.seed is None:
         return NAN
-    return auc(*classifier_scores(sets.generated.summary.features, sets.held_out.summary.features, sets.seed))
+    return delong(*classifier_scores(sets.generated.summary.features, sets.held_out.summary.features, sets.seed))[0]
 
 
 def _classifier_error(sets: ComparedSets, rng: np.random.Generator, n_replicates: int) -> float:
-    """Standard error from resampled scores of one classifier, which is not fitted again."""
-    g, h = classifier_scores(sets.generated.summary.features, sets.held_out.summary.features, 0)
-    values = []
-    for _ in range(n_replicates):
-        chosen = rng.integers(0, len(g), len(g)), rng.integers(0, len(h), len(h))
-        values.append(auc(g[chosen[0]], h[chosen[1]]))
-    return sd(values)
+    return delong(*classifier_scores(sets.generated.summary.features, sets.held_out.summary.features, 0))[1]
 
 
 # -- how many neurons, pairs or trials are behind a metric -----------------------------------------------------------
@@ -131,6 +124,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         rms=True,
         compute=lambda sets: rms(sets.generated.mean_counts - sets.held_out.mean_counts) / sets.frame.bin_s,
         size=_n_neurons,
+        yardstick="thinned",
         label="mean rates",
         explanation="difference of each neuron's mean rate (root mean square)",
         group=NEURONS,
@@ -140,6 +134,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         unit="nats",
         compute=lambda sets: jensen_shannon(*sets.count_probabilities),
         size=_n_trials,
+        yardstick="thinned",
         label="distribution of population counts",
         explanation="Jensen-Shannon divergence between the distributions of spikes per bin",
         group=POPULATION,
@@ -149,6 +144,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         unit="nats",
         compute=lambda sets: kl_divergence(*reversed(sets.count_probabilities)),
         size=_n_trials,
+        yardstick="thinned",
         label="KL divergence of population counts",
         explanation="D(data || model) of spikes per bin: large where real counts are generated too rarely",
         group=POPULATION,
@@ -158,6 +154,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         unit="spikes/bin",
         compute=lambda sets: count_wasserstein(sets.generated.sums["histogram"], sets.held_out.sums["histogram"]),
         size=_n_trials,
+        yardstick="thinned",
         label="size of population counts",
         explanation="spikes to move to turn one distribution into the other (Wasserstein-1)",
         group=POPULATION,
@@ -168,6 +165,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         compute=lambda sets: sets.correlations.rmse,
         size=_n_pairs,
         needs=(VARYING,),
+        yardstick="shuffled",
         label="correlations",
         explanation="difference of all pairwise count correlations (root mean square)",
         group=PAIRS,
@@ -178,6 +176,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         compute=lambda sets: sets.correlations.slope,
         size=_n_pairs,
         needs=(VARYING,),
+        yardstick="shuffled",
         label="strength of correlations",
         explanation="generated correlations regressed on real ones; too weak is below the floor",
         group=PAIRS,
@@ -188,6 +187,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         compute=lambda sets: sets.correlations.r,
         size=_n_pairs,
         needs=(VARYING,),
+        yardstick="shuffled",
         label="pattern of correlations",
         explanation="Pearson r between generated and real correlations",
         group=PAIRS,
@@ -198,6 +198,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         compute=lambda sets: sets.noise_correlations.rmse,
         size=_n_noise_pairs,
         needs=(CELLS,),
+        yardstick="shuffled",
         label="noise correlations",
         explanation="the same around the mean of each condition, counts in 100 ms",
         group=PAIRS,
@@ -208,6 +209,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         compute=lambda sets: sets.noise_correlations.slope,
         size=_n_noise_pairs,
         needs=(CELLS,),
+        yardstick="shuffled",
         label="strength of noise correlations",
         explanation="generated noise correlations regressed on real ones",
         group=PAIRS,
@@ -254,6 +256,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         compute=_interval_cv,
         size=_n_interval_neurons,
         needs=(INTERVALS,),
+        yardstick="smoothed",
         label="irregularity",
         explanation="difference of each neuron's coefficient of variation of intervals (standard deviation over mean)",
         group=NEURONS,
@@ -274,6 +277,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         rms=True,
         compute=_autocorrelation,
         size=_n_varying,
+        yardstick="permuted_bins",
         label="autocorrelation",
         explanation="difference of each neuron's autocorrelation at 1 to 10 bins (root mean square)",
         group=TIME,
@@ -285,6 +289,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         compute=_spectrum,
         size=_n_trials,
         needs=(EQUAL_LENGTHS,),
+        yardstick="permuted_bins",
         label="power spectrum",
         explanation="difference of the spectra of the population count",
         group=TIME,
@@ -303,18 +308,20 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         size=_n_neurons,
         needs=(ALIGNED, CELLS),
         resampled="distributions",
+        yardstick="permuted_conditions",
         label="average responses",
         explanation="share of the variance of condition averages (PSTH) that is missed",
         group=TIME,
     ),
     Metric(
-        name="c2st_auc",
+        name="c2st_basic",
         compute=_classifier,
         size=_n_trials,
         needs=(CLASSIFIABLE,),
         best=0.5,
         standard_error=_classifier_error,
-        label="classifier test",
+        yardstick="shuffled",
+        label="basic classifier",
         explanation="how well a classifier separates generated from real trials (AUC); 0.5 is chance",
         group=OVERALL,
     ),
