@@ -30,8 +30,12 @@ class SetStatistics:
     """
 
     summary: Summary
-    sums: Mapping[str, Any]
+    sums: Mapping[str, Any] = None
     weights: Float[np.ndarray, "block"] | None = None
+
+    def __post_init__(self):
+        if self.sums is None:
+            object.__setattr__(self, "sums", self.summary.totals())
 
     @classmethod
     def of(cls, summary: Summary, weights: Float[np.ndarray, "block"] | None = None) -> SetStatistics:
@@ -152,3 +156,11 @@ class ComparedSets:
             cell_probabilities(self.generated.sums["histogram"], self.frame.cell_width, self.frame.largest),
             cell_probabilities(self.held_out.sums["histogram"], self.frame.cell_width, self.frame.largest),
         )
+
+
+def replicates(summary, weights):
+    for start in range(0, len(weights), 10):
+        part = weights[start : start + 10]
+        totals = {k: (part @ v.reshape(len(v), -1)).reshape(-1, *v.shape[1:]) for k, v in summary.sums.items()}
+        for i in range(len(part)):
+            yield SetStatistics(summary, {k: v[i] for k, v in totals.items()}, part[i])

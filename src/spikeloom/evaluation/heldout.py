@@ -27,7 +27,7 @@ from spikeloom.evaluation.reference import (
 )
 from spikeloom.evaluation.resampling import degrees_of_freedom, number_of_blocks
 from spikeloom.evaluation.results import MetricResult
-from spikeloom.evaluation.summary import Summary
+from spikeloom.evaluation.summary import summarise
 from spikeloom.evaluation.verdict import MIN_TRIALS, Evidence, Level, Replicates, judge, scale_of, weigh, weigh_auc
 
 SILENCED = "silent in generated, more than 20 spikes in real"
@@ -78,7 +78,7 @@ def measure(
     # When every generated trial is used there is only one such set, in whatever order.
     n_draws = 1 if n_pool <= n else n_draws or default_draws(pairing.test.counts.size)[0]
     n_resampled = min(max(1, n_pool // n), MOST_RESAMPLED, n_draws)
-    most = number_of_blocks(reference.frame.n_pair_statistics)
+    most = number_of_blocks(pairing.test.counts.shape[2])
     tick = counter(progress, n_draws + len(classifiers))
     rows, sets = [], []
     for draw in range(n_draws):
@@ -87,7 +87,7 @@ def measure(
             sets.append(one := resample(pairing.for_metrics(trials), unit, reference.frame, most, rng))
             statistics = one.statistics
         else:
-            statistics = SetStatistics(Summary(pairing.for_metrics(trials), reference.frame))
+            statistics = SetStatistics(summarise(pairing.for_metrics(trials), reference.frame))
         rows.append(metric_values(statistics, held_out.statistics, metrics, classifier_seed(rng, draw)))
         tick()
     tests = {}

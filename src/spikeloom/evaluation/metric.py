@@ -56,8 +56,7 @@ class Metric:
         best: Value of a perfect generator, where values beyond it mean the same (an AUC below one half).
         resampled: What the bootstrap resamples for the standard error: "sums" over trials, or whole "distributions",
             which is slower and done less often.
-        standard_error: Another way to the standard error: from the sets, a source of randomness and a number of
-            replicates.
+        standard_error: The standard error of an AUC, from the sets, which is not resampled.
         in_words: The difference as a physiologist would say it, signed and with its size; see ``in_words.py``.
     """
 
@@ -76,7 +75,7 @@ class Metric:
     rms: bool = False
     best: float | None = None
     resampled: Literal["sums", "distributions"] = "sums"
-    standard_error: Callable[[Any, np.random.Generator, int], float] | None = None
+    standard_error: Callable[[Any], float] | None = None
     in_words: Callable[[Any], str] | None = None
 
     def value(self, sets: Any) -> float:

@@ -77,7 +77,7 @@ def _classifier(sets: ComparedSets) -> float:
     return delong(*classifier_scores(sets.generated.summary.features, sets.held_out.summary.features, sets.seed))[0]
 
 
-def _classifier_error(sets: ComparedSets, rng: np.random.Generator, n_replicates: int) -> float:
+def _classifier_error(sets: ComparedSets) -> float:
     return delong(*classifier_scores(sets.generated.summary.features, sets.held_out.summary.features, 0))[1]
 
 

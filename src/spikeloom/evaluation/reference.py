@@ -20,7 +20,7 @@ from spikeloom.evaluation.distances import classifier_scores
 from spikeloom.evaluation.metric import Metric
 from spikeloom.evaluation.pairing import Pairing, tied
 from spikeloom.evaluation.resampling import Blocks, degrees_of_freedom, in_blocks, number_of_blocks, weights
-from spikeloom.evaluation.summary import Frame, Summary, TrialSet, trial_features
+from spikeloom.evaluation.summary import Frame, Summary, TrialSet, summarise, trial_features
 from spikeloom.evaluation.verdict import MIN_TRIALS
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
 
@@ -72,7 +72,7 @@ class ResampledSet:
         frame = self.summary.frame
         trials = CORRUPTIONS[name].corrupt(self.blocks.trials, mean, frame.bin_s, rng, 1.0)
         blocks = self.blocks._replace(trials=trials)
-        return ResampledSet(blocks, Summary(trials, frame, blocks.starts), self.weights)
+        return ResampledSet(blocks, summarise(trials, frame, blocks.starts), self.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ def make_reference(
     large = test.counts.size > LARGE_SET
     n_floor = n_floor or default_draws(test.counts.size)[1]
     frame = Frame.from_real(train, test, bin_s, pairing.n_metric_conditions, aligned)
-    most = number_of_blocks(frame.n_pair_statistics)
+    most = number_of_blocks(test.counts.shape[2])
     held_out = resample(test, pairing.test_unit, frame, most, rng)
     mean_counts = train.counts.sum(axis=(0, 1), dtype=np.int64) / train.lengths.sum()
 
@@ -171,7 +171,7 @@ def make_reference(
             floor_sets.append(one := resample(pairing.for_metrics(trials), unit, frame, most, rng))
             statistics = one.statistics
         else:
-            statistics = SetStatistics(Summary(pairing.for_metrics(trials), frame))
+            statistics = SetStatistics(summarise(pairing.for_metrics(trials), frame))
         floor.append(metric_values(statistics, held_out.statistics, metrics, classifier_seed(rng, draw)))
         tick()
 
@@ -202,7 +202,7 @@ def make_reference(
     for name in cheap:
         trials = pairing.for_metrics(baselines.draw(name, pairing.test, rng))
         controls[name] = metric_values(
-            SetStatistics(Summary(trials, frame)), held_out.statistics, metrics, classifier_seed(rng, 0)
+            SetStatistics(summarise(trials, frame)), held_out.statistics, metrics, classifier_seed(rng, 0)
         )
         tick()
     tests = {}
@@ -232,7 +232,7 @@ def resample(
 ) -> ResampledSet:
     """A set of trials with bootstrap samples of its units."""
     blocks = in_blocks(trials, unit, most_blocks, rng)
-    return ResampledSet(blocks, Summary(blocks.trials, frame, blocks.starts), weights(blocks, N_REPLICATES, rng))
+    return ResampledSet(blocks, summarise(blocks.trials, frame, blocks.starts), weights(blocks, N_REPLICATES, rng))
 
 
 def _drift(pairing: Pairing) -> tuple[float, float] | None:

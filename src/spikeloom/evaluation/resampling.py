@@ -11,10 +11,11 @@ from spikeloom.evaluation.summary import TrialSet
 
 MOST_BLOCKS = 100
 LEAST_BLOCKS = 50
-"""Bounds of the number of blocks, where there are so many independent units; errors from fewer are hardly errors."""
+"""Blocks where there are so many independent units, of small and of large populations; never fewer, whatever the number of
+neurons, as errors from few blocks are hardly errors."""
 
-BLOCK_ELEMENTS = 20_000_000
-"""Elements of pair statistics that are kept of one set: populations of many neurons get fewer blocks, never too few."""
+MANY_NEURONS = 64
+"""Populations of more neurons get the smaller number of blocks, whose pair statistics are to fit into memory."""
 
 LEAST_OF_A_CONDITION = 5
 """Blocks that each condition needs for conditions to be resampled apart."""
@@ -36,9 +37,9 @@ class Blocks(NamedTuple):
     stratum: Int[np.ndarray, "block"]
 
 
-def number_of_blocks(n_pairs: int) -> int:
-    """Blocks to keep apart for so many statistics of pairs of neurons."""
-    return int(np.clip(BLOCK_ELEMENTS // max(n_pairs, 1), LEAST_BLOCKS, MOST_BLOCKS))
+def number_of_blocks(n_neurons: int) -> int:
+    """Largest number of blocks for a population of some size."""
+    return MOST_BLOCKS if n_neurons <= MANY_NEURONS else LEAST_BLOCKS
 
 
 def in_blocks(trials: TrialSet, unit: Int[np.ndarray, "trial"], most: int, rng: np.random.Generator) -> Blocks:

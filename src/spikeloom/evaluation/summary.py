@@ -50,6 +50,8 @@ class Frame:
     cell_width: int
     largest: int
     aligned: bool
+    pairs_sampled = False
+    pairs = ()
 
     @classmethod
     def from_real(cls, train: TrialSet, test: TrialSet, bin_s: float, n_conditions: int, aligned: bool) -> Frame:
@@ -110,7 +112,7 @@ class Summary:
         return trial_features(self.trials.counts, self.trials.lengths)
 
 
-def summarise(trials: TrialSet, frame: Frame, n_blocks: int = 1) -> Summary:
+def summarise(trials: TrialSet, frame: Frame, starts=None) -> Summary:
     """Compute the statistics of a set of trials.
 
     Args:
@@ -120,7 +122,7 @@ def summarise(trials: TrialSet, frame: Frame, n_blocks: int = 1) -> Summary:
     """
     counts, lengths, condition = trials
     n_trials, n_bins, n_neurons = counts.shape
-    starts = np.unique(np.linspace(0, n_trials, n_blocks, endpoint=False).astype(np.int64))
+    starts = np.zeros(1, np.int64) if starts is None else starts
     block = np.searchsorted(starts, np.arange(n_trials), side="right") - 1
     sums: dict[str, np.ndarray] = {}
 
