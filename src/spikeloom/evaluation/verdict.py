@@ -106,7 +106,7 @@ class Evidence:
     high: float
     p: float
     p_better: float
-    df: float
+    df: int | float
     yardstick_harm: float
 
     def resolution(self, alpha: float) -> float:
@@ -121,7 +121,7 @@ class Evidence:
 
 
 def weigh(
-    scale: Scale, value: float, floor: float, yardstick: float, replicates: Replicates, df: float
+    scale: Scale, value: float, floor: float, yardstick: float, replicates: Replicates, df: int | float
 ) -> Evidence:
     """Measure a value on the scale from floor to yardstick, with a 95 % interval.
 
