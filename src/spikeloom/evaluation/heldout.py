@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from spikeloom.evaluation.baselines import Baselines, Reconstruction
-from spikeloom.evaluation.compared_sets import MIN_INTERVALS, ComparedSets, SetStatistics
+from spikeloom.evaluation.compared_sets import MIN_INTERVALS, ComparedSets, SetStatistics, replicates
 from spikeloom.evaluation.distances import sd
 from spikeloom.evaluation.metric import Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.pairing import Pairing
-from spikeloom.evaluation.summary import Frame, Summary, TrialSet, summarise
+from spikeloom.evaluation.summary import Frame, TrialSet, summarise
 
 N_BLOCKS = 100
 N_REPLICATES = 200
@@ -25,9 +25,6 @@ N_CLASSIFIER_DRAWS = 3
 
 LARGE_SET = 10_000_000
 """Bins x neurons of a set above which draws scatter so little that a few of them are enough."""
-
-MOST_BLOCK_ELEMENTS = 20_000_000
-"""Elements of the per-block outer products; populations of many hundred neurons get fewer blocks."""
 
 SILENCED = "silent in generated, more than 20 spikes in real"
 
@@ -87,9 +84,8 @@ def heldout_draws(
     test = pairing.for_metrics(pairing.test)
     n_conditions = pairing.n_conditions if pairing.conditional else 1
     frame = Frame.from_real(pairing.train, test, bin_s, n_conditions, aligned)
-    n_neurons = test.counts.shape[2]
-    n_blocks = max(2, min(N_BLOCKS, MOST_BLOCK_ELEMENTS // n_neurons**2))
-    held_out = SetStatistics.of(summarise(test, frame, n_blocks))
+    starts = np.unique(np.linspace(0, len(test.lengths), N_BLOCKS, endpoint=False).astype(np.int64))
+    held_out = SetStatistics(summarise(test, frame, starts))
     # When every generated trial is used there is only one such set, in whatever order.
     n_sets = 1 if len(pairing.pool.lengths) <= len(test.lengths) else n_draws
 
@@ -107,9 +103,9 @@ def heldout_draws(
     se, sizes, missing, excluded = {}, {}, {}, {}
     for done, (source, draw) in enumerate(plan):
         first = source == "generated" and not rows[source]
-        summary = summarise(pairing.for_metrics(draw()), frame, n_blocks if first else 1)
+        summary = summarise(pairing.for_metrics(draw()), frame, starts if first else None)
         seed = int(rng.integers(2**31)) if len(rows[source]) < N_CLASSIFIER_DRAWS else None
-        sets = ComparedSets(SetStatistics.of(summary), held_out, seed)
+        sets = ComparedSets(SetStatistics(summary), held_out, seed)
         rows[source].append({m.name: m.value(sets) for m in metrics})
         if first:
             se = bootstrap_se(sets, metrics, rng)
@@ -141,11 +137,10 @@ def bootstrap_se(sets: ComparedSets, metrics: Sequence[Metric], rng: np.random.G
             if metric.name in resampled and metric.resampled == kind:
                 resampled[metric.name].append(metric.value(replicate))
 
-    generated, held_out = sides
-    for g, h in zip(*(_replicates(side, w) for side, w in zip(sides, weights))):
-        add("sums", ComparedSets(SetStatistics(generated, g), SetStatistics(held_out, h)))
-    for g, h in zip(*(w[:N_SLOW_REPLICATES] for w in weights)):
-        add("distributions", ComparedSets(SetStatistics.of(generated, g), SetStatistics.of(held_out, h)))
+    for g, h in zip(*(replicates(side, w) for side, w in zip(sides, weights))):
+        add("sums", ComparedSets(g, h))
+    for g, h in zip(*(replicates(side, w[:N_SLOW_REPLICATES]) for side, w in zip(sides, weights))):
+        add("distributions", ComparedSets(g, h))
     spread = {name: sd(values) for name, values in resampled.items()}
     for metric in metrics:
         if metric.standard_error is not None:
@@ -155,14 +150,6 @@ def bootstrap_se(sets: ComparedSets, metrics: Sequence[Metric], rng: np.random.G
 
 def _block_weights(n_blocks: int, n: int, rng: np.random.Generator) -> np.ndarray:
     return rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=n).astype(np.float64)
-
-
-def _replicates(summary: Summary, weights: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-    for start in range(0, len(weights), 10):  # many replicates in one product, but never all of them in memory
-        part = weights[start : start + 10]
-        totals = {k: (part @ v.reshape(len(v), -1)).reshape(-1, *v.shape[1:]) for k, v in summary.sums.items()}
-        for i in range(len(part)):
-            yield {k: v[i] for k, v in totals.items()}
 
 
 def excluded_neurons(sets: ComparedSets) -> dict[str, list[int]]:
