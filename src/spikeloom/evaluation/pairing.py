@@ -10,8 +10,8 @@ import pandas as pd
 
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
-from spikeloom.evaluation.spike_statistics import valid_mask
 from spikeloom.evaluation.summary import TrialSet
+from spikeloom.evaluation.trial_lengths import assign, crop, cut, feasible
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +47,9 @@ class Pairing:
         out = np.empty(len(self.test.lengths), dtype=np.int64)
         for slots, members in self._strata(self.pool.condition):
             members = rng.permutation(members)
-            out[slots] = members[_assign(self.pool.lengths[members], self.test.lengths[slots])]
+            out[slots] = members[assign(self.pool.lengths[members], self.test.lengths[slots])]
         drawn = self.pool.take(out)
-        return _cut(drawn, self.test.lengths)._replace(condition=self.test.condition)
+        return cut(drawn, self.test.lengths)._replace(condition=self.test.condition)
 
     def draw_train(self, rng: np.random.Generator) -> TrialSet:
         """As many training trials as held-out ones, of the same conditions and, where they suffice, lengths."""
@@ -60,10 +60,10 @@ class Pairing:
         for code in np.unique(self.test.condition):
             slots = self.test.lengths[self.test.condition == code]
             members = rng.permutation(np.flatnonzero(groups == code))
-            slots = _feasible(self.train.lengths[members], slots[: len(members)])
-            chosen.append(members[_assign(self.train.lengths[members], slots)])
+            slots = feasible(self.train.lengths[members], slots[: len(members)])
+            chosen.append(members[assign(self.train.lengths[members], slots)])
             lengths.append(slots)
-        return _cut(self.train.take(np.concatenate(chosen)), np.concatenate(lengths))
+        return cut(self.train.take(np.concatenate(chosen)), np.concatenate(lengths))
 
     def _strata(self, pool_condition: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         if not self.conditional:
@@ -148,7 +148,7 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
     lengths = test.lengths.copy()
     strata = paired._strata(own)
     for slots, members in strata:
-        lengths[slots] = _feasible(pool.lengths[members], lengths[slots])
+        lengths[slots] = feasible(pool.lengths[members], lengths[slots])
     if (lengths < test.lengths).any():
         warnings.append(
             f"generated trials are shorter than real ones ({pool.lengths.min()}-{pool.lengths.max()} against "
@@ -157,7 +157,7 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
         )
     longest = int(lengths.max())
     spare = [
-        pool.lengths[members[_assign(pool.lengths[members], lengths[slots])]] > lengths[slots]
+        pool.lengths[members[assign(pool.lengths[members], lengths[slots])]] > lengths[slots]
         for slots, members in strata
     ]
     if any(each.any() for each in spare):
@@ -165,9 +165,9 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
             f"generated trials longer than their real counterpart were cut to its length (at most {longest} bins)."
         )
     return Pairing(
-        _crop(_cut(train, np.minimum(train.lengths, longest)), longest),
-        _crop(_cut(test, lengths), longest),
-        _crop(_cut(pool, np.minimum(pool.lengths, longest)), longest),
+        crop(cut(train, np.minimum(train.lengths, longest)), longest),
+        crop(cut(test, lengths), longest),
+        crop(cut(pool, np.minimum(pool.lengths, longest)), longest),
         test_index,
         train_index,
         paired.n_conditions,
@@ -221,36 +221,3 @@ def _balanced(
     rank[order] = np.arange(len(code)) - np.searchsorted(code[order], code[order])
     keep = np.flatnonzero(rank < room[code])
     return keep[: min(len(train_index), n_generated)]
-
-
-def _feasible(pool: np.ndarray, slots: np.ndarray) -> np.ndarray:
-    """Slot lengths, shortened as little as needed for the pool to have a long enough trial for every slot."""
-    out = slots.copy()
-    order = np.argsort(-slots, kind="stable")
-    out[order] = np.minimum(slots[order], np.sort(pool)[::-1][: len(slots)])
-    return out
-
-
-def _assign(pool: np.ndarray, slots: np.ndarray) -> np.ndarray:
-    """For each slot a different trial of the (shuffled) pool, at least as long and as little longer as possible."""
-    if pool.min() == pool.max() or pool.min() >= slots.max():
-        return np.arange(len(slots))
-    out = np.empty(len(slots), np.int64)
-    left = list(np.argsort(pool, kind="stable"))
-    lengths = list(pool[left])
-    for slot in np.argsort(-slots, kind="stable"):
-        place = int(np.searchsorted(lengths, slots[slot]))
-        out[slot] = left.pop(place)
-        lengths.pop(place)
-    return out
-
-
-def _cut(trials: TrialSet, lengths: np.ndarray) -> TrialSet:
-    if (lengths >= trials.lengths).all():
-        return trials._replace(lengths=np.minimum(lengths, trials.lengths))
-    mask = valid_mask(lengths, trials.counts.shape[1])[..., None]
-    return trials._replace(counts=np.where(mask, trials.counts, trials.counts.dtype.type(0)), lengths=lengths)
-
-
-def _crop(trials: TrialSet, n_bins: int) -> TrialSet:
-    return trials._replace(counts=np.ascontiguousarray(trials.counts[:, :n_bins]))

@@ -1,0 +1,352 @@
+"""Classifier two-sample test: learned on some trials of each set, judged on trials that it has not seen.
+
+A classifier that cannot tell generated from real trials it never saw (AUC 0.5) is evidence that they are alike; one
+that can is proof that they are not (Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests").
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import rankdata
+
+from spikeloom.evaluation.classifier_features import FeatureBasis, Features, rich_features
+from spikeloom.evaluation.distances import auc
+from spikeloom.evaluation.metric import NAN
+from spikeloom.evaluation.summary import TrialSet
+from spikeloom.evaluation.trial_lengths import assign, crop, cut, feasible
+
+MIN_LEARN, MIN_JUDGE = 20, 10
+"""Trials a side without which nothing is said."""
+
+FEW_LEARN = 200
+"""Trials a side below which a note says from how few a classifier learned."""
+
+MOST_LEARN = 1500
+MOST_ELEMENTS = 20_000_000
+"""Trials a side, and bins x neurons x trials a side, beyond which more teach little and take long."""
+
+COINCIDENCE_SPIKES = 10
+"""Two trials of fewer spikes may be identical by chance; of more, one is a copy."""
+
+LOGISTIC = "logistic regression"
+BOOSTING = "gradient boosting"
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)
+"""Inverse penalties among which logistic regression chooses, for standardised features."""
+
+N_BOOSTED = 150
+"""Features, best by the difference of their means, that boosting sees."""
+
+N_FOLDS = 3
+
+LARGEST = 20.0
+"""Standard deviations at which features of unseen trials are cut off, so that one outlier cannot decide."""
+
+ONE_SIDED = 1.645
+"""Standard errors above 0.5 from which a difference is explained."""
+
+MIXED = 0.3
+"""Balance of increases and decreases, from -1 to 1, below which a difference has no direction."""
+
+
+@dataclass(frozen=True)
+class TwoSampleTest:
+    """How well a classifier tells generated from real trials.
+
+    Attributes:
+        auc: Area under the ROC curve on unseen trials, 0.5 when they cannot be told apart; NaN where it cannot be done.
+        se: Its standard error over the unseen trials (DeLong).
+        reasons: What sets generated trials apart, the three strongest, in words; empty where nothing does.
+        chosen: The classifier, chosen within the trials it learned from.
+        n_learn: Trials of each set that it learned from.
+        n_test: Trials of each set that it was judged on.
+        note: What a reader must know, or empty.
+    """
+
+    auc: float
+    se: float
+    reasons: tuple[str, ...]
+    chosen: str
+    n_learn: int
+    n_test: int
+    note: str
+
+
+class LearningSets(NamedTuple):
+    """Trials to learn from and other trials to be judged on; both sides of each have the same lengths.
+
+    Attributes:
+        real: Real trials to learn from.
+        generated: As many generated ones.
+        unseen_real: Real trials to be judged on.
+        unseen_generated: As many generated ones.
+    """
+
+    real: TrialSet
+    generated: TrialSet
+    unseen_real: TrialSet
+    unseen_generated: TrialSet
+
+
+# -- sets ------------------------------------------------------------------------------------------------------------
+
+
+def learning_sets(
+    learn_real: TrialSet, test_real: TrialSet, pool_generated: TrialSet, rng: np.random.Generator
+) -> LearningSets:
+    """Split generated trials into those to learn from and fresh ones, each as many as the real ones beside them.
+
+    Fresh trials come first: one for each real test trial, from at most half of the generated ones. Where generated
+    trials cover the conditions of the test trials, numbers are equal within each condition, so that a classifier cannot
+    live on unequal conditions. Trials are cut so that lengths are equal on both sides. A trial that occurs among the
+    unseen ones, on either side, is not learned from.
+
+    Args:
+        learn_real: Real trials to learn from: training and validation.
+        test_real: Real trials that neither a model nor a classifier has seen.
+        pool_generated: Generated trials, under the same condition codes.
+        rng: Chooses the trials.
+    """
+    codes = np.unique(test_real.condition)
+    sides = learn_real, test_real, pool_generated
+    if np.isin(codes, pool_generated.condition).all():
+        strata = [[np.flatnonzero(side.condition == code) for side in sides] for code in codes]
+    else:
+        strata = [[np.arange(len(side.lengths)) for side in sides]]
+    strata = [[rng.permutation(members) for members in stratum] for stratum in strata]
+
+    judged = [_matched(test_real, test, pool_generated, pool, len(pool) // 2) for _, test, pool in strata]
+    unseen = _joined(judged, test_real, pool_generated)
+    copies = {f for side in unseen for f in _fingerprints(side, np.arange(len(side.lengths)))} - {0}
+
+    def original(trials: TrialSet, members: np.ndarray) -> np.ndarray:
+        return members[[f not in copies for f in _fingerprints(trials, members)]]
+
+    taken = np.concatenate([fresh for _, fresh, _ in judged])
+    learned = []
+    for learn, _, pool in strata:
+        learn, pool = original(learn_real, learn), original(pool_generated, pool[~np.isin(pool, taken)])
+        learned.append(_matched(learn_real, learn, pool_generated, pool, len(pool)))
+    return LearningSets(*_joined(learned, learn_real, pool_generated), *unseen)
+
+
+Matched = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Real trials, generated trials, and the lengths both are cut to."""
+
+
+def _matched(real: TrialSet, members: np.ndarray, generated: TrialSet, pool: np.ndarray, most: int) -> Matched:
+    n = min(len(members), len(pool), most)
+    if n == 0:
+        return (np.zeros(0, np.int64),) * 3
+    members = members[:n]
+    lengths = feasible(generated.lengths[pool], real.lengths[members])
+    return members, pool[assign(generated.lengths[pool], lengths)], lengths
+
+
+def _joined(matched: list[Matched], real: TrialSet, generated: TrialSet) -> tuple[TrialSet, TrialSet]:
+    lengths = np.concatenate([each[2] for each in matched])
+    longest = int(lengths.max(initial=1))
+    sides = (side.take(np.concatenate([m[i] for m in matched])) for i, side in enumerate((real, generated)))
+    first, second = (crop(cut(side, lengths), longest) for side in sides)
+    return first, second._replace(condition=first.condition)
+
+
+def _fingerprints(trials: TrialSet, members: np.ndarray) -> list[int]:
+    """A number that only copies share; zero for trials of so few spikes that they may be identical by chance."""
+    counts = trials.counts
+    narrow = np.uint8 if counts.max(initial=0) < 256 else np.uint32  # the same whatever type a file was read as
+    numbers = []
+    for i in members:
+        trial = counts[i, : trials.lengths[i]]
+        few = trial.sum(dtype=np.int64) < COINCIDENCE_SPIKES
+        numbers.append(0 if few else hash(np.ascontiguousarray(trial, narrow).tobytes()))
+    return numbers
+
+
+# -- the test --------------------------------------------------------------------------------------------------------
+
+
+def rich_test(sets: LearningSets, bin_s: float, seed: int) -> TwoSampleTest:
+    """Test with logistic regression and gradient boosting on many features of each trial.
+
+    Args:
+        sets: Trials to learn from and to be judged on.
+        bin_s: Bin width in seconds.
+        seed: Fixes folds, random sums of covariances and sub-samples.
+    """
+    sets, note = prepared(sets, seed)
+    n_learn, n_test = len(sets.real.lengths), len(sets.unseen_real.lengths)
+    if min(n_learn - MIN_LEARN, n_test - MIN_JUDGE) < 0:
+        return TwoSampleTest(NAN, NAN, (), "", n_learn, n_test, note)
+    basis = FeatureBasis.fit((sets.generated, sets.real), bin_s, seed)
+    features = [rich_features(side, basis) for side in (sets.generated, sets.real)]
+    unseen = [rich_features(side, basis) for side in (sets.unseen_generated, sets.unseen_real)]
+    learn, judge = _standardised(*(np.vstack([f.values for f in each]) for each in (features, unseen)))
+    chosen, score, coefficients = _learned(learn, np.repeat([1, 0], n_learn), seed)
+    scores = score(judge)
+    area, se = delong(scores[:n_test], scores[n_test:])
+    difference = (learn[:n_learn].sum(0) + judge[:n_test].sum(0) - learn[n_learn:].sum(0) - judge[n_test:].sum(0)) / (
+        n_learn + n_test
+    )
+    shown = reasons(features[1], difference, coefficients) if area - ONE_SIDED * se > 0.5 else ()
+    return TwoSampleTest(area, se, shown, chosen, n_learn, n_test, note)
+
+
+def prepared(sets: LearningSets, seed: int) -> tuple[LearningSets, str]:
+    """The sets, no larger than is of use, and what a reader must know about their size."""
+    rng = np.random.default_rng(seed)
+    sides, notes = [], []
+    for real, generated, most, few, done in (
+        (sets.real, sets.generated, MOST_LEARN, FEW_LEARN, "learned from"),
+        (sets.unseen_real, sets.unseen_generated, len(sets.unseen_real.lengths), MIN_JUDGE, "judged on"),
+    ):
+        n = len(real.lengths)
+        most = min(most, MOST_ELEMENTS // max(1, real.counts[0].size if n else 1))
+        if n < few:
+            notes.append(f"{done} {n} trials a side for want of more")
+        if n > most:
+            kept = np.sort(rng.permutation(n)[:most])  # the same places on both sides: lengths stay equal
+            real, generated = real.take(kept), generated.take(kept)
+            notes.append(f"{done} {most} of {n} trials a side")
+        sides += [real, generated]
+    n_learn, n_test = len(sides[0].lengths), len(sides[2].lengths)
+    if n_learn < MIN_LEARN or n_test < MIN_JUDGE:
+        notes = [
+            f"too few trials: {n_learn} a side to learn from (at least {MIN_LEARN}) and {n_test} to be judged on (at "
+            f"least {MIN_JUDGE})"
+        ]
+    return LearningSets(*sides), "; ".join(notes)
+
+
+def _standardised(learn: np.ndarray, judge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both in standard deviations of the trials to learn from; features that do not vary become zero."""
+    mean, sd = learn.mean(axis=0), learn.std(axis=0)
+    varies = sd > 1e-5 * np.maximum(1, np.abs(mean))
+    scale = np.where(varies, 1 / np.where(varies, sd, 1), 0)
+    return (learn - mean) * scale, np.clip((judge - mean) * scale, -LARGEST, LARGEST)
+
+
+Scorer = Callable[[np.ndarray], np.ndarray]
+"""From standardised features to scores, higher for trials that look generated."""
+
+
+def _learned(learn: np.ndarray, label: np.ndarray, seed: int) -> tuple[str, Scorer, np.ndarray]:
+    """The classifier that does best across folds: its name and scorer, and the coefficients of the linear one."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.model_selection import StratifiedKFold
+
+    folds = list(StratifiedKFold(N_FOLDS, shuffle=True, random_state=seed).split(learn, label))
+
+    def across_folds(fit: Callable[[np.ndarray, np.ndarray], Scorer]) -> float:
+        return float(np.mean([_auc(fit(learn[a], label[a])(learn[b]), label[b]) for a, b in folds]))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # folds choose; the last digits of a fit do not matter
+        linear = [across_folds(partial(_logistic, inverse_penalty=c)) for c in STRENGTHS]
+        boosted = across_folds(partial(_boosting, seed=seed))
+        coefficients = _coefficients(learn, label, STRENGTHS[int(np.argmax(linear))])
+    if boosted > max(linear):
+        return BOOSTING, _boosting(learn, label, seed), coefficients
+    return LOGISTIC, lambda x: x @ coefficients, coefficients
+
+
+def _coefficients(x: np.ndarray, label: np.ndarray, inverse_penalty: float) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=inverse_penalty, tol=1e-3, max_iter=100).fit(x, label).coef_[0]
+
+
+def _logistic(x: np.ndarray, label: np.ndarray, inverse_penalty: float) -> Scorer:
+    coefficients = _coefficients(x, label, inverse_penalty)
+    return lambda new: new @ coefficients
+
+
+def _boosting(x: np.ndarray, label: np.ndarray, seed: int) -> Scorer:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    effect = np.abs(x[label == 1].mean(axis=0) - x[label == 0].mean(axis=0))
+    best = np.sort(np.argsort(-effect, kind="stable")[:N_BOOSTED])
+    model = HistGradientBoostingClassifier(
+        max_iter=100,
+        learning_rate=0.1,
+        max_leaf_nodes=8,
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=seed,
+    ).fit(x[:, best], label)
+    return lambda new: model.decision_function(new[:, best])
+
+
+def _auc(scores: np.ndarray, label: np.ndarray) -> float:
+    return auc(scores[label == 1], scores[label == 0])
+
+
+# -- what sets generated trials apart --------------------------------------------------------------------------------
+
+
+def reasons(
+    real: Features, difference: Float[np.ndarray, "feature"], coefficients: Float[np.ndarray, "feature"], n: int = 3
+) -> tuple[str, ...]:
+    """The kinds of features that move the scores of generated trials most, and in which direction they differ.
+
+    A coefficient times the difference of the two means is what a feature adds to the difference of the mean scores.
+
+    Args:
+        real: Features of real trials.
+        difference: Mean of generated minus mean of real trials, standardised.
+        coefficients: Of a linear score of the standardised features.
+        n: Number of kinds to name.
+    """
+    parts = np.maximum(coefficients * difference, 0)
+    by_kind = np.bincount(real.kind, parts, len(real.kinds))
+    sign = np.sign(real.values.mean(axis=0))
+    words = []
+    for index in np.argsort(-by_kind, kind="stable")[:n]:
+        if by_kind[index] <= 0:
+            break
+        kind = real.kinds[index]
+        own = np.flatnonzero((real.kind == index) & real.directed)
+        weight = parts[own]
+        top = own[int(weight.argmax())]
+        name = kind.name
+        if real.neuron[top] >= 0 and parts[top] > 0.5 * by_kind[index]:
+            own, name = own[own == top], f"{name} of neuron {real.neuron[top]}"
+        change = difference[own] * (sign[own] if kind.signed else 1)
+        size = np.abs(difference[own])
+        balance = float((change * size).sum() / max((size**2).sum(), 1e-12))
+        if abs(balance) < MIXED:
+            words.append(f"{name} ({kind.less} for some, {kind.more} for others)")
+        else:
+            words.append(f"{name} ({kind.more if balance > 0 else kind.less})")
+    return tuple(words)
+
+
+# -- area under the ROC curve ----------------------------------------------------------------------------------------
+
+
+def delong(generated: Float[np.ndarray, "trial"], real: Float[np.ndarray, "trial2"]) -> tuple[float, float]:
+    """Area under the ROC curve of two samples of scores, and its standard error.
+
+    DeLong et al. (1988), "Comparing the areas under two or more correlated receiver operating characteristic curves",
+    by midranks (Sun and Xu 2014). Ties count half. The error is zero where the samples do not overlap at all.
+
+    Example:
+        >>> import numpy as np
+        >>> auc, se = delong(np.array([3.0, 2.0, 4.0]), np.array([1.0, 2.0, 0.0]))
+        >>> round(auc, 3), round(se, 3)
+        (0.944, 0.079)
+    """
+    m, n = len(generated), len(real)
+    if min(m, n) < 2 or not (np.isfinite(generated).all() and np.isfinite(real).all()):
+        return NAN, NAN
+    ranks = rankdata(np.concatenate([generated, real]))
+    above_real = (ranks[:m] - rankdata(generated)) / n
+    below_generated = 1 - (ranks[m:] - rankdata(real)) / m
+    se = np.sqrt(above_real.var(ddof=1) / m + below_generated.var(ddof=1) / n)
+    return float(above_real.mean()), float(se)

@@ -1,0 +1,325 @@
+"""Features of single trials from which a classifier tells generated from real ones, and what each says in words.
+
+Products of counts are taken around means fixed from the trials to learn from, of both sets together, so that their sums
+keep what varies between trials; a basis from one set alone would fit that set's own trials better than new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from spikeloom.evaluation.spike_statistics import CHUNK_ELEMENTS, valid_mask
+from spikeloom.evaluation.summary import TrialSet
+
+N_LAGS = 8
+PAIR_LAGS = (0, 1, 2)
+MOST_PAIR_FEATURES = 2000
+"""Pairwise covariances beyond this number are replaced by so many random sums of them."""
+
+MOST_PAIR_NEURONS = 128
+"""Neurons, chosen at random, whose pairs are looked at; the components see all of them."""
+
+COMPONENT_GROUPS = ((0, 3), (3, 8), (8, 16), (16, 32), (32, 64))
+"""Principal components whose features are named together, first and one past the last."""
+
+OUTSIDE = (3, 8, 16)
+"""Numbers of leading components outside of which the rest of a trial is measured."""
+
+N_EDGE_BINS = 3
+"""Bins at the start and at the end of a trial that are set against its mean."""
+
+TINY = 1e-3
+
+
+class Kind(NamedTuple):
+    """What a group of features measures.
+
+    Attributes:
+        name: In words.
+        less: What is said when generated trials have less of it.
+        more: What is said when they have more.
+        signed: Whether values around zero are meant, so that "more" is farther from zero.
+    """
+
+    name: str
+    less: str = "too low"
+    more: str = "too high"
+    signed: bool = False
+
+
+class Block(NamedTuple):
+    """Features of one kind: values (trial, feature), and whether there is one for each neuron.
+
+    The features from ``n_directed`` on say nothing about more or less.
+    """
+
+    kind: Kind
+    values: np.ndarray
+    per_neuron: bool = False
+    n_directed: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Features of a set of trials.
+
+    Attributes:
+        values: (trial, feature) values in single precision.
+        kinds: The kinds of features.
+        kind: (feature,) index into ``kinds``.
+        neuron: (feature,) the neuron it belongs to, -1 for none.
+        directed: (feature,) whether a larger value means more of what the kind measures.
+    """
+
+    values: Float[np.ndarray, "trial feature"]
+    kinds: tuple[Kind, ...]
+    kind: np.ndarray
+    neuron: np.ndarray
+    directed: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureBasis:
+    """Constants that the features of all sets share, fixed from the trials to learn from.
+
+    Attributes:
+        mean: (neuron,) mean count.
+        sd: (neuron,) standard deviation of counts, one for silent neurons.
+        components: (neuron, component) principal components of the standardised counts, largest variance first.
+        private: (neuron, neuron) map from standardised counts to what the other neurons do not predict (ridge).
+        paired: Neurons whose pairs are looked at.
+        patterns: For each lag of ``PAIR_LAGS`` the (pair,) mean covariances.
+        sketches: For each lag an order and a sign of the pairs and where each random sum begins; None for all pairs.
+        bin_s: Bin width in seconds.
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+    components: np.ndarray
+    private: np.ndarray
+    paired: np.ndarray
+    patterns: tuple[np.ndarray, ...]
+    sketches: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...] | None
+    bin_s: float
+
+    @classmethod
+    def fit(cls, sets: tuple[TrialSet, ...], bin_s: float, seed: int) -> FeatureBasis:
+        """Fix the constants from sets of trials that are treated alike."""
+        rng = np.random.default_rng(seed)
+        n_neurons = sets[0].counts.shape[2]
+        n = sum(int(s.lengths.sum()) for s in sets)
+        paired = np.sort(rng.permutation(n_neurons)[:MOST_PAIR_NEURONS])
+        total, square = np.zeros(n_neurons), np.zeros((n_neurons, n_neurons))
+        lagged = [np.zeros((len(paired), len(paired))) for _ in PAIR_LAGS]
+        for trials in sets:
+            for _, counts in _chunks(trials):
+                bins = counts.reshape(-1, n_neurons)
+                total += bins.sum(axis=0)
+                square += bins.T @ bins
+        mean = total / n
+        covariance = square / n - np.outer(mean, mean)
+        sd = np.sqrt(np.maximum(np.diag(covariance), 0))
+        sd = np.where(sd > 1e-6, sd, 1.0)
+        correlation = covariance / np.outer(sd, sd)
+        components = np.linalg.eigh(correlation)[1][:, ::-1]
+        precision = np.linalg.inv(correlation + 0.05 * np.eye(n_neurons))
+        basis = cls(
+            *(x.astype(np.float32) for x in (mean, sd, components, precision / np.diag(precision))),
+            paired,
+            (),
+            None,
+            bin_s,
+        )
+        for trials in sets:
+            for part, counts in _chunks(trials):
+                z = basis.standardised(counts, trials.lengths[part])[..., paired]
+                for lag, into in zip(PAIR_LAGS, lagged):
+                    if lag < z.shape[1]:
+                        early, late = z[:, : z.shape[1] - lag], z[:, lag:]
+                        into += early.reshape(-1, len(paired)).T @ late.reshape(-1, len(paired))
+        patterns = tuple(_pairs((x / n)[None], lag)[0].astype(np.float32) for x, lag in zip(lagged, PAIR_LAGS))
+        n_pairs = [len(p) for p in patterns]
+        sketches = None
+        if sum(n_pairs) > MOST_PAIR_FEATURES:
+            sizes = [max(1, MOST_PAIR_FEATURES * p // sum(n_pairs)) for p in n_pairs]
+            sketches = tuple(
+                (
+                    rng.permutation(p),
+                    rng.choice(np.array([-1, 1], np.float32), p),
+                    np.unique(np.linspace(0, p, size, endpoint=False).astype(np.int64)),
+                )
+                for p, size in zip(n_pairs, sizes)
+            )
+        return cls(basis.mean, basis.sd, basis.components, basis.private, paired, patterns, sketches, bin_s)
+
+    def standardised(self, counts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Counts minus the mean over the standard deviation, zero in the padding."""
+        z = (counts - self.mean) / self.sd
+        if (lengths < counts.shape[1]).any():
+            z *= valid_mask(lengths, counts.shape[1])[..., None]
+        return z
+
+
+def rich_features(trials: TrialSet, basis: FeatureBasis) -> Features:
+    """Features of each trial, in the order of the blocks below; lengths enter only through the valid bins."""
+    parts = [list(_blocks(counts, trials.lengths[part], basis)) for part, counts in _chunks(trials)]
+    first = parts[0]
+    values = np.vstack([np.hstack([b.values for b in part], dtype=np.float32) for part in parts])
+    kinds = tuple(dict.fromkeys(b.kind for b in first))
+    sizes = [b.values.shape[1] for b in first]
+    neuron = [np.arange(n) if b.per_neuron else np.full(n, -1) for b, n in zip(first, sizes)]
+    directed = [np.arange(n) < (n if b.n_directed is None else b.n_directed) for b, n in zip(first, sizes)]
+    kind = np.repeat([kinds.index(b.kind) for b in first], sizes)
+    return Features(values, kinds, kind, np.concatenate(neuron), np.concatenate(directed))
+
+
+# -- blocks ----------------------------------------------------------------------------------------------------------
+
+
+def _blocks(counts: np.ndarray, lengths: np.ndarray, basis: FeatureBasis) -> Iterator[Block]:
+    n = lengths[:, None].astype(np.float32)
+    mean = counts.sum(axis=1) / n
+    z = basis.standardised(counts, lengths)
+    yield from _single_counts(counts, mean, n)
+    yield from _products(z, n, "autocovariance", basis.bin_s)
+    yield from _products(z @ basis.private, n, "autocovariance that other neurons do not share", basis.bin_s)
+    yield from _pair_blocks(z, n, basis)
+    yield from _component_blocks(z @ basis.components[:, : COMPONENT_GROUPS[-1][1]], z, n)
+    yield from _population(counts.sum(axis=2), lengths, basis.bin_s)
+    yield from _edges(counts, mean, lengths)
+
+
+def _single_counts(counts: np.ndarray, mean: np.ndarray, n: np.ndarray) -> Iterator[Block]:
+    yield Block(Kind("mean rate"), np.sqrt(mean), True)
+    shares = [np.count_nonzero(counts == k, axis=1) / n for k in (1, 2)]
+    many = np.count_nonzero(counts >= 3, axis=1) / n
+    few = ("too few", "too many")
+    yield Block(Kind("share of bins without spikes", *few), 1 - shares[0] - shares[1] - many, True)
+    yield Block(Kind("share of bins with 1 spike", *few), shares[0], True)
+    yield Block(Kind("share of bins with 2 spikes", *few), shares[1], True)
+    yield Block(Kind("share of bins with 3 or more spikes", *few), many, True)
+    yield Block(Kind("largest count of a trial"), counts.max(axis=1), True)
+    variance = np.einsum("btn,btn->bn", counts, counts) / n - mean**2
+    yield Block(Kind("variance of counts within a trial", "too small", "too large"), variance, True)
+    occupied = counts > 0
+    adjacent = np.count_nonzero(occupied[:, 1:] & occupied[:, :-1], axis=1) / n
+    yield Block(Kind("share of adjacent bins that both hold spikes", *few), adjacent, True)
+
+
+def _products(z: np.ndarray, n: np.ndarray, name: str, bin_s: float) -> Iterator[Block]:
+    strength = ("too weak", "too strong")
+    trial_mean = z.sum(axis=1) / n
+    title = name.replace("autocovariance", "variance of trial means")
+    yield Block(Kind(title, "too small", "too large"), trial_mean**2, True)
+    for lag in range(1, N_LAGS + 1):
+        kind = Kind(f"{name} at {_ms(lag * bin_s)}", *strength, signed=True)
+        yield Block(kind, _lagged(z, z, lag) / np.maximum(n - lag, 1), True)
+
+
+def _pair_blocks(z: np.ndarray, n: np.ndarray, basis: FeatureBasis) -> Iterator[Block]:
+    z = z[..., basis.paired]
+    n_bins = z.shape[1]
+    for index, lag in enumerate(PAIR_LAGS):
+        kind = Kind(f"covariances between neurons at lag {_ms(lag * basis.bin_s)}", "too weak", "too strong")
+        early, late = z[:, : max(n_bins - lag, 0)], z[:, lag:]
+        pairs = _pairs(early.transpose(0, 2, 1) @ late, lag) / np.maximum(n - lag, 1)
+        strength = (pairs @ basis.patterns[index])[:, None]
+        if basis.sketches is not None:
+            order, sign, starts = basis.sketches[index]
+            pairs = np.add.reduceat(pairs[:, order] * sign, starts, axis=1)
+        if pairs.shape[1]:
+            yield Block(kind, np.hstack([strength, pairs]), n_directed=1)
+
+
+def _component_blocks(w: np.ndarray, z: np.ndarray, n: np.ndarray) -> Iterator[Block]:
+    energy = np.einsum("btk,btk->bk", w, w) / n
+    lagged = _lagged(w, w, 1) / n
+    mean = w.sum(axis=1) / n
+    size = ("too small", "too large")
+    for first, last in COMPONENT_GROUPS:
+        part = slice(first, last)
+        if energy[:, part].shape[1]:
+            where = f"of principal components {first + 1} to {min(last, energy.shape[1])}"
+            yield Block(Kind(f"variance {where}", *size), np.log(energy[:, part] + TINY))
+            yield Block(Kind(f"autocovariance {where}", "too weak", "too strong", signed=True), lagged[:, part])
+            yield Block(Kind(f"variance of trial means {where}", *size), mean[:, part] ** 2)
+    # What lies outside the leading components is all of it minus what lies inside: rotations keep sums of squares.
+    trial_mean = z.sum(axis=1) / n
+    totals = [
+        np.einsum("btn,btn->b", z, z) / n[:, 0],
+        _lagged(z, z, 1).sum(axis=1) / n[:, 0],
+        (trial_mean**2).sum(axis=1),
+    ]
+    for k in OUTSIDE:
+        if k < z.shape[2]:
+            outside = [t - inside[:, :k].sum(axis=1) for t, inside in zip(totals, (energy, lagged, mean**2))]
+            outside[0] = np.log(np.maximum(outside[0], 0) + TINY)
+            yield Block(Kind(f"activity outside the leading {k} components", *size), np.stack(outside, axis=1))
+
+
+def _population(spikes: np.ndarray, lengths: np.ndarray, bin_s: float) -> Iterator[Block]:
+    valid = valid_mask(lengths, spikes.shape[1])
+    n = lengths.astype(np.float32)
+    mean = spikes.sum(axis=1) / n
+    centred = (spikes - mean[:, None]) * valid
+    variance = (centred**2).sum(axis=1) / n
+    scale = variance + TINY
+    yield Block(Kind("population rate"), np.sqrt(mean)[:, None])
+    yield Block(Kind("variance of the population count", "too small", "too large"), np.log(scale)[:, None])
+    for lag in (1, 2, 3, 4):
+        kind = Kind(f"autocorrelation of the population count at {_ms(lag * bin_s)}", "too weak", "too strong", True)
+        yield Block(kind, (_lagged(centred, centred, lag) / np.maximum(n - lag, 1) / scale)[:, None])
+    skewness = (centred**3).sum(axis=1) / n / scale**1.5
+    yield Block(Kind("skewness of the population count"), skewness[:, None])
+    yield Block(Kind("largest population count of a trial"), spikes.max(axis=1)[:, None])
+    smallest = np.where(valid, spikes, np.inf).min(axis=1)
+    yield Block(Kind("smallest population count of a trial"), smallest[:, None])
+
+
+def _edges(counts: np.ndarray, mean: np.ndarray, lengths: np.ndarray) -> Iterator[Block]:
+    trial = np.arange(len(counts))[:, None]
+    n_edge = np.minimum(lengths, N_EDGE_BINS)[:, None]
+    for name, place in (
+        ("first", np.minimum(np.arange(N_EDGE_BINS), n_edge - 1)),
+        ("last", lengths[:, None] - 1 - np.minimum(np.arange(N_EDGE_BINS), n_edge - 1)),
+    ):
+        difference = counts[trial, place].mean(axis=1) - mean
+        kind = Kind(f"counts in the {name} bins against the trial's mean")
+        yield Block(kind, difference, True)
+        yield Block(kind, difference.sum(axis=1, keepdims=True))
+
+
+# -- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _chunks(trials: TrialSet) -> Iterator[tuple[slice, np.ndarray]]:
+    """Slices of whole trials and their counts in single precision."""
+    n_trials, n_bins, n_neurons = trials.counts.shape
+    step = max(1, CHUNK_ELEMENTS // max(1, n_bins * n_neurons))
+    for start in range(0, n_trials, step):
+        part = slice(start, start + step)
+        yield part, trials.counts[part].astype(np.float32)
+
+
+def _lagged(a: np.ndarray, b: np.ndarray, lag: int) -> np.ndarray:
+    """Summed products of ``a`` and later ``b``, (trial, ...); zero for lags beyond the trial."""
+    if lag >= a.shape[1]:
+        return np.zeros((len(a), *a.shape[2:]), np.float32)
+    return np.einsum("bt...,bt...->b...", a[:, : a.shape[1] - lag], b[:, lag:])
+
+
+def _pairs(products: np.ndarray, lag: int) -> np.ndarray:
+    """(trial, pair): one of each two neurons at lag 0, where products are symmetric, and both orders at others."""
+    n = products.shape[1]
+    if lag == 0:
+        return products[:, *np.triu_indices(n, 1)]
+    return products[:, ~np.eye(n, dtype=bool)]
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms"
