@@ -265,7 +265,9 @@ def test_the_headline_names_what_differs_most_then_the_classifier_then_the_count
         row("c2st_basic", Level.DIFFERS, 0.8, value=0.89),
     ]
     text = headline(rows, 100)
-    places = [text.index(part) for part in ("Neurons fire 40 %", "correlations are 30 %", "0.89 (0.87 to 0.91", "1 of 5")]
+    places = [
+        text.index(part) for part in ("Neurons fire 40 %", "correlations are 30 %", "0.89 (0.87 to 0.91", "1 of 5")
+    ]
     assert places == sorted(places)
     assert "1 could not be told" in text
 
@@ -276,7 +278,10 @@ def test_too_good_leads_the_headline():
 
 
 def test_noise_is_no_success():
-    rows = [row("rate_rmse", Level.MATCHES), *(row(n, Level.CANNOT_TELL, trials_needed=730.0) for n in ("psd_db", "corr_r"))]
+    rows = [
+        row("rate_rmse", Level.MATCHES),
+        *(row(n, Level.CANNOT_TELL, trials_needed=730.0) for n in ("psd_db", "corr_r")),
+    ]
     text = headline(rows, 22)
     assert text.startswith("Too few trials to tell: 2 of 3 metrics could not be told at n = 22; about 730 held-out")
 

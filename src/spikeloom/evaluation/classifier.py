@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from spikeloom.evaluation.classifier_features import FeatureBasis, Features, rich_features
-from spikeloom.evaluation.distances import auc
 from spikeloom.evaluation.metric import NAN
+from spikeloom.evaluation.roc import delong
 from spikeloom.evaluation.summary import TrialSet
 from spikeloom.evaluation.trial_lengths import assign, crop, cut, feasible
 
@@ -288,7 +287,7 @@ def _boosting(x: np.ndarray, label: np.ndarray, seed: int) -> Scorer:
 
 
 def _auc(scores: np.ndarray, label: np.ndarray) -> float:
-    return auc(scores[label == 1], scores[label == 0])
+    return delong(scores[label == 1], scores[label == 0])[0]
 
 
 # -- what sets generated trials apart --------------------------------------------------------------------------------
@@ -330,25 +329,3 @@ def _words(real: Features, index: int, parts: np.ndarray, change: np.ndarray, n_
 
 
 # -- area under the ROC curve ----------------------------------------------------------------------------------------
-
-
-def delong(generated: Float[np.ndarray, "trial"], real: Float[np.ndarray, "trial2"]) -> tuple[float, float]:
-    """Area under the ROC curve of two samples of scores, and its standard error.
-
-    DeLong et al. (1988), "Comparing the areas under two or more correlated receiver operating characteristic curves",
-    by midranks (Sun and Xu 2014). Ties count half. The error is zero where the samples do not overlap at all.
-
-    Example:
-        >>> import numpy as np
-        >>> auc, se = delong(np.array([3.0, 2.0, 4.0]), np.array([1.0, 2.0, 0.0]))
-        >>> round(auc, 3), round(se, 3)
-        (0.944, 0.079)
-    """
-    m, n = len(generated), len(real)
-    if min(m, n) < 2 or not (np.isfinite(generated).all() and np.isfinite(real).all()):
-        return NAN, NAN
-    ranks = rankdata(np.concatenate([generated, real]))
-    above_real = (ranks[:m] - rankdata(generated)) / n
-    below_generated = 1 - (ranks[m:] - rankdata(real)) / m
-    se = np.sqrt(above_real.var(ddof=1) / m + below_generated.var(ddof=1) / n)
-    return float(above_real.mean()), float(se)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.metric import NAN
@@ -122,24 +121,3 @@ def classifier_scores(
     features = np.vstack([generated, real])
     scores = np.asarray(cross_val_predict(model, features, label, cv=folds, method="decision_function"))
     return scores[: len(generated)], scores[len(generated) :]
-
-
-def delong(generated: Float[np.ndarray, "trial"], real: Float[np.ndarray, "trial2"]) -> tuple[float, float]:
-    """Area under the ROC curve of two samples of scores, and its standard error.
-
-    DeLong et al. 1988, Biometrics 44:837, by midranks (Sun & Xu 2014, IEEE Signal Process. Lett. 21:1389). The error
-    is zero where the samples are separated completely.
-
-    Returns:
-        The area and its standard error; NaN where scores are missing, the error also with fewer than two of a kind.
-    """
-    n_generated, n_real = len(generated), len(real)
-    if min(n_generated, n_real) == 0 or np.isnan(generated).any() or np.isnan(real).any():
-        return NAN, NAN
-    together = rankdata(np.concatenate([generated, real]))
-    above = (together[:n_generated] - rankdata(generated)) / n_real
-    below = 1 - (together[n_generated:] - rankdata(real)) / n_generated
-    area = float(above.mean())
-    if min(n_generated, n_real) < 2:
-        return area, NAN
-    return area, float(np.sqrt(above.var(ddof=1) / n_generated + below.var(ddof=1) / n_real))

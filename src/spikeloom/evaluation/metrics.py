@@ -13,13 +13,13 @@ from spikeloom.evaluation.compared_sets import MIN_INTERVALS, ComparedSets, SetS
 from spikeloom.evaluation.distances import (
     classifier_scores,
     count_wasserstein,
-    delong,
     jensen_shannon,
     kl_divergence,
     psth_error,
     rms,
 )
 from spikeloom.evaluation.metric import NAN, NEURONS, OVERALL, PAIRS, POPULATION, TIME, Metric, Requirement
+from spikeloom.evaluation.roc import delong
 from spikeloom.evaluation.summary import Summary
 
 MIN_INTERVAL_NEURONS = 5

@@ -176,9 +176,7 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
     val = TrialSet(real.counts[val_index], real.lengths[val_index], group[val_index])
     unit = dependence_units(real)
     units = unit[train_index], unit[test_index], dependence_units(generated)
-    paired = Pairing(
-        train, val, test, pool, *units, test_index, train_index, int(group.max()) + 1, conditional, ()
-    )
+    paired = Pairing(train, val, test, pool, *units, test_index, train_index, int(group.max()) + 1, conditional, ())
 
     lengths = test.lengths.copy()
     strata = paired._strata(own)

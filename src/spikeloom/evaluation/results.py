@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from spikeloom.errors import DataError
 from spikeloom.evaluation.headline import counted_levels, headline

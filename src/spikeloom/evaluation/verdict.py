@@ -189,9 +189,7 @@ def weigh_auc(auc: float, se: float, yardstick: float, yardstick_se: float) -> E
     score = low = high = NAN
     if interval is not None:
         score, low, high = (max(x, 0.0) for x in (top / bottom, *interval))
-    return Evidence(
-        Scale.AUC, auc, 0.5, yardstick, max(top, 0.0), se, score, low, high, p, NAN, df, bottom
-    )
+    return Evidence(Scale.AUC, auc, 0.5, yardstick, max(top, 0.0), se, score, low, high, p, NAN, df, bottom)
 
 
 def fieller(
