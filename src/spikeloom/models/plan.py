@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from spikeloom.conditioning.features import Condition
 from spikeloom.conditioning.novelty import ConditionNovelty
 from spikeloom.conditioning.requests import Conditions, Request
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.errors import DataError, warn
 from spikeloom.models.context import context_lengths, observed_counts
 from spikeloom.observation.poisson import ObservedCounts
 
@@ -227,7 +226,7 @@ def distances_of(novelty: ConditionNovelty | None, n: int) -> Float[np.ndarray, 
         return None
     warning = novelty.sentence(n)
     if warning:
-        warnings.warn(warning, SpikeloomWarning, stacklevel=6)
+        warn(warning)
     return novelty.distance.astype(np.float32)
 
 
