@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Iterable
 
-
 _DECORATORS = ("torch", "jaxtyping", "beartype")
 """Packages whose decorators stand between a user and the library's functions."""
 
