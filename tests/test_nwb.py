@@ -224,6 +224,8 @@ def test_missing_behaviour_is_noted(tmp_path: Path) -> None:
         ({}, {"bin_s": 2.0}, "wider than the longest trial"),
         ({}, {"bin_s": 2.0, "continuous": True}, "wider than the observed time"),
         ({}, {"align": "nothing", "after_s": 1.0}, "no trial column 'nothing' to align to"),
+        ({}, {"align": "nothing"}, r"no trial column 'nothing' to align to \(columns: .*go_time.*\)"),
+        ({}, {"align": "go_time"}, "around align 'go_time', but nothing says where they stop; give after_s"),
         ({}, {"align": "split", "after_s": 1.0}, "does not hold times"),
         ({}, {"align": "go_time", "after_s": 0.333, "bin_s": 0.02}, "not a whole number of bins"),
         ({}, {"align": "go_time", "before_s": 0.1, "after_s": -0.1}, "not a whole number of bins"),

@@ -13,6 +13,7 @@ import numpy as np
 
 from spikeloom.data.comparisons import parsed
 from spikeloom.data.directions import parse_direction
+from spikeloom.data.validation import check_bin_s
 from spikeloom.errors import DataError, did_you_mean
 
 BINNINGS = ("event", "nlb")
@@ -36,7 +37,9 @@ class Derivations:
     "reach_angle_deg"; "hand_vel@0.15" for its direction 0.15 s later."""
 
     def __post_init__(self) -> None:
-        check_positive(self, "bin_s", "smooth_s")
+        check_positive(self, "smooth_s")
+        if self.bin_s is not None:
+            check_bin_s(self.bin_s)
         if self.direction_of is not None:
             parse_direction(self.direction_of)
 
@@ -198,12 +201,25 @@ class LoadOptions(ArrayOptions, SeriesOptions, NWBOptions, Cuts, Selections, Der
                 "before_s and after_s are counted from an event; give align=<trial column> (NWB only) or "
                 "reaches=<velocity signal> too."
             )
-        if getattr(self, event) is not None and self.after_s is None:
-            raise DataError(f"{event} is '{getattr(self, event)}', but not where trials stop; give after_s in seconds.")
         if self.scored is not None and self.window_s is not None:
             raise DataError("a part of each trial is scored (scored) or trials are cut (window_s), not both.")
         if self.direction_of is not None and self.reaches is not None:
             raise DataError("reaches have a direction of their own, from start to end; leave direction_of out.")
+
+    def stop_s(self, event: str) -> float:
+        """Seconds after the event ("align" or "reaches") at which trials stop.
+
+        It is looked up after the column or signal of the event, so that a name that does not exist is named first.
+
+        Raises:
+            DataError: If it is not given.
+        """
+        if self.after_s is None:
+            raise DataError(
+                f"trials are cut around {event} '{getattr(self, event)}', but nothing says where they stop; give "
+                "after_s in seconds."
+            )
+        return self.after_s
 
     def to_dict(self) -> dict[str, Any]:
         """The options that differ from their defaults, as plain values that JSON can hold."""

@@ -117,9 +117,9 @@ def cut_reaches(
         McCart et al. 2024 (GNOCCHI) for windows around movement onset; the rules are ours.
     """
     notes: list[str] = []
+    moving = plane(data, velocity, "reaches")
     size = whole_bins(before_s + after_s, data.bin_s, "the window around the onset (before_s + after_s)")
     before = _bins_before(before_s, data.bin_s)
-    moving = _plane(data, velocity, "reaches")
     place = _position(data, velocity, position, notes)
     moving = np.where(np.isfinite(place).all(axis=2, keepdims=True), moving, np.nan)
     found = find_movements(data, moving, onset_share, least_peak)
@@ -206,7 +206,17 @@ def _bins_before(before_s: float, bin_s: float) -> int:
     return before
 
 
-def _plane(data: SpikeData, name: str, option: str) -> Float[np.ndarray, "trial time 2"]:
+def plane(data: SpikeData, name: str, option: str) -> Float[np.ndarray, "trial time 2"]:
+    """The values of a signal of two dimensions.
+
+    Args:
+        data: The recording.
+        name: The signal.
+        option: What it is needed for, for the error message.
+
+    Raises:
+        DataError: If it does not exist, or has other dimensions.
+    """
     if name not in data.signals:
         known = ", ".join(data.signals) or "none"
         raise DataError(f"there is no signal '{name}' for {option} (signals: {known}); name one that is kept.")
@@ -224,10 +234,10 @@ def _position(
         usual = velocity.replace("velocity", "position").replace("vel", "pos")
         if usual == velocity or usual not in data.signals or data.signals[usual].values.shape[2] != 2:
             notes.append(f"'{velocity}' has no position beside it and was integrated from the start of each trial")
-            return np.nancumsum(_plane(data, velocity, "reaches"), axis=1) * data.bin_s
+            return np.nancumsum(plane(data, velocity, "reaches"), axis=1) * data.bin_s
         notes.append(f"the position of reaches is '{usual}', by its name")
         position = usual
-    return _plane(data, position, "positions of reaches")
+    return plane(data, position, "positions of reaches")
 
 
 def _recorded_bins(data: SpikeData, values: np.ndarray) -> Bool[np.ndarray, "trial time"]:

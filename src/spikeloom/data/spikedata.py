@@ -20,6 +20,7 @@ from spikeloom.data.validation import (
     as_lengths,
     as_split,
     as_table,
+    check_bin_s,
     is_ragged,
     padded,
 )
@@ -65,7 +66,8 @@ class SpikeData:
         provenance: Where the data come from; plain values that JSON can hold.
 
     Raises:
-        DataError: If counts are negative, fractional or missing, or if sizes contradict each other.
+        DataError: If counts are negative, fractional or missing, if bins last 5 s or more, or if sizes contradict each
+            other.
 
     Example:
         >>> import numpy as np
@@ -117,10 +119,7 @@ class SpikeData:
             counts, lengths = padded("counts", counts)
         counts = as_counts(counts)
         n_trials, n_bins, n_neurons = counts.shape
-        if not (np.isfinite(self.bin_s) and self.bin_s > 0):
-            raise DataError(
-                f"bin_s is {self.bin_s}, but a bin needs a positive width in seconds; pass bin_s=0.005 for 5 ms."
-            )
+        check_bin_s(self.bin_s)
         lengths = as_lengths(lengths, n_trials, n_bins)
         valid = np.arange(n_bins) < lengths[:, None]
 

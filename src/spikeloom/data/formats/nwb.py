@@ -308,14 +308,15 @@ def _around_events(
 ) -> Spans:
     name = str(options.align)
     if name not in trials:
-        raise DataError(f"there is no trial column '{name}' to align to (columns: {', '.join(map(str, trials))}).")
+        columns = ", ".join(map(str, trials))
+        raise DataError(f"there is no trial column '{name}' to align to (columns: {columns}); name one of these.")
     if not pd.api.types.is_numeric_dtype(trials[name].dtype):
         raise DataError(f"the trial column '{name}' does not hold times; align to a column of seconds.")
     event = trials[name].to_numpy(dtype=float)
     if options.jitter_s is not None:
         event = event + trials[COLUMN].to_numpy() * bin_s
         notes.append(f"{(trials[COLUMN] > 0).sum()} of {len(trials)} windows were shifted later, see {COLUMN}")
-    before, after = options.before_s or 0.0, float(options.after_s or 0.0)
+    before, after = options.before_s or 0.0, options.stop_s("align")
     n = whole_bins(before + after, bin_s, "the window around the event (before_s + after_s)")
     n_forward = whole_bins(options.forward_s, bin_s, "forward_s") if options.forward_s else 0
     spans = Spans(event - before, np.full(len(trials), n + n_forward), trials)
