@@ -16,6 +16,7 @@ from spikeloom.data.reaches import REACH_COLUMNS, cut_reaches
 from spikeloom.data.selection import keep_columns, keep_neurons, keep_signals, keep_trials, with_condition
 from spikeloom.data.smoothing import with_smoothed_counts
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 
 Step = Callable[[SpikeData], SpikeData]
 
@@ -78,6 +79,8 @@ def steps(options: LoadOptions, trial_columns: Iterable[Any]) -> Iterator[Step]:
     yield partial(_with_options_noted, options=options)
     if options.hold_out:
         yield lambda data: hold_out(data, *options.hold_out)
+    if options.split is not None:
+        yield partial(with_default_splits, split=options.split)
     if options.columns is not None:  # last: trials may be held out by a column that is not kept
         yield partial(keep_columns, names=options.columns)
 

@@ -23,6 +23,7 @@ from spikeloom.data.formats.jitter import COLUMN, jitter_bins
 from spikeloom.data.formats.nlb import Grid
 from spikeloom.data.formats.series import behaviour, note_missing, resampled
 from spikeloom.data.options import LoadOptions, NWBOptions, SeriesOptions, check_supported
+from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.selection import SCORED, rows_to_load
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import named_splits
@@ -156,7 +157,7 @@ def read_units(path: Path, options: LoadOptions) -> tuple[SpikeData, list[str]]:
         bin_s=bin_s,
         lengths=spans.n_bins,
         signals=signals,
-        trials=spans.trials,
+        trials=_with_recorded_time(spans, written_bin_s is not None),
         neurons=neurons,
         splits=named_splits(spans.trials),
         provenance={**provenance, "file": path.name, "format": "nwb"},
@@ -377,6 +378,19 @@ def _whole_trials(trials: pd.DataFrame, observed: np.ndarray | None, bin_s: floa
         notes,
     )
     return spans
+
+
+def _with_recorded_time(spans: Spans, written_by_us: bool) -> pd.DataFrame:
+    """The trials with their recorded time: that of the session's clock, or the one that a recording was saved with.
+
+    The clock of a file that ``write_nwb`` wrote is not that of the recording.
+    """
+    if not written_by_us:
+        return spans.trials.assign(**{FROM_S: spans.start_s})
+    if FROM_S not in spans.trials:
+        return spans.trials
+    later_s = spans.start_s - spans.trials["start_time"].to_numpy(dtype=float)
+    return spans.trials.assign(**{FROM_S: spans.trials[FROM_S].to_numpy(dtype=float) + later_s})
 
 
 def _continuous(observed: np.ndarray | None, spikes: list[np.ndarray], bin_s: float) -> Spans:
