@@ -1,4 +1,4 @@
-"""Contiguous blocks: splits of a recording in time, so that what is held out was not recorded beside what is learned."""
+"""Contiguous blocks: splits of a recording in time, so that what is held out was recorded apart from the rest."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def contiguous_blocks(
 ) -> Blocks | None:
     """Divide trials into blocks of recorded time, the same whenever it is done.
 
-    The blocks of all splits follow each other forwards and backwards (train, val, test, test, val, train, ...), as often
-    as gaps cost little. Borders move to where a source ends, if one ends near, so that short ones stay whole; a gap is
-    kept wherever both sides are of one clock. It is shortened, first to the longest trial, then to nothing, where it
-    would leave too little of a recording; trials never share time across blocks.
+    The blocks of all splits follow each other forwards and backwards (train, val, test, test, val, train, ...) as
+    often as gaps cost little. Borders move to where a source ends, if one ends near, so that short ones stay whole; a
+    gap is kept wherever both sides are of one clock. It is shortened, first to the longest trial, then to nothing,
+    where it would leave too little of a recording; trials never share time across blocks.
 
     Args:
         time: When each trial was recorded.
@@ -119,9 +119,7 @@ def _laid_out(
     }
 
 
-def _apart(
-    time: RecordedTime, parts: Mapping[str, np.ndarray], gap_s: float
-) -> dict[str, np.ndarray]:
+def _apart(time: RecordedTime, parts: Mapping[str, np.ndarray], gap_s: float) -> dict[str, np.ndarray]:
     """The parts without trials that are too near to one of another part; the smaller part keeps its own."""
     kept: dict[str, np.ndarray] = {}
     for name in sorted(parts, key=lambda name: len(parts[name])):

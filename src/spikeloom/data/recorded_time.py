@@ -89,9 +89,9 @@ class RecordedTime:
 def recorded_time(data: SpikeData) -> RecordedTime | None:
     """When the trials of a recording were recorded, or None where it does not say.
 
-    It says so by the trial columns ``recorded_from_s`` and, where pieces have no common clock, ``recorded_piece``. Every
-    function that cuts trials from longer ones or from a session keeps them, every file format does, and a recording
-    made from arrays may bring them. A trial whose time is missing shares time with no other.
+    It says so by the trial columns ``recorded_from_s`` and, where pieces have no common clock, ``recorded_piece``.
+    Every function that cuts trials from longer ones or from a session writes them, every format of files keeps them,
+    and a recording made from arrays may bring them. A trial whose time is missing shares time with no other.
     """
     if FROM_S not in data.trials:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
@@ -11,9 +12,10 @@ import pandas as pd
 from jaxtyping import Int
 
 from spikeloom.data.blocks import LEAST_SHARE, contiguous_blocks, guard_gap_s
+from spikeloom.data.identical import identical_across
 from spikeloom.data.recorded_time import RecordedTime, recorded_time
 from spikeloom.data.spikedata import DEFAULT_FRACTIONS, SpikeData
-from spikeloom.errors import DataError
+from spikeloom.errors import DataError, SpikeloomWarning
 
 DEFAULT_SPLIT_SEED = 0
 """Seed of the splits that are made where a recording brings none; every command makes the same."""
@@ -41,7 +43,7 @@ def with_default_splits(data: SpikeData, split: str | None = None) -> SpikeData:
 
     Args:
         data: A recording.
-        split: "blocks" or "random" to make train, val and test in this way, in place of those that the recording brings.
+        split: "blocks" or "random" to make train, val and test in this way, in place of those that the recording has.
 
     Raises:
         DataError: If there are too few trials to give each split one, or if trials of different splits that the
@@ -56,7 +58,8 @@ def with_default_splits(data: SpikeData, split: str | None = None) -> SpikeData:
     if split is not None:
         replaced = [name for name in splits if name in DEFAULT_FRACTIONS]
         splits = {name: v for name, v in splits.items() if name not in replaced}
-        notes += [f"the splits {', '.join(replaced)} of the recording were replaced (split={split})"] if replaced else []
+        if replaced:
+            notes.append(f"the splits {', '.join(replaced)} of the recording were replaced (split={split})")
     time = recorded_time(data)
     if "train" not in splits:
         named = np.concatenate([np.zeros(0, dtype=np.int64), *splits.values()])
@@ -73,7 +76,12 @@ def with_default_splits(data: SpikeData, split: str | None = None) -> SpikeData:
         splits |= _carve(data, time, splits["train"], missing, split, notes)
     order = [*DEFAULT_FRACTIONS, *(name for name in splits if name not in DEFAULT_FRACTIONS)]
     known = data.provenance.get("notes", [])
-    return replace(data, splits={name: splits[name] for name in order}).with_notes([n for n in notes if n not in known])
+    divided = replace(data, splits={name: splits[name] for name in order})
+    for found in identical_across(divided):
+        if found not in known:
+            warnings.warn(f"{found}; leave them out.", SpikeloomWarning, stacklevel=2)
+        notes.append(found)
+    return divided.with_notes([note for note in notes if note not in known])
 
 
 def cut_from_longer(data: SpikeData) -> bool:
@@ -98,9 +106,7 @@ def _dropped(n: int) -> str:
     return f"{n} trials that share recorded time with another split were dropped: they belong to no split"
 
 
-def _notes_on_shared_time(
-    data: SpikeData, time: RecordedTime | None, splits: Mapping[str, np.ndarray]
-) -> list[str]:
+def _notes_on_shared_time(data: SpikeData, time: RecordedTime | None, splits: Mapping[str, np.ndarray]) -> list[str]:
     """Refuse splits that share recorded time; of a published recording they stay as published, with a note."""
     if time is None:
         return []
@@ -143,7 +149,9 @@ def _carve(
     if split == "blocks" or (split is None and windows):
         return _in_blocks(data, time, train, fractions, notes)
     if windows:
-        notes.append("windows of a continuous recording were split at random: neighbours of a test window are trained on")
+        notes.append(
+            "windows of a continuous recording were split at random: neighbours of test windows are trained on"
+        )
     groups = np.arange(len(train)) if time is None else time.groups(train)
     if groups.max() == len(train) - 1:
         return _at_random(data, train, fractions)
@@ -154,8 +162,8 @@ def _carve(
         return parts
     if split == "random":
         raise DataError(
-            f"{int(np.bincount(groups).max())} of {len(train)} trials share recorded time in one chain, so a random split "
-            "would train on what is held out; cut trials that do not overlap, or leave split=random out."
+            f"{int(np.bincount(groups).max())} of {len(train)} trials share recorded time in one chain, so a random "
+            "split would train on what is held out; cut trials that do not overlap, or leave split=random out."
         )
     return _in_blocks(data, time, train, fractions, notes)
 
@@ -192,9 +200,7 @@ def _in_blocks(
     return dict(blocks.parts)
 
 
-def _at_random(
-    data: SpikeData, train: Int[np.ndarray, "row"], fractions: Mapping[str, float]
-) -> dict[str, np.ndarray]:
+def _at_random(data: SpikeData, train: Int[np.ndarray, "row"], fractions: Mapping[str, float]) -> dict[str, np.ndarray]:
     part = data.select(trials=train).assign_splits(fractions, seed=DEFAULT_SPLIT_SEED)
     parts = {name: list(train[part.splits[name]]) if name in part.splits else [] for name in fractions}
     for name in fractions:  # a few trials may leave a split without any: it gets one from the largest

@@ -11,6 +11,7 @@ from spikeloom.data.bins import cut_windows, rebin
 from spikeloom.data.comparisons import parsed
 from spikeloom.data.directions import ANGLE, parse_direction, with_direction
 from spikeloom.data.holdout import hold_out
+from spikeloom.data.identical import identical_note
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.reaches import REACH_COLUMNS, cut_reaches
 from spikeloom.data.selection import keep_columns, keep_neurons, keep_signals, keep_trials, with_condition
@@ -35,7 +36,8 @@ def apply_options(data: SpikeData, options: LoadOptions, notes: Sequence[str] = 
     data = data.with_notes(notes)
     for step in steps(options, list(data.trials)):
         data = step(data)
-    return data
+    known = data.provenance.get("notes", [])
+    return data.with_notes([note for note in identical_note(data) if note not in known])
 
 
 def steps(options: LoadOptions, trial_columns: Iterable[Any]) -> Iterator[Step]:
