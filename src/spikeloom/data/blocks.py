@@ -19,8 +19,8 @@ LOST = 0.1
 """Share of the trials that gaps may cost before blocks come round fewer times."""
 MOST_LOST = 0.25
 """Share that they may cost before they are made shorter."""
-LEAST_SHARE = 0.5
-"""A split has at least this much of the share that it should have."""
+UNEVEN = 1 / 3
+"""Share of its size by which a split may be smaller or larger than it should be, if there are enough trials."""
 SNAP = 0.5
 """A border moves to where a trial or piece of the recording ends, at most by this share of the smaller block."""
 
@@ -81,15 +81,24 @@ def contiguous_blocks(
     for gap, cycles, limit in [*attempts, (0.0, 1, 1.0)]:
         sequence = _sequence(shares, cycles)
         laid = _laid_out(rows, sequence, ends)
-        parts = {name: laid[name] for name in fractions}
-        parts = _apart(time, parts, gap)
+        parts = _apart(time, {name: laid[name] for name in fractions}, gap)
         n_dropped = len(rows) - sum(map(len, parts.values()))
-        enough = {name: min(LEAST_SHARE * share * len(rows), len(rows)) for name, share in shares.items()}
-        if limit == 1.0:
-            enough = dict.fromkeys(enough, 0)
-        if n_dropped <= limit * len(rows) and all(len(parts[name]) > enough[name] for name in parts):
+        last = not gap and cycles == 1
+        if n_dropped <= limit * len(rows) and (last or even(parts, shares)) and all(map(len, parts.values())):
             return Blocks({name: np.sort(part) for name, part in parts.items()}, len(sequence), gap, n_dropped)
     return None
+
+
+def even(parts: Mapping[str, np.ndarray], shares: Mapping[str, float]) -> bool:
+    """Whether the sizes of splits are about what they should be, by ``UNEVEN`` or by one trial.
+
+    Example:
+        >>> shares = {"train": 0.7, "val": 0.1, "test": 0.2}
+        >>> [even({"train": np.zeros(n), "val": np.zeros(4), "test": np.zeros(36 - n)}, shares) for n in (28, 33)]
+        [True, False]
+    """
+    n = sum(map(len, parts.values()))
+    return all(abs(len(parts[name]) - share * n) <= max(1.0, UNEVEN * share * n) for name, share in shares.items())
 
 
 def _sequence(shares: Mapping[str, float], cycles: int) -> list[tuple[str, float]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from spikeloom.data.blocks import LEAST_SHARE, contiguous_blocks, guard_gap_s
+from spikeloom.data.blocks import contiguous_blocks, even, guard_gap_s
 from spikeloom.data.identical import identical_across
 from spikeloom.data.recorded_time import RecordedTime, recorded_time
 from spikeloom.data.spikedata import DEFAULT_FRACTIONS, SpikeData
@@ -94,7 +94,7 @@ def cut_from_longer(data: SpikeData) -> bool:
 
 def _not_near(
     time: RecordedTime | None, rows: Int[np.ndarray, "row"], named: Int[np.ndarray, "other"], notes: list[str]
-) -> Int[np.ndarray, "row"]:
+) -> Int[np.ndarray, "kept"]:
     """The rows without those that share time with trials of another split."""
     shares = np.zeros(len(rows), dtype=bool) if time is None else time.near(rows, named)
     if shares.any():
@@ -128,7 +128,7 @@ def _notes_on_shared_time(data: SpikeData, time: RecordedTime | None, splits: Ma
     return []
 
 
-def _interval(time: RecordedTime, trial: int) -> str:
+def _interval(time: RecordedTime, trial: np.int64) -> str:
     return f"{time.start_s[trial]:.6g} to {time.stop_s[trial]:.6g} s"
 
 
@@ -156,7 +156,7 @@ def _carve(
     if groups.max() == len(train) - 1:
         return _at_random(data, train, fractions)
     parts = _groups_at_random(data, train, groups, fractions)
-    if all(len(parts[name]) >= LEAST_SHARE * _share(fractions, name) * len(train) for name in parts):
+    if even(parts, {name: _share(fractions, name) for name in fractions}) and all(map(len, parts.values())):
         tied = int((np.bincount(groups)[groups] > 1).sum())
         notes.append(f"{tied} trials share recorded time with others, with which they are in the same split")
         return parts

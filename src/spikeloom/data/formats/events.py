@@ -55,7 +55,8 @@ def in_own_trial(trials: pd.DataFrame, name: str, tolerance_s: float) -> Bool[np
             else "times of events are seconds on the clock of the trials: correct the column, or name another."
         )
         raise DataError(
-            f"'{name}' lies outside of its own trial in {outside.sum()} of {known.sum()} trials, as in trial {row}, where "
-            f"it is at {event[row]:.6g} s and the trial lasts from {start[row]:.6g} to {stop[row]:.6g} s; {remedy}"
+            f"'{name}' lies outside of its own trial in {outside.sum()} of {known.sum()} trials, as in trial {row}, "
+            f"where it is at {event[row]:.6g} s and the trial lasts from {start[row]:.6g} to {stop[row]:.6g} s; "
+            f"{remedy}"
         )
     return ~outside
