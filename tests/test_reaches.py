@@ -243,7 +243,8 @@ def test_reading_cuts_reaches_and_everything_else_follows(recording, tmp_path) -
     assert LoadOptions.from_dict(options.to_dict()) == options
     data = load(recording, options)
     assert (data.n_trials, data.n_bins) == (14, 30)
-    assert list(data.trials) == ["reach_angle_deg", "source_trial", "source_bin", "condition"]
+    place = ["source_trial", "source_bin", "condition", "recorded_piece", "recorded_from_s"]
+    assert set(data.trials) == {"reach_angle_deg", *place}
     assert sorted(data.trials["condition"]) == sorted([0, 1, 2, 4, 5, 6, 7] * 2)
     assert data.split("heldout").trials["condition"].tolist() == [1, 1]
     whole = load(recording, LoadOptions(segment="segment", smooth_s=0.06)).signals["smoothed_counts"].values

@@ -18,6 +18,7 @@ from spikeloom.errors import DataError, did_you_mean
 
 BINNINGS = ("event", "nlb")
 OVERLAPS = ("keep", "cut")
+SPLITS = ("blocks", "random")
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,12 @@ class Selections:
     hold_out: tuple[str, ...] = ()
     """Trials that become the split "heldout", on which no model is trained: comparisons that must all hold, like
     "octant=1"."""
+    split: str | None = None
+    """How train, val and test are made, in place of those of the file: in contiguous "blocks" of recorded time, or at
+    "random". If not given, and the file has none: blocks for windows of a continuous recording, else random."""
 
     def __post_init__(self) -> None:
+        _check_choice(self, "split", SPLITS)
         for text in (*self.where, *self.hold_out):
             parsed(text)
 
@@ -134,10 +139,8 @@ class NWBOptions:
     inferred rates (NWB only)."""
 
     def __post_init__(self) -> None:
-        for name, allowed in (("binning", BINNINGS), ("overlap", OVERLAPS)):
-            value = getattr(self, name)
-            if value is not None and value not in allowed:
-                raise DataError(f"{name} is '{value}', but must be {' or '.join(allowed)}.")
+        _check_choice(self, "binning", BINNINGS)
+        _check_choice(self, "overlap", OVERLAPS)
         for name in ("forward_s", "jitter_s"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value >= 0):
@@ -294,6 +297,12 @@ def check_supported(options: LoadOptions, families: Iterable[type], source: str)
     found = [name for name in options.to_dict() if name in excluded]
     if found:
         raise DataError(f"{', '.join(found)} cannot be used with {source}; leave it out.")
+
+
+def _check_choice(options: Any, name: str, allowed: tuple[str, ...]) -> None:
+    value = getattr(options, name)
+    if value is not None and value not in allowed:
+        raise DataError(f"{name} is '{value}', but must be {' or '.join(allowed)}.")
 
 
 def check_positive(options: Any, *names: str) -> None:

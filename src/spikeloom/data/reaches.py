@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.signal import find_peaks
 
 from spikeloom.data.bins import whole_bins
+from spikeloom.data.recorded_time import times_of_cut
 from spikeloom.data.smoothing import narrowest_sd, smoothed
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
@@ -85,7 +86,8 @@ def cut_reaches(
     A reach is a row of the trials table: all columns of the trial it was cut from; ``start_x``, ``start_y`` and
     ``target_x``, ``target_y``, the positions at its onset and end; ``reach_angle_deg`` from 0 to 360 from the one to
     the other; ``octant``, 0 for directions around 0 degrees, 1 around 45, ... 7; ``peak_speed``; ``duration_s``;
-    ``source_trial`` and ``source_bin``, the trial and the bin its window starts at.
+    ``source_trial`` and ``source_bin``, the trial and the bin its window starts at. The recorded time of the window is
+    kept as well (see ``recorded_time``).
 
     Args:
         data: Recording whose trials are continuous pieces; nothing crosses their borders.
@@ -342,7 +344,7 @@ def _cut(
     def cut(values: np.ndarray) -> np.ndarray:
         return values[trial[:, None], time]
 
-    rows = data.trials.iloc[trial].reset_index(drop=True)
+    rows = data.trials.iloc[trial].reset_index(drop=True).assign(**times_of_cut(data, trial, start))
     splits = {name: np.flatnonzero(np.isin(trial, indices)) for name, indices in data.splits.items()}
     return replace(
         data,

@@ -296,6 +296,9 @@ class SpikeData:
     def window(self, n_bins: int, step: int | None = None) -> SpikeData:
         """Cut every trial into windows of equal length; windows that would run past a trial's valid bins are dropped.
 
+        Each knows where it is from: the trial columns ``source_trial`` and ``source_bin``, and its recorded time (see
+        ``recorded_time``). The size of the windows is noted in the provenance.
+
         Args:
             n_bins: Length of a window in bins.
             step: Bins between the starts of two windows; ``n_bins`` (no overlap) when not given.
@@ -320,8 +323,10 @@ class SpikeData:
         def cut(values: np.ndarray) -> np.ndarray:
             return values[trial[:, None], time]
 
+        from spikeloom.data.recorded_time import times_of_cut
+
         table = self.trials.iloc[trial].reset_index(drop=True)
-        table = table.assign(source_trial=trial, source_bin=start)
+        table = table.assign(source_trial=trial, source_bin=start, **times_of_cut(self, trial, start))
         splits = {k: np.flatnonzero(np.isin(trial, v)) for k, v in self.splits.items()}
         return replace(
             self,
@@ -332,6 +337,7 @@ class SpikeData:
             splits={k: v for k, v in splits.items() if len(v)},
             rates=None if self.rates is None else cut(self.rates),
             latents=None if self.latents is None else cut(self.latents),
+            provenance={**self.provenance, "windows": {"bins": n_bins, "step": step}},
         )
 
     def rebin(self, bin_s: float) -> SpikeData:

@@ -11,11 +11,13 @@ from spikeloom.data.bins import cut_windows, rebin
 from spikeloom.data.comparisons import parsed
 from spikeloom.data.directions import ANGLE, parse_direction, with_direction
 from spikeloom.data.holdout import hold_out
+from spikeloom.data.identical import identical_note
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.reaches import REACH_COLUMNS, cut_reaches, plane
 from spikeloom.data.selection import keep_columns, keep_neurons, keep_signals, keep_trials, with_condition
 from spikeloom.data.smoothing import with_smoothed_counts
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 
 Step = Callable[[SpikeData], SpikeData]
 
@@ -34,7 +36,8 @@ def apply_options(data: SpikeData, options: LoadOptions, notes: Sequence[str] = 
     data = data.with_notes(notes)
     for step in steps(options, list(data.trials)):
         data = step(data)
-    return data
+    known = data.provenance.get("notes", [])
+    return data.with_notes([note for note in identical_note(data) if note not in known])
 
 
 def steps(options: LoadOptions, trial_columns: Iterable[Any]) -> Iterator[Step]:
@@ -78,6 +81,8 @@ def steps(options: LoadOptions, trial_columns: Iterable[Any]) -> Iterator[Step]:
     yield partial(_with_options_noted, options=options)
     if options.hold_out:
         yield lambda data: hold_out(data, *options.hold_out)
+    if options.split is not None:
+        yield partial(with_default_splits, split=options.split)
     if options.columns is not None:  # last: trials may be held out by a column that is not kept
         yield partial(keep_columns, names=options.columns)
 

@@ -20,7 +20,7 @@ from spikeloom.data.options import LoadOptions
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError, warn
 
-VERSION = 2
+VERSION = 3
 """Version of the loading code; raised when its result for the same file changes, so that older copies are not used."""
 MADE_BY = "made_by"
 """Entry of a copy with the files and options that it was made from."""
