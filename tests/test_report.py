@@ -15,7 +15,7 @@ from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.heldout import heldout_draws
-from spikeloom.evaluation.memorisation import Memorisation
+from spikeloom.evaluation.memorisation import CopyFinding, Memorisation
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.pairing import pair
 from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult
@@ -63,7 +63,9 @@ def comparison(*more: MetricResult, **memory) -> Comparison:
         *more,
     ]
     known = {"copy_share": 0.02, "se": 0.05, "nn_ratio": 1.01, "detectable_share": 0.15, "duplicates": 0}
-    known |= {"duplicates_held_out": 0, "alarm": False, "reasons": (), "n_generated": 40, "within_condition": False}
+    known |= {"duplicates_held_out": 0, "finding": CopyFinding.NONE_DETECTED, "reasons": (), "n_generated": 40}
+    known |= {f"membership_{each}": NAN for each in ("auc", "low", "high", "drift")}
+    known |= {"n_held_out": 8, "within_condition": False}
     copies = Memorisation(**{**known, "widths": (), **memory})  # type: ignore[arg-type]
     details = {"seed": 0, "version": "1"}
     return Comparison("heldout", 8, 40, {r.name: r for r in results}, copies, ("the split is small <b>",), details)
@@ -169,10 +171,25 @@ def test_headline_names_copies_first_then_what_is_furthest():
     verdict = headline(comparison(result("acf_rmse", 1.0, 0.01, 0.1, 0.01, 1.4, 0.7)))
     assert verdict["first"] == "On 0 of 2 usable metrics the generated spikes are indistinguishable from real ones."
     assert verdict["furthest"] == "autocorrelation (0.70), distribution of population counts (0.05)"
-    alarm = comparison(copy_share=1.0, se=0.1, alarm=True, reasons=("copies",))
+    alarm = comparison(copy_share=1.0, se=0.1, finding=CopyFinding.FOUND, reasons=("copies",))
     assert headline(alarm)["first"] == "The generated trials copy the training data."
     assert "Alarm: copies." in copying(alarm.memorisation)["text"]
-    assert copying(comparison(copy_share=NAN).memorisation)["short"] == "not tested"
+
+
+def test_copies_that_could_not_be_tested_are_amber_and_never_called_none():
+    member = {"membership_auc": 0.52, "membership_low": 0.47, "membership_high": 0.57}
+    clean = copying(comparison(**member).memorisation)
+    assert (clean["short"], clean["style"]) == ("none detected", "")
+    assert "A share above 0.15 would have been detected." in clean["text"]
+    assert "with an AUC of 0.52 (0.47 to 0.57; 0.5 is nothing)" in clean["text"]
+    found = copying(comparison(finding=CopyFinding.FOUND, reasons=("copies",)).memorisation)
+    assert (found["short"], found["style"]) == ("found", "alarm")
+    assert "A share above 0.15 would have been detected." in found["text"]
+    untested = {"finding": CopyFinding.NOT_TESTABLE, "se": 0.5, "detectable_share": NAN, "reasons": ("too few",)}
+    unknown = copying(comparison(**untested).memorisation)
+    assert (unknown["short"], unknown["style"]) == ("could not be tested", "amber")
+    assert "could not be tested with n = 8 held-out and 40 generated trials: too few." in unknown["text"]
+    assert "would have been detected" not in unknown["text"]
 
 
 def test_times_are_in_milliseconds_or_in_bins_where_a_bin_has_no_width():

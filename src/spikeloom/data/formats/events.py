@@ -19,7 +19,8 @@ def event_times(trials: pd.DataFrame, name: str) -> Float[np.ndarray, "trial"]:
         DataError: If there is no such column, or if it does not hold times.
     """
     if name not in trials:
-        raise DataError(f"there is no trial column '{name}' to align to (columns: {', '.join(map(str, trials))}).")
+        columns = ", ".join(map(str, trials))
+        raise DataError(f"there is no trial column '{name}' to align to (columns: {columns}); name one of these.")
     if not pd.api.types.is_numeric_dtype(trials[name].dtype):
         raise DataError(f"the trial column '{name}' does not hold times; align to a column of seconds.")
     return trials[name].to_numpy(dtype=float)
