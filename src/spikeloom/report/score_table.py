@@ -60,7 +60,6 @@ def interval(result: MetricResult) -> bool:
 
 def bar(result: MetricResult) -> dict[str, float | str]:
     """Places, in percent of the bar's width, of floor, yardstick, tolerance, the score and its 95 % interval."""
-
     score = magnitude(result)
     low, high = (place(x) for x in ((result.score_low, result.score_high) if interval(result) else (score, score)))
     start, end = sorted((place(0.0), place(score)))
