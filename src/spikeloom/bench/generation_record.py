@@ -289,7 +289,10 @@ READING = (
     "held-out trials themselves, which no generator has; where it differs from real trials, a better prior would not "
     "help, and where it is too good, it has seen them."
 )
-TOLD_APART = "Systems that can be told apart (lower is better; at 5 % for all pairs and all metrics of this table together, Holm):"
+TOLD_APART = (
+    "Systems that can be told apart (lower is better; at 5 % for all pairs and metrics of this table together, "
+    "by Holm's correction):"
+)
 PUBLISHED_FLOOR = (
     "This protocol has no verdict, as it compares with the training trials. In brackets, the value over the floor: "
     "one half of resampled training trials against the other half, as published. It scatters where neurons or trials "

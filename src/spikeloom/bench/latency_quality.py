@@ -103,10 +103,9 @@ class TimedRun:
 
     def compared(self, trials: SpikeData, seed: int) -> tuple[Comparison, Comparison]:
         """Comparisons of trials with the recording by both protocols."""
-        found = {p: compare(self.data, trials, p, seed=seed, earlier=self.first.get(p)) for p in PROTOCOLS}
-        for protocol, comparison in found.items():
-            self.first.setdefault(protocol, comparison)
-        return found["heldout"], found["ldns"]
+        found = tuple(compare(self.data, trials, p, seed=seed, earlier=self.first.get(p)) for p in PROTOCOLS)
+        self.first.update({p: one for p, one in zip(PROTOCOLS, found) if p not in self.first})
+        return found[0], found[1]
 
 
 def run_latency_benchmark(
