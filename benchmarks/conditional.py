@@ -29,7 +29,17 @@ from spikeloom.evaluation.decoder_scores import score_decoder
 from spikeloom.models import load_model
 from spikeloom.workflow.sampling import held_out, sample_like
 
-METRICS = ("count_kl", "rate_rmse", "corr_slope", "fano_rmse", "isi_w1", "acf_rmse", "psth_err", "c2st_auc")
+METRICS = (
+    "count_kl",
+    "rate_rmse",
+    "corr_slope",
+    "fano_rmse",
+    "isi_w1",
+    "acf_rmse",
+    "psth_err",
+    "c2st_basic",
+    "c2st_rich",
+)
 
 
 def main() -> None:

@@ -34,10 +34,10 @@ def main() -> None:
     seconds = time.perf_counter() - start
     print(f"{machine()}; {options.n} trials of {options.length} bins in {seconds:.0f} s")
     rows = [
-        [key, f"{m.value:.3g}", f"{m.floor:.3g}", f"{m.baseline:.3g}", f"{m.score:.2f}"]
+        [key, f"{m.value:.3g}", f"{m.floor:.3g}", f"{m.yardstick:.3g}", f"{m.score:.2f}", m.level.text]
         for key, m in compare(real, sample, n_floor=5).metrics.items()
     ]
-    print(table(["metric", "value", "floor", "constant rates", "score"], rows))
+    print(table(["metric", "value", "floor", "yardstick", "score", "level"], rows))
     quarter = options.length // 4
     drift = []
     for q in range(4):

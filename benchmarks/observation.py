@@ -26,7 +26,7 @@ from spikeloom.workflow.heldout_likelihood import history_likelihood
 from spikeloom.workflow.sampling import held_out, sample_like
 
 METRICS = ("isi_mean_rmse", "isi_std_rmse", "isi_w1", "fano_rmse", "acf_rmse", "rate_rmse", "count_kl", "corr_slope")
-METRICS = (*METRICS, "corr_rmse", "psd_db", "c2st_auc")
+METRICS = (*METRICS, "corr_rmse", "psd_db", "c2st_basic", "c2st_rich")
 LAGS = 4
 
 

@@ -1,4 +1,4 @@
-"""Real recordings through the command line: fit, sample, compare; one table of value, floor and control each.
+"""Real recordings through the command line: fit, sample, compare; one table of value, floor, yardstick and level each.
 
     python benchmarks/recordings.py FOLDER [NAME ...] [--preset PRESET] [--out OUT] [--seeds 0 1 2]
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from shared import parser_of
 from spikeloom.bench.tables import markdown_table as table
 from spikeloom.bench.tables import number
+from spikeloom.workflow.reporting import trials_to_generate
 
 READINGS = {
     "hc_place_animal1.nwb": "--bin_s 0.025 --window_s 1",
@@ -30,8 +31,6 @@ FITTING = {
     # Bins of 5 ms hold few spikes: the penalty published for such bins.
     "pmd_reach.nwb": "--autoencoder.smoothness_penalty 0.2",
 }
-SAMPLES_PER_TRIAL = 3
-KEYS = ("value", "se", "floor", "baseline", "score")
 NAN = float("nan")
 
 
@@ -41,6 +40,11 @@ def spikeloom(command: str) -> float:
     start = time.perf_counter()
     subprocess.run([sys.executable, "-m", "spikeloom", *shlex.split(command)], check=True)
     return time.perf_counter() - start
+
+
+def finite(value: object) -> float:
+    """A number of a JSON file; NaN where there is none."""
+    return float(value) if isinstance(value, float | int) else NAN
 
 
 def main() -> None:
@@ -61,23 +65,26 @@ def main() -> None:
                 f"fit {source} {reading} --model {options.preset} --seed {seed} {FITTING.get(name, '')} "
                 f"{options.options} --out {folder}"
             )
-            n = SAMPLES_PER_TRIAL * len(json.loads((folder / "data.json").read_text())["splits"]["test"])
+            n = trials_to_generate(json.loads((folder / "data.json").read_text())["splits"])
             sampled = spikeloom(f"sample {folder} --like {folder} -n {n} --seed {seed} --out {folder}/generated.npz")
             compared = spikeloom(f"compare {folder} {folder}/generated.npz --json {folder}/scores.json")
             spikeloom(f"report {folder} --generated {folder}/generated.npz")
             scores = json.loads((folder / "scores.json").read_text())
             rows = [
                 [
-                    key,
-                    *(number(m[k] if isinstance(m[k], float | int) else NAN) for k in KEYS),
-                    m["unit"],
+                    f"{key} ({m['unit']})" if m["unit"] else key,
+                    number(finite(m["value"]), finite(m["se"])),
+                    number(finite(m["floor"])),
+                    f"{number(finite(m['yardstick']['value']))} {m['yardstick']['name']}",
+                    f"{number(finite(m['score']))} [{number(finite(m['score_low']))}, {number(finite(m['score_high']))}]",
+                    m["verdict"],
                 ]
                 for key, m in scores["metrics"].items()
             ]
             text = (
                 f"## {name}, {options.preset}, seed {seed}\n\n"
                 f"fit {fitted:.0f} s, sample {n} trials {sampled:.0f} s, compare {compared:.0f} s\n\n"
-                + table(["metric", "value", "se", "floor", "constant rates", "score", "unit"], rows)
+                + table(["metric", "value", "floor", "yardstick", "score", "level"], rows)
                 + f"\n\n{scores['verdict']}\n"
             )
             (folder / "table.md").write_text(text)

@@ -73,7 +73,7 @@ class Benchmark(Generic[AnyRecord]):
             setting: What decides the numbers.
 
         Raises:
-            RunError: If the folder holds results of another setting, or a damaged file.
+            RunError: If the folder holds results of another setting or an older version, or a damaged file.
         """
         path = out / f"{self.name}.json"
         if not path.is_file():
@@ -84,7 +84,7 @@ class Benchmark(Generic[AnyRecord]):
             earlier = dict(record.setting)
             subjects = self._present_names(earlier[SUBJECTS], path) if self.subjects else {}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RunError(f"{path} is damaged ({error!r}); delete it, or choose another --out.") from error
+            raise RunError(_unreadable(path, content, error)) from error
         now = json.loads(strict_json(setting))
         if not self.subjects:
             refuse_other(out, earlier, now)
@@ -159,6 +159,13 @@ class Benchmark(Generic[AnyRecord]):
             temporary.write_text(self.page(record))
         if self.draw is not None:
             self.draw(record, out)
+
+
+def _unreadable(path: Path, content: Any, error: Exception) -> str:
+    """What is said of a file that is no record: one with a setting was whole once, but lacks a field of today."""
+    if isinstance(error, KeyError) and "setting" in content:
+        return f"{path} was measured by an older version (without {error}): delete {path.name}, trained runs are kept."
+    return f"{path} is damaged ({error!r}); delete it, or choose another --out."
 
 
 def refuse_other(out: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -38,6 +38,7 @@ from spikeloom.evaluation.pairing import pair
 from spikeloom.evaluation.results import Comparison
 from spikeloom.models.base import GenerativeModel
 from spikeloom.observation.poisson import Poisson
+from spikeloom.workflow.reporting import trials_to_generate
 
 RECORDING = "recording.npz"
 """The recording in the folder of results, where not all of its trials are used."""
@@ -87,8 +88,8 @@ def run_generation_benchmark(
         presets: Other presets than the usual ones, see ``presets_of``.
         behaviour: Signal or trial column from which models of behaviour learn, see ``behaviour_of``.
         trials: Most trials of the recording that are used, in all splits together.
-        n: Trials that are drawn; as many as there are training trials, or twice the held-out ones if these are more,
-            when not given.
+        n: Trials that are drawn; when not given, as many as there are training trials, which the published protocol
+            compares with, or as many as a report needs if these are more.
         max_steps: Upper limit of the steps of every stage of a training.
         device: auto, cpu, cuda or mps.
 
@@ -110,7 +111,7 @@ def run_generation_benchmark(
     if not names:
         raise DataError(f"the recording serves none of these models: {missing[requested[0]]}.")
     configs = {name: config_of(name, preset[name], behaviour, max_steps) for name in trainings_of(names)}
-    n = max(len(data.splits["train"]), 2 * len(data.splits["test"])) if n is None else n
+    n = max(len(data.splits["train"]), trials_to_generate(data.splits)) if n is None else n
     setting = generation_setting(data, source, reading, behaviour, n, names, missing, preset, configs)
     record = GENERATION.continued(out, setting)
     left = [(seed, name) for seed in range(seeds) for name in by_training(names) if record.result(name, seed) is None]

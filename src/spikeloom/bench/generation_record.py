@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
+from spikeloom.bench.generation_subjects import SUBJECTS
 from spikeloom.bench.published_values import FLOOR, MC_MAZE
-from spikeloom.bench.quality import UNITS, Protocol, Quality, Score, measured_metrics, metric_title
+from spikeloom.bench.quality import MARKS, UNITS, Protocol, Quality, Score, measured_metrics, metric_title
 from spikeloom.bench.records import SubjectRecord, SubjectResult
+from spikeloom.bench.spread import Spread, larger_part, told_apart
 from spikeloom.bench.tables import (
     FEW_SEEDS,
     NONE,
@@ -24,9 +26,10 @@ from spikeloom.bench.tables import (
     warning_lines,
 )
 from spikeloom.evaluation.published import CAUTION
+from spikeloom.evaluation.verdict import Level
 
-MAIN = ("count_kl", "corr_rmse", "isi_mean_rmse", "isi_std_rmse")
-"""Held-out metrics that measure what the published four measure."""
+MAIN = ("count_kl", "corr_rmse", "isi_mean_rmse", "isi_std_rmse", "c2st_rich")
+"""Held-out metrics that measure what the published four measure, and the classifier test."""
 SAME = "mc_maze"
 """The data set of which values were published."""
 
@@ -67,26 +70,6 @@ class GenerationResult(SubjectResult):
     warnings: tuple[str, ...] = ()
 
 
-class Spread(NamedTuple):
-    """A metric over seeds.
-
-    Attributes:
-        value: Mean.
-        error: Standard deviation over seeds; of a single seed, the standard error from the choice of trials.
-        at_floor: Whether no seed can be distinguished from real against real.
-        n: Number of seeds.
-    """
-
-    value: float
-    error: float
-    at_floor: bool
-    n: int
-
-    def __str__(self) -> str:
-        text = number(self.value, self.error)
-        return f"**{text}**" if self.at_floor else text
-
-
 @dataclass(frozen=True)
 class GenerationRecord(SubjectRecord[GenerationResult]):
     """A benchmark of generation; its setting holds recording, behaviour, samples and configurations of subjects.
@@ -117,18 +100,11 @@ class GenerationRecord(SubjectRecord[GenerationResult]):
         scores = self.scores(subject, protocol, key)
         if not scores:
             return None
-        values = np.array([s.value for s in scores])
-        return Spread(*_mean(values, scores[0].se), all(s.at_floor for s in scores), len(scores))
+        return Spread.of(scores)
 
     def floor_of(self, protocol: Protocol, key: str) -> Score | None:
         """Real against real, with the standard deviation of its draws; None where it does not exist."""
         return None if self.floor is None else self.floor.score(protocol, key)
-
-
-def _mean(values: np.ndarray, error_of_one: float) -> tuple[float, float]:
-    """Mean and standard deviation; of a single value, its own error."""
-    with np.errstate(invalid="ignore"):
-        return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else error_of_one
 
 
 # -- the page --------------------------------------------------------------------------------------------------------
@@ -138,7 +114,10 @@ def generation_page(record: GenerationRecord) -> str:
     """Both protocols, the other held-out metrics, costs, and how to read them."""
     setting, labels = record.setting, record.labels
     if len(record.seeds) > 1:
-        errors = f"± is their standard deviation over {len(record.seeds)} seeds of training and sampling."
+        errors = (
+            f"± is the standard error of a mean over {len(record.seeds)} seeds: from the scatter between seeds of "
+            "training and sampling, and from the choice of trials, which all seeds share."
+        )
     else:
         errors = "± is the standard error from the choice of trials; one seed cannot show how trainings differ."
     everything = [
@@ -149,7 +128,7 @@ def generation_page(record: GenerationRecord) -> str:
     return page(
         "# Generation by every system, beside each other",
         f"{recording_line(setting['recording'])}. Every system is trained on the training trials and draws "
-        f"{setting['samples']} trials of their lengths. Values are means; {errors}",
+        f"{setting['samples']} trials of their lengths. Values are means. {errors}",
         [
             *_trainings(record),
             *_behaviour(record),
@@ -157,14 +136,14 @@ def generation_page(record: GenerationRecord) -> str:
             *command_lines(record.commands),
         ],
         "![scores by subject beside the floor](generation.png)",
-        section("Against held-out trials", metric_table(record, "heldout", MAIN, ratios=True), READING),
+        section("Against held-out trials", metric_table(record, "heldout", MAIN, scores=True), READING, _ahead(record)),
         section(
             "Published protocol, against the training trials",
             *(metric_table(record, "ldns", ratios=True, published=True), PUBLISHED_FLOOR, published, CAUTION),
         ),
-        section("Other held-out metrics", metric_table(record, "heldout", MAIN, others=True)),
+        section("Other held-out metrics", metric_table(record, "heldout", MAIN, others=True, scores=True)),
         section("Copies, and costs", _costs(record), COSTS),
-        section("Remarks", few + warning_lines(everything, everybody=len(record.results))),
+        section("Remarks", few + _parts_of_errors(record) + warning_lines(everything, everybody=len(record.results))),
     )
 
 
@@ -174,6 +153,7 @@ def metric_table(
     keys: Sequence[str] = (),
     others: bool = False,
     ratios: bool = False,
+    scores: bool = False,
     published: bool = False,
 ) -> str:
     """A row for each subject, under the floor; with the published values beside it.
@@ -184,6 +164,7 @@ def metric_table(
         keys: Metrics of the table; all when empty.
         others: Show all metrics but these.
         ratios: Add the ratio to the floor.
+        scores: Add the score.
         published: Add a column of published values to every metric.
     """
     qualities = [r.quality for r in record.results] + ([] if record.floor is None else [record.floor])
@@ -199,7 +180,9 @@ def metric_table(
         spread, floor = record.spread(name, protocol, key), record.floor_of(protocol, key)
         if spread is None:
             return NONE
-        return f"{spread} {ratio(spread.value, floor.value)}".rstrip() if ratios and floor is not None else str(spread)
+        score = f"({spread.score + 0.0:.2f})" if scores and np.isfinite(spread.score) else ""
+        times = ratio(spread.value, floor.value) if ratios and floor is not None else ""
+        return " ".join(text for text in (str(spread), score, times) if text)
 
     return markdown_table(
         ["", *(title for m in metrics for title in (metric_title(m), *(["MC_Maze"] if published else [])))],
@@ -261,7 +244,7 @@ def _costs(record: GenerationRecord) -> str:
         rows.append(
             [
                 record.labels[name],
-                number(*_mean(np.array([r.copies.share for r in results]), results[0].copies.se)),
+                number(*_copied(results)),
                 f"**{alarms} of {len(results)}**" if alarms else "no",
                 f"{results[0].parameters:,}" if trained else NONE,
                 mean([r.training_s for r in results], ".0f") if trained else NONE,
@@ -271,18 +254,49 @@ def _costs(record: GenerationRecord) -> str:
     return markdown_table(["", "copied share", "alarm", "parameters", "training, s", "trials / s"], rows)
 
 
+def _copied(results: Sequence[GenerationResult]) -> tuple[float, float]:
+    """Mean share of copies with its standard error, from seeds and from trials."""
+    shares = Spread.of([Score(r.copies.share, r.copies.se, Level.NOT_DEFINED) for r in results])
+    return shares.value, shares.error
+
+
+def _ahead(record: GenerationRecord) -> list[str]:
+    """Which systems can be told apart; nothing with a single seed of each."""
+    systems = [s for s in record.subjects if SUBJECTS[s].training is not None and not SUBJECTS[s].reconstructs]
+    spreads = {
+        key: {record.labels[s]: spread for s in systems if (spread := record.spread(s, "heldout", key)) is not None}
+        for key in MAIN
+    }
+    lines = told_apart(spreads)
+    return [TOLD_APART, "", *lines] if lines else []
+
+
+def _parts_of_errors(record: GenerationRecord) -> list[str]:
+    """Which part of the errors is the larger one."""
+    metrics = measured_metrics([r.quality for r in record.results], "heldout")
+    spreads = (record.spread(s, "heldout", m.name) for s in record.subjects for m in metrics)
+    text = larger_part(s for s in spreads if s is not None)
+    return [text] if text else []
+
+
 READING = (
-    "Values in **bold** cannot be distinguished from real trials against real trials (the floor) at this number of "
-    "trials, with any seed: these data show nothing better, and among bold rows nobody is ahead. In brackets, the "
-    "value over the floor; such a ratio grows with the number of trials, so compare it within a table only. *Poisson, "
-    "mean rates* has no structure within a trial: a system that is not clearly below it has learned nothing. *training "
+    f"{MARKS} In brackets, the score: 0 at the floor of real trials against real trials, 1 where the metric's "
+    "yardstick is, real trials with the fault that it exists to notice. `c2st_rich` is the AUC of a classifier that "
+    "tells generated from real trials (0.5 is chance), learned on other trials than it is judged on. *Poisson, mean "
+    "rates* has no structure within a trial: a system that is not clearly below it has learned nothing. *training "
     "rates, Poisson* and *training trials* copy what was recorded: they show how memorisation would score, and which "
     "alarm it raises. *autoencoder* is LDNS without its prior: counts drawn from rates that are inferred for the "
-    "held-out trials themselves, which no generator has; where it is off the floor, a better prior would not help."
+    "held-out trials themselves, which no generator has; where it differs from real trials, a better prior would not "
+    "help, and where it is too good, it has seen them."
+)
+TOLD_APART = (
+    "Systems that can be told apart (lower is better; at 5 % for all pairs and metrics of this table together, "
+    "by Holm's correction):"
 )
 PUBLISHED_FLOOR = (
-    "The floor compares one half of resampled training trials with the other half, as published. It scatters where "
-    "neurons or trials are few, so that a bold value may be twice the floor."
+    "This protocol has no verdict, as it compares with the training trials. In brackets, the value over the floor: "
+    "one half of resampled training trials against the other half, as published. It scatters where neurons or trials "
+    "are few."
 )
 ANOTHER_RECORDING = (
     "MC_Maze: published values (Kapoor et al. 2024; EAG: Ge et al. 2026) **of another recording** (2008 trials of 140"

@@ -59,7 +59,7 @@ PANELS = (
     Panel("pairwise correlations, RMSE", "heldout", "corr_rmse"),
     Panel("mean interval, RMSE (ms)", "heldout", "isi_mean_rmse", 1e3),
     Panel("sd of intervals, RMSE (ms)", "heldout", "isi_std_rmse", 1e3),
-    Panel("classifier of real and generated, AUC", "heldout", "c2st_auc"),
+    Panel("classifier of real and generated, AUC", "heldout", "c2st_rich"),
     Panel("latent power / training (1 is right)", "latents", "spectrum_ratio"),
     Panel("published: population count, KL", "ldns", "kl_div_psc"),
     Panel("published: correlations, RMSE", "ldns", "rmse_corr"),
@@ -175,7 +175,7 @@ def _fit(axes: Axes, panel: Panel, record: LatencyRecord) -> None:
         say_absent(axes, "y")
         return
     low, high = float(positive.min()), float(positive.max())
-    if high / low > LONG_RANGE and panel.key != "c2st_auc":
+    if high / low > LONG_RANGE and panel.key != "c2st_rich":
         fit_axis(axes, "y", low, high, log=True, factor=1.3)
     else:
         sound = SOUND if panel.protocol == "latents" else ()

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -18,7 +18,7 @@ import torch
 
 from spikeloom.bench.benchmark import Benchmark
 from spikeloom.bench.latency_record import LatencyRecord, Point, Reference, Speed, latency_page
-from spikeloom.bench.quality import PROTOCOLS, Quality
+from spikeloom.bench.quality import PROTOCOLS, Protocol, Quality
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData, content_hash
 from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
@@ -80,6 +80,8 @@ class TimedRun:
     label: str
     model: LatentModel
     data: SpikeData
+    first: dict[Protocol, Comparison] = field(default_factory=dict)
+    """The first comparison by each protocol, from which others take over floor and yardsticks."""
 
     @cached_property
     def test(self) -> SpikeData:
@@ -101,8 +103,9 @@ class TimedRun:
 
     def compared(self, trials: SpikeData, seed: int) -> tuple[Comparison, Comparison]:
         """Comparisons of trials with the recording by both protocols."""
-        heldout, ldns = (compare(self.data, trials, protocol, seed=seed) for protocol in PROTOCOLS)
-        return heldout, ldns
+        found = tuple(compare(self.data, trials, p, seed=seed, earlier=self.first.get(p)) for p in PROTOCOLS)
+        self.first.update({p: one for p, one in zip(PROTOCOLS, found) if p not in self.first})
+        return found[0], found[1]
 
 
 def run_latency_benchmark(

@@ -8,12 +8,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from spikeloom.bench.quality import UNITS, Protocol, Quality, measured_metrics, metric_title
+from spikeloom.bench.quality import MARKS, UNITS, Protocol, Quality, marked, measured_metrics, metric_title
 from spikeloom.bench.records import ContinuedRecord
 from spikeloom.bench.tables import NONE, Column, column_table, command_lines, page, section, warning_lines
 from spikeloom.evaluation.published import CAUTION
 
-MAIN = ("count_kl", "corr_rmse", "isi_mean_rmse", "isi_std_rmse", "acf_rmse", "psd_db", "c2st_auc")
+MAIN = ("count_kl", "corr_rmse", "isi_mean_rmse", "isi_std_rmse", "acf_rmse", "psd_db", "c2st_basic", "c2st_rich")
 """Held-out metrics that stand beside the times; the others have a table of their own."""
 
 
@@ -152,13 +152,14 @@ def latency_page(record: LatencyRecord) -> str:
 
 
 READING = (
-    "Values in **bold** cannot be distinguished from real trials against real trials at this number of trials. The "
-    "floor compares training trials with held-out ones. The autoencoder rows draw counts from the rates that the "
-    "autoencoder infers for the held-out trials themselves: what a prior could reach if it were perfect; as those "
-    "rates are inferred from the trials they are compared with, such a row may lie below the floor. `latents` is the "
-    "power of the latents over that of the training latents in the low, middle and high third of frequencies (1 is "
-    "right). `one trial` is the time of a call for a single one. Passes are counted in that call: a short trial can "
-    "take fewer than requested, guidance takes more. CPU seconds show whether other work has slowed a call down."
+    f"{MARKS} The floor compares training trials with held-out ones. `c2st_basic` and `c2st_rich` are AUCs of "
+    "classifiers that tell generated from real trials (0.5 is chance); the rich one learned on other trials than it "
+    "is judged on. ± is the standard error from the choice of trials. The autoencoder rows draw counts from the rates"
+    " that the autoencoder infers for the held-out trials themselves: what a prior could reach if it were perfect; as"
+    " those rates are inferred from the trials they are compared with, such a row may lie below the floor. `latents` "
+    "is the power of the latents over that of the training latents in the low, middle and high third of frequencies "
+    "(1 is right). `one trial` is the time of a call for a single one. Passes are counted in that call: a short trial"
+    " can take fewer than requested, guidance takes more. CPU seconds show whether other work has slowed a call down."
 )
 
 
@@ -184,7 +185,8 @@ def _score(row: Point | Reference, protocol: Protocol, key: str) -> str:
     score = row.score(protocol, key)
     if score is None:
         return NONE
-    return f"**{score}**" if score.at_floor and isinstance(row, Point) else str(score)
+    # The ceilings know the trials they are compared with: a level would say nothing of a generator.
+    return marked(str(score), [score.level]) if isinstance(row, Point) else str(score)
 
 
 def _of_speed(attribute: str, scale: float = 1.0) -> Any:

@@ -9,13 +9,16 @@ from typing import Literal
 import numpy as np
 
 from spikeloom.bench.tables import number
-from spikeloom.evaluation.metrics import HELDOUT_METRICS, Metric
+from spikeloom.evaluation.classifier_tests import RICH
+from spikeloom.evaluation.metric import Metric
+from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.published import CAUTION, LDNS_METRICS
-from spikeloom.evaluation.results import Comparison
+from spikeloom.evaluation.results import Comparison, MetricResult
+from spikeloom.evaluation.verdict import Level
 
 Protocol = Literal["heldout", "ldns"]
 PROTOCOLS: tuple[Protocol, ...] = ("heldout", "ldns")
-METRICS: Mapping[Protocol, Sequence[Metric]] = {"heldout": HELDOUT_METRICS, "ldns": LDNS_METRICS}
+METRICS: Mapping[Protocol, Sequence[Metric]] = {"heldout": (*HELDOUT_METRICS, RICH.metric), "ldns": LDNS_METRICS}
 UNITS = {m.name: m.unit for metrics in METRICS.values() for m in metrics}
 
 
@@ -26,14 +29,26 @@ class Score:
     Attributes:
         value: In the metric's unit.
         se: Standard error of the value; of the floor, the standard deviation of its draws.
-        score: 0 at the floor, 1 for constant-rate Poisson; NaN where these cannot be separated.
-        at_floor: Whether the value cannot be distinguished from real against real.
+        level: What may be said; "not_defined" for the floor and for the published protocol, which has no verdict.
+        score: Size of the difference from real trials: 0 at the floor, 1 at the metric's yardstick; NaN where these
+            cannot be separated.
+        score_low: Lower end of its 95 % interval.
+        score_high: Upper end.
     """
 
     value: float
     se: float
-    score: float
-    at_floor: bool
+    level: Level
+    score: float = float("nan")
+    score_low: float = float("nan")
+    score_high: float = float("nan")
+
+    @classmethod
+    def of(cls, result: MetricResult) -> Score:
+        """A row of a comparison; scores of differences that have two directions lose theirs."""
+        score = abs(result.score) if result.metric.better == "one" else result.score
+        numbers = (float(x) for x in (score, result.score_low, result.score_high))
+        return cls(float(result.value), float(result.se), result.level, *numbers)
 
     def __str__(self) -> str:
         return number(self.value, self.se)
@@ -64,8 +79,7 @@ class Quality:
             warnings[heldout.memorisation.sentence()] = None
 
         def scores(comparison: Comparison) -> dict[str, Score]:
-            found = comparison.metrics.items()
-            return {k: Score(float(r.value), float(r.se), float(r.score), r.at_floor) for k, r in found}
+            return {name: Score.of(result) for name, result in comparison.metrics.items()}
 
         return Quality(scores(heldout), scores(ldns), tuple(map(float, spectrum_ratio)), tuple(warnings))
 
@@ -74,7 +88,7 @@ class Quality:
         """Real against real, as the two comparisons drew it."""
 
         def scores(comparison: Comparison) -> dict[str, Score]:
-            return {k: Score(r.floor, r.floor_sd, 0.0, True) for k, r in comparison.metrics.items()}
+            return {k: Score(r.floor, r.floor_sd, Level.NOT_DEFINED) for k, r in comparison.metrics.items()}
 
         return Quality(scores(heldout), scores(ldns))
 
@@ -88,6 +102,34 @@ class Quality:
         """The spectrum ratio farthest from 1, as a factor; NaN where there is none."""
         ratios = [r for r in self.spectrum_ratio if r > 0]
         return max(ratios, key=lambda r: abs(np.log(r)), default=float("nan"))
+
+
+def marked(text: str, levels: Sequence[Level]) -> str:
+    """A value as tables show it: bold where it matches real trials, with a question mark where it cannot be told.
+
+    Args:
+        text: The value.
+        levels: Its level, or that of each seed: it is bold only if it matches with all of them.
+
+    Example:
+        >>> marked("0.2", [Level.MATCHES, Level.MATCHES]), marked("0.2", [Level.MATCHES, Level.CANNOT_TELL])
+        ('**0.2**', '0.2 ?')
+        >>> marked("0.2", [Level.MATCHES, Level.DIFFERS]), marked("0.2", [Level.TOO_GOOD])
+        ('0.2', '0.2 (too good)')
+    """
+    found = set(levels)
+    if found == {Level.MATCHES}:
+        return f"**{text}**"
+    if Level.TOO_GOOD in found:
+        return f"{text} ({Level.TOO_GOOD.text})"
+    return f"{text} ?" if Level.CANNOT_TELL in found and found <= {Level.MATCHES, Level.CANNOT_TELL} else text
+
+
+MARKS = (
+    "Values in **bold** match real trials, with any seed: whatever difference there is, it is smaller than the "
+    "tolerance. A `?` means that there are too few trials to tell; all others differ from real trials."
+)
+"""How tables are read."""
 
 
 def measured_metrics(

@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 from scipy.stats import t as student
 
 from spikeloom.evaluation.metric import NAN
+from spikeloom.evaluation.roc import delong
 from spikeloom.evaluation.summary import TrialSet
 
 MIN_TRIALS = 10
@@ -66,7 +67,7 @@ def membership(
     fewest = min(len(train), len(held_out))
     if fewest < MIN_TRIALS or np.ptp(nearest[used]) == 0:
         return UNKNOWN
-    auc, se = _delong(train, held_out)
+    auc, se = delong(train, held_out)
     # Samples that are parted completely have no spread left: one trial more could still have crossed over.
     half = float(student.ppf(0.975, fewest - 1)) * max(se, 0.5 / fewest)
     return Membership(auc, max(auc - half, 0.0), min(auc + half, 1.0))
@@ -77,12 +78,3 @@ def strata(trials: TrialSet) -> Int[np.ndarray, "trial"]:
     edges = np.quantile(trials.lengths, np.arange(1, 8) / 8)
     length = np.searchsorted(np.unique(edges), trials.lengths)
     return np.unique(np.stack([trials.condition, length]), axis=1, return_inverse=True)[1].ravel()
-
-
-def _delong(positive: Float[np.ndarray, "_"], negative: Float[np.ndarray, "_"]) -> tuple[float, float]:
-    """AUC of two samples and its standard error (DeLong et al. 1988)."""
-    m, n = len(positive), len(negative)
-    rank = rankdata(np.concatenate([positive, negative]))
-    above = (rank[:m] - rankdata(positive)) / n
-    below = 1 - (rank[m:] - rankdata(negative)) / m
-    return float(above.mean()), float(np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n))

@@ -6,30 +6,41 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from spikeloom.evaluation.results import Level
+from spikeloom.evaluation.verdict import Level
 
-STYLES: Mapping[Level, str] = {
-    Level.AT_FLOOR: "floor",
-    Level.CLOSE: "close",
-    Level.NEARER_FLOOR: "near",
-    Level.NEARER_BASELINE: "far",
-    Level.TOO_STRONG: "far",
-    Level.NO_BETTER: "none",
-    Level.SUSPICIOUS: "alarm",
-    Level.NOT_USABLE: "blank",
+LEVELS: Mapping[Level, str] = {
+    Level.MATCHES: "whatever difference there is, it is smaller than the tolerance",
+    Level.CLOSE: "a difference, less than half as large as that of the yardstick",
+    Level.DIFFERS: "a difference",
+    Level.NO_BETTER: "as far from real trials as the yardstick, or further",
+    Level.TOO_GOOD: "better than real trials: held-out trials among the samples, or a bug",
+    Level.CANNOT_TELL: "too few trials for an answer",
+    Level.NOT_DEFINED: "no value or no verdict, for the reason given",
 }
-"""Style in which the page draws each level."""
+"""Levels from good to bad, and what each says."""
 
-LEGEND: Mapping[str, str] = {
-    "floor": "at the floor",
-    "close": "close",
-    "near": "nearer real",
-    "far": "nearer Poisson, or too strong",
-    "none": "no better than Poisson",
-    "alarm": "suspiciously good",
-    "blank": "not usable",
+CONTROLS: Mapping[str, str] = {
+    "thinned": "spikes thinned to 80 %",
+    "homogeneous": "constant-rate Poisson",
+    "shuffled": "neurons shuffled",
+    "permuted_bins": "bins permuted",
+    "backwards": "played backwards",
+    "permuted_conditions": "conditions permuted",
+    "smoothed": "Poisson of smoothed counts",
+    "psth": "Poisson of average responses",
+    "ae": "Poisson of inferred rates",
 }
-"""Styles from good to bad, in the words of the legend."""
+"""Yardsticks and other controls, as the page calls them."""
+
+
+def control(name: str) -> str:
+    """A yardstick or control as the page calls it.
+
+    Example:
+        >>> control("shuffled"), control("my_own")
+        ('neurons shuffled', 'my own')
+    """
+    return CONTROLS.get(name, name.replace("_", " "))
 
 
 def number(value: Any) -> float | None:

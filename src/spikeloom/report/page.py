@@ -20,10 +20,10 @@ from spikeloom.evaluation.history_likelihood import HistoryLikelihood
 from spikeloom.evaluation.results import Comparison
 from spikeloom.plot.style import rate_unit, time_unit
 from spikeloom.report.code_panels import CodeSummary
-from spikeloom.report.format import LEGEND
+from spikeloom.report.format import LEVELS
 from spikeloom.report.panel import render
 from spikeloom.report.panels import panels
-from spikeloom.report.score_table import table
+from spikeloom.report.score_table import controls, ends, table, yardsticks
 from spikeloom.report.verdict import copying, headline
 
 
@@ -78,7 +78,10 @@ def write_report(
         memorisation=copying(comparison.memorisation),
         warnings=[f"{w[:1].upper()}{w[1:]}" for w in comparison.warnings],
         groups=table(comparison, real.bin_s),
-        levels=LEGEND,
+        places=ends(),
+        yardsticks=yardsticks(comparison),
+        controls=controls(comparison, real.bin_s),
+        levels=LEVELS,
         panels=[render(panel) for panel in shown],
         sizes=sizes(real, generated),
         provenance=[("real data", plain(real.provenance)), ("generated data", plain(generated.provenance))],

@@ -10,7 +10,8 @@ import pandas as pd
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.dynamics import latent_spectrum_ratio
 from spikeloom.evaluation.estimates import Estimate
-from spikeloom.evaluation.results import Comparison, Level
+from spikeloom.evaluation.results import Comparison
+from spikeloom.evaluation.verdict import Level
 from spikeloom.plot.style import rate_unit
 from spikeloom.report.format import digits, scaled, scaled_unit, with_error
 
@@ -24,7 +25,7 @@ def quote(comparison: Comparison, names: Sequence[str], bin_s: float) -> str:
             continue
         unit, factor = scaled_unit(r.unit, [r.value, r.floor], bin_s)
         value, floor = (digits(scaled(x, factor)) for x in (r.value, r.floor))
-        tail = "" if r.level is Level.NOT_USABLE else f": {r.verdict}"
+        tail = "" if r.level is Level.NOT_DEFINED else f": {r.verdict}"
         parts.append(f"{r.metric.label} {value}{' ' + unit if unit else ''} (real against real {floor}){tail}")
     return _sentence(parts)
 

@@ -42,8 +42,10 @@ def compared_trials(real: SpikeData, generated: SpikeData, seed: int) -> Compare
     Raises:
         DataError: If the two cannot be compared.
     """
-    rng = np.random.default_rng(seed)
-    pairing = pair(real, generated, rng)
+    # The seeds of `compare`, so that the figures show the trials that were compared.
+    pairing = pair(real, generated, np.random.default_rng([seed, 0]))
+    other, _ = pairing.draw_train(np.random.default_rng([seed, 1]))
+    drawn, _ = pairing.draw_generated(np.random.default_rng([seed, 2]))
     labels = _condition_labels(real, pairing)
     # Windows cut from longer stretches share no time, so that averages over them mean nothing.
     labelled = bool(labels) and len(set(labels.values())) <= real.n_trials / 2 and "source_bin" not in real.trials
@@ -54,8 +56,8 @@ def compared_trials(real: SpikeData, generated: SpikeData, seed: int) -> Compare
 
     return ComparedTrials(
         as_data(pairing.test, labelled),
-        as_data(pairing.draw_generated(rng), labelled and pairing.conditional),
-        as_data(pairing.draw_train(rng), labelled),
+        as_data(drawn, labelled and pairing.conditional),
+        as_data(other, labelled),
     )
 
 

@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
-import statistics
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from spikeloom.evaluation.headline import strongest_classifier
 from spikeloom.evaluation.memorisation import CopyFinding, Memorisation
-from spikeloom.evaluation.results import Comparison, Level
-from spikeloom.report.format import LEGEND, STYLES, two_decimals
+from spikeloom.evaluation.results import OFF, Comparison
+from spikeloom.evaluation.verdict import Level
+from spikeloom.report.format import LEVELS, two_decimals
 
-
-def headline(comparison: Comparison) -> dict[str, Any]:
-    """The verdict in one line, a second line, and how many metrics stand at each level."""
-    results = list(comparison.metrics.values())
-    usable = [r for r in results if r.level is not Level.NOT_USABLE]
-    counts = Counter(STYLES[r.level] for r in usable)
-    n, fine, poor = len(usable), counts["floor"], counts["none"]
-    if comparison.memorisation.alarm:
-        first = "The generated trials copy the training data."
-    elif n == 0:
-        first = "Nothing could be scored: no metric separates real data from constant-rate Poisson neurons here."
-    elif counts["alarm"]:
-        first = "Too good to be true: better than real data against real data."
-    elif fine == n:
-        first = f"On all {n} usable metrics the generated spikes are indistinguishable from real ones."
-    elif poor > n / 2:
-        first = f"On {poor} of {n} usable metrics no better than independent Poisson neurons."
-    else:
-        first = f"On {fine} of {n} usable metrics the generated spikes are indistinguishable from real ones."
-    off = [r for r in usable if r.level not in (Level.AT_FLOOR, Level.SUSPICIOUS)]
-    off.sort(key=lambda r: -abs(r.score))
-    scores = [r.score for r in usable if np.isfinite(r.score)]
-    return {
-        "first": first,
-        "copies": comparison.memorisation.alarm,
-        "furthest": ", ".join(f"{r.metric.label} ({two_decimals(r.score)})" for r in off[:4]),
-        "suspicious": ", ".join(r.metric.label for r in usable if r.level is Level.SUSPICIOUS),
-        "counts": [(style, words, counts[style]) for style, words in LEGEND.items() if counts[style]],
-        "n": n,
-        "fine": fine,
-        "unusable": len(results) - n,
-        "median": two_decimals(statistics.median(scores)) if scores else "n/a",
-    }
-
+COPIED = "The generated trials copy the training data."
 
 COPY_WORDS: Mapping[CopyFinding, tuple[str, str]] = {
     CopyFinding.FOUND: ("found", "alarm"),
@@ -54,6 +23,53 @@ COPY_WORDS: Mapping[CopyFinding, tuple[str, str]] = {
     CopyFinding.NOT_TESTABLE: ("could not be tested", "amber"),
 }
 """Short words for the outcome of the test for copies, and the style in which the page shows them."""
+
+
+def headline(comparison: Comparison) -> dict[str, Any]:
+    """The headline of a comparison: its first sentence, the others, and how many metrics stand at each level."""
+    first, *more = sentences(comparison.headline.replace("n = ", "n\u00a0=\u00a0"))
+    if comparison.memorisation.alarm:
+        first, more = COPIED, [first, *more]
+    counts = Counter(r.level for r in comparison.metrics.values())
+    return {
+        "first": first,
+        "more": " ".join(more),
+        "copies": comparison.memorisation.alarm,
+        "too_good": counts[Level.TOO_GOOD],
+        "counts": [(level, counts[level]) for level in LEVELS if counts[level]],
+        "tiles": tiles(comparison, counts),
+    }
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text.
+
+    Example:
+        >>> sentences("Rates are 0.4 Hz too low. An AUC of 0.7 (0.6 to 0.8). No more.")
+        ['Rates are 0.4 Hz too low.', 'An AUC of 0.7 (0.6 to 0.8).', 'No more.']
+    """
+    return re.split(r"(?<=[.!?]) (?=[A-Z0-9])", text)
+
+
+def tiles(comparison: Comparison, counts: Counter[Level]) -> list[tuple[str, str]]:
+    """Numbers of the verdict with their captions; none from a protocol without a verdict."""
+    told = counts.total() - counts[Level.NOT_DEFINED]
+    if not told:
+        return []
+    close = f", {counts[Level.CLOSE]} of them only a little" if counts[Level.CLOSE] else ""
+    found = [
+        (f"{counts[Level.MATCHES]} of {told}", "metrics match real trials"),
+        (str(sum(counts[level] for level in OFF)), f"differ{close}"),
+        (str(counts[Level.CANNOT_TELL]), "could not be told"),
+    ]
+    if counts[Level.TOO_GOOD]:
+        found.append((str(counts[Level.TOO_GOOD]), "too good to be true"))
+    test = strongest_classifier(list(comparison.metrics.values()))
+    if test is not None:
+        low, high = max(test.value - 1.96 * test.se, 0.0), min(test.value + 1.96 * test.se, 1.0)
+        within = f"{two_decimals(low)} to {two_decimals(high)}; " if np.isfinite(test.se) else ""
+        found.append((two_decimals(test.value), f"AUC of the strongest classifier ({within}0.5 is chance)"))
+    return found
 
 
 def copying(memorisation: Memorisation) -> dict[str, Any]:

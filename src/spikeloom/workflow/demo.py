@@ -9,7 +9,7 @@ from spikeloom.data.files import save
 from spikeloom.data.sources import load_source
 from spikeloom.training.run import Run
 from spikeloom.workflow.fitting import start_run
-from spikeloom.workflow.reporting import GENERATED_PER_TEST_TRIAL, report_run, write_scores
+from spikeloom.workflow.reporting import report_run, trials_to_generate, write_scores
 from spikeloom.workflow.sampling import held_out, sample_like, signed
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def demo(out: str | Path, engine: Engine | None = None) -> tuple[Path, Compariso
     out = Path(out)
     Run.refuse_occupied(out)
     model = start_run("lorenz", "ldns-demo", out / "run", engine=engine)
-    test = held_out(load_source(out / "run"))
-    generated = sample_like(model, test, GENERATED_PER_TEST_TRIAL * test.n_trials)
+    data = load_source(out / "run")
+    generated = sample_like(model, held_out(data), trials_to_generate(data.splits))
     save(signed(generated, out / "run"), out / "generated.npz")
     page, comparison = report_run(out / "run", out / "report.html", generated)
     write_scores(comparison, out / "scores.json")

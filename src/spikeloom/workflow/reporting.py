@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sized
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,27 @@ if TYPE_CHECKING:
     from spikeloom.evaluation.results import Comparison
     from spikeloom.models.base import GenerativeModel
 
-GENERATED_PER_TEST_TRIAL = 2
-"""A report generates this many trials for every held-out one, so that several sets can be drawn from them."""
+MOST_LEARNED = 1000
+"""Generated trials that the classifier test learns from at most: more of them hardly sharpen it."""
+
+
+def trials_to_generate(splits: Mapping[str, Sized]) -> int:
+    """Number of trials that a full comparison with the held-out ones needs.
+
+    The classifier test learns from as many generated as training and validation trials, and is judged on as many fresh
+    ones as there are held-out trials. The other metrics draw several sets from at least twice the held-out trials.
+
+    Args:
+        splits: Trials of "train", "test" and, where there are any, "val".
+
+    Example:
+        >>> trials_to_generate({"train": range(70), "val": range(10), "test": range(20)})
+        100
+        >>> trials_to_generate({"train": range(5000), "test": range(2000)})
+        4000
+    """
+    n_test, n_learn = len(splits["test"]), len(splits["train"]) + len(splits.get("val", ()))
+    return max(n_test + min(n_learn, MOST_LEARNED), 2 * n_test)
 
 
 def report_run(
@@ -74,7 +94,7 @@ def report_model(
     data = with_default_splits(data)
     test = held_out(data)
     if generated is None:
-        generated = sample_like(model, test, GENERATED_PER_TEST_TRIAL * test.n_trials, seed=seed)
+        generated = sample_like(model, test, trials_to_generate(data.splits), seed=seed)
     with counted("comparing") as progress:
         comparison = compare(data, generated, seed=seed, reconstruction_rates=model.infer(data)[1], progress=progress)
     page = write_report(
