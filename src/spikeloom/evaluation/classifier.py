@@ -99,6 +99,20 @@ class LearningSets(NamedTuple):
     unseen_generated: TrialSet
 
 
+class FeatureTables(NamedTuple):
+    """Standardised features of the trials to learn from and to be judged on; generated trials are the first half.
+
+    Attributes:
+        real: Features of the real trials to learn from, as they are, and what each measures.
+        learn: (trial, feature) of those to learn from.
+        judge: (trial, feature) of those to be judged on.
+    """
+
+    real: Features
+    learn: np.ndarray
+    judge: np.ndarray
+
+
 # -- sets ------------------------------------------------------------------------------------------------------------
 
 
@@ -186,56 +200,78 @@ def rich_test(sets: LearningSets, bin_s: float, seed: int) -> TwoSampleTest:
         bin_s: Bin width in seconds.
         seed: Fixes folds, boosting and sub-samples.
     """
+    if (refused := refusal(sets)) is not None:
+        return refused
     sets, note = prepared(sets, seed)
-    n_learn, n_test = len(sets.real.lengths), len(sets.unseen_real.lengths)
-    if min(n_learn - MIN_LEARN, n_test - MIN_JUDGE) < 0:
-        return TwoSampleTest(NAN, NAN, (), "", n_learn, n_test, note)
+    label = np.repeat([1, 0], len(sets.real.lengths))
+    tables = feature_tables(sets, bin_s)
+    chosen, score, coefficients = _learned(tables.learn, label, seed)
+    return judged(score(tables.judge), tables, coefficients, chosen, note)
+
+
+def feature_tables(sets: LearningSets, bin_s: float) -> FeatureTables:
+    """Features of all trials, generated before real ones, in standard deviations of the trials to learn from."""
     basis = FeatureBasis.fit((sets.generated, sets.real), bin_s)
-    features = [rich_features(side, basis) for side in (sets.generated, sets.real)]
-    unseen = [rich_features(side, basis) for side in (sets.unseen_generated, sets.unseen_real)]
-    learn, judge = _standardised(*(np.vstack([f.values for f in each]) for each in (features, unseen)))
-    chosen, score, coefficients = _learned(learn, np.repeat([1, 0], n_learn), seed)
-    scores = score(judge)
+    generated, real, *unseen = (
+        rich_features(side, basis) for side in (sets.generated, sets.real, sets.unseen_generated, sets.unseen_real)
+    )
+    learn, judge = np.vstack([generated.values, real.values]), np.vstack([side.values for side in unseen])
+    mean, sd = learn.mean(axis=0), learn.std(axis=0)
+    varies = sd > 1e-5 * np.maximum(1, np.abs(mean))
+    scale = np.where(varies, 1 / np.where(varies, sd, 1), 0)
+    return FeatureTables(real, (learn - mean) * scale, np.clip((judge - mean) * scale, -LARGEST, LARGEST))
+
+
+def judged(
+    scores: Float[np.ndarray, "trial"],
+    tables: FeatureTables,
+    coefficients: Float[np.ndarray, "feature"],
+    chosen: str,
+    note: str,
+) -> TwoSampleTest:
+    """The result, from scores of the unseen trials (generated first) and a linear score that explains them."""
+    n_learn, n_test = len(tables.learn) // 2, len(tables.judge) // 2
     area, se = delong(scores[:n_test], scores[n_test:])
-    seen, fresh = (x[:n].mean(axis=0) - x[n:].mean(axis=0) for x, n in ((learn, n_learn), (judge, n_test)))
-    change = (n_learn * seen + n_test * fresh) / (n_learn + n_test)
-    different = area - ONE_SIDED * se > 0.5
-    shown = reasons(features[1], coefficients * fresh, change, n_learn + n_test) if different else ()
+    shown: tuple[str, ...] = ()
+    if area - ONE_SIDED * se > 0.5:
+        seen, fresh = (x[: len(x) // 2].mean(axis=0) - x[len(x) // 2 :].mean(axis=0) for x in tables[1:])
+        change = (n_learn * seen + n_test * fresh) / (n_learn + n_test)
+        shown = reasons(tables.real, coefficients * fresh, change, n_learn + n_test)
     return TwoSampleTest(area, se, shown, chosen, n_learn, n_test, note)
+
+
+def refusal(sets: LearningSets) -> TwoSampleTest | None:
+    """The result for sets of too few trials, or None."""
+    n_learn, n_test = len(sets.real.lengths), len(sets.unseen_real.lengths)
+    if n_learn >= MIN_LEARN and n_test >= MIN_JUDGE:
+        return None
+    note = (
+        f"too few trials: {n_learn} a side to learn from (at least {MIN_LEARN}) and {n_test} to be judged on (at least "
+        f"{MIN_JUDGE})"
+    )
+    return TwoSampleTest(NAN, NAN, (), "", n_learn, n_test, note)
 
 
 def prepared(sets: LearningSets, seed: int) -> tuple[LearningSets, str]:
     """The sets, no larger than is of use, and what a reader must know about their size."""
     rng = np.random.default_rng(seed)
-    sides, notes = [], []
-    for real, generated, most, few, done in (
-        (sets.real, sets.generated, MOST_LEARN, FEW_LEARN, "learned from"),
-        (sets.unseen_real, sets.unseen_generated, len(sets.unseen_real.lengths), MIN_JUDGE, "judged on"),
+    sides: list[TrialSet] = []
+    notes = []
+    for real, generated, done, most in (
+        (sets.real, sets.generated, "learned from", MOST_LEARN),
+        (sets.unseen_real, sets.unseen_generated, "judged on", MOST_ELEMENTS),
     ):
         n = len(real.lengths)
-        most = min(most, MOST_ELEMENTS // max(1, real.counts[0].size if n else 1))
-        if n < few:
-            notes.append(f"{done} {n} trials a side for want of more")
+        most = max(MIN_LEARN, min(most, MOST_ELEMENTS // real.counts[0].size))
         if n > most:
-            kept = np.sort(rng.permutation(n)[:most])  # the same places on both sides: lengths stay equal
+            kept = np.sort(rng.permutation(n)[:most])  # the same places on both sides, so that lengths stay equal
             real, generated = real.take(kept), generated.take(kept)
             notes.append(f"{done} {most} of {n} trials a side")
         sides += [real, generated]
-    n_learn, n_test = len(sides[0].lengths), len(sides[2].lengths)
-    if n_learn < MIN_LEARN or n_test < MIN_JUDGE:
-        notes = [
-            f"too few trials: {n_learn} a side to learn from (at least {MIN_LEARN}) and {n_test} to be judged on (at "
-            f"least {MIN_JUDGE})"
-        ]
+    n_learn = len(sides[0].lengths)
+    if n_learn < FEW_LEARN and not notes:
+        notes.append(f"learned from {n_learn} trials a side for want of more")
     return LearningSets(*sides), "; ".join(notes)
-
-
-def _standardised(learn: np.ndarray, judge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both in standard deviations of the trials to learn from; features that do not vary become zero."""
-    mean, sd = learn.mean(axis=0), learn.std(axis=0)
-    varies = sd > 1e-5 * np.maximum(1, np.abs(mean))
-    scale = np.where(varies, 1 / np.where(varies, sd, 1), 0)
-    return (learn - mean) * scale, np.clip((judge - mean) * scale, -LARGEST, LARGEST)
 
 
 Scorer = Callable[[np.ndarray], np.ndarray]

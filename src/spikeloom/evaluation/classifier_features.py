@@ -192,19 +192,19 @@ def _single_counts(counts: np.ndarray, mean: np.ndarray, n: np.ndarray) -> Itera
 
 
 def _products(z: np.ndarray, n: np.ndarray, name: str, bin_s: float) -> Iterator[Block]:
-    strength = ("too weak", "too strong")
     trial_mean = z.sum(axis=1) / n
     title = name.replace("autocovariance", "variance of trial means")
     yield Block(Kind(title, "too small", "too large"), trial_mean**2, True)
+    kind = Kind(f"{name} up to {_ms(N_LAGS * bin_s)}", "too weak", "too strong", True)
     for lag in range(1, N_LAGS + 1):
-        kind = Kind(f"{name} at {_ms(lag * bin_s)}", *strength, signed=True)
         yield Block(kind, _lagged(z, z, lag) / np.maximum(n - lag, 1), True)
 
 
 def _pair_blocks(w: np.ndarray, n: np.ndarray, basis: FeatureBasis) -> Iterator[Block]:
     n_bins = w.shape[1]
     for lag, (most, pattern) in enumerate(zip(PAIRED_COMPONENTS, basis.patterns)):
-        kind = Kind(f"covariances between neurons at lag {_ms(lag * basis.bin_s)}", "too weak", "too strong")
+        where = f"at lags up to {_ms((len(basis.patterns) - 1) * basis.bin_s)}" if lag else "within a bin"
+        kind = Kind(f"covariances between neurons {where}", "too weak", "too strong")
         early, late = w[:, : max(n_bins - lag, 0)], w[:, lag:]
         strength = np.einsum("btk,btk->b", early @ pattern, late)[:, None]
         products = early[..., :most].transpose(0, 2, 1) @ late[..., :most]
@@ -249,9 +249,9 @@ def _population(spikes: np.ndarray, lengths: np.ndarray, bin_s: float) -> Iterat
     scale = variance + TINY
     yield Block(Kind("population rate"), np.sqrt(mean)[:, None])
     yield Block(Kind("variance of the population count", "too small", "too large"), np.log(scale)[:, None])
-    for lag in (1, 2, 3, 4):
-        kind = Kind(f"autocorrelation of the population count at {_ms(lag * bin_s)}", "too weak", "too strong", True)
-        yield Block(kind, (_lagged(centred, centred, lag) / np.maximum(n - lag, 1) / scale)[:, None])
+    kind = Kind(f"autocorrelation of the population count up to {_ms(4 * bin_s)}", "too weak", "too strong", True)
+    lagged = [_lagged(centred, centred, lag) / np.maximum(n - lag, 1) / scale for lag in (1, 2, 3, 4)]
+    yield Block(kind, np.stack(lagged, axis=1))
     skewness = (centred**3).sum(axis=1) / n / scale**1.5
     yield Block(Kind("skewness of the population count"), skewness[:, None])
     yield Block(Kind("largest population count of a trial"), spikes.max(axis=1)[:, None])
