@@ -50,8 +50,8 @@ def compare(
     """Compare generated with recorded spike trains, metric by metric, and test for copies of training trials.
 
     Every metric is computed three times over: for generated against held-out trials; for training against held-out
-    trials, which is the noise floor that no generator can be expected to beat; and for a yardstick, real trials with the
-    one fault that the metric exists to notice. The score of a metric is 0 at the floor and 1 at its yardstick, and its
+    trials, which is the noise floor that no generator can be expected to beat; and for a yardstick, real trials with
+    the one fault that the metric exists to notice. The score of a metric is 0 at the floor and 1 at its yardstick, and its
     level says whether there is a difference, how large it is, and whether one could have been seen (see
     ``evaluation.verdict``).
 
@@ -184,7 +184,10 @@ def _compare_heldout(
     classifiers: Sequence[Classifier],
 ) -> Comparison:
     # The real side has draws of its own, so that it is the same for every generator.
-    pairing = pair(real, generated, np.random.default_rng([seed, 0]))
+    like = None if earlier is None else earlier.reference.pairing
+    pairing = pair(real, generated, np.random.default_rng([seed, 0]), like=like)
+    if like is not None and (pairing.test.lengths != like.test.lengths).any():
+        raise DataError("the generated trials are shorter than those of the earlier comparison; begin with these.")
     warnings += pairing.warnings
     if earlier is not None:
         reference = earlier.reference
