@@ -21,8 +21,8 @@ NO_VERDICT = "Protocol ldns has no verdict: it compares with the training trials
 def headline(rows: Sequence[MetricResult], n: int, protocol: str = "heldout") -> str:
     """What a comparison says in three sentences at most.
 
-    In this order: what is too good to be true; what differs most, in words; the AUC of the strongest classifier with
-    its interval; how many metrics match, and how many could not be told. If most could not be told, that is the headline.
+    In this order: what is too good to be true; what differs most, in words; the AUC of the strongest classifier
+    with its interval; how many metrics match, and how many could not be told. If most could not be told, that is the headline.
 
     Args:
         rows: The rows of the table.

@@ -150,8 +150,8 @@ def pair(
         like: Another pairing, whose held-out trials are used.
 
     Raises:
-        DataError: If the sets are not comparable, a split is missing or empty, or there are too few generated trials for
-            the held-out ones of the other pairing.
+        DataError: If the sets are not comparable, a split is missing or empty, or there are too few generated trials
+            for the held-out ones of the other pairing.
     """
     check_comparable(real, generated)
     for name in ("train", test_split):
@@ -163,19 +163,19 @@ def pair(
     available = rng.permutation(np.asarray(real.splits[test_split])) if like is None else like.test_index
     group, own, conditional = _condition_codes(real, generated, available, warnings)
 
-    # Floor draws are half of the training trials at most, so that they differ. The published protocol has no such floor.
+    # Floor draws are half of the training trials at most, so that they differ; the published protocol has none.
     share = 1 if test_split == "train" else 2
     keep = _balanced(group, train_index, available, own if conditional else None, generated.n_trials, share)
     test_index = available[keep]
     if like is not None and (len(keep) < len(available) or conditional != like.conditional):
         raise DataError(
-            f"{len(keep)} of the {len(available)} held-out trials of the earlier comparison have a counterpart among the "
-            f"{generated.n_trials} generated trials; generate as many of each condition, or begin with the smallest set."
+            f"{len(keep)} of the {len(available)} held-out trials of the earlier comparison have a counterpart among "
+            f"the {generated.n_trials} generated trials; generate as many of each condition, or begin with the smallest set."
         )
     if len(keep) < len(available):
         warnings.append(
-            f"{len(keep)} of the {len(available)} real trials of the split '{test_split}' are compared: there are too few "
-            "generated trials, or fewer than twice as many training trials."
+            f"{len(keep)} of the {len(available)} real trials of the split '{test_split}' are compared: there are too "
+            "few generated trials, or fewer than twice as many training trials."
         )
     if len(test_index) == 0:
         raise DataError(

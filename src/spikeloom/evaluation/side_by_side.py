@@ -153,6 +153,7 @@ def compare_side_by_side(
                 aligned=aligned,
                 classifiers=classifiers,
                 earlier=earlier,
+                methods=[samples for other, samples in generated.items() if other != name],
                 progress=None if progress is None else _share(progress, place, len(generated)),
                 **options,
             )
@@ -181,6 +182,7 @@ def differences(comparisons: Mapping[str, Comparison]) -> list[Difference]:
 
 
 def _difference(name: str, a: Comparison, b: Comparison) -> tuple[float, float, float] | None:
+    """Difference of the distances from the floor, its standard error and its probability."""
     rows = a.metrics[name], b.metrics[name]
     if any(row.level is Level.NOT_DEFINED for row in rows):
         return None
