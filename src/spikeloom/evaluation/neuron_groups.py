@@ -84,7 +84,10 @@ class NeuronGroups:
                 products = part[: len(part) - lag].T @ part[lag:]
                 forward[lag - 1].append(products[i, j])
                 backward[lag - 1].append(products[j, i])
-        return np.stack([np.concatenate(f + b) for f, b in zip(forward, backward)])
+        out = np.empty((n_lags, 2 * len(self.pairs)), rows.dtype)
+        for lag, parts in enumerate(zip(forward, backward)):
+            np.concatenate([*parts[0], *parts[1]], out=out[lag])
+        return out
 
     def matrix(self, diagonal: Float[np.ndarray, "neuron"], values: Float[np.ndarray, "pair"]) -> np.ndarray:
         """Symmetric (neuron, neuron) matrix of all pairs' values."""
