@@ -29,7 +29,7 @@ FEW_LEARN = 200
 """Trials a side below which a note says from how few a classifier learned."""
 
 MOST_LEARN = 1500
-MOST_ELEMENTS = 20_000_000
+MOST_ELEMENTS = 12_000_000
 """Trials a side, and bins x neurons x trials a side, beyond which more teach little and take long."""
 
 COINCIDENCE_SPIKES = 10
