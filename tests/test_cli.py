@@ -1,6 +1,7 @@
 """The command line: every command, and what it leaves."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -40,11 +41,28 @@ class TestHelp:
         assert COMMANDS[command].help in out
         assert "CONFIG_PATH" not in out
 
+    @pytest.mark.parametrize("command", list(COMMANDS))
+    def test_it_is_written_for_people(self, command, capsys):
+        assert main([command, "--help"]) == 0
+        out = capsys.readouterr().out
+        assert not re.search(r"<class|type:|PositiveInt|Optional|default: (null|None|True|False)", out)
+        assert out.index("[options]") < 120  # one line, instead of every option once more
+
+    def test_an_entry_has_the_kind_of_value_and_its_default(self, capsys):
+        assert main(["fit", "--help"]) == 0
+        out = " ".join(capsys.readouterr().out.split())
+        assert out.startswith("usage: spikeloom fit source --out PATH [options] train a model")
+        assert "--out PATH run folder to make (required)" in out
+        assert "--max_steps INTEGER upper limit of the steps of every training stage --signals" in out
+        assert "--seed INTEGER Seed of initial weights and of everything drawn in training. (default: 0)" in out
+        assert "rather than the last. (default: true)" in out
+        assert "never when not set. (default: 8; null for none)" in out
+
     def test_fit_lists_the_options_of_the_preset(self, capsys):
         assert main(["fit", "--model", "ldns-lorenz", "--help"]) == 0
         out = " ".join(capsys.readouterr().out.split())
         assert "Share of counts hidden from the encoder in training" in out
-        assert "--prior.sampling_steps SAMPLING_STEPS Network passes per sample. (type: int, default: 1000)" in out
+        assert "--prior.sampling_steps INTEGER Network passes per sample. (default: 1000)" in out
 
     def test_no_command_is_help(self, capsys):
         assert main([]) == 0

@@ -132,7 +132,9 @@ class TestBadOptions:
             (["--devices", "0"], "devices is 0"),
             (["--neurons", "good"], "no neuron column 'good'"),
             (["--window_s", "9"], "longer than the longest trial"),
-            (["--align", "go"], "give after_s"),
+            (["--align", "go"], "align cannot be used with arrays"),
+            (["--bin_s", "20"], "did you mean 0.02 (20 ms)?"),
+            (["--reaches", "hand"], "no signal 'hand' for reaches"),
             (["--before_s", "1"], "before_s"),
             (["extra.npz"], "no option extra.npz"),
             (["--signals", "velocity"], "no signal 'velocity'"),
@@ -203,7 +205,7 @@ class TestFullDisk:
             monkeypatch.setattr("spikeloom.data.formats.nwb_export.write_nwb", self.full)
         else:
             monkeypatch.setitem(files._WRITE, f".{ending}", self.full)
-        monkeypatch.setattr("spikeloom.models.latent.warnings.warn", lambda *a, **k: None)
+        monkeypatch.setattr("spikeloom.models.latent.warn", lambda *a, **k: None)
         assert "no space is left" in refused("sample", run, "--out", f"a.{ending}", "-n", "2")
 
     def test_fit_leaves_nothing(self, refused, toy, monkeypatch):

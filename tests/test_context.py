@@ -85,6 +85,12 @@ def test_gaps_are_filled_in(model, data):
     assert missed(drawn, test, slice(14, 25)) < 0.25 * missed(free, test, slice(14, 25))
 
 
+def test_there_are_as_many_trials_as_in_the_context(model, data):
+    drawn = model.sample(context=data[:5], seed=3)
+    np.testing.assert_array_equal(drawn.counts, model.sample(5, context=data[:5], seed=3).counts)
+    assert model.sample(2, context=data[:1]).n_trials == 2
+
+
 def test_unobserved_bins_do_not_matter(model, data):
     test = data.split("test").select(range(4))
     observed = np.random.default_rng(0).random((4, N_BINS)) < 0.4

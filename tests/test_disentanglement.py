@@ -15,7 +15,6 @@ from PIL import Image
 from spikeloom.bench import disentanglement
 from spikeloom.bench.code_claims import FAILS, HOLDS, OPEN, UNTESTED, claims_table, effects_table
 from spikeloom.bench.code_measures import (
-    ReachTask,
     likeness,
     navigation,
     readouts,
@@ -27,6 +26,7 @@ from spikeloom.bench.code_subjects import NO_MMD, SUBJECTS, CodeSubject, WindowP
 from spikeloom.bench.disentanglement import run_disentanglement_benchmark as measure
 from spikeloom.bench.disentanglement_figures import draw_disentanglement
 from spikeloom.bench.disentanglement_record import GROUPS, CodeResult, DisentanglementRecord, Mean
+from spikeloom.bench.reach_task import ReachTask
 from spikeloom.bench.records import typed
 from spikeloom.bench.window_pca import WindowPCA, stretched
 from spikeloom.cli import main

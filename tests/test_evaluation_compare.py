@@ -120,7 +120,7 @@ def test_record_is_strict_json_with_the_promised_keys(perfect):
     assert (record["protocol"], record["n_real"], record["n_generated"]) == ("heldout", 120, 360)
     for row in record["metrics"].values():
         assert {"value", "se", "floor", "floor_sd", "baseline", "score", "unit", "level", "verdict"} <= set(row)
-    assert {"copy_share", "se", "nn_ratio", "alarm"} <= set(record["memorisation"])
+    assert {"copy_share", "se", "nn_ratio", "finding"} <= set(record["memorisation"])
     assert record["details"]["draws"]["generated"] == 3
     assert all(m.name in perfect.table() for m in HELDOUT_METRICS)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from spikeloom.evaluation.distances import delong
+from spikeloom.evaluation.roc import delong
 
 
 def test_delong_agrees_with_counting_pairs():

@@ -98,7 +98,7 @@ def test_heldout_metrics_reproduce_measured_values(recordings, name):
         "n_test": len(test.counts),
         "largest": frame.largest,
         "cell_width": frame.cell_width,
-        "isi_neurons": len(ComparedSets(SetStatistics.of(generated), SetStatistics.of(real)).interval_neurons),
+        "isi_neurons": len(ComparedSets(SetStatistics(generated), SetStatistics(real)).interval_neurons),
     }
     expected = column(HELDOUT, name)
     wrong = {k: (values[k], e) for k, e in expected.items() if not np.isclose(values[k], e, rtol=1e-4, equal_nan=True)}

@@ -13,7 +13,7 @@ from scipy.stats import wasserstein_distance
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation import dynamics, metrics
 from spikeloom.evaluation import spike_statistics as ss
-from spikeloom.evaluation.summary import Frame, TrialSet, summarise
+from spikeloom.evaluation.summary import GROUPS, Frame, TrialSet, summarise
 
 BIN_S = 0.02
 
@@ -144,11 +144,10 @@ def test_smoothing_agrees_with_scipy():
 
 def test_interval_distance_agrees_with_scipy():
     rng = np.random.default_rng(3)
-    frame = Frame(BIN_S, 1, 1, 20, False)
     sets = [rng.poisson(r, (20, 60, 6)).astype(np.uint8) for r in (0.3, 0.5)]
-    summaries = [
-        summarise(TrialSet(c, np.full(20, 60), np.zeros(20, np.int64)), frame, b) for c, b in zip(sets, (1, 5))
-    ]
+    trials = [TrialSet(c, np.full(20, 60), np.zeros(20, np.int64)) for c in sets]
+    frame = Frame.from_real(*trials, BIN_S, 1, False)
+    summaries = [summarise(t, frame, starts) for t, starts in zip(trials, (None, np.arange(0, 20, 4)))]
     intervals = [ss.interspike_intervals(c, np.full(20, 60), BIN_S) for c in sets]
     expected = np.mean([wasserstein_distance(*(i[n == k] for i, n in intervals)) for k in range(6)])
     assert metrics.heldout_metrics(*summaries)["isi_w1"] == pytest.approx(expected, rel=1e-4)
@@ -156,11 +155,16 @@ def test_interval_distance_agrees_with_scipy():
 
 def test_blocks_add_up_to_the_whole(counts):
     counts, lengths = counts
-    trials = TrialSet(counts, lengths, np.zeros(12, np.int64))
-    frame = Frame(BIN_S, 1, 1, 40, False)
-    whole, blocks = (summarise(trials, frame, n).totals() for n in (1, 5))
-    for key in whole:
-        np.testing.assert_allclose(blocks[key], whole[key], rtol=1e-5, atol=1e-4)
+    trials = TrialSet(counts, lengths, np.arange(12) // 6)
+    for aligned in (False, True):
+        frame = Frame.from_real(trials, trials, BIN_S, 2, aligned)
+        whole, blocks = (summarise(trials, frame, s) for s in (None, np.array([0, 2, 5, 9, 11])))
+        for names in GROUPS.values():
+            for name in set(names) - {"spectrum", "n_trials"}:
+                assert blocks.blocks(name).shape[0] == 5
+                np.testing.assert_allclose(
+                    blocks.blocks(name).sum(axis=0), whole.blocks(name).sum(axis=0), rtol=1e-5, atol=1e-4, err_msg=name
+                )
 
 
 def test_large_counts_stay_exact():
@@ -170,9 +174,10 @@ def test_large_counts_stay_exact():
 
 
 def test_dimension_of_known_covariances():
-    assert dynamics.participation_ratio(np.eye(5)) == pytest.approx(5)
-    assert dynamics.participation_ratio(np.ones((5, 5))) == pytest.approx(1)
-    assert np.isnan(dynamics.participation_ratio(np.zeros((2, 2))))
+    assert dynamics.participation_ratio(np.ones(5), np.zeros(10)) == pytest.approx(5)
+    assert dynamics.participation_ratio(np.ones(5), np.ones(10)) == pytest.approx(1)
+    assert dynamics.participation_ratio(np.ones(5), np.ones(2), scale=5) == pytest.approx(1)
+    assert np.isnan(dynamics.participation_ratio(np.zeros(2), np.zeros(1)))
 
 
 def test_latent_spectrum_sees_jitter_and_oversmoothing():

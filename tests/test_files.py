@@ -303,7 +303,7 @@ def test_options_that_do_not_fit_the_file_are_refused(tmp_path: Path, options: d
         ({"window_s": float("nan")}, "positive"),
         ({"step_s": 1.0}, "give window_s too"),
         ({"before_s": 1.0}, "give align"),
-        ({"align": "go_time"}, "give after_s"),
+        ({"bin_s": 20}, r"bin_s is 20, but it is in seconds .* did you mean 0\.02 \(20 ms\)\?"),
         ({"align": "go_time", "after_s": 1.0, "continuous": True}, "not both"),
         ({"align": "go_time", "after_s": 1.0, "reaches": "vel"}, "around reaches .* around events"),
         ({"window_s": 1.0, "reaches": "vel"}, "around reaches .* as windows"),

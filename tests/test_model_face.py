@@ -3,6 +3,7 @@
 import inspect
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import spikeloom as sl
@@ -10,6 +11,7 @@ from spikeloom.errors import ConfigError, DataError, NotFittedError, RunError
 from spikeloom.models import MODELS, model_class
 from spikeloom.models.autoencoder import AutoencoderConfig
 from spikeloom.models.lfads import LFADS
+from spikeloom.models.plan import number_of_trials
 from spikeloom.priors.base import LatentPrior
 from spikeloom.priors.diffusion import DiffusionPrior
 from spikeloom.priors.energy import EnergyPrior
@@ -73,7 +75,8 @@ class TestUntrained:
         for model in (LFADS(SMALL_LFADS), LFADS.make(data, SMALL_LFADS)):
             with pytest.raises(NotFittedError, match=r"lfads model is not trained.*model\.fit\(data\)"):
                 model.sample(3)
-            assert model.splits == {}
+            with pytest.raises(NotFittedError, match=r"lfads model is not trained yet.*model\.fit\(data\)"):
+                _ = model.splits
         with pytest.raises(NotFittedError, match="has no recording yet; fit it"):
             LFADS(SMALL_LFADS).encode(data)
 
@@ -115,6 +118,20 @@ class TestSplits:
         (tmp_path / "data.json").write_text(text.replace('"splits": {', '"splits": {"odd": ["x"],', 1))
         with pytest.raises(RunError, match="does not hold a whole model"):
             sl.load_model(tmp_path)
+
+
+class TestNumberOfTrials:
+    def test_it_is_that_of_what_trials_are_sampled_for(self, data):
+        assert number_of_trials(3, context=data) == 3
+        assert number_of_trials(None, context=data[:5]) == 5
+        assert number_of_trials(None, codes=np.zeros((4, 2))) == 4
+        assert number_of_trials(None, pd.DataFrame({"target": ["left", "right"]})) == 2
+        assert number_of_trials(None, data[:7], context=data[:1]) == 7
+
+    def test_nothing_says_how_many(self):
+        for condition in (None, {"target": "left"}):
+            with pytest.raises(DataError, match=r"number of trials is missing; .* model\.sample\(100\)"):
+                number_of_trials(None, condition)
 
 
 class TestArguments:

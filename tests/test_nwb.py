@@ -84,7 +84,8 @@ def test_whole_trials(tmp_path: Path) -> None:
     path = write(tmp_path / "a.nwb")
     data = load(path, LoadOptions(bin_s=0.02))
     np.testing.assert_array_equal(data.counts, brute_force(path, data.trials["start_time"], 50, 0.02))
-    assert set(data.trials) == {"id", "start_time", "stop_time", "go_time", "split", "target_0", "target_1"}
+    columns = {"id", "start_time", "stop_time", "go_time", "split", "target_0", "target_1", "recorded_from_s"}
+    assert set(data.trials) == columns
     assert data.neurons["area"].tolist() == ["M1", "M1", "PMd", "PMd"]
     assert data.neurons["heldout"].dtype == bool
     assert {k: len(v) for k, v in data.splits.items()} == {"train": 6, "val": 2, "test": 1}
@@ -97,7 +98,8 @@ def test_whole_trials(tmp_path: Path) -> None:
     only = load(
         path, LoadOptions(bin_s=0.02, neurons="area=PMd", where=("split!=none",), signals=("gaze",), columns=())
     )
-    assert (only.n_trials, only.n_neurons, list(only.signals), list(only.trials)) == (9, 2, ["gaze"], ["split"])
+    assert (only.n_trials, only.n_neurons, list(only.signals)) == (9, 2, ["gaze"])
+    assert list(only.trials) == ["split", "recorded_from_s"]
 
 
 @pytest.mark.parametrize("lag_s", [0.0, 0.1, -0.05])
@@ -224,6 +226,8 @@ def test_missing_behaviour_is_noted(tmp_path: Path) -> None:
         ({}, {"bin_s": 2.0}, "wider than the longest trial"),
         ({}, {"bin_s": 2.0, "continuous": True}, "wider than the observed time"),
         ({}, {"align": "nothing", "after_s": 1.0}, "no trial column 'nothing' to align to"),
+        ({}, {"align": "nothing"}, r"no trial column 'nothing' to align to \(columns: .*go_time.*\)"),
+        ({}, {"align": "go_time"}, "around align 'go_time', but nothing says where they stop; give after_s"),
         ({}, {"align": "split", "after_s": 1.0}, "does not hold times"),
         ({}, {"align": "go_time", "after_s": 0.333, "bin_s": 0.02}, "not a whole number of bins"),
         ({}, {"align": "go_time", "before_s": 0.1, "after_s": -0.1}, "not a whole number of bins"),

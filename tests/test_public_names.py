@@ -32,6 +32,20 @@ def test_an_unknown_name_gets_the_nearest():
         sl.zzzzzz  # type: ignore[attr-defined]  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("from spikeloom import LDMS", "ImportError: cannot import name 'LDMS' from 'spikeloom'; did you mean 'LDNS'?"),
+        ("from spikeloom import zzzzzz", "ImportError: cannot import name 'zzzzzz' from 'spikeloom' ("),
+        ("from spikeloom import nets, LDNS, presets", ""),
+    ],
+)
+def test_importing_an_unknown_name_gets_the_nearest(statement, words):
+    done = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True, timeout=120)
+    assert (done.returncode == 0) == (words == "")
+    assert words in done.stderr
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_all_configurations_of_a_model_are_public(name):
     def check(kind: type) -> None:

@@ -243,7 +243,8 @@ def test_reading_cuts_reaches_and_everything_else_follows(recording, tmp_path) -
     assert LoadOptions.from_dict(options.to_dict()) == options
     data = load(recording, options)
     assert (data.n_trials, data.n_bins) == (14, 30)
-    assert list(data.trials) == ["reach_angle_deg", "source_trial", "source_bin", "condition"]
+    place = ["source_trial", "source_bin", "condition", "recorded_piece", "recorded_from_s"]
+    assert set(data.trials) == {"reach_angle_deg", *place}
     assert sorted(data.trials["condition"]) == sorted([0, 1, 2, 4, 5, 6, 7] * 2)
     assert data.split("heldout").trials["condition"].tolist() == [1, 1]
     whole = load(recording, LoadOptions(segment="segment", smooth_s=0.06)).signals["smoothed_counts"].values
@@ -256,7 +257,6 @@ def test_reading_cuts_reaches_and_everything_else_follows(recording, tmp_path) -
 
 def test_reading_refuses_what_does_not_go_together(recording) -> None:
     for options, message in [
-        ({"reaches": "hand_vel"}, "reaches is 'hand_vel', but not where trials stop; give after_s"),
         ({"reaches": "v", "after_s": 1.0, "window_s": 1.0}, "not both; leave one of them out"),
         ({"reaches": "v", "after_s": 1.0, "align": "go"}, "not both; leave one of them out"),
         ({"after_s": 1.0}, "give align=<trial column> .* or reaches"),
@@ -266,6 +266,10 @@ def test_reading_refuses_what_does_not_go_together(recording) -> None:
             LoadOptions(**options)
     with pytest.raises(DataError, match="no signal 'hand_vel' for reaches"):
         load(recording, LoadOptions(reaches="hand_vel", after_s=0.4, signals=("hand_pos",)))
+    with pytest.raises(DataError, match="no signal 'hand' for reaches"):
+        load(recording, LoadOptions(segment="segment", reaches="hand"))
+    with pytest.raises(DataError, match="around reaches 'hand_vel', but nothing says where they stop; give after_s"):
+        load(recording, LoadOptions(segment="segment", reaches="hand_vel"))
     with pytest.raises(DataError, match="align cannot be used with arrays"):
         load(recording, LoadOptions(align="go", before_s=0.1, after_s=0.4))
 

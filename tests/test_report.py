@@ -17,7 +17,7 @@ from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.headline import NO_VERDICT
 from spikeloom.evaluation.heldout import measure
-from spikeloom.evaluation.memorisation import Memorisation
+from spikeloom.evaluation.memorisation import CopyFinding, Memorisation
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.results import METRICS, Comparison, MetricResult
 from spikeloom.evaluation.verdict import Level
@@ -73,7 +73,9 @@ def comparison(*more: MetricResult, **memory) -> Comparison:
         *more,
     ]
     known = {"copy_share": 0.02, "se": 0.05, "nn_ratio": 1.01, "detectable_share": 0.15, "duplicates": 0}
-    known |= {"duplicates_held_out": 0, "alarm": False, "reasons": (), "n_generated": 40, "within_condition": False}
+    known |= {"duplicates_held_out": 0, "finding": CopyFinding.NONE_DETECTED, "reasons": (), "n_generated": 40}
+    known |= {f"membership_{each}": NAN for each in ("auc", "low", "high", "drift")}
+    known |= {"n_held_out": 8, "within_condition": False}
     copies = Memorisation(**{**known, "widths": (), **memory})  # type: ignore[arg-type]
     details = {"seed": 0, "version": "1"}
     return Comparison("heldout", 20, 40, {r.name: r for r in results}, copies, ("the split is small <b>",), details)
@@ -206,11 +208,26 @@ def test_tiles_hold_the_strongest_classifier_and_what_is_too_good():
 
 
 def test_copies_lead_the_page():
-    alarm = comparison(copy_share=1.0, se=0.1, alarm=True, reasons=("copies",))
+    alarm = comparison(copy_share=1.0, se=0.1, finding=CopyFinding.FOUND, reasons=("copies",))
     assert headline(alarm)["first"] == "The generated trials copy the training data."
     assert headline(alarm)["more"].startswith(headline(comparison())["first"])
     assert "Alarm: copies." in copying(alarm.memorisation)["text"]
-    assert copying(comparison(copy_share=NAN).memorisation)["short"] == "not tested"
+
+
+def test_copies_that_could_not_be_tested_are_amber_and_never_called_none():
+    member = {"membership_auc": 0.52, "membership_low": 0.47, "membership_high": 0.57}
+    clean = copying(comparison(**member).memorisation)
+    assert (clean["short"], clean["style"]) == ("none detected", "")
+    assert "A share above 0.15 would have been detected." in clean["text"]
+    assert "with an AUC of 0.52 (0.47 to 0.57; 0.5 is nothing)" in clean["text"]
+    found = copying(comparison(finding=CopyFinding.FOUND, reasons=("copies",)).memorisation)
+    assert (found["short"], found["style"]) == ("found", "alarm")
+    assert "A share above 0.15 would have been detected." in found["text"]
+    untested = {"finding": CopyFinding.NOT_TESTABLE, "se": 0.5, "detectable_share": NAN, "reasons": ("too few",)}
+    unknown = copying(comparison(**untested).memorisation)
+    assert (unknown["short"], unknown["style"]) == ("could not be tested", "amber")
+    assert "could not be tested with n = 8 held-out and 40 generated trials: too few." in unknown["text"]
+    assert "would have been detected" not in unknown["text"]
 
 
 def test_a_row_shows_value_yardstick_score_and_level():

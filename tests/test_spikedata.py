@@ -332,12 +332,3 @@ def test_impossible_requests_are_refused() -> None:
     ]:
         with pytest.raises(DataError, match=message):
             attempt()
-
-
-def test_windows_that_share_bins_are_not_split_at_random():
-    from spikeloom.data.splits import with_default_splits
-
-    session = SpikeData(np.ones((1, 200, 3), int), bin_s=0.01)
-    assert set(with_default_splits(session.window(20)).splits) == {"train", "val", "test"}
-    with pytest.raises(DataError, match="windows share bins"):
-        with_default_splits(session.window(20, step=5))

@@ -1,5 +1,6 @@
 """What a stage's module may say to the training loop: at what rate its parameters learn, and numbers about itself."""
 
+import linecache
 import math
 import warnings
 
@@ -142,7 +143,7 @@ def test_a_killed_training_with_two_rates_ends_in_the_very_weights(at, tmp_path,
     monkeypatch.setattr(spikeloom.training.stage_training, "CHECKPOINT_EVERY_S", -1.0)
     data, whole, cut = recording(ragged=True), Run.create(tmp_path / "whole"), Run.create(tmp_path / "cut")
     monkeypatch.setattr(TalkingPrior, "reported", {"spread_ratio": 1 / 3, "increment_ratio": 1.0, "y": math.nan})
-    with pytest.warns(SpikeloomWarning, match="collapsed"):
+    with pytest.warns(SpikeloomWarning, match="too much alike"):
         model = Talking.make(data, CONFIG, 3).fit(data, whole, seed=3)
     with monkeypatch.context() as patch:
         interrupt(patch, TalkingPrior, at)
@@ -152,7 +153,7 @@ def test_a_killed_training_with_two_rates_ends_in_the_very_weights(at, tmp_path,
     cut.log_diagnostics("prior", 9, {"spread_ratio": 77.0})
     with (cut.folder / "diagnostics.csv").open("a") as file:
         file.write("pri")
-    with pytest.warns(SpikeloomWarning, match="collapsed"):
+    with pytest.warns(SpikeloomWarning, match="too much alike"):
         again = Talking.make(data, CONFIG, 3).fit(data, cut, seed=3)
     for name, value in weights(model).items():
         assert torch.equal(value, again.state_dict()[name]), name
@@ -190,8 +191,16 @@ class TestWarning:
 
     def test_a_generator_that_has_collapsed_is_warned_of(self, monkeypatch):
         (said,) = self.trained(monkeypatch, spread_ratio=0.3, increment_ratio=1.0)
-        assert said.startswith("The generator has collapsed: ")
-        assert "0.30 times" in said
+        assert said.startswith("Generated trials are too much alike")
+        assert "spread ratio 0.30" in said
+
+    def test_the_line_of_the_user_is_cited(self, monkeypatch):
+        monkeypatch.setattr(TalkingPrior, "reported", {"spread_ratio": 0.3})
+        with pytest.warns(SpikeloomWarning) as caught:
+            Talking.make(recording(), CONFIG).fit(recording())
+        (cited,) = {(each.filename, each.lineno) for each in caught}
+        assert cited[0] == __file__
+        assert ".fit(recording())" in linecache.getline(*cited)
 
     def test_a_sound_one_is_not(self, monkeypatch):
         assert self.trained(monkeypatch, spread_ratio=0.95, increment_ratio=1.1) == []

@@ -26,6 +26,12 @@ calls = {
     "save": lambda: sl.save("rec.npz", data),
     "condition": lambda: model.sample(3, condition=45),
     "n": lambda: model.sample("many"),
+    "no n": lambda: model.sample(),
+    "context without n": lambda: model.sample(context=counts[:4]),
+    "observed": lambda: model.sample(context=data[:4], observed="0:10"),
+    "observed numbers": lambda: model.sample(context=data[:4], observed=np.arange(10)),
+    "observed rows": lambda: model.sample(context=data[:4], observed=[[True], [True, False]]),
+    "milliseconds": lambda: sl.SpikeData(counts, bin_s=20),
     "bin_s": lambda: sl.load("lorenz", bin_s="quick"),
 }
 for name, call in calls.items():
@@ -42,6 +48,10 @@ for name, call in calls.items():
 RECORDING = (
     "must be a SpikeData; make one with spikeloom.SpikeData(counts, bin_s=...), or load one with spikeloom.load."
 )
+MASK = (
+    "must be an array of True and False for the 15 bins of the context, or with a row for each of its 4 trials; "
+    "numpy.arange(15) < 10 observes the first 10 bins."
+)
 EXPECTED = {
     "fit": f"data is an array of shape (20, 15, 4), but {RECORDING}",
     "sl.fit": f"data is an array of shape (20, 15, 4), but {RECORDING}",
@@ -52,6 +62,12 @@ EXPECTED = {
     "save": f"data is of type str, but {RECORDING}",
     "condition": "condition is 45, but must have values by name, such as {'angle': 45}.",
     "n": "n is 'many', but must be a number of trials, at least one.",
+    "no n": "the number of trials is missing; say how many to generate, as in model.sample(100).",
+    "context without n": f"context is an array of shape (4, 15, 4), but {RECORDING}",
+    "observed": f"observed is '0:10', but {MASK}",
+    "observed numbers": f"observed is an array of shape (10,) that is not of True and False, but {MASK}",
+    "observed rows": f"observed is [[True], [True, False]], but {MASK}",
+    "milliseconds": "bin_s is 20, but it is in seconds and bins must be narrower than 5 s; did you mean 0.02 (20 ms)?",
     "bin_s": "the load option 'bin_s' is 'quick', but must be a number.",
 }
 

@@ -11,6 +11,7 @@ The file ``__init__.pyi`` lists all public names and where they are defined, for
 A name is imported when it is first used, so that ``import spikeloom`` is fast.
 """
 
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,16 @@ __all__ = sorted(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]
 
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
+        from importlib.util import find_spec
+
         from spikeloom.errors import did_you_mean
 
-        raise AttributeError(
-            f"module 'spikeloom' has no attribute '{name}'; {did_you_mean(name, _PUBLIC)}".rstrip("; ")
-        )
+        hint = did_you_mean(name, _PUBLIC)
+        # "from spikeloom import NAME" would replace the message of an AttributeError by one without a hint.
+        importing = sys._getframe(1).f_code.co_name == "_handle_fromlist"
+        if importing and hint and find_spec(f"spikeloom.{name}") is None:
+            raise ImportError(f"cannot import name '{name}' from 'spikeloom'; {hint}")
+        raise AttributeError(f"module 'spikeloom' has no attribute '{name}'; {hint}".rstrip("; "))
     module, attribute = _PUBLIC[name]
     return getattr(import_module(module), attribute)
 

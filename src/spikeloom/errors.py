@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
+
+_DECORATORS = ("torch", "jaxtyping", "beartype")
+"""Packages whose decorators stand between a user and the library's functions."""
 
 
 class SpikeloomError(Exception):
@@ -28,6 +33,26 @@ class RunError(SpikeloomError, RuntimeError):
 
 class SpikeloomWarning(UserWarning):
     """Something a user should know of a result; the command line prints it as a line."""
+
+
+def warn(message: str) -> None:
+    """Issue a ``SpikeloomWarning`` that cites the line of the user that called the library, however deep it arises."""
+    frames = [sys._getframe(1)]
+    while frames[-1].f_back is not None:
+        frames.append(frames[-1].f_back)
+    packages = [frame.f_globals.get("__name__", "").partition(".")[0] for frame in frames]
+    outside = len(packages) - packages[::-1].index(__package__) if __package__ in packages else 0
+    while outside < len(packages) - 1 and packages[outside] in _DECORATORS:
+        outside += 1
+    caller = frames[min(outside, len(frames) - 1)]
+    warnings.warn_explicit(
+        message,
+        SpikeloomWarning,
+        caller.f_code.co_filename,
+        caller.f_lineno,
+        module=caller.f_globals.get("__name__", "<unknown>"),
+        registry=caller.f_globals.setdefault("__warningregistry__", {}),
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

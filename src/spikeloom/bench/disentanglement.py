@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from spikeloom.bench.benchmark import Benchmark, recording_setting
-from spikeloom.bench.code_measures import ReachTask, references, scores
+from spikeloom.bench.code_measures import references, scores
 from spikeloom.bench.code_subjects import PCA, SUBJECTS, CodeModel, NetworkCodes, WindowPCACodes
 from spikeloom.bench.disentanglement_page import disentanglement_page
 from spikeloom.bench.disentanglement_record import CodeResult, DisentanglementRecord
+from spikeloom.bench.reach_task import ReachTask
 from spikeloom.bench.trained_models import TrainedModel, Trainer
 from spikeloom.bench.window_pca import WindowPCA
 from spikeloom.config import read_preset

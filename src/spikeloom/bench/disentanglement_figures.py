@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spikeloom.bench.code_measures import DIRECTIONS, DRAWS, ReachTask, traversal
+from spikeloom.bench.code_measures import DIRECTIONS, DRAWS, traversal
 from spikeloom.bench.code_subjects import CodeModel
 from spikeloom.bench.disentanglement_record import MEASURES, DisentanglementRecord
 from spikeloom.bench.panels import LINES, draw_seeds, key_line, key_marker, subject_rows
+from spikeloom.bench.reach_task import ReachTask
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.behaviour import TARGET
 from spikeloom.evaluation.code_map import LinearMap, medoid

@@ -102,9 +102,15 @@ def _run(name: str, words: list[str]) -> None:
         raise ConfigError(f"there is no command '{name}'; {hint}")
     import jsonargparse
 
+    from spikeloom.cli.help import HelpFormatter
+
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
-        prog=f"spikeloom {name}", description=COMMANDS[name].help, exit_on_error=False, default_env=False
+        prog=f"spikeloom {name}",
+        description=COMMANDS[name].help,
+        formatter_class=HelpFormatter,
+        exit_on_error=False,
+        default_env=False,
     )
     COMMANDS[name].options(parser, words)
     try:

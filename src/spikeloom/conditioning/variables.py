@@ -7,7 +7,6 @@ turns its values into features for a network, and parses values written by a use
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,7 +16,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError, DataError, SpikeloomWarning, did_you_mean
+from spikeloom.errors import ConfigError, DataError, did_you_mean, warn
 
 RADIANS = {"deg": np.pi / 180, "rad": 1.0}
 """Units of angles."""
@@ -89,10 +88,8 @@ class Variable:
             labels, learned = ({label_of(v) for v in values.dropna()} for values in (column, train))
             untrained = sorted(labels - learned, key=_natural)
             if learned and untrained:
-                warnings.warn(
-                    f"no training trial has '{name}' {some(untrained)}, so generated trials with it will be arbitrary.",
-                    SpikeloomWarning,
-                    stacklevel=4,
+                warn(
+                    f"no training trial has '{name}' {some(untrained)}, so generated trials with it will be arbitrary."
                 )
             made = cls(name, kind, labels=tuple(sorted(labels, key=_natural)), groups=groups)
             known = len(learned)
@@ -257,11 +254,9 @@ def check_complete(variables: Sequence[Variable], data: SpikeData) -> None:
             known = variable.known(data.trials[variable.name])
         if not known.all():
             where = " in every bin" if variable.aligned else ""
-            warnings.warn(
+            warn(
                 f"'{variable.name}' has no value{where} in {int((~known).sum())} of {data.n_trials} trials; they are "
-                "trained on as trials in which it is not known.",
-                SpikeloomWarning,
-                stacklevel=3,
+                "trained on as trials in which it is not known."
             )
 
 

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import cut_from_longer
 
 MOST = 12
 """Names and numbers listed before a list is cut."""
@@ -26,7 +27,7 @@ def description(data: SpikeData) -> str:
         signals         none
         trial columns   none
         neuron columns  none
-        splits          none; fitting makes train, val and test
+        splits          none; fitting makes train, val and test at random
     """
     return "\n".join(f"{name:16}{text}" for name, text in _properties(data))
 
@@ -49,6 +50,7 @@ def _properties(data: SpikeData) -> Iterator[tuple[str, str]]:
         f"{_short(low * data.bin_s)}" if low == high else f"{_short(low * data.bin_s)} to {_short(high * data.bin_s)}"
     )
     splits = ", ".join(f"{name} {n}" for name, n in facts["splits"].items())
+    how = "in contiguous blocks" if cut_from_longer(data) else "at random"
     lines = {
         "trials": f"{data.n_trials} of {bins} bins ({seconds} s), {_short(facts['duration_s'])} s in all",
         "bins": f"{_short(1e3 * data.bin_s)} ms",
@@ -64,7 +66,7 @@ def _properties(data: SpikeData) -> Iterator[tuple[str, str]]:
         "trial columns": _listed(facts["trial_columns"]),
         "neuron columns": _listed(facts["neuron_columns"]),
         "splits": splits
-        or ("none; fitting makes train, val and test" if data.n_trials > 2 else "none, as trials are too few"),
+        or (f"none; fitting makes train, val and test {how}" if data.n_trials > 2 else "none, as trials are too few"),
     }
     if data.rates is not None or data.latents is not None:
         latents = "" if data.latents is None else f"{facts['latents']} latents"

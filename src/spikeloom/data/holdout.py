@@ -22,8 +22,8 @@ def hold_out(data: SpikeData, *comparisons: str) -> SpikeData:
     (``splits.with_default_splits``). Holding out again adds a second region to the first. The share that is held out
     is noted in the provenance.
 
-    Trials are distinguished by their columns only: where several windows or reaches come from one continuous recording
-    (``source_trial``), neighbours of a held-out one may be trained on.
+    Trials are distinguished by their columns only: of several windows or reaches of one continuous recording,
+    neighbours of a held-out one may be trained on, but none that shares recorded time with it.
 
     Args:
         data: A recording.

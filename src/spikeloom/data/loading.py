@@ -48,6 +48,7 @@ def load(
     columns: Names | None = None,
     where: Names = (),
     hold_out: Names = (),
+    split: Literal["blocks", "random"] | None = None,
     window_s: float | None = None,
     step_s: float | None = None,
     reaches: str | None = None,
@@ -83,6 +84,8 @@ def load(
         columns: Trial columns to keep.
         where: Trials to keep: comparisons such as "success=1" that must all hold.
         hold_out: Trials that become the split "heldout": comparisons that must all hold.
+        split: How train, val and test are made, in place of those of the file: in contiguous blocks of recorded time,
+            or at random. If not given, fitting makes them where there are none.
         window_s: Cut trials or a session into windows of this many seconds.
         step_s: Seconds between the starts of two windows; ``window_s`` if not given.
         reaches: Velocity signal by whose speed reaches are found, to cut trials around their onset.

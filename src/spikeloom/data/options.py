@@ -13,10 +13,12 @@ import numpy as np
 
 from spikeloom.data.comparisons import parsed
 from spikeloom.data.directions import parse_direction
+from spikeloom.data.validation import check_bin_s
 from spikeloom.errors import DataError, did_you_mean
 
 BINNINGS = ("event", "nlb")
 OVERLAPS = ("keep", "cut")
+SPLITS = ("blocks", "random")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Derivations:
     "reach_angle_deg"; "hand_vel@0.15" for its direction 0.15 s later."""
 
     def __post_init__(self) -> None:
-        check_positive(self, "bin_s", "smooth_s")
+        check_positive(self, "smooth_s")
+        if self.bin_s is not None:
+            check_bin_s(self.bin_s)
         if self.direction_of is not None:
             parse_direction(self.direction_of)
 
@@ -57,8 +61,12 @@ class Selections:
     hold_out: tuple[str, ...] = ()
     """Trials that become the split "heldout", on which no model is trained: comparisons that must all hold, like
     "octant=1"."""
+    split: str | None = None
+    """How train, val and test are made, in place of those of the file: in contiguous "blocks" of recorded time, or at
+    "random". If not given, and the file has none: blocks for windows of a continuous recording, else random."""
 
     def __post_init__(self) -> None:
+        _check_choice(self, "split", SPLITS)
         for text in (*self.where, *self.hold_out):
             parsed(text)
 
@@ -131,10 +139,8 @@ class NWBOptions:
     inferred rates (NWB only)."""
 
     def __post_init__(self) -> None:
-        for name, allowed in (("binning", BINNINGS), ("overlap", OVERLAPS)):
-            value = getattr(self, name)
-            if value is not None and value not in allowed:
-                raise DataError(f"{name} is '{value}', but must be {' or '.join(allowed)}.")
+        _check_choice(self, "binning", BINNINGS)
+        _check_choice(self, "overlap", OVERLAPS)
         for name in ("forward_s", "jitter_s"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value >= 0):
@@ -198,12 +204,25 @@ class LoadOptions(ArrayOptions, SeriesOptions, NWBOptions, Cuts, Selections, Der
                 "before_s and after_s are counted from an event; give align=<trial column> (NWB only) or "
                 "reaches=<velocity signal> too."
             )
-        if getattr(self, event) is not None and self.after_s is None:
-            raise DataError(f"{event} is '{getattr(self, event)}', but not where trials stop; give after_s in seconds.")
         if self.scored is not None and self.window_s is not None:
             raise DataError("a part of each trial is scored (scored) or trials are cut (window_s), not both.")
         if self.direction_of is not None and self.reaches is not None:
             raise DataError("reaches have a direction of their own, from start to end; leave direction_of out.")
+
+    def stop_s(self, event: str) -> float:
+        """Seconds after the event ("align" or "reaches") at which trials stop.
+
+        It is looked up after the column or signal of the event, so that a name that does not exist is named first.
+
+        Raises:
+            DataError: If it is not given.
+        """
+        if self.after_s is None:
+            raise DataError(
+                f"trials are cut around {event} '{getattr(self, event)}', but nothing says where they stop; give "
+                "after_s in seconds."
+            )
+        return self.after_s
 
     def to_dict(self) -> dict[str, Any]:
         """The options that differ from their defaults, as plain values that JSON can hold."""
@@ -278,6 +297,12 @@ def check_supported(options: LoadOptions, families: Iterable[type], source: str)
     found = [name for name in options.to_dict() if name in excluded]
     if found:
         raise DataError(f"{', '.join(found)} cannot be used with {source}; leave it out.")
+
+
+def _check_choice(options: Any, name: str, allowed: tuple[str, ...]) -> None:
+    value = getattr(options, name)
+    if value is not None and value not in allowed:
+        raise DataError(f"{name} is '{value}', but must be {' or '.join(allowed)}.")
 
 
 def check_positive(options: Any, *names: str) -> None:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.signal import find_peaks
 
 from spikeloom.data.bins import whole_bins
+from spikeloom.data.recorded_time import times_of_cut
 from spikeloom.data.smoothing import narrowest_sd, smoothed
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
@@ -85,7 +86,8 @@ def cut_reaches(
     A reach is a row of the trials table: all columns of the trial it was cut from; ``start_x``, ``start_y`` and
     ``target_x``, ``target_y``, the positions at its onset and end; ``reach_angle_deg`` from 0 to 360 from the one to
     the other; ``octant``, 0 for directions around 0 degrees, 1 around 45, ... 7; ``peak_speed``; ``duration_s``;
-    ``source_trial`` and ``source_bin``, the trial and the bin its window starts at.
+    ``source_trial`` and ``source_bin``, the trial and the bin its window starts at. The recorded time of the window is
+    kept as well (see ``recorded_time``).
 
     Args:
         data: Recording whose trials are continuous pieces; nothing crosses their borders.
@@ -117,9 +119,9 @@ def cut_reaches(
         McCart et al. 2024 (GNOCCHI) for windows around movement onset; the rules are ours.
     """
     notes: list[str] = []
+    moving = plane(data, velocity, "reaches")
     size = whole_bins(before_s + after_s, data.bin_s, "the window around the onset (before_s + after_s)")
     before = _bins_before(before_s, data.bin_s)
-    moving = _plane(data, velocity, "reaches")
     place = _position(data, velocity, position, notes)
     moving = np.where(np.isfinite(place).all(axis=2, keepdims=True), moving, np.nan)
     found = find_movements(data, moving, onset_share, least_peak)
@@ -206,7 +208,17 @@ def _bins_before(before_s: float, bin_s: float) -> int:
     return before
 
 
-def _plane(data: SpikeData, name: str, option: str) -> Float[np.ndarray, "trial time 2"]:
+def plane(data: SpikeData, name: str, option: str) -> Float[np.ndarray, "trial time 2"]:
+    """The values of a signal of two dimensions.
+
+    Args:
+        data: The recording.
+        name: The signal.
+        option: What it is needed for, for the error message.
+
+    Raises:
+        DataError: If it does not exist, or has other dimensions.
+    """
     if name not in data.signals:
         known = ", ".join(data.signals) or "none"
         raise DataError(f"there is no signal '{name}' for {option} (signals: {known}); name one that is kept.")
@@ -224,10 +236,10 @@ def _position(
         usual = velocity.replace("velocity", "position").replace("vel", "pos")
         if usual == velocity or usual not in data.signals or data.signals[usual].values.shape[2] != 2:
             notes.append(f"'{velocity}' has no position beside it and was integrated from the start of each trial")
-            return np.nancumsum(_plane(data, velocity, "reaches"), axis=1) * data.bin_s
+            return np.nancumsum(plane(data, velocity, "reaches"), axis=1) * data.bin_s
         notes.append(f"the position of reaches is '{usual}', by its name")
         position = usual
-    return _plane(data, position, "positions of reaches")
+    return plane(data, position, "positions of reaches")
 
 
 def _recorded_bins(data: SpikeData, values: np.ndarray) -> Bool[np.ndarray, "trial time"]:
@@ -332,7 +344,7 @@ def _cut(
     def cut(values: np.ndarray) -> np.ndarray:
         return values[trial[:, None], time]
 
-    rows = data.trials.iloc[trial].reset_index(drop=True)
+    rows = data.trials.iloc[trial].reset_index(drop=True).assign(**times_of_cut(data, trial, start))
     splits = {name: np.flatnonzero(np.isin(trial, indices)) for name, indices in data.splits.items()}
     return replace(
         data,

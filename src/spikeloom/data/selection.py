@@ -11,13 +11,14 @@ import pandas as pd
 from jaxtyping import Bool
 
 from spikeloom.data.comparisons import column_of, is_comparison, matches, parsed
+from spikeloom.data.recorded_time import FROM_S, PIECE
 from spikeloom.data.smoothing import smoothed_of_neurons
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
 SCORED = ("scored_from_bin", "scored_to_bin")
 """Trial columns with the part of each trial that is scored (option "scored"): from one bin to before the other."""
-ALWAYS_KEPT = {"condition", "split", "source_trial", "source_bin", "jitter_bins", *SCORED}
+ALWAYS_KEPT = {"condition", "split", "source_trial", "source_bin", "jitter_bins", FROM_S, PIECE, *SCORED}
 """Trial columns that stay whatever columns are selected, as other functions rely on them."""
 
 

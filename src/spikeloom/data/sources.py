@@ -93,6 +93,7 @@ def _load_run(folder: Path, options: LoadOptions) -> SpikeData:
             )
         source, own_options, expected = content["source"], content["load_options"], content["hash"]
         splits = {str(k): np.array(v, dtype=np.int64) for k, v in content["splits"].items()}
+        notes = [str(note) for note in content["summary"]["provenance"].get("notes", [])]
         if not (isinstance(source, str) and isinstance(own_options, dict)):
             raise TypeError("source must be text and the load options a mapping")
     except DataError:
@@ -115,7 +116,8 @@ def _load_run(folder: Path, options: LoadOptions) -> SpikeData:
             f"the recording {source} is not the one that the run {folder} was fitted to (its hash is "
             f"{content_hash(data)[:12]} instead of {str(expected)[:12]}); restore that file, or fit again."
         )
-    return replace(data, splits=splits)
+    known = data.provenance.get("notes", [])  # the others tell how the splits of the run were made
+    return replace(data, splits=splits).with_notes([note for note in notes if note not in known])
 
 
 def _suggestion(path: Path) -> str:

@@ -20,6 +20,7 @@ from spikeloom.data.validation import (
     as_lengths,
     as_split,
     as_table,
+    check_bin_s,
     is_ragged,
     padded,
 )
@@ -65,7 +66,8 @@ class SpikeData:
         provenance: Where the data come from; plain values that JSON can hold.
 
     Raises:
-        DataError: If counts are negative, fractional or missing, or if sizes contradict each other.
+        DataError: If counts are negative, fractional or missing, if bins last 5 s or more, or if sizes contradict each
+            other.
 
     Example:
         >>> import numpy as np
@@ -117,10 +119,7 @@ class SpikeData:
             counts, lengths = padded("counts", counts)
         counts = as_counts(counts)
         n_trials, n_bins, n_neurons = counts.shape
-        if not (np.isfinite(self.bin_s) and self.bin_s > 0):
-            raise DataError(
-                f"bin_s is {self.bin_s}, but a bin needs a positive width in seconds; pass bin_s=0.005 for 5 ms."
-            )
+        check_bin_s(self.bin_s)
         lengths = as_lengths(lengths, n_trials, n_bins)
         valid = np.arange(n_bins) < lengths[:, None]
 
@@ -297,6 +296,9 @@ class SpikeData:
     def window(self, n_bins: int, step: int | None = None) -> SpikeData:
         """Cut every trial into windows of equal length; windows that would run past a trial's valid bins are dropped.
 
+        Each knows where it is from: the trial columns ``source_trial`` and ``source_bin``, and its recorded time (see
+        ``recorded_time``). The size of the windows is noted in the provenance.
+
         Args:
             n_bins: Length of a window in bins.
             step: Bins between the starts of two windows; ``n_bins`` (no overlap) when not given.
@@ -321,8 +323,10 @@ class SpikeData:
         def cut(values: np.ndarray) -> np.ndarray:
             return values[trial[:, None], time]
 
+        from spikeloom.data.recorded_time import times_of_cut
+
         table = self.trials.iloc[trial].reset_index(drop=True)
-        table = table.assign(source_trial=trial, source_bin=start)
+        table = table.assign(source_trial=trial, source_bin=start, **times_of_cut(self, trial, start))
         splits = {k: np.flatnonzero(np.isin(trial, v)) for k, v in self.splits.items()}
         return replace(
             self,
@@ -333,6 +337,7 @@ class SpikeData:
             splits={k: v for k, v in splits.items() if len(v)},
             rates=None if self.rates is None else cut(self.rates),
             latents=None if self.latents is None else cut(self.latents),
+            provenance={**self.provenance, "windows": {"bins": n_bins, "step": step}},
         )
 
     def rebin(self, bin_s: float) -> SpikeData:

@@ -11,11 +11,13 @@ from spikeloom.data.bins import cut_windows, rebin
 from spikeloom.data.comparisons import parsed
 from spikeloom.data.directions import ANGLE, parse_direction, with_direction
 from spikeloom.data.holdout import hold_out
+from spikeloom.data.identical import identical_note
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.reaches import REACH_COLUMNS, cut_reaches
+from spikeloom.data.reaches import REACH_COLUMNS, cut_reaches, plane
 from spikeloom.data.selection import keep_columns, keep_neurons, keep_signals, keep_trials, with_condition
 from spikeloom.data.smoothing import with_smoothed_counts
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.splits import with_default_splits
 
 Step = Callable[[SpikeData], SpikeData]
 
@@ -34,7 +36,8 @@ def apply_options(data: SpikeData, options: LoadOptions, notes: Sequence[str] = 
     data = data.with_notes(notes)
     for step in steps(options, list(data.trials)):
         data = step(data)
-    return data
+    known = data.provenance.get("notes", [])
+    return data.with_notes([note for note in identical_note(data) if note not in known])
 
 
 def steps(options: LoadOptions, trial_columns: Iterable[Any]) -> Iterator[Step]:
@@ -64,8 +67,8 @@ def steps(options: LoadOptions, trial_columns: Iterable[Any]) -> Iterator[Step]:
         if options.align is not None:
             note = f"counts were smoothed after trials were cut around '{options.align}', so edges see no further"
             yield lambda data: data.with_notes([note])
-    if options.reaches is not None and options.after_s is not None:
-        yield partial(cut_reaches, velocity=options.reaches, before_s=before_s, after_s=options.after_s)
+    if options.reaches is not None:
+        yield partial(_cut_around_reaches, velocity=options.reaches, options=options)
     elif options.window_s is not None:
         yield partial(cut_windows, window_s=options.window_s, step_s=options.step_s)
     if options.direction_of is not None:
@@ -78,8 +81,15 @@ def steps(options: LoadOptions, trial_columns: Iterable[Any]) -> Iterator[Step]:
     yield partial(_with_options_noted, options=options)
     if options.hold_out:
         yield lambda data: hold_out(data, *options.hold_out)
+    if options.split is not None:
+        yield partial(with_default_splits, split=options.split)
     if options.columns is not None:  # last: trials may be held out by a column that is not kept
         yield partial(keep_columns, names=options.columns)
+
+
+def _cut_around_reaches(data: SpikeData, velocity: str, options: LoadOptions) -> SpikeData:
+    plane(data, velocity, "reaches")  # a signal that does not exist is named first
+    return cut_reaches(data, velocity, before_s=options.before_s or 0.0, after_s=options.stop_s("reaches"))
 
 
 def _with_options_noted(data: SpikeData, options: LoadOptions) -> SpikeData:

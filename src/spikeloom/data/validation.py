@@ -14,6 +14,9 @@ from spikeloom.errors import DataError
 Selection = int | slice | Sequence[int] | np.ndarray | pd.Series | None
 """Trials or neurons: an index, a slice, several indices, a boolean mask, or None for all of them."""
 
+WIDEST_BIN_S = 5.0
+"""Bins of this many seconds or more are not those of spike trains; as milliseconds they are usual."""
+
 
 def as_counts(values: Any, name: str = "counts") -> UInt[np.ndarray, "trial time neuron"]:
     """Check that an array holds spike counts and return it in the smallest unsigned integer type.
@@ -54,6 +57,21 @@ def as_counts(values: Any, name: str = "counts") -> UInt[np.ndarray, "trial time
     largest = int(values.max())
     dtype = np.uint8 if largest < 2**8 else np.uint16 if largest < 2**16 else np.uint32
     return values.astype(dtype, copy=values.dtype != dtype)
+
+
+def check_bin_s(bin_s: float) -> None:
+    """Check the width of a bin; one that is too wide for spike trains is taken for milliseconds.
+
+    Raises:
+        DataError: If it is not above zero, or ``WIDEST_BIN_S`` or more.
+    """
+    if not (np.isfinite(bin_s) and bin_s > 0):
+        raise DataError(f"bin_s is {bin_s}, but a bin needs a positive width in seconds; pass bin_s=0.005 for 5 ms.")
+    if bin_s >= WIDEST_BIN_S:
+        raise DataError(
+            f"bin_s is {bin_s:g}, but it is in seconds and bins must be narrower than {WIDEST_BIN_S:g} s; did you mean "
+            f"{bin_s / 1000:g} ({bin_s:g} ms)?"
+        )
 
 
 def as_lengths(lengths: Any, n_trials: int, n_bins: int) -> Int[np.ndarray, "trial"]:

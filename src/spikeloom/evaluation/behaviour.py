@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from jaxtyping import Float, Int
 
 from spikeloom.conditioning.variables import RADIANS, Variable, shown, some
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError, DataError, SpikeloomWarning, did_you_mean
+from spikeloom.errors import ConfigError, DataError, did_you_mean, warn
 
 PLACES = ("start_x", "start_y", "target_x", "target_y")
 """Coordinates of a reach: position of the hand in the first bin, and in the last."""
@@ -82,11 +81,7 @@ def behaviour_of(data: SpikeData, names: Sequence[str]) -> Behaviour:
     n_missing = int((~known.all(1)).sum())
     if n_missing:
         worst = found[int(known.sum(0).argmin())]
-        warnings.warn(
-            f"{n_missing} of {data.n_trials} trials are left out because '{worst}' or another variable is missing.",
-            SpikeloomWarning,
-            stacklevel=2,
-        )
+        warn(f"{n_missing} of {data.n_trials} trials are left out because '{worst}' or another variable is missing.")
     trials = np.flatnonzero(known.all(1))
     return Behaviour(values[trials], tuple(found), tuple(c.unit for c in columns), trials)
 

@@ -1,7 +1,7 @@
 """Classifier two-sample test: learned on some trials of each set, judged on trials that it has not seen.
 
-A classifier that cannot tell generated from real trials it never saw (AUC 0.5) is evidence that they are alike; one that
-can is proof that they are not (Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests").
+A classifier that cannot tell generated from real trials it never saw (AUC 0.5) is evidence that they are alike; one
+that can is proof that they are not (Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests").
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from spikeloom.evaluation.classifier_features import FeatureBasis, Features, rich_features
-from spikeloom.evaluation.distances import delong as _d
 from spikeloom.evaluation.metric import NAN
+from spikeloom.evaluation.roc import delong
 from spikeloom.evaluation.summary import TrialSet
 from spikeloom.evaluation.trial_lengths import assign, crop, cut, feasible
 
@@ -45,11 +44,17 @@ N_BOOSTED = 150
 
 N_FOLDS = 3
 
+CLEAR = 0.99
+"""AUC across folds from which logistic regression is not challenged."""
+
 LARGEST = 20.0
 """Standard deviations at which features of unseen trials are cut off, so that one outlier cannot decide."""
 
 ONE_SIDED = 1.645
 """Standard errors above 0.5 from which a difference is explained."""
+
+N_ERRORS = 3.0
+"""Standard errors by which a feature must differ for its direction to count."""
 
 MIXED = 0.3
 """Balance of increases and decreases, from -1 to 1, below which a difference has no direction."""
@@ -92,6 +97,20 @@ class LearningSets(NamedTuple):
     generated: TrialSet
     unseen_real: TrialSet
     unseen_generated: TrialSet
+
+
+class FeatureTables(NamedTuple):
+    """Standardised features of the trials to learn from and to be judged on; generated trials are the first half.
+
+    Attributes:
+        real: Features of the real trials to learn from, as they are, and what each measures.
+        learn: (trial, feature) of those to learn from.
+        judge: (trial, feature) of those to be judged on.
+    """
+
+    real: Features
+    learn: np.ndarray
+    judge: np.ndarray
 
 
 # -- sets ------------------------------------------------------------------------------------------------------------
@@ -143,7 +162,8 @@ Matched = tuple[np.ndarray, np.ndarray, np.ndarray]
 def _matched(real: TrialSet, members: np.ndarray, generated: TrialSet, pool: np.ndarray, most: int) -> Matched:
     n = min(len(members), len(pool), most)
     if n == 0:
-        return (np.zeros(0, np.int64),) * 3
+        none = np.zeros(0, np.int64)
+        return none, none, none
     members = members[:n]
     lengths = feasible(generated.lengths[pool], real.lengths[members])
     return members, pool[assign(generated.lengths[pool], lengths)], lengths
@@ -178,58 +198,80 @@ def rich_test(sets: LearningSets, bin_s: float, seed: int) -> TwoSampleTest:
     Args:
         sets: Trials to learn from and to be judged on.
         bin_s: Bin width in seconds.
-        seed: Fixes folds, random sums of covariances and sub-samples.
+        seed: Fixes folds, boosting and sub-samples.
     """
+    if (refused := refusal(sets)) is not None:
+        return refused
     sets, note = prepared(sets, seed)
-    n_learn, n_test = len(sets.real.lengths), len(sets.unseen_real.lengths)
-    if min(n_learn - MIN_LEARN, n_test - MIN_JUDGE) < 0:
-        return TwoSampleTest(NAN, NAN, (), "", n_learn, n_test, note)
-    basis = FeatureBasis.fit((sets.generated, sets.real), bin_s, seed)
-    features = [rich_features(side, basis) for side in (sets.generated, sets.real)]
-    unseen = [rich_features(side, basis) for side in (sets.unseen_generated, sets.unseen_real)]
-    learn, judge = _standardised(*(np.vstack([f.values for f in each]) for each in (features, unseen)))
-    chosen, score, coefficients = _learned(learn, np.repeat([1, 0], n_learn), seed)
-    scores = score(judge)
-    area, se = delong(scores[:n_test], scores[n_test:])
-    difference = (learn[:n_learn].sum(0) + judge[:n_test].sum(0) - learn[n_learn:].sum(0) - judge[n_test:].sum(0)) / (
-        n_learn + n_test
+    label = np.repeat([1, 0], len(sets.real.lengths))
+    tables = feature_tables(sets, bin_s)
+    chosen, score, coefficients = _learned(tables.learn, label, seed)
+    return judged(score(tables.judge), tables, coefficients, chosen, note)
+
+
+def feature_tables(sets: LearningSets, bin_s: float) -> FeatureTables:
+    """Features of all trials, generated before real ones, in standard deviations of the trials to learn from."""
+    basis = FeatureBasis.fit((sets.generated, sets.real), bin_s)
+    generated, real, *unseen = (
+        rich_features(side, basis) for side in (sets.generated, sets.real, sets.unseen_generated, sets.unseen_real)
     )
-    shown = reasons(features[1], difference, coefficients) if area - ONE_SIDED * se > 0.5 else ()
+    learn, judge = np.vstack([generated.values, real.values]), np.vstack([side.values for side in unseen])
+    mean, sd = learn.mean(axis=0), learn.std(axis=0)
+    varies = sd > 1e-5 * np.maximum(1, np.abs(mean))
+    scale = np.where(varies, 1 / np.where(varies, sd, 1), 0)
+    return FeatureTables(real, (learn - mean) * scale, np.clip((judge - mean) * scale, -LARGEST, LARGEST))
+
+
+def judged(
+    scores: Float[np.ndarray, "trial"],
+    tables: FeatureTables,
+    coefficients: Float[np.ndarray, "feature"],
+    chosen: str,
+    note: str,
+) -> TwoSampleTest:
+    """The result, from scores of the unseen trials (generated first) and a linear score that explains them."""
+    n_learn, n_test = len(tables.learn) // 2, len(tables.judge) // 2
+    area, se = delong(scores[:n_test], scores[n_test:])
+    shown: tuple[str, ...] = ()
+    if area - ONE_SIDED * se > 0.5:
+        seen, fresh = (x[: len(x) // 2].mean(axis=0) - x[len(x) // 2 :].mean(axis=0) for x in tables[1:])
+        change = (n_learn * seen + n_test * fresh) / (n_learn + n_test)
+        shown = reasons(tables.real, coefficients * fresh, change, n_learn + n_test)
     return TwoSampleTest(area, se, shown, chosen, n_learn, n_test, note)
+
+
+def refusal(sets: LearningSets) -> TwoSampleTest | None:
+    """The result for sets of too few trials, or None."""
+    n_learn, n_test = len(sets.real.lengths), len(sets.unseen_real.lengths)
+    if n_learn >= MIN_LEARN and n_test >= MIN_JUDGE:
+        return None
+    note = (
+        f"too few trials: {n_learn} a side to learn from (at least {MIN_LEARN}) and {n_test} to be judged on (at least "
+        f"{MIN_JUDGE})"
+    )
+    return TwoSampleTest(NAN, NAN, (), "", n_learn, n_test, note)
 
 
 def prepared(sets: LearningSets, seed: int) -> tuple[LearningSets, str]:
     """The sets, no larger than is of use, and what a reader must know about their size."""
     rng = np.random.default_rng(seed)
-    sides, notes = [], []
-    for real, generated, most, few, done in (
-        (sets.real, sets.generated, MOST_LEARN, FEW_LEARN, "learned from"),
-        (sets.unseen_real, sets.unseen_generated, len(sets.unseen_real.lengths), MIN_JUDGE, "judged on"),
+    sides: list[TrialSet] = []
+    notes = []
+    for real, generated, done, most in (
+        (sets.real, sets.generated, "learned from", MOST_LEARN),
+        (sets.unseen_real, sets.unseen_generated, "judged on", MOST_ELEMENTS),
     ):
         n = len(real.lengths)
-        most = min(most, MOST_ELEMENTS // max(1, real.counts[0].size if n else 1))
-        if n < few:
-            notes.append(f"{done} {n} trials a side for want of more")
+        most = max(MIN_LEARN, min(most, MOST_ELEMENTS // real.counts[0].size))
         if n > most:
-            kept = np.sort(rng.permutation(n)[:most])  # the same places on both sides: lengths stay equal
+            kept = np.sort(rng.permutation(n)[:most])  # the same places on both sides, so that lengths stay equal
             real, generated = real.take(kept), generated.take(kept)
             notes.append(f"{done} {most} of {n} trials a side")
         sides += [real, generated]
-    n_learn, n_test = len(sides[0].lengths), len(sides[2].lengths)
-    if n_learn < MIN_LEARN or n_test < MIN_JUDGE:
-        notes = [
-            f"too few trials: {n_learn} a side to learn from (at least {MIN_LEARN}) and {n_test} to be judged on (at "
-            f"least {MIN_JUDGE})"
-        ]
+    n_learn = len(sides[0].lengths)
+    if n_learn < FEW_LEARN and not notes:
+        notes.append(f"learned from {n_learn} trials a side for want of more")
     return LearningSets(*sides), "; ".join(notes)
-
-
-def _standardised(learn: np.ndarray, judge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both in standard deviations of the trials to learn from; features that do not vary become zero."""
-    mean, sd = learn.mean(axis=0), learn.std(axis=0)
-    varies = sd > 1e-5 * np.maximum(1, np.abs(mean))
-    scale = np.where(varies, 1 / np.where(varies, sd, 1), 0)
-    return (learn - mean) * scale, np.clip((judge - mean) * scale, -LARGEST, LARGEST)
 
 
 Scorer = Callable[[np.ndarray], np.ndarray]
@@ -249,7 +291,8 @@ def _learned(learn: np.ndarray, label: np.ndarray, seed: int) -> tuple[str, Scor
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # folds choose; the last digits of a fit do not matter
         linear = [across_folds(partial(_logistic, inverse_penalty=c)) for c in STRENGTHS]
-        boosted = across_folds(partial(_boosting, seed=seed))
+        # Nothing is left to gain, and trees are slow, where a line already separates.
+        boosted = across_folds(partial(_boosting, seed=seed)) if max(linear) < CLEAR else 0.0
         coefficients = _coefficients(learn, label, STRENGTHS[int(np.argmax(linear))])
     if boosted > max(linear):
         return BOOSTING, _boosting(learn, label, seed), coefficients
@@ -272,81 +315,53 @@ def _boosting(x: np.ndarray, label: np.ndarray, seed: int) -> Scorer:
 
     effect = np.abs(x[label == 1].mean(axis=0) - x[label == 0].mean(axis=0))
     best = np.sort(np.argsort(-effect, kind="stable")[:N_BOOSTED])
-    model = HistGradientBoostingClassifier(
-        max_iter=100,
-        learning_rate=0.1,
-        max_leaf_nodes=8,
-        l2_regularization=1.0,
-        early_stopping=False,
-        random_state=seed,
-    ).fit(x[:, best], label)
+    model: Any = HistGradientBoostingClassifier(
+        max_iter=50, learning_rate=0.15, max_leaf_nodes=8, l2_regularization=1.0, random_state=seed
+    )
+    model.set_params(early_stopping=False).fit(x[:, best], label)
     return lambda new: model.decision_function(new[:, best])
 
 
 def _auc(scores: np.ndarray, label: np.ndarray) -> float:
-    return _d(scores[label == 1], scores[label == 0])[0]
+    return delong(scores[label == 1], scores[label == 0])[0]
 
 
 # -- what sets generated trials apart --------------------------------------------------------------------------------
 
 
 def reasons(
-    real: Features, difference: Float[np.ndarray, "feature"], coefficients: Float[np.ndarray, "feature"], n: int = 3
+    real: Features, parts: Float[np.ndarray, "feature"], change: Float[np.ndarray, "feature"], n_trials: int
 ) -> tuple[str, ...]:
-    """The kinds of features that move the scores of generated trials most, and in which direction they differ.
-
-    A coefficient times the difference of the two means is what a feature adds to the difference of the mean scores.
+    """The three kinds of features that set the scores of generated trials apart most, and how they differ.
 
     Args:
         real: Features of real trials.
-        difference: Mean of generated minus mean of real trials, standardised.
-        coefficients: Of a linear score of the standardised features.
-        n: Number of kinds to name.
+        parts: What each feature adds to the mean score of unseen generated over that of unseen real trials: its
+            coefficient times the difference of its means.
+        change: Mean of generated minus mean of real trials, standardised.
+        n_trials: Trials of each set behind the change.
     """
-    parts = np.maximum(coefficients * difference, 0)
     by_kind = np.bincount(real.kind, parts, len(real.kinds))
-    sign = np.sign(real.values.mean(axis=0))
-    words = []
-    for index in np.argsort(-by_kind, kind="stable")[:n]:
-        if by_kind[index] <= 0:
-            break
-        kind = real.kinds[index]
-        own = np.flatnonzero((real.kind == index) & real.directed)
-        weight = parts[own]
-        top = own[int(weight.argmax())]
-        name = kind.name
-        if real.neuron[top] >= 0 and parts[top] > 0.5 * by_kind[index]:
-            own, name = own[own == top], f"{name} of neuron {real.neuron[top]}"
-        change = difference[own] * (sign[own] if kind.signed else 1)
-        size = np.abs(difference[own])
-        balance = float((change * size).sum() / max((size**2).sum(), 1e-12))
-        if abs(balance) < MIXED:
-            words.append(f"{name} ({kind.less} for some, {kind.more} for others)")
-        else:
-            words.append(f"{name} ({kind.more if balance > 0 else kind.less})")
-    return tuple(words)
+    strongest = [int(k) for k in np.argsort(-by_kind, kind="stable")[:3] if by_kind[k] > 0]
+    return tuple(_words(real, index, parts, change, n_trials) for index in strongest)
+
+
+def _words(real: Features, index: int, parts: np.ndarray, change: np.ndarray, n_trials: int) -> str:
+    kind = real.kinds[index]
+    members = np.flatnonzero((real.kind == index) & real.directed)
+    top = members[int(parts[members].argmax())]
+    name = kind.name
+    if real.neuron[top] >= 0 and parts[top] > 0.5 * parts[real.kind == index].sum():
+        members, name = np.array([top]), f"{name} of neuron {real.neuron[top]}"
+    change = change[members]
+    seen = np.abs(change) > N_ERRORS * np.sqrt(2 / n_trials)
+    if not seen.any():
+        return f"{name} (another pattern)"
+    more = change * np.sign(real.values[:, members].mean(axis=0)) if kind.signed else change
+    balance = (more * np.abs(change) * seen).sum() / (change**2 * seen).sum()
+    if abs(balance) < MIXED:
+        return f"{name} ({kind.less} for some, {kind.more} for others)"
+    return f"{name} ({kind.more if balance > 0 else kind.less})"
 
 
 # -- area under the ROC curve ----------------------------------------------------------------------------------------
-
-
-def delong(generated: Float[np.ndarray, "trial"], real: Float[np.ndarray, "trial2"]) -> tuple[float, float]:
-    """Area under the ROC curve of two samples of scores, and its standard error.
-
-    DeLong et al. (1988), "Comparing the areas under two or more correlated receiver operating characteristic curves",
-    by midranks (Sun and Xu 2014). Ties count half. The error is zero where the samples do not overlap at all.
-
-    Example:
-        >>> import numpy as np
-        >>> auc, se = delong(np.array([3.0, 2.0, 4.0]), np.array([1.0, 2.0, 0.0]))
-        >>> round(auc, 3), round(se, 3)
-        (0.944, 0.079)
-    """
-    m, n = len(generated), len(real)
-    if min(m, n) < 2 or not (np.isfinite(generated).all() and np.isfinite(real).all()):
-        return NAN, NAN
-    ranks = rankdata(np.concatenate([generated, real]))
-    above_real = (ranks[:m] - rankdata(generated)) / n
-    below_generated = 1 - (ranks[m:] - rankdata(real)) / m
-    se = np.sqrt(above_real.var(ddof=1) / m + below_generated.var(ddof=1) / n)
-    return float(above_real.mean()), float(se)

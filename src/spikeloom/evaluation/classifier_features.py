@@ -17,12 +17,12 @@ from spikeloom.evaluation.spike_statistics import CHUNK_ELEMENTS, valid_mask
 from spikeloom.evaluation.summary import TrialSet
 
 N_LAGS = 8
-PAIR_LAGS = (0, 1, 2)
-MOST_PAIR_FEATURES = 2000
-"""Pairwise covariances beyond this number are replaced by so many random sums of them."""
+PAIRED_COMPONENTS = (49, 30, 30)
+"""Leading principal components whose covariances are taken at lags 0, 1 and 2: some 3,000 pairs.
 
-MOST_PAIR_NEURONS = 128
-"""Neurons, chosen at random, whose pairs are looked at; the components see all of them."""
+A rotation of all pairwise covariances where there are few neurons; of many neurons, the part that varies most. It tells
+more than the covariances of the neurons themselves, and far more than as many random sums of them.
+"""
 
 COMPONENT_GROUPS = ((0, 3), (3, 8), (8, 16), (16, 32), (32, 64))
 """Principal components whose features are named together, first and one past the last."""
@@ -32,6 +32,9 @@ OUTSIDE = (3, 8, 16)
 
 N_EDGE_BINS = 3
 """Bins at the start and at the end of a trial that are set against its mean."""
+
+RIDGE = 0.05
+"""Added to correlations of 1 before one neuron is predicted from the others."""
 
 TINY = 1e-3
 
@@ -92,9 +95,7 @@ class FeatureBasis:
         sd: (neuron,) standard deviation of counts, one for silent neurons.
         components: (neuron, component) principal components of the standardised counts, largest variance first.
         private: (neuron, neuron) map from standardised counts to what the other neurons do not predict (ridge).
-        paired: Neurons whose pairs are looked at.
-        patterns: For each lag of ``PAIR_LAGS`` the (pair,) mean covariances.
-        sketches: For each lag an order and a sign of the pairs and where each random sum begins; None for all pairs.
+        patterns: For each lag the (component, component) mean covariances of different neurons, in components.
         bin_s: Bin width in seconds.
     """
 
@@ -102,60 +103,35 @@ class FeatureBasis:
     sd: np.ndarray
     components: np.ndarray
     private: np.ndarray
-    paired: np.ndarray
     patterns: tuple[np.ndarray, ...]
-    sketches: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...] | None
     bin_s: float
 
     @classmethod
-    def fit(cls, sets: tuple[TrialSet, ...], bin_s: float, seed: int) -> FeatureBasis:
+    def fit(cls, sets: tuple[TrialSet, ...], bin_s: float) -> FeatureBasis:
         """Fix the constants from sets of trials that are treated alike."""
-        rng = np.random.default_rng(seed)
         n_neurons = sets[0].counts.shape[2]
-        n = sum(int(s.lengths.sum()) for s in sets)
-        paired = np.sort(rng.permutation(n_neurons)[:MOST_PAIR_NEURONS])
-        total, square = np.zeros(n_neurons), np.zeros((n_neurons, n_neurons))
-        lagged = [np.zeros((len(paired), len(paired))) for _ in PAIR_LAGS]
+        total = np.zeros(n_neurons)
+        products = np.zeros((len(PAIRED_COMPONENTS), n_neurons, n_neurons))
+        pairs = np.zeros(len(PAIRED_COMPONENTS))
         for trials in sets:
             for _, counts in _chunks(trials):
-                bins = counts.reshape(-1, n_neurons)
-                total += bins.sum(axis=0)
-                square += bins.T @ bins
-        mean = total / n
-        covariance = square / n - np.outer(mean, mean)
-        sd = np.sqrt(np.maximum(np.diag(covariance), 0))
+                total += counts.sum(axis=(0, 1))
+                for lag in range(min(len(pairs), counts.shape[1])):
+                    early, late = counts[:, : counts.shape[1] - lag], counts[:, lag:]
+                    products[lag] += early.reshape(-1, n_neurons).T @ late.reshape(-1, n_neurons)
+            pairs += [np.maximum(trials.lengths - lag, 0).sum() for lag in range(len(pairs))]
+        mean = total / pairs[0]
+        covariances = products / np.maximum(pairs, 1)[:, None, None] - np.outer(mean, mean)
+        sd = np.sqrt(np.maximum(np.diag(covariances[0]), 0))
         sd = np.where(sd > 1e-6, sd, 1.0)
-        correlation = covariance / np.outer(sd, sd)
-        components = np.linalg.eigh(correlation)[1][:, ::-1]
-        precision = np.linalg.inv(correlation + 0.05 * np.eye(n_neurons))
-        basis = cls(
-            *(x.astype(np.float32) for x in (mean, sd, components, precision / np.diag(precision))),
-            paired,
-            (),
-            None,
-            bin_s,
-        )
-        for trials in sets:
-            for part, counts in _chunks(trials):
-                z = basis.standardised(counts, trials.lengths[part])[..., paired]
-                for lag, into in zip(PAIR_LAGS, lagged):
-                    if lag < z.shape[1]:
-                        early, late = z[:, : z.shape[1] - lag], z[:, lag:]
-                        into += early.reshape(-1, len(paired)).T @ late.reshape(-1, len(paired))
-        patterns = tuple(_pairs((x / n)[None], lag)[0].astype(np.float32) for x, lag in zip(lagged, PAIR_LAGS))
-        n_pairs = [len(p) for p in patterns]
-        sketches = None
-        if sum(n_pairs) > MOST_PAIR_FEATURES:
-            sizes = [max(1, MOST_PAIR_FEATURES * p // sum(n_pairs)) for p in n_pairs]
-            sketches = tuple(
-                (
-                    rng.permutation(p),
-                    rng.choice(np.array([-1, 1], np.float32), p),
-                    np.unique(np.linspace(0, p, size, endpoint=False).astype(np.int64)),
-                )
-                for p, size in zip(n_pairs, sizes)
-            )
-        return cls(basis.mean, basis.sd, basis.components, basis.private, paired, patterns, sketches, bin_s)
+        correlations = covariances / np.outer(sd, sd)
+        components = np.linalg.eigh(correlations[0])[1][:, ::-1]
+        precision = np.linalg.inv(correlations[0] + RIDGE * np.eye(n_neurons))
+        between = correlations * (1 - np.eye(n_neurons))
+        patterns = tuple(components.T @ each @ components for each in between)
+        private = precision / np.diag(precision)
+        mean, sd, components, private = (x.astype(np.float32) for x in (mean, sd, components, private))
+        return cls(mean, sd, components, private, tuple(x.astype(np.float32) for x in patterns), bin_s)
 
     def standardised(self, counts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Counts minus the mean over the standard deviation, zero in the padding."""
@@ -167,12 +143,15 @@ class FeatureBasis:
 
 def rich_features(trials: TrialSet, basis: FeatureBasis) -> Features:
     """Features of each trial, in the order of the blocks below; lengths enter only through the valid bins."""
-    parts = [list(_blocks(counts, trials.lengths[part], basis)) for part, counts in _chunks(trials)]
+    parts = [
+        [_with_mean(b) if b.per_neuron else b for b in _blocks(counts, trials.lengths[part], basis)]
+        for part, counts in _chunks(trials)
+    ]
     first = parts[0]
     values = np.vstack([np.hstack([b.values for b in part], dtype=np.float32) for part in parts])
     kinds = tuple(dict.fromkeys(b.kind for b in first))
     sizes = [b.values.shape[1] for b in first]
-    neuron = [np.arange(n) if b.per_neuron else np.full(n, -1) for b, n in zip(first, sizes)]
+    neuron = [np.arange(-1, n - 1) if b.per_neuron else np.full(n, -1) for b, n in zip(first, sizes)]
     directed = [np.arange(n) < (n if b.n_directed is None else b.n_directed) for b, n in zip(first, sizes)]
     kind = np.repeat([kinds.index(b.kind) for b in first], sizes)
     return Features(values, kinds, kind, np.concatenate(neuron), np.concatenate(directed))
@@ -188,8 +167,9 @@ def _blocks(counts: np.ndarray, lengths: np.ndarray, basis: FeatureBasis) -> Ite
     yield from _single_counts(counts, mean, n)
     yield from _products(z, n, "autocovariance", basis.bin_s)
     yield from _products(z @ basis.private, n, "autocovariance that other neurons do not share", basis.bin_s)
-    yield from _pair_blocks(z, n, basis)
-    yield from _component_blocks(z @ basis.components[:, : COMPONENT_GROUPS[-1][1]], z, n)
+    w = z @ basis.components
+    yield from _pair_blocks(w, n, basis)
+    yield from _component_blocks(w[..., : COMPONENT_GROUPS[-1][1]], z, n)
     yield from _population(counts.sum(axis=2), lengths, basis.bin_s)
     yield from _edges(counts, mean, lengths)
 
@@ -212,28 +192,26 @@ def _single_counts(counts: np.ndarray, mean: np.ndarray, n: np.ndarray) -> Itera
 
 
 def _products(z: np.ndarray, n: np.ndarray, name: str, bin_s: float) -> Iterator[Block]:
-    strength = ("too weak", "too strong")
     trial_mean = z.sum(axis=1) / n
     title = name.replace("autocovariance", "variance of trial means")
     yield Block(Kind(title, "too small", "too large"), trial_mean**2, True)
+    kind = Kind(f"{name} up to {_ms(N_LAGS * bin_s)}", "too weak", "too strong", True)
     for lag in range(1, N_LAGS + 1):
-        kind = Kind(f"{name} at {_ms(lag * bin_s)}", *strength, signed=True)
         yield Block(kind, _lagged(z, z, lag) / np.maximum(n - lag, 1), True)
 
 
-def _pair_blocks(z: np.ndarray, n: np.ndarray, basis: FeatureBasis) -> Iterator[Block]:
-    z = z[..., basis.paired]
-    n_bins = z.shape[1]
-    for index, lag in enumerate(PAIR_LAGS):
-        kind = Kind(f"covariances between neurons at lag {_ms(lag * basis.bin_s)}", "too weak", "too strong")
-        early, late = z[:, : max(n_bins - lag, 0)], z[:, lag:]
-        pairs = _pairs(early.transpose(0, 2, 1) @ late, lag) / np.maximum(n - lag, 1)
-        strength = (pairs @ basis.patterns[index])[:, None]
-        if basis.sketches is not None:
-            order, sign, starts = basis.sketches[index]
-            pairs = np.add.reduceat(pairs[:, order] * sign, starts, axis=1)
-        if pairs.shape[1]:
-            yield Block(kind, np.hstack([strength, pairs]), n_directed=1)
+def _pair_blocks(w: np.ndarray, n: np.ndarray, basis: FeatureBasis) -> Iterator[Block]:
+    n_bins = w.shape[1]
+    for lag, (most, pattern) in enumerate(zip(PAIRED_COMPONENTS, basis.patterns)):
+        where = f"at lags up to {_ms((len(basis.patterns) - 1) * basis.bin_s)}" if lag else "within a bin"
+        kind = Kind(f"covariances between neurons {where}", "too weak", "too strong")
+        early, late = w[:, : max(n_bins - lag, 0)], w[:, lag:]
+        strength = np.einsum("btk,btk->b", early @ pattern, late)[:, None]
+        products = early[..., :most].transpose(0, 2, 1) @ late[..., :most]
+        k = products.shape[1]
+        chosen = np.tri(k, k=-1, dtype=bool) if lag == 0 else ~np.eye(k, dtype=bool)
+        values = np.hstack([strength, products[:, chosen]]) / np.maximum(n - lag, 1)
+        yield Block(kind, values, n_directed=1)
 
 
 def _component_blocks(w: np.ndarray, z: np.ndarray, n: np.ndarray) -> Iterator[Block]:
@@ -271,9 +249,9 @@ def _population(spikes: np.ndarray, lengths: np.ndarray, bin_s: float) -> Iterat
     scale = variance + TINY
     yield Block(Kind("population rate"), np.sqrt(mean)[:, None])
     yield Block(Kind("variance of the population count", "too small", "too large"), np.log(scale)[:, None])
-    for lag in (1, 2, 3, 4):
-        kind = Kind(f"autocorrelation of the population count at {_ms(lag * bin_s)}", "too weak", "too strong", True)
-        yield Block(kind, (_lagged(centred, centred, lag) / np.maximum(n - lag, 1) / scale)[:, None])
+    kind = Kind(f"autocorrelation of the population count up to {_ms(4 * bin_s)}", "too weak", "too strong", True)
+    lagged = [_lagged(centred, centred, lag) / np.maximum(n - lag, 1) / scale for lag in (1, 2, 3, 4)]
+    yield Block(kind, np.stack(lagged, axis=1))
     skewness = (centred**3).sum(axis=1) / n / scale**1.5
     yield Block(Kind("skewness of the population count"), skewness[:, None])
     yield Block(Kind("largest population count of a trial"), spikes.max(axis=1)[:, None])
@@ -291,7 +269,11 @@ def _edges(counts: np.ndarray, mean: np.ndarray, lengths: np.ndarray) -> Iterato
         difference = counts[trial, place].mean(axis=1) - mean
         kind = Kind(f"counts in the {name} bins against the trial's mean")
         yield Block(kind, difference, True)
-        yield Block(kind, difference.sum(axis=1, keepdims=True))
+
+
+def _with_mean(block: Block) -> Block:
+    """The block led by its mean over neurons, in which a small change of all neurons shows best."""
+    return block._replace(values=np.hstack([block.values.mean(axis=1, keepdims=True), block.values]))
 
 
 # -- helpers ---------------------------------------------------------------------------------------------------------
@@ -311,14 +293,6 @@ def _lagged(a: np.ndarray, b: np.ndarray, lag: int) -> np.ndarray:
     if lag >= a.shape[1]:
         return np.zeros((len(a), *a.shape[2:]), np.float32)
     return np.einsum("bt...,bt...->b...", a[:, : a.shape[1] - lag], b[:, lag:])
-
-
-def _pairs(products: np.ndarray, lag: int) -> np.ndarray:
-    """(trial, pair): one of each two neurons at lag 0, where products are symmetric, and both orders at others."""
-    n = products.shape[1]
-    if lag == 0:
-        return products[:, *np.triu_indices(n, 1)]
-    return products[:, ~np.eye(n, dtype=bool)]
 
 
 def _ms(seconds: float) -> str:

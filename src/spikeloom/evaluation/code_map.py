@@ -5,7 +5,6 @@ Source: McCart et al. 2024 (arXiv 2407.21195), equations 8 and 9.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 
 from spikeloom.conditioning.variables import some
-from spikeloom.errors import ConfigError, DataError, SpikeloomWarning, did_you_mean
+from spikeloom.errors import ConfigError, DataError, did_you_mean, warn
 
 FOLDS = 10
 MIN_R2 = 0.5
@@ -112,11 +111,9 @@ class LinearMap:
         column = np.linalg.pinv(self.weights / length, rcond=RANK_TOLERANCE)[:, j] / length[j]
         read = self.weights @ column
         if abs(read[j] - 1) > 1e-6:
-            warnings.warn(
+            warn(
                 f"no direction changes '{name}' alone: its read-out follows from those of the other variables "
-                f"({self.weights.shape[0]} variables, codes of {self.weights.shape[1]} dimensions); fit fewer.",
-                SpikeloomWarning,
-                stacklevel=2,
+                f"({self.weights.shape[0]} variables, codes of {self.weights.shape[1]} dimensions); fit fewer."
             )
         return column
 
@@ -155,11 +152,9 @@ class LinearMap:
         if not (self.weights[j] @ vector) > 0:
             raise DataError(f"'{name}' cannot be read from the codes (its read-out weights are 0); choose another.")
         if not self.heldout_r2[j] >= MIN_R2:
-            warnings.warn(
+            warn(
                 f"codes hold little of '{name}': the linear map explains {self.heldout_r2[j]:.2f} of its variance in "
-                f"held-out trials (R2; {MIN_R2} or more is wanted), so a traversal may change anything.",
-                SpikeloomWarning,
-                stacklevel=2,
+                f"held-out trials (R2; {MIN_R2} or more is wanted), so a traversal may change anything."
             )
         if step == "unit":
             vector = vector / np.linalg.norm(vector)

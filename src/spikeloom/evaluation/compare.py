@@ -146,7 +146,9 @@ def compare(
                 "the earlier comparison was loaded from a file and holds no floor draws; make it again in this session."
             )
     if protocol == "ldns":
-        result = _compare_ldns(real, generated, np.random.default_rng(seed), seed, bootstrap, warnings, progress, earlier)
+        result = _compare_ldns(
+            real, generated, np.random.default_rng(seed), seed, bootstrap, warnings, progress, earlier
+        )
     else:
         result = _compare_heldout(
             real,
@@ -336,7 +338,9 @@ def _comparison(
         "seed": seed,
         "version": package,
     }
-    return Comparison(protocol, n_real, generated.n_trials, results, copies, tuple(warnings), details, reference, measured)
+    return Comparison(
+        protocol, n_real, generated.n_trials, results, copies, tuple(warnings), details, reference, measured
+    )
 
 
 def _check_own(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,11 +12,90 @@ from jaxtyping import Float, Int
 
 from spikeloom.evaluation import dynamics
 from spikeloom.evaluation import spike_statistics as ss
+from spikeloom.evaluation.count_shares import share_deviations
 from spikeloom.evaluation.distances import Agreement, agreement, cell_probabilities
-from spikeloom.evaluation.summary import Frame, Summary, smoothed_psth
+from spikeloom.evaluation.frame import Frame
+from spikeloom.evaluation.intervals import interval_wasserstein
+from spikeloom.evaluation.lagged import cross_correlations, lead
+from spikeloom.evaluation.private import private_autocovariance
+from spikeloom.evaluation.summary import Summary, smoothed_psth
 
 MIN_INTERVALS = 50
 """Neurons with fewer intervals in either set are left out of interval metrics."""
+
+N_TOGETHER = 10
+"""Bootstrap samples whose sums are computed in one matrix product."""
+
+MOST_BYTES = 50_000_000
+"""Size of the averages of conditions above which fewer samples are taken together."""
+
+
+class WeightedSums:
+    """Sums of several bootstrap samples of a set, by name, each computed when first asked for.
+
+    Args:
+        summary: The set.
+        weights: How often each block is in each sample; None for the set itself.
+    """
+
+    def __init__(self, summary: Summary, weights: Float[np.ndarray, "replicate block"] | None = None):
+        self._summary, self._weights = summary, weights
+        self._sums: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """The sums (replicate, ...) of an additive statistic."""
+        if name not in self._sums:
+            blocks = self._summary.blocks(name)
+            weights = np.ones((1, blocks.shape[0])) if self._weights is None else self._weights
+            flat = blocks if blocks.ndim == 2 else blocks.reshape(len(blocks), -1)
+            self._sums[name] = np.asarray(weights.astype(blocks.dtype) @ flat).reshape(-1, *blocks.shape[1:])
+        return self._sums[name]
+
+    @cached_property
+    def psth(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sums over trials of each condition and bin, (replicate, condition, time, neuron), and numbers of trials.
+
+        Kept for every block they would be too many: they are made anew from the trials, for all samples at once.
+        """
+        summary = self._summary
+        n_blocks = len(summary.starts)
+        weights = np.ones((1, n_blocks)) if self._weights is None else self._weights
+        per_trial = np.repeat(weights, np.diff(np.append(summary.starts, summary.n_trials)), axis=1)
+        return ss.weighted_psth_sums(*summary.trials, summary.frame.n_conditions, per_trial)
+
+
+class Row:
+    """The sums of one of several samples, by name."""
+
+    def __init__(self, sums: WeightedSums, row: int):
+        self._of_all, self._row = sums, row
+
+    def __getitem__(self, name: str) -> Any:
+        return self._of_all[name][self._row]
+
+    @property
+    def psth(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of each condition and bin, and numbers of trials."""
+        summed, number = self._of_all.psth
+        return summed[self._row], number[self._row]
+
+
+def replicates(summary: Summary, weights: Float[np.ndarray, "replicate block"]) -> Iterator[SetStatistics]:
+    """Statistics of bootstrap samples of a set, one after the other.
+
+    Sums are computed for several samples in one matrix product, but never for so many that they fill the memory.
+
+    Args:
+        summary: The set.
+        weights: How often each block is in each sample.
+    """
+    n_bins, n_neurons = summary.trials.counts.shape[1:]
+    together = int(np.clip(MOST_BYTES // (8 * summary.frame.n_conditions * n_bins * n_neurons), 1, N_TOGETHER))
+    for start in range(0, len(weights), together):
+        part = weights[start : start + together]
+        sums = WeightedSums(summary, part)
+        for row, each in enumerate(part):
+            yield SetStatistics(summary, each, Row(sums, row))
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,28 +103,29 @@ class SetStatistics:
     """Statistics of one set of trials, or of a bootstrap sample of it, derived when they are first needed.
 
     Attributes:
-        summary: Sums and distributions of the set.
-        sums: Sums over its trials, or over those of a bootstrap sample.
-        weights: Weight of each block of trials in the distributions of a bootstrap sample; None for the set itself.
+        summary: The set and its sums per block.
+        weights: How often each block is in a bootstrap sample; None for the set itself.
+        sums: Additive statistics by name; made from the weights unless shared with other samples.
     """
 
     summary: Summary
-    sums: Mapping[str, Any] = None
     weights: Float[np.ndarray, "block"] | None = None
+    sums: Row = field(default=None, repr=False)  # type: ignore[assignment]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.sums is None:
-            object.__setattr__(self, "sums", self.summary.totals())
+            weights = None if self.weights is None else self.weights[None]
+            object.__setattr__(self, "sums", Row(WeightedSums(self.summary, weights), 0))
 
-    @classmethod
-    def of(cls, summary: Summary, weights: Float[np.ndarray, "block"] | None = None) -> SetStatistics:
-        """Statistics of a set; with weights, only its distributions are those of a bootstrap sample."""
-        return cls(summary, summary.totals(), weights)
+    @property
+    def frame(self) -> Frame:
+        """The constants shared with the other side."""
+        return self.summary.frame
 
     @property
     def n_trials(self) -> int:
         """Number of trials."""
-        return len(self.summary.trials.lengths)
+        return self.summary.n_trials
 
     @cached_property
     def mean_counts(self) -> Float[np.ndarray, "neuron"]:
@@ -53,19 +133,26 @@ class SetStatistics:
         return self.sums["total"] / self.sums["n"]
 
     @cached_property
-    def covariances(self) -> Float[np.ndarray, "neuron neuron"]:
-        """Covariances of counts over all bins."""
-        return ss.covariance(float(self.sums["n"]), self.sums["total"], self.sums["cross"])
+    def variances(self) -> Float[np.ndarray, "neuron"]:
+        """Variances of counts over all bins."""
+        return self._moments[0]
 
     @cached_property
-    def correlations(self) -> Float[np.ndarray, "neuron neuron"]:
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        sums = self.sums
+        return ss.pair_covariances(
+            float(sums["n"]), sums["total"], sums["square"], sums["cross"], self.frame.groups.pairs
+        )
+
+    @cached_property
+    def correlations(self) -> Float[np.ndarray, "pair"]:
         """Correlations of counts over all bins."""
-        return ss.correlation(self.covariances)
+        return ss.pair_correlations(*self._moments, self.frame.groups.pairs)
 
     @cached_property
-    def noise_correlations(self) -> Float[np.ndarray, "neuron neuron"]:
+    def noise_correlations(self) -> Float[np.ndarray, "pair"]:
         """Correlations of counts in 100 ms around the mean of each condition."""
-        return ss.correlation(self.sums["noise_cross"])
+        return ss.pair_correlations(self.sums["noise_square"], self.sums["noise_cross"], self.frame.groups.pairs)
 
     @cached_property
     def fano_factors(self) -> Float[np.ndarray, "neuron"]:
@@ -83,12 +170,6 @@ class SetStatistics:
         return np.sqrt(np.maximum(self.sums["isi_square"] / self.sums["isi_n"] - self.interval_mean**2, 0))
 
     @cached_property
-    def interval_numbers(self) -> np.ndarray:
-        """How often each interval of the distribution occurs."""
-        intervals = self.summary.intervals
-        return intervals.number if self.weights is None else intervals.weighted(self.weights)
-
-    @cached_property
     def power(self) -> Float[np.ndarray, "frequency"]:
         """Power spectrum of the population count, mean over trials."""
         return self.sums["spectrum"] / self.sums["n_trials"]
@@ -96,8 +177,9 @@ class SetStatistics:
     @cached_property
     def dimension(self) -> float:
         """Participation ratio of the smoothed population."""
-        sums = self.sums
-        return dynamics.participation_ratio(ss.covariance(float(sums["n"]), sums["smooth_total"], sums["smooth_cross"]))
+        sums, groups = self.sums, self.frame.groups
+        moments = float(sums["n"]), sums["smooth_total"], sums["smooth_square"], sums["smooth_cross"]
+        return dynamics.participation_ratio(*ss.pair_covariances(*moments, groups.pairs), groups.scale)
 
     @cached_property
     def autocorrelation(self) -> Float[np.ndarray, "lag neuron"]:
@@ -107,12 +189,43 @@ class SetStatistics:
         )
 
     @cached_property
+    def cross_correlations(self) -> Float[np.ndarray, "lag ordered"]:
+        """Cross-correlations of ordered pairs at lags of 1 to 10 bins, around the condition's course."""
+        sums = self.sums
+        return cross_correlations(
+            sums["lagged_products"], sums["lagged_squares"], sums["lagged_bins"], self.frame.lagged_groups
+        )
+
+    @cached_property
+    def lead(self) -> Float[np.ndarray, "lag pair"]:
+        """Antisymmetric part of the cross-correlations: which neuron of a pair leads."""
+        return lead(self.cross_correlations)
+
+    @cached_property
+    def private_autocovariance(self) -> Float[np.ndarray, "lag neuron"]:
+        """Autocovariance, over the variance of the counts, of what other neurons do not predict, at 1 to 8 bins."""
+        return private_autocovariance(
+            self.sums["private_products"], self.sums["private_squares"], self.sums["private_bins"]
+        )
+
+    @cached_property
+    def log_component_variance(self) -> Float[np.ndarray, "group"]:
+        """Log variance of trial means along each group of principal components."""
+        freedom = float(self.summary.blocks("component_trials").sum())
+        return self.frame.components.log_variance(
+            self.sums["component_squares"], float(self.sums["component_trials"]), freedom
+        )
+
+    @cached_property
+    def count_shares(self) -> Float[np.ndarray, "share neuron"]:
+        """Share of bins with 0, 1, 2, 3 and very many spikes."""
+        return self.sums["shares"] / self.sums["share_bins"]
+
+    @cached_property
     def psth(self) -> tuple[np.ndarray, np.ndarray]:
         """Smoothed PSTH of each condition, and the trials behind it; see ``smoothed_psth``."""
-        if self.weights is None:
-            return self.summary.psth
-        per_trial = np.repeat(self.weights, np.diff(np.append(self.summary.starts, self.n_trials)))
-        return smoothed_psth(self.summary.trials, self.summary.frame, per_trial)
+        summed, number = self.sums.psth
+        return smoothed_psth(summed, number, self.frame.bin_s), number
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +253,13 @@ class ComparedSets:
         return np.flatnonzero(np.minimum(self.generated.sums["isi_n"], self.held_out.sums["isi_n"]) >= MIN_INTERVALS)
 
     @cached_property
+    def interval_distances(self) -> Float[np.ndarray, "neuron"]:
+        """Wasserstein-1 distance of each neuron's intervals, in bins."""
+        g, h = self.generated, self.held_out
+        keys = g.summary.intervals.keys, h.summary.intervals.keys
+        return interval_wasserstein(keys, (g.sums["isi_number"], h.sums["isi_number"]), self.frame.n_neurons)
+
+    @cached_property
     def correlations(self) -> Agreement:
         """How well pairwise correlations agree."""
         return agreement(self.generated.correlations, self.held_out.correlations)
@@ -157,10 +277,9 @@ class ComparedSets:
             cell_probabilities(self.held_out.sums["histogram"], self.frame.cell_width, self.frame.largest),
         )
 
-
-def replicates(summary, weights):
-    for start in range(0, len(weights), 10):
-        part = weights[start : start + 10]
-        totals = {k: (part @ v.reshape(len(v), -1)).reshape(-1, *v.shape[1:]) for k, v in summary.sums.items()}
-        for i in range(len(part)):
-            yield SetStatistics(summary, {k: v[i] for k, v in totals.items()}, part[i])
+    @cached_property
+    def share_deviations(self) -> Float[np.ndarray, "share neuron"]:
+        """Differences of count shares over their standard errors."""
+        g, h = self.generated, self.held_out
+        sides = (g.count_shares, g.n_trials), (h.count_shares, h.n_trials)
+        return share_deviations(self.frame.count_shares, *sides)

@@ -8,7 +8,6 @@ per bin throughout. Always print the bin width and the split beside a score.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -23,7 +22,7 @@ from sklearn.model_selection import GridSearchCV
 from spikeloom.data.published.scoring import Scoring
 from spikeloom.data.selection import SCORED
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.errors import DataError, warn
 from spikeloom.evaluation.psth import at_end, psth, psth_r2, too_short
 
 LEAST_RATE = 1e-9
@@ -272,8 +271,4 @@ def _decoded_apart(train: SpikeData, test: SpikeData, scoring: Scoring) -> list[
 
 
 def _warn_of_zeros(zeros: int, entries: int) -> None:
-    warnings.warn(
-        f"{zeros} of {entries} rates are 0, which would make a spike impossible; they are taken for {LEAST_RATE:g}.",
-        SpikeloomWarning,
-        stacklevel=3,
-    )
+    warn(f"{zeros} of {entries} rates are 0, which would make a spike impossible; they are taken for {LEAST_RATE:g}.")

@@ -7,11 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.metric import NAN
-from spikeloom.evaluation.summary import INTERVAL_RESOLUTION, NEURON_SHIFT, Intervals
 
 
 class Agreement(NamedTuple):
@@ -41,10 +39,8 @@ def sd(values: Sequence[float] | np.ndarray) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else NAN
 
 
-def agreement(generated: Float[np.ndarray, "neuron neuron"], real: Float[np.ndarray, "neuron neuron"]) -> Agreement:
-    """Agreement of two correlation matrices over the pairs below the diagonal that exist in both."""
-    below = np.tri(len(real), k=-1, dtype=bool)
-    g, h = generated[below], real[below]
+def agreement(g: Float[np.ndarray, "pair"], h: Float[np.ndarray, "pair"]) -> Agreement:
+    """Agreement of generated correlations ``g`` with real ones ``h`` over the pairs that exist in both."""
     both = np.isfinite(g) & np.isfinite(h)
     g, h = g[both], h[both]
     if len(h) == 0:
@@ -91,29 +87,6 @@ def count_wasserstein(generated: Float[np.ndarray, "count"], real: Float[np.ndar
     return float(np.abs(cumulative[0] - cumulative[1]).sum())
 
 
-def interval_wasserstein(
-    a: Intervals, a_number: np.ndarray, b: Intervals, b_number: np.ndarray, n_neurons: int
-) -> Float[np.ndarray, "neuron"]:
-    """Wasserstein-1 distance, in bins, of two interval distributions for every neuron; NaN where one is empty."""
-    keys = np.concatenate([a.keys, b.keys])
-    order = np.argsort(keys, kind="stable")  # two sorted runs: merging them is what this sort is fastest at
-    keys = keys[order]
-    neuron = keys >> NEURON_SHIFT
-    edges = np.searchsorted(neuron, np.arange(n_neurons + 1))
-    difference = np.zeros(len(keys))
-    empty = np.zeros(n_neurons, dtype=bool)
-    for number, sign, offset in ((a_number, 1.0, 0), (b_number, -1.0, len(a.keys))):
-        mass = np.zeros(len(keys))
-        mass[offset : offset + len(number)] = number
-        cumulative = np.concatenate([[0.0], np.cumsum(mass[order])])
-        total = cumulative[edges[1:]] - cumulative[edges[:-1]]
-        empty |= total <= 0
-        difference += sign * (cumulative[1:] - cumulative[edges[neuron]]) / np.where(total > 0, total, 1)[neuron]
-    same = neuron[1:] == neuron[:-1]
-    area = np.abs(difference[:-1]) * np.where(same, np.diff(keys), 0) / INTERVAL_RESOLUTION
-    return np.where(empty, NAN, np.bincount(neuron[:-1], area, n_neurons))
-
-
 def psth_error(generated: tuple[np.ndarray, np.ndarray], real: tuple[np.ndarray, np.ndarray]) -> float:
     """Share of the real PSTHs' variance that generated PSTHs miss; one minus it is the usual R2.
 
@@ -148,24 +121,3 @@ def classifier_scores(
     features = np.vstack([generated, real])
     scores = np.asarray(cross_val_predict(model, features, label, cv=folds, method="decision_function"))
     return scores[: len(generated)], scores[len(generated) :]
-
-
-def delong(generated: Float[np.ndarray, "trial"], real: Float[np.ndarray, "trial2"]) -> tuple[float, float]:
-    """Area under the ROC curve of two samples of scores, and its standard error.
-
-    DeLong et al. 1988, Biometrics 44:837, by midranks (Sun & Xu 2014, IEEE Signal Process. Lett. 21:1389). The error
-    is zero where the samples are separated completely.
-
-    Returns:
-        The area and its standard error; NaN where scores are missing, the error also with fewer than two of a kind.
-    """
-    n_generated, n_real = len(generated), len(real)
-    if min(n_generated, n_real) == 0 or np.isnan(generated).any() or np.isnan(real).any():
-        return NAN, NAN
-    together = rankdata(np.concatenate([generated, real]))
-    above = (together[:n_generated] - rankdata(generated)) / n_real
-    below = 1 - (together[n_generated:] - rankdata(real)) / n_generated
-    area = float(above.mean())
-    if min(n_generated, n_real) < 2:
-        return area, NAN
-    return area, float(np.sqrt(above.var(ddof=1) / n_generated + below.var(ddof=1) / n_real))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from jaxtyping import Float, Int, UInt
 from scipy.signal import get_window
 
+from spikeloom.evaluation.neuron_groups import NeuronGroups
+from spikeloom.evaluation.small_integers import integer_pieces, over_bins
 from spikeloom.evaluation.spike_statistics import (
     Counts,
     Lengths,
-    covariance,
-    float_chunks,
+    Moments,
+    pair_covariances,
     second_moments,
+    trial_sums,
     zero_padding,
 )
 
@@ -69,23 +70,21 @@ def lagged_sums(
         Summed products y_t y_(t+l) and summed y_t + y_(t+l), both (block, lag, neuron), and the number of pairs
         (block, lag).
     """
-    n_trials, n_bins, n_neurons = counts.shape
-    edges = np.append(starts, n_trials)
+    n_bins, n_neurons = counts.shape[1:]
     lags = np.arange(min(n_lags, n_bins - 1) + 1)
     products = np.zeros((len(starts), len(lags), n_neurons))
-    for block, (first, last) in enumerate(pairwise(edges)):
-        for _, chunk in float_chunks(counts[first:last]):
-            for lag in lags:
-                products[block, lag] += np.einsum("btn,btn->n", chunk[:, : n_bins - lag], chunk[:, lag:])
-    sums = np.empty_like(products)
-    each = counts.sum(axis=1, dtype=np.int64)
-    for lag in lags:
-        # Pairs at this lag miss the first or the last bins of a trial, all of them when the trial is that short.
-        ends = np.arange(lag)
-        last_bins = np.maximum(lengths[:, None] - lag, 0) + ends
-        inside = ends < lengths[:, None]
-        tail = (np.take_along_axis(counts, np.minimum(last_bins, n_bins - 1)[..., None], 1) * inside[..., None]).sum(1)
-        sums[:, lag] = np.add.reduceat(2 * each - tail - counts[:, :lag].sum(axis=1, dtype=np.int64), starts, axis=0)
+    largest = int(counts.max(initial=0)) ** 2
+    for block, piece in integer_pieces(counts, starts, largest):
+        for lag in lags:
+            products[block, lag] += over_bins(np.einsum("btn,btn->tn", piece[:, : n_bins - lag], piece[:, lag:]))
+    # Pairs at a lag miss the first or the last bins of a trial, all of them when the trial is that short.
+    ends = np.arange(lags[-1])
+    inside = (ends < lengths[:, None])[..., None]
+    head = counts[:, : lags[-1]] * inside
+    tail = np.take_along_axis(counts, np.maximum(lengths[:, None] - 1 - ends, 0)[..., None], 1) * inside
+    missed = np.zeros((len(counts), len(lags), n_neurons))
+    np.cumsum(head.astype(np.float64) + tail, axis=1, out=missed[:, 1:])
+    sums = np.add.reduceat(2 * trial_sums(counts)[:, None] - missed, starts, axis=0)
     pairs = np.add.reduceat(np.maximum(lengths[:, None] - lags, 0), starts, axis=0)
     return products, sums, pairs.astype(np.float64)
 
@@ -161,16 +160,32 @@ def increment_std_ratio(
 # -- dimension -------------------------------------------------------------------------------------------------------
 
 
-def participation_ratio(covariances: Float[np.ndarray, "neuron neuron"]) -> float:
-    """Effective number of dimensions, (trace C)^2 / trace(C C)."""
-    squares = float((covariances**2).sum())
-    return float(np.trace(covariances)) ** 2 / squares if squares > 0 else float("nan")
+def participation_ratio(
+    variances: Float[np.ndarray, "neuron"], covariances: Float[np.ndarray, "pair"], scale: float = 1.0
+) -> float:
+    """Effective number of dimensions, (trace C)^2 / trace(C C).
+
+    Args:
+        variances: The diagonal of C.
+        covariances: What is below it, or a sample of that.
+        scale: Number of all pairs over those given.
+    """
+    squares = float((variances**2).sum() + 2 * scale * (covariances**2).sum())
+    return float(variances.sum()) ** 2 / squares if squares > 0 else float("nan")
 
 
 def population_dimension(counts: UInt[np.ndarray, "trial time neuron"], lengths: Lengths, bin_s: float) -> float:
     """Participation ratio of counts smoothed with a Gaussian of 50 ms (at least one bin)."""
+    groups = NeuronGroups.drawn(counts.shape[2])
+    moments = smoothed_moments(zero_padding(counts, lengths), lengths, np.zeros(1, np.int64), groups, bin_s)
+    n, total, square, cross = (of_block[0] for of_block in moments)
+    variances, covariances = pair_covariances(float(n), total, square, cross, groups.pairs)
+    return participation_ratio(variances, covariances, groups.scale)
+
+
+def smoothed_moments(
+    counts: Counts, lengths: Lengths, starts: Int[np.ndarray, "block"], groups: NeuronGroups, bin_s: float
+) -> Moments:
+    """Second moments of counts smoothed with a Gaussian of 50 ms (at least one bin); padding must hold zeros."""
     sd_bins = max(1.0, 0.05 / bin_s)
-    n, total, cross = second_moments(
-        zero_padding(counts, lengths), lengths, transform=lambda chunk: gaussian_smooth(chunk, sd_bins)
-    )
-    return participation_ratio(covariance(n[0], total[0], cross[0]))
+    return second_moments(counts, lengths, starts, groups, lambda chunk: gaussian_smooth(chunk, sd_bins))

@@ -7,24 +7,42 @@ exactly as often as the share of training trials among all real ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
 
-from spikeloom.evaluation.dynamics import gaussian_smooth
-from spikeloom.evaluation.spike_statistics import float_chunks, valid_mask
+from spikeloom.evaluation.copy_share import copy_share, duplicates
+from spikeloom.evaluation.membership import MIN_TRIALS, UNKNOWN, Membership, membership, strata
+from spikeloom.evaluation.metric import NAN
+from spikeloom.evaluation.neighbours import Smoothing, neighbours
 from spikeloom.evaluation.summary import TrialSet
 
 WIDTHS_S = (0.05, 0.1)
 MIN_HELD_OUT_PER_CONDITION = 20
-MOST_PRODUCTS = 5e10
-"""Multiplications spent on distances at one width; more generated trials than that allows are subsampled."""
+LEAST_SHARE = 0.1
+"""A smaller copied share raises no alarm, however certain it is."""
+LEAST_AUC = 0.55
+"""A smaller AUC of membership raises no alarm, however certain it is."""
+MOST_PRODUCTS = 2.5e10
+"""Multiplications spent on distances; more generated trials than that allows are subsampled."""
+MOST_REFERENCES = 200
+"""Held-out trials of which the usual distance to a training trial is taken."""
+
+
+class CopyFinding(StrEnum):
+    """Outcome of the test for copies."""
+
+    FOUND = "found"
+    NONE_DETECTED = "none_detected"
+    NOT_TESTABLE = "not_testable"
 
 
 @dataclass(frozen=True)
 class CopyTest:
-    """Result at one smoothing width.
+    """Result at one smoothing width; NaN where it cannot be computed.
 
     Attributes:
         width_s: Standard deviation of the smoothing, seconds.
@@ -39,194 +57,254 @@ class CopyTest:
     nn_ratio: float
 
     @property
+    def detectable_share(self) -> float:
+        """Smallest estimate that raises the alarm: 3 standard errors, and at least a tenth; NaN if it exceeds 1."""
+        share = max(3 * self.se, LEAST_SHARE)
+        return share if share < 1 else NAN
+
+    @property
     def significant(self) -> bool:
         """Whether training trials are preferred by more than chance and by more than a tenth."""
-        return self.copy_share > 0.1 and self.copy_share > 3 * self.se
+        return self.copy_share > LEAST_SHARE and self.copy_share > 3 * self.se
 
 
 @dataclass(frozen=True)
 class Memorisation:
-    """Verdict on copying.
+    """Verdict on copying; trials without a spike are alike whoever made them, and left out.
 
     Attributes:
-        copy_share: From the width with the stronger evidence.
+        finding: Whether copies were found, none were detected, or too few trials could tell.
+        copy_share: From a width at which it is significant, else from that with the smaller error.
         se: Its standard error.
         nn_ratio: At that width.
-        detectable_share: Smallest share of copies that would have raised the alarm, 3 standard errors.
-        duplicates: Generated trials identical to a training trial (empty trials not counted).
+        detectable_share: Smallest estimated share of copies that would have raised the alarm. A true share of that size
+            does so in half of all cases. NaN where no share could have.
+        duplicates: Generated trials identical to a training trial.
         duplicates_held_out: The same among held-out trials, which cannot be copies.
-        alarm: Whether copying was found.
-        reasons: What raised the alarm.
-        n_generated: Generated trials examined for neighbours.
+        membership_auc: Probability that generated trials lie nearer to a training than to a held-out trial (of its
+            condition): 0.5 when they tell nothing about who was in training. NaN when it cannot be known.
+        membership_low: Lower end of its 95 % interval.
+        membership_high: Upper end.
+        membership_drift: The same AUC with other training trials in place of generated ones, where there is a reason to
+            look: above 0.5, held-out trials differ from training trials for other reasons, such as drift. Else NaN.
+        reasons: What raised the alarm, or why copying could not be tested.
+        n_held_out: Held-out trials with spikes.
+        n_generated: Generated trials with spikes whose neighbours were examined.
         within_condition: Whether neighbours were sought within the same condition only.
         widths: The test at each smoothing width.
     """
 
+    finding: CopyFinding
     copy_share: float
     se: float
     nn_ratio: float
     detectable_share: float
     duplicates: int
     duplicates_held_out: int
-    alarm: bool
+    membership_auc: float
+    membership_low: float
+    membership_high: float
+    membership_drift: float
     reasons: tuple[str, ...]
+    n_held_out: int
     n_generated: int
     within_condition: bool
     widths: tuple[CopyTest, ...]
 
+    @property
+    def alarm(self) -> bool:
+        """Whether copying was found."""
+        return self.finding is CopyFinding.FOUND
+
     def sentence(self) -> str:
         """The verdict in words; a clean result is a statement about sensitivity, never about privacy."""
-        if self.alarm:
-            return f"Copying of training trials detected: {'; '.join(self.reasons)}."
-        if not np.isfinite(self.copy_share):
-            return "Copying could not be tested."
-        text = (
-            f"No copying detected at this sensitivity (a copied share above {max(self.detectable_share, 0.1):.2f} "
-            "would have been)"
+        detectable = f"a copied share above {self.detectable_share:.2f} would have been"
+        if self.finding is CopyFinding.FOUND:
+            text = f"Copying of training trials detected: {'; '.join(self.reasons)}"
+            text += f" ({detectable})." if np.isfinite(self.detectable_share) else "."
+        elif self.finding is CopyFinding.NONE_DETECTED:
+            text = f"No copying detected at this sensitivity ({detectable})"
+            if self.nn_ratio < 0.9:
+                text += (
+                    f", but samples lie closer to training trials than unseen trials do (nn_ratio {self.nn_ratio:.2f}):"
+                    " too little variability, or blurred copies"
+                )
+            text += "."
+        else:
+            text = f"Copying {self.not_tested}."
+        return " ".join([text, *self.membership_sentences])
+
+    @property
+    def not_tested(self) -> str:
+        """That copying could not be tested, with how many trials, and why."""
+        return (
+            f"could not be tested with n = {self.n_held_out} held-out and {self.n_generated} generated trials: "
+            f"{'; '.join(self.reasons)}"
         )
-        if self.nn_ratio < 0.9:
-            text += (
-                f", but samples lie closer to training trials than unseen trials do (nn_ratio {self.nn_ratio:.2f}): "
-                "too little variability, or blurred copies"
-            )
-        return text + "."
+
+    @property
+    def membership_sentences(self) -> tuple[str, ...]:
+        """What generated trials tell about who was in training, in words; empty when it cannot be known."""
+        if not np.isfinite(self.membership_auc):
+            return ()
+        text = (
+            f"Generated trials tell training from held-out trials with an AUC of {self.membership_auc:.2f} "
+            f"({self.membership_low:.2f} to {self.membership_high:.2f}; 0.5 is nothing)"
+        )
+        if self.membership_high - self.membership_low > 0.2:
+            text += ", which few trials leave wide open"
+        if np.isfinite(self.membership_drift):
+            text += f"; training trials in their place do so with {self.membership_drift:.2f}"
+        return (text + ".",)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Memorisation:
+        """Inverse of ``dataclasses.asdict``, after a turn through JSON in which NaN became null.
+
+        Raises:
+            KeyError, TypeError, ValueError: If the content is another.
+        """
+        values = {f.name: content[f.name] for f in fields(cls)}
+        for each in fields(cls):
+            if each.type == "float":
+                values[each.name] = NAN if values[each.name] is None else float(values[each.name])
+        values["finding"] = CopyFinding(values["finding"])
+        values["reasons"] = tuple(values["reasons"])
+        values["widths"] = tuple(
+            CopyTest(**{name: NAN if each is None else float(each) for name, each in width.items()})
+            for width in values["widths"]
+        )
+        return cls(**values)
 
 
 def memorisation(generated: TrialSet, train: TrialSet, test: TrialSet, bin_s: float, seed: int = 0) -> Memorisation:
     """Test whether generated trials are copies, exact or with fresh noise, of training trials.
 
-    Trials are compared as square roots of smoothed counts (Gaussian of 50 and of 100 ms). Nothing in that embedding
-    is learned: a projection fitted to the training trials would itself set unseen trials apart from them.
+    Trials are compared as square roots of smoothed counts (Gaussian of 50 and of 100 ms).
 
     Args:
         generated: Generated trials.
         train: The trials the generator was trained on.
         test: Real trials it never saw.
         bin_s: Bin width in seconds.
-        seed: Chooses which generated trials are examined where there are very many.
+        seed: Chooses which trials are examined where there are very many.
     """
     rng = np.random.default_rng(seed)
-    real = TrialSet(*(np.concatenate(pair) for pair in zip(train, test)))
-    in_train = np.arange(len(real.counts)) < len(train.counts)
-    held_out_per_condition = np.unique(test.condition, return_counts=True)[1]
-    shared = np.isin(generated.condition, test.condition).all()
-    within = bool(
-        len(held_out_per_condition) > 1 and shared and held_out_per_condition.min() >= MIN_HELD_OUT_PER_CONDITION
-    )
-    tests, n_examined = [], len(generated.counts)
+    generated, train, test = (_with_spikes(trials) for trials in (generated, train, test))
+    identical, baseline, expected = duplicates(generated, train, test)
+    smoothings: dict[Smoothing, float] = {}
     for width_s in WIDTHS_S:
-        sd_bins = max(width_s / bin_s, 0.5)
-        step = max(1, int(sd_bins / 2))  # so much smoother than its sampling that nothing is lost
-        size = len(real.counts) * -(-real.counts.shape[1] // step) * real.counts.shape[2]
-        most = max(200, int(MOST_PRODUCTS / size))
-        queries = [
-            generated.take(_some(len(generated.counts), most, rng)),
-            test.take(_some(len(test.counts), most, rng)),
-        ]
-        n_examined = min(n_examined, len(queries[0].counts))
-        squared = _squared_distances(queries, real, sd_bins, step)
-        if within:
-            for query, distance in zip(queries, squared):
-                distance[query.condition[:, None] != real.condition] = np.inf
-        conditions = (queries[0].condition, real.condition) if within else None
-        share, se = _copy_share(squared[0], in_train, conditions)
-        nearest = [np.sqrt(np.maximum(d[:, in_train].min(axis=1), 0)) for d in squared]
-        usual = float(np.median(nearest[1]))
-        ratio = float(np.median(nearest[0])) / usual if usual > 0 else float("nan")
-        tests.append(CopyTest(width_s, share, se, ratio))
+        smoothings.setdefault(Smoothing.of_width(width_s, bin_s), width_s)  # one and the same where bins are wide
+    products = (len(train.counts) + len(test.counts)) * sum(s.size(train.counts) for s in smoothings)
+    generated = _some(generated, max(200, int(MOST_PRODUCTS / max(products, 1))), rng)
+    within = _enough_per_condition(generated, test)
+    obstacle = _obstacle(generated, train, test, baseline)
+    tests, member, drift = [CopyTest(width_s, NAN, NAN, NAN) for width_s in smoothings.values()], UNKNOWN, UNKNOWN
+    if not obstacle:
+        tests, member = _neighbour_tests(generated, train, test, smoothings, within, rng)
+        if member.low > LEAST_AUC:
+            drift = _drift(train, test, next(iter(smoothings)), rng)
 
-    duplicates, baseline = (_duplicates(t, train) for t in (generated, test))
     reasons = [
         f"copied share about {min(t.copy_share, 1):.2f} (se {t.se:.2f}) at a smoothing of {t.width_s * 1e3:g} ms"
         for t in tests
         if t.significant
     ]
-    expected = baseline / len(test.counts) * len(generated.counts)
-    if duplicates > 3 * expected + 3 * np.sqrt(expected):
-        reasons.append(f"{duplicates} generated trials are identical to a training trial")
-    strongest = max(tests, key=lambda t: (t.significant, t.copy_share / t.se if t.se > 0 else -np.inf))
+    if identical > 3 * expected + 3 * np.sqrt(expected):
+        reasons.append(f"{identical} generated trials are identical to a training trial")
+    if member.low > LEAST_AUC and member.low > drift.high:
+        reasons.append(
+            f"generated trials lie nearer to training than to held-out trials (AUC {member.auc:.2f}, at least "
+            f"{member.low:.2f})"
+        )
+    best = min(tests, key=lambda t: (not t.significant, t.se if np.isfinite(t.se) else np.inf))
+    finding = CopyFinding.FOUND if reasons else CopyFinding.NONE_DETECTED
+    if not reasons and not np.isfinite(best.detectable_share):
+        finding = CopyFinding.NOT_TESTABLE
+        reasons = [obstacle or "there are too few, or the generated ones crowd around few real ones"]
     return Memorisation(
-        copy_share=strongest.copy_share,
-        se=strongest.se,
-        nn_ratio=strongest.nn_ratio,
-        detectable_share=3 * strongest.se,
-        duplicates=duplicates,
+        finding=finding,
+        copy_share=best.copy_share,
+        se=best.se,
+        nn_ratio=best.nn_ratio,
+        detectable_share=best.detectable_share,
+        duplicates=identical,
         duplicates_held_out=baseline,
-        alarm=bool(reasons),
+        membership_auc=member.auc,
+        membership_low=member.low,
+        membership_high=member.high,
+        membership_drift=drift.auc,
         reasons=tuple(reasons),
-        n_generated=n_examined,
+        n_held_out=len(test.counts),
+        n_generated=len(generated.counts),
         within_condition=within,
         widths=tuple(tests),
     )
 
 
-def _some(n: int, most: int, rng: np.random.Generator) -> np.ndarray:
-    return np.arange(n) if n <= most else np.sort(rng.choice(n, most, replace=False))
+def _neighbour_tests(
+    generated: TrialSet,
+    train: TrialSet,
+    test: TrialSet,
+    smoothings: Mapping[Smoothing, float],
+    within: bool,
+    rng: np.random.Generator,
+) -> tuple[list[CopyTest], Membership]:
+    """The copied share at every width, and membership at the first, which is one test and not the better of two."""
+    real = _joined(train, test)
+    in_train = np.arange(len(real.counts)) < len(train.counts)
+    conditions = (generated.condition, real.condition) if within else None
+    references = _some(test, MOST_REFERENCES, rng)
+    tests, member = [], UNKNOWN
+    for smoothing, width_s in smoothings.items():
+        samples, unseen = neighbours([generated, references], real, smoothing)
+        if not tests:
+            member = membership(samples.nearest, in_train, strata(real))
+        if within:
+            for query, (squared, _) in ((generated, samples), (references, unseen)):
+                squared[query.condition[:, None] != real.condition] = np.inf
+        share, se = copy_share(samples.squared, in_train, conditions)
+        distance, usual = (np.sqrt(np.median(each.squared[:, in_train].min(axis=1))) for each in (samples, unseen))
+        tests.append(CopyTest(width_s, share, se, float(distance / usual) if usual > 0 else NAN))
+    return tests, member
 
 
-def _embed(counts: np.ndarray, sd_bins: float, step: int) -> Float[np.ndarray, "trial time neuron"]:
-    return np.concatenate([np.sqrt(gaussian_smooth(chunk, sd_bins, step)) for _, chunk in float_chunks(counts)])
+def _drift(train: TrialSet, test: TrialSet, smoothing: Smoothing, rng: np.random.Generator) -> Membership:
+    """Membership by means of half of the training trials, which copy nothing: it sees whatever else parts the sets."""
+    half = rng.permutation(len(train.counts)) < len(train.counts) / 2
+    rest = train.take(np.flatnonzero(~half))
+    real = _joined(rest, test)
+    (found,) = neighbours([train.take(np.flatnonzero(half))], real, smoothing)
+    return membership(found.nearest, np.arange(len(real.counts)) < len(rest.counts), strata(real))
 
 
-def _squared_distances(queries: list[TrialSet], real: TrialSet, sd_bins: float, step: int) -> list[np.ndarray]:
-    """Squared distances of each set of queries to all real trials, over the valid bins of the query.
-
-    Without that restriction a trial would be far from any trial of another length, and a copy that was cut short
-    would be missed. Never embeds all real trials at once.
-    """
-    n_bins = -(-real.counts.shape[1] // step)
-    n_neurons = real.counts.shape[2]
-    embedded = [_embed(q.counts, sd_bins, step) for q in queries]
-    centre = embedded[1].mean(axis=0)  # keeps the cancellation of large squares small
-    extent = [-(-q.lengths // step) for q in queries]
-    for each, length in zip(embedded, extent):
-        each -= centre
-        each *= valid_mask(length, n_bins)[..., None]
-    flat = [each.reshape(len(each), -1) for each in embedded]
-    norms = [np.einsum("bd,bd->b", each, each) for each in flat]
-    out = [np.empty((len(each), len(real.counts)), dtype=np.float32) for each in flat]
-    for start in range(0, len(real.counts), 256):
-        part = _embed(real.counts[start : start + 256], sd_bins, step) - centre
-        running = np.cumsum(np.einsum("btn,btn->bt", part, part, dtype=np.float64), axis=1)
-        part = part.reshape(-1, n_bins * n_neurons)
-        for each, norm, length, distance in zip(flat, norms, extent, out):
-            norms_within = running[:, length - 1].T
-            distance[:, start : start + 256] = norm[:, None] + norms_within - 2 * each @ part.T
-    return out
+def _obstacle(generated: TrialSet, train: TrialSet, test: TrialSet, duplicates_held_out: int) -> str:
+    """Why neighbours cannot tell about copies; empty when they may."""
+    for name, trials in (("training", train), ("held-out", test), ("generated", generated)):
+        if len(trials.counts) < MIN_TRIALS:
+            return f"fewer than {MIN_TRIALS} {name} trials have spikes"
+    if 2 * duplicates_held_out > len(test.counts):
+        return "most held-out trials are themselves identical to training trials"
+    return ""
 
 
-def _copy_share(
-    squared: Float[np.ndarray, "sample real"],
-    in_train: Bool[np.ndarray, "real"],
-    conditions: tuple[np.ndarray, np.ndarray] | None,
-) -> tuple[float, float]:
-    """Excess share of training trials among nearest neighbours, and its standard error without copying."""
-    if conditions is None:
-        chance = np.full(len(in_train), in_train.mean())
-        expected = float(in_train.mean())
-    else:
-        codes = np.unique(conditions[1])
-        share = np.array([in_train[conditions[1] == c].mean() for c in codes])
-        chance = share[np.searchsorted(codes, conditions[1])]
-        expected = float(share[np.searchsorted(codes, conditions[0])].mean())
-    nearest = squared.min(axis=1, keepdims=True)
-    finite = np.isfinite(squared)
-    scale = np.where(finite, squared, 0).max(axis=1, keepdims=True)
-    tied = (squared <= nearest + 1e-6 * scale).astype(np.float32)
-    tied /= tied.sum(axis=1, keepdims=True)
-    observed = float(tied[:, in_train].sum() / len(squared))
-    weight = tied.mean(axis=0)  # many samples around one hub trial count as one observation
-    if not 0 < expected < 1:
-        return float("nan"), float("nan")
-    se = float(np.sqrt((chance * (1 - chance) * weight**2).sum())) / (1 - expected)
-    return (observed - expected) / (1 - expected), se
+def _enough_per_condition(generated: TrialSet, test: TrialSet) -> bool:
+    """Whether neighbours can be sought within conditions."""
+    codes, number = np.unique(test.condition, return_counts=True)
+    return bool(
+        len(codes) > 1 and number.min() >= MIN_HELD_OUT_PER_CONDITION and np.isin(generated.condition, codes).all()
+    )
 
 
-def _duplicates(trials: TrialSet, train: TrialSet) -> int:
-    n_bins = min(trials.counts.shape[1], train.counts.shape[1])
+def _with_spikes(trials: TrialSet) -> TrialSet:
+    spiking = trials.counts.any(axis=(1, 2))
+    return trials if spiking.all() else trials.take(np.flatnonzero(spiking))
 
-    def keys(t: TrialSet) -> list[bytes]:
-        return [c[:n_bins].astype(np.uint16).tobytes() for c in t.counts if c.any()]
 
-    known = set(keys(train))
-    return sum(key in known for key in keys(trials))
+def _joined(first: TrialSet, second: TrialSet) -> TrialSet:
+    return TrialSet(*(np.concatenate(pair) for pair in zip(first, second)))
+
+
+def _some(trials: TrialSet, most: int, rng: np.random.Generator) -> TrialSet:
+    n = len(trials.counts)
+    return trials if n <= most else trials.take(np.sort(rng.choice(n, most, replace=False)))

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.compared_sets import MIN_INTERVALS, ComparedSets, SetStatistics
 from spikeloom.evaluation.distances import (
     classifier_scores,
     count_wasserstein,
-    delong,
-    interval_wasserstein,
     jensen_shannon,
     kl_divergence,
     psth_error,
     rms,
 )
 from spikeloom.evaluation.metric import NAN, NEURONS, OVERALL, PAIRS, POPULATION, TIME, Metric, Requirement
+from spikeloom.evaluation.roc import delong
 from spikeloom.evaluation.summary import Summary
 
 MIN_INTERVAL_NEURONS = 5
@@ -29,8 +29,9 @@ MIN_INTERVAL_NEURONS = 5
 
 
 def _same_spectrum(sets: ComparedSets) -> bool:
-    spectra = [side.sums.get("spectrum") for side in (sets.generated, sets.held_out)]
-    return spectra[0] is not None and spectra[1] is not None and spectra[0].shape == spectra[1].shape
+    sides = sets.generated.summary, sets.held_out.summary
+    n_bins = {side.trials.counts.shape[1] for side in sides}
+    return len(n_bins) == 1 and all(side.equal_lengths for side in sides)
 
 
 ALIGNED = Requirement("trials are not aligned in time", lambda sets: sets.frame.aligned)
@@ -39,6 +40,9 @@ INTERVALS = Requirement(
     f"fewer than {MIN_INTERVAL_NEURONS} neurons have {MIN_INTERVALS} intervals in both sets",
     lambda sets: len(sets.interval_neurons) >= MIN_INTERVAL_NEURONS,
 )
+SEVERAL_BINS = Requirement("needs trials of at least two bins and neurons that vary in both sets")
+SHARED_LAGS = Requirement("needs trials of at least two bins and two neurons that vary in both sets")
+SCATTER = Requirement("needs trials that differ, and at least two of a condition")
 CELLS = Requirement("no condition and window has 5 trials and a varying count in both sets")
 VARYING = Requirement("fewer than two neurons vary in both sets")
 CLASSIFIABLE = Requirement("fewer than 5 trials on a side")
@@ -52,16 +56,7 @@ def _interval_cv(sets: ComparedSets) -> float:
     return rms(cv[0] - cv[1])
 
 
-def _interval_distance(sets: ComparedSets) -> float:
-    g, h = sets.generated, sets.held_out
-    distance = interval_wasserstein(
-        g.summary.intervals, g.interval_numbers, h.summary.intervals, h.interval_numbers, len(h.sums["total"])
-    )
-    return float(np.nanmean(distance[sets.interval_neurons])) * sets.frame.bin_s
-
-
-def _autocorrelation(sets: ComparedSets) -> float:
-    g, h = sets.generated.autocorrelation, sets.held_out.autocorrelation
+def _lagged(g: np.ndarray, h: np.ndarray) -> float:
     n_lags = min(len(g), len(h))
     return rms(g[:n_lags] - h[:n_lags])
 
@@ -89,18 +84,24 @@ def _n_trials(sets: ComparedSets) -> int:
 
 
 def _n_neurons(sets: ComparedSets) -> int:
-    return len(sets.held_out.sums["total"])
+    return sets.frame.n_neurons
+
+
+def _n_finite(*sides: np.ndarray) -> int:
+    return int(np.logical_and(*(np.isfinite(side) for side in sides)).sum())
 
 
 def _n_pairs(sets: ComparedSets) -> int:
-    below = np.tri(_n_neurons(sets), k=-1, dtype=bool)
-    return int((np.isfinite(sets.generated.correlations) & np.isfinite(sets.held_out.correlations))[below].sum())
+    return _n_finite(sets.generated.correlations, sets.held_out.correlations)
 
 
 def _n_noise_pairs(sets: ComparedSets) -> int:
-    varying = [np.diag(side.sums["noise_cross"]) > 0 for side in (sets.generated, sets.held_out)]
-    n = int((varying[0] & varying[1]).sum())
-    return n * (n - 1) // 2
+    return _n_finite(sets.generated.noise_correlations, sets.held_out.noise_correlations)
+
+
+def _n_lagged_pairs(sets: ComparedSets) -> int:
+    sides = [side.cross_correlations for side in (sets.generated, sets.held_out)]
+    return _n_finite(*(side[0] for side in sides)) if all(len(side) for side in sides) else 0
 
 
 def _n_firing(sets: ComparedSets) -> int:
@@ -108,7 +109,7 @@ def _n_firing(sets: ComparedSets) -> int:
 
 
 def _n_varying(sets: ComparedSets) -> int:
-    return int(((np.diag(sets.generated.covariances) > 0) & (np.diag(sets.held_out.covariances) > 0)).sum())
+    return int((ss.varies(sets.generated.variances) & ss.varies(sets.held_out.variances)).sum())
 
 
 def _n_interval_neurons(sets: ComparedSets) -> int:
@@ -215,6 +216,28 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         group=PAIRS,
     ),
     Metric(
+        name="xcov_rmse",
+        rms=True,
+        compute=lambda sets: _lagged(sets.generated.cross_correlations, sets.held_out.cross_correlations),
+        size=_n_lagged_pairs,
+        needs=(SHARED_LAGS,),
+        yardstick="permuted_bins",
+        label="correlations at a lag",
+        explanation="difference of cross-correlations of pairs at 1 to 10 bins, around the average response",
+        group=PAIRS,
+    ),
+    Metric(
+        name="leadlag_rmse",
+        rms=True,
+        compute=lambda sets: _lagged(sets.generated.lead, sets.held_out.lead),
+        size=_n_lagged_pairs,
+        needs=(SHARED_LAGS,),
+        yardstick="backwards",
+        label="lead and lag",
+        explanation="the same for who leads and who follows: the part that turns over when time runs backwards",
+        group=PAIRS,
+    ),
+    Metric(
         name="fano_rmse",
         rms=True,
         compute=lambda sets: rms(sets.generated.fano_factors - sets.held_out.fano_factors),
@@ -222,6 +245,15 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         needs=(CELLS,),
         label="Fano factors",
         explanation="difference of each neuron's variance over mean of spike counts in 100 ms",
+        group=NEURONS,
+    ),
+    Metric(
+        name="count_share_rmse",
+        rms=True,
+        compute=lambda sets: rms(sets.share_deviations),
+        size=_n_neurons,
+        label="distribution of spike counts",
+        explanation="shares of bins with 0, 1, 2, 3 and very many spikes, of each neuron, in standard errors",
         group=NEURONS,
     ),
     Metric(
@@ -264,7 +296,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
     Metric(
         name="isi_w1",
         unit="s",
-        compute=_interval_distance,
+        compute=lambda sets: float(np.nanmean(sets.interval_distances[sets.interval_neurons])) * sets.frame.bin_s,
         size=_n_interval_neurons,
         needs=(INTERVALS,),
         resampled="distributions",
@@ -275,11 +307,22 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
     Metric(
         name="acf_rmse",
         rms=True,
-        compute=_autocorrelation,
+        compute=lambda sets: _lagged(sets.generated.autocorrelation, sets.held_out.autocorrelation),
         size=_n_varying,
         yardstick="permuted_bins",
         label="autocorrelation",
         explanation="difference of each neuron's autocorrelation at 1 to 10 bins (root mean square)",
+        group=TIME,
+    ),
+    Metric(
+        name="private_acf_rmse",
+        rms=True,
+        compute=lambda sets: _lagged(sets.generated.private_autocovariance, sets.held_out.private_autocovariance),
+        size=_n_varying,
+        needs=(SEVERAL_BINS,),
+        yardstick="permuted_bins",
+        label="private slow variability",
+        explanation="difference of autocovariances of what other neurons do not predict, over the count variance",
         group=TIME,
     ),
     Metric(
@@ -300,6 +343,17 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         size=_n_trials,
         label="dimension",
         explanation="log ratio of the effective number of dimensions of smoothed activity",
+        group=POPULATION,
+    ),
+    Metric(
+        name="trial_pc_ratio",
+        rms=True,
+        compute=lambda sets: rms(sets.generated.log_component_variance - sets.held_out.log_component_variance),
+        size=_n_trials,
+        needs=(SCATTER,),
+        yardstick="shuffled",
+        label="trial-to-trial variance",
+        explanation="log ratio of the variance of trial means along groups of principal components of real trials",
         group=POPULATION,
     ),
     Metric(
@@ -336,5 +390,5 @@ def heldout_metrics(generated: Summary, held_out: Summary, classifier_seed: int 
         held_out: Statistics of the real trials it is compared with.
         classifier_seed: Seed of the classifier's folds; without it the classifier test is left out.
     """
-    sets = ComparedSets(SetStatistics.of(generated), SetStatistics.of(held_out), classifier_seed)
+    sets = ComparedSets(SetStatistics(generated), SetStatistics(held_out), classifier_seed)
     return {metric.name: metric.value(sets) for metric in HELDOUT_METRICS}

@@ -10,8 +10,8 @@ import pandas as pd
 
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
-from spikeloom.evaluation.spike_statistics import valid_mask
 from spikeloom.evaluation.summary import TrialSet
+from spikeloom.evaluation.trial_lengths import assign, crop, cut, feasible
 
 LEAST_UNITS = 200
 """Windows of fewer stretches of recorded time than that are divided into shorter ones, as units of the errors."""
@@ -66,8 +66,8 @@ class Pairing:
             out = np.empty(len(self.test.lengths), dtype=np.int64)
             for slots, members in self._strata(self.pool.condition):
                 members = rng.permutation(members)
-                out[slots] = members[_assign(self.pool.lengths[members], self.test.lengths[slots])]
-        drawn = _cut(self.pool.take(out), self.test.lengths)._replace(condition=self.test.condition)
+                out[slots] = members[assign(self.pool.lengths[members], self.test.lengths[slots])]
+        drawn = cut(self.pool.take(out), self.test.lengths)._replace(condition=self.test.condition)
         return drawn, self.pool_unit[out]
 
     def draw_train(self, rng: np.random.Generator) -> tuple[TrialSet, np.ndarray]:
@@ -78,7 +78,7 @@ class Pairing:
         groups = self.train.condition
         if tied(self.train_unit) and self.train.lengths.min() >= self.test.lengths.max():
             index = _whole_units(self.train_unit, len(self.test.lengths), rng)
-            return _cut(self.train.take(index), self.test.lengths), self.train_unit[index]
+            return cut(self.train.take(index), self.test.lengths), self.train_unit[index]
         if not np.isin(self.test.condition, groups).all():
             index = rng.permutation(len(groups))[: len(self.test.lengths)]
             return self.train.take(index), self.train_unit[index]
@@ -86,11 +86,11 @@ class Pairing:
         for code in np.unique(self.test.condition):
             slots = self.test.lengths[self.test.condition == code]
             members = rng.permutation(np.flatnonzero(groups == code))
-            slots = _feasible(self.train.lengths[members], slots[: len(members)])
-            chosen.append(members[_assign(self.train.lengths[members], slots)])
+            slots = feasible(self.train.lengths[members], slots[: len(members)])
+            chosen.append(members[assign(self.train.lengths[members], slots)])
             lengths.append(slots)
         index = np.concatenate(chosen)
-        return _cut(self.train.take(index), np.concatenate(lengths)), self.train_unit[index]
+        return cut(self.train.take(index), np.concatenate(lengths)), self.train_unit[index]
 
     def _strata(self, pool_condition: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         if not self.conditional:
@@ -176,14 +176,12 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
     val = TrialSet(real.counts[val_index], real.lengths[val_index], group[val_index])
     unit = dependence_units(real)
     units = unit[train_index], unit[test_index], dependence_units(generated)
-    paired = Pairing(
-        train, val, test, pool, *units, test_index, train_index, int(group.max()) + 1, conditional, ()
-    )
+    paired = Pairing(train, val, test, pool, *units, test_index, train_index, int(group.max()) + 1, conditional, ())
 
     lengths = test.lengths.copy()
     strata = paired._strata(own)
     for slots, members in strata:
-        lengths[slots] = _feasible(pool.lengths[members], lengths[slots])
+        lengths[slots] = feasible(pool.lengths[members], lengths[slots])
     if (lengths < test.lengths).any():
         warnings.append(
             f"generated trials are shorter than real ones ({pool.lengths.min()}-{pool.lengths.max()} against "
@@ -192,7 +190,7 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
         )
     longest = int(lengths.max())
     spare = [
-        pool.lengths[members[_assign(pool.lengths[members], lengths[slots])]] > lengths[slots]
+        pool.lengths[members[assign(pool.lengths[members], lengths[slots])]] > lengths[slots]
         for slots, members in strata
     ]
     if any(each.any() for each in spare):
@@ -200,10 +198,10 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
             f"generated trials longer than their real counterpart were cut to its length (at most {longest} bins)."
         )
     return Pairing(
-        _crop(_cut(train, np.minimum(train.lengths, longest)), longest),
-        _crop(_cut(val, np.minimum(val.lengths, longest)), longest),
-        _crop(_cut(test, lengths), longest),
-        _crop(_cut(pool, np.minimum(pool.lengths, longest)), longest),
+        crop(cut(train, np.minimum(train.lengths, longest)), longest),
+        crop(cut(val, np.minimum(val.lengths, longest)), longest),
+        crop(cut(test, lengths), longest),
+        crop(cut(pool, np.minimum(pool.lengths, longest)), longest),
         *units,
         test_index,
         train_index,
@@ -307,36 +305,3 @@ def _whole_units(unit: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarr
     codes, place = np.unique(unit, return_inverse=True)
     order = np.argsort(rng.permutation(len(codes))[place], kind="stable")
     return order[:n]
-
-
-def _feasible(pool: np.ndarray, slots: np.ndarray) -> np.ndarray:
-    """Slot lengths, shortened as little as needed for the pool to have a long enough trial for every slot."""
-    out = slots.copy()
-    order = np.argsort(-slots, kind="stable")
-    out[order] = np.minimum(slots[order], np.sort(pool)[::-1][: len(slots)])
-    return out
-
-
-def _assign(pool: np.ndarray, slots: np.ndarray) -> np.ndarray:
-    """For each slot a different trial of the (shuffled) pool, at least as long and as little longer as possible."""
-    if pool.min() == pool.max() or pool.min() >= slots.max():
-        return np.arange(len(slots))
-    out = np.empty(len(slots), np.int64)
-    left = list(np.argsort(pool, kind="stable"))
-    lengths = list(pool[left])
-    for slot in np.argsort(-slots, kind="stable"):
-        place = int(np.searchsorted(lengths, slots[slot]))
-        out[slot] = left.pop(place)
-        lengths.pop(place)
-    return out
-
-
-def _cut(trials: TrialSet, lengths: np.ndarray) -> TrialSet:
-    if (lengths >= trials.lengths).all():
-        return trials._replace(lengths=np.minimum(lengths, trials.lengths))
-    mask = valid_mask(lengths, trials.counts.shape[1])[..., None]
-    return trials._replace(counts=np.where(mask, trials.counts, trials.counts.dtype.type(0)), lengths=lengths)
-
-
-def _crop(trials: TrialSet, n_bins: int) -> TrialSet:
-    return trials._replace(counts=np.ascontiguousarray(trials.counts[:, :n_bins]))

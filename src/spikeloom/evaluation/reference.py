@@ -13,13 +13,14 @@ import numpy as np
 from jaxtyping import Float
 
 from spikeloom.evaluation.baselines import Baselines, Reconstruction
-from spikeloom.evaluation.compared_sets import ComparedSets, SetStatistics, replicates
-from spikeloom.evaluation.classifier import TwoSampleTest, delong
+from spikeloom.evaluation.classifier import TwoSampleTest
 from spikeloom.evaluation.classifier_tests import Classifier, judge_yardstick
+from spikeloom.evaluation.compared_sets import ComparedSets, SetStatistics, replicates
 from spikeloom.evaluation.distances import classifier_scores
 from spikeloom.evaluation.metric import Metric
 from spikeloom.evaluation.pairing import Pairing, tied
 from spikeloom.evaluation.resampling import Blocks, degrees_of_freedom, in_blocks, number_of_blocks, weights
+from spikeloom.evaluation.roc import delong
 from spikeloom.evaluation.summary import Frame, Summary, TrialSet, summarise, trial_features
 from spikeloom.evaluation.verdict import MIN_TRIALS
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
@@ -31,7 +32,7 @@ N_SLOW_REPLICATES = 40
 MOST_RESAMPLED = 3
 """Draws of a source that are resampled: as many as are independent, but no more than that."""
 
-N_CLASSIFIER_DRAWS = 3
+N_CLASSIFIER_DRAWS = 1
 """Draws of each source that a classifier is fitted to, which is slow."""
 
 LARGE_SET = 10_000_000
@@ -172,7 +173,7 @@ def make_reference(
             statistics = one.statistics
         else:
             statistics = SetStatistics(summarise(pairing.for_metrics(trials), frame))
-        floor.append(metric_values(statistics, held_out.statistics, metrics, classifier_seed(rng, draw)))
+        floor.append(metric_values(statistics, held_out.statistics, metrics, None))
         tick()
 
     yardstick: dict[str, np.ndarray] = {}

@@ -57,8 +57,7 @@ def in_blocks(trials: TrialSet, unit: Int[np.ndarray, "trial"], most: int, rng: 
     if len(codes) > 1 and alone and per_condition.min() >= LEAST_OF_A_CONDITION:
         share = np.maximum(LEAST_OF_A_CONDITION, most * per_condition // len(unit))
         parts = [
-            _sorted_units(np.flatnonzero(trials.condition == code), unit, int(n), rng)
-            for code, n in zip(codes, share)
+            _sorted_units(np.flatnonzero(trials.condition == code), unit, int(n), rng) for code, n in zip(codes, share)
         ]
     else:
         parts = [_sorted_units(np.arange(len(unit)), unit, most, rng)]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from spikeloom.errors import DataError
+from spikeloom.evaluation.classifier_tests import RICH
 from spikeloom.evaluation.headline import counted_levels, headline
-from spikeloom.evaluation.memorisation import CopyTest, Memorisation
+from spikeloom.evaluation.memorisation import Memorisation
 from spikeloom.evaluation.metric import NAN, OTHER, Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.published import LDNS_METRICS
@@ -34,7 +34,7 @@ SHORT_NAMES: Mapping[str, str] = {
 }
 """Yardsticks whose names are too long for a column."""
 
-METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (*HELDOUT_METRICS, *LDNS_METRICS)}
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (*HELDOUT_METRICS, RICH.metric, *LDNS_METRICS)}
 """Every metric of both protocols by name."""
 
 
@@ -342,15 +342,12 @@ class Comparison:
             DataError: If the content was not written by ``to_dict``.
         """
         try:
-            memory = dict(content["memorisation"])
-            widths = tuple(CopyTest(**{k: _number(v) for k, v in width.items()}) for width in memory.pop("widths"))
-            floats = {name: _number(memory.pop(name)) for name in ("copy_share", "se", "nn_ratio", "detectable_share")}
             return cls(
                 content["protocol"],
                 content["n_real"],
                 content["n_generated"],
                 {name: MetricResult.from_dict(name, row) for name, row in content["metrics"].items()},
-                Memorisation(**{**memory, **floats, "reasons": tuple(memory["reasons"]), "widths": widths}),
+                Memorisation.from_dict(content["memorisation"]),
                 tuple(content["warnings"]),
                 dict(content["details"]),
             )

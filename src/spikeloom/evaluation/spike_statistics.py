@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt
 
+from spikeloom.evaluation.neuron_groups import NeuronGroups
+
 Counts = UInt[np.ndarray, "trial time neuron"]
 Lengths = Int[np.ndarray, "trial"]
 
@@ -30,11 +32,13 @@ class Moments(NamedTuple):
     Attributes:
         n: (block,) number of pooled samples.
         total: (block, neuron) sum of the values.
-        cross: (block, neuron, neuron) sum of the outer products.
+        square: (block, neuron) sum of their squares.
+        cross: (block, pair) sum of the products of two neurons.
     """
 
     n: np.ndarray
     total: np.ndarray
+    square: np.ndarray
     cross: np.ndarray
 
 
@@ -127,16 +131,25 @@ def population_count_matrix(counts: Counts) -> Int[np.ndarray, "trial time"]:
     return np.concatenate(parts).astype(np.int64)
 
 
+def trial_sums(counts: Counts) -> Float[np.ndarray, "trial neuron"]:
+    """Spikes of every neuron in each trial; padding must hold zeros."""
+    n_bins = counts.shape[1]
+    dtype = np.float32 if int(counts.max(initial=0)) * n_bins < 2**24 else np.float64
+    parts = [np.ones(n_bins, dtype) @ chunk for _, chunk in float_chunks(counts, dtype=dtype)]
+    return np.concatenate([np.zeros((0, counts.shape[2])), *parts])
+
+
 # -- second moments --------------------------------------------------------------------------------------------------
 
 
 def second_moments(
     values: np.ndarray,
     lengths: Lengths,
-    starts: Int[np.ndarray, "block"] | None = None,
+    starts: Int[np.ndarray, "block"],
+    groups: NeuronGroups,
     transform: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Moments:
-    """Sums and summed outer products over valid bins, per block of consecutive trials.
+    """Sums, sums of squares and summed products of pairs over valid bins, per block of consecutive trials.
 
     Products are taken in single precision over pieces so small that counts stay exact (below 2^24), in double
     precision where counts are too large for that, and added up in double precision.
@@ -144,14 +157,14 @@ def second_moments(
     Args:
         values: (trial, time, neuron) counts, or real numbers; padding must hold zeros.
         lengths: Valid bins of each trial.
-        starts: First trial of each block; one block of all trials when not given.
+        starts: First trial of each block.
+        groups: The pairs.
         transform: Applied to each (trial, time, neuron) piece before the products, for example a smoother.
     """
     n_trials, n_bins, n_neurons = values.shape
-    starts = np.zeros(1, dtype=np.int64) if starts is None else starts
     edges = np.append(starts, n_trials)
-    total = np.zeros((len(starts), n_neurons))
-    cross = np.zeros((len(starts), n_neurons, n_neurons))
+    total, square = np.zeros((2, len(starts), n_neurons))
+    cross = np.zeros((len(starts), len(groups.pairs)))
     largest = float(values.max(initial=0)) if values.dtype.kind == "u" else 1.0
     exact_bins = int(2**24 / max(largest, 1.0) ** 2)
     dtype = np.float32 if exact_bins >= n_bins else np.float64
@@ -164,8 +177,10 @@ def second_moments(
                     chunk *= valid_mask(lengths[first + start : first + start + len(chunk)], n_bins)[..., None]
             rows = chunk.reshape(-1, n_neurons)
             total[block] += rows.sum(axis=0, dtype=np.float64)
-            cross[block] += rows.T @ rows
-    return Moments(np.add.reduceat(lengths, starts).astype(np.float64), total, cross)
+            squares, products = groups.products(rows)
+            square[block] += squares
+            cross[block] += products
+    return Moments(np.add.reduceat(lengths, starts).astype(np.float64), total, square, cross)
 
 
 def covariance(n: float, total: Float[np.ndarray, "neuron"], cross: np.ndarray) -> Float[np.ndarray, "neuron neuron"]:
@@ -176,14 +191,38 @@ def covariance(n: float, total: Float[np.ndarray, "neuron"], cross: np.ndarray) 
 def correlation(covariances: Float[np.ndarray, "neuron neuron"]) -> Float[np.ndarray, "neuron neuron"]:
     """Correlations from covariances; NaN for a neuron that never varies."""
     variance = np.diag(covariances)
-    scale = np.where(variance > 1e-12 * max(variance.max(initial=0), 1e-300), variance, np.nan) ** -0.5
+    scale = np.where(varies(variance), variance, np.nan) ** -0.5
     return covariances * scale * scale[:, None]
 
 
 def correlation_matrix(counts: Counts, lengths: Lengths) -> Float[np.ndarray, "neuron neuron"]:
     """Pearson correlations of the neurons' counts over all valid bins; NaN for silent neurons."""
-    n, total, cross = second_moments(zero_padding(counts, lengths), lengths)
-    return correlation(covariance(n[0], total[0], cross[0]))
+    groups = NeuronGroups.of_all(counts.shape[2])
+    n, total, square, cross = second_moments(zero_padding(counts, lengths), lengths, np.zeros(1, np.int64), groups)
+    return correlation(covariance(n[0], total[0], groups.matrix(square[0], cross[0])))
+
+
+def pair_covariances(
+    n: float, total: np.ndarray, square: np.ndarray, cross: np.ndarray, pairs: Int[np.ndarray, "pair 2"]
+) -> tuple[Float[np.ndarray, "neuron"], Float[np.ndarray, "pair"]]:
+    """Variances of neurons and covariances of pairs (ddof 1) from the sums of one set."""
+    mean, freedom = total / max(n, 1), max(n - 1, 1)
+    i, j = pairs.T
+    return (square - total * mean) / freedom, (cross - total[i] * mean[j]) / freedom
+
+
+def pair_correlations(
+    variances: Float[np.ndarray, "neuron"], covariances: Float[np.ndarray, "pair"], pairs: Int[np.ndarray, "pair 2"]
+) -> Float[np.ndarray, "pair"]:
+    """Correlations of pairs; NaN where a neuron never varies."""
+    scale = np.where(varies(variances), variances, np.nan) ** -0.5
+    i, j = pairs.T
+    return covariances * (scale[i] * scale[j])
+
+
+def varies(variances: Float[np.ndarray, "neuron"]) -> np.ndarray:
+    """Neurons whose variance is more than rounding."""
+    return variances > 1e-12 * max(variances.max(initial=0), 1e-300)
 
 
 # -- trial-to-trial variability --------------------------------------------------------------------------------------
@@ -205,16 +244,16 @@ class Residuals(NamedTuple):
 
 def window_counts(counts: Counts, lengths: Lengths, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """Counts in consecutive windows of a number of bins from trial start, and how many are complete in each trial."""
-    n_trials, n_bins, n_neurons = counts.shape
+    n_bins = counts.shape[1]
     n_windows = n_bins // bins
     if bins == 1:
         return counts, lengths
-    if n_windows == 0:
-        return np.zeros((n_trials, 0, n_neurons), np.float32), np.zeros(n_trials, np.int64)
-    grouped = counts[:, : n_windows * bins].reshape(n_trials * n_windows, bins, n_neurons)
-    ones = np.ones(bins, dtype=np.float32)
-    windows = np.concatenate([ones @ chunk for _, chunk in float_chunks(grouped)])
-    return windows.reshape(n_trials, n_windows, n_neurons), lengths // bins
+    largest = bins * int(counts.max(initial=0))
+    narrow = counts[:, : n_windows * bins].astype(np.min_scalar_type(largest), copy=False)
+    windows = narrow[:, ::bins].copy()
+    for offset in range(1, bins):
+        windows += narrow[:, offset::bins]
+    return windows, lengths // bins
 
 
 def cell_residuals(
@@ -228,7 +267,7 @@ def cell_residuals(
     windows, complete = window_counts(counts, lengths, max(1, round(window_s / bin_s)))
     n_trials, n_windows, n_neurons = windows.shape
     valid = valid_mask(complete, n_windows)
-    values = windows.astype(np.float32, copy=windows.dtype != np.float32)
+    values = windows.astype(np.float32)
     if not valid.all():
         values *= valid[..., None]
     cell_size = np.zeros((n_trials, n_windows))
@@ -282,28 +321,38 @@ def noise_correlation_matrix(
     """Correlations of 100 ms counts around the mean of their condition and window, pooled over cells."""
     condition = np.zeros(len(counts), np.int64) if condition is None else condition
     values = cell_residuals(zero_padding(counts, lengths), lengths, condition, bin_s).values
-    _, _, cross = second_moments(values, np.full(len(values), values.shape[1]))
-    return correlation(cross[0])
+    groups = NeuronGroups.of_all(counts.shape[2])
+    _, _, square, cross = second_moments(values, np.full(len(values), values.shape[1]), np.zeros(1, np.int64), groups)
+    return correlation(groups.matrix(square[0], cross[0]))
 
 
 def psth_sums(
+    counts: Counts, lengths: Lengths, condition: Int[np.ndarray, "trial"], n_conditions: int
+) -> tuple[Float[np.ndarray, "condition time neuron"], Float[np.ndarray, "condition time"]]:
+    """Summed counts, and number of valid trials, of every condition and bin."""
+    weights = np.ones((1, len(counts)))
+    summed, number = weighted_psth_sums(counts, lengths, condition, n_conditions, weights)
+    return summed[0], number[0]
+
+
+def weighted_psth_sums(
     counts: Counts,
     lengths: Lengths,
     condition: Int[np.ndarray, "trial"],
     n_conditions: int,
-    weights: Float[np.ndarray, "trial"] | None = None,
-) -> tuple[Float[np.ndarray, "condition time neuron"], Float[np.ndarray, "condition time"]]:
-    """Summed counts, and number of valid trials, of every condition and bin; trials may be weighted."""
-    n_trials, n_bins, n_neurons = counts.shape
-    weights = np.ones(n_trials) if weights is None else weights
+    weights: Float[np.ndarray, "replicate trial"],
+) -> tuple[Float[np.ndarray, "replicate condition time neuron"], Float[np.ndarray, "replicate condition time"]]:
+    """Summed counts and number of trials for several weightings of the trials, in one pass over them."""
+    n_bins, n_neurons = counts.shape[1:]
     valid = valid_mask(lengths, n_bins)
-    summed = np.zeros((n_conditions, n_bins, n_neurons))
-    number = np.zeros((n_conditions, n_bins))
+    summed = np.zeros((len(weights), n_conditions, n_bins, n_neurons))
+    number = np.zeros((len(weights), n_conditions, n_bins))
     for code in range(n_conditions):
-        trials = np.flatnonzero((condition == code) & (weights > 0))
-        number[code] = weights[trials] @ valid[trials]
+        trials = np.flatnonzero(condition == code)
+        number[:, code] = weights[:, trials] @ valid[trials]
         for start, chunk in float_chunks(counts[trials]):
-            summed[code] += np.tensordot(weights[trials[start : start + len(chunk)]].astype(np.float32), chunk, 1)
+            part = weights[:, trials[start : start + len(chunk)]].astype(np.float32)
+            summed[:, code] += (part @ chunk.reshape(len(chunk), -1)).reshape(len(weights), n_bins, n_neurons)
     return summed, number
 
 

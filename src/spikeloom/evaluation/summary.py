@@ -1,11 +1,11 @@
-"""Statistics of one set of trials from which the held-out metrics follow, computed once per set."""
+"""Additive statistics of one set of trials from which the held-out metrics follow, each computed when first needed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,177 +13,207 @@ from scipy.ndimage import gaussian_filter1d
 
 from spikeloom.evaluation import dynamics
 from spikeloom.evaluation import spike_statistics as ss
-
-INTERVAL_RESOLUTION = 1_000_000
-"""Steps per bin to which intervals are rounded when two distributions are compared."""
-
-NEURON_SHIFT = 44
-"""An interval distribution is stored under integer keys: the neuron above this bit, the rounded interval below."""
-
-
-class TrialSet(NamedTuple):
-    """A set of trials: counts with zeros in the padding, valid bins, condition codes."""
-
-    counts: np.ndarray
-    lengths: np.ndarray
-    condition: np.ndarray
-
-    def take(self, index: np.ndarray) -> TrialSet:
-        """The trials of the given indices, in that order."""
-        return TrialSet(self.counts[index], self.lengths[index], self.condition[index])
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Constants that both sides of a comparison share; fixed from real data only.
-
-    Attributes:
-        bin_s: Bin width in seconds.
-        n_conditions: Number of condition codes.
-        cell_width: Width of a cell of the population count, in spikes.
-        largest: Largest population count of a bin in the real data.
-        aligned: Whether bins of different trials mean the same time, so that PSTHs exist.
-    """
-
-    bin_s: float
-    n_conditions: int
-    cell_width: int
-    largest: int
-    aligned: bool
-    pairs_sampled = False
-    pairs = ()
-
-    @classmethod
-    def from_real(cls, train: TrialSet, test: TrialSet, bin_s: float, n_conditions: int, aligned: bool) -> Frame:
-        """Fix the cells of the population count: a quarter of its standard deviation, up to the largest count."""
-        counts = [ss.population_counts(t.counts, t.lengths) for t in (train, test)]
-        width = max(1, round(float(counts[0].std()) / 4))
-        return cls(bin_s, n_conditions, width, int(max(c.max() for c in counts)), aligned)
-
-
-class Intervals(NamedTuple):
-    """Distribution of interspike intervals: sorted keys, how often each occurs, and the block of each occurrence."""
-
-    keys: np.ndarray
-    number: np.ndarray
-    place: np.ndarray
-    block: np.ndarray
-
-    def weighted(self, weights: np.ndarray) -> np.ndarray:
-        """Occurrences of each key when blocks are weighted."""
-        return np.bincount(self.place, weights[self.block], len(self.keys))
+from spikeloom.evaluation.centred import Centred, centred
+from spikeloom.evaluation.count_shares import count_share_sums
+from spikeloom.evaluation.frame import Frame
+from spikeloom.evaluation.intervals import Intervals, count_intervals, interval_sums
+from spikeloom.evaluation.lagged import lagged_pair_sums
+from spikeloom.evaluation.private import private_sums
+from spikeloom.evaluation.trial_set import TrialSet, spread_out
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """Statistics of one set of trials.
+    """A set of trials and its statistics per block of trials, computed in groups when one of a group is needed.
 
     Attributes:
         trials: The set.
         frame: Constants shared with the set it is compared to.
         starts: First trial of each block of the bootstrap.
-        sums: Additive statistics by name, leading axis block.
-        intervals: Distribution of the intervals.
     """
 
     trials: TrialSet
     frame: Frame
-    starts: np.ndarray
-    sums: Mapping[str, np.ndarray]
-    intervals: Intervals
+    starts: Int[np.ndarray, "block"]
+    _blocks: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def totals(self, weights: Float[np.ndarray, "block"] | None = None) -> dict[str, Any]:
-        """The additive statistics of the whole set, or of a bootstrap sample in which blocks are weighted."""
-        if weights is None:
-            return {name: value.sum(axis=0) for name, value in self.sums.items()}
-        return {
-            name: (weights @ value.reshape(len(value), -1)).reshape(value.shape[1:])
-            for name, value in self.sums.items()
-        }
+    def blocks(self, name: str) -> Any:
+        """An additive statistic by name, (block, ...); ``isi_number`` is sparse. For the names see ``GROUPS``."""
+        if name not in self._blocks:
+            self._blocks.update(_GROUP_OF[name](self))
+        return self._blocks[name]
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trials."""
+        return len(self.trials.lengths)
+
+    @property
+    def equal_lengths(self) -> bool:
+        """Whether all trials are complete and have at least two bins."""
+        n_bins = self.trials.counts.shape[1]
+        return n_bins > 1 and bool((self.trials.lengths == n_bins).all())
 
     @cached_property
-    def psth(self) -> tuple[np.ndarray, np.ndarray]:
-        """Smoothed PSTH and where it is available; see ``smoothed_psth``."""
-        return smoothed_psth(self.trials, self.frame)
+    def population(self) -> Int[np.ndarray, "trial time"]:
+        """Spikes of all neurons together in every bin."""
+        return ss.population_count_matrix(self.trials.counts)
+
+    @cached_property
+    def intervals(self) -> Intervals:
+        """How often each interval occurs in each block."""
+        return count_intervals(self.trials.counts, self.starts)
 
     @cached_property
     def features(self) -> np.ndarray:
         """Per-trial features of the classifier test; see ``trial_features``."""
         return trial_features(self.trials.counts, self.trials.lengths)
 
+    @cached_property
+    def lagged(self) -> tuple[Centred, Int[np.ndarray, "block"], np.ndarray]:
+        """The centred trials used at a lag, first of them in each block that has any, and which blocks those are."""
+        index = np.arange(self.n_trials)
+        kept = spread_out(TrialSet(index, index, index), self.frame.n_lagged_trials).counts
+        trials = self.trials if len(kept) == self.n_trials else self.trials.take(kept)
+        block = np.searchsorted(self.starts, kept, side="right") - 1
+        present, starts = np.unique(block, return_index=True)
+        return centred(trials, self.frame.aligned), starts, present
 
-def summarise(trials: TrialSet, frame: Frame, starts=None) -> Summary:
-    """Compute the statistics of a set of trials.
+
+def summarise(trials: TrialSet, frame: Frame, starts: Int[np.ndarray, "block"] | None = None) -> Summary:
+    """Prepare the statistics of a set of trials.
 
     Args:
-        trials: The set, in random order if blocks are to be resampled.
+        trials: The set; where blocks are resampled, dependent trials must lie within one block.
         frame: Constants shared with the other side.
-        n_blocks: Number of blocks of consecutive trials for which sums are kept apart.
+        starts: First trial of each block of consecutive trials for which sums are kept apart; one block without them.
     """
-    counts, lengths, condition = trials
-    n_trials, n_bins, n_neurons = counts.shape
-    starts = np.zeros(1, np.int64) if starts is None else starts
-    block = np.searchsorted(starts, np.arange(n_trials), side="right") - 1
-    sums: dict[str, np.ndarray] = {}
+    return Summary(trials, frame, np.zeros(1, np.int64) if starts is None else starts)
 
-    sums["n"], sums["total"], sums["cross"] = ss.second_moments(counts, lengths, starts)
 
-    population = ss.population_count_matrix(counts)
-    valid = ss.valid_mask(lengths, n_bins)
-    cell = block[:, None] * (int(population.max()) + 1) + population
-    size = len(starts) * (int(population.max()) + 1)
-    sums["histogram"] = np.bincount(cell[valid], minlength=size).reshape(len(starts), -1).astype(np.float64)
+# -- groups of statistics that are computed together -----------------------------------------------------------------
 
-    if n_bins > 1 and (lengths == n_bins).all():
-        sums["spectrum"] = np.add.reduceat(dynamics.population_periodograms(population), starts, axis=0)
-    sums["n_trials"] = np.diff(np.append(starts, n_trials)).astype(np.float64)
 
-    sums["lag_products"], sums["lag_sums"], sums["lag_pairs"] = dynamics.lagged_sums(counts, lengths, starts)
+def _moments(summary: Summary) -> dict[str, np.ndarray]:
+    counts, lengths, _ = summary.trials
+    n, total, square, cross = ss.second_moments(counts, lengths, summary.starts, summary.frame.groups)
+    return {"n": n, "total": total, "square": square, "cross": cross}
 
-    sd_bins = max(1.0, 0.05 / frame.bin_s)
-    smoothed = ss.second_moments(counts, lengths, starts, lambda chunk: dynamics.gaussian_smooth(chunk, sd_bins))
-    sums["smooth_total"], sums["smooth_cross"] = smoothed.total, smoothed.cross
 
+def _histogram(summary: Summary) -> dict[str, np.ndarray]:
+    population, n_blocks = summary.population, len(summary.starts)
+    valid = ss.valid_mask(summary.trials.lengths, population.shape[1])
+    levels = int(population.max(initial=0)) + 1
+    block = np.repeat(np.arange(n_blocks), np.diff(np.append(summary.starts, summary.n_trials)))
+    cell = (block[:, None] * levels + population)[valid]
+    histogram = np.bincount(cell, minlength=n_blocks * levels).reshape(n_blocks, levels)
+    return {"histogram": histogram.astype(np.float64)}
+
+
+def _spectrum(summary: Summary) -> dict[str, np.ndarray]:
+    periodograms = dynamics.population_periodograms(summary.population)
+    n_trials = np.diff(np.append(summary.starts, summary.n_trials)).astype(np.float64)
+    return {"spectrum": np.add.reduceat(periodograms, summary.starts, axis=0), "n_trials": n_trials}
+
+
+def _autocorrelation(summary: Summary) -> dict[str, np.ndarray]:
+    sums = dynamics.lagged_sums(summary.trials.counts, summary.trials.lengths, summary.starts)
+    return dict(zip(("lag_products", "lag_sums", "lag_pairs"), sums))
+
+
+def _smoothed(summary: Summary) -> dict[str, np.ndarray]:
+    counts, lengths, _ = summary.trials
+    frame = summary.frame
+    _, total, square, cross = dynamics.smoothed_moments(counts, lengths, summary.starts, frame.groups, frame.bin_s)
+    return {"smooth_total": total, "smooth_square": square, "smooth_cross": cross}
+
+
+def _noise(summary: Summary) -> dict[str, np.ndarray]:
     # Cell means stay fixed when blocks are resampled: exact for the value, a good approximation for its spread.
-    residuals = ss.cell_residuals(counts, lengths, condition, frame.bin_s)
-    n_windows = np.full(n_trials, residuals.values.shape[1])
-    sums["noise_cross"] = ss.second_moments(residuals.values, n_windows, starts).cross
-    sums["fano_variance"], sums["fano_mean"] = ss.fano_sums(residuals, starts)
-
-    intervals, row = ss.intervals_in_bins(counts)
-    neuron, trial = np.divmod(row, n_trials)
-    place = block[trial] * n_neurons + neuron
-    for name, weight in (("isi_n", None), ("isi_sum", intervals), ("isi_square", intervals**2)):
-        summed = np.bincount(place, weight, len(starts) * n_neurons)
-        sums[name] = summed.reshape(len(starts), n_neurons).astype(np.float64)
-    distribution = _distribution(intervals, neuron, block[trial] if len(starts) > 1 else None)
-    return Summary(trials, frame, starts, sums, distribution)
+    residuals = ss.cell_residuals(*summary.trials, summary.frame.bin_s)
+    n_windows = np.full(summary.n_trials, residuals.values.shape[1])
+    moments = ss.second_moments(residuals.values, n_windows, summary.starts, summary.frame.groups)
+    variance, mean = ss.fano_sums(residuals, summary.starts)
+    return {
+        "noise_square": moments.square,
+        "noise_cross": moments.cross,
+        "fano_variance": variance,
+        "fano_mean": mean,
+    }
 
 
-def _distribution(intervals: np.ndarray, neuron: np.ndarray, block: np.ndarray | None) -> Intervals:
-    keys = (neuron.astype(np.int64) << NEURON_SHIFT) + np.rint(intervals * INTERVAL_RESOLUTION).astype(np.int64)
-    nowhere = np.zeros(0, np.int64)
-    if block is not None:
-        unique, place = np.unique(keys, return_inverse=True)
-        return Intervals(unique, np.bincount(place, minlength=len(unique)), place, block)
-    keys.sort()
-    first = np.flatnonzero(np.diff(keys, prepend=-1))
-    return Intervals(keys[first], np.diff(np.append(first, len(keys))), nowhere, nowhere)
+def _intervals(summary: Summary) -> dict[str, Any]:
+    number, total, square = interval_sums(summary.intervals, len(summary.starts), summary.frame.n_neurons)
+    return {"isi_n": number, "isi_sum": total, "isi_square": square, "isi_number": summary.intervals.number}
+
+
+def _lagged_pairs(summary: Summary) -> dict[str, np.ndarray]:
+    trials, starts, present = summary.lagged
+    sums = lagged_pair_sums(trials, starts, summary.frame.lagged_groups)
+    return _in_all_blocks(sums, present, len(summary.starts))
+
+
+def _private(summary: Summary) -> dict[str, np.ndarray]:
+    trials, starts, present = summary.lagged
+    sums = private_sums(trials, starts, summary.frame.prediction)
+    return _in_all_blocks(sums, present, len(summary.starts))
+
+
+def _in_all_blocks(sums: Mapping[str, np.ndarray], present: np.ndarray, n_blocks: int) -> dict[str, np.ndarray]:
+    if len(present) == n_blocks:
+        return dict(sums)
+    out = {name: np.zeros((n_blocks, *value.shape[1:]), value.dtype) for name, value in sums.items()}
+    for name, value in sums.items():
+        out[name][present] = value
+    return out
+
+
+def _components(summary: Summary) -> dict[str, np.ndarray]:
+    return summary.frame.components.sums(summary.trials, summary.starts)
+
+
+def _count_shares(summary: Summary) -> dict[str, np.ndarray]:
+    tail = summary.frame.count_shares.tail
+    counts = count_share_sums(summary.trials, summary.starts, tail).astype(np.float64)
+    return {"shares": counts, "share_bins": np.add.reduceat(summary.trials.lengths, summary.starts).astype(np.float64)}
+
+
+GROUPS: Mapping[Callable[[Summary], dict[str, Any]], tuple[str, ...]] = {
+    _moments: ("n", "total", "square", "cross"),
+    _histogram: ("histogram",),
+    _spectrum: ("spectrum", "n_trials"),
+    _autocorrelation: ("lag_products", "lag_sums", "lag_pairs"),
+    _smoothed: ("smooth_total", "smooth_square", "smooth_cross"),
+    _noise: ("noise_square", "noise_cross", "fano_variance", "fano_mean"),
+    _intervals: ("isi_n", "isi_sum", "isi_square", "isi_number"),
+    _lagged_pairs: ("lagged_products", "lagged_squares", "lagged_bins"),
+    _private: ("private_products", "private_squares", "private_bins"),
+    _components: ("component_squares", "component_trials"),
+    _count_shares: ("shares", "share_bins"),
+}
+"""Names of the additive statistics by the function that computes them together."""
+
+_GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
+
+
+# -- statistics that are not sums ------------------------------------------------------------------------------------
 
 
 def smoothed_psth(
-    trials: TrialSet, frame: Frame, weights: Float[np.ndarray, "trial"] | None = None, sd_s: float = 0.025
-) -> tuple[Float[np.ndarray, "condition time neuron"], Float[np.ndarray, "condition time"]]:
-    """Mean count of every condition and bin, smoothed with a Gaussian of 25 ms, and the trials behind it."""
-    summed, number = ss.psth_sums(*trials, frame.n_conditions, weights)
+    summed: Float[np.ndarray, "condition time neuron"],
+    number: Float[np.ndarray, "condition time"],
+    bin_s: float,
+    sd_s: float = 0.025,
+) -> Float[np.ndarray, "condition time neuron"]:
+    """Mean count of every condition and bin, smoothed with a Gaussian of 25 ms, from the sums over trials."""
     mean = summed / np.maximum(number, 1)[..., None]
-    sd_bins = max(sd_s / frame.bin_s, 0.5)
+    sd_bins = max(sd_s / bin_s, 0.5)
     for each, trials_behind in zip(mean, number):
         # Trials end at different times: average only as far as there are enough of them, and smooth within that.
         stop = int((trials_behind >= ss.MIN_TRIALS_PER_CELL).sum())
         if stop:
             each[:stop] = gaussian_filter1d(each[:stop], sd_bins, axis=0, mode="nearest")
-    return mean, number
+    return mean
 
 
 def trial_features(counts: ss.Counts, lengths: Int[np.ndarray, "trial"]) -> Float[np.ndarray, "trial feature"]:

@@ -106,7 +106,7 @@ class Evidence:
     high: float
     p: float
     p_better: float
-    df: float
+    df: int | float
     yardstick_harm: float
 
     def resolution(self, alpha: float) -> float:
@@ -121,7 +121,7 @@ class Evidence:
 
 
 def weigh(
-    scale: Scale, value: float, floor: float, yardstick: float, replicates: Replicates, df: float
+    scale: Scale, value: float, floor: float, yardstick: float, replicates: Replicates, df: int | float
 ) -> Evidence:
     """Measure a value on the scale from floor to yardstick, with a 95 % interval.
 
@@ -189,9 +189,7 @@ def weigh_auc(auc: float, se: float, yardstick: float, yardstick_se: float) -> E
     score = low = high = NAN
     if interval is not None:
         score, low, high = (max(x, 0.0) for x in (top / bottom, *interval))
-    return Evidence(
-        Scale.AUC, auc, 0.5, yardstick, max(top, 0.0), se, score, low, high, p, NAN, df, bottom
-    )
+    return Evidence(Scale.AUC, auc, 0.5, yardstick, max(top, 0.0), se, score, low, high, p, NAN, df, bottom)
 
 
 def fieller(

@@ -73,9 +73,7 @@ def _share_of_trials(whole: Callable[..., TrialSet]) -> Corrupt:
     return corrupt
 
 
-def _thinned(
-    trials: TrialSet, mean: np.ndarray, bin_s: float, rng: np.random.Generator, dose: float = 1.0
-) -> TrialSet:
+def _thinned(trials: TrialSet, mean: np.ndarray, bin_s: float, rng: np.random.Generator, dose: float = 1.0) -> TrialSet:
     counts = trials.counts.copy()
     occupied = np.flatnonzero(counts)
     counts.ravel()[occupied] = rng.binomial(counts.ravel()[occupied], 1 - THINNED_BY * dose)

@@ -22,7 +22,7 @@ from spikeloom.errors import ConfigError, DataError, NotFittedError
 from spikeloom.migrations import FORMAT_VERSION
 from spikeloom.models import saving
 from spikeloom.models.data_spec import DataSpec
-from spikeloom.models.plan import Plan, drawn_lengths, make_plan
+from spikeloom.models.plan import Plan, drawn_lengths, make_plan, number_of_trials
 from spikeloom.models.presets import configuration
 from spikeloom.models.sampling import GeneratedBatch, check_keywords, checked_keywords, generate
 from spikeloom.training.batch import Batch
@@ -180,8 +180,12 @@ class GenerativeModel(nn.Module):
     def splits(self) -> Mapping[str, Int[np.ndarray, "trial"]]:
         """Trials of the recording that were used for training ("train"), validation ("val") and held out ("test").
 
-        Read-only; empty for an untrained model, and for one whose run folder does not contain the splits.
+        Read-only; empty for a model whose run folder does not contain the splits.
+
+        Raises:
+            NotFittedError: If the model is not trained.
         """
+        self._check_trained()
         for indices in self._splits.values():
             indices.flags.writeable = False
         return MappingProxyType(self._splits)
@@ -259,14 +263,14 @@ class GenerativeModel(nn.Module):
         return self._sample(n, length, lengths, seed=seed)
 
     def _sample(
-        self, n: int, length: int | None, lengths: Int[np.ndarray, "trial"] | None, **arguments: Any
+        self, n: int | None, length: int | None, lengths: Int[np.ndarray, "trial"] | None, **arguments: Any
     ) -> SpikeData:
         """The one implementation behind ``sample`` of every model."""
         return generate(self, self._plan(n, length, lengths, **arguments))
 
     def _plan(
         self,
-        n: int,
+        n: int | None = None,
         length: int | None = None,
         lengths: Int[np.ndarray, "trial"] | None = None,
         *,
@@ -275,12 +279,8 @@ class GenerativeModel(nn.Module):
     ) -> Plan:
         """The plan of a sample, with the arguments of ``sample``; raises what that would raise."""
         check_keywords(self, [name for name, value in arguments.items() if value is not None])
-        if not self.trained:
-            raise NotFittedError(
-                f"this {self.name} model is not trained, so it cannot sample; fit it first (model.fit(data)), or load "
-                "a trained one with spikeloom.load_model."
-            )
-        return make_plan(self, n, length, lengths, seed, **arguments)
+        self._check_trained()
+        return make_plan(self, number_of_trials(n, **arguments), length, lengths, seed, **arguments)
 
     def sample_at(self, base_trials: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
         """Generate a trial for each base trial, at another code than its own (see ``codes``).
@@ -321,8 +321,7 @@ class GenerativeModel(nn.Module):
         """
         from spikeloom.workflow.reporting import report_of  # the one import upward, listed in the contract
 
-        if not self.trained:
-            raise NotFittedError(f"this {self.name} model is not trained; fit it first: model.fit(data).")
+        self._check_trained()
         return report_of(self, path, self._recording if data is None else data, generated, seed, self._folder)
 
     # -- run folders ---------------------------------------------------------------------------------------------
@@ -396,6 +395,13 @@ class GenerativeModel(nn.Module):
         return Batch.of(data)
 
     # -- helpers -------------------------------------------------------------------------------------------------
+
+    def _check_trained(self) -> None:
+        if not self.trained:
+            raise NotFittedError(
+                f"this {self.name} model is not trained yet; fit it first (model.fit(data)), or load a trained one "
+                "with spikeloom.load_model."
+            )
 
     def _build_for_data(self, data: SpikeData, seed: int) -> None:
         data = with_default_splits(data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from spikeloom.conditioning.features import Condition
 from spikeloom.config import check_fields
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError, SpikeloomWarning
+from spikeloom.errors import ConfigError, warn
 from spikeloom.models.activity import COUNTS, Activity
 from spikeloom.models.base import ENCODE_CHUNK
 from spikeloom.models.latent_config import check_observation
@@ -236,7 +235,7 @@ class CodeModel(SpikingModel):
     @checked_keywords
     def sample(
         self,
-        n: int,
+        n: int | None = None,
         length: int | None = None,
         lengths: Int[np.ndarray, "trial"] | None = None,
         *,
@@ -247,7 +246,7 @@ class CodeModel(SpikingModel):
         """Generate new trials, like the recorded ones or of chosen codes.
 
         Args:
-            n: Number of trials.
+            n: Number of trials; by default that of the codes.
             length: Bins of every trial; lengths are drawn from those of the training trials by default.
             lengths: Bins of each trial.
             seed: Seed of all that is drawn: the same seed gives the same trials on the same machine.
@@ -341,20 +340,16 @@ class CodeModel(SpikingModel):
         """Warn of a model whose samples do not follow their codes, or have shrunk."""
         numbers = diagnose(self.network, validation)
         if "code_r2" in numbers and numbers["code_r2"] - numbers["shuffled_code_r2"] < LEAST_CODE_GAP:
-            warnings.warn(
+            warn(
                 f"samples hardly follow their codes: R2 of validation trials is {numbers['code_r2']:.2f} with their "
                 f"own and {numbers['shuffled_code_r2']:.2f} with another trial's code; train longer, or take more "
-                "codes.",
-                SpikeloomWarning,
-                stacklevel=2,
+                "codes."
             )
         ratio = self.spread_ratio(learned, validation)
         if ratio.mean() < LEAST_SPREAD:
-            warnings.warn(
+            warn(
                 f"unconditional samples have shrunk: their s.d. along the first {len(ratio)} principal components of "
-                f"the data is {float(ratio.mean()):.2f} times that of the data; train longer, or weigh mmd more.",
-                SpikeloomWarning,
-                stacklevel=2,
+                f"the data is {float(ratio.mean()):.2f} times that of the data; train longer, or weigh mmd more."
             )
 
     @torch.no_grad()

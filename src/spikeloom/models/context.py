@@ -36,13 +36,7 @@ def observed_counts(
     if observed is None:
         mask = inside
     else:
-        mask = np.asarray(observed)
-        if mask.dtype != bool or mask.shape not in ((context.n_bins,), (context.n_trials, context.n_bins)):
-            raise DataError(
-                f"observed is {mask.dtype} of shape {mask.shape}, but must be true or false for each of the "
-                f"{context.n_bins} bins of the context, or for each of its {context.n_trials} trials and their bins."
-            )
-        mask = mask & inside
+        mask = _mask(observed, context) & inside
     if not mask.any():
         raise DataError("no bin of the context is observed; name at least one bin, or leave the context out.")
     counts, mask = (
@@ -73,6 +67,22 @@ def runs(mask: Bool[torch.Tensor, "trial time"]) -> tuple[torch.Tensor, torch.Te
     trial, first = (edge == 1).nonzero(as_tuple=True)
     last = (edge == -1).nonzero(as_tuple=True)[1]
     return trial, first, last - first
+
+
+def _mask(observed: Bool[np.ndarray, "..."], context: SpikeData) -> Bool[np.ndarray, "..."]:
+    try:
+        mask = np.asarray(observed)
+    except ValueError:  # rows of different lengths
+        mask = np.asarray(None)
+    if mask.dtype != bool or mask.shape not in ((context.n_bins,), (context.n_trials, context.n_bins)):
+        seen = f"an array of shape {mask.shape}" if mask.ndim else repr(observed)
+        kind = "" if mask.dtype == bool or not mask.ndim else " that is not of True and False"
+        raise DataError(
+            f"observed is {seen}{kind}, but must be an array of True and False for the {context.n_bins} bins of the "
+            f"context, or with a row for each of its {context.n_trials} trials; numpy.arange({context.n_bins}) < 10 "
+            "observes the first 10 bins."
+        )
+    return mask
 
 
 def _one_per_trial(values: np.ndarray, n: int) -> np.ndarray:

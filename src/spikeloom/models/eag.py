@@ -47,7 +47,7 @@ class EAG(LatentModel):
     @checked_keywords
     def sample(
         self,
-        n: int,
+        n: int | None = None,
         length: int | None = None,
         lengths: Int[np.ndarray, "trial"] | None = None,
         *,
@@ -64,7 +64,7 @@ class EAG(LatentModel):
         """Generate new trials, like the recorded ones or for a condition; or the rest of trials with a context.
 
         Args:
-            n: Number of trials.
+            n: Number of trials; by default that of the context, or of a table or recording in ``condition``.
             length: Bins of every trial; lengths are drawn from those of the training trials by default.
             lengths: Bins of each trial.
             seed: Seed of all that is drawn: the same seed gives the same trials on the same machine.

@@ -72,7 +72,7 @@ class GNOCCHI(CodeModel):
     @checked_keywords
     def sample(
         self,
-        n: int,
+        n: int | None = None,
         length: int | None = None,
         lengths: Int[np.ndarray, "trial"] | None = None,
         *,
@@ -85,7 +85,7 @@ class GNOCCHI(CodeModel):
         """Generate new trials, like the recorded ones or of chosen codes.
 
         Args:
-            n: Number of trials.
+            n: Number of trials; by default that of the codes.
             length: Bins of every trial; lengths are drawn from those of the training trials by default.
             lengths: Bins of each trial.
             seed: Seed of all that is drawn: the same seed gives the same trials on the same machine.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,7 +16,7 @@ from spikeloom.conditioning.novelty import ConditionNovelty
 from spikeloom.conditioning.requests import Conditions
 from spikeloom.data.codes import with_codes
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError, RunError, SpikeloomWarning
+from spikeloom.errors import ConfigError, RunError, warn
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.models.context import runs
@@ -113,7 +112,7 @@ class LatentModel(SpikingModel):
             yield Stage("prior", self.prior, learned, validation_latents, self.config.prior_training)
             verdict = calibration.assess(diagnose(self.prior, validation_latents))
             if verdict is not None and not verdict.sound:
-                warnings.warn(verdict.words, SpikeloomWarning, stacklevel=2)
+                warn(verdict.words)
         self._calibrate_observation(train)
 
     def check_trainable(self, data: SpikeData) -> None:
@@ -265,11 +264,9 @@ class LatentModel(SpikingModel):
         scored = not plan.requested and plan.n >= SPECTRUM_TRIALS and usual
         if scored and not bool(((ratio > low) & (ratio < high)).all()):
             shown = ", ".join(f"{r:.2f}" for r in ratio.tolist())
-            warnings.warn(
+            warn(
                 f"the power of the sampled latents is {shown} times that of the training latents (low, middle, high "
-                f"frequencies; {low} to {high} is sound): train the prior longer, or take more sampling steps.",
-                SpikeloomWarning,
-                stacklevel=3,
+                f"frequencies; {low} to {high} is sound): train the prior longer, or take more sampling steps."
             )
         return {"spectrum_ratio": [round(r, 4) for r in ratio.tolist()]}
 

@@ -19,7 +19,7 @@ from spikeloom.models.label_inference import label_probabilities
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.pivae_inference import labelled, unlabelled
 from spikeloom.models.pivae_network import BinCounts, PiVAENetwork, bins_of, counts_of_bins, trials_of
-from spikeloom.models.plan import Plan, distances_of, longest_of
+from spikeloom.models.plan import Plan, distances_of, longest_of, number_of_trials
 from spikeloom.models.sampling import GeneratedBatch, checked_keywords
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.models.training_labels import TrainingLabels
@@ -83,7 +83,7 @@ class PiVAE(SpikingModel):
     @checked_keywords
     def sample(
         self,
-        n: int,
+        n: int | None = None,
         length: int | None = None,
         lengths: Int[np.ndarray, "trial"] | None = None,
         *,
@@ -95,7 +95,7 @@ class PiVAE(SpikingModel):
         """Generate new trials for labels.
 
         Args:
-            n: Number of trials.
+            n: Number of trials; by default that of a table or recording in ``condition``.
             length: Bins of every trial; lengths are drawn from those of the training trials by default.
             lengths: Bins of each trial.
             seed: Seed of all that is drawn: the same seed gives the same trials on the same machine.
@@ -125,7 +125,7 @@ class PiVAE(SpikingModel):
 
     def _plan(
         self,
-        n: int,
+        n: int | None = None,
         length: int | None = None,
         lengths: Int[np.ndarray, "trial"] | None = None,
         *,
@@ -135,7 +135,8 @@ class PiVAE(SpikingModel):
     ) -> Plan:
         """The plan of a sample, with labels of training trials in place of those that are left out."""
         drawn, distances = [], None
-        if self.trained and self.labels is not None and n > 0 and seed >= 0:
+        if self.trained and self.labels is not None and seed >= 0:
+            n = number_of_trials(n, condition)
             rows = Conditions.shortest_period(condition, self.data_spec.variables, n)
             requested = rows.repeated(n)
             if length is not None or lengths is not None:

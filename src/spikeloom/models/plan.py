@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from spikeloom.conditioning.features import Condition
 from spikeloom.conditioning.novelty import ConditionNovelty
 from spikeloom.conditioning.requests import Conditions, Request
-from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.data.spikedata import SpikeData, check_recording
+from spikeloom.errors import DataError, warn
 from spikeloom.models.context import context_lengths, observed_counts
 from spikeloom.observation.poisson import ObservedCounts
 
@@ -139,8 +139,6 @@ def make_plan(
     Raises:
         SpikeloomError: If the model cannot draw this.
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise DataError(f"n is {n!r}, but must be a number of trials, at least one.")
     given = {"condition": condition, "context": context, "codes": codes}
     requested = frozenset(name for name, value in given.items() if value is not None)
     options = {name: value for name, value in options.items() if value is not None}
@@ -162,6 +160,30 @@ def make_plan(
     Condition.of(conditions, variables, longest, int(lengths.max()))  # refuses what no chunk could have
     distances = distances_of(model._novelty(conditions, longest), n)
     return Plan(lengths, seed, SAMPLE_CHUNK, conditions, requested, codes, counts, options, distances=distances)
+
+
+def number_of_trials(
+    n: int | None,
+    condition: Request = None,
+    context: SpikeData | None = None,
+    codes: Float[np.ndarray, "trial code"] | None = None,
+    **_: Any,
+) -> int:
+    """The number of new trials: ``n``, or as many as context, codes, or a table or recording of conditions have.
+
+    Raises:
+        DataError: If it is missing, or not a whole number above zero.
+    """
+    if n is None:
+        if context is not None:
+            check_recording(context, "context")
+        rows = condition if isinstance(condition, SpikeData | pd.DataFrame) else None
+        n = max((len(trials) for trials in (context, codes, rows) if trials is not None), default=None)
+    if n is None:
+        raise DataError("the number of trials is missing; say how many to generate, as in model.sample(100).")
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise DataError(f"n is {n!r}, but must be a number of trials, at least one.")
+    return int(n)
 
 
 def drawn_lengths(
@@ -227,7 +249,7 @@ def distances_of(novelty: ConditionNovelty | None, n: int) -> Float[np.ndarray, 
         return None
     warning = novelty.sentence(n)
     if warning:
-        warnings.warn(warning, SpikeloomWarning, stacklevel=6)
+        warn(warning)
     return novelty.distance.astype(np.float32)
 
 

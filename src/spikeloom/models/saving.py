@@ -30,8 +30,8 @@ def save(model: GenerativeModel, folder: Path) -> None:
     run = Run(folder)
     run.write_config(model.name, model.config, model.format_version)
     record = run.read_json("data.json") if (folder / "data.json").is_file() else {}
-    if model.splits:
-        record["splits"] = {name: indices.tolist() for name, indices in model.splits.items()}
+    if model._splits:
+        record["splits"] = {name: indices.tolist() for name, indices in model._splits.items()}
     run.write_json("data.json", {**record, "recording": spec, "trained": model.trained})
     write_tensors(folder / "weights.safetensors", model.state_dict())
 

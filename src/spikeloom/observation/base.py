@@ -8,7 +8,6 @@ that follows from the sum. Each neuron is a regression of its own, with a single
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -17,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
-from spikeloom.errors import SpikeloomWarning
+from spikeloom.errors import warn
 from spikeloom.observation.poisson import EPSILON, Counts, ObservedCounts, Rates
 from spikeloom.training.batch import mask_of
 
@@ -111,11 +110,9 @@ class HistoryModel(nn.Module):
                     weight[: len(self.filters)] *= 10
                     weakened.append(neuron)
         if weakened:
-            warnings.warn(
+            warn(
                 f"the spike history of {len(set(weakened))} neurons, such as neuron {weakened[0]}, could have excited "
-                "itself without end and was weakened; samples show less bursting in these neurons than the recording.",
-                SpikeloomWarning,
-                stacklevel=3,
+                "itself without end and was weakened; samples show less bursting in these neurons than the recording."
             )
 
     @torch.no_grad()

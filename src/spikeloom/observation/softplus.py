@@ -9,14 +9,12 @@ Even without history, h = 0, a = 1, b = 0, this is not the rate but log(1 + r). 
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.errors import DataError, warn
 from spikeloom.observation.base import Block, HistoryModel, Loss
 from spikeloom.observation.poisson import EPSILON, Counts, Poisson, Rates
 from spikeloom.training.batch import mask_of
@@ -58,11 +56,9 @@ class SoftplusHistory(HistoryModel):
         above = int(((counts > self.cap.to(counts.device)) & valid).sum())
         if above:
             percent = 100 * above / (int(lengths.sum()) * counts.shape[2])
-            warnings.warn(
+            warn(
                 f"{percent:.2g} % of the training counts lie above {int(self.cap.max())}, the largest that the "
-                "published spike history can draw; `--observation history` draws all.",
-                SpikeloomWarning,
-                stacklevel=2,
+                "published spike history can draw; `--observation history` draws all."
             )
         super().fit(counts, rates, lengths)
 

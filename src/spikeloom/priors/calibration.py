@@ -59,23 +59,23 @@ def assess(numbers: Mapping[str, float]) -> Verdict | None:
 def _fault(name: str, value: float) -> str:
     """A sentence on one ratio outside its bounds; empty within them."""
     low, high = SOUND[name]
+    label = name.replace("_", " ")
     if not math.isfinite(value):
-        return f"The {name.replace('_', ' ')} of the generator is no number: train with a lower learning rate."
+        return f"The {label} of the generator is no number: train with a lower learning rate."
     if low <= value <= high:
         return ""
-    if name == SPREAD:
-        found = (
-            f"two draws for the same hidden part lie {value:.2f} times as far apart as a draw lies from the recording "
-            "(spread ratio; 1 is right)"
-        )
-        if value < low:
-            return (
-                f"The generator has collapsed: {found}; train with more samples per token or a lower learning rate of "
-                "the head."
-            )
-        return f"The generator scatters too widely: {found}; train longer."
-    kind = "jitter" if value > high else "are too smooth"
-    return (
-        f"Generated latents {kind}: their steps from bin to bin are {value:.2f} times as large as recorded ones "
-        f"(increment ratio; 1 is right); train longer, or take more passes."
-    )
+    kind, remedy = _FAULTS[name, value > high]
+    return f"{kind} ({label} {value:.2f}; 1 is right): {remedy}."
+
+
+_MORE_STEPS = "train longer, or sample with more steps"
+_FAULTS = {
+    (SPREAD, False): (
+        "Generated trials are too much alike",
+        "train longer, or with a larger prior.samples or a smaller prior.head_learning_rate",
+    ),
+    (SPREAD, True): ("Generated trials differ too much", "train longer"),
+    (INCREMENT, False): ("Generated activity is too smooth", _MORE_STEPS),
+    (INCREMENT, True): ("Generated activity jitters from bin to bin", _MORE_STEPS),
+}
+"""The fault and the remedy where a ratio is too small (False) or too large (True)."""

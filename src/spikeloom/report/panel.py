@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
 
-from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.errors import DataError, warn
 from spikeloom.plot.style import data_uri
 
 T = TypeVar("T")
@@ -89,7 +88,7 @@ def render(panel: Panel) -> RenderedPanel:
         return RenderedPanel(panel.title, missing=str(error))
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        warnings.warn(f"the figure '{panel.title}' of the report is left out: {reason}", SpikeloomWarning, stacklevel=2)
+        warn(f"the figure '{panel.title}' of the report is left out: {reason}")
         return RenderedPanel(panel.title, missing=f"it could not be drawn ({reason}).")
 
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from spikeloom.evaluation.headline import strongest_classifier
-from spikeloom.evaluation.memorisation import Memorisation
+from spikeloom.evaluation.memorisation import CopyFinding, Memorisation
 from spikeloom.evaluation.results import OFF, Comparison
 from spikeloom.evaluation.verdict import Level
 from spikeloom.report.format import LEVELS, two_decimals
 
 COPIED = "The generated trials copy the training data."
+
+COPY_WORDS: Mapping[CopyFinding, tuple[str, str]] = {
+    CopyFinding.FOUND: ("found", "alarm"),
+    CopyFinding.NONE_DETECTED: ("none detected", ""),
+    CopyFinding.NOT_TESTABLE: ("could not be tested", "amber"),
+}
+"""Short words for the outcome of the test for copies, and the style in which the page shows them."""
 
 
 def headline(comparison: Comparison) -> dict[str, Any]:
@@ -65,26 +73,22 @@ def tiles(comparison: Comparison, counts: Counter[Level]) -> list[tuple[str, str
 
 
 def copying(memorisation: Memorisation) -> dict[str, Any]:
-    """The test for copies of training trials, in sentences."""
-    share, alarm = memorisation.copy_share, memorisation.alarm
+    """The test for copies of training trials: short words, their style, and sentences."""
+    short, style = COPY_WORDS[memorisation.finding]
     sentences = []
-    if not np.isfinite(share):
-        short = "not tested"
-        sentences.append("Whether training trials were copied could not be tested.")
-    else:
+    if memorisation.finding is CopyFinding.NOT_TESTABLE:
+        sentences.append(f"Whether training trials were copied {memorisation.not_tested}.")
+    if np.isfinite(share := memorisation.copy_share):
         within = f" ± {1.96 * memorisation.se:.2f}" if np.isfinite(memorisation.se) else ""
-        short = "found" if alarm else "none detected"
         sentences.append(
             f"The share of generated trials that copy a training trial, with or without fresh noise, is estimated at "
             f"{two_decimals(share)}{within} (0: training trials are no nearer than held-out ones, 1: all are copies)."
         )
-        detectable = memorisation.detectable_share
-        if alarm:
-            sentences.append(f"Alarm: {'; '.join(memorisation.reasons)}.")
-        elif detectable >= 1:
-            sentences.append("The generated trials crowd around few real ones, so that the estimate means little.")
-        elif np.isfinite(detectable):
-            sentences.append(f"A share above {max(detectable, 0.1):.2f} would have been detected.")
+    if memorisation.finding is CopyFinding.FOUND:
+        sentences.append(f"Alarm: {'; '.join(memorisation.reasons)}.")
+    if np.isfinite(detectable := memorisation.detectable_share):
+        sentences.append(f"A share above {detectable:.2f} would have been detected.")
+    sentences += memorisation.membership_sentences
     if np.isfinite(ratio := memorisation.nn_ratio):
         sentences.append(
             f"Generated trials lie {ratio:.2f} times as far from their nearest training trial as held-out trials do."
@@ -92,4 +96,4 @@ def copying(memorisation: Memorisation) -> dict[str, Any]:
         if ratio < 0.9:
             sentences.append("Below 0.9 they vary too little, or are blurred copies.")
     sentences.append(f"Exact duplicates of a training trial: {memorisation.duplicates}.")
-    return {"short": short, "alarm": alarm, "amber": not np.isfinite(share), "text": " ".join(sentences)}
+    return {"short": short, "style": style, "text": " ".join(sentences)}

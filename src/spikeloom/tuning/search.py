@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ import pandas as pd
 
 from spikeloom.config import flattened
 from spikeloom.data.options import LoadOptions
-from spikeloom.errors import RunError, SpikeloomWarning
+from spikeloom.errors import RunError, warn
 from spikeloom.models.presets import run_config
 from spikeloom.progress import Progress
 from spikeloom.training.run import Run
@@ -229,7 +228,7 @@ def _finished(setup: SearchSetup, table: SearchTable, jobs: Any) -> SearchResult
         # On a cluster the machine of this process may be too weak for a training.
         outcome = train(job) if setup.resources.address is None else next(iter(jobs.run([job])))[1]
         for text in outcome.warnings:
-            warnings.warn(text, SpikeloomWarning, stacklevel=3)
+            warn(text)
         if outcome.error is not None:
             raise RunError(f"the best training could not be finished: {outcome.error.rstrip('.')}.")
     config = flattened(run_config(run))

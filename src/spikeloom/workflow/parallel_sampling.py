@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import platform
 import time
-import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from spikeloom.data.formats.streaming import check_streamable, streaming
-from spikeloom.errors import ConfigError, RunError, SpikeloomError, SpikeloomWarning
+from spikeloom.errors import ConfigError, RunError, SpikeloomError, warn
 from spikeloom.models import load_model
 from spikeloom.models.base import GenerativeModel
 from spikeloom.models.plan import Chunk, Plan
@@ -148,11 +147,9 @@ def _generated(
 ) -> Iterator[Iterator[tuple[Chunk, GeneratedChunk]]]:
     """All chunks in their order with their trials, drawn by this process or by Ray's."""
     if workers.use_ray and workers.address is None and not has_ray():
-        warnings.warn(
+        warn(
             f"{workers.n} workers need Ray, but Ray is not installed, so one process draws all trials; install it with "
-            f"`{REMEDY}`.",
-            SpikeloomWarning,
-            stacklevel=4,
+            f"`{REMEDY}`."
         )
         workers = Workers()
     if not workers.use_ray:

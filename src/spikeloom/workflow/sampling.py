@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from spikeloom.conditioning.requests import Conditions
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.errors import DataError, warn
 from spikeloom.training.run import Run
 
 if TYPE_CHECKING:
@@ -60,11 +59,7 @@ def request_like(
     requested = recorded.repeated(fewest).changed(wanted.repeated(fewest))
     free = [v.name for v in variables if v.name not in requested.names]
     if free:
-        warnings.warn(
-            f"the recording to imitate has no {' and no '.join(free)}; the model samples it.",
-            SpikeloomWarning,
-            stacklevel=3,
-        )
+        warn(f"the recording to imitate has no {' and no '.join(free)}; the model samples it.")
     return {"n": n, "lengths": np.resize(like.lengths, n), **({"condition": requested} if variables else {})}
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from spikeloom.data.comparisons import matches
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.options import ArrayOptions, LoadOptions, check_supported, split_axes
+from spikeloom.data.recorded_time import FROM_S, PIECE
 from spikeloom.data.selection import with_length
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.splits import named_splits
@@ -73,7 +74,7 @@ class _Arrays:
         neurons = self._neuron_table(n_trials, n_bins, n_neurons, continuous)
         if continuous:
             series = self._series(n_bins)
-            counts, lengths, trials, signals = self._cut_segments(name, counts, series)
+            counts, lengths, trials, signals = self._cut_segments(name, counts, series, bin_s)
         else:
             self._check_sizes(name, n_trials, n_bins)
             lengths = self._lengths(counts)
@@ -325,13 +326,13 @@ class _Arrays:
         return series
 
     def _cut_segments(
-        self, name: str, counts: np.ndarray, series: Mapping[str, np.ndarray]
+        self, name: str, counts: np.ndarray, series: Mapping[str, np.ndarray], bin_s: float
     ) -> tuple[np.ndarray, np.ndarray, pd.DataFrame, dict[str, np.ndarray]]:
         """Every run of one segment becomes a trial, padded to the longest."""
         counts = as_counts(counts[None], f"'{name}'")[0]
         n_bins = len(counts)
         segment = self._named("segment", SEGMENT)
-        start, trials = np.array([0]), pd.DataFrame(index=range(1))
+        start, trials = np.array([0]), pd.DataFrame({FROM_S: [0.0]})
         if segment is not None:
             ids = self._read(segment)
             if ids.shape != (n_bins,):
@@ -339,7 +340,9 @@ class _Arrays:
                     f"'{segment}' is {self.stored[segment]}, but '{name}' has {n_bins} bins; give each one."
                 )
             start = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
-            trials = pd.DataFrame({"segment": _column(ids[start]), "start_bin": start})
+            # How much time lies between segments is not known: each is a piece with a clock of its own.
+            times = {PIECE: np.arange(len(start)), FROM_S: start * bin_s}
+            trials = pd.DataFrame({"segment": _column(ids[start]), "start_bin": start, **times})
         elif self.options.window_s is None and self.options.reaches is None:
             self.notes.append("the recording is one long trial; cut it with window_s")
         lengths = np.diff(np.r_[start, n_bins])

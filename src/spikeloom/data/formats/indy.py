@@ -17,6 +17,7 @@ from spikeloom.data.formats.binning import EDGE, bin_spikes
 from spikeloom.data.formats.containers import Hdf5, check_readable, reading_file
 from spikeloom.data.formats.series import Series, note_missing, resampled
 from spikeloom.data.options import LoadOptions, SeriesOptions, check_supported
+from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError
@@ -83,7 +84,7 @@ def read_indy(path: Path, options: LoadOptions) -> SpikeData:
         counts=bin_spikes(spikes, start, n_bins, bin_s),
         bin_s=bin_s,
         signals=signals if options.signals is None else {k: v for k, v in signals.items() if k in options.signals},
-        trials=pd.DataFrame({"start_time": start, "stop_time": start + n_bins * bin_s}),
+        trials=pd.DataFrame({"start_time": start, "stop_time": start + n_bins * bin_s, FROM_S: start}),
         neurons=pd.DataFrame(
             {"name": names, "area": [n.split()[0] if n.split() else "" for n in names], "units": n_units}
         ),

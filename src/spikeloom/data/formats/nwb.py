@@ -19,10 +19,12 @@ from spikeloom.data.bins import whole_bins
 from spikeloom.data.comparisons import column_of
 from spikeloom.data.formats.binning import EDGE, bin_spikes
 from spikeloom.data.formats.containers import Hdf5, reading_file
+from spikeloom.data.formats.events import event_times, in_own_trial
 from spikeloom.data.formats.jitter import COLUMN, jitter_bins
 from spikeloom.data.formats.nlb import Grid
 from spikeloom.data.formats.series import behaviour, note_missing, resampled
 from spikeloom.data.options import LoadOptions, NWBOptions, SeriesOptions, check_supported
+from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.selection import SCORED, rows_to_load
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import named_splits
@@ -73,7 +75,7 @@ def read_nwb(path: Path, options: LoadOptions) -> SpikeData:
 
     Bins that were not observed (``obs_intervals``) are never zeros: whole trials end where observation ends, and trials
     that do not begin in it, or whose window leaves it, are dropped and noted in the provenance, as are trials without
-    an event. With ``options.overlap`` "cut" a window ends where that of another trial begins.
+    an event in them. With ``options.overlap`` "cut" a window ends where that of another trial begins.
 
     A spike on the border of two bins belongs to the later one. Signals are interpolated linearly at bin centres, or
     averaged over each bin when they are sampled faster; where they were not sampled they are NaN. With
@@ -156,7 +158,7 @@ def read_units(path: Path, options: LoadOptions) -> tuple[SpikeData, list[str]]:
         bin_s=bin_s,
         lengths=spans.n_bins,
         signals=signals,
-        trials=spans.trials,
+        trials=_with_recorded_time(spans, written_bin_s is not None),
         neurons=neurons,
         splits=named_splits(spans.trials),
         provenance={**provenance, "file": path.name, "format": "nwb"},
@@ -307,19 +309,18 @@ def _around_events(
     notes: list[str],
 ) -> Spans:
     name = str(options.align)
-    if name not in trials:
-        raise DataError(f"there is no trial column '{name}' to align to (columns: {', '.join(map(str, trials))}).")
-    if not pd.api.types.is_numeric_dtype(trials[name].dtype):
-        raise DataError(f"the trial column '{name}' does not hold times; align to a column of seconds.")
-    event = trials[name].to_numpy(dtype=float)
+    event = event_times(trials, name)
+    inside = in_own_trial(trials, name, bin_s)
     if options.jitter_s is not None:
         event = event + trials[COLUMN].to_numpy() * bin_s
         notes.append(f"{(trials[COLUMN] > 0).sum()} of {len(trials)} windows were shifted later, see {COLUMN}")
-    before, after = options.before_s or 0.0, float(options.after_s or 0.0)
+    before, after = options.before_s or 0.0, options.stop_s("align")
     n = whole_bins(before + after, bin_s, "the window around the event (before_s + after_s)")
     n_forward = whole_bins(options.forward_s, bin_s, "forward_s") if options.forward_s else 0
     spans = Spans(event - before, np.full(len(trials), n + n_forward), trials)
-    spans = _drop(spans, np.isfinite(event), f"have no '{name}'", notes)
+    known = np.isfinite(event)
+    spans = _drop(spans, known, f"have no '{name}'", notes)
+    spans = _drop(spans, inside[known], f"have a '{name}' outside of the trial itself", notes)
     if grid is not None:
         spans = replace(spans, start_s=grid.bin_from(spans.start_s) * bin_s, requested_s=spans.start_s)
     if options.overlap == "cut":
@@ -377,6 +378,19 @@ def _whole_trials(trials: pd.DataFrame, observed: np.ndarray | None, bin_s: floa
         notes,
     )
     return spans
+
+
+def _with_recorded_time(spans: Spans, written_by_us: bool) -> pd.DataFrame:
+    """The trials with their recorded time: that of the session's clock, or the one that a recording was saved with.
+
+    The clock of a file that ``write_nwb`` wrote is not that of the recording.
+    """
+    if not written_by_us:
+        return spans.trials.assign(**{FROM_S: spans.start_s})
+    if FROM_S not in spans.trials:
+        return spans.trials
+    later_s = spans.start_s - spans.trials["start_time"].to_numpy(dtype=float)
+    return spans.trials.assign(**{FROM_S: spans.trials[FROM_S].to_numpy(dtype=float) + later_s})
 
 
 def _continuous(observed: np.ndarray | None, spikes: list[np.ndarray], bin_s: float) -> Spans:

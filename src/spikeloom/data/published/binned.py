@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,9 +18,9 @@ from spikeloom.data.formats.containers import open_npz, reading_file, write_npz
 from spikeloom.data.formats.layout import packed
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.errors import DataError, warn
 
-VERSION = 2
+VERSION = 3
 """Version of the loading code; raised when its result for the same file changes, so that older copies are not used."""
 MADE_BY = "made_by"
 """Entry of a copy with the files and options that it was made from."""
@@ -53,17 +52,15 @@ def binned(layout: str, files: Sequence[Path], options: LoadOptions, read: Calla
         try:
             return _copy(place, origin)
         except DataError as error:
-            warnings.warn(f"{error} The recording is binned again.", SpikeloomWarning, stacklevel=2)
+            warn(f"{error} The recording is binned again.")
     data = read()
     try:
         with atomic(place) as temporary:
             write_npz(temporary, {**packed(data), MADE_BY: np.array(canonical(origin))})
     except OSError as error:
-        warnings.warn(
+        warn(
             f"the binned recording could not be kept in {place.parent} ({error.strerror or error}), so it will be made "
-            "again next time; free some space, or let SPIKELOOM_CACHE name a folder that can be written.",
-            SpikeloomWarning,
-            stacklevel=2,
+            "again next time; free some space, or let SPIKELOOM_CACHE name a folder that can be written."
         )
     return data
 

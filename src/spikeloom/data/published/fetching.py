@@ -112,7 +112,7 @@ def load_fetched(name: str, options: LoadOptions = LoadOptions()) -> SpikeData: 
         raise DataError(f"{name}: {error}") from error.__cause__
     origin = {"origin": recording.source.page, "licence": recording.licence, "citation": recording.citation}
     data = replace(data, provenance={**data.provenance, "dataset": name, **origin}).with_notes(recording.notes)
-    return with_splits(data, recording.splits)
+    return with_splits(data, recording.splits) if merged.split is None else data
 
 
 def _files(recording: PublishedRecording) -> list[str]:

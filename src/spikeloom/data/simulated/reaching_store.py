@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +22,7 @@ from spikeloom.data.simulated.reaching_controller import (
     train_controller,
 )
 from spikeloom.data.simulated.reaching_task import ReachingTask, ReachTrials, cut, draw_trials, fits
-from spikeloom.errors import DataError, RunError, SpikeloomWarning
+from spikeloom.errors import DataError, RunError, warn
 from spikeloom.threads import one_thread
 
 VERSION = 1
@@ -62,7 +61,7 @@ def trained_controller(
         try:
             return load_controller(place, settings)
         except DataError as error:
-            warnings.warn(f"{error} It is made again.", SpikeloomWarning, stacklevel=2)
+            warn(f"{error} It is made again.")
     controller, _ = train_controller(task, schedule)
     trials, done = examine(controller, task)
     check_performance(performance(task, trials, done))
@@ -70,11 +69,9 @@ def trained_controller(
     try:
         save_controller(place, controller, settings)
     except OSError as error:
-        warnings.warn(
+        warn(
             f"the reaching controller could not be kept in {place.parent} ({error}), so it will be trained again next "
-            "time; let SPIKELOOM_CACHE name a folder that can be written.",
-            SpikeloomWarning,
-            stacklevel=2,
+            "time; let SPIKELOOM_CACHE name a folder that can be written."
         )
     return controller
 

@@ -1,0 +1,63 @@
+"""Times of events that trials are cut around: each has to lie in its own trial."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from spikeloom.errors import DataError
+
+MOST_OUTSIDE = 0.5
+"""Share of the events that may lie outside of their trials: beyond it, the column is on another clock."""
+
+
+def event_times(trials: pd.DataFrame, name: str) -> Float[np.ndarray, "trial"]:
+    """The times of an event in seconds; NaN where a trial has none.
+
+    Raises:
+        DataError: If there is no such column, or if it does not hold times.
+    """
+    if name not in trials:
+        columns = ", ".join(map(str, trials))
+        raise DataError(f"there is no trial column '{name}' to align to (columns: {columns}); name one of these.")
+    if not pd.api.types.is_numeric_dtype(trials[name].dtype):
+        raise DataError(f"the trial column '{name}' does not hold times; align to a column of seconds.")
+    return trials[name].to_numpy(dtype=float)
+
+
+def in_own_trial(trials: pd.DataFrame, name: str, tolerance_s: float) -> Bool[np.ndarray, "trial"]:
+    """Whether each event lies between the start and the stop of its trial; true where one of the times is missing.
+
+    Args:
+        trials: The table, with "start_time" and "stop_time".
+        name: Column of the event.
+        tolerance_s: Seconds by which it may lie outside.
+
+    Raises:
+        DataError: If most lie outside: the column is not on the clock of the trials.
+
+    Example:
+        >>> trials = pd.DataFrame({"start_time": [0.0, 2.0, 4.0], "stop_time": [1.0, 3.0, 5.0], "go": [0.5, 0.5, 0.4]})
+        >>> in_own_trial(trials, "go", 0.01)
+        Traceback (most recent call last):
+        ...
+        spikeloom.errors.DataError: 'go' lies outside of its own trial in 2 of 3 trials, as in trial 1, where it is at 0.5 s and the trial lasts from 2 to 3 s; it seems to be counted from the start of the trial: add start_time to it.
+    """  # noqa: E501
+    event, start, stop = (trials[column].to_numpy(dtype=float) for column in (name, "start_time", "stop_time"))
+    known = np.isfinite(event) & np.isfinite(start) & np.isfinite(stop)
+    outside = known & ((event < start - tolerance_s) | (event > stop + tolerance_s))
+    if outside.sum() > MOST_OUTSIDE * known.sum():
+        row = int(np.flatnonzero(outside)[0])
+        relative = known & (event >= -tolerance_s) & (event <= stop - start + tolerance_s)
+        remedy = (
+            "it seems to be counted from the start of the trial: add start_time to it."
+            if relative.sum() > (1 - MOST_OUTSIDE) * known.sum()
+            else "times of events are seconds on the clock of the trials: correct the column, or name another."
+        )
+        raise DataError(
+            f"'{name}' lies outside of its own trial in {outside.sum()} of {known.sum()} trials, as in trial {row}, "
+            f"where it is at {event[row]:.6g} s and the trial lasts from {start[row]:.6g} to {stop[row]:.6g} s; "
+            f"{remedy}"
+        )
+    return ~outside

@@ -1,0 +1,102 @@
+"""Constants that both sides of a comparison share, fixed from real trials only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from spikeloom.evaluation import spike_statistics as ss
+from spikeloom.evaluation.centred import centred
+from spikeloom.evaluation.components import TrialComponents
+from spikeloom.evaluation.count_shares import CountShares, fit_count_shares
+from spikeloom.evaluation.neuron_groups import MOST_PAIRS, NeuronGroups
+from spikeloom.evaluation.private import Prediction, fit_prediction
+from spikeloom.evaluation.trial_set import TrialSet, spread_out, trials_within
+
+MOST_LAGGED_ELEMENTS = 10_000_000
+"""Bins x neurons that are enough for covariances at a lag; of larger sets a part of the trials is used."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Constants that both sides of a comparison share; fixed from real data only.
+
+    Attributes:
+        train: Training trials, from which the rest is derived when it is first needed.
+        bin_s: Bin width in seconds.
+        n_conditions: Number of condition codes.
+        cell_width: Width of a cell of the population count, in spikes.
+        largest: Largest population count of a bin in the real data.
+        aligned: Whether bins of different trials mean the same time, so that PSTHs exist.
+        n_lagged_trials: Trials of either side used for covariances at a lag.
+        lagged_sampled: Whether those are fewer than there are.
+    """
+
+    train: TrialSet
+    bin_s: float
+    n_conditions: int
+    cell_width: int
+    largest: int
+    aligned: bool
+    n_lagged_trials: int
+    lagged_sampled: bool
+
+    @classmethod
+    def from_real(cls, train: TrialSet, test: TrialSet, bin_s: float, n_conditions: int, aligned: bool) -> Frame:
+        """Fix the cells of the population count: a quarter of its standard deviation, up to the largest count."""
+        counts = [ss.population_counts(t.counts, t.lengths) for t in (train, test)]
+        width = max(1, round(float(counts[0].std()) / 4))
+        largest = int(max(c.max() for c in counts))
+        train = train if n_conditions > 1 else train.pooled()
+        n_lagged = trials_within(test.counts.shape, MOST_LAGGED_ELEMENTS)
+        sampled = n_lagged < len(test.lengths)
+        return cls(train, bin_s, n_conditions, width, largest, aligned, n_lagged, sampled)
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons."""
+        return self.train.counts.shape[2]
+
+    @cached_property
+    def groups(self) -> NeuronGroups:
+        """Pairs of neurons whose correlations are compared."""
+        return NeuronGroups.drawn(self.n_neurons)
+
+    @cached_property
+    def lagged_groups(self) -> NeuronGroups:
+        """Pairs of neurons compared at a lag; half as many, since both orders count."""
+        return NeuronGroups.drawn(self.n_neurons, MOST_PAIRS // 2)
+
+    @property
+    def pairs(self):
+        """(pair, 2) the pairs i > j whose correlations are compared."""
+        return self.groups.pairs
+
+    @property
+    def pairs_sampled(self) -> bool:
+        """Whether those are a sample of all pairs."""
+        return self.groups.sampled
+
+    @property
+    def ordered_pairs(self):
+        """(ordered, 2) the ordered pairs compared at a lag."""
+        return self.lagged_groups.ordered_pairs
+
+    @cached_property
+    def prediction(self) -> Prediction:
+        """Prediction of each neuron from the others."""
+        return fit_prediction(centred(self._enough, self.aligned))
+
+    @cached_property
+    def count_shares(self) -> CountShares:
+        """Tails of the counts and the scatter of their shares."""
+        return fit_count_shares(self._enough)
+
+    @cached_property
+    def components(self) -> TrialComponents:
+        """Principal components of trial means."""
+        return TrialComponents.fit(self.train)
+
+    @property
+    def _enough(self) -> TrialSet:
+        return spread_out(self.train, trials_within(self.train.counts.shape, MOST_LAGGED_ELEMENTS))
