@@ -81,6 +81,15 @@ def comparison(*more: MetricResult, **memory) -> Comparison:
     return Comparison("heldout", 20, 40, {r.name: r for r in results}, copies, ("the split is small <b>",), details)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_replicates():
+    """Few bootstrap samples: their numbers are tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spikeloom.evaluation.reference.N_REPLICATES", 4)
+        patch.setattr("spikeloom.evaluation.reference.N_SLOW_REPLICATES", 3)
+        yield
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> str:
     latents = np.random.default_rng(0).normal(size=(40, 30, 3)).cumsum(axis=1)
@@ -152,7 +161,7 @@ def test_page_without_anything_optional(tmp_path):
         "no training loss was logged",
     ):
         assert reason in text
-    assert "n/a: trials are not aligned in time" in text
+    assert '<span class="chip chip-not_defined">n/a</span><div class="why">trials are not aligned in time</div>' in text
     assert "The split is small &lt;b&gt;" in text
 
 
@@ -417,7 +426,7 @@ def test_latents_of_different_models_are_refused():
 
 def test_drawn_trials_match_in_number_condition_and_length():
     lengths = np.random.default_rng(0).integers(10, 31, 60)
-    real = recording(n_trials=60, lengths=lengths, trials=conditions(60)).assign_splits({"train": 0.6, "test": 0.4})
+    real = recording(n_trials=60, lengths=lengths, trials=conditions(60)).assign_splits({"train": 0.7, "test": 0.3})
     three = compared_trials(real, recording(n_trials=50, seed=1, trials=conditions(50)), seed=0)
     held_out, generated, floor = three
     assert {d.n_trials for d in three} == {len(real.splits["test"])}
