@@ -16,7 +16,7 @@ from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.heldout import default_draws
 from spikeloom.evaluation.metric import Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS, heldout_metrics
-from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult, _plain
+from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult, plain
 from spikeloom.evaluation.summary import Frame, TrialSet, summarise
 
 BIN_S = 0.02
@@ -297,7 +297,7 @@ def row(name="rate_rmse", **values) -> MetricResult:
 def test_levels_follow_from_the_numbers(values, level):
     result = row(**values)
     assert result.level is level
-    again = MetricResult.from_dict(result.name, json.loads(json.dumps(_plain(result.to_dict()))))
+    again = MetricResult.from_dict(result.name, json.loads(json.dumps(plain(result.to_dict()))))
     assert (again.level, again.verdict) == (level, result.verdict)
     assert "why" in result.verdict or "note" not in values
 

@@ -15,7 +15,7 @@ from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.compare import compare
 
 BIN_S = 0.02
-FAST = {"n_draws": 1, "n_floor": 2}
+FAST = {"n_draws": 1, "n_floor": 2, "classifiers": ()}
 
 
 def make(seed, n_trials=60, n_bins=40, n_neurons=8, rate=0.4, bin_s=BIN_S, **kwargs):

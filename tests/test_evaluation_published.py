@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import gaussian_kde
 
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError
 from spikeloom.evaluation import published
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.compare import compare
@@ -72,6 +73,64 @@ def test_resampling_worsens_correlations_and_floor_has_a_closed_form():
     assert resampled / plain == pytest.approx(np.sqrt(1.5), rel=0.05)
     assert plain == pytest.approx(published.perfect_corr_floor(300, 300, 60.0, 40, resampled=False), rel=0.1)
     assert resampled == pytest.approx(published.perfect_corr_floor(300, 300, 60.0, 40), rel=0.1)
+
+
+FROZEN = {
+    "kl_div_psc": (
+        [0.308150216075495, 0.317414739814736, 0.1784974307959364],
+        [0.002904650187698983, 0.014511909391687146, 0.0033473840057736863],
+        [0.2291102632444417],
+    ),
+    "rmse_corr": (
+        [0.04354491783097001, 0.04086062385895817, 0.02991497173264743],
+        [0.029402793940765788, 0.038867733989882455, 0.02238908679076259],
+        [0.027889067266971174],
+    ),
+    "rmse_mean_isi": (
+        [0.00518298946010339, 0.00523875644343765, 0.0048499376203303135],
+        [0.0014327674903183518, 0.0013467471066942423, 0.000795141543025024],
+        [0.005065978848318513],
+    ),
+    "rmse_std_isi": (
+        [0.005370486729799754, 0.005491926255543188, 0.005166024220880352],
+        [0.0029104509663358475, 0.0021424547630875404, 0.0022004138674222937],
+        [0.00524407604101997],
+    ),
+}
+
+
+def test_values_are_those_of_the_first_release():
+    rng = np.random.default_rng(11)
+    data, model = (published.published_statistics(trials_of(poisson(rng, 30, 40, 6, rate))) for rate in (0.4, 0.5))
+    folds = published.draw_folds(30, 3, rng)
+    most = published.largest_count(data, model)
+    resampled = published.ldns_folds(model, data, 0.01, folds, most)
+    train_row = published.ldns_train_row(data, 0.01, folds, rng)
+    plain = published.ldns_folds(model, data, 0.01, [], most + 5)
+    assert list(resampled) == list(FROZEN)
+    for name, expected in FROZEN.items():
+        for found, values in zip((resampled, train_row, plain), expected):
+            np.testing.assert_allclose(found[name], values, rtol=1e-12)
+
+
+def test_methods_of_one_comparison_share_resamplings_and_the_largest_count():
+    rng = np.random.default_rng(12)
+    data, first, second = (
+        published.published_statistics(trials_of(poisson(rng, 30, 40, 6, rate))) for rate in (0.4, 0.5, 2.0)
+    )
+    folds = published.draw_folds(30, 2, rng)
+    most = published.largest_count(data, first, second)
+    assert most == second.population.max() > first.population.max()
+    together = published.ldns_methods([first, second], data, 0.01, folds)
+    for found, statistics in zip(together, (first, second)):
+        for name, values in published.ldns_folds(statistics, data, 0.01, folds, most).items():
+            np.testing.assert_array_equal(found[name], values)
+    (alone,) = published.ldns_methods([first], data, 0.01, folds)
+    assert (alone["kl_div_psc"] != together[0]["kl_div_psc"]).all()
+    np.testing.assert_array_equal(alone["rmse_corr"], together[0]["rmse_corr"])
+    fewer = published.published_statistics(trials_of(poisson(rng, 12, 40, 6)))
+    with pytest.raises(DataError, match="set 1 has 12 trials"):
+        published.ldns_methods([first, fewer], data, 0.01, folds)
 
 
 def recording(counts, n_train):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spikeloom.cli.options import SOURCE, add_load_options, load_options_from, seed_option
 
@@ -16,32 +16,56 @@ PROTOCOLS = ("heldout", "ldns")
 
 def compare_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     """Options of ``compare``."""
+    from jsonargparse.typing import NonNegativeInt
+
     parser.add_argument("real", type=str, help=SOURCE)
-    parser.add_argument("generated", type=Path, help="file of generated trials, by any program")
+    parser.add_argument(
+        "generated", type=Path, nargs="+", help="file of generated trials, by any program; several stand side by side"
+    )
     parser.add_argument("--protocol", choices=PROTOCOLS, default="heldout", help="heldout, or ldns (as published)")
+    parser.add_argument("--bootstrap", type=NonNegativeInt, help="resamplings of the protocol ldns; 5 as published")
+    parser.add_argument("--network", action="store_true", help="test by a neural network too (minutes)")
     parser.add_argument("--json", type=Path, help="write the scores to this file")
     seed_option(parser, "seed of every draw")
     add_load_options(parser)
 
 
 def compare(options: Namespace) -> None:
-    """Compare samples of any program with a recording."""
+    """Compare samples of any program with a recording, or those of several side by side."""
     from spikeloom.data.files import load
     from spikeloom.data.formats.containers import check_place
     from spikeloom.data.sources import load_source
+    from spikeloom.errors import ConfigError
+    from spikeloom.evaluation.classifier_tests import RICH
     from spikeloom.evaluation.compare import compare
+    from spikeloom.evaluation.side_by_side import compare_side_by_side
     from spikeloom.progress import counted
     from spikeloom.workflow.reporting import write_scores
 
     if options.json:
         check_place(options.json)
-    real, generated = load_source(options.real, load_options_from(options)), load(options.generated)
+    names = [str(path) for path in options.generated]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"a file of generated trials is named twice ({', '.join(names)}); name each once.")
+    settings: dict[str, Any] = {"protocol": options.protocol, "seed": options.seed, "classifiers": [RICH]}
+    if options.bootstrap is not None:
+        settings["bootstrap"] = options.bootstrap
+    if options.network:
+        from spikeloom.workflow.network_classifier import C2ST_NET
+
+        settings["classifiers"].append(C2ST_NET)
+    real = load_source(options.real, load_options_from(options))
+    samples = {name: load(name) for name in names}
     with counted("comparing") as progress:
-        comparison = compare(real, generated, protocol=options.protocol, seed=options.seed, progress=progress)
+        result = (
+            compare(real, samples[names[0]], **settings, progress=progress)
+            if len(samples) == 1
+            else compare_side_by_side(real, samples, **settings, progress=progress)
+        )
     if options.json:
-        write_scores(comparison, options.json)
-    print(comparison.table())
-    print(comparison.verdict)
+        write_scores(result, options.json)
+    print(result.verdict)
+    print(f"\n{result.table()}")
 
 
 def report_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
@@ -76,5 +100,5 @@ def demo(options: Namespace) -> None:
 
     page, comparison = demo(options.out, Engine(seed=options.seed))
     print(comparison.table())
-    print(comparison.verdict)
     print(f"report: {page}")
+    print(comparison.verdict)

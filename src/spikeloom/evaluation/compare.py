@@ -46,13 +46,14 @@ def compare(
     earlier: Comparison | None = None,
     metrics: Sequence[Metric] = (),
     classifiers: Sequence[Classifier] = (RICH,),
+    methods: Sequence[SpikeData] = (),
 ) -> Comparison:
     """Compare generated with recorded spike trains, metric by metric, and test for copies of training trials.
 
     Every metric is computed three times over: for generated against held-out trials; for training against held-out
-    trials, which is the noise floor that no generator can be expected to beat; and for a yardstick, real trials with the
-    one fault that the metric exists to notice. The score of a metric is 0 at the floor and 1 at its yardstick, and its
-    level says whether there is a difference, how large it is, and whether one could have been seen (see
+    trials, which is the noise floor that no generator can be expected to beat; and for a yardstick, real trials
+    with the one fault that the metric exists to notice. The score of a metric is 0 at the floor and 1 at its yardstick,
+    and its level says whether there is a difference, how large it is, and whether one could have been seen (see
     ``evaluation.verdict``).
 
     Args:
@@ -76,7 +77,9 @@ def compare(
             its floor and baselines are reused, which saves most of the time.
         metrics: Metrics of your own (heldout), computed beside those of spikeloom; see ``evaluation.metric.Metric``.
         classifiers: Tests by classifiers that learn from training trials and are judged on held-out ones (heldout);
-            ``workflow.network_classifier.NETWORK`` adds a neural network.
+            ``workflow.network_classifier.C2ST_NET`` adds a neural network.
+        methods: Generated trials of other methods in the same table (ldns): the published divergence of population counts
+            depends on the largest count of all methods.
 
     Returns:
         The comparison: print it for its verdict; ``table``, ``to_frame`` and ``plot`` show every metric.
@@ -146,9 +149,7 @@ def compare(
                 "the earlier comparison was loaded from a file and holds no floor draws; make it again in this session."
             )
     if protocol == "ldns":
-        result = _compare_ldns(
-            real, generated, np.random.default_rng(seed), seed, bootstrap, warnings, progress, earlier
-        )
+        result = _compare_ldns(real, generated, methods, seed, bootstrap, warnings, progress, earlier)
     else:
         result = _compare_heldout(
             real,
@@ -184,7 +185,10 @@ def _compare_heldout(
     classifiers: Sequence[Classifier],
 ) -> Comparison:
     # The real side has draws of its own, so that it is the same for every generator.
-    pairing = pair(real, generated, np.random.default_rng([seed, 0]))
+    like = None if earlier is None else earlier.reference.pairing
+    pairing = pair(real, generated, np.random.default_rng([seed, 0]), like=like)
+    if like is not None and (pairing.test.lengths != like.test.lengths).any():
+        raise DataError("the generated trials are shorter than those of the earlier comparison; begin with these.")
     warnings += pairing.warnings
     if earlier is not None:
         reference = earlier.reference
@@ -235,7 +239,7 @@ def _compare_heldout(
 def _compare_ldns(
     real: SpikeData,
     generated: SpikeData,
-    rng: np.random.Generator,
+    methods: Sequence[SpikeData],
     seed: int,
     bootstrap: int,
     warnings: list[str],
@@ -243,14 +247,15 @@ def _compare_ldns(
     earlier: Comparison | None,
 ) -> Comparison:
     # The published reference are the training trials: they take the place of the held-out ones.
+    rng = np.random.default_rng(seed)
     pairing = pair(real, generated, rng, test_split="train")
     warnings += pairing.warnings
     bin_s = real.bin_s
     data = published.published_statistics(pairing.test)
-    model = published.published_statistics(pairing.draw_generated(rng))
+    model = published.published_statistics(pairing.draw_generated(rng)[0])
     n_trials, _, n_neurons = pairing.test.counts.shape
     folds = published.draw_folds(n_trials, bootstrap, rng)
-    largest = int(max(data.population.max(), model.population.max()))
+    largest = max(int(data.population.max()), int(model.population.max()), *(_largest(real, m, seed) for m in methods))
     value = published.ldns_folds(model, data, bin_s, folds, largest)
     if earlier is None:
         reference_folds = folds or published.draw_folds(n_trials, published.N_FOLDS, rng)
@@ -279,6 +284,13 @@ def _compare_ldns(
     # Copies are found among training trials with the help of unseen ones.
     unseen = pair(real, generated, np.random.default_rng(seed))
     return _comparison("ldns", real, generated, unseen, results, details, n_trials, seed, warnings, draws)
+
+
+def _largest(real: SpikeData, generated: SpikeData, seed: int) -> int:
+    """Largest population count of the trials of another method that are compared."""
+    rng = np.random.default_rng(seed)
+    drawn = pair(real, generated, rng, test_split="train").draw_generated(rng)[0]
+    return int(published.published_statistics(drawn).population.max())
 
 
 def _published_row(

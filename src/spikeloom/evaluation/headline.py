@@ -21,8 +21,8 @@ NO_VERDICT = "Protocol ldns has no verdict: it compares with the training trials
 def headline(rows: Sequence[MetricResult], n: int, protocol: str = "heldout") -> str:
     """What a comparison says in three sentences at most.
 
-    In this order: what is too good to be true; what differs most, in words; the AUC of the strongest classifier with its
-    interval; how many metrics match, and how many could not be told. If most could not be told, that is the headline.
+    In this order: what is too good to be true; what differs most, in words; the AUC of the strongest classifier
+    with its interval; how many metrics match, and how many could not be told. If most could not be told, that is the headline.
 
     Args:
         rows: The rows of the table.
@@ -39,8 +39,8 @@ def headline(rows: Sequence[MetricResult], n: int, protocol: str = "heldout") ->
     sentences = []
     if names := [r.name for r in told if r.level is Level.TOO_GOOD]:
         sentences.append(
-            f"Too good to be true: {_listed(names)} {'is' if len(names) == 1 else 'are'} better than real trials against "
-            "real trials: look for held-out trials among the samples, or for a bug."
+            f"Too good to be true: {_listed(names)} {'is' if len(names) == 1 else 'are'} better than real trials "
+            "against real trials: look for held-out trials among the samples, or for a bug."
         )
     unclear = [r for r in told if r.level is Level.CANNOT_TELL]
     off = differing(told)

@@ -133,7 +133,13 @@ def _names(column: Any) -> np.ndarray:
     return text.where(column.notna(), "").to_numpy(dtype=str)
 
 
-def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_split: str = "test") -> Pairing:
+def pair(
+    real: SpikeData,
+    generated: SpikeData,
+    rng: np.random.Generator,
+    test_split: str = "test",
+    like: Pairing | None = None,
+) -> Pairing:
     """Match generated trials to the real ones of a split.
 
     Args:
@@ -141,9 +147,11 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
         generated: Generated trials of the same neurons and bin width.
         rng: Chooses the held-out trials where not all can be used, and their order.
         test_split: The split generated trials are compared with.
+        like: Another pairing, whose held-out trials are used.
 
     Raises:
-        DataError: If the sets are not comparable, or a split is missing or empty.
+        DataError: If the sets are not comparable, a split is missing or empty, or there are too few generated trials
+            for the held-out ones of the other pairing.
     """
     check_comparable(real, generated)
     for name in ("train", test_split):
@@ -152,18 +160,23 @@ def pair(real: SpikeData, generated: SpikeData, rng: np.random.Generator, test_s
             raise DataError(f"the real data have no trials in the split '{name}' (splits: {known}).")
     warnings: list[str] = []
     train_index = np.asarray(real.splits["train"])
-    test_index = rng.permutation(np.asarray(real.splits[test_split]))
-    group, own, conditional = _condition_codes(real, generated, test_index, warnings)
+    available = rng.permutation(np.asarray(real.splits[test_split])) if like is None else like.test_index
+    group, own, conditional = _condition_codes(real, generated, available, warnings)
 
-    # Floor draws are half of the training trials at most, so that they differ. The published protocol has no such floor.
+    # Floor draws are half of the training trials at most, so that they differ; the published protocol has none.
     share = 1 if test_split == "train" else 2
-    keep = _balanced(group, train_index, test_index, own if conditional else None, generated.n_trials, share)
-    if len(keep) < len(test_index):
-        warnings.append(
-            f"{len(keep)} of the {len(test_index)} real trials of the split '{test_split}' are compared: there are no "
-            "more generated or training trials for them."
+    keep = _balanced(group, train_index, available, own if conditional else None, generated.n_trials, share)
+    test_index = available[keep]
+    if like is not None and (len(keep) < len(available) or conditional != like.conditional):
+        raise DataError(
+            f"{len(keep)} of the {len(available)} held-out trials of the earlier comparison have a counterpart among "
+            f"the {generated.n_trials} generated trials; generate as many of each condition, or begin with the smallest set."
         )
-    test_index = test_index[keep]
+    if len(keep) < len(available):
+        warnings.append(
+            f"{len(keep)} of the {len(available)} real trials of the split '{test_split}' are compared: there are too "
+            "few generated trials, or fewer than twice as many training trials."
+        )
     if len(test_index) == 0:
         raise DataError(
             "no held-out trial has a generated trial of its condition; generate for the conditions of the held-out "

@@ -6,11 +6,13 @@ use it beside published tables, and ``heldout`` to learn whether a generator is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from spikeloom.errors import DataError
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.metric import NAN, Metric, Requirement
 from spikeloom.evaluation.summary import TrialSet
@@ -161,6 +163,38 @@ def ldns_folds(
     """
     data = describe(real, None, bin_s)
     return _columns([ldns_metrics(describe(generated, index, bin_s), data, max_count) for index in folds or [None]])
+
+
+def ldns_methods(
+    generated: Sequence[PublishedStatistics], real: PublishedStatistics, bin_s: float, folds: list[np.ndarray]
+) -> list[dict[str, np.ndarray]]:
+    """The four numbers for each of several methods of one comparison, as one published table has them.
+
+    All methods are resampled alike, and population counts are compared up to the largest of the data and of every
+    method, so that a value depends a little on what it is compared with.
+
+    Args:
+        generated: The generated set of each method, of as many trials as there are training trials.
+        real: The training trials.
+        bin_s: Bin width in seconds.
+        folds: Index vectors; see ``ldns_folds``.
+
+    Raises:
+        DataError: If a set has another number of trials than the training trials.
+    """
+    for place, each in enumerate(generated):
+        if len(each.trials.counts) != len(real.trials.counts):
+            raise DataError(
+                f"generated set {place} has {len(each.trials.counts)} trials, but the published protocol compares as "
+                f"many as there are training trials, {len(real.trials.counts)}; generate that many."
+            )
+    most = largest_count(real, *generated)
+    return [ldns_folds(each, real, bin_s, folds, most) for each in generated]
+
+
+def largest_count(*sets: PublishedStatistics) -> int:
+    """Largest population count of a bin over all sets, before any resampling."""
+    return max(int(each.population.max(initial=0)) for each in sets)
 
 
 def ldns_train_row(

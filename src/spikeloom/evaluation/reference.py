@@ -256,6 +256,7 @@ def _yardstick(metric: Metric, frame: Frame) -> str:
 def metric_values(
     generated: SetStatistics, held_out: SetStatistics, metrics: Sequence[Metric], classifier_seed: int | None
 ) -> dict[str, float]:
+    """Every metric of one set beside the held-out trials; without a seed, none of a classifier."""
     sets = ComparedSets(generated, held_out, classifier_seed)
     return {m.name: m.value(sets) for m in metrics}
 
@@ -290,11 +291,13 @@ def mean_replicates(
 
 
 def classifier_seed(rng: np.random.Generator, draw: int) -> int | None:
+    """Seed of the classifier for a draw of a source; None where it is left out."""
     seed = int(rng.integers(2**31))
     return seed if draw < N_CLASSIFIER_DRAWS else None
 
 
 def mean(values: np.ndarray) -> float:
+    """Mean of the values that exist; NaN where there is none."""
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else float("nan")
 
@@ -307,6 +310,7 @@ def part(progress: Callable[[int, int], None] | None, which: int, of: int) -> Ca
 
 
 def counter(progress: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:
+    """A function to call after each step, which reports progress."""
     done = 0
 
     def tick() -> None:

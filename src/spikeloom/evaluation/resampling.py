@@ -11,8 +11,8 @@ from spikeloom.evaluation.summary import TrialSet
 
 MOST_BLOCKS = 100
 LEAST_BLOCKS = 50
-"""Blocks where there are so many independent units, of small and of large populations; never fewer, whatever the number of
-neurons, as errors from few blocks are hardly errors."""
+"""Blocks where there are so many independent units, of small and of large populations; never fewer, whatever the number
+of neurons, as errors from few blocks are hardly errors."""
 
 MANY_NEURONS = 64
 """Populations of more neurons get the smaller number of blocks, whose pair statistics are to fit into memory."""

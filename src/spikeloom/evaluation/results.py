@@ -244,7 +244,8 @@ class Comparison:
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in rows]
         lines.insert(1, "-" * max(map(len, lines)))
-        lines += ["", *(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in self._notes())]
+        lines += ["", textwrap.fill(f"copies: {self.memorisation.sentence()}", WIDTH, subsequent_indent="  ")]
+        lines += [*(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in self._notes())]
         return "\n".join(lines)
 
     def _rows(self) -> list[tuple[str, ...]]:
@@ -254,9 +255,9 @@ class Comparison:
             *(
                 (
                     f"{r.name} {r.unit}".rstrip(),
-                    f"{_short(r.value)} ± {_short(1.96 * r.se, 2)}",
-                    _short(r.floor),
-                    f"{_short(r.yardstick)} {SHORT_NAMES.get(r.yardstick_name, r.yardstick_name)}",
+                    f"{short(r.value)} ± {short(1.96 * r.se, 2)}",
+                    short(r.floor),
+                    f"{short(r.yardstick)} {SHORT_NAMES.get(r.yardstick_name, r.yardstick_name)}",
                     f"{r.score:.2f} [{r.score_low:.2f}, {r.score_high:.2f}]" if np.isfinite(r.score) else "-",
                     r.level.text,
                 )
@@ -320,7 +321,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that strict JSON can hold: None where there is no number, infinity spelt out."""
-        return _plain(
+        return plain(
             {
                 "protocol": self.protocol,
                 "n_real": self.n_real,
@@ -375,20 +376,22 @@ def _refuse(name: str, sets: Any) -> Any:
     raise DataError(f"the metric '{name}' is known from a record only and cannot be computed here.")
 
 
-def _short(value: float, digits: int = 3) -> str:
+def short(value: float, digits: int = 3) -> str:
+    """A number with few digits, as tables show it."""
     return "n/a" if np.isnan(value) else f"{value:.{digits}g}"
 
 
 def _number(value: Any) -> float:
-    """Inverse of ``_plain`` for a real number."""
+    """Inverse of ``plain`` for a real number."""
     return NAN if value is None else float(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Plain values that strict JSON can hold: None where there is no number, infinity spelt out."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):

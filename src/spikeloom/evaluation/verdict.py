@@ -126,8 +126,8 @@ def weigh(
     """Measure a value on the scale from floor to yardstick, with a 95 % interval.
 
     The interval has the width of the paired bootstrap around the value that was not resampled, as resampled values are
-    biased upwards; for the ratio it is Fieller's (1954). Noise adds in squares, so root-mean-square metrics are scored by
-    sqrt(v^2 - F^2) / sqrt(y^2 - F^2): a plain ratio shrinks as trials get fewer.
+    biased upwards; for the ratio it is Fieller's (1954). Noise adds in squares, so root-mean-square metrics are scored
+    by sqrt(v^2 - F^2) / sqrt(y^2 - F^2): a plain ratio shrinks as trials get fewer.
 
     Args:
         scale: How harm is measured.

@@ -1,7 +1,7 @@
 """Corruptions of real trials with one known fault each: the yardsticks of the metrics, and controls for the reader.
 
-Each takes real trials and breaks one thing in them, wholly or in part: the dose. A metric is scored by how far it is from
-the noise floor compared with how far the corruption that it exists to notice is.
+Each takes real trials and breaks one thing in them, wholly or in part: the dose. A metric is scored by how far it is
+from the noise floor compared with how far the corruption that it exists to notice is.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Corruption:
         name: Key in tables and files.
         breaks: What it breaks, in words.
         corrupt: Makes corrupted trials, of the same number, order and lengths, from trials, the mean count of each
-            neuron over the training trials, the bin width in seconds, a source of randomness, and the dose: the share of
-            the trials that is corrupted; of thinning, the share of its full strength.
+            neuron over the training trials, the bin width in seconds, a source of randomness, and the dose: the share
+            of the trials that is corrupted; of thinning, the share of its full strength.
         needs_conditions: Whether it exists only where bins mean the same time in every trial.
     """
 

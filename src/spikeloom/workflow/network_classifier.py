@@ -19,6 +19,7 @@ from spikeloom.evaluation.classifier import (
     prepared,
     refusal,
 )
+from spikeloom.evaluation.classifier_tests import Classifier, classifier_metric
 from spikeloom.evaluation.spike_statistics import valid_mask
 from spikeloom.evaluation.summary import TrialSet
 from spikeloom.threads import one_thread
@@ -144,3 +145,15 @@ def _scores(network: TemporalNetwork, inputs: Inputs) -> np.ndarray:
     network.eval()
     parts = [network(*batch) for batch in zip(*(x.split(4 * BATCH) for x in inputs))]
     return torch.cat(parts).cpu().numpy()
+
+
+C2ST_NET = Classifier(
+    classifier_metric(
+        "c2st_net",
+        "classifier test, neural network",
+        "how well a temporal convolutional network, learned on training trials, separates unseen real from fresh generated "
+        "trials (AUC)",
+    ),
+    network_test,
+)
+"""The test by a network as a row of a comparison."""

@@ -20,6 +20,7 @@ from spikeloom.workflow.sampling import held_out, sample_like
 
 if TYPE_CHECKING:
     from spikeloom.evaluation.results import Comparison
+    from spikeloom.evaluation.side_by_side import SideBySide
     from spikeloom.models.base import GenerativeModel
 
 MOST_LEARNED = 1000
@@ -167,7 +168,7 @@ def _of_run(run: Run) -> dict[str, Any]:
     }
 
 
-def write_scores(comparison: Comparison, path: str | Path) -> None:
-    """Write a comparison as strict JSON, all of it or nothing."""
+def write_scores(comparison: Comparison | SideBySide, path: str | Path) -> None:
+    """Write a comparison, or several side by side, as strict JSON, all of it or nothing."""
     path = Path(path)
     Run(path.parent).write_json(path.name, comparison.to_dict())
