@@ -315,7 +315,8 @@ def with_fewer_held_out(data: SpikeData, setting: Setting) -> SpikeData:
 
 COLUMNS = {
     "autoencoder": "bits_per_spike rates_r2 corr_slope corr_rmse fano_rmse isi_mean_rmse isi_std_rmse isi_cv_rmse",
-    "prior": "count_kl corr_rmse corr_slope fano_rmse isi_mean_rmse isi_std_rmse acf_rmse psd_db c2st_basic c2st_rich copy_share",
+    "prior": "count_kl corr_rmse corr_slope fano_rmse isi_mean_rmse isi_std_rmse acf_rmse psd_db c2st_basic c2st_rich "
+    "copy_share",
 }
 COLUMNS["both"] = COLUMNS["prior"]
 COLUMNS["eag"] = f"distance_4 distance_16 spread_ratio increment_ratio {COLUMNS['prior']}"

@@ -76,7 +76,7 @@ def main() -> None:
                     number(finite(m["value"]), finite(m["se"])),
                     number(finite(m["floor"])),
                     f"{number(finite(m['yardstick']['value']))} {m['yardstick']['name']}",
-                    f"{number(finite(m['score']))} [{number(finite(m['score_low']))}, {number(finite(m['score_high']))}]",
+                    "{} [{}, {}]".format(*(number(finite(m[k])) for k in ("score", "score_low", "score_high"))),
                     m["verdict"],
                 ]
                 for key, m in scores["metrics"].items()

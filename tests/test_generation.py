@@ -37,7 +37,6 @@ from spikeloom.bench.generation_subjects import SUBJECTS, behaviour_of, config_o
 from spikeloom.bench.published_values import MC_MAZE
 from spikeloom.bench.quality import Quality, Score
 from spikeloom.bench.records import typed
-from spikeloom.bench.tables import ratio
 from spikeloom.bench.trained_models import Trainer, training_seconds
 from spikeloom.cli import main
 from spikeloom.data.files import load, save
@@ -47,7 +46,9 @@ from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import DataError
 from spikeloom.evaluation.compare import compare
+from spikeloom.evaluation.memorisation import CopyFinding
 from spikeloom.evaluation.published import LDNS_METRICS
+from spikeloom.evaluation.verdict import Level
 from spikeloom.models import load_model
 from spikeloom.plot.style import new_figure, write_png
 from spikeloom.training.checkpoint import weights_hash
@@ -93,9 +94,9 @@ def labelled(**more):
 def hurry(patch):
     """Few draws and resamplings, and an empty figure."""
     patch.setattr(generation, "compare", FAST)
-    patch.setattr("spikeloom.evaluation.heldout.N_REPLICATES", 3)
-    patch.setattr("spikeloom.evaluation.heldout.N_SLOW_REPLICATES", 2)
-    patch.setattr("spikeloom.evaluation.heldout.N_CLASSIFIER_DRAWS", 1)
+    patch.setattr("spikeloom.evaluation.reference.N_REPLICATES", 3)
+    patch.setattr("spikeloom.evaluation.reference.N_SLOW_REPLICATES", 2)
+    patch.setattr("spikeloom.evaluation.reference.N_CLASSIFIER_DRAWS", 1)
     patch.setattr("spikeloom.bench.generation_figures.draw_generation", lambda result: new_figure(1.0, 1.0))
 
 
@@ -278,50 +279,53 @@ class TestTables:
         result, out, _ = done
         head, rows = table((out / "generation.md").read_text(), "Against held-out trials")
         assert [title.split(" ")[0] for title in head[1:]] == list(MAIN)
-        spread, floor = result.spread("lfads", "heldout", "corr_rmse"), result.floor_of("heldout", "corr_rmse")
+        spread = result.spread("lfads", "heldout", "corr_rmse")
         assert spread is not None
-        assert floor is not None
         values = [s.value for s in result.scores("lfads", "heldout", "corr_rmse")]
-        assert (spread.value, spread.error) == (pytest.approx(np.mean(values)), pytest.approx(np.std(values, ddof=1)))
+        seeds = np.std(values, ddof=1) / np.sqrt(len(values))
+        assert (spread.value, spread.seeds) == (pytest.approx(np.mean(values)), pytest.approx(seeds))
+        assert spread.error > max(spread.seeds, spread.trials)
         shown = rows["LFADS"][1]
         assert shown.replace("*", "").startswith(f"{spread.value:.3g} ± {spread.error:.1g}")
-        assert shown.endswith(ratio(spread.value, floor.value))
-        assert shown.startswith("**") == spread.at_floor
-        assert "×" not in rows["*floor: real against real*"][1]
+        assert shown.endswith(f"({spread.score:.2f})") == math.isfinite(spread.score)
+        assert shown.startswith("**") == (set(spread.levels) == {Level.MATCHES})
+        assert "(" not in rows["*floor: real against real*"][1]
 
     def test_every_metric_is_in_some_table(self, done):
         text = (done[1] / "generation.md").read_text()
         others, _ = table(text, "Other held-out metrics")
         assert not {title.split(" ")[0] for title in others} & set(MAIN)
-        assert {"rate_rmse", "c2st_auc", "acf_rmse"} <= {title.split(" ")[0] for title in others}
+        assert {"rate_rmse", "c2st_basic", "acf_rmse"} <= {title.split(" ")[0] for title in others}
 
-    def test_at_the_floor_with_every_seed(self):
-        def quality(value, score, at_floor):
-            return Quality({"corr_rmse": Score(value, 0.01, score, at_floor)}, {})
+    def test_bold_matches_with_every_seed(self):
+        def quality(value, level, score=0.5):
+            return Quality({"corr_rmse": Score(value, 0.01, level, score)}, {})
 
-        def made(*at_floor, value=0.2):
+        def made(*levels, value=0.2, score=0.5):
             results = tuple(
                 GenerationResult(
-                    "ldns", seed, Quality({"corr_rmse": Score(value, 0.01, 0.5, at)}, {}), Copies(0.0, 0.1, False)
+                    "ldns", seed, quality(value, level, score), Copies(0.0, 0.1, CopyFinding.NONE_DETECTED)
                 )
-                for seed, at in enumerate(at_floor)
+                for seed, level in enumerate(levels)
             )
             setting = {"subjects": {"ldns": {"label": "L"}}}
-            return GenerationRecord(setting, floor=quality(0.1, 0.0, True), results=results)
+            return GenerationRecord(setting, floor=quality(0.1, Level.NOT_DEFINED), results=results)
 
-        def cell(record, ratios):
-            return (
-                metric_table(record, "heldout", ["corr_rmse"], ratios=ratios)
-                .splitlines()[-1]
-                .strip("| ")
-                .split(" | ")[1]
-            )
+        def cell(record, **options):
+            text = metric_table(record, "heldout", ["corr_rmse"], **options)
+            return text.splitlines()[-1].strip("| ").split(" | ")[1]
 
-        assert cell(made(True, True), True) == "**0.2 ± 0** (×2)"
-        assert cell(made(True, False), False) == "0.2 ± 0"
-        assert cell(made(True), False) == "**0.2 ± 0.01**"
-        assert cell(made(False, value=math.inf), True) == "∞ ± 0.01"
-        assert cell(made(True, value=math.nan), True) == "-"
+        assert cell(made(Level.MATCHES, Level.MATCHES), ratios=True) == "**0.2 ± 0.01** (×2)"
+        assert cell(made(Level.MATCHES, Level.DIFFERS), scores=True) == "0.2 ± 0.01 (0.50)"
+        assert cell(made(Level.MATCHES, Level.CANNOT_TELL)) == "0.2 ± 0.01 ?"
+        assert cell(made(Level.MATCHES, score=math.nan), scores=True) == "**0.2 ± 0.01**"
+        assert cell(made(Level.NO_BETTER, value=math.inf), ratios=True) == "∞ ± 0.01"
+        assert cell(made(Level.NOT_DEFINED, value=math.nan), ratios=True) == "-"
+
+    def test_copies_that_could_not_be_tested_are_no_clean_result(self, done):
+        untested = tuple(replace(r, copies=Copies(0.1, 0.5, CopyFinding.NOT_TESTABLE)) for r in done[0].of("lfads"))
+        _, rows = table(generation_page(replace(done[0], results=untested)), "Copies")
+        assert rows["LFADS"][1] == "not testable (2 of 2)"
 
     def test_published_rows_are_of_known_subjects_and_metrics(self):
         assert set(MC_MAZE) - {"floor"} <= set(SUBJECTS)
@@ -391,7 +395,7 @@ class TestResume:
         monkeypatch.setattr(trained_models, "trained_model", lambda *a: pytest.fail("trained"))
         words = ["bench", "generation", "--out", done[1], "--data", source, "--device", "cpu", "--preset", *presets]
         before = (done[1] / "generation.json").read_bytes()
-        assert "samples 20, but now it is 34" in refused(*words, "--max_steps", "2")
+        assert "samples 20, but now it is 48" in refused(*words, "--max_steps", "2")
         assert "training.steps 2, but now it is 1" in refused(*words, "-n", "20", "--max_steps", "1")
         assert "holds a benchmark with recording" in refused(*words, "-n", "20", "--max_steps", "2", "--trials", "30")
         assert (done[1] / "generation.json").read_bytes() == before
@@ -460,7 +464,7 @@ class TestRecordings:
             with pytest.raises(pytest.fail.Exception):
                 measure(tmp_path / "out", source, **options)
         result = measure(tmp_path / "out", source, **options)
-        assert result.setting["samples"] == 17
+        assert result.setting["samples"] == 24
         assert Run(tmp_path / "out" / "runs" / "lfads-0").read_json("data.json")["source"].endswith("recording.npz")
         assert load_model(tmp_path / "out" / "runs" / "lfads-0").data_spec.lengths.shape == (17,)
 
@@ -475,8 +479,8 @@ class TestRecordings:
         data = with_default_splits(lorenz(n_trials=20, n_bins=10, n_neurons=5))
         configs = dict.fromkeys(generation.TRAININGS, config_of("pivae", "pivae", "state", 1))
         setting = generation_setting(data, "lorenz", LoadOptions(), "state", 9, ["pivae"], {}, presets_of([]), configs)
-        quality = Quality({"corr_rmse": Score(0.1, 0.1, 0.0, True)}, {})
-        row = GenerationResult("pivae", 0, quality, Copies(0.0, 0.1, False), 1.0, 1.0, 10)
+        quality = Quality({"corr_rmse": Score(0.1, 0.1, Level.MATCHES, 0.0)}, {})
+        row = GenerationResult("pivae", 0, quality, Copies(0.0, 0.1, CopyFinding.NONE_DETECTED), 1.0, 1.0, 10)
         text = generation_page(GenerationRecord(setting, floor=quality, results=(row,)))
         assert "true state of the simulated system" in text
         assert "pi-VAE learn from `state`" not in text
@@ -512,6 +516,17 @@ class TestRefusals:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "generation.json").write_text('{"results": 3}')
         assert "is damaged" in refused("bench", "generation", "--data", source, "--out", "out")
+
+    def test_a_file_of_an_older_version(self, done, source, refused, tmp_path, presets):
+        content = json.loads((done[1] / "generation.json").read_text())
+        del content["results"][0]["quality"]["heldout"]["corr_rmse"]["level"]
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "generation.json").write_text(json.dumps(content))
+        message = refused("bench", "generation", "--data", source, "--out", "out", "--preset", *presets)
+        assert (
+            "was measured by an older version (without 'level'): delete generation.json, trained runs are kept"
+            in message
+        )
 
     def test_a_subject_that_does_not_exist(self, source, tmp_path):
         with pytest.raises(Exception, match="there is no model 'gpfa' to measure; choose of homogeneous"):

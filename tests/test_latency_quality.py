@@ -23,6 +23,7 @@ from spikeloom.cli import main
 from spikeloom.data.files import save
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.evaluation.compare import compare
+from spikeloom.evaluation.verdict import Level
 from spikeloom.models.ldns import LDNS
 
 TOY = PointGrid(
@@ -38,9 +39,13 @@ class Relative(LDNS):
     name = "eag"
 
 
-@pytest.fixture(autouse=True)
-def fast(monkeypatch):
-    monkeypatch.setattr(latency_quality, "compare", FAST)
+@pytest.fixture(autouse=True, scope="module")
+def fast():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency_quality, "compare", FAST)
+        patch.setattr("spikeloom.evaluation.reference.N_REPLICATES", 3)
+        patch.setattr("spikeloom.evaluation.reference.N_SLOW_REPLICATES", 2)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +59,7 @@ def relative(shop, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def measured(shop, relative, tmp_path_factory):
+def measured(shop, relative, tmp_path_factory, fast):
     """A measurement of two runs, and its folder."""
     out = tmp_path_factory.mktemp("bench") / "out"
     with pytest.MonkeyPatch.context() as patch:
@@ -146,13 +151,14 @@ class TestMeasurement:
         assert "| LDNS ddim | 3 (2 taken) |" in latency_page(replace(result, points=(fewer,)))
 
     def test_infinity_survives_json(self):
-        scores = {"kl_div_psc": Score(math.inf, math.nan, math.inf, False)}
+        scores = {"kl_div_psc": Score(math.inf, math.nan, Level.NOT_DEFINED, math.inf)}
         reference = Reference(heldout={}, ldns=scores, name="x", role="floor")
         result = LatencyRecord({}, references=(reference,))
         from spikeloom.training.run import strict_json
 
         again = typed(LatencyRecord, json.loads(strict_json(result.to_dict())))
         assert again.references[0].ldns["kl_div_psc"].value == math.inf
+        assert again.references[0].ldns["kl_div_psc"].level is Level.NOT_DEFINED
 
     def test_tables_agree_with_json(self, measured):
         result, out = measured

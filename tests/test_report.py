@@ -4,6 +4,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import pandas as pd
@@ -14,17 +15,20 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.heldout import heldout_draws
+from spikeloom.evaluation.headline import NO_VERDICT
+from spikeloom.evaluation.heldout import measure
 from spikeloom.evaluation.memorisation import CopyFinding, Memorisation
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
-from spikeloom.evaluation.pairing import pair
-from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult
+from spikeloom.evaluation.results import METRICS, Comparison, MetricResult
+from spikeloom.evaluation.verdict import Level
+from spikeloom.evaluation.yardsticks import CORRUPTIONS
 from spikeloom.plot.style import data_uri
 from spikeloom.report import figures, panels
-from spikeloom.report.format import LEGEND, STYLES
+from spikeloom.report.format import CONTROLS, LEVELS
 from spikeloom.report.page import write_report
 from spikeloom.report.panel import Panel, render
-from spikeloom.report.score_table import bar, table
+from spikeloom.report.readouts import quote
+from spikeloom.report.score_table import NO_SCORE, bar, controls, table, yardsticks
 from spikeloom.report.sets import compared_trials
 from spikeloom.report.verdict import copying, headline
 
@@ -52,13 +56,19 @@ def conditions(n_trials: int) -> pd.DataFrame:
     return pd.DataFrame({"condition": np.arange(n_trials) % 2})
 
 
-def result(name: str, value=NAN, se=NAN, floor=NAN, floor_sd=NAN, baseline=NAN, score=NAN, note="") -> MetricResult:
-    return MetricResult(METRICS[name], value, se, floor, floor_sd, baseline, score, NAN, 8, {}, note)
+def result(name: str, value=NAN, level=Level.DIFFERS, **known) -> MetricResult:
+    """A row of a comparison: floor 0.1 and yardstick 1.1 where nothing else is said."""
+    if np.isnan(value):
+        return MetricResult.undefined(METRICS[name], known["note"])
+    numbers = dict.fromkeys(("floor_sd", "resolution", "p", "trials_needed", "excess"), NAN)
+    numbers |= {"se": 0.01, "floor": 0.1, "yardstick": 1.1, "score": value - 0.1}
+    numbers |= {"score_low": value - 0.2, "score_high": value, "yardstick_name": METRICS[name].yardstick, "n": 8}
+    return MetricResult(METRICS[name], value, level=level, **(numbers | known))  # type: ignore[arg-type]
 
 
 def comparison(*more: MetricResult, **memory) -> Comparison:
     results = [
-        result("count_js", 0.02, 0.002, 0.01, 0.001, 0.2, 0.0526),
+        result("count_js", 0.6, words="too few large counts"),
         result("psth_err", note="trials are not aligned in time"),
         *more,
     ]
@@ -68,7 +78,16 @@ def comparison(*more: MetricResult, **memory) -> Comparison:
     known |= {"n_held_out": 8, "within_condition": False}
     copies = Memorisation(**{**known, "widths": (), **memory})  # type: ignore[arg-type]
     details = {"seed": 0, "version": "1"}
-    return Comparison("heldout", 8, 40, {r.name: r for r in results}, copies, ("the split is small <b>",), details)
+    return Comparison("heldout", 20, 40, {r.name: r for r in results}, copies, ("the split is small <b>",), details)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_replicates():
+    """Few bootstrap samples: their numbers are tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spikeloom.evaluation.reference.N_REPLICATES", 4)
+        patch.setattr("spikeloom.evaluation.reference.N_SLOW_REPLICATES", 3)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +108,7 @@ def page(tmp_path_factory) -> str:
         tmp_path_factory.mktemp("report") / "new" / "report.html",
         real=real,
         generated=generated,
-        comparison=compare(real, generated, n_draws=1, n_floor=2),
+        comparison=compare(real, generated, n_draws=1, n_floor=2, classifiers=()),
         encoded=encoded,
         metrics=metrics,
         environment={"seed": 3, "packages": {"numpy": "2.1.0"}},
@@ -142,7 +161,7 @@ def test_page_without_anything_optional(tmp_path):
         "no training loss was logged",
     ):
         assert reason in text
-    assert "n/a: trials are not aligned in time" in text
+    assert '<span class="chip chip-not_defined">n/a</span><div class="why">trials are not aligned in time</div>' in text
     assert "The split is small &lt;b&gt;" in text
 
 
@@ -155,24 +174,52 @@ def test_a_report_that_fails_leaves_nothing(tmp_path):
 # -- words -----------------------------------------------------------------------------------------------------------
 
 
-def test_every_level_is_drawn_in_a_style_of_the_legend():
-    assert set(STYLES) == set(Level)
-    assert set(STYLES.values()) == set(LEGEND)
+def test_every_level_has_a_colour_and_an_explanation():
+    assert set(LEVELS) == set(Level)
+    text = resources.files("spikeloom.report").joinpath("template.html").read_text()
+    for level in Level:
+        assert f".fill-{level} {{ background" in text
+        assert f".chip-{level} {{ background" in text
+
+
+def test_every_corruption_has_a_name_on_the_page():
+    assert set(CORRUPTIONS) <= set(CONTROLS)
 
 
 def test_a_comparison_read_from_json_makes_the_same_table():
-    first = compare(recording(n_trials=60).assign_splits(), recording(seed=5, rate=0.8), n_draws=1, n_floor=2)
+    first = compare(
+        recording(n_trials=60).assign_splits(), recording(seed=5, rate=0.8), n_draws=1, n_floor=2, classifiers=()
+    )
     again = Comparison.from_dict(json.loads(json.dumps(first.to_dict())))
     assert table(again, 0.02) == table(first, 0.02)
     assert headline(again) == headline(first)
 
 
-def test_headline_names_copies_first_then_what_is_furthest():
-    verdict = headline(comparison(result("acf_rmse", 1.0, 0.01, 0.1, 0.01, 1.4, 0.7)))
-    assert verdict["first"] == "On 0 of 2 usable metrics the generated spikes are indistinguishable from real ones."
-    assert verdict["furthest"] == "autocorrelation (0.70), distribution of population counts (0.05)"
+def test_the_headline_is_that_of_the_comparison():
+    compared = comparison(result("acf_rmse", 0.8), result("rate_rmse", 0.12, Level.MATCHES))
+    verdict = headline(compared)
+    assert compared.headline.replace("n = ", "n\u00a0=\u00a0") == f"{verdict['first']} {verdict['more']}"
+    assert verdict["first"].count(".") == 1
+    assert verdict["tiles"][:3] == [
+        ("1 of 3", "metrics match real trials"),
+        ("2", "differ"),
+        ("0", "could not be told"),
+    ]
+    assert verdict["counts"] == [(Level.MATCHES, 1), (Level.DIFFERS, 2), (Level.NOT_DEFINED, 1)]
+
+
+def test_tiles_hold_the_strongest_classifier_and_what_is_too_good():
+    tests = result("c2st_basic", 0.74, se=0.05, floor=0.5), result("rate_rmse", 0.01, Level.TOO_GOOD)
+    tiles = headline(comparison(*tests, result("acf_rmse", 0.3, Level.CLOSE)))["tiles"]
+    assert ("1", "too good to be true") in tiles
+    assert ("0.74", "AUC of the strongest classifier (0.64 to 0.84; 0.5 is chance)") in tiles
+    assert ("3", "differ, 1 of them only a little") in tiles
+
+
+def test_copies_lead_the_page():
     alarm = comparison(copy_share=1.0, se=0.1, finding=CopyFinding.FOUND, reasons=("copies",))
     assert headline(alarm)["first"] == "The generated trials copy the training data."
+    assert headline(alarm)["more"].startswith(headline(comparison())["first"])
     assert "Alarm: copies." in copying(alarm.memorisation)["text"]
 
 
@@ -192,18 +239,82 @@ def test_copies_that_could_not_be_tested_are_amber_and_never_called_none():
     assert "would have been detected" not in unknown["text"]
 
 
+def test_a_row_shows_value_yardstick_score_and_level():
+    (row,) = table(comparison(), bin_s=0.02)["Whole population"]
+    assert row["value"] == ("0.600", "0.020")
+    assert (row["yardstick"], row["yardstick_name"]) == ("1.10", "spikes thinned to 80 %")
+    assert (row["score"], row["interval"]) == ("0.50", "0.40 to 0.60")
+    assert (row["verdict"], row["words"]) == ("differs", "too few large counts")
+    (undefined,) = table(comparison(), bin_s=0.02)["Time courses"]
+    assert (undefined["verdict"], undefined["words"]) == ("n/a", "trials are not aligned in time")
+    assert undefined["bar"] is None
+
+
+def test_a_row_without_a_score_says_why():
+    compared = comparison(result("fano_rmse", 0.6, score=NAN, score_low=NAN, score_high=NAN))
+    (row,) = table(compared, bin_s=0.02)["Single neurons"]
+    assert (row["words"], row["bar"], row["score"]) == (NO_SCORE, None, "")
+
+
+def test_a_difference_in_two_directions_is_shown_by_its_size():
+    too_strong = result("corr_slope", 1.6, floor=1.0, yardstick=0.0, score=-0.6, score_low=0.5, score_high=0.7)
+    (row,) = table(comparison(too_strong), bin_s=0.02)["Pairs of neurons"]
+    assert (row["score"], row["interval"]) == ("0.60", "0.50 to 0.70")
+    assert row["bar"]["low"] < row["bar"]["dot"] < row["bar"]["low"] + row["bar"]["error"]
+
+
 def test_times_are_in_milliseconds_or_in_bins_where_a_bin_has_no_width():
-    with_times = comparison(result("isi_w1", 0.0123, 0.001, 0.01, 0.0004, 0.2, 0.01))
+    with_times = comparison(result("isi_w1", 0.0123, se=0.001, floor=0.01, yardstick=0.2))
     (row,) = table(with_times, bin_s=0.005)["Single neurons"]
-    assert (row["unit"], row["value"], row["floor"]) == ("ms", ("12.3", "2.0"), ("10.00", "0.40"))
+    assert (row["unit"], row["value"], row["floor"]) == ("ms", ("12.3", "2.0"), "10.0")
     assert table(with_times, bin_s=1.0)["Single neurons"][0]["unit"] == "bins"
 
 
 def test_bars_end_at_the_scale():
-    bars = {score: bar(result("rate_rmse", score, 0.1, 0.0, 0.01, 1.0, score)) for score in (0.0, 50.0, -50.0)}
+    bars = {score: bar(result("rate_rmse", score + 0.1)) for score in (0.0, 0.9, 50.0, -50.0)}
     assert bars[0.0]["dot"] == bars[0.0]["zero"]
-    assert bars[50.0]["dot"] == 100
-    assert bars[-50.0]["dot"] == 0
+    assert bars[0.9]["zero"] < bars[0.9]["dot"] < bars[0.9]["one"]
+    assert (bars[50.0]["dot"], bars[50.0]["arrow"]) == (100, "right")
+    assert (bars[-50.0]["dot"], bars[-50.0]["arrow"]) == (0, "left")
+    assert all(0 <= b["low"] <= b["low"] + b["error"] <= 100 for b in bars.values())
+    tolerated = bar(result("rate_rmse", 0.1 + METRICS["rate_rmse"].tolerance))
+    assert tolerated["zero"] + tolerated["tolerance"] == pytest.approx(tolerated["dot"])
+
+
+def test_readouts_quote_the_level():
+    assert quote(comparison(), ["count_js", "psth_err"], 0.02) == (
+        "Distribution of population counts 0.600 nats (real against real 0.100): differs: too few large counts."
+    )
+
+
+def test_controls_show_what_every_metric_notices():
+    known = {"thinned": 1.1, "shuffled": 0.1, "homogeneous": 0.6}
+    compared = comparison(result("rate_rmse", 0.3, baselines=known), result("corr_slope", 0.9, baselines={"ae": 0.8}))
+    found = controls(compared, 0.02)
+    assert [name for name, _ in found["columns"]] == [
+        "real", "generated", "spikes thinned to 80 %", "constant-rate Poisson", "neurons shuffled",
+        "Poisson of inferred rates",
+    ]  # fmt: skip
+    assert dict(found["columns"])["neurons shuffled"] == "breaks shared variability"
+    rates, slope = found["rows"]
+    assert [cell["text"] for cell in rates["cells"]] == ["0.100", "0.300", "1.10", "0.600", "0.100", "–"]
+    shares = [cell["share"] for cell in rates["cells"]]
+    assert shares == [0, pytest.approx(0.26, abs=0.01), 1, pytest.approx(0.54, abs=0.01), 0, 0]
+    assert [cell.get("own", False) for cell in rates["cells"]] == [False, False, True, False, False, False]
+    assert slope["cells"][2]["text"] == "–"
+    assert dict(yardsticks(compared)) == {
+        "spikes thinned to 80 %": "rates and counts",
+        "neurons shuffled": "shared variability",
+    }
+
+
+def test_the_published_protocol_has_no_verdict():
+    rows = {"kl_div_psc": result("kl_div_psc", 0.2, Level.NOT_DEFINED, note=NO_VERDICT)}
+    published = replace(comparison(), protocol="ldns", metrics=rows)
+    assert headline(published)["first"] == NO_VERDICT
+    assert headline(published)["tiles"] == []
+    ((row,),) = table(published, 0.02).values()
+    assert (row["verdict"], row["words"]) == ("n/a", "")
 
 
 # -- figures ---------------------------------------------------------------------------------------------------------
@@ -315,7 +426,7 @@ def test_latents_of_different_models_are_refused():
 
 def test_drawn_trials_match_in_number_condition_and_length():
     lengths = np.random.default_rng(0).integers(10, 31, 60)
-    real = recording(n_trials=60, lengths=lengths, trials=conditions(60)).assign_splits({"train": 0.6, "test": 0.4})
+    real = recording(n_trials=60, lengths=lengths, trials=conditions(60)).assign_splits({"train": 0.7, "test": 0.3})
     three = compared_trials(real, recording(n_trials=50, seed=1, trials=conditions(50)), seed=0)
     held_out, generated, floor = three
     assert {d.n_trials for d in three} == {len(real.splits["test"])}
@@ -331,22 +442,21 @@ def test_figures_show_the_trials_of_the_comparison(monkeypatch):
     generated = recording(n_trials=40, seed=1, trials=conditions(40))
     pairings = []
 
-    def spied(pairing, *arguments, **options):
+    def spied(reference, pairing, *arguments):
         pairings.append(pairing)
-        return heldout_draws(pairing, *arguments, **options)
+        return measure(reference, pairing, *arguments)
 
-    monkeypatch.setattr("spikeloom.evaluation.compare.heldout_draws", spied)
-    result = compare(real, generated, n_draws=1, n_floor=2, seed=3)
+    monkeypatch.setattr("spikeloom.evaluation.compare.measure", spied)
+    result = compare(real, generated, n_draws=1, n_floor=2, seed=3, classifiers=())
     shown = []
     monkeypatch.setattr(figures, "rasters", lambda *sets: shown.append(sets))
     panels.panels(with_default_splits(real), generated, result)[0].figure()
     ((held_out, drawn),) = shown
-    np.testing.assert_array_equal(held_out.counts, pairings[0].test.counts)
-    assert set(pairings[0].test_index) <= set(range(5, 20))
-    rng = np.random.default_rng(3)
-    np.testing.assert_array_equal(
-        drawn.counts, pair(with_default_splits(real), generated, rng).draw_generated(rng).counts
-    )
+    (pairing,) = pairings
+    np.testing.assert_array_equal(held_out.counts, pairing.test.counts)
+    assert set(pairing.test_index) <= set(range(5, 20))
+    first, _ = pairing.draw_generated(np.random.default_rng([3, 2]))
+    np.testing.assert_array_equal(drawn.counts, first.counts)
 
 
 def test_a_recording_with_some_splits_is_split_as_in_the_comparison(tmp_path, monkeypatch):

@@ -259,7 +259,7 @@ class GenerationMeasurement:
             for protocol in PROTOCOLS
         )
         found = heldout.memorisation
-        copies = Copies(found.copy_share, found.se, found.alarm)
+        copies = Copies(found.copy_share, found.se, found.finding)
         return GenerationResult(name, seed, Quality.of(heldout, ldns), copies, trials.n_trials / seconds)
 
     def baseline(self, name: str, seed: int) -> SpikeData:

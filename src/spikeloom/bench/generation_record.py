@@ -25,6 +25,7 @@ from spikeloom.bench.tables import (
     section,
     warning_lines,
 )
+from spikeloom.evaluation.memorisation import CopyFinding
 from spikeloom.evaluation.published import CAUTION
 from spikeloom.evaluation.verdict import Level
 
@@ -41,12 +42,17 @@ class Copies:
     Attributes:
         share: 0 where training trials are no nearer than held-out ones, 1 where every trial is nearest to one.
         se: Standard error of the share without copying.
-        alarm: Whether copying was found.
+        finding: Whether copying was found, not detected, or could not be tested.
     """
 
     share: float
     se: float
-    alarm: bool
+    finding: CopyFinding
+
+    @property
+    def alarm(self) -> bool:
+        """Whether copying was found."""
+        return self.finding is CopyFinding.FOUND
 
 
 @dataclass(frozen=True)
@@ -239,19 +245,26 @@ def _costs(record: GenerationRecord) -> str:
     rows = []
     for name in record.subjects:
         results = record.of(name)
-        alarms = sum(r.copies.alarm for r in results)
         trained = results[0].parameters > 0
         rows.append(
             [
                 record.labels[name],
                 number(*_copied(results)),
-                f"**{alarms} of {len(results)}**" if alarms else "no",
+                _alarms([r.copies.finding for r in results]),
                 f"{results[0].parameters:,}" if trained else NONE,
                 mean([r.training_s for r in results], ".0f") if trained else NONE,
                 mean([r.samples_per_s for r in results], ",.0f"),
             ]
         )
     return markdown_table(["", "copied share", "alarm", "parameters", "training, s", "trials / s"], rows)
+
+
+def _alarms(findings: Sequence[CopyFinding]) -> str:
+    """How many seeds raised the alarm, and how many could not be tested, which is no clean result."""
+    found, untested = (findings.count(f) for f in (CopyFinding.FOUND, CopyFinding.NOT_TESTABLE))
+    if found:
+        return f"**{found} of {len(findings)}**"
+    return f"not testable ({untested} of {len(findings)})" if untested else "no"
 
 
 def _copied(results: Sequence[GenerationResult]) -> tuple[float, float]:
@@ -311,7 +324,8 @@ THIS_RECORDING = (
     "these sizes are those above."
 )
 COSTS = (
-    "The copied share is 0 where generated trials are no nearer to training trials than held-out ones are, and 1 where "
-    "all of them are copies. The alarm is raised by a share above a tenth and above three standard errors, or by "
-    "trials that are identical. Training seconds are those of all stages; other work on the machine makes them more."
+    "The copied share is 0 where generated trials are no nearer to training trials than held-out ones are, and 1 "
+    "where all of them are copies; where there are too few held-out trials, it cannot be tested. The alarm is raised "
+    "by a share above a tenth and above three standard errors, or by trials that are identical. Training seconds are "
+    "those of all stages; other work on the machine makes them more."
 )

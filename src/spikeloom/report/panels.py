@@ -63,13 +63,13 @@ def spike_panels(trials: ComparedTrials, comparison: Comparison) -> list[Panel]:
         Panel(
             "Population counts",
             "The orange distribution should follow the dark one, also in the rare large counts of the tail.",
-            quoted("count_js", "kl_div_psc"),
+            quoted("count_js", "trial_pc_ratio", "kl_div_psc"),
             lambda: figures.population_counts(*trials),
         ),
         Panel(
             "Rates and variability",
             "One dot per neuron: orange should lie as close to the diagonal as grey, real against other real trials.",
-            quoted("rate_rmse", "fano_rmse"),
+            quoted("rate_rmse", "fano_rmse", "count_share_rmse"),
             lambda: figures.rate_scatter(*trials),
             wide=False,
         ),
@@ -83,7 +83,7 @@ def spike_panels(trials: ComparedTrials, comparison: Comparison) -> list[Panel]:
         Panel(
             "Pairwise correlations",
             "Is the matrix symmetric, and is the orange cloud as narrow, and as steep, as the grey one?",
-            quoted("corr_rmse", "corr_slope", "rmse_corr"),
+            quoted("corr_rmse", "corr_slope", "xcov_rmse", "leadlag_rmse", "rmse_corr"),
             lambda: figures.correlation_scatter(*trials),
             "png",
         ),
@@ -96,7 +96,7 @@ def spike_panels(trials: ComparedTrials, comparison: Comparison) -> list[Panel]:
         Panel(
             "Autocorrelation",
             "Time scales of the activity. Line: mean over neurons; band: their interquartile range.",
-            quoted("acf_rmse"),
+            quoted("acf_rmse", "private_acf_rmse"),
             lambda: figures.autocorrelation(*trials),
             wide=False,
         ),
