@@ -13,7 +13,8 @@ from functools import wraps
 import numpy as np
 
 from spikeloom.evaluation.compared_sets import ComparedSets
-from spikeloom.evaluation.distances import classifier_scores, delong, rms
+from spikeloom.evaluation.distances import classifier_scores, rms
+from spikeloom.evaluation.roc import delong
 
 LEAST = 0.03
 """Relative change that is worth a number; below it another part of the difference is described."""
