@@ -81,7 +81,7 @@ def rates(sets: ComparedSets) -> str | None:
         change = by(ratio, "too little", "too much")
         if change:
             return f"neurons fire {change}"
-    share = rms(g - h) / rms(h)
+    share = np.divide(rms(g - h), rms(h))
     return f"single neurons' rates are off by {100 * share:.0f} %" if LEAST < share < np.inf else None
 
 
@@ -135,7 +135,7 @@ def irregularity(sets: ComparedSets) -> str | None:
     kept = sets.interval_neurons
     if not len(kept):
         return None
-    g, h = (float((s.interval_sd[kept] / s.interval_mean[kept]).mean()) for s in (sets.generated, sets.held_out))
+    g, h = ((s.interval_sd[kept] / s.interval_mean[kept]).mean() for s in (sets.generated, sets.held_out))
     if not abs(g / h - 1) >= LEAST:
         return None
     return f"firing is too {'regular' if g < h else 'irregular'} (coefficient of variation {g:.2g} for {h:.2g})"
@@ -230,7 +230,7 @@ def population_counts(sets: ComparedSets) -> str | None:
 def dimension(sets: ComparedSets) -> str | None:
     """Number of dimensions of either side."""
     g, h = sets.generated.dimension, sets.held_out.dimension
-    return f"activity has {g:.2g} dimensions for {h:.2g}" if np.isfinite(g / h) and f"{g:.2g}" != f"{h:.2g}" else None
+    return f"activity has {g:.2g} dimensions for {h:.2g}" if np.isfinite(g - h) and f"{g:.2g}" != f"{h:.2g}" else None
 
 
 @otherwise("trial-to-trial variance differs")

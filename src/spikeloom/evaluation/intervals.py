@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt
-from scipy.sparse import coo_matrix, csc_matrix
+from scipy.sparse import csc_matrix
 
 from spikeloom.evaluation.spike_statistics import CHUNK_ELEMENTS, Counts, neuron_major
 
@@ -58,7 +58,7 @@ def count_intervals(counts: Counts, starts: Int[np.ndarray, "block"]) -> Interva
     pieces = [_count(trains[n : n + step], n, block, n_blocks) for n in range(0, n_neurons, step)]
     keys, blocks, number = (np.concatenate(parts) for parts in zip(*pieces))
     unique, column = np.unique(keys, return_inverse=True)
-    return Intervals(unique, coo_matrix((number, (blocks, column)), (n_blocks, len(unique))).tocsc())
+    return Intervals(unique, csc_matrix((number, (blocks, column)), (n_blocks, len(unique))))
 
 
 def _count(
