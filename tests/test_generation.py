@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,9 @@ import pytest
 import yaml
 from PIL import Image
 
+import quick_compare
 from commands import TINY, TINY_EAG, TINY_LFADS, TINY_PIVAE, TINY_TNDM
+from quick_compare import QUICK
 from spikeloom.bench import generation, trained_models
 from spikeloom.bench.generation import (
     GenerationMeasurement,
@@ -45,7 +46,6 @@ from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import DataError
-from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.memorisation import CopyFinding
 from spikeloom.evaluation.published import LDNS_METRICS
 from spikeloom.evaluation.verdict import Level
@@ -54,8 +54,6 @@ from spikeloom.plot.style import new_figure, write_png
 from spikeloom.training.checkpoint import weights_hash
 from spikeloom.training.run import Run, strict_json
 
-FAST = partial(compare, n_draws=1, n_floor=2)
-"""The comparison with few draws: its numbers are tested elsewhere."""
 MEASURED = (
     "homogeneous",
     "verbatim",
@@ -78,7 +76,7 @@ SIZES = {
 }
 
 
-def recorded(n=48, bins=12, neurons=6, seed=0, **more):
+def recorded(n=60, bins=12, neurons=6, seed=0, **more):
     """Trials whose neurons follow a hand, with two conditions."""
     rng = np.random.default_rng(seed)
     trajectory = np.sin(np.linspace(0, 3, bins))[:, None] * rng.choice([-1.0, 1.0], (n, 1, 2))
@@ -88,15 +86,13 @@ def recorded(n=48, bins=12, neurons=6, seed=0, **more):
 
 
 def labelled(**more):
-    return recorded(trials=pd.DataFrame({"condition": np.arange(48) % 2, "side": np.arange(48) % 3}), **more)
+    return recorded(trials=pd.DataFrame({"condition": np.arange(60) % 2, "side": np.arange(60) % 3}), **more)
 
 
 def hurry(patch):
     """Few draws and resamplings, and an empty figure."""
-    patch.setattr(generation, "compare", FAST)
-    patch.setattr("spikeloom.evaluation.reference.N_REPLICATES", 3)
-    patch.setattr("spikeloom.evaluation.reference.N_SLOW_REPLICATES", 2)
-    patch.setattr("spikeloom.evaluation.reference.N_CLASSIFIER_DRAWS", 1)
+    quick_compare.hurry(patch)
+    patch.setattr(generation, "compare", QUICK)
     patch.setattr("spikeloom.bench.generation_figures.draw_generation", lambda result: new_figure(1.0, 1.0))
 
 
@@ -232,7 +228,7 @@ class TestBenchmark:
         model = load_model(done[1] / "runs" / "lfads-1")
         drawn = model.sample(20, lengths=lengths, seed=1, observation="poisson")
         for protocol in ("heldout", "ldns"):
-            metrics = compare(data, drawn, protocol, n_draws=1, n_floor=2).metrics
+            metrics = QUICK(data, drawn, protocol).metrics
             for key, score in getattr(result.of("lfads")[1].quality, protocol).items():
                 np.testing.assert_equal((score.value, score.se), (metrics[key].value, metrics[key].se))
 
@@ -242,7 +238,7 @@ class TestBenchmark:
         assert not any(r.copies.alarm for r in result.of("homogeneous"))
         _, rows = table((out / "generation.md").read_text(), "Copies")
         assert rows["training trials"][1] == "**2 of 2**"
-        assert rows["LFADS"][1] == "no"
+        assert "**" not in rows["LFADS"][1]
         assert rows["LFADS"][2] == rows["LFADS + history"][2] == f"{result.of('lfads')[0].parameters:,}"
         assert rows["training trials"][2] == "-"
 
@@ -395,7 +391,7 @@ class TestResume:
         monkeypatch.setattr(trained_models, "trained_model", lambda *a: pytest.fail("trained"))
         words = ["bench", "generation", "--out", done[1], "--data", source, "--device", "cpu", "--preset", *presets]
         before = (done[1] / "generation.json").read_bytes()
-        assert "samples 20, but now it is 48" in refused(*words, "--max_steps", "2")
+        assert "samples 20, but now it is 60" in refused(*words, "--max_steps", "2")
         assert "training.steps 2, but now it is 1" in refused(*words, "-n", "20", "--max_steps", "1")
         assert "holds a benchmark with recording" in refused(*words, "-n", "20", "--max_steps", "2", "--trials", "30")
         assert (done[1] / "generation.json").read_bytes() == before
@@ -433,7 +429,7 @@ class TestRecordings:
         measurement = GenerationMeasurement(data, 40, Trainer(Path(), source, LoadOptions(), {}, {}, "cpu"))
         compared = []
         monkeypatch.setattr(
-            generation, "compare", lambda real, made, *a, **k: compared.append(made) or FAST(real, made, *a, **k)
+            generation, "compare", lambda real, made, *a, **k: compared.append(made) or QUICK(real, made, *a, **k)
         )
         drawn = measurement.baseline("psth", 0)
         measurement.compared("psth", 0, replace(drawn, trials=pd.DataFrame({"condition": np.arange(40) % 2})), 1.0)
@@ -444,17 +440,17 @@ class TestRecordings:
 
     def test_fewer_trials(self, tmp_path, source, presets):
         data = with_default_splits(recorded())
-        less = fewer(data, 24)
+        less = fewer(data, 30)
         assert {k: len(v) for k, v in less.splits.items()} == {k: round(len(v) / 2) for k, v in data.splits.items()}
         kept = {row.tobytes() for row in data.split("test").counts}
         assert {row.tobytes() for row in less.split("test").counts} <= kept
-        assert fewer(data, 48) is data
+        assert fewer(data, 60) is data
         with pytest.raises(DataError, match="would be left in the split 'val'"):
             fewer(data, 10)
         options: dict[str, Any] = {
             "models": ["lfads"],
             "presets": presets,
-            "trials": 24,
+            "trials": 30,
             "max_steps": 2,
             "seeds": 1,
             "device": "cpu",
@@ -464,9 +460,9 @@ class TestRecordings:
             with pytest.raises(pytest.fail.Exception):
                 measure(tmp_path / "out", source, **options)
         result = measure(tmp_path / "out", source, **options)
-        assert result.setting["samples"] == 24
+        assert result.setting["samples"] == 30
         assert Run(tmp_path / "out" / "runs" / "lfads-0").read_json("data.json")["source"].endswith("recording.npz")
-        assert load_model(tmp_path / "out" / "runs" / "lfads-0").data_spec.lengths.shape == (17,)
+        assert load_model(tmp_path / "out" / "runs" / "lfads-0").data_spec.lengths.shape == (21,)
 
     def test_published_values_may_be_of_the_recording_itself(self, done):
         result = done[0]
@@ -550,8 +546,8 @@ class TestEarlierComparisons:
     def test_floor_and_baselines_are_taken_over(self, sets, protocol):
         real, one, other = sets
         options: dict[str, Any] = {"n_draws": 2, "n_floor": 3}
-        first, plain = compare(real, one, protocol, **options), compare(real, other, protocol, **options)
-        second = compare(real, other, protocol, earlier=first, **options)
+        first, plain = (QUICK(real, each, protocol, **options) for each in (one, other))
+        second = QUICK(real, other, protocol, earlier=first, **options)
         for key, result in second.metrics.items():
             np.testing.assert_equal(result.value, plain.metrics[key].value)
             np.testing.assert_equal(result.se, plain.metrics[key].se)
@@ -563,12 +559,12 @@ class TestEarlierComparisons:
 
     def test_those_of_others_are_refused(self, sets):
         real, one, other = sets
-        first = compare(real, one, n_draws=1, n_floor=2)
+        first = QUICK(real, one)
         for changes, message in (
             ({"protocol": "ldns"}, "protocol heldout, but this one ldns"),
             ({"seed": 1}, "seed 0, but this one 1"),
-            ({"generated": other.select(trials=[0, 1, 2])}, "n_real 9, but this one 3"),
+            ({"generated": other.select(trials=[0, 1, 2])}, "3 of the 12 held-out trials of the earlier comparison"),
         ):
-            options: dict[str, Any] = {"generated": other, "n_draws": 1, "n_floor": 2} | changes
+            options: dict[str, Any] = {"generated": other} | changes
             with pytest.raises(DataError, match=message):
-                compare(real, earlier=first, **options)
+                QUICK(real, earlier=first, **options)

@@ -4,14 +4,15 @@ import json
 import math
 import shutil
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+import quick_compare
 from commands import FIT, counts, tiny
+from quick_compare import QUICK
 from spikeloom import models
 from spikeloom.bench import latency_quality
 from spikeloom.bench.latency_quality import GRIDS, PointGrid, Way
@@ -22,15 +23,12 @@ from spikeloom.bench.records import typed
 from spikeloom.cli import main
 from spikeloom.data.files import save
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.verdict import Level
 from spikeloom.models.ldns import LDNS
 
 TOY = PointGrid(
     {"ldns": (Way("ddim", 2), Way("ddim", 3), Way("dpm_solver_sde", 2)), "eag": (Way(None, 1), Way(None, 2))}, 2
 )
-FAST = partial(compare, n_draws=1, n_floor=2)
-"""The comparison with few draws: its numbers are tested elsewhere."""
 
 
 class Relative(LDNS):
@@ -42,9 +40,8 @@ class Relative(LDNS):
 @pytest.fixture(autouse=True, scope="module")
 def fast():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latency_quality, "compare", FAST)
-        patch.setattr("spikeloom.evaluation.reference.N_REPLICATES", 3)
-        patch.setattr("spikeloom.evaluation.reference.N_SLOW_REPLICATES", 2)
+        patch.setattr(latency_quality, "compare", QUICK)
+        quick_compare.hurry(patch)
         yield
 
 
@@ -64,7 +61,7 @@ def measured(shop, relative, tmp_path_factory, fast):
     out = tmp_path_factory.mktemp("bench") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spikeloom.models.ldns.Relative", Relative, raising=False)
-        patch.setattr(latency_quality, "compare", FAST)
+        patch.setattr(latency_quality, "compare", QUICK)
         patch.setitem(models.MODELS, "eag", "ldns:Relative")
         return measure([shop / "run", relative], out, n=8, grid=TOY, device="cpu"), out
 
@@ -116,7 +113,7 @@ class TestMeasurement:
         data = load_source(shop / "run")
         drawn = sample_like(models.load_model(shop / "run"), held_out(data), 8, seed=0, steps=3, sampler="ddim")
         for protocol, scores in (("heldout", result.points[1].heldout), ("ldns", result.points[1].ldns)):
-            metrics = FAST(data, drawn, protocol).metrics
+            metrics = QUICK(data, drawn, protocol).metrics
             assert list(scores) == list(metrics)
             for key, score in scores.items():
                 np.testing.assert_equal((score.value, score.se), (metrics[key].value, metrics[key].se))

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+import quick_compare
+from quick_compare import QUICK
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import DataError, SpikeloomWarning
-from spikeloom.evaluation.compare import compare
 from spikeloom.evaluation.headline import NO_VERDICT
 from spikeloom.evaluation.heldout import measure
 from spikeloom.evaluation.memorisation import CopyFinding, Memorisation
@@ -82,11 +83,9 @@ def comparison(*more: MetricResult, **memory) -> Comparison:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_replicates():
-    """Few bootstrap samples: their numbers are tested elsewhere."""
+def hurry():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spikeloom.evaluation.reference.N_REPLICATES", 4)
-        patch.setattr("spikeloom.evaluation.reference.N_SLOW_REPLICATES", 3)
+        quick_compare.hurry(patch)
         yield
 
 
@@ -108,7 +107,7 @@ def page(tmp_path_factory) -> str:
         tmp_path_factory.mktemp("report") / "new" / "report.html",
         real=real,
         generated=generated,
-        comparison=compare(real, generated, n_draws=1, n_floor=2, classifiers=()),
+        comparison=QUICK(real, generated),
         encoded=encoded,
         metrics=metrics,
         environment={"seed": 3, "packages": {"numpy": "2.1.0"}},
@@ -187,9 +186,7 @@ def test_every_corruption_has_a_name_on_the_page():
 
 
 def test_a_comparison_read_from_json_makes_the_same_table():
-    first = compare(
-        recording(n_trials=60).assign_splits(), recording(seed=5, rate=0.8), n_draws=1, n_floor=2, classifiers=()
-    )
+    first = QUICK(recording(n_trials=60).assign_splits(), recording(seed=5, rate=0.8))
     again = Comparison.from_dict(json.loads(json.dumps(first.to_dict())))
     assert table(again, 0.02) == table(first, 0.02)
     assert headline(again) == headline(first)
@@ -447,7 +444,7 @@ def test_figures_show_the_trials_of_the_comparison(monkeypatch):
         return measure(reference, pairing, *arguments)
 
     monkeypatch.setattr("spikeloom.evaluation.compare.measure", spied)
-    result = compare(real, generated, n_draws=1, n_floor=2, seed=3, classifiers=())
+    result = QUICK(real, generated, seed=3)
     shown = []
     monkeypatch.setattr(figures, "rasters", lambda *sets: shown.append(sets))
     panels.panels(with_default_splits(real), generated, result)[0].figure()

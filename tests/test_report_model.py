@@ -338,11 +338,8 @@ def test_a_report_of_a_run_has_the_panels_that_belong_to_it(run, data, others_un
     text = page.read_text()
     for title in (HISTORY, f"{CONDITION}: angle", f"{CONDITION}: vel"):
         assert text.count(f"<h3>{title}</h3>") == 1
-    n = len(data.splits["test"])
-    assert (
-        f"The {trials_to_generate(data.splits)} generated trials were requested for the angle of the {n} held-out trials."
-        in text
-    )
+    n, drawn = len(data.splits["test"]), trials_to_generate(data.splits)
+    assert f"The {drawn} generated trials were requested for the angle of the {n} held-out trials." in text
     assert "difference, paired by trial" in text
     assert "nan" not in text[: text.index("<h2>Provenance and")].split("base64,")[0].lower()
 
