@@ -191,7 +191,7 @@ def _evidence(metric: Metric, reference: Reference, measured: Measured) -> Evide
         measured.replicates[name], reference.floor_replicates[name], reference.yardstick_replicates[name]
     )
     scale = scale_of(metric.better, metric.rms, auc=False)
-    return weigh(scale, value, mean(reference.floor[name]), yardstick, replicates, measured.df)
+    return weigh(scale, value, reference.floor[name], yardstick, replicates, measured.df)
 
 
 def excess(metric: Metric, value: float, floor: float) -> float:

@@ -25,7 +25,7 @@ from spikeloom.evaluation.summary import Frame, Summary, TrialSet, summarise, tr
 from spikeloom.evaluation.verdict import MIN_TRIALS
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
 
-N_REPLICATES = 200
+N_REPLICATES = 100
 N_SLOW_REPLICATES = 40
 """Replicates of the metrics that need whole distributions."""
 
