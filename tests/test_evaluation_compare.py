@@ -13,11 +13,14 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.baselines import Baselines, poisson_counts
 from spikeloom.evaluation.compare import compare
-from spikeloom.evaluation.heldout import default_draws
 from spikeloom.evaluation.metric import Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS, heldout_metrics
-from spikeloom.evaluation.results import METRICS, Comparison, Level, MetricResult, plain
+from spikeloom.evaluation.reference import default_draws
+from spikeloom.evaluation.results import METRICS, Comparison
+from spikeloom.evaluation.side_by_side import compare_side_by_side
 from spikeloom.evaluation.summary import Frame, TrialSet, summarise
+from spikeloom.evaluation.verdict import Level
+from spikeloom.evaluation.yardsticks import CORRUPTIONS
 
 BIN_S = 0.02
 N_BINS, N_NEURONS = 50, 20
@@ -51,9 +54,12 @@ def real():
     return Process().data(np.random.default_rng(1), 480, splits=splits)
 
 
+QUICK = {"n_draws": 2, "n_floor": 5, "classifiers": ()}
+
+
 @pytest.fixture(scope="module")
 def perfect(real):
-    return compare(real, Process().data(np.random.default_rng(2), 360), n_draws=3, n_floor=10)
+    return compare(real, Process().data(np.random.default_rng(2), 600), n_draws=3, n_floor=10)
 
 
 def homogeneous(real, rng):
@@ -61,54 +67,134 @@ def homogeneous(real, rng):
     return SpikeData(rng.poisson(mean, real.counts.shape).astype(np.uint8), BIN_S, trials=real.trials)
 
 
-def test_a_perfect_generator_scores_zero(perfect):
-    assert set(perfect.metrics) == {m.name for m in HELDOUT_METRICS}
-    scores = {k: r.score for k, r in perfect.metrics.items() if np.isfinite(r.score)}
-    assert len(scores) >= 15
-    assert np.median(np.abs(list(scores.values()))) < 0.1
-    assert sum(r.at_floor for r in perfect.metrics.values()) >= 17
-    assert not any(r.suspicious for r in perfect.metrics.values())
+def levels(result):
+    return {name: r.level for name, r in result.metrics.items()}
+
+
+WRONG = {Level.DIFFERS, Level.CLOSE, Level.NO_BETTER, Level.TOO_GOOD}
+
+
+def test_a_perfect_generator_differs_in_nothing(perfect):
+    assert set(perfect.metrics) == {m.name for m in HELDOUT_METRICS} | {"c2st_rich"}
+    assert not set(levels(perfect).values()) & WRONG
+    assert sum(level is Level.MATCHES for level in levels(perfect).values()) >= 8
+    assert perfect.metrics["c2st_rich"].value == pytest.approx(0.5, abs=0.12)
     assert not perfect.memorisation.alarm
-    assert "at the floor" in perfect.verdict
+    assert "metrics match real trials" in perfect.verdict
 
 
-def test_constant_rate_poisson_scores_one(real):
-    result = compare(real, homogeneous(real, np.random.default_rng(3)), n_draws=3, n_floor=10)
-    scores = np.array([r.score for r in result.metrics.values() if np.isfinite(r.score)])
-    assert np.abs(scores - 1).max() < 0.35
-    assert np.abs(np.median(scores) - 1) < 0.05
-    assert "off the floor" in result.verdict
+def test_constant_rate_poisson_scores_one_where_it_is_the_yardstick(real):
+    result = compare(real, homogeneous(real, np.random.default_rng(3)), **QUICK)
+    own = [r for r in result.metrics.values() if r.yardstick_name == "homogeneous" and np.isfinite(r.score)]
+    assert len(own) >= 5
+    assert np.abs(np.array([r.score for r in own]) - 1).max() < 0.35
+    assert all(r.score_low < 1 < r.score_high for r in own)
+    assert levels(result)["fano_rmse"] in (Level.NO_BETTER, Level.DIFFERS)
+    assert levels(result)["corr_rmse"] in (Level.NO_BETTER, Level.DIFFERS)
 
 
-def test_baselines_order_as_they_must(perfect):
-    for key in ("corr_rmse", "isi_w1", "acf_rmse"):
-        baselines = perfect.metrics[key].baselines
-        assert baselines["verbatim"] < baselines["replay"] < baselines["homogeneous"]
-        assert baselines["psth"] < baselines["homogeneous"]
+@pytest.mark.parametrize(
+    ("fault", "noticed", "words"),
+    [
+        ("thinned", ("rate_rmse", "count_w1", "count_js"), "fire 20 % too little"),
+        ("shuffled", ("corr_rmse", "corr_slope", "noise_corr_rmse", "noise_corr_slope"), "correlations"),
+        ("permuted_bins", ("acf_rmse", "xcov_rmse"), ""),
+    ],
+)
+def test_each_fault_is_noticed_by_the_metrics_made_for_it(real, fault, noticed, words):
+    rng = np.random.default_rng(4)
+    good = Process().data(rng, 120)
+    trials = TrialSet(good.counts, good.lengths, good.trials["condition"].to_numpy())
+    bad = CORRUPTIONS[fault].corrupt(trials, good.counts.mean(axis=(0, 1)), BIN_S, rng, 1.0)
+    result = compare(real, replace(good, counts=bad.counts), **QUICK)
+    assert {name for name in noticed if levels(result)[name] not in WRONG} == set()
+    assert words in result.verdict
+    assert {r.yardstick_name for name, r in result.metrics.items() if name in noticed} == {fault}
+
+
+def test_a_far_value_is_never_left_out_because_its_control_is_near(real):
+    """Rates 40 % too low: the constant-rate baseline has the right mean rates, so that it can separate nothing."""
+    good = Process().data(np.random.default_rng(5), 120)
+    rng = np.random.default_rng(6)
+    result = compare(real, replace(good, counts=rng.binomial(good.counts, 0.6)), **QUICK)
+    for name in ("rate_rmse", "count_kl", "isi_mean_rmse"):
+        assert levels(result)[name] in WRONG, name
+    assert "fire" in result.headline
+
+
+def test_fewer_generated_trials_never_match_more(real):
+    """Noise is no success: with fewer trials rows may only move to "cannot tell"."""
+    rng = np.random.default_rng(7)
+    bad = homogeneous(real, rng)
+    many, few = (compare(real, bad[:n], **QUICK) for n in (120, 12))
+    matching = [sum(level is Level.MATCHES for level in levels(c).values()) for c in (many, few)]
+    assert matching[1] <= matching[0]
+    assert sum(level is Level.CANNOT_TELL for level in levels(few).values()) > 5
+    assert few.headline.startswith("Too few trials to tell")
+
+
+def test_fewer_than_ten_trials_have_values_and_no_verdict(real):
+    result = compare(real, Process().data(np.random.default_rng(8), 6), **QUICK)
+    assert set(levels(result).values()) == {Level.NOT_DEFINED}
+    assert np.isfinite(result.metrics["rate_rmse"].value)
+    assert np.isnan(result.metrics["rate_rmse"].se)
+    assert "6 trials on each side, and a verdict needs 10" in result.metrics["rate_rmse"].note
+    assert result.headline.startswith("Too few trials to tell")
+
+
+def test_every_corruption_is_a_control(perfect):
+    for key in ("corr_rmse", "acf_rmse"):
+        controls = perfect.metrics[key].baselines
+        assert set(CORRUPTIONS) | {"psth"} == set(controls)
+        assert controls["thinned"] < controls["homogeneous"]
     shuffled = perfect.metrics["fano_rmse"]
     assert shuffled.baselines["shuffled"] == pytest.approx(shuffled.floor, rel=0.5)
     assert perfect.metrics["noise_corr_slope"].baselines["shuffled"] == pytest.approx(0, abs=0.1)
+    assert perfect.metrics["psth_err"].yardstick_name == "permuted_conditions"
 
 
 def test_a_memoriser_is_caught_though_its_scores_are_perfect(real):
     train = real.split("train")
-    result = compare(real, train.select(trials=np.arange(200)), n_draws=2, n_floor=5)
+    result = compare(real, train.select(trials=np.arange(200)), **QUICK)
     assert result.memorisation.alarm
     assert result.memorisation.copy_share > 0.9
     assert "Copying of training trials detected" in result.verdict
 
 
-def test_leaked_test_trials_raise_an_alarm(real):
-    result = compare(real, real.split("test"), n_draws=2, n_floor=10)
-    assert result.metrics["corr_rmse"].value == 0
-    assert result.metrics["corr_rmse"].suspicious
-    assert any("corr_rmse is better than real data" in w for w in result.warnings)
+def test_the_held_out_trials_themselves_are_too_good(real):
+    result = compare(real, real.split("test"), **QUICK)
+    assert result.metrics["corr_rmse"].value == pytest.approx(0, abs=1e-7)
+    assert levels(result)["corr_rmse"] is Level.TOO_GOOD
+    assert result.headline.startswith("Too good to be true")
+
+
+def test_several_generators_share_their_floor_and_have_paired_errors(real):
+    process, rng = Process(), np.random.default_rng(9)
+    samples = {"good": process.data(rng, 120), "poisson": homogeneous(real, rng)[:150], "other": process.data(rng, 130)}
+    result = compare_side_by_side(real, samples, **QUICK)
+    assert list(result.comparisons) == ["good", "poisson", "other"]
+    assert {c.metrics["corr_rmse"].floor for c in result.comparisons.values()} == {
+        result.comparisons["good"].metrics["corr_rmse"].floor
+    }
+    won = {d.metric for d in result.wins("good")}
+    assert {"corr_rmse", "noise_corr_rmse", "fano_rmse"} <= won
+    assert not any({d.first, d.second} == {"good", "other"} and d.significant for d in result.differences)
+    assert not result.wins("poisson")
+    json.dumps(result.to_dict(), allow_nan=False)
+    assert "good is nearer to real trials than poisson in" in result.verdict
+    with pytest.raises(ConfigError, match="at least two"):
+        compare_side_by_side(real, {"one": samples["good"]})
 
 
 def test_reconstruction_rates_add_the_ceiling_of_the_autoencoder(real):
     rates = np.broadcast_to(real.counts.mean(axis=1, keepdims=True), real.counts.shape).astype(np.float32)
     result = compare(
-        real, homogeneous(real, np.random.default_rng(4)), n_draws=1, n_floor=3, reconstruction_rates=rates
+        real,
+        homogeneous(real, np.random.default_rng(4)),
+        n_draws=1,
+        n_floor=3,
+        classifiers=(),
+        reconstruction_rates=rates,
     )
     baselines = result.metrics["noise_corr_rmse"].baselines
     assert baselines["ae"] < baselines["homogeneous"]
@@ -116,10 +202,13 @@ def test_reconstruction_rates_add_the_ceiling_of_the_autoencoder(real):
 
 def test_record_is_strict_json_with_the_promised_keys(perfect):
     record = json.loads(json.dumps(perfect.to_dict(), allow_nan=False))
-    assert {"protocol", "n_real", "n_generated", "metrics", "memorisation", "verdict"} <= set(record)
-    assert (record["protocol"], record["n_real"], record["n_generated"]) == ("heldout", 120, 360)
+    assert {"protocol", "n_real", "n_generated", "metrics", "memorisation", "headline", "verdict"} <= set(record)
+    assert (record["protocol"], record["n_real"], record["n_generated"]) == ("heldout", 120, 600)
     for row in record["metrics"].values():
-        assert {"value", "se", "floor", "floor_sd", "baseline", "score", "unit", "level", "verdict"} <= set(row)
+        assert {
+            *("value", "se", "floor", "floor_sd", "baseline", "score", "unit", "level", "verdict"),
+            *("score_low", "score_high", "resolution", "yardstick"),
+        } <= set(row)
     assert {"copy_share", "se", "nn_ratio", "finding"} <= set(record["memorisation"])
     assert record["details"]["draws"]["generated"] == 3
     assert all(m.name in perfect.table() for m in HELDOUT_METRICS)
@@ -127,7 +216,9 @@ def test_record_is_strict_json_with_the_promised_keys(perfect):
 
 def test_same_seed_same_result_and_other_seed_other_floor(real):
     generated = Process().data(np.random.default_rng(5), 120)
-    first, again, other = (compare(real, generated, n_draws=1, n_floor=3, seed=s).to_dict() for s in (0, 0, 1))
+    first, again, other = (
+        compare(real, generated, n_draws=1, n_floor=3, classifiers=(), seed=s).to_dict() for s in (0, 0, 1)
+    )
     assert first == again
     assert first["metrics"]["corr_rmse"]["floor"] != other["metrics"]["corr_rmse"]["floor"]
     assert first["metrics"]["corr_rmse"]["value"] == pytest.approx(other["metrics"]["corr_rmse"]["value"])
@@ -135,7 +226,7 @@ def test_same_seed_same_result_and_other_seed_other_floor(real):
 
 def test_standard_error_matches_the_scatter_of_fresh_sets(real):
     process, rng = Process(), np.random.default_rng(6)
-    result = compare(real, process.data(rng, 120), n_draws=1, n_floor=3)
+    result = compare(real, process.data(rng, 120), n_draws=1, n_floor=3, classifiers=())
     splits = {"train": np.arange(2), "test": np.arange(2, 122)}
     frame = Frame.from_real(*(as_trials(real.split(n)) for n in ("train", "test")), BIN_S, 3, True)
     repeats = [
@@ -179,9 +270,10 @@ def test_permutations(pair_of_sets):
     base = values(g, h, frame)
     assert values(g.take(rng.permutation(150)), h, frame) == pytest.approx(base, rel=1e-5, nan_ok=True)
     order = rng.permutation(N_NEURONS)
-    both = values(g._replace(counts=g.counts[:, :, order]), h._replace(counts=h.counts[:, :, order]), frame)
+    g_ordered, h_ordered = (t._replace(counts=t.counts[:, :, order]) for t in (g, h))
+    both = values(g_ordered, h_ordered, Frame.from_real(h_ordered, h_ordered, BIN_S, 3, True))
     assert both == pytest.approx(base, rel=1e-4, nan_ok=True)
-    one = values(g._replace(counts=g.counts[:, :, order]), h, frame)
+    one = values(g_ordered, h, frame)
     for key in ("rate_rmse", "corr_rmse", "isi_w1", "psth_err"):
         assert one[key] > 1.5 * base[key]
 
@@ -257,49 +349,11 @@ def test_floor_of_independent_neurons_has_a_closed_form():
     counts = np.random.default_rng(0).poisson(0.4, (400, 60, 30))
     splits = {"train": np.arange(300), "test": np.arange(300, 400)}
     real = SpikeData(counts, BIN_S, splits=splits)
-    result = compare(real, SpikeData(counts[:100], BIN_S), n_draws=1, n_floor=5)
+    result = compare(real, SpikeData(counts[:100], BIN_S), n_draws=1, n_floor=5, classifiers=())
     assert result.metrics["corr_rmse"].floor == pytest.approx(np.sqrt(2 / 100 / 60), rel=0.1)
 
 
-# -- levels ----------------------------------------------------------------------------------------------------------
-
-
-def row(name="rate_rmse", **values) -> MetricResult:
-    numbers = {
-        "value": 0.5,
-        "se": 0.001,
-        "floor": 0.1,
-        "floor_sd": 0.001,
-        "baseline": 1.0,
-        "score": 0.44,
-        "excess": 0.0,
-    }
-    return MetricResult(METRICS[name], **{**numbers, **values}, n=8)
-
-
-@pytest.mark.parametrize(
-    ("values", "level"),
-    [
-        ({"score": 0.05}, Level.CLOSE),
-        ({"score": 0.3}, Level.NEARER_FLOOR),
-        ({"score": 0.7}, Level.NEARER_BASELINE),
-        ({"score": 1.2}, Level.NO_BETTER),
-        ({"score": 0.7, "se": 1.0}, Level.AT_FLOOR),
-        ({"value": 0.01}, Level.SUSPICIOUS),
-        ({"score": np.nan, "note": "why"}, Level.NOT_USABLE),
-        ({"score": np.inf}, Level.NOT_USABLE),
-        ({"value": np.nan, "note": "why"}, Level.NOT_USABLE),
-        ({"name": "corr_slope", "value": 1.6, "floor": 1.0, "baseline": 0.0, "score": -0.6}, Level.TOO_STRONG),
-        ({"name": "corr_r", "value": 0.99, "floor": 0.9, "baseline": 0.0, "score": -0.1}, Level.SUSPICIOUS),
-        ({"name": "c2st_auc", "value": 0.3, "floor": 0.5, "baseline": 1.0, "score": 0.0}, Level.AT_FLOOR),
-    ],
-)
-def test_levels_follow_from_the_numbers(values, level):
-    result = row(**values)
-    assert result.level is level
-    again = MetricResult.from_dict(result.name, json.loads(json.dumps(plain(result.to_dict()))))
-    assert (again.level, again.verdict) == (level, result.verdict)
-    assert "why" in result.verdict or "note" not in values
+# -- records ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_comparison_comes_back_from_json(perfect):
@@ -344,7 +398,7 @@ def test_the_table_fits_a_terminal_and_keeps_the_notes(perfect):
 def test_to_frame_has_a_row_for_each_metric_and_a_column_for_each_baseline(perfect):
     table = perfect.to_frame()
     assert list(table.index) == list(perfect.metrics)
-    assert {"label", "unit", "value", "se", "floor", "floor_sd", "score", "level", "baseline_replay"} <= set(table)
+    assert {"label", "unit", "value", "se", "floor", "floor_sd", "score", "level", "baseline_shuffled"} <= set(table)
     assert table.loc["corr_rmse", "baseline_homogeneous"] == perfect.metrics["corr_rmse"].baseline
 
 
@@ -379,8 +433,8 @@ class TestMetricsOfYourOwn:
 
     def test_it_stands_beside_ours_and_changes_no_other(self):
         pair = self.small()
-        plain = compare(*pair, n_floor=3, n_draws=2)
-        more = compare(*pair, n_floor=3, n_draws=2, metrics=[self.OWN])
+        plain = compare(*pair, n_floor=3, n_draws=2, classifiers=())
+        more = compare(*pair, n_floor=3, n_draws=2, classifiers=(), metrics=[self.OWN])
         own = more.metrics["spikes_diff"]
         assert own.value == pytest.approx(0.3, abs=0.1)
         assert own.floor < own.value

@@ -176,7 +176,7 @@ def test_large_counts_stay_exact():
 def test_dimension_of_known_covariances():
     assert dynamics.participation_ratio(np.ones(5), np.zeros(10)) == pytest.approx(5)
     assert dynamics.participation_ratio(np.ones(5), np.ones(10)) == pytest.approx(1)
-    assert dynamics.participation_ratio(np.ones(5), np.ones(2), scale=5) == pytest.approx(1)
+    assert dynamics.participation_ratio(np.ones(5), np.ones(2), scale=5.0) == pytest.approx(1)
     assert np.isnan(dynamics.participation_ratio(np.zeros(2), np.zeros(1)))
 
 

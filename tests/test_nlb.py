@@ -246,6 +246,7 @@ def test_windows_that_overlap_end_where_the_next_begins(tmp_path: Path, binning:
     onset = start + ONSET_S
     onset[11] = onset[10] + 0.2  # the window of trial 10 is cut after 0.2 s
     changes = {
+        "intervals/trials/start_time": np.where(np.arange(40) == 11, onset[10] + 0.1, start),
         "intervals/trials/move_onset_time": onset,
         "units/obs_intervals": np.tile([[0.0, 90.0]], (17, 1)),
         "units/obs_intervals_index": np.arange(1, 18),

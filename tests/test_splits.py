@@ -213,7 +213,10 @@ def test_splits_that_share_time_are_refused() -> None:
     without = {"train": [0, 1, 4], "val": [3], "test": [5]}
     assert with_default_splits(SpikeData(data.counts, 0.01, trials=data.trials, splits=without)).splits["val"] == [3]
     published = SpikeData(data.counts, 0.01, trials=data.trials, splits=part, provenance={"dataset": "mc_maze"})
-    assert "those of the publication" in notes(with_default_splits(published))
+    with pytest.warns(SpikeloomWarning, match="those of the publication"):
+        assert "those of the publication" in notes(with_default_splits(published))
+    named = {"train": [0, 1, 4], "val": [3], "test": [5], "early": [0, 1, 2], "all": range(6)}
+    with_default_splits(SpikeData(data.counts, 0.01, trials=data.trials, splits=named))
 
 
 def test_neighbours_of_held_out_trials_that_share_time_with_them_are_dropped() -> None:
@@ -388,7 +391,9 @@ def test_identical_trials_are_reported_and_warned_about_across_splits(tmp_path: 
     assert first_like(data)[[4, 9, 12, 1, 2]].tolist() == [4, 4, 4, 1, 2]
     parts = {"train": [0, 4, 5], "val": [6], "test": [7, 9, 12]}
     split = SpikeData(counts, 0.02, splits=parts)
-    with pytest.warns(SpikeloomWarning, match="2 trials of other splits are identical to trials that are trained on"):
+    with pytest.warns(
+        SpikeloomWarning, match="2 held-out trials are identical to trials that are trained on, such as trials 9 and 4"
+    ):
         made = with_default_splits(split)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -42,15 +42,16 @@ def identical_note(data: SpikeData) -> list[str]:
     return [f"{len(again)} trials are identical to another one, such as trials {first[again[0]]} and {again[0]}"]
 
 
-def identical_across(data: SpikeData) -> list[str]:
-    """A sentence on trials of any other split that are identical to trials of "train"; none where there are none."""
-    first, train = first_like(data), data.splits["train"]
-    others = np.setdiff1d(np.concatenate([*data.splits.values()]), train)
-    copies = others[np.isin(first[others], first[train])]
+def identical_across(
+    data: SpikeData, train: Int[np.ndarray, "train"], held_out: Int[np.ndarray, "held_out"]
+) -> list[str]:
+    """A note on held-out trials that are identical to training trials; none where there is no such trial."""
+    first = first_like(data)
+    copies = held_out[np.isin(first[held_out], first[train])]
     if not len(copies):
         return []
     other = train[first[train] == first[copies[0]]][0]
     return [
-        f"{len(copies)} trials of other splits are identical to trials that are trained on, such as trials {copies[0]} "
-        f"and {other}"
+        f"{len(copies)} held-out trials are identical to trials that are trained on, such as trials {copies[0]} and "
+        f"{other}; leave them out"
     ]

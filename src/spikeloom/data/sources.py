@@ -93,7 +93,7 @@ def _load_run(folder: Path, options: LoadOptions) -> SpikeData:
             )
         source, own_options, expected = content["source"], content["load_options"], content["hash"]
         splits = {str(k): np.array(v, dtype=np.int64) for k, v in content["splits"].items()}
-        notes = [str(note) for note in content["summary"]["provenance"].get("notes", [])]
+        notes = [str(note) for note in content.get("summary", {}).get("provenance", {}).get("notes", [])]
         if not (isinstance(source, str) and isinstance(own_options, dict)):
             raise TypeError("source must be text and the load options a mapping")
     except DataError:

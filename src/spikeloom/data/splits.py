@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from spikeloom.data.blocks import contiguous_blocks, even, guard_gap_s
+from spikeloom.data.holdout import HELDOUT
 from spikeloom.data.identical import identical_across
 from spikeloom.data.recorded_time import RecordedTime, recorded_time
 from spikeloom.data.spikedata import DEFAULT_FRACTIONS, SpikeData
@@ -19,6 +20,8 @@ from spikeloom.errors import DataError, SpikeloomWarning
 
 DEFAULT_SPLIT_SEED = 0
 """Seed of the splits that are made where a recording brings none; every command makes the same."""
+HELD_OUT = ("val", "test", HELDOUT)
+"""Splits that training must not have seen, and that must not have seen each other; others may be of any trials."""
 
 
 def named_splits(table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -71,17 +74,18 @@ def with_default_splits(data: SpikeData, split: str | None = None) -> SpikeData:
             f"{', '.join(['train', *missing])}, and each needs one; at least three trials make a recording that can "
             "be fitted and tested: cut long trials with window_s."
         )
-    notes += _notes_on_shared_time(data, time, splits)
+    leaks = _shared_time(data, time, splits)
     if missing:
         splits |= _carve(data, time, splits["train"], missing, split, notes)
     order = [*DEFAULT_FRACTIONS, *(name for name in splits if name not in DEFAULT_FRACTIONS)]
+    held_out = np.concatenate([v for name, v in splits.items() if name in HELD_OUT])
+    leaks += identical_across(data, splits["train"], held_out)
     known = data.provenance.get("notes", [])
-    divided = replace(data, splits={name: splits[name] for name in order})
-    for found in identical_across(divided):
-        if found not in known:
-            warnings.warn(f"{found}; leave them out.", SpikeloomWarning, stacklevel=2)
-        notes.append(found)
-    return divided.with_notes([note for note in notes if note not in known])
+    for leak in leaks:
+        if leak not in known:
+            warnings.warn(f"{leak}.", SpikeloomWarning, stacklevel=2)
+    made = replace(data, splits={name: splits[name] for name in order})
+    return made.with_notes([note for note in [*notes, *leaks] if note not in known])
 
 
 def cut_from_longer(data: SpikeData) -> bool:
@@ -106,11 +110,11 @@ def _dropped(n: int) -> str:
     return f"{n} trials that share recorded time with another split were dropped: they belong to no split"
 
 
-def _notes_on_shared_time(data: SpikeData, time: RecordedTime | None, splits: Mapping[str, np.ndarray]) -> list[str]:
-    """Refuse splits that share recorded time; of a published recording they stay as published, with a note."""
+def _shared_time(data: SpikeData, time: RecordedTime | None, splits: Mapping[str, np.ndarray]) -> list[str]:
+    """Refuse splits that share recorded time; those of a published recording stay as published, which is told."""
     if time is None:
         return []
-    for first, second in combinations(splits, 2):
+    for first, second in combinations([name for name in ("train", *HELD_OUT) if name in splits], 2):
         shared = splits[second][time.near(splits[second], splits[first])]
         if not len(shared):
             continue

@@ -28,7 +28,7 @@ FEW_LEARN = 200
 """Trials a side below which a note says from how few a classifier learned."""
 
 MOST_LEARN = 1500
-MOST_ELEMENTS = 20_000_000
+MOST_ELEMENTS = 12_000_000
 """Trials a side, and bins x neurons x trials a side, beyond which more teach little and take long."""
 
 COINCIDENCE_SPIKES = 10
@@ -44,8 +44,8 @@ N_BOOSTED = 150
 
 N_FOLDS = 3
 
-CLEAR = 0.99
-"""AUC across folds from which logistic regression is not challenged."""
+MIN_BOOSTED, CLEAR = 100, 0.99
+"""Boosting is tried from so many trials a side (fewer fill no tree) and up to this AUC of logistic regression."""
 
 LARGEST = 20.0
 """Standard deviations at which features of unseen trials are cut off, so that one outlier cannot decide."""
@@ -291,8 +291,8 @@ def _learned(learn: np.ndarray, label: np.ndarray, seed: int) -> tuple[str, Scor
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # folds choose; the last digits of a fit do not matter
         linear = [across_folds(partial(_logistic, inverse_penalty=c)) for c in STRENGTHS]
-        # Nothing is left to gain, and trees are slow, where a line already separates.
-        boosted = across_folds(partial(_boosting, seed=seed)) if max(linear) < CLEAR else 0.0
+        worthwhile = len(label) >= 2 * MIN_BOOSTED and max(linear) < CLEAR
+        boosted = across_folds(partial(_boosting, seed=seed)) if worthwhile else 0.0
         coefficients = _coefficients(learn, label, STRENGTHS[int(np.argmax(linear))])
     if boosted > max(linear):
         return BOOSTING, _boosting(learn, label, seed), coefficients

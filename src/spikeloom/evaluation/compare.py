@@ -78,8 +78,8 @@ def compare(
         metrics: Metrics of your own (heldout), computed beside those of spikeloom; see ``evaluation.metric.Metric``.
         classifiers: Tests by classifiers that learn from training trials and are judged on held-out ones (heldout);
             ``workflow.network_classifier.C2ST_NET`` adds a neural network.
-        methods: Generated trials of other methods in the same table (ldns): the published divergence of population counts
-            depends on the largest count of all methods.
+        methods: Generated trials of other methods in the same table (ldns): the published divergence of population
+            counts depends on the largest count of all methods.
 
     Returns:
         The comparison: print it for its verdict; ``table``, ``to_frame`` and ``plot`` show every metric.

@@ -18,7 +18,7 @@ from spikeloom.evaluation.frame import Frame
 from spikeloom.evaluation.intervals import interval_wasserstein
 from spikeloom.evaluation.lagged import cross_correlations, lead
 from spikeloom.evaluation.private import private_autocovariance
-from spikeloom.evaluation.summary import Summary, smoothed_psth
+from spikeloom.evaluation.summary import Summary, smoothed_psth, summarise
 
 MIN_INTERVALS = 50
 """Neurons with fewer intervals in either set are left out of interval metrics."""
@@ -47,8 +47,9 @@ class WeightedSums:
         if name not in self._sums:
             blocks = self._summary.blocks(name)
             weights = np.ones((1, blocks.shape[0])) if self._weights is None else self._weights
-            flat = blocks if blocks.ndim == 2 else blocks.reshape(len(blocks), -1)
-            self._sums[name] = np.asarray(weights.astype(blocks.dtype) @ flat).reshape(-1, *blocks.shape[1:])
+            shape = blocks.shape[1:]
+            flat = blocks if blocks.ndim == 2 else blocks.reshape(len(blocks), int(np.prod(shape)))
+            self._sums[name] = np.asarray(weights.astype(blocks.dtype) @ flat).reshape(len(weights), *shape)
         return self._sums[name]
 
     @cached_property
@@ -246,6 +247,11 @@ class ComparedSets:
     def frame(self) -> Frame:
         """The constants that both sides share."""
         return self.held_out.summary.frame
+
+    @cached_property
+    def training(self) -> SetStatistics:
+        """Statistics of training trials, in which patterns of real data show with noise of their own."""
+        return SetStatistics(summarise(self.frame.enough, self.frame))
 
     @cached_property
     def interval_neurons(self) -> Int[np.ndarray, "kept"]:

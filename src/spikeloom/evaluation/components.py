@@ -37,7 +37,7 @@ class TrialComponents:
     @classmethod
     def fit(cls, train: TrialSet) -> TrialComponents:
         """Principal components of the square roots of trial-mean counts around the mean of their condition."""
-        values, _ = trial_means(train)
+        values, _ = trial_means(ss.trial_sums(train.counts), train.lengths, train.condition)
         n_neurons = values.shape[1]
         last = min(GROUPS[-1][1], *values.shape)
         if len(values) >= n_neurons:
@@ -62,14 +62,20 @@ class TrialComponents:
         n = max(len(values), 1)
         return cls(directions, tuple(names), np.array(variance) / n, np.array(dimensions))
 
-    def sums(self, trials: TrialSet, starts: Int[np.ndarray, "block"]) -> dict[str, np.ndarray]:
+    def sums(
+        self,
+        spikes: Float[np.ndarray, "trial neuron"],
+        lengths: Int[np.ndarray, "trial"],
+        condition: Int[np.ndarray, "trial"],
+        starts: Int[np.ndarray, "block"],
+    ) -> dict[str, np.ndarray]:
         """Sums for the variance along each group, per block of consecutive trials.
 
         Returns:
             ``component_squares`` (block, group) squared deviations from the condition's mean, and ``component_trials``
             (block,) degrees of freedom.
         """
-        values, freedom = trial_means(trials)
+        values, freedom = trial_means(spikes, lengths, condition)
         along = (values @ self.directions) ** 2
         squares = [along[:, a - 1 : b].sum(axis=1) for a, b in GROUPS if a <= along.shape[1]]
         if len(squares) < len(self.names):
@@ -96,13 +102,15 @@ class TrialComponents:
             return np.log(squares / n + least) + 1 / (max(freedom, 1) * self.dimensions)
 
 
-def trial_means(trials: TrialSet) -> tuple[Float[np.ndarray, "trial neuron"], Float[np.ndarray, "trial"]]:
+def trial_means(
+    spikes: Float[np.ndarray, "trial neuron"], lengths: Int[np.ndarray, "trial"], condition: Int[np.ndarray, "trial"]
+) -> tuple[Float[np.ndarray, "trial neuron"], Float[np.ndarray, "trial"]]:
     """Square root of each trial's mean count, around the mean of its condition, and each trial's degree of freedom.
 
     Trials that are alone in their condition have neither. Condition means stay fixed when blocks are resampled.
     """
-    values = np.sqrt(ss.trial_sums(trials.counts) / np.maximum(trials.lengths, 1)[:, None])
-    _, cell, size = np.unique(trials.condition, return_inverse=True, return_counts=True)
+    values = np.sqrt(spikes / np.maximum(lengths, 1)[:, None])
+    _, cell, size = np.unique(condition, return_inverse=True, return_counts=True)
     summed = np.zeros((len(size), values.shape[1]))
     np.add.at(summed, cell, values)
     return values - (summed / size[:, None])[cell], 1 - 1 / size[cell]

@@ -77,7 +77,7 @@ def count_share_sums(
     for block, piece in integer_pieces(trials.counts, starts, 1):
         above = tail.astype(piece.dtype)
         for row, true in enumerate((piece > 0, piece == 1, piece == 2, piece == 3, piece > above)):
-            summed[block, row] += over_bins(true.view(np.uint8).sum(axis=0, dtype=piece.dtype))
+            summed[block, row] += over_bins(true.view(np.uint8).sum(axis=0, dtype=piece.dtype)).astype(np.int64)
     # Bins without a spike by subtraction, so that padding is not among them.
     summed[:, 0] = np.add.reduceat(trials.lengths, starts)[:, None] - summed[:, 0]
     return summed

@@ -47,14 +47,14 @@ def gaussian_smooth(values: np.ndarray, sd_bins: float, step: int = 1) -> np.nda
     centres = np.arange(0, n_bins, step)
     values = values.astype(np.float32, copy=False)
     out = np.empty((n_trials, len(centres), n_neurons), dtype=np.float32)
-    tile = max(64, 2 * radius) // step + 1
+    tile = max(48, 2 * radius) // step + 1
     for first in range(0, len(centres), tile):
         at = centres[first : first + tile]
         low, high = max(0, at[0] - radius), min(n_bins, at[-1] + radius + 1)
         offset = np.arange(low, high) - at[:, None] + radius
         inside = (offset >= 0) & (offset <= 2 * radius)
         band = np.where(inside, kernel[np.clip(offset, 0, 2 * radius)], 0).astype(np.float32)
-        out[:, first : first + tile] = band @ values[:, low:high]
+        np.matmul(band, values[:, low:high], out=out[:, first : first + tile])
     return out
 
 
@@ -62,9 +62,20 @@ def gaussian_smooth(values: np.ndarray, sd_bins: float, step: int = 1) -> np.nda
 
 
 def lagged_sums(
-    counts: Counts, lengths: Lengths, starts: Int[np.ndarray, "block"], n_lags: int = N_LAGS
+    counts: Counts,
+    lengths: Lengths,
+    starts: Int[np.ndarray, "block"],
+    n_lags: int = N_LAGS,
+    spikes: Float[np.ndarray, "trial neuron"] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sums for autocorrelations at lags 0..n_lags, per block of consecutive trials; padding must hold zeros.
+
+    Args:
+        counts: Spike counts.
+        lengths: Valid bins of each trial.
+        starts: First trial of each block.
+        n_lags: Largest lag, in bins.
+        spikes: ``trial_sums`` of the counts, if at hand.
 
     Returns:
         Summed products y_t y_(t+l) and summed y_t + y_(t+l), both (block, lag, neuron), and the number of pairs
@@ -84,7 +95,7 @@ def lagged_sums(
     tail = np.take_along_axis(counts, np.maximum(lengths[:, None] - 1 - ends, 0)[..., None], 1) * inside
     missed = np.zeros((len(counts), len(lags), n_neurons))
     np.cumsum(head.astype(np.float64) + tail, axis=1, out=missed[:, 1:])
-    sums = np.add.reduceat(2 * trial_sums(counts)[:, None] - missed, starts, axis=0)
+    sums = np.add.reduceat(2 * (trial_sums(counts) if spikes is None else spikes)[:, None] - missed, starts, axis=0)
     pairs = np.add.reduceat(np.maximum(lengths[:, None] - lags, 0), starts, axis=0)
     return products, sums, pairs.astype(np.float64)
 

@@ -58,6 +58,11 @@ class Frame:
         return self.train.counts.shape[2]
 
     @cached_property
+    def enough(self) -> TrialSet:
+        """As many training trials as constants need."""
+        return spread_out(self.train, trials_within(self.train.counts.shape, MOST_LAGGED_ELEMENTS))
+
+    @cached_property
     def groups(self) -> NeuronGroups:
         """Pairs of neurons whose correlations are compared."""
         return NeuronGroups.drawn(self.n_neurons)
@@ -85,18 +90,14 @@ class Frame:
     @cached_property
     def prediction(self) -> Prediction:
         """Prediction of each neuron from the others."""
-        return fit_prediction(centred(self._enough, self.aligned))
+        return fit_prediction(centred(self.enough, self.aligned))
 
     @cached_property
     def count_shares(self) -> CountShares:
         """Tails of the counts and the scatter of their shares."""
-        return fit_count_shares(self._enough)
+        return fit_count_shares(self.enough)
 
     @cached_property
     def components(self) -> TrialComponents:
         """Principal components of trial means."""
         return TrialComponents.fit(self.train)
-
-    @property
-    def _enough(self) -> TrialSet:
-        return spread_out(self.train, trials_within(self.train.counts.shape, MOST_LAGGED_ELEMENTS))

@@ -22,7 +22,8 @@ def headline(rows: Sequence[MetricResult], n: int, protocol: str = "heldout") ->
     """What a comparison says in three sentences at most.
 
     In this order: what is too good to be true; what differs most, in words; the AUC of the strongest classifier
-    with its interval; how many metrics match, and how many could not be told. If most could not be told, that is the headline.
+    with its interval; how many metrics match, and how many could not be told. If most could not be told, that is
+    the headline.
 
     Args:
         rows: The rows of the table.

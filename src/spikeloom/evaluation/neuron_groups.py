@@ -77,14 +77,17 @@ class NeuronGroups:
 
     def lagged_products(self, rows: Float[np.ndarray, "row neuron"], n_lags: int) -> Float[np.ndarray, "lag ordered"]:
         """Products of x_i(t) and x_j(t + lag) for every ordered pair (i, j), summed over rows, at lags 1 to n_lags."""
-        forward, backward = ([[] for _ in range(n_lags)] for _ in "ij")
+        n_pairs, first = len(self.pairs), 0
+        out = np.empty((n_lags, 2 * n_pairs), rows.dtype)
         for members, (i, j) in zip(self.members, self._below):
             part = np.ascontiguousarray(rows[:, members]) if self.sampled else rows
+            last = first + len(i)
             for lag in range(1, n_lags + 1):
                 products = part[: len(part) - lag].T @ part[lag:]
-                forward[lag - 1].append(products[i, j])
-                backward[lag - 1].append(products[j, i])
-        return np.stack([np.concatenate(f + b) for f, b in zip(forward, backward)])
+                out[lag - 1, first:last] = products[i, j]
+                out[lag - 1, n_pairs + first : n_pairs + last] = products[j, i]
+            first = last
+        return out
 
     def matrix(self, diagonal: Float[np.ndarray, "neuron"], values: Float[np.ndarray, "pair"]) -> np.ndarray:
         """Symmetric (neuron, neuron) matrix of all pairs' values."""

@@ -170,7 +170,8 @@ def pair(
     if like is not None and (len(keep) < len(available) or conditional != like.conditional):
         raise DataError(
             f"{len(keep)} of the {len(available)} held-out trials of the earlier comparison have a counterpart among "
-            f"the {generated.n_trials} generated trials; generate as many of each condition, or begin with the smallest set."
+            f"the {generated.n_trials} generated trials; generate as many of each condition, or begin with "
+            "the smallest set."
         )
     if len(keep) < len(available):
         warnings.append(

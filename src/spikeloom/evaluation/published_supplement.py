@@ -167,22 +167,21 @@ def correlograms(counts: Counts, groups: tuple[Int[np.ndarray, "_"], ...], n_lag
         n_lags: Longest lag in bins, shorter than a trial.
     """
     n_trials, n_bins, _ = counts.shape
-    auto, cross = np.zeros((2, len(groups), 2 * n_lags + 1))
+    n_padded = 2 ** (n_bins + n_lags).bit_length()  # so long that no lag wraps around
+    lags = np.arange(-n_lags, n_lags + 1)
+    auto, cross = np.zeros((2, len(groups), len(lags)))
     for group, neurons in enumerate(groups):
+        own, pairs = np.zeros((2, n_padded // 2 + 1), dtype=complex)
         for _, x in float_chunks(counts[:, :, neurons], dtype=np.float64):
-            x -= x.mean(axis=1, keepdims=True)
-            before = np.cumsum(x, axis=2) - x  # sum over the neurons that come first, so that pairs need no loop
-            for lag in range(n_lags + 1):
-                early, late = slice(0, n_bins - lag), slice(lag, n_bins)
-                auto[group, n_lags + lag] += np.vdot(x[:, late], x[:, early])
-                cross[group, n_lags + lag] += np.vdot(before[:, late], x[:, early])
-                if lag > 0:
-                    cross[group, n_lags - lag] += np.vdot(before[:, early], x[:, late])
+            x = np.ascontiguousarray((x - x.mean(axis=1, keepdims=True)).transpose(0, 2, 1))
+            wave = np.fft.rfft(x, n_padded)
+            before = np.cumsum(wave, axis=1) - wave  # sum over the neurons that come first: pairs need no loop
+            own += np.einsum("bnf,bnf->f", wave, wave.conj())
+            pairs += np.einsum("bnf,bnf->f", before, wave.conj())
         size = len(neurons)
-        auto[group, :n_lags] = auto[group, :n_lags:-1]
-        auto[group] /= n_trials * n_bins * size
-        with np.errstate(invalid="ignore"):
-            cross[group] /= n_trials * n_bins * size * (size - 1) / 2  # NaN for a group of one neuron
+        auto[group] = np.fft.irfft(own, n_padded)[lags] / (n_trials * n_bins * size)
+        with np.errstate(invalid="ignore"):  # a group of one neuron has no pair
+            cross[group] = np.fft.irfft(pairs, n_padded)[lags] / (n_trials * n_bins * size * (size - 1) / 2)
     auto[:, n_lags] = 0
     return Correlograms(auto, cross)
 

@@ -157,7 +157,7 @@ def make_reference(
     sources = list(dict.fromkeys(chosen.values()))
     everything = [name for name in CORRUPTIONS if _exists(name, frame)]
     n_resampled = min(max(1, len(train.lengths) // len(test.lengths)), MOST_RESAMPLED, n_floor)
-    n_yardsticks = 1 if large else n_resampled
+    n_yardsticks = 1 if large else min(2, n_resampled)
     cheap = [] if large else ["psth"] if aligned else []
     cheap += ["ae"] if reconstruction is not None else []
     others = 0 if large else len(everything) - len(sources)

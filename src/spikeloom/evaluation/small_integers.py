@@ -40,6 +40,8 @@ def _fits(dtype: type, largest: int) -> bool:
     return 4 * largest <= np.iinfo(dtype).max
 
 
-def over_bins(summed: Int[np.ndarray, "time neuron"] | np.ndarray) -> Int[np.ndarray, "neuron"]:
-    """Sum of the bins of what was added up over trials."""
+def over_bins(summed: np.ndarray) -> np.ndarray:
+    """Sum over the bins (time, neuron) of what was added up over trials, exactly."""
+    if summed.dtype == np.uint8 and len(summed) < 2**16:  # below 2^24, so exact in single precision, which is faster
+        return np.ones(len(summed), np.float32) @ summed.astype(np.float32)
     return summed.sum(axis=0, dtype=np.int64)

@@ -168,6 +168,7 @@ def second_moments(
     largest = float(values.max(initial=0)) if values.dtype.kind == "u" else 1.0
     exact_bins = int(2**24 / max(largest, 1.0) ** 2)
     dtype = np.float32 if exact_bins >= n_bins else np.float64
+    ones = np.ones(n_bins, dtype)
     padded = bool((lengths < n_bins).any())
     for block, (first, last) in enumerate(pairwise(edges)):
         for start, chunk in float_chunks(values[first:last], exact_bins, dtype):
@@ -175,9 +176,8 @@ def second_moments(
                 chunk = transform(chunk)
                 if padded:
                     chunk *= valid_mask(lengths[first + start : first + start + len(chunk)], n_bins)[..., None]
-            rows = chunk.reshape(-1, n_neurons)
-            total[block] += rows.sum(axis=0, dtype=np.float64)
-            squares, products = groups.products(rows)
+            total[block] += (ones @ chunk).sum(axis=0, dtype=np.float64)
+            squares, products = groups.products(chunk.reshape(-1, n_neurons))
             square[block] += squares
             cross[block] += products
     return Moments(np.add.reduceat(lengths, starts).astype(np.float64), total, square, cross)

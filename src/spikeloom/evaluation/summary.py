@@ -60,6 +60,11 @@ class Summary:
         return ss.population_count_matrix(self.trials.counts)
 
     @cached_property
+    def spikes(self) -> Float[np.ndarray, "trial neuron"]:
+        """Spikes of every neuron in each trial."""
+        return ss.trial_sums(self.trials.counts)
+
+    @cached_property
     def intervals(self) -> Intervals:
         """How often each interval occurs in each block."""
         return count_intervals(self.trials.counts, self.starts)
@@ -117,7 +122,7 @@ def _spectrum(summary: Summary) -> dict[str, np.ndarray]:
 
 
 def _autocorrelation(summary: Summary) -> dict[str, np.ndarray]:
-    sums = dynamics.lagged_sums(summary.trials.counts, summary.trials.lengths, summary.starts)
+    sums = dynamics.lagged_sums(summary.trials.counts, summary.trials.lengths, summary.starts, spikes=summary.spikes)
     return dict(zip(("lag_products", "lag_sums", "lag_pairs"), sums))
 
 
@@ -169,7 +174,9 @@ def _in_all_blocks(sums: Mapping[str, np.ndarray], present: np.ndarray, n_blocks
 
 
 def _components(summary: Summary) -> dict[str, np.ndarray]:
-    return summary.frame.components.sums(summary.trials, summary.starts)
+    return summary.frame.components.sums(
+        summary.spikes, summary.trials.lengths, summary.trials.condition, summary.starts
+    )
 
 
 def _count_shares(summary: Summary) -> dict[str, np.ndarray]:

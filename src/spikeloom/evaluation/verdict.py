@@ -155,7 +155,9 @@ def weigh(
         [above_floor(replicates.value, replicates.floor), above_floor(replicates.yardstick, replicates.floor)]
     )
     pairs = pairs[:, np.isfinite(pairs).all(axis=0)]
-    spread = np.cov(pairs) if _enough(pairs[0], replicates.value) else np.full((2, 2), NAN)
+    # Values that no resampling moves have no error, and a score without an error says nothing.
+    known = se > 0 and _enough(pairs[0], replicates.value)
+    spread = np.cov(pairs) if known else np.full((2, 2), NAN)
     interval = fieller(top, bottom, spread, float(stats.t.ppf((1 + CONFIDENCE) / 2, df)), signed=scale is Scale.ONE)
     score = low = high = NAN
     if interval is not None:

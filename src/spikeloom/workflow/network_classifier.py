@@ -151,8 +151,8 @@ C2ST_NET = Classifier(
     classifier_metric(
         "c2st_net",
         "classifier test, neural network",
-        "how well a temporal convolutional network, learned on training trials, separates unseen real from fresh generated "
-        "trials (AUC)",
+        "how well a temporal convolutional network, learned on training trials, separates unseen real from fresh "
+        "generated trials (AUC)",
     ),
     network_test,
 )
