@@ -126,8 +126,9 @@ def marked(text: str, levels: Sequence[Level]) -> str:
 
 
 MARKS = (
-    "Values in **bold** match real trials, with any seed: whatever difference there is, it is smaller than the "
-    "tolerance. A `?` means that there are too few trials to tell; all others differ from real trials."
+    "Values in **bold** match real trials, with every seed: whatever difference there is, it is smaller than the "
+    "tolerance. A `?` means that there are too few trials to tell, *too good* that held-out trials are among the "
+    "samples or that there is a bug; all others differ from real trials, with some seed at least."
 )
 """How tables are read."""
 
