@@ -50,6 +50,10 @@ def test_thinned_trials_fire_too_little(recording):
     assert number(said("rate_rmse", thinned)) == pytest.approx(40, abs=1)
     assert said("isi_mean_rmse", thinned).startswith("intervals are ")
     assert said("isi_mean_rmse", thinned).endswith("% too long")
+    assert said("c2st_basic", thinned, seed=0).startswith(
+        "a basic classifier finds the generated one of two trials in "
+    )
+    assert number(said("c2st_basic", thinned, seed=0)) > 80
     assert said("isi_w1", thinned) == said("isi_mean_rmse", thinned)
     assert said("count_w1", thinned).startswith("population counts are ")
     assert said("count_w1", thinned).endswith(" % too small")
@@ -92,7 +96,6 @@ def test_shuffled_neurons_lose_what_they_share(recording):
     assert dimensions[0] > dimensions[1]
     assert said("acf_rmse", shuffled) == "autocorrelation differs"  # of the same trials, so it does not
     assert said("corr_r", shuffled).startswith("correlations between neurons have another pattern (r = ")
-    assert said("c2st_basic", shuffled, seed=0).startswith("a basic classifier finds the generated one of two trials")
 
 
 def test_time_reversed_and_time_destroyed(recording):
@@ -100,7 +103,10 @@ def test_time_reversed_and_time_destroyed(recording):
     assert said("leadlag_rmse", with_counts(test, test.counts[:, ::-1])) == "lead and lag between neurons are reversed"
     order = np.argsort(np.random.default_rng(0).random((N_TRIALS, N_BINS)), axis=1)[..., None]
     permuted = with_counts(test, np.take_along_axis(test.counts, order, axis=1))
-    for name, start in (("acf_rmse", "autocorrelation is "), ("private_acf_rmse", "private slow variability of")):
+    for name, start in (
+        ("acf_rmse", "autocorrelation is "),
+        ("private_acf_rmse", "slow variability of neurons that others do not predict is "),
+    ):
         assert said(name, permuted).startswith(start)
         assert said(name, permuted).endswith(" % too weak")
         assert number(said(name, permuted)) > 30
@@ -115,14 +121,14 @@ def test_the_missing_half_is_named(recording):
     weak = Population(private=0.5 / np.sqrt(2)).draw(rng, 400)
     assert said("private_acf_rmse", weak).endswith(" % too weak")
     assert 10 < number(said("private_acf_rmse", weak)) < 50
-    assert number(said("private_acf_rmse", Population(private=0).draw(rng, 400))) > 50
+    assert number(said("private_acf_rmse", Population(private=0).draw(rng, 400))) > 30
     poisson = Population(dispersion=0).draw(rng, 200)
     assert said("fano_rmse", poisson).startswith("spike counts vary ")
     assert " % too little (Fano factor " in said("fano_rmse", poisson)
     assert said("count_share_rmse", poisson).startswith("bins with")
     assert said("isi_cv_rmse", poisson).startswith("firing is too regular (coefficient of variation ")
     strong = Population(gains=(0.3, 0.2, 0.6)).draw(rng, 200)
-    assert said("trial_pc_ratio", strong).startswith("trial-to-trial variance along components 1-3 is ")
+    assert said("trial_pc_ratio", strong).startswith("trial-to-trial variance along components 4-8 is ")
     assert said("trial_pc_ratio", strong).endswith("too large")
 
 
@@ -167,7 +173,7 @@ def test_where_nothing_can_be_told_the_label_is_said():
             assert words[0].islower()
             assert not words.endswith(".")
             assert "nan" not in words
-            assert "differ" in words or "classifier" in words, words
+            assert "differ" in words, words
 
 
 def test_every_metric_has_words():

@@ -85,7 +85,7 @@ def rates(sets: ComparedSets) -> str | None:
     return f"single neurons' rates are off by {100 * share:.0f} %" if LEAST < share < np.inf else None
 
 
-@otherwise("Fano factors differ")
+@otherwise("variability of spike counts differs")
 def fano_factors(sets: ComparedSets) -> str | None:
     """Too much or too little variability of spike counts."""
     sides = np.stack([sets.generated.fano_factors, sets.held_out.fano_factors])
@@ -158,11 +158,11 @@ def autocorrelation(sets: ComparedSets) -> str | None:
     return _strong("autocorrelation is", ratio, "autocorrelation has the opposite sign")
 
 
-@otherwise("private slow variability differs")
+@otherwise("slow variability that other neurons do not predict differs")
 def private_variability(sets: ComparedSets) -> str | None:
     """Slow variability of neurons that others do not share, too weak or too strong."""
     ratio = strength(*(side.private_autocovariance for side in (sets.generated, sets.held_out, sets.training)))
-    subject = "private slow variability of neurons"
+    subject = "slow variability of neurons that others do not predict"
     return _strong(f"{subject} is", ratio, f"{subject} has the opposite sign")
 
 
@@ -277,7 +277,7 @@ def average_responses(sets: ComparedSets) -> str | None:
     return _strong("average responses are", ratio, "average responses have the opposite sign")
 
 
-@otherwise("a basic classifier tells generated from real trials")
+@otherwise("the result of the basic classifier differs")
 def classifier(sets: ComparedSets) -> str | None:
     """How often a basic classifier finds the generated trial of a pair."""
     if sets.seed is None:
