@@ -12,7 +12,7 @@ FOLDER holds the recordings (see the README for their sources). Every part adds 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from spikeloom.evaluation.classifier_tests import RICH
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.pairing import dependence_units
 from spikeloom.evaluation.summary import TrialSet
-from spikeloom.evaluation.verdict import Level, Replicates, Scale, weigh
+from spikeloom.evaluation.verdict import Level
 from spikeloom.evaluation.yardsticks import CORRUPTIONS, DOSES
 
 RESULTS = Path(__file__).parent / "results" / "verdict"
@@ -69,7 +69,9 @@ def sides(name: str, folder: Path, n: int, seed: int) -> tuple[SpikeData, SpikeD
     order = np.arange(data.n_trials)
     if "condition" in data.trials:  # the same share of every condition on every side
         codes = np.unique(data.trials["condition"].astype(str), return_inverse=True)[1]
-        order = order[np.argsort(np.argsort(np.argsort(codes[order], kind="stable")) % max(data.n_trials // n, 4), kind="stable")]
+        order = order[
+            np.argsort(np.argsort(np.argsort(codes[order], kind="stable")) % max(data.n_trials // n, 4), kind="stable")
+        ]
     held_out, other, train = order[:n], order[n : 2 * n], order[2 * n :]
     real = data.select(trials=np.concatenate([held_out, train]))
     return (
@@ -168,8 +170,19 @@ def doses(folder: Path, names: list[str], **_: object) -> None:
                         row = rows[metric]
                         lines.add(
                             {
-                                **{"recording": name, "corruption": fault, "dose": dose, "seed": seed, "metric": metric},
-                                **{"value": row.value, "floor": row.floor, "score": row.score, "level": row.level.value},
+                                **{
+                                    "recording": name,
+                                    "corruption": fault,
+                                    "dose": dose,
+                                    "seed": seed,
+                                    "metric": metric,
+                                },
+                                **{
+                                    "value": row.value,
+                                    "floor": row.floor,
+                                    "score": row.score,
+                                    "level": row.level.value,
+                                },
                             }
                         )
 
@@ -187,7 +200,9 @@ TRUE_FAULT = 0.5
 """Dose of the thinning whose score the intervals of the coverage study should hold."""
 
 
-def stretches(rng: np.random.Generator, n_stretches: int, windows: int = 8, bins: int = 20, neurons: int = 20) -> SpikeData:
+def stretches(
+    rng: np.random.Generator, n_stretches: int, windows: int = 8, bins: int = 20, neurons: int = 20
+) -> SpikeData:
     """Windows cut from stretches with a gain that drifts so slowly that all windows of a stretch share most of it."""
     time = windows * bins
     slow = np.empty((n_stretches, time))

@@ -12,8 +12,13 @@ from spikeloom.evaluation.verdict import MIN_TRIALS, Level
 if TYPE_CHECKING:
     from spikeloom.evaluation.results import MetricResult
 
-CLASSIFIERS = ("c2st_net", "c2st_rich", "c2st_basic")
-"""Classifier tests, from the strongest by design; the highest AUC is the one that is quoted."""
+BASIC = "c2st_basic"
+CLASSIFIERS = ("c2st_net", "c2st_rich", BASIC)
+"""Classifier tests."""
+
+RATES = "rate_rmse"
+FOLLOW_FROM_RATES = ("count_", "isi_", "fano_")
+"""Metrics that are off whenever mean rates are."""
 
 NO_VERDICT = "Protocol ldns has no verdict: it compares with the training trials."
 
@@ -49,10 +54,10 @@ def headline(rows: Sequence[MetricResult], n: int, protocol: str = "heldout") ->
         needed = [r.trials_needed for r in unclear if np.isfinite(r.trials_needed)]
         text = f"Too few trials to tell: {len(unclear)} of {len(told)} metrics could not be told at n = {n}"
         if needed:
-            text += f"; about {_rounded(float(np.median(needed)))} held-out trials would settle half of them"
+            text += f"; about {rounded(float(np.median(needed)))} held-out trials would settle half of them"
         sentences.append(text + ".")
     if off:
-        words = [r.words or f"{r.metric.label} differ" for r in off[:2]]
+        words = [r.words or f"{r.metric.label}: different from real trials" for r in off[:2]]
         sentences.append(f"{_upper('; '.join(words))}.")
     elif not sentences:
         sentences.append("No metric differs from real trials.")
@@ -67,15 +72,34 @@ def headline(rows: Sequence[MetricResult], n: int, protocol: str = "heldout") ->
 
 
 def differing(rows: Sequence[MetricResult]) -> list[MetricResult]:
-    """Rows with a difference, the largest first; classifiers, which are quoted apart, left out."""
+    """Rows with a difference, the largest first; classifiers, which are quoted apart, left out.
+
+    Where rates differ, counts and intervals must: those rows come last. Of several rows on one thing, the first stands.
+    """
     off = [r for r in rows if r.level in (Level.NO_BETTER, Level.DIFFERS, Level.CLOSE) and r.name not in CLASSIFIERS]
-    return sorted(off, key=lambda r: -abs(r.score) if np.isfinite(r.score) else 0.0)
+    rates = any(r.name == RATES for r in off)
+
+    def rank(r: MetricResult) -> tuple[bool, float]:
+        follows = rates and r.name.startswith(FOLLOW_FROM_RATES)
+        return follows, -abs(r.score) if np.isfinite(r.score) else 0.0
+
+    out: list[MetricResult] = []
+    for r in sorted(off, key=rank):
+        if not any(r.words == other.words or _thing(r) == _thing(other) for other in out):
+            out.append(r)
+    return out
+
+
+def _thing(row: MetricResult) -> str:
+    """What a metric is about: its name without the kind of its number."""
+    return row.name.rsplit("_", 1)[0]
 
 
 def strongest_classifier(rows: Sequence[MetricResult]) -> MetricResult | None:
-    """The classifier test with the highest AUC; None where there is none."""
-    tests = [r for r in rows if r.name in CLASSIFIERS and np.isfinite(r.value)]
-    return max(tests, key=lambda r: r.value, default=None)
+    """The classifier test with the highest AUC; the basic one only where there is no other. None without any."""
+    tests = [r for r in rows if r.name in CLASSIFIERS and r.level is not Level.NOT_DEFINED and np.isfinite(r.value)]
+    strong = [r for r in tests if r.name != BASIC] or tests
+    return max(strong, key=lambda r: r.value, default=None)
 
 
 def counted_levels(rows: Sequence[MetricResult]) -> str:
@@ -94,7 +118,8 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def _rounded(n: float) -> str:
+def rounded(n: float) -> str:
+    """A number of trials with two digits, rounded up."""
     digits = max(0, int(np.floor(np.log10(max(n, 1)))) - 1)
     return f"{int(np.ceil(n / 10**digits) * 10**digits):,}"
 

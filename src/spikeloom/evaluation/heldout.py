@@ -41,6 +41,7 @@ class Measured:
         values: Values for each draw.
         replicates: Bootstrap values of their mean, with the bootstrap samples of the held-out trials of the reference.
         df: Degrees of freedom of the errors.
+        se: Standard error of metrics that are not resampled.
         sets: The first draw beside the held-out trials.
         classifiers: The classifier tests.
         tests: Their results by name.
@@ -49,6 +50,7 @@ class Measured:
     values: Values
     replicates: Values
     df: int
+    se: Mapping[str, float]
     sets: ComparedSets
     classifiers: Sequence[Classifier]
     tests: Mapping[str, TwoSampleTest]
@@ -90,6 +92,7 @@ def measure(
             statistics = SetStatistics(summarise(pairing.for_metrics(trials), reference.frame))
         rows.append(metric_values(statistics, held_out.statistics, metrics, classifier_seed(rng, draw)))
         tick()
+    first = ComparedSets(sets[0].statistics, held_out.statistics)
     tests = {}
     for classifier in classifiers:
         tests[classifier.metric.name] = judge_generated(pairing, classifier, reference.frame.bin_s, seed)
@@ -98,7 +101,8 @@ def measure(
         {m.name: np.array([row[m.name] for row in rows]) for m in metrics},
         mean_replicates([(one, metrics) for one in sets], held_out),
         min(reference.df, degrees_of_freedom(*(s.blocks for s in sets))),
-        ComparedSets(sets[0].statistics, held_out.statistics),
+        {m.name: m.standard_error(first) for m in metrics if m.standard_error is not None},
+        first,
         classifiers,
         tests,
     )
@@ -163,7 +167,7 @@ def _numbers(metric: Metric, reference: Reference, measured: Measured) -> dict[s
     value, floor = mean(measured.values[name]), mean(reference.floor[name])
     if metric.standard_error is not None:
         floor = 0.5
-        se = metric.standard_error(measured.sets) if np.isfinite(value) else NAN
+        se = measured.se[name]
     else:
         se = sd(measured.replicates[name])
     return {
@@ -186,7 +190,7 @@ def _evidence(metric: Metric, reference: Reference, measured: Measured) -> Evide
         return weigh_auc(test.auc, test.se, yardstick.auc, yardstick.se)
     value, yardstick = mean(measured.values[name]), mean(reference.yardstick[name])
     if metric.standard_error is not None:
-        return weigh_auc(value, metric.standard_error(measured.sets), yardstick, reference.yardstick_se[name])
+        return weigh_auc(value, measured.se[name], yardstick, reference.yardstick_se[name])
     replicates = Replicates(
         measured.replicates[name], reference.floor_replicates[name], reference.yardstick_replicates[name]
     )

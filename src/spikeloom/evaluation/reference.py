@@ -187,9 +187,15 @@ def make_reference(
             one = floor_sets[draw].corrupted(name, mean_counts, rng)
             corrupted.append((one, own))
             shown = metrics if draw == 0 and not large else own
-            rows.append(metric_values(one.statistics, held_out.statistics, shown, classifier_seed(rng, draw)))
+            judged = any(m.standard_error is not None for m in own)
+            seed_of_draw = classifier_seed(rng, draw) if judged else None
+            rows.append(metric_values(one.statistics, held_out.statistics, shown, seed_of_draw))
             tick()
-        controls[name] = dict(rows[0])
+        controls[name] = {
+            m.name: with_mean_floor(m, rows[0][m.name], [row[m.name] for row in floor])
+            for m in metrics
+            if m.name in rows[0]
+        }
         for metric in own:
             yardstick[metric.name] = np.array([row[metric.name] for row in rows])
             if metric.standard_error is not None:
@@ -202,9 +208,7 @@ def make_reference(
     baselines = Baselines(pairing.train, bin_s, pairing.n_conditions, reconstruction)
     for name in cheap:
         trials = pairing.for_metrics(baselines.draw(name, pairing.test, rng))
-        controls[name] = metric_values(
-            SetStatistics(summarise(trials, frame)), held_out.statistics, metrics, classifier_seed(rng, 0)
-        )
+        controls[name] = metric_values(SetStatistics(summarise(trials, frame)), held_out.statistics, metrics, None)
         tick()
     tests = {}
     for classifier in classifiers:
@@ -294,6 +298,14 @@ def classifier_seed(rng: np.random.Generator, draw: int) -> int | None:
     """Seed of the classifier for a draw of a source; None where it is left out."""
     seed = int(rng.integers(2**31))
     return seed if draw < N_CLASSIFIER_DRAWS else None
+
+
+def with_mean_floor(metric: Metric, value: float, floor: Sequence[float]) -> float:
+    """Value of a control that was made from the first floor draw, as if that draw had been an average one."""
+    base = float(np.mean(floor))
+    if metric.rms:
+        return float(np.sqrt(max(value**2 + base**2 - floor[0] ** 2, 0.0)))
+    return value + base - floor[0]
 
 
 def mean(values: np.ndarray) -> float:

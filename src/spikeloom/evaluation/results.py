@@ -14,25 +14,19 @@ import pandas as pd
 
 from spikeloom.errors import DataError
 from spikeloom.evaluation.classifier_tests import RICH
-from spikeloom.evaluation.headline import counted_levels, headline
+from spikeloom.evaluation.headline import counted_levels, headline, rounded
 from spikeloom.evaluation.memorisation import Memorisation
 from spikeloom.evaluation.metric import NAN, OTHER, Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.published import LDNS_METRICS
-from spikeloom.evaluation.verdict import Level
+from spikeloom.evaluation.verdict import TOLERANCE, Level
+from spikeloom.evaluation.yardsticks import CORRUPTIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDTH = 100
 """Columns of a terminal."""
-
-SHORT_NAMES: Mapping[str, str] = {
-    "homogeneous": "Poisson",
-    "permuted_bins": "bins mixed",
-    "permuted_conditions": "conditions",
-}
-"""Yardsticks whose names are too long for a column."""
 
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (*HELDOUT_METRICS, RICH.metric, *LDNS_METRICS)}
 """Every metric of both protocols by name."""
@@ -112,7 +106,7 @@ class MetricResult:
         if self.level is Level.NOT_DEFINED:
             return f"n/a: {self.note}" if self.note else "n/a"
         if self.level is Level.CANNOT_TELL and np.isfinite(self.trials_needed):
-            return f"{self.level.text}: about {self.trials_needed:.2g} held-out trials would"
+            return f"{self.level.text}: about {rounded(self.trials_needed)} held-out trials would"
         if self.level in OFF and self.words:
             return f"{self.level.text}: {self.words}"
         return self.level.text
@@ -257,7 +251,7 @@ class Comparison:
                     f"{r.name} {r.unit}".rstrip(),
                     f"{short(r.value)} ± {short(1.96 * r.se, 2)}",
                     short(r.floor),
-                    f"{short(r.yardstick)} {SHORT_NAMES.get(r.yardstick_name, r.yardstick_name)}",
+                    f"{short(r.yardstick)} {CORRUPTIONS[r.yardstick_name].short}",
                     f"{r.score:.2f} [{r.score_low:.2f}, {r.score_high:.2f}]" if np.isfinite(r.score) else "-",
                     r.level.text,
                 )
@@ -315,7 +309,9 @@ class Comparison:
         results = list(self.metrics.values())
         low, score, high = (np.array([getattr(r, k) for r in results]) for k in ("score_low", "score", "score_high"))
         labels = [r.metric.label for r in results]
-        ax = draw_scores(labels, score, np.array([score - low, high - score]), ("floor", "yardstick"), ax)
+        ax = draw_scores(
+            labels, score, np.array([score - low, high - score]), ("floor", "yardstick"), ax, tolerance=TOLERANCE
+        )
         ax.set_title(counted_levels(results), fontsize="medium", loc="left")
         return ax
 

@@ -86,8 +86,9 @@ class Evidence:
         yardstick: Value of the corruption that the metric exists to notice.
         harm: Distance of the value from the floor, positive where the generated trials are worse.
         harm_se: Its standard error.
-        score: Harm on the scale of the yardstick, in squares for root-mean-square metrics; NaN without a yardstick.
-        low: Lower end of the 95 % interval of the score's magnitude, not below zero for root-mean-square metrics.
+        score: Harm on the scale of the yardstick, in squares for root-mean-square metrics, its magnitude where one is
+            right; NaN without a yardstick.
+        low: Lower end of the 95 % interval of the score.
         high: Upper end.
         p: Probability of such a harm without a difference.
         p_better: Probability of a value so much better than the floor.
@@ -174,7 +175,7 @@ def weigh(
         if squared:
             score, low, high = (float(np.sqrt(max(x, 0.0))) for x in (ratio, low, high))
         elif scale is Scale.ONE:
-            score, low, high = ratio, *_magnitudes(low, high)
+            score, low, high = abs(ratio), *_magnitudes(low, high)
         else:
             score = ratio
     beyond = bool(len(draws) and (sign * value < sign * draws).all())
@@ -295,7 +296,7 @@ def judge(rows: Sequence[Evidence], tolerances: Sequence[float]) -> list[Judgeme
         Judgement(
             level := _level(row, bool(d), bool(b), tolerance),
             row.resolution(ALPHA / tested),
-            _factor(row, tolerance) if level is Level.CANNOT_TELL else NAN,
+            _factor(row, tolerance, ALPHA / tested) if level is Level.CANNOT_TELL else NAN,
         )
         for row, d, b, tolerance in zip(rows, different, better, tolerances, strict=True)
     ]
@@ -313,16 +314,19 @@ def _level(row: Evidence, different: bool, better: bool, tolerance: float) -> Le
     return Level.CANNOT_TELL
 
 
-def _factor(row: Evidence, tolerance: float) -> float:
-    """How many times the trials bring the upper end of the interval down to the tolerance, if nothing is wrong.
+def _factor(row: Evidence, tolerance: float, alpha: float) -> float:
+    """How many times as many trials would settle a row, if its score is right.
 
     Errors of sums shrink with the root of the number of trials, and so does the noise whose square a root-mean-square
-    metric holds: the squared upper end is inversely proportional to the number of trials in both cases.
+    metric holds: the squared width of an interval is inversely proportional to the number of trials in both cases.
     """
     if not np.isfinite(row.high):
         return NAN
-    width = np.sqrt(max(row.high**2 - row.score**2, 0.0)) if row.scale is Scale.SQUARES else row.high - row.score
-    return float(max((width / tolerance) ** 2, 1.0))
+    power = 2 if row.scale is Scale.SQUARES else 1
+    score, high, limit = row.score**power, row.high**power, tolerance**power
+    if score < limit:  # until the interval ends below the tolerance
+        return max(((high - score) / (limit - score)) ** (2 / power), 1.0)
+    return max((row.resolution(alpha) / row.score) ** 2, 1.0)  # until the difference is seen
 
 
 def _magnitudes(low: float, high: float) -> tuple[float, float]:

@@ -39,6 +39,8 @@ class Corruption:
 
     Attributes:
         name: Key in tables and files.
+        label: Name in tables for a reader.
+        short: The same in a narrow column.
         breaks: What it breaks, in words.
         corrupt: Makes corrupted trials, of the same number, order and lengths, from trials, the mean count of each
             neuron over the training trials, the bin width in seconds, a source of randomness, and the dose: the share
@@ -47,6 +49,8 @@ class Corruption:
     """
 
     name: str
+    label: str
+    short: str
     breaks: str
     corrupt: Corrupt
     needs_conditions: bool = False
@@ -138,13 +142,32 @@ def _smoothed(trials: TrialSet, mean: np.ndarray, bin_s: float, rng: np.random.G
 CORRUPTIONS: Mapping[str, Corruption] = {
     corruption.name: corruption
     for corruption in (
-        Corruption("thinned", "rates and counts", _thinned),
-        Corruption("homogeneous", "everything in time and between neurons", _share_of_trials(_homogeneous)),
-        Corruption("shuffled", "shared variability", _share_of_trials(_shuffled)),
-        Corruption("permuted_bins", "time", _share_of_trials(_permuted_bins)),
-        Corruption("backwards", "the direction of time", _share_of_trials(_backwards)),
-        Corruption("permuted_conditions", "dependence on the condition", _share_of_trials(_permuted_conditions), True),
-        Corruption("smoothed", "the irregularity of single neurons", _share_of_trials(_smoothed)),
+        Corruption("thinned", "spikes thinned to 80 %", "thinned", "rates and counts", _thinned),
+        Corruption(
+            "homogeneous",
+            "constant-rate Poisson",
+            "Poisson",
+            "everything in time and between neurons",
+            _share_of_trials(_homogeneous),
+        ),
+        Corruption("shuffled", "neurons shuffled", "shuffled", "shared variability", _share_of_trials(_shuffled)),
+        Corruption("permuted_bins", "bins permuted", "bins mixed", "time", _share_of_trials(_permuted_bins)),
+        Corruption("backwards", "played backwards", "backwards", "the direction of time", _share_of_trials(_backwards)),
+        Corruption(
+            "permuted_conditions",
+            "conditions permuted",
+            "conditions",
+            "dependence on the condition",
+            _share_of_trials(_permuted_conditions),
+            True,
+        ),
+        Corruption(
+            "smoothed",
+            "Poisson of smoothed counts",
+            "smoothed",
+            "the irregularity of single neurons",
+            _share_of_trials(_smoothed),
+        ),
     )
 }
 """The corruptions by name."""

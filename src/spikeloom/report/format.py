@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spikeloom.evaluation.verdict import Level
+from spikeloom.evaluation.yardsticks import CORRUPTIONS
 
 LEVELS: Mapping[Level, str] = {
     Level.MATCHES: "whatever difference there is, it is smaller than the tolerance",
@@ -20,13 +21,7 @@ LEVELS: Mapping[Level, str] = {
 """Levels from good to bad, and what each says."""
 
 CONTROLS: Mapping[str, str] = {
-    "thinned": "spikes thinned to 80 %",
-    "homogeneous": "constant-rate Poisson",
-    "shuffled": "neurons shuffled",
-    "permuted_bins": "bins permuted",
-    "backwards": "played backwards",
-    "permuted_conditions": "conditions permuted",
-    "smoothed": "Poisson of smoothed counts",
+    **{name: corruption.label for name, corruption in CORRUPTIONS.items()},
     "psth": "Poisson of average responses",
     "ae": "Poisson of inferred rates",
 }
