@@ -287,6 +287,15 @@ def test_a_test_file_of_other_neurons_is_refused(fetched) -> None:
         sl.load(fetched.name, neurons="heldout=0")
 
 
+def test_splits_of_a_recipe_give_way_to_those_that_are_asked_for(fetched, monkeypatch) -> None:
+    recipe = replace(fetched, splits={"train": (("train", 0.0, 1.0),), "test": (("val", 0.0, 1.0),)})
+    monkeypatch.setattr("spikeloom.data.published.fetching.PUBLISHED", {fetched.name: recipe})
+    own = load_source(fetched.name)
+    assert set(own.splits) == {"train", "test"}
+    asked = load_source(fetched.name, LoadOptions(split="random"))
+    assert {name: len(v) for name, v in asked.splits.items()} == {"train": 29, "val": 3, "test": 8}
+
+
 def test_a_run_finds_its_recording_again_by_name(fetched, tmp_path) -> None:
     options = LoadOptions(where=("trial_type=1",), bin_s=0.02)
     data = with_default_splits(load_source(fetched.name, options))

@@ -147,6 +147,8 @@ def test_the_recipe_cuts_reaches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     # A minimum-jerk movement of 0.6 s passes a fifth of its peak speed 68 ms after its start.
     onset = (data.trials["source_bin"] + 10) * 0.02
     np.testing.assert_allclose(onset % 2.0, 0.56, atol=0.03)
+    later_s = data.trials["recorded_from_s"] - data.trials["start_time"]
+    np.testing.assert_allclose(later_s, data.trials["source_bin"] * 0.02)
     assert set(data.signals) == {"cursor_pos", "cursor_vel", "target_pos"}
     assert data.provenance["dataset"] == "indy"
     held = sl.load("indy", hold_out="octant=1", smooth_s=0.08)

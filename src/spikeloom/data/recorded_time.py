@@ -63,7 +63,8 @@ class RecordedTime:
         """A number for each row, the same for rows that share time, directly or through others between them.
 
         Example:
-            >>> time = RecordedTime(np.zeros(4, int), np.array([0.0, 0.5, 3.0, 1.0]), np.array([0.9, 1.4, 4, 1.9]), 0)
+            >>> start = np.array([0.0, 0.5, 3.0, 1.0])
+            >>> time = RecordedTime(np.zeros(4, int), start, start + 0.9, 1e-6)
             >>> time.groups(np.arange(4)).tolist()
             [0, 0, 1, 0]
         """
