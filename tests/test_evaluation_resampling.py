@@ -57,9 +57,8 @@ def test_a_resampled_set_is_the_set_of_its_repeated_blocks(two_sets):
     """Where nothing is centred on the set's own course the sums of a sample are those of its trials."""
     summary = two_sets[0]
     weights = np.array([2.0, 0, 1, 1, 0, 2])
-    index = np.concatenate(
-        [np.arange(start, min(start + 7, 40)) for start in np.repeat(summary.starts, weights.astype(int))]
-    )
+    first = np.repeat(summary.starts, weights.astype(int))
+    index = np.concatenate([np.arange(start, min(start + 7, 40)) for start in first])
     repeated = SetStatistics(summarise(summary.trials.take(index), summary.frame))
     sample = SetStatistics(summary, weights)
     for name in ("mean_counts", "correlations", "autocorrelation", "interval_mean", "count_shares", "power"):
@@ -96,31 +95,26 @@ def test_sampled_pairs_have_the_values_of_all_pairs(two_sets):
     object.__setattr__(sampled, "lagged_groups", NeuronGroups.drawn(24, 60))
     assert sampled.pairs_sampled
     every, some = (SetStatistics(summarise(trials, f, np.array([0, 13]))) for f in (frame, sampled))
-    for name, part in (
-        ("correlations", "pairs"),
-        ("noise_correlations", "pairs"),
-        ("cross_correlations", "ordered_pairs"),
-    ):
+    of = {"correlations": "pairs", "noise_correlations": "pairs", "cross_correlations": "ordered_pairs"}
+    for name, part in of.items():
         found = dict(zip(map(tuple, getattr(frame, part)), getattr(every, name).T))
         for pair, value in zip(map(tuple, getattr(sampled, part)), getattr(some, name).T):
             np.testing.assert_allclose(value, found[pair], atol=1e-5)
     assert some.dimension == pytest.approx(every.dimension, rel=0.25)
 
 
-def test_a_thousand_neurons_keep_their_blocks_and_need_little_memory():
+def test_many_neurons_keep_their_blocks_and_need_little_memory():
     rng = np.random.default_rng(0)
-    trials = TrialSet(rng.poisson(0.3, (50, 12, 1000)).astype(np.uint8), np.full(50, 12), np.zeros(50, np.int64))
+    trials = TrialSet(rng.poisson(0.3, (30, 8, 700)).astype(np.uint8), np.full(30, 8), np.zeros(30, np.int64))
     frame = frame_of(trials, trials)
-    summary = summarise(trials, frame, np.arange(50))
+    summary = summarise(trials, frame, np.arange(30))
     sets = ComparedSets(SetStatistics(summary), SetStatistics(summary))
-    assert all(np.isfinite(m.value(sets)) for m in FAST if m.name not in ("psth_err", "isi_cv_rmse", *INTERVALS))
+    values = {m.name: m.value(sets) for m in FAST}
+    assert {name for name, value in values.items() if np.isnan(value)} == {"psth_err"}
     assert max(len(frame.pairs), len(frame.ordered_pairs)) <= 20_000
-    assert sum(v.data.nbytes for v in summary._blocks.values()) < 1e8
+    assert sum(v.data.nbytes for v in summary._blocks.values()) < 6e7
     assert len(frame.prediction.predictors) == 300
     assert (frame.prediction.weights[np.arange(300), frame.prediction.predictors] == 0).all()
-
-
-INTERVALS = ("isi_mean_rmse", "isi_std_rmse", "isi_w1")
 
 
 def test_large_sets_use_a_part_of_their_trials_at_a_lag(monkeypatch):

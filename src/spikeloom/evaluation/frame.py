@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from jaxtyping import Int
+
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.centred import centred
 from spikeloom.evaluation.components import TrialComponents
@@ -73,7 +76,7 @@ class Frame:
         return NeuronGroups.drawn(self.n_neurons, MOST_PAIRS // 2)
 
     @property
-    def pairs(self):
+    def pairs(self) -> Int[np.ndarray, "pair 2"]:
         """(pair, 2) the pairs i > j whose correlations are compared."""
         return self.groups.pairs
 
@@ -83,7 +86,7 @@ class Frame:
         return self.groups.sampled
 
     @property
-    def ordered_pairs(self):
+    def ordered_pairs(self) -> Int[np.ndarray, "ordered 2"]:
         """(ordered, 2) the ordered pairs compared at a lag."""
         return self.lagged_groups.ordered_pairs
 
