@@ -7,7 +7,7 @@
     python benchmarks/verdict.py pages FOLDER
 
 FOLDER holds the recordings (see the README for their sources). Every part adds lines of JSON to
-``benchmarks/results/verdict`` as they come and goes on where it stopped; ``pages`` makes the tables and figures of them.
+``benchmarks/results/verdict`` as they come and goes on where it stopped; ``pages`` makes tables and figures of them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ NEURONS, BINS = 32, 64
 
 
 def recording(name: str, folder: Path, seed: int, n_trials: int) -> SpikeData:
-    """Trials of a recording in a random order of its stretches, enough for all sides; fresh ones where it is simulated."""
+    """Trials in a random order of the stretches they are from, enough for all sides; fresh ones where simulated."""
     if name == "lorenz":
         return lorenz(n_trials=n_trials, n_bins=BINS, n_neurons=NEURONS, seed=seed, loading_seed=0)
     file, options = LOADING[name]
@@ -62,7 +62,7 @@ def recording(name: str, folder: Path, seed: int, n_trials: int) -> SpikeData:
 
 
 def sides(name: str, folder: Path, n: int, seed: int) -> tuple[SpikeData, SpikeData] | None:
-    """A recording with n held-out and at least 2 n training trials, and n other real trials; None if it is too short."""
+    """A recording with n held-out and at least 2 n training trials, and n other real ones; None if it is too short."""
     data = recording(name, folder, seed, 4 * n)
     if data.n_trials < 4 * n:
         return None

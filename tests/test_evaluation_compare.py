@@ -96,9 +96,9 @@ def test_constant_rate_poisson_scores_one_where_it_is_the_yardstick(real):
 @pytest.mark.parametrize(
     ("fault", "noticed", "words"),
     [
-        ("thinned", ("rate_rmse", "count_w1", "count_js"), "fire 20 % too little"),
+        ("thinned", ("rate_rmse", "count_w1", "count_js"), "% too little"),
         ("shuffled", ("corr_rmse", "corr_slope", "noise_corr_rmse", "noise_corr_slope"), "correlations"),
-        ("permuted_bins", ("acf_rmse", "xcov_rmse"), ""),
+        ("permuted_bins", ("acf_rmse",), "autocorrelation"),
     ],
 )
 def test_each_fault_is_noticed_by_the_metrics_made_for_it(real, fault, noticed, words):
@@ -108,7 +108,7 @@ def test_each_fault_is_noticed_by_the_metrics_made_for_it(real, fault, noticed, 
     bad = CORRUPTIONS[fault].corrupt(trials, good.counts.mean(axis=(0, 1)), BIN_S, rng, 1.0)
     result = compare(real, replace(good, counts=bad.counts), **QUICK)
     assert {name for name in noticed if levels(result)[name] not in WRONG} == set()
-    assert words in result.verdict
+    assert any(words in result.metrics[name].words for name in noticed)
     assert {r.yardstick_name for name, r in result.metrics.items() if name in noticed} == {fault}
 
 

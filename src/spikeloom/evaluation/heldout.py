@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from spikeloom.evaluation.resampling import degrees_of_freedom, number_of_blocks
 from spikeloom.evaluation.results import MetricResult
 from spikeloom.evaluation.summary import summarise
 from spikeloom.evaluation.verdict import MIN_TRIALS, Evidence, Level, Replicates, judge, scale_of, weigh, weigh_auc
+from spikeloom.evaluation.yardsticks import CORRUPTIONS
 
 SILENCED = "silent in generated, more than 20 spikes in real"
 
@@ -142,12 +144,12 @@ def heldout_rows(reference: Reference, measured: Measured) -> dict[str, MetricRe
             level=judgement.level,
             trials_needed=judgement.factor * n,
             words=_words(metric, measured, judgement.level),
-            note=_note(metric, measured),
+            note=_note(metric, measured) or _unscored(found, known["yardstick_name"], n),
         )
     return rows
 
 
-def _numbers(metric: Metric, reference: Reference, measured: Measured) -> dict[str, object]:
+def _numbers(metric: Metric, reference: Reference, measured: Measured) -> dict[str, Any]:
     """Value, floor, yardstick and controls of a metric."""
     name = metric.name
     controls = {source: rows[name] for source, rows in reference.controls.items() if name in rows}
@@ -215,6 +217,13 @@ def _note(metric: Metric, measured: Measured) -> str:
     looks = f"; it looks at {', '.join(test.reasons)}" if test.reasons else ""
     note = f"; {test.note}" if test.note else ""
     return f"{test.chosen}, learned from {test.n_learn} trials a side, judged on {test.n_test} unseen ones{looks}{note}"
+
+
+def _unscored(row: Evidence, yardstick: Any, n: int) -> str:
+    """Why a row has no score."""
+    if np.isfinite(row.score):
+        return ""
+    return f"no score: its yardstick ({CORRUPTIONS[str(yardstick)].label}) cannot be told from the floor at n = {n}"
 
 
 def _words(metric: Metric, measured: Measured, level: Level) -> str:

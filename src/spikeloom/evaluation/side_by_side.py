@@ -188,7 +188,7 @@ def _difference(name: str, a: Comparison, b: Comparison) -> tuple[float, float, 
         return None
     metric = rows[0].metric
     if metric.standard_error is not None or name not in a.measured.replicates:
-        value = rows[0].value - rows[1].value
+        value = max(rows[0].value, 0.5) - max(rows[1].value, 0.5)  # below one half an AUC says nothing
         se = float(np.hypot(rows[0].se, rows[1].se))
         df: int | float = np.inf
     else:
