@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a mutant is a line)
 """Break the decision rule in many ways, one at a time: for each a test must fail.
 
     python benchmarks/mutations.py
@@ -71,7 +72,9 @@ def main() -> None:
             path = copy / "src" / "spikeloom" / "evaluation" / mutant.file
             text = path.read_text()
             if text.count(mutant.old) != 1:
-                raise SystemExit(f"'{mutant.old}' occurs {text.count(mutant.old)} times in {mutant.file}; mend the list.")
+                raise SystemExit(
+                    f"'{mutant.old}' occurs {text.count(mutant.old)} times in {mutant.file}; mend the list."
+                )
             path.write_text(text.replace(mutant.old, mutant.new))
             failed = failing_test(copy, mutant.tests)
             path.write_text(text)

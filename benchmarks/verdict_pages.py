@@ -39,7 +39,12 @@ def write_pages(results: Path) -> None:
         path = results / f"{name}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    parts = ["# Can the verdict be fooled?", "", "Made by `python benchmarks/verdict.py PART FOLDER`, then `pages`.", ""]
+    parts = [
+        "# Can the verdict be fooled?",
+        "",
+        "Made by `python benchmarks/verdict.py PART FOLDER`, then `pages`.",
+        "",
+    ]
     for name, page in (("corruptions", corruptions), ("alarms", alarms), ("doses", doses), ("coverage", coverage)):
         if rows := lines(name):
             parts += [*page(rows), ""]
@@ -174,7 +179,9 @@ def doses(rows: Rows) -> list[str]:
         "",
         f"Score of each metric at the dose of its own corruption at which the strong classifier reaches an AUC of {SAME_AUC}.",
         "",
-        markdown_table(["metric", "corruption", *names, "tolerance"], [r + [""] * (len(names) + 3 - len(r)) for r in table]),
+        markdown_table(
+            ["metric", "corruption", *names, "tolerance"], [r + [""] * (len(names) + 3 - len(r)) for r in table]
+        ),
         "",
         "![dose and response](../../../docs/verdict-doses.png)",
     ]

@@ -76,7 +76,8 @@ def test_delong_agrees_with_the_scatter():
 
 
 def test_delong_without_scores_is_nan():
-    assert np.isnan(delong(np.array([1.0]), np.array([0.0, 1.0]))).all()
+    assert np.isnan(delong(np.array([1.0]), np.array([0.0, 1.0]))[1])
+    assert np.isnan(delong(np.zeros(0), np.array([0.0, 1.0]))).all()
     assert np.isnan(delong(np.array([1.0, np.nan]), np.array([0.0, 1.0]))).all()
 
 

@@ -187,7 +187,8 @@ class TestReport:
     @pytest.fixture(autouse=True)
     def few_figures(self, monkeypatch):
         monkeypatch.setattr("spikeloom.report.panels.spike_panels", lambda *_: [])
-        monkeypatch.setattr("spikeloom.evaluation.compare.default_draws", lambda _: (1, 2))
+        for module in ("reference", "heldout"):
+            monkeypatch.setattr(f"spikeloom.evaluation.{module}.default_draws", lambda _: (1, 2))
 
     def test_it_knows_the_recording_it_was_fitted_to(self, data, gaussian, tmp_path):
         page = gaussian.report(tmp_path / "new" / "report.html")

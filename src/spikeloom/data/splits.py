@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
@@ -16,7 +15,7 @@ from spikeloom.data.holdout import HELDOUT
 from spikeloom.data.identical import identical_across
 from spikeloom.data.recorded_time import RecordedTime, recorded_time
 from spikeloom.data.spikedata import DEFAULT_FRACTIONS, SpikeData
-from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.errors import DataError, warn
 
 DEFAULT_SPLIT_SEED = 0
 """Seed of the splits that are made where a recording brings none; every command makes the same."""
@@ -83,7 +82,7 @@ def with_default_splits(data: SpikeData, split: str | None = None) -> SpikeData:
     known = data.provenance.get("notes", [])
     for leak in leaks:
         if leak not in known:
-            warnings.warn(f"{leak}.", SpikeloomWarning, stacklevel=2)
+            warn(f"{leak}.")
     made = replace(data, splits={name: splits[name] for name in order})
     return made.with_notes([note for note in [*notes, *leaks] if note not in known])
 
