@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Tables and figures of the study of the verdict, from its lines of JSON."""
 
 from __future__ import annotations

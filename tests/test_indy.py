@@ -162,7 +162,6 @@ def test_the_recipe_cuts_reaches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ({"t": np.zeros((1, N_SAMPLES))}, {}, "do not all increase"),
         ({"cursor_pos": np.zeros((2, 5))}, {}, "/cursor_pos has .5, 2. samples, but there are 8001 times"),
         ({"spikes": trains()[:3]}, {}, "spikes has shape .3, 3., but there are 4 names"),
-        ({}, {"bin_s": 60.0}, "bins must be narrower than 5 s"),
         ({}, {"align": "go", "after_s": 1.0}, "align cannot be used with a session of random targets"),
         ({}, {"counts": "spikes"}, "counts cannot be used with a session of random targets"),
         ({}, {"signals": ("foot",)}, "there is no signal 'foot'"),
