@@ -13,7 +13,7 @@ from spikeloom.evaluation.frame import Frame
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.neuron_groups import NeuronGroups
 from spikeloom.evaluation.summary import GROUPS, summarise
-from spikeloom.evaluation.trial_set import TrialSet
+from spikeloom.evaluation.trial_set import TrialSet, spread_out
 
 FAST = [m for m in HELDOUT_METRICS if m.name != "c2st_basic"]
 
@@ -126,6 +126,10 @@ def test_large_sets_use_a_part_of_their_trials_at_a_lag(monkeypatch):
     assert len(frame.enough.lengths) == 60
     blocks = summarise(test, frame, np.arange(0, 120, 2))
     whole = SetStatistics(summarise(test, frame))
-    assert blocks.blocks("lagged_bins")[:, 0].sum() == 60 * 60
+    index = np.arange(120)
+    kept = np.bincount(spread_out(TrialSet(index, index, index), 60).counts // 2, minlength=60)
+    assert set(kept) == {0, 1, 2}
+    np.testing.assert_array_equal(blocks.blocks("lagged_bins")[:, 0], 60 * kept)
+    np.testing.assert_array_equal(blocks.blocks("private_bins")[:, 0], 60 * kept)
     for name in ("cross_correlations", "private_autocovariance"):
         np.testing.assert_allclose(getattr(SetStatistics(blocks), name), getattr(whole, name), atol=1e-5)
