@@ -243,6 +243,13 @@ def test_overlapping_splits_are_refused(real):
         compare(replace(real, splits={"train": np.arange(30), "test": np.arange(20, 40)}), make(1), **FAST)
 
 
+def test_splits_that_share_recorded_time_are_refused():
+    trials = pd.DataFrame({"recorded_from_s": np.arange(60) * 0.4})  # trials of 0.8 s: each shares half with the next
+    real = make(0, trials=trials, splits={"train": np.arange(0, 60, 2), "test": np.arange(1, 60, 2)})
+    with pytest.raises(DataError, match="share recorded time with trials of 'train'"):
+        compare(real, make(1), **FAST)
+
+
 def test_the_same_neurons_under_other_types_of_name(real):
     from dataclasses import replace
 

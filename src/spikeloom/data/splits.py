@@ -73,7 +73,7 @@ def with_default_splits(data: SpikeData, split: str | None = None) -> SpikeData:
             f"{', '.join(['train', *missing])}, and each needs one; at least three trials make a recording that can "
             "be fitted and tested: cut long trials with window_s."
         )
-    leaks = _shared_time(data, time, splits)
+    leaks = shared_time(replace(data, splits=splits))
     if missing:
         splits |= _carve(data, time, splits["train"], missing, split, notes)
     order = [*DEFAULT_FRACTIONS, *(name for name in splits if name not in DEFAULT_FRACTIONS)]
@@ -109,8 +109,19 @@ def _dropped(n: int) -> str:
     return f"{n} trials that share recorded time with another split were dropped: they belong to no split"
 
 
-def _shared_time(data: SpikeData, time: RecordedTime | None, splits: Mapping[str, np.ndarray]) -> list[str]:
-    """Refuse splits that share recorded time; those of a published recording stay as published, which is told."""
+def shared_time(data: SpikeData) -> list[str]:
+    """Refuse splits that share recorded time; those of a published recording stay as published, which is told.
+
+    Args:
+        data: A recording with splits.
+
+    Returns:
+        What a reader must know.
+
+    Raises:
+        DataError: If trials of different splits share recorded time.
+    """
+    time, splits = recorded_time(data), data.splits
     if time is None:
         return []
     for first, second in combinations([name for name in ("train", *HELD_OUT) if name in splits], 2):

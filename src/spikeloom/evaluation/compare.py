@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spikeloom.data.spikedata import SpikeData, check_recording, content_hash
-from spikeloom.data.splits import with_default_splits
+from spikeloom.data.splits import shared_time, with_default_splits
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation import published
 from spikeloom.evaluation.baselines import Baselines, Reconstruction
@@ -23,11 +23,9 @@ from spikeloom.evaluation.memorisation import memorisation
 from spikeloom.evaluation.metric import NAN, Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.pairing import Pairing, pair
-from spikeloom.evaluation.reference import Reference, make_reference, part
+from spikeloom.evaluation.reference import Progress, Reference, make_reference, mean, part
 from spikeloom.evaluation.results import Comparison, MetricResult
 from spikeloom.evaluation.verdict import ALPHA
-
-Progress = Callable[[int, int], None]
 
 
 def compare(
@@ -128,6 +126,7 @@ def compare(
         raise DataError(
             f"{len(shared)} trials, such as trial {shared[0]}, are in both splits train and test; part them."
         )
+    warnings += [f"{leak}." for leak in shared_time(real)]
     if reconstruction_rates is not None and reconstruction_rates.shape != real.counts.shape:
         raise DataError(
             f"reconstruction_rates have shape {reconstruction_rates.shape}, but the real counts {real.counts.shape}; "
@@ -297,24 +296,24 @@ def _published_row(
     metric: Metric, value: np.ndarray, draws: Mapping[str, Mapping[str, np.ndarray]], n: int, resampled: bool
 ) -> MetricResult:
     """A row of the published protocol: its numbers, and no verdict."""
-    mean, floor, poisson = (_mean(v) for v in (value, draws["floor"][metric.name], draws["homogeneous"][metric.name]))
+    average, floor, poisson = (mean(v) for v in (value, draws["floor"][metric.name], draws["homogeneous"][metric.name]))
     note = NO_VERDICT
-    if np.isnan(mean):
+    if np.isnan(average):
         note = published.COMPARABLE.reason
-    elif np.isinf(mean):
+    elif np.isinf(average):
         note = "the model produces population counts far outside the data"
     elif not resampled:
         note = "not resampled: not comparable with published values"
     return MetricResult.undefined(
         metric,
         note,
-        value=mean,
+        value=average,
         se=float(value.std()) if np.isfinite(value).all() else NAN,
         floor=floor,
         floor_sd=sd(draws["floor"][metric.name]),
         yardstick=poisson,
-        score=(mean - floor) / (poisson - floor) if np.isfinite(mean) and poisson != floor else NAN,
-        excess=excess(metric, mean, floor),
+        score=(average - floor) / (poisson - floor) if np.isfinite(average) and poisson != floor else NAN,
+        excess=excess(metric, average, floor),
         n=n,
         baselines={"homogeneous": poisson},
     )
@@ -388,11 +387,6 @@ def _check_same(earlier: Comparison, wanted: Mapping[str, Any]) -> None:
                 f"the earlier comparison has {name} {there[name]}, but this one {value}; take floor and baselines from "
                 "a comparison with the same real trials."
             )
-
-
-def _mean(values: np.ndarray) -> float:
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else NAN
 
 
 def _drawn(generated: SpikeData, rng: np.random.Generator) -> SpikeData:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from spikeloom.evaluation.metric import NAN, Metric
 from spikeloom.evaluation.pairing import Pairing
 from spikeloom.evaluation.reference import (
     MOST_RESAMPLED,
+    Progress,
     Reference,
     Values,
     classifier_seed,
@@ -64,7 +65,7 @@ def measure(
     n_draws: int | None,
     seed: int,
     classifiers: Sequence[Classifier] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Measured:
     """Compute every metric of generated trials against the held-out trials of a reference, with its bootstrap.
 

@@ -8,7 +8,7 @@ exactly as often as the share of training trials among all real ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -49,23 +49,31 @@ class CopyTest:
         copy_share: 0 when training trials are not preferred as neighbours, 1 when every sample is nearest to one.
         se: Standard error of ``copy_share`` without copying.
         nn_ratio: Median distance generated to training over median distance held-out to training.
+        drift: The share with half of the training trials in place of generated ones, which copy nothing, where there is
+            a reason to look: above 0, training trials are preferred for other reasons, such as drift of the recording.
+        drift_se: Its standard error.
     """
 
     width_s: float
     copy_share: float
     se: float
     nn_ratio: float
+    drift: float = 0.0
+    drift_se: float = 0.0
 
     @property
     def detectable_share(self) -> float:
-        """Smallest estimate that raises the alarm: 3 standard errors, and at least a tenth; NaN if it exceeds 1."""
-        share = max(3 * self.se, LEAST_SHARE)
+        """Smallest estimate that raises the alarm: 3 standard errors, and at least a tenth, above what drift explains.
+
+        NaN if it exceeds 1.
+        """
+        share = max(self.drift, 0.0) + max(3 * float(np.hypot(self.se, self.drift_se)), LEAST_SHARE)
         return share if share < 1 else NAN
 
     @property
     def significant(self) -> bool:
-        """Whether training trials are preferred by more than chance and by more than a tenth."""
-        return self.copy_share > LEAST_SHARE and self.copy_share > 3 * self.se
+        """Whether training trials are preferred by more than chance, drift and a tenth."""
+        return self.copy_share > self.detectable_share
 
 
 @dataclass(frozen=True)
@@ -202,8 +210,9 @@ def memorisation(generated: TrialSet, train: TrialSet, test: TrialSet, bin_s: fl
     tests, member, drift = [CopyTest(width_s, NAN, NAN, NAN) for width_s in smoothings.values()], UNKNOWN, UNKNOWN
     if not obstacle:
         tests, member = _neighbour_tests(generated, train, test, smoothings, within, rng)
-        if member.low > LEAST_AUC:
-            drift = _drift(train, test, next(iter(smoothings)), rng)
+        suspicious = any(t.significant for t in tests)
+        if suspicious or member.low > LEAST_AUC:
+            tests, drift = _without_drift(tests, train, test, smoothings, within, rng)
 
     reasons = [
         f"copied share about {min(t.copy_share, 1):.2f} (se {t.se:.2f}) at a smoothing of {t.width_s * 1e3:g} ms"
@@ -269,13 +278,23 @@ def _neighbour_tests(
     return tests, member
 
 
-def _drift(train: TrialSet, test: TrialSet, smoothing: Smoothing, rng: np.random.Generator) -> Membership:
-    """Membership by means of half of the training trials, which copy nothing: it sees whatever else parts the sets."""
+def _without_drift(
+    tests: list[CopyTest],
+    train: TrialSet,
+    test: TrialSet,
+    smoothings: Mapping[Smoothing, float],
+    within: bool,
+    rng: np.random.Generator,
+) -> tuple[list[CopyTest], Membership]:
+    """The tests beside what half of the training trials, which copy nothing, give in place of generated ones.
+
+    It sees whatever else parts training from held-out trials. Membership is that of the first width.
+    """
     half = rng.permutation(len(train.counts)) < len(train.counts) / 2
     rest = train.take(np.flatnonzero(~half))
-    real = _joined(rest, test)
-    (found,) = neighbours([train.take(np.flatnonzero(half))], real, smoothing)
-    return membership(found.nearest, np.arange(len(real.counts)) < len(rest.counts), strata(real))
+    copies_nothing = _some(train.take(np.flatnonzero(half)), 4 * MOST_REFERENCES, rng)
+    known, drift = _neighbour_tests(copies_nothing, rest, test, smoothings, within, rng)
+    return [replace(t, drift=control.copy_share, drift_se=control.se) for t, control in zip(tests, known)], drift
 
 
 def _obstacle(generated: TrialSet, train: TrialSet, test: TrialSet, duplicates_held_out: int) -> str:

@@ -41,6 +41,9 @@ LARGE_SET = 10_000_000
 DEFAULT_YARDSTICK = "homogeneous"
 """Yardstick of a metric whose own cannot be made from these trials."""
 
+Progress = Callable[[int, int], None]
+"""Called with the number of steps done and to do."""
+
 Values = Mapping[str, np.ndarray]
 """Draws or replicates by metric."""
 
@@ -128,7 +131,7 @@ def make_reference(
     metrics: Sequence[Metric],
     classifiers: Sequence[Classifier] = (),
     reconstruction: Reconstruction | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Reference:
     """Draw floor, yardsticks and controls, and resample them together with the held-out trials.
 
@@ -314,14 +317,14 @@ def mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def part(progress: Callable[[int, int], None] | None, which: int, of: int) -> Callable[[int, int], None] | None:
+def part(progress: Progress | None, which: int, of: int) -> Progress | None:
     """The progress of one of several parts of a job, as progress of the whole."""
     if progress is None:
         return None
     return lambda done, total: progress(which * total + done, of * total)
 
 
-def counter(progress: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:
+def counter(progress: Progress | None, total: int) -> Callable[[], None]:
     """A function to call after each step, which reports progress."""
     done = 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -15,6 +15,7 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.classifier_tests import RICH, Classifier
 from spikeloom.evaluation.compare import compare
+from spikeloom.evaluation.reference import Progress, part
 from spikeloom.evaluation.results import Comparison, plain, short
 from spikeloom.evaluation.verdict import ALPHA, Level, Scale, holm, scale_of
 
@@ -118,7 +119,7 @@ def compare_side_by_side(
     seed: int = 0,
     aligned: bool | None = None,
     classifiers: Sequence[Classifier] = (RICH,),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> SideBySide:
     """Compare several sets of generated trials with the same held-out trials.
@@ -154,7 +155,7 @@ def compare_side_by_side(
                 classifiers=classifiers,
                 earlier=earlier,
                 methods=[samples for other, samples in generated.items() if other != name],
-                progress=None if progress is None else _share(progress, place, len(generated)),
+                progress=part(progress, place, len(generated)),
                 **options,
             )
         except DataError as error:
@@ -212,7 +213,3 @@ def _distance(scale: Scale, value: Any, floor: float) -> Any:
     if scale is Scale.ONE:
         return abs(value - floor)
     return -value if scale is Scale.HIGH else value
-
-
-def _share(progress: Callable[[int, int], None], place: int, of: int) -> Callable[[int, int], None]:
-    return lambda done, total: progress(place * total + done, of * total)
