@@ -48,7 +48,7 @@ MUTANTS = (
     Mutant("sign of harm", "verdict.py", "difference = sign * (value - base)", "difference = sign * (base - value)"),
     Mutant("no correction over the rows", "verdict.py", "values[order] * factors", "values[order]"),
     Mutant("no squares", "verdict.py", "x**2 - zero**2 if squared", "x - zero if squared"),
-    Mutant("interval of one error", "verdict.py", "1 + CONFIDENCE) / 2), df)", "0.8413), df)"),
+    Mutant("interval of one error", "verdict.py", "float(stats.t.ppf((1 + CONFIDENCE) / 2, df))", "1.0"),
     Mutant("the end that matches is the lower one", "verdict.py", "row.high <= tolerance", "row.low <= tolerance"),
     Mutant("too good is never said", "verdict.py", "    if better:\n", "    if False:\n"),
     Mutant("too good by chance", "verdict.py", "(sign * value < sign * draws).all()", "True"),

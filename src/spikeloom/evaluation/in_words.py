@@ -65,7 +65,7 @@ def strength(generated: np.ndarray, held_out: np.ndarray, training: np.ndarray) 
 def _strong(subject: str, ratio: float, of_opposite_sign: str) -> str | None:
     if ratio < -LEAST:
         return of_opposite_sign
-    change = by(max(ratio, 0.0), "too strong", "too weak") if np.isfinite(ratio) else None
+    change = by(max(ratio, 0.0), "too weak", "too strong") if np.isfinite(ratio) else None
     return change and f"{subject} {change}"
 
 
