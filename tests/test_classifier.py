@@ -299,3 +299,13 @@ def test_notes_say_how_many_trials_were_used(monkeypatch):
     monkeypatch.setattr("spikeloom.evaluation.classifier.MOST_LEARN", 30)
     result = rich_test(sets, BIN_S, 0)
     assert (result.note, result.n_learn) == ("learned from 30 of 40 trials a side", 30)
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_features_that_overflow_are_left_out():
+    rng = np.random.default_rng(5)
+    counts = [process(rng, n).astype(np.int64) for n in (30, 30, 20, 20)]
+    for generated in counts[1::2]:
+        generated[:, 3, 0] = 2**50
+    sets = LearningSets(*(TrialSet(c, np.full(len(c), 15), np.zeros(len(c), np.int64)) for c in counts))
+    assert rich_test(sets, BIN_S, 0).auc > 0.9

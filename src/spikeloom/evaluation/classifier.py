@@ -216,6 +216,9 @@ def feature_tables(sets: LearningSets, bin_s: float) -> FeatureTables:
         rich_features(side, basis) for side in (sets.generated, sets.real, sets.unseen_generated, sets.unseen_real)
     )
     learn, judge = np.vstack([generated.values, real.values]), np.vstack([side.values for side in unseen])
+    # Enormous counts overflow some products in single precision; such a feature is left out as a constant one is.
+    finite = np.isfinite(learn).all(axis=0) & np.isfinite(judge).all(axis=0)
+    learn, judge = np.where(finite, learn, 0), np.where(finite, judge, 0)
     mean, sd = learn.mean(axis=0), learn.std(axis=0)
     varies = sd > 1e-5 * np.maximum(1, np.abs(mean))
     scale = np.where(varies, 1 / np.where(varies, sd, 1), 0)

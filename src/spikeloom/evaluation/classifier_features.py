@@ -205,7 +205,7 @@ def _pair_blocks(w: np.ndarray, n: np.ndarray, basis: FeatureBasis) -> Iterator[
     for lag, (most, pattern) in enumerate(zip(PAIRED_COMPONENTS, basis.patterns)):
         where = f"at lags up to {_ms((len(basis.patterns) - 1) * basis.bin_s)}" if lag else "within a bin"
         kind = Kind(f"covariances between neurons {where}", "too weak", "too strong")
-        early, late = w[:, : max(n_bins - lag, 0)], w[:, lag:]
+        early, late = (w[:, : n_bins - lag], w[:, lag:]) if lag < n_bins else (np.zeros_like(w),) * 2
         strength = np.einsum("btk,btk->b", early @ pattern, late)[:, None]
         products = early[..., :most].transpose(0, 2, 1) @ late[..., :most]
         k = products.shape[1]
