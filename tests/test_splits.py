@@ -262,7 +262,8 @@ def test_blocks_of_windows(seed: int, n_pieces: int, most_bins: int, size: int, 
     lengths = rng.integers(most_bins // 2, most_bins, n_pieces, endpoint=True)
     if (lengths // size).sum() < 3:
         return
-    trials = pd.DataFrame({FROM_S: (np.cumsum(lengths) - lengths) * 0.02 + 100.0} if clock else {}, index=range(n_pieces))
+    from_s = (np.cumsum(lengths) - lengths) * 0.02 + 100.0
+    trials = pd.DataFrame({FROM_S: from_s} if clock else {}, index=range(n_pieces))
     counts = rng.poisson(1.0, (n_pieces, most_bins, 1))
     windows = SpikeData(counts, 0.02, lengths=lengths, trials=trials).window(size, max(1, int(share * size)))
     if not cut_from_longer(windows):
