@@ -152,62 +152,28 @@ def make_reference(
     large = test.counts.size > LARGE_SET
     n_floor = n_floor or default_draws(test.counts.size)[1]
     frame = Frame.from_real(train, test, bin_s, pairing.n_metric_conditions, aligned)
-    most = number_of_blocks(test.counts.shape[2])
-    held_out = resample(test, pairing.test_unit, frame, most, rng)
+    held_out = resample(test, pairing.test_unit, frame, number_of_blocks(test.counts.shape[2]), rng)
     mean_counts = train.counts.sum(axis=(0, 1), dtype=np.int64) / train.lengths.sum()
 
     chosen = {m.name: _yardstick(m, frame) for m in metrics}
-    sources = list(dict.fromkeys(chosen.values()))
-    everything = [name for name in CORRUPTIONS if _exists(name, frame)]
+    sources = set(chosen.values())
+    # Yardsticks first, then faults that are shown as controls only.
+    faults = list(dict.fromkeys([*chosen.values(), *(name for name in CORRUPTIONS if _exists(name, frame))]))
+    faults = [name for name in faults if name in sources or not large]
     n_resampled = min(max(1, len(train.lengths) // len(test.lengths)), MOST_RESAMPLED, n_floor)
     n_yardsticks = 1 if large else min(2, n_resampled)
-    cheap = [] if large else ["psth"] if aligned else []
+    cheap = ["psth"] if aligned and not large else []
     cheap += ["ae"] if reconstruction is not None else []
-    others = 0 if large else len(everything) - len(sources)
-    steps = n_floor + n_yardsticks * len(sources) + others + len(cheap) + len(classifiers)
-    tick = counter(progress, steps)
+    n_faults = sum(n_yardsticks if name in sources else 1 for name in faults)
+    tick = counter(progress, n_floor + n_faults + len(cheap) + len(classifiers))
 
-    floor: list[dict[str, float]] = []
-    floor_sets: list[ResampledSet] = []
-    for draw in range(n_floor):
-        trials, unit = pairing.draw_train(rng)
-        if draw < n_resampled:
-            floor_sets.append(one := resample(pairing.for_metrics(trials), unit, frame, most, rng))
-            statistics = one.statistics
-        else:
-            statistics = SetStatistics(summarise(pairing.for_metrics(trials), frame))
-        floor.append(metric_values(statistics, held_out.statistics, metrics, None))
-        tick()
-
-    yardstick: dict[str, np.ndarray] = {}
-    yardstick_se: dict[str, float] = {}
-    controls: dict[str, dict[str, float]] = {}
-    corrupted: list[tuple[ResampledSet, Sequence[Metric]]] = []
-    for name in dict.fromkeys([*sources, *([] if large else everything)]):
+    floor, floor_sets = _floor(pairing, held_out, metrics, n_floor, n_resampled, rng, tick)
+    corrupted = {}
+    for name in faults:
         own = [m for m in metrics if chosen[m.name] == name]
-        rows = []
-        for draw in range(n_yardsticks if own else 1):
-            one = floor_sets[draw].corrupted(name, mean_counts, rng)
-            corrupted.append((one, own))
-            shown = metrics if draw == 0 and not large else own
-            judged = any(m.standard_error is not None for m in own)
-            seed_of_draw = classifier_seed(rng, draw) if judged else None
-            rows.append(metric_values(one.statistics, held_out.statistics, shown, seed_of_draw))
-            tick()
-        controls[name] = {
-            m.name: with_mean_floor(m, rows[0][m.name], [row[m.name] for row in floor])
-            for m in metrics
-            if m.name in rows[0]
-        }
-        for metric in own:
-            yardstick[metric.name] = np.array([row[metric.name] for row in rows])
-            if metric.standard_error is not None:
-                first = ComparedSets(corrupted[-len(rows)][0].statistics, held_out.statistics)
-                yardstick_se[metric.name] = metric.standard_error(first)
-            controls[name][metric.name] = mean(yardstick[metric.name])
-    floor_replicates, yardstick_replicates = (
-        mean_replicates(group, held_out) for group in ([(one, metrics) for one in floor_sets], corrupted)
-    )
+        draws = floor_sets[: n_yardsticks if own else 1]
+        corrupted[name] = _corrupted(name, mean_counts, draws, held_out, own, own if large else metrics, rng, tick)
+    controls = {name: fault.control(metrics, floor) for name, fault in corrupted.items()}
     baselines = Baselines(pairing.train, bin_s, pairing.n_conditions, reconstruction)
     for name in cheap:
         trials = pairing.for_metrics(baselines.draw(name, pairing.test, rng))
@@ -221,18 +187,95 @@ def make_reference(
         pairing,
         frame,
         held_out,
-        {m.name: np.array([row[m.name] for row in floor]) for m in metrics},
-        floor_replicates,
+        floor,
+        mean_replicates([(one, metrics) for one in floor_sets], held_out),
         chosen,
-        yardstick,
-        yardstick_replicates,
-        yardstick_se,
+        {m.name: fault.values[m.name] for fault in corrupted.values() for m in fault.own},
+        mean_replicates([(one, fault.own) for fault in corrupted.values() for one in fault.sets], held_out),
+        {name: se for fault in corrupted.values() for name, se in fault.standard_errors.items()},
         controls,
         tests,
         _drift(pairing),
         degrees_of_freedom(held_out.blocks, *(s.blocks for s in floor_sets)),
         metrics,
     )
+
+
+def _floor(
+    pairing: Pairing,
+    held_out: ResampledSet,
+    metrics: Sequence[Metric],
+    n_draws: int,
+    n_resampled: int,
+    rng: np.random.Generator,
+    tick: Callable[[], None],
+) -> tuple[Values, list[ResampledSet]]:
+    """Metrics of draws of training trials beside the held-out ones; the first few draws with bootstrap samples."""
+    frame = held_out.summary.frame
+    most = number_of_blocks(frame.n_neurons)
+    rows, sets = [], []
+    for draw in range(n_draws):
+        trials, unit = pairing.draw_train(rng)
+        if draw < n_resampled:
+            sets.append(one := resample(pairing.for_metrics(trials), unit, frame, most, rng))
+            statistics = one.statistics
+        else:
+            statistics = SetStatistics(summarise(pairing.for_metrics(trials), frame))
+        rows.append(metric_values(statistics, held_out.statistics, metrics, None))
+        tick()
+    return {m.name: np.array([row[m.name] for row in rows]) for m in metrics}, sets
+
+
+@dataclass(frozen=True, eq=False)
+class CorruptedDraws:
+    """Floor draws with a known fault, beside the held-out trials.
+
+    Attributes:
+        sets: The corrupted draws.
+        own: Metrics whose yardstick the fault is.
+        values: Values of those metrics for every draw, of others for the first draw alone.
+        standard_errors: Of those that are not resampled.
+    """
+
+    sets: Sequence[ResampledSet]
+    own: Sequence[Metric]
+    values: Values
+    standard_errors: Mapping[str, float]
+
+    def control(self, metrics: Sequence[Metric], floor: Values) -> dict[str, float]:
+        """Mean value of each metric; one from the first draw alone as if that floor draw had been an average one."""
+        yardstick_of = {m.name for m in self.own}
+        return {
+            m.name: mean(self.values[m.name])
+            if m.name in yardstick_of
+            else with_mean_floor(m, self.values[m.name][0], floor[m.name])
+            for m in metrics
+            if m.name in self.values
+        }
+
+
+def _corrupted(
+    fault: str,
+    mean_counts: np.ndarray,
+    draws: Sequence[ResampledSet],
+    held_out: ResampledSet,
+    own: Sequence[Metric],
+    metrics: Sequence[Metric],
+    rng: np.random.Generator,
+    tick: Callable[[], None],
+) -> CorruptedDraws:
+    """Corrupt floor draws, and measure the first by all these metrics and the others by their own."""
+    sets, rows = [], []
+    for draw, floor_set in enumerate(draws):
+        sets.append(one := floor_set.corrupted(fault, mean_counts, rng))
+        judged = any(m.standard_error is not None for m in own)
+        seed = classifier_seed(rng, draw) if judged else None
+        rows.append(metric_values(one.statistics, held_out.statistics, own if draw else metrics, seed))
+        tick()
+    values = {name: np.array([row[name] for row in rows if name in row]) for name in rows[0]}
+    first = ComparedSets(sets[0].statistics, held_out.statistics)
+    errors = {m.name: m.standard_error(first) for m in own if m.standard_error is not None}
+    return CorruptedDraws(sets, own, values, errors)
 
 
 def resample(
@@ -245,11 +288,11 @@ def resample(
 
 def _drift(pairing: Pairing) -> tuple[float, float] | None:
     """How well validation and held-out trials of a recording that was divided in time are told apart."""
-    sides = [pairing.for_metrics(trials) for trials in (pairing.val, pairing.test)]
-    if not tied(pairing.test_unit) or min(len(side.lengths) for side in sides) < MIN_TRIALS:
+    val, test = (pairing.for_metrics(trials) for trials in (pairing.val, pairing.test))
+    if not tied(pairing.test_unit) or min(len(val.lengths), len(test.lengths)) < MIN_TRIALS:
         return None
-    scores = classifier_scores(*(trial_features(side.counts, side.lengths) for side in sides), 0)
-    return delong(*scores)
+    earlier, later = (trial_features(side.counts, side.lengths) for side in (val, test))
+    return delong(*classifier_scores(earlier, later, 0))
 
 
 def _exists(name: str, frame: Frame) -> bool:
@@ -303,12 +346,12 @@ def classifier_seed(rng: np.random.Generator, draw: int) -> int | None:
     return seed if draw < N_CLASSIFIER_DRAWS else None
 
 
-def with_mean_floor(metric: Metric, value: float, floor: Sequence[float]) -> float:
+def with_mean_floor(metric: Metric, value: float, floor: np.ndarray) -> float:
     """Value of a control that was made from the first floor draw, as if that draw had been an average one."""
-    base = float(np.mean(floor))
+    base = floor.mean()
     if metric.rms:
         return float(np.sqrt(max(value**2 + base**2 - floor[0] ** 2, 0.0)))
-    return value + base - floor[0]
+    return float(value + base - floor[0])
 
 
 def mean(values: np.ndarray) -> float:

@@ -117,8 +117,8 @@ class LFADSConfig:
     """Optimisation."""
 
     def __post_init__(self) -> None:
-        sizes = dict.fromkeys(("ic_dim", "encoder_units", "generator_units", "factors"), 1)
-        counted = dict.fromkeys(("ramp_start", "ramp_steps", "posterior_samples", "kl_weight"), 0)
+        sizes: dict[str, int] = dict.fromkeys(("ic_dim", "encoder_units", "generator_units", "factors"), 1)
+        counted: dict[str, int] = dict.fromkeys(("ramp_start", "ramp_steps", "posterior_samples", "kl_weight"), 0)
         check_fields(
             self,
             least=sizes | counted,

@@ -49,8 +49,8 @@ class PiVAEConfig:
     """Optimisation."""
 
     def __post_init__(self) -> None:
-        sizes = dict.fromkeys(("latents", "encoder_units", "prior_units", "decoder_units"), 1)
-        counted = dict.fromkeys(("decoder_blocks", "ramp_steps", "posterior_samples"), 0)
+        sizes: dict[str, int] = dict.fromkeys(("latents", "encoder_units", "prior_units", "decoder_units"), 1)
+        counted: dict[str, int] = dict.fromkeys(("decoder_blocks", "ramp_steps", "posterior_samples"), 0)
         check_fields(self, least=sizes | counted, positive=["log_variance_limit"])
         check_observation(self)
 
