@@ -1,7 +1,7 @@
 # ruff: noqa: E501  (a mutant is a line)
 """Break the decision rule in many ways, one at a time: for each a test must fail.
 
-    python benchmarks/mutations.py
+    python benchmarks/mutations.py [NAME ...]
 
 Works on a copy of the package and its tests; prints which mutants were killed, and by which test.
 """
@@ -62,13 +62,15 @@ MUTANTS = (
 
 
 def main() -> None:
+    names = sys.argv[1:]
+    mutants = [mutant for mutant in MUTANTS if not names or mutant.name in names]
     survivors = []
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         for name in ("src", "tests"):
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", copy)
-        for mutant in MUTANTS:
+        for mutant in mutants:
             path = copy / "src" / "spikeloom" / "evaluation" / mutant.file
             text = path.read_text()
             if text.count(mutant.old) != 1:
@@ -81,8 +83,8 @@ def main() -> None:
             print(f"{mutant.name}: {'killed by ' + failed if failed else 'SURVIVED'}", flush=True)
             survivors += [] if failed else [mutant.name]
     if survivors:
-        raise SystemExit(f"{len(survivors)} of {len(MUTANTS)} mutants survived: {', '.join(survivors)}")
-    print(f"all {len(MUTANTS)} mutants were killed")
+        raise SystemExit(f"{len(survivors)} of {len(mutants)} mutants survived: {', '.join(survivors)}")
+    print(f"all {len(mutants)} mutants were killed")
 
 
 def failing_test(root: Path, tests: str) -> str:

@@ -101,9 +101,9 @@ def test_both_sides_have_the_same_lengths_conditions_and_other_trials(seed, n_le
         for side in (real, generated):
             beyond = np.arange(side.counts.shape[1]) >= side.lengths[:, None]
             assert (side.counts[beyond] == 0).all()
-    used = np.concatenate([s.counts[:, 0, :2] for s in sets])
+    used = np.concatenate([s.counts[:, 0, :2] for s in sets.sides])
     assert len(np.unique(used, axis=0)) == len(used)
-    sources = [set(s.counts[:, 0, 0].tolist()) for s in sets]
+    sources = [set(s.counts[:, 0, 0].tolist()) for s in sets.sides]
     assert all(found <= {expected} for found, expected in zip(sources, (1, 3, 2, 3)))
     assert len(sets.unseen_real.lengths) <= min(n_test, n_pool // 2)
 
@@ -112,16 +112,16 @@ def test_fresh_trials_come_first_and_learning_is_balanced():
     rng = np.random.default_rng(0)
     real, test = trial_set(process(rng, 100)), trial_set(process(rng, 40))
     sets = learning_sets(real, test, trial_set(process(rng, 120)), rng)
-    assert [len(s.lengths) for s in sets] == [80, 80, 40, 40]
+    assert [len(s.lengths) for s in sets.sides] == [80, 80, 40, 40]
     sets = learning_sets(real, test, trial_set(process(rng, 50)), rng)
-    assert [len(s.lengths) for s in sets] == [25, 25, 25, 25]
+    assert [len(s.lengths) for s in sets.sides] == [25, 25, 25, 25]
 
 
 def test_generated_trials_without_conditions_are_one_stratum():
     rng = np.random.default_rng(0)
     real, test = (trial_set(process(rng, n), condition=rng.integers(0, 4, n)) for n in (100, 40))
     sets = learning_sets(real, test, trial_set(process(rng, 200)), rng)
-    assert [len(s.lengths) for s in sets] == [100, 100, 40, 40]
+    assert [len(s.lengths) for s in sets.sides] == [100, 100, 40, 40]
 
 
 def test_unequal_conditions_are_not_what_is_detected():
@@ -174,7 +174,7 @@ def test_no_trial_is_learned_from_that_is_judged():
     real, test = trial_set(process(rng, 200)), trial_set(process(rng, 60))
     sets = learning_sets(real, test, real._replace(counts=real.counts.astype(np.uint16)), rng)
     learned, judged = (
-        {trial.tobytes() for s in pair for trial in s.counts.astype(int)} for pair in (sets[:2], sets[2:])
+        {trial.tobytes() for s in pair for trial in s.counts.astype(int)} for pair in (sets[:2], sets[2:4])
     )
     assert not learned & judged
     assert len(sets.unseen_generated.lengths) == 60
@@ -183,7 +183,7 @@ def test_no_trial_is_learned_from_that_is_judged():
 def test_order_of_trials_does_not_matter():
     rng = np.random.default_rng(4)
     sets = drawn(rng, 60, 40)
-    ordered = LearningSets(*(s.take(np.argsort(s.counts.sum(axis=(1, 2)))) for s in sets))
+    ordered = LearningSets(*(s.take(np.argsort(s.counts.sum(axis=(1, 2)))) for s in sets.sides))
     result = rich_test(ordered, BIN_S, 0)
     assert abs(result.auc - 0.5) < 3 * result.se
 
@@ -283,7 +283,7 @@ def test_constant_and_silent_neurons():
         counts[..., 0], counts[..., 1] = 2, 0
         return counts
 
-    sets = LearningSets(*(s._replace(counts=with_odd_neurons(s.counts)) for s in drawn(rng, 60, 40)))
+    sets = LearningSets(*(s._replace(counts=with_odd_neurons(s.counts)) for s in drawn(rng, 60, 40).sides))
     result = rich_test(sets, BIN_S, 0)
     assert abs(result.auc - 0.5) < 3 * result.se
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from spikeloom.evaluation.distances import classifier_scores
 from spikeloom.evaluation.roc import delong
 
 
@@ -31,3 +32,35 @@ def test_delong_at_the_edges():
     area, error = delong(np.ones(1), np.zeros(3))
     assert area == 1
     assert np.isnan(error)
+
+
+def test_error_of_trials_that_depend_on_each_other():
+    rng = np.random.default_rng(0)
+    unit = np.repeat(np.arange(12), 8)
+
+    def scores():
+        return rng.normal(0, 1, 12)[unit] + rng.normal(0, 0.3, 96)
+
+    drawn = np.array([(*delong(a := scores(), b := scores(), (unit, unit)), delong(a, b)[1]) for _ in range(300)])
+    spread = drawn[:, 0].std()
+    assert drawn[:, 1].mean() == pytest.approx(spread, rel=0.15)
+    assert drawn[:, 2].mean() < 0.5 * spread
+    each = np.arange(96)
+    assert delong(a, b, (each, each)) == pytest.approx(delong(a, b))
+
+
+def test_windows_of_a_stretch_are_not_told_from_others_by_their_stretch():
+    rng = np.random.default_rng(1)
+    unit = np.repeat(np.arange(15), 6)
+
+    def features():
+        return rng.normal(0, 1, (15, 20))[unit] + rng.normal(0, 0.3, (90, 20))
+
+    areas = np.array(
+        [
+            [delong(*classifier_scores(g, h, 0, units), units)[0] for units in (None, (unit, unit))]
+            for g, h in ((features(), features()) for _ in range(8))
+        ]
+    )
+    assert areas[:, 0].mean() > 0.9
+    assert areas[:, 1].mean() == pytest.approx(0.5, abs=0.1)

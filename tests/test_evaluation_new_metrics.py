@@ -74,7 +74,9 @@ def test_cross_correlations_agree_with_loops(case):
 def test_prediction_is_ridge_regression_on_the_other_neurons(case, ragged):
     statistics, deviation = case
     prediction = fit_prediction(centred(ragged, statistics.frame.aligned))
-    np.testing.assert_array_equal(prediction.weights, statistics.frame.prediction.weights)
+    for half, learned in enumerate(statistics.frame.predictions):
+        again = fit_prediction(centred(ragged.take(np.arange(half, 16, 2)), statistics.frame.aligned))
+        np.testing.assert_array_equal(again.weights, learned.weights)
     rows = deviation[np.isfinite(deviation[..., 0])]
     sd = rows.std(axis=0)
     for n in (0, 3):
@@ -89,7 +91,8 @@ def test_prediction_is_ridge_regression_on_the_other_neurons(case, ragged):
 
 def test_private_autocovariance_agrees_with_loops(case):
     statistics, deviation = case
-    left = deviation - deviation @ statistics.frame.prediction.weights
+    first, second = (each.weights for each in statistics.frame.predictions)
+    left = np.stack([x - x @ (first if i % 2 else second) for i, x in enumerate(deviation)])
     for n in (0, 4):
         variance = np.nanmean(deviation[..., n] ** 2)
         expected = [lagged_mean(left[..., n], left[..., n], lag) / variance for lag in range(1, 9)]
@@ -102,14 +105,19 @@ def test_variance_along_components_agrees_with_loops(case, ragged):
     values = np.sqrt([c[:le].mean(axis=0) for c, le in zip(ragged.counts, ragged.lengths)])
     for k in range(2):
         values[ragged.condition == k] -= values[ragged.condition == k].mean(axis=0)
-    variances, directions = np.linalg.eigh(values.T @ values)
-    along = (values @ directions[:, ::-1]) ** 2
-    variances = variances[::-1]
+    along, variances = np.zeros((16, 5)), []
+    for half in range(2):  # components of one half serve for the trials of the other
+        own = np.array(values[half::2])
+        for k in range(2):
+            if (members := ragged.condition[half::2] == k).any():
+                own[members] -= own[members].mean(axis=0)
+        squares, directions = np.linalg.eigh(own.T @ own)
+        along[1 - half :: 2] = (values[1 - half :: 2] @ directions[:, ::-1]) ** 2
+        variances.append(squares[::-1] / 8)
     assert statistics.frame.components.names == ("1-3", "4-4")
     for group, part in enumerate((slice(0, 3), slice(3, 4))):
-        freedom = 14 * variances[part].sum() ** 2 / (variances[part] ** 2).sum()
-        bias = 1 / freedom
-        least = 1e-3 * variances[part].sum() / 16
+        bias = 1 / (14 * np.mean([v[part].sum() ** 2 / (v[part] ** 2).sum() for v in variances]))
+        least = 1e-3 * np.mean([v[part].sum() for v in variances])
         expected = np.log(along[:, part].sum() / 14 + least) + bias
         assert statistics.log_component_variance[group] == pytest.approx(expected, abs=1e-5)
 
@@ -231,3 +239,21 @@ def test_new_metrics_do_not_exist_where_nothing_can_be_told():
         values = {m.name: m.value(ComparedSets(*sets)) for m in HELDOUT_METRICS}
         assert all(np.isnan(values[name]) for name in missing)
         assert not any(np.isinf(v) for v in values.values())
+
+
+def test_real_trials_lie_as_far_along_components_as_floor_draws_of_few_training_trials():
+    """Components of training trials would fit the floor, drawn from them, and call new ones too good."""
+    rng = np.random.default_rng(0)
+    (metric,) = (m for m in HELDOUT_METRICS if m.name == "trial_pc_ratio")
+    ratios = []
+    for _ in range(12):
+        train, test, fresh = (Population().draw(rng, n) for n in (40, 20, 20))
+        frame = frame_of(train, test)
+        held_out = SetStatistics(summarise(test, frame))
+        values = [
+            metric.value(ComparedSets(SetStatistics(summarise(each, frame)), held_out))
+            for each in (fresh, train.take(rng.permutation(40)[:20]))
+        ]
+        ratios.append(np.log(values[0] / values[1]))
+    assert abs(np.mean(ratios)) < 3 * np.std(ratios, ddof=1) / np.sqrt(12)
+    assert abs(np.mean(ratios)) < 0.5

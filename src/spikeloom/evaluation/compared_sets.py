@@ -13,11 +13,12 @@ from jaxtyping import Float, Int
 from spikeloom.evaluation import dynamics
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.count_shares import share_deviations
-from spikeloom.evaluation.distances import Agreement, agreement, cell_probabilities
+from spikeloom.evaluation.distances import Agreement, agreement, cell_probabilities, classifier_scores
 from spikeloom.evaluation.frame import Frame
 from spikeloom.evaluation.intervals import interval_wasserstein
 from spikeloom.evaluation.lagged import cross_correlations, lead
 from spikeloom.evaluation.private import private_autocovariance
+from spikeloom.evaluation.roc import Units, delong
 from spikeloom.evaluation.summary import Summary, smoothed_psth, summarise
 
 MIN_INTERVALS = 50
@@ -247,6 +248,20 @@ class ComparedSets:
     def frame(self) -> Frame:
         """The constants that both sides share."""
         return self.held_out.summary.frame
+
+    @property
+    def units(self) -> Units | None:
+        """Units of generated and of held-out trials; None where all are independent."""
+        sides = self.generated.summary, self.held_out.summary
+        if all(side.unit is None for side in sides):
+            return None
+        generated, held_out = (np.arange(side.n_trials) if side.unit is None else side.unit for side in sides)
+        return generated, held_out
+
+    def separated(self, seed: int) -> tuple[float, float]:
+        """AUC of a logistic regression that separates generated from held-out trials, and its standard error."""
+        features = self.generated.summary.features, self.held_out.summary.features
+        return delong(*classifier_scores(*features, seed, self.units), self.units)
 
     @cached_property
     def training(self) -> SetStatistics:

@@ -1,4 +1,8 @@
-"""Trial-to-trial variance along the principal components of real trials, from the largest to the many small ones."""
+"""Trial-to-trial variance along the principal components of real trials, from the largest to the many small ones.
+
+Components fit the trials from which they are: other trials vary less along the leading ones, and more along the rest.
+So the components of either half of the held-out trials serve for trials of the other half, and of any other set.
+"""
 
 from __future__ import annotations
 
@@ -15,68 +19,62 @@ GROUPS = ((1, 3), (4, 8), (9, 16), (17, 32))
 """First and last component of each group; the rest are a group of their own."""
 
 LEAST_SHARE = 1e-3
-"""Variance, as a share of that of training trials, below which a group counts as constant."""
+"""Variance, as a share of that of held-out trials, below which a group counts as constant."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrialComponents:
-    """Principal components of the trial means of training trials.
+    """Principal components of the trial means of either half of the held-out trials.
 
     Attributes:
-        directions: (neuron, component) the leading components.
+        directions: For each half the (neuron, component) leading components.
         names: Name of each group that exists, such as "4-8"; "rest" last.
-        variance: (group,) variance of the training trials.
+        variance: (group,) variance of the trials from which they are, mean of the halves.
         dimensions: (group,) effective number of dimensions, over which a group's variance is averaged.
     """
 
-    directions: np.ndarray
+    directions: tuple[np.ndarray, np.ndarray]
     names: tuple[str, ...]
     variance: np.ndarray
     dimensions: np.ndarray
 
     @classmethod
-    def fit(cls, train: TrialSet) -> TrialComponents:
+    def fit(cls, first: TrialSet, second: TrialSet) -> TrialComponents:
         """Principal components of the square roots of trial-mean counts around the mean of their condition."""
-        values, _ = trial_means(ss.trial_sums(train.counts), train.lengths, train.condition)
-        n_neurons = values.shape[1]
-        last = min(GROUPS[-1][1], *values.shape)
-        if len(values) >= n_neurons:
-            variances, directions = eigh(values.T @ values, subset_by_index=[n_neurons - last, n_neurons - 1])
-        else:
-            variances, rows = eigh(values @ values.T, subset_by_index=[len(values) - last, len(values) - 1])
-            directions = values.T @ rows / np.sqrt(np.maximum(variances, 1e-300))
-        variances, directions = np.maximum(variances[::-1], 0), directions[:, ::-1]
-        total = float((values**2).sum())
-        kept = int((variances > 1e-9 * max(total, 1e-300)).sum())
-        directions = np.ascontiguousarray(directions[:, :kept])
-        groups = [variances[a - 1 : min(b, kept)] for a, b in GROUPS if a <= kept]
+        values = [trial_means(ss.trial_sums(t.counts), t.lengths, t.condition)[0] for t in (first, second)]
+        found = [_principal(each) for each in values]
+        kept = min(len(variances) for variances, _ in found)
+        directions = [np.ascontiguousarray(each[:, :kept]) for _, each in found]
         names = [f"{a}-{min(b, kept)}" for a, b in GROUPS if a <= kept]
-        rest = total - float(variances[:kept].sum())
-        dimensions = [g.sum() ** 2 / (g**2).sum() for g in groups]
-        variance = [float(g.sum()) for g in groups]
-        if rest > 1e-9 * total and n_neurons > kept:
-            left = values - values @ directions @ directions.T
-            gram = left.T @ left if len(left) >= n_neurons else left @ left.T
-            names, variance = [*names, "rest"], [*variance, rest]
-            dimensions.append(rest**2 / float((gram**2).sum()))
-        n = max(len(values), 1)
-        return cls(directions, tuple(names), np.array(variance) / n, np.array(dimensions))
+        groups = [_group_variances(v, d, variances[:kept]) for v, d, (variances, _) in zip(values, directions, found)]
+        if kept < values[0].shape[1] and all(len(each) > len(names) for each in groups):
+            names.append("rest")
+        variance, dimensions = np.mean([each[: len(names)] for each in groups], axis=0).reshape(-1, 2).T
+        return cls((directions[0], directions[1]), tuple(names), variance, dimensions)
 
     def sums(
         self,
         spikes: Float[np.ndarray, "trial neuron"],
         lengths: Int[np.ndarray, "trial"],
         condition: Int[np.ndarray, "trial"],
+        half: Int[np.ndarray, "trial"],
         starts: Int[np.ndarray, "block"],
     ) -> dict[str, np.ndarray]:
         """Sums for the variance along each group, per block of consecutive trials.
+
+        Args:
+            spikes: Spikes of every neuron in each trial.
+            lengths: Valid bins of each trial.
+            condition: Condition code of each trial.
+            half: Half of each trial, which is laid along the components of the other half.
+            starts: First trial of each block.
 
         Returns:
             ``component_squares`` (block, group) squared deviations from the condition's mean, and ``component_trials``
             (block,) degrees of freedom.
         """
         values, freedom = trial_means(spikes, lengths, condition)
-        along = (values @ self.directions) ** 2
+        along = np.where(half[:, None] == 0, *(values @ self.directions[other] for other in (1, 0))) ** 2
         squares = [along[:, a - 1 : b].sum(axis=1) for a, b in GROUPS if a <= along.shape[1]]
         if len(squares) < len(self.names):
             squares.append(np.maximum((values**2).sum(axis=1) - along.sum(axis=1), 0))
@@ -100,6 +98,34 @@ class TrialComponents:
         with np.errstate(invalid="ignore", divide="ignore"):
             least = LEAST_SHARE * self.variance
             return np.log(squares / n + least) + 1 / (max(freedom, 1) * self.dimensions)
+
+
+def _principal(values: Float[np.ndarray, "trial neuron"]) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of squares along the leading principal components that have any, largest first, and the components."""
+    n_neurons = values.shape[1]
+    last = min(GROUPS[-1][1], *values.shape)
+    if len(values) >= n_neurons:
+        squares, directions = eigh(values.T @ values, subset_by_index=[n_neurons - last, n_neurons - 1])
+    else:
+        squares, rows = eigh(values @ values.T, subset_by_index=[len(values) - last, len(values) - 1])
+        directions = values.T @ rows / np.sqrt(np.maximum(squares, 1e-300))
+    squares, directions = np.maximum(squares[::-1], 0), directions[:, ::-1]
+    kept = int((squares > 1e-9 * max(float((values**2).sum()), 1e-300)).sum())
+    return squares[:kept], directions[:, :kept]
+
+
+def _group_variances(values: np.ndarray, directions: np.ndarray, squares: np.ndarray) -> list[tuple[float, float]]:
+    """Variance and effective number of dimensions of each group; the last is the rest, where there is any."""
+    n, kept = max(len(values), 1), len(squares)
+    groups = [squares[a - 1 : min(b, kept)] for a, b in GROUPS if a <= kept]
+    out = [(float(g.sum()) / n, float(g.sum() ** 2 / (g**2).sum())) for g in groups]
+    total = float((values**2).sum())
+    rest = total - float(squares.sum())
+    if rest > 1e-9 * total:
+        left = values - values @ directions @ directions.T
+        gram = left.T @ left if len(left) >= values.shape[1] else left @ left.T
+        out.append((rest / n, rest**2 / float((gram**2).sum())))
+    return out
 
 
 def trial_means(

@@ -10,6 +10,10 @@ from jaxtyping import Float
 
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.metric import NAN
+from spikeloom.evaluation.roc import Units
+
+N_FOLDS = 5
+"""Folds of the basic classifier."""
 
 
 class Agreement(NamedTuple):
@@ -105,19 +109,27 @@ def psth_error(generated: tuple[np.ndarray, np.ndarray], real: tuple[np.ndarray,
 
 
 def classifier_scores(
-    generated: Float[np.ndarray, "trial feature"], real: Float[np.ndarray, "trial2 feature"], seed: int
+    generated: Float[np.ndarray, "trial feature"],
+    real: Float[np.ndarray, "trial2 feature"],
+    seed: int,
+    units: Units | None = None,
 ) -> tuple[Float[np.ndarray, "trial"], Float[np.ndarray, "trial2"]]:
-    """Cross-validated scores of a logistic regression that separates generated from real trials."""
+    """Cross-validated scores of a logistic regression that separates generated from real trials.
+
+    Trials of a unit are in the same fold: windows of one stretch of recorded time resemble each other, and would be
+    told from generated trials by that alone.
+    """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if min(len(generated), len(real)) < 5:
+    if min(len(np.unique(unit)) for unit in units or map(np.arange, (len(generated), len(real)))) < N_FOLDS:
         return np.full(len(generated), NAN), np.full(len(real), NAN)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
     label = np.repeat([1, 0], [len(generated), len(real)])
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    group = None if units is None else np.concatenate([units[0], units[0].max() + 1 + units[1]])
+    folds = (StratifiedKFold if group is None else StratifiedGroupKFold)(N_FOLDS, shuffle=True, random_state=seed)
     features = np.vstack([generated, real])
-    scores = np.asarray(cross_val_predict(model, features, label, cv=folds, method="decision_function"))
+    scores = np.asarray(cross_val_predict(model, features, label, groups=group, cv=folds, method="decision_function"))
     return scores[: len(generated)], scores[len(generated) :]

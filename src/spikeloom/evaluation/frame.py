@@ -14,7 +14,7 @@ from spikeloom.evaluation.components import TrialComponents
 from spikeloom.evaluation.count_shares import CountShares, fit_count_shares
 from spikeloom.evaluation.neuron_groups import MOST_PAIRS, NeuronGroups
 from spikeloom.evaluation.private import Prediction, fit_prediction
-from spikeloom.evaluation.trial_set import TrialSet, spread_out, trials_within
+from spikeloom.evaluation.trial_set import TrialSet, halves, spread, spread_out, trials_within
 
 MOST_LAGGED_ELEMENTS = 10_000_000
 """Bins x neurons that are enough for covariances at a lag; of larger sets a part of the trials is used."""
@@ -24,8 +24,14 @@ MOST_LAGGED_ELEMENTS = 10_000_000
 class Frame:
     """Constants that both sides of a comparison share; fixed from real data only.
 
+    What is fitted closely is learned on either half of the held-out trials and used on trials of the other half; every
+    other set is halved, too. Learned on training trials, it would fit the floor, which is drawn from them, better than
+    any new trials: real ones would be told too good.
+
     Attributes:
-        train: Training trials, from which the rest is derived when it is first needed.
+        train: Training trials, from which constants are derived when they are first needed.
+        test: Held-out trials.
+        half: (held-out trial,) 0 or 1; see ``trial_set.halves``.
         bin_s: Bin width in seconds.
         n_conditions: Number of condition codes.
         cell_width: Width of a cell of the population count, in spikes.
@@ -36,6 +42,8 @@ class Frame:
     """
 
     train: TrialSet
+    test: TrialSet
+    half: Int[np.ndarray, "trial"]
     bin_s: float
     n_conditions: int
     cell_width: int
@@ -45,15 +53,34 @@ class Frame:
     lagged_sampled: bool
 
     @classmethod
-    def from_real(cls, train: TrialSet, test: TrialSet, bin_s: float, n_conditions: int, aligned: bool) -> Frame:
-        """Fix the cells of the population count: a quarter of its standard deviation, up to the largest count."""
+    def from_real(
+        cls,
+        train: TrialSet,
+        test: TrialSet,
+        bin_s: float,
+        n_conditions: int,
+        aligned: bool,
+        starts: Int[np.ndarray, "block"] | None = None,
+    ) -> Frame:
+        """Fix the cells of the population count: a quarter of its standard deviation, up to the largest count.
+
+        Args:
+            train: Training trials.
+            test: Held-out trials, in the order in which they are summarised.
+            bin_s: Bin width in seconds.
+            n_conditions: Number of condition codes.
+            aligned: Whether bins of different trials mean the same time.
+            starts: First trial of each block of held-out trials; one block without them.
+        """
         counts = [ss.population_counts(t.counts, t.lengths) for t in (train, test)]
         width = max(1, round(float(counts[0].std()) / 4))
         largest = int(max(c.max() for c in counts))
-        train = train if n_conditions > 1 else train.pooled()
+        if n_conditions == 1:
+            train, test = train.pooled(), test.pooled()
         n_lagged = trials_within(test.counts.shape, MOST_LAGGED_ELEMENTS)
         sampled = n_lagged < len(test.lengths)
-        return cls(train, bin_s, n_conditions, width, largest, aligned, n_lagged, sampled)
+        half = halves(len(test.lengths), np.zeros(1, np.int64) if starts is None else starts)
+        return cls(train, test, half, bin_s, n_conditions, width, largest, aligned, n_lagged, sampled)
 
     @property
     def n_neurons(self) -> int:
@@ -91,9 +118,11 @@ class Frame:
         return self.lagged_groups.ordered_pairs
 
     @cached_property
-    def prediction(self) -> Prediction:
-        """Prediction of each neuron from the others."""
-        return fit_prediction(centred(self.enough, self.aligned))
+    def predictions(self) -> tuple[Prediction, Prediction]:
+        """Prediction of each neuron from the others, learned on either half of the held-out trials."""
+        kept = spread(len(self.half), self.n_lagged_trials)
+        first, second = (fit_prediction(centred(half, self.aligned)) for half in self._halves(kept))
+        return first, second
 
     @cached_property
     def count_shares(self) -> CountShares:
@@ -102,5 +131,11 @@ class Frame:
 
     @cached_property
     def components(self) -> TrialComponents:
-        """Principal components of trial means."""
-        return TrialComponents.fit(self.train)
+        """Principal components of trial means, of either half of the held-out trials."""
+        return TrialComponents.fit(*self._halves(np.arange(len(self.half))))
+
+    def _halves(self, kept: Int[np.ndarray, "kept"]) -> tuple[TrialSet, TrialSet]:
+        """Either half of some held-out trials; all of them twice where there are too few to halve."""
+        parts = [kept[self.half[kept] == half] for half in (0, 1)]
+        first, second = (self.test.take(part if min(map(len, parts)) > 1 else kept) for part in parts)
+        return first, second

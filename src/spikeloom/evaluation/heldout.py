@@ -27,7 +27,7 @@ from spikeloom.evaluation.reference import (
     metric_values,
     resample,
 )
-from spikeloom.evaluation.resampling import degrees_of_freedom, number_of_blocks
+from spikeloom.evaluation.resampling import degrees_of_freedom, in_blocks, number_of_blocks
 from spikeloom.evaluation.results import MetricResult
 from spikeloom.evaluation.summary import summarise
 from spikeloom.evaluation.verdict import MIN_TRIALS, Evidence, Level, Replicates, judge, scale_of, weigh, weigh_auc
@@ -89,7 +89,8 @@ def measure(
     for draw in range(n_draws):
         trials, unit = pairing.draw_generated(rng)
         if draw < n_resampled:
-            sets.append(one := resample(pairing.for_metrics(trials), unit, reference.frame, most, rng))
+            blocks = in_blocks(pairing.for_metrics(trials), unit, most, rng)
+            sets.append(one := resample(blocks, reference.frame, rng))
             statistics = one.statistics
         else:
             statistics = SetStatistics(summarise(pairing.for_metrics(trials), reference.frame))

@@ -13,8 +13,7 @@ from functools import wraps
 import numpy as np
 
 from spikeloom.evaluation.compared_sets import ComparedSets
-from spikeloom.evaluation.distances import classifier_scores, rms
-from spikeloom.evaluation.roc import delong
+from spikeloom.evaluation.distances import rms
 
 LEAST = 0.03
 """Relative change that is worth a number; below it another part of the difference is described."""
@@ -282,7 +281,7 @@ def classifier(sets: ComparedSets) -> str | None:
     """How often a basic classifier finds the generated trial of a pair."""
     if sets.seed is None:
         return None
-    area, _ = delong(*classifier_scores(sets.generated.summary.features, sets.held_out.summary.features, sets.seed))
+    area, _ = sets.separated(sets.seed)
     if not area > 0.5:
         return None
     return f"a basic classifier finds the generated one of two trials in {100 * area:.0f} % of cases"

@@ -12,7 +12,6 @@ from spikeloom.evaluation import in_words
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.compared_sets import MIN_INTERVALS, ComparedSets, SetStatistics
 from spikeloom.evaluation.distances import (
-    classifier_scores,
     count_wasserstein,
     jensen_shannon,
     kl_divergence,
@@ -20,7 +19,6 @@ from spikeloom.evaluation.distances import (
     rms,
 )
 from spikeloom.evaluation.metric import NAN, NEURONS, OVERALL, PAIRS, POPULATION, TIME, Metric, Requirement
-from spikeloom.evaluation.roc import delong
 from spikeloom.evaluation.summary import Summary
 
 MIN_INTERVAL_NEURONS = 5
@@ -68,13 +66,11 @@ def _spectrum(sets: ComparedSets) -> float:
 
 
 def _classifier(sets: ComparedSets) -> float:
-    if sets.seed is None:
-        return NAN
-    return delong(*classifier_scores(sets.generated.summary.features, sets.held_out.summary.features, sets.seed))[0]
+    return NAN if sets.seed is None else sets.separated(sets.seed)[0]
 
 
 def _classifier_error(sets: ComparedSets) -> float:
-    return delong(*classifier_scores(sets.generated.summary.features, sets.held_out.summary.features, 0))[1]
+    return sets.separated(0)[1]
 
 
 # -- how many neurons, pairs or trials are behind a metric -----------------------------------------------------------

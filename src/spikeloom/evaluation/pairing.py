@@ -27,6 +27,7 @@ class Pairing:
         test: The held-out trials that are used, in random order, with the lengths both sides can have.
         pool: All generated trials, under the same condition codes.
         train_unit: Training trials of the same number depend on each other: windows of one stretch of recorded time.
+        val_unit: The same of the validation trials.
         test_unit: The same of the held-out trials.
         pool_unit: The same of the generated trials.
         test_index: Place of each held-out trial in the real recording.
@@ -41,6 +42,7 @@ class Pairing:
     test: TrialSet
     pool: TrialSet
     train_unit: np.ndarray
+    val_unit: np.ndarray
     test_unit: np.ndarray
     pool_unit: np.ndarray
     test_index: np.ndarray
@@ -189,7 +191,7 @@ def pair(
     val_index = np.asarray(real.splits.get("val", np.zeros(0, np.int64)), dtype=np.int64)
     val = TrialSet(real.counts[val_index], real.lengths[val_index], group[val_index])
     unit = dependence_units(real)
-    units = unit[train_index], unit[test_index], dependence_units(generated)
+    units = unit[train_index], unit[val_index], unit[test_index], dependence_units(generated)
     paired = Pairing(train, val, test, pool, *units, test_index, train_index, int(group.max()) + 1, conditional, ())
 
     lengths = test.lengths.copy()

@@ -47,7 +47,7 @@ def fit_prediction(centred: Centred) -> Prediction:
     weights of the regression of neuron i on the rest. Neurons are scaled to unit variance.
 
     Args:
-        centred: Training trials.
+        centred: Real trials.
     """
     n_trials, _, n_neurons = centred.trials.counts.shape
     predictors = np.arange(n_neurons)
@@ -90,8 +90,19 @@ def _ridge(cross: np.ndarray, predictors: np.ndarray, strength: float) -> np.nda
     return weights
 
 
-def private_sums(centred: Centred, starts: Int[np.ndarray, "block"], prediction: Prediction) -> dict[str, np.ndarray]:
+def private_sums(
+    centred: Centred,
+    starts: Int[np.ndarray, "block"],
+    predictions: tuple[Prediction, Prediction],
+    half: Int[np.ndarray, "trial"],
+) -> dict[str, np.ndarray]:
     """Sums for autocovariances of what is private, per block of consecutive trials.
+
+    Args:
+        centred: The trials.
+        starts: First trial of each block.
+        predictions: Learned on half 0 and on half 1 of real trials.
+        half: Half of each trial, to which the prediction learned on the other is applied.
 
     Returns:
         ``private_products`` (block, lag 1.., neuron) summed products of the residuals at lags of 1 to 8 bins,
@@ -102,8 +113,13 @@ def private_sums(centred: Centred, starts: Int[np.ndarray, "block"], prediction:
     n_lags = min(N_LAGS, n_bins - 1)
     products = np.zeros((len(starts), n_lags, n_neurons))
     squares = np.zeros((len(starts), n_neurons))
+    first = 0
     for block, piece in centred.pieces(starts):
-        left = prediction.residuals(piece)
+        other = 1 - half[first : first + len(piece)]
+        first += len(piece)
+        left = np.empty_like(piece)
+        for k in np.unique(other):
+            left[other == k] = predictions[k].residuals(piece[other == k])
         squares[block] += np.einsum("btn,btn->tn", piece, piece).sum(axis=0, dtype=np.float64)
         for lag in range(1, n_lags + 1):
             summed = np.einsum("btn,btn->tn", left[:, :-lag], left[:, lag:])

@@ -21,7 +21,7 @@ from spikeloom.evaluation.metric import Metric
 from spikeloom.evaluation.pairing import Pairing, tied
 from spikeloom.evaluation.resampling import Blocks, degrees_of_freedom, in_blocks, number_of_blocks, weights
 from spikeloom.evaluation.roc import delong
-from spikeloom.evaluation.summary import Frame, Summary, TrialSet, summarise, trial_features
+from spikeloom.evaluation.summary import Frame, Summary, summarise, trial_features
 from spikeloom.evaluation.verdict import MIN_TRIALS
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
 
@@ -76,7 +76,7 @@ class ResampledSet:
         frame = self.summary.frame
         trials = CORRUPTIONS[name].corrupt(self.blocks.trials, mean, frame.bin_s, rng, 1.0)
         blocks = self.blocks._replace(trials=trials)
-        return ResampledSet(blocks, summarise(trials, frame, blocks.starts), self.weights)
+        return ResampledSet(blocks, summarise(trials, frame, blocks.starts, blocks.unit), self.weights)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +151,9 @@ def make_reference(
     train = pairing.for_metrics(pairing.train)
     large = test.counts.size > LARGE_SET
     n_floor = n_floor or default_draws(test.counts.size)[1]
-    frame = Frame.from_real(train, test, bin_s, pairing.n_metric_conditions, aligned)
-    held_out = resample(test, pairing.test_unit, frame, number_of_blocks(test.counts.shape[2]), rng)
+    blocks = in_blocks(test, pairing.test_unit, number_of_blocks(test.counts.shape[2]), rng)
+    frame = Frame.from_real(train, blocks.trials, bin_s, pairing.n_metric_conditions, aligned, blocks.starts)
+    held_out = resample(blocks, frame, rng)
     mean_counts = train.counts.sum(axis=(0, 1), dtype=np.int64) / train.lengths.sum()
 
     chosen = {m.name: _yardstick(m, frame) for m in metrics}
@@ -217,7 +218,8 @@ def _floor(
     for draw in range(n_draws):
         trials, unit = pairing.draw_train(rng)
         if draw < n_resampled:
-            sets.append(one := resample(pairing.for_metrics(trials), unit, frame, most, rng))
+            blocks = in_blocks(pairing.for_metrics(trials), unit, most, rng)
+            sets.append(one := resample(blocks, frame, rng))
             statistics = one.statistics
         else:
             statistics = SetStatistics(summarise(pairing.for_metrics(trials), frame))
@@ -278,12 +280,10 @@ def _corrupted(
     return CorruptedDraws(sets, own, values, errors)
 
 
-def resample(
-    trials: TrialSet, unit: np.ndarray, frame: Frame, most_blocks: int, rng: np.random.Generator
-) -> ResampledSet:
-    """A set of trials with bootstrap samples of its units."""
-    blocks = in_blocks(trials, unit, most_blocks, rng)
-    return ResampledSet(blocks, summarise(blocks.trials, frame, blocks.starts), weights(blocks, N_REPLICATES, rng))
+def resample(blocks: Blocks, frame: Frame, rng: np.random.Generator) -> ResampledSet:
+    """A set of trials in blocks with bootstrap samples of them."""
+    summary = summarise(blocks.trials, frame, blocks.starts, blocks.unit)
+    return ResampledSet(blocks, summary, weights(blocks, N_REPLICATES, rng))
 
 
 def _drift(pairing: Pairing) -> tuple[float, float] | None:
@@ -292,7 +292,8 @@ def _drift(pairing: Pairing) -> tuple[float, float] | None:
     if not tied(pairing.test_unit) or min(len(val.lengths), len(test.lengths)) < MIN_TRIALS:
         return None
     earlier, later = (trial_features(side.counts, side.lengths) for side in (val, test))
-    return delong(*classifier_scores(earlier, later, 0))
+    units = pairing.val_unit, pairing.test_unit
+    return delong(*classifier_scores(earlier, later, 0, units), units)
 
 
 def _exists(name: str, frame: Frame) -> bool:

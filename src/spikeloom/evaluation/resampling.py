@@ -29,12 +29,14 @@ class Blocks(NamedTuple):
         order: Place of each of them among the trials before.
         starts: First trial of each block.
         stratum: (block,) label within which blocks are resampled: the condition, or the same for all.
+        unit: Trials of the same number depend on each other; None where all are independent.
     """
 
     trials: TrialSet
     order: Int[np.ndarray, "trial"]
     starts: Int[np.ndarray, "block"]
     stratum: Int[np.ndarray, "block"]
+    unit: Int[np.ndarray, "trial"] | None
 
 
 def number_of_blocks(n_neurons: int) -> int:
@@ -65,7 +67,7 @@ def in_blocks(trials: TrialSet, unit: Int[np.ndarray, "trial"], most: int, rng: 
     offsets = np.cumsum([0, *(len(order) for order, _ in parts)])
     starts = np.concatenate([first + offset for (_, first), offset in zip(parts, offsets)])
     stratum = np.repeat(np.arange(len(parts)), [len(first) for _, first in parts])
-    return Blocks(trials.take(order), order, starts, stratum)
+    return Blocks(trials.take(order), order, starts, stratum, None if alone else unit[order])
 
 
 def _sorted_units(

@@ -19,7 +19,7 @@ from spikeloom.evaluation.frame import Frame
 from spikeloom.evaluation.intervals import Intervals, count_intervals, interval_sums
 from spikeloom.evaluation.lagged import lagged_pair_sums
 from spikeloom.evaluation.private import private_sums
-from spikeloom.evaluation.trial_set import TrialSet, spread_out
+from spikeloom.evaluation.trial_set import TrialSet, halves, spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +30,13 @@ class Summary:
         trials: The set.
         frame: Constants shared with the set it is compared to.
         starts: First trial of each block of the bootstrap.
+        unit: Trials of the same number depend on each other; None where all are independent.
     """
 
     trials: TrialSet
     frame: Frame
     starts: Int[np.ndarray, "block"]
+    unit: Int[np.ndarray, "trial"] | None = None
     _blocks: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def blocks(self, name: str) -> Any:
@@ -75,25 +77,40 @@ class Summary:
         return trial_features(self.trials.counts, self.trials.lengths)
 
     @cached_property
+    def half(self) -> Int[np.ndarray, "trial"]:
+        """Half of each trial, which decides on what the constants were learned that are used on it; see ``Frame``."""
+        return halves(self.n_trials, self.starts)
+
+    @cached_property
+    def lagged_trials(self) -> Int[np.ndarray, "kept"]:
+        """The trials used at a lag."""
+        return spread(self.n_trials, self.frame.n_lagged_trials)
+
+    @cached_property
     def lagged(self) -> tuple[Centred, Int[np.ndarray, "block"], np.ndarray]:
         """The centred trials used at a lag, first of them in each block that has any, and which blocks those are."""
-        index = np.arange(self.n_trials)
-        kept = spread_out(TrialSet(index, index, index), self.frame.n_lagged_trials).counts
+        kept = self.lagged_trials
         trials = self.trials if len(kept) == self.n_trials else self.trials.take(kept)
         block = np.searchsorted(self.starts, kept, side="right") - 1
         present, starts = np.unique(block, return_index=True)
         return centred(trials, self.frame.aligned), starts, present
 
 
-def summarise(trials: TrialSet, frame: Frame, starts: Int[np.ndarray, "block"] | None = None) -> Summary:
+def summarise(
+    trials: TrialSet,
+    frame: Frame,
+    starts: Int[np.ndarray, "block"] | None = None,
+    unit: Int[np.ndarray, "trial"] | None = None,
+) -> Summary:
     """Prepare the statistics of a set of trials.
 
     Args:
         trials: The set; where blocks are resampled, dependent trials must lie within one block.
         frame: Constants shared with the other side.
         starts: First trial of each block of consecutive trials for which sums are kept apart; one block without them.
+        unit: Trials of the same number depend on each other; without, all are independent.
     """
-    return Summary(trials, frame, np.zeros(1, np.int64) if starts is None else starts)
+    return Summary(trials, frame, np.zeros(1, np.int64) if starts is None else starts, unit)
 
 
 # -- groups of statistics that are computed together -----------------------------------------------------------------
@@ -160,7 +177,7 @@ def _lagged_pairs(summary: Summary) -> dict[str, np.ndarray]:
 
 def _private(summary: Summary) -> dict[str, np.ndarray]:
     trials, starts, present = summary.lagged
-    sums = private_sums(trials, starts, summary.frame.prediction)
+    sums = private_sums(trials, starts, summary.frame.predictions, summary.half[summary.lagged_trials])
     return _in_all_blocks(sums, present, len(summary.starts))
 
 
@@ -175,7 +192,7 @@ def _in_all_blocks(sums: Mapping[str, np.ndarray], present: np.ndarray, n_blocks
 
 def _components(summary: Summary) -> dict[str, np.ndarray]:
     return summary.frame.components.sums(
-        summary.spikes, summary.trials.lengths, summary.trials.condition, summary.starts
+        summary.spikes, summary.trials.lengths, summary.trials.condition, summary.half, summary.starts
     )
 
 

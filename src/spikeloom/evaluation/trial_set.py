@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 
 class TrialSet(NamedTuple):
@@ -25,9 +26,19 @@ class TrialSet(NamedTuple):
 
 def spread_out(trials: TrialSet, n_trials: int) -> TrialSet:
     """So many trials of a set in their order: a fixed random choice, the same for every set of its size."""
-    if n_trials >= len(trials.lengths):
-        return trials
-    return trials.take(np.sort(np.random.default_rng(0).permutation(len(trials.lengths))[:n_trials]))
+    return trials if n_trials >= len(trials.lengths) else trials.take(spread(len(trials.lengths), n_trials))
+
+
+def spread(n: int, n_kept: int) -> Int[np.ndarray, "kept"]:
+    """The trials, of n, that ``spread_out`` keeps."""
+    return np.arange(n) if n_kept >= n else np.sort(np.random.default_rng(0).permutation(n)[:n_kept])
+
+
+def halves(n_trials: int, starts: Int[np.ndarray, "block"]) -> Int[np.ndarray, "trial"]:
+    """Which half, 0 or 1, each trial belongs to: whole blocks in turn, or single trials where all are one block."""
+    if len(starts) == 1:
+        return np.arange(n_trials) % 2
+    return np.repeat(np.arange(len(starts)) % 2, np.diff(np.append(starts, n_trials)))
 
 
 def trials_within(shape: tuple[int, ...], most_elements: int, fewest: int = 50) -> int:

@@ -81,7 +81,7 @@ def network_test(sets: LearningSets, bin_s: float, seed: int, device: str = "cpu
     tables = feature_tables(sets, bin_s)
     # What the network looks at is read off a linear stand-in for it.
     stand_in = Ridge(alpha=tables.learn.shape[1]).fit(tables.learn, learned)
-    return judged(scores, tables, stand_in.coef_, NETWORK, note)
+    return judged(scores, tables, stand_in.coef_, NETWORK, note, sets.units)
 
 
 Inputs = tuple[Tensor, Tensor]
