@@ -1,5 +1,7 @@
 """Lead and lag, private variability, components of trials and count shares: slow loops, floors and their own faults."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -91,12 +93,19 @@ def test_prediction_is_ridge_regression_on_the_other_neurons(case, ragged):
 
 def test_private_autocovariance_agrees_with_loops(case):
     statistics, deviation = case
-    first, second = (each.weights for each in statistics.frame.predictions)
-    left = np.stack([x - x @ (first if i % 2 else second) for i, x in enumerate(deviation)])
-    for n in (0, 4):
-        variance = np.nanmean(deviation[..., n] ** 2)
-        expected = [lagged_mean(left[..., n], left[..., n], lag) / variance for lag in range(1, 9)]
-        np.testing.assert_allclose(statistics.private_autocovariance[:, n], expected, atol=1e-5)
+    learned = [each.weights for each in statistics.frame.predictions]
+    other = [1 - i % 2 for i in range(16)]
+    halved = replace(statistics.summary, half=np.arange(16) % 2, _blocks={})
+    for found, left in (
+        (SetStatistics(halved), [np.stack([x - x @ learned[k] for x, k in zip(deviation, other)])]),
+        (statistics, [deviation - deviation @ weights for weights in learned]),  # not held out: mean over both halves
+    ):
+        for n in (0, 4):
+            variance = np.nanmean(deviation[..., n] ** 2)
+            expected = [
+                np.mean([lagged_mean(x[..., n], x[..., n], lag) for x in left]) / variance for lag in range(1, 9)
+            ]
+            np.testing.assert_allclose(found.private_autocovariance[:, n], expected, atol=1e-5)
     assert np.isnan(statistics.private_autocovariance[:, 2]).all()
 
 
@@ -105,21 +114,25 @@ def test_variance_along_components_agrees_with_loops(case, ragged):
     values = np.sqrt([c[:le].mean(axis=0) for c, le in zip(ragged.counts, ragged.lengths)])
     for k in range(2):
         values[ragged.condition == k] -= values[ragged.condition == k].mean(axis=0)
-    along, variances = np.zeros((16, 5)), []
+    along, both, variances = np.zeros((16, 5)), np.zeros((16, 5)), []
     for half in range(2):  # components of one half serve for the trials of the other
         own = np.array(values[half::2])
         for k in range(2):
             if (members := ragged.condition[half::2] == k).any():
                 own[members] -= own[members].mean(axis=0)
         squares, directions = np.linalg.eigh(own.T @ own)
-        along[1 - half :: 2] = (values[1 - half :: 2] @ directions[:, ::-1]) ** 2
+        squared = (values @ directions[:, ::-1]) ** 2
+        along[1 - half :: 2] = squared[1 - half :: 2]
+        both += squared / 2
         variances.append(squares[::-1] / 8)
+    halved = replace(statistics.summary, half=np.arange(16) % 2, _blocks={})
     assert statistics.frame.components.names == ("1-3", "4-4")
     for group, part in enumerate((slice(0, 3), slice(3, 4))):
         bias = 1 / (14 * np.mean([v[part].sum() ** 2 / (v[part] ** 2).sum() for v in variances]))
         least = 1e-3 * np.mean([v[part].sum() for v in variances])
-        expected = np.log(along[:, part].sum() / 14 + least) + bias
-        assert statistics.log_component_variance[group] == pytest.approx(expected, abs=1e-5)
+        for found, squares in ((statistics, both), (SetStatistics(halved), along)):
+            expected = np.log(squares[:, part].sum() / 14 + least) + bias
+            assert found.log_component_variance[group] == pytest.approx(expected, abs=1e-5)
 
 
 def test_count_shares_agree_with_loops(case, ragged):
@@ -249,7 +262,7 @@ def test_real_trials_lie_as_far_along_components_as_floor_draws_of_few_training_
     for _ in range(12):
         train, test, fresh = (Population().draw(rng, n) for n in (40, 20, 20))
         frame = frame_of(train, test)
-        held_out = SetStatistics(summarise(test, frame))
+        held_out = SetStatistics(summarise(test, frame, half=frame.half))
         values = [
             metric.value(ComparedSets(SetStatistics(summarise(each, frame)), held_out))
             for each in (fresh, train.take(rng.permutation(40)[:20]))

@@ -127,7 +127,6 @@ def test_large_sets_use_a_part_of_their_trials_at_a_lag(monkeypatch):
     assert len(frame.enough.lengths) == 60
     blocks = summarise(test, frame, np.arange(0, 120, 2))
     whole = SetStatistics(summarise(test, frame))
-    whole.summary.__dict__["half"] = blocks.half  # halves follow the blocks
     index = np.arange(120)
     kept = np.bincount(spread_out(TrialSet(index, index, index), 60).counts // 2, minlength=60)
     assert set(kept) == {0, 1, 2}

@@ -159,7 +159,6 @@ def test_blocks_add_up_to_the_whole(counts):
     for aligned in (False, True):
         frame = Frame.from_real(trials, trials, BIN_S, 2, aligned)
         whole, blocks = (summarise(trials, frame, s) for s in (None, np.array([0, 2, 5, 9, 11])))
-        whole.__dict__["half"] = blocks.half  # halves follow the blocks
         for names in GROUPS.values():
             for name in set(names) - {"spectrum", "n_trials"}:
                 assert blocks.blocks(name).shape[0] == 5

@@ -57,7 +57,7 @@ class TrialComponents:
         spikes: Float[np.ndarray, "trial neuron"],
         lengths: Int[np.ndarray, "trial"],
         condition: Int[np.ndarray, "trial"],
-        half: Int[np.ndarray, "trial"],
+        half: Int[np.ndarray, "trial"] | None,
         starts: Int[np.ndarray, "block"],
     ) -> dict[str, np.ndarray]:
         """Sums for the variance along each group, per block of consecutive trials.
@@ -66,7 +66,8 @@ class TrialComponents:
             spikes: Spikes of every neuron in each trial.
             lengths: Valid bins of each trial.
             condition: Condition code of each trial.
-            half: Half of each trial, which is laid along the components of the other half.
+            half: Half of each trial, which is laid along the components of the other half; without it, squares are
+                means over both.
             starts: First trial of each block.
 
         Returns:
@@ -74,7 +75,8 @@ class TrialComponents:
             (block,) degrees of freedom.
         """
         values, freedom = trial_means(spikes, lengths, condition)
-        along = np.where(half[:, None] == 0, *(values @ self.directions[other] for other in (1, 0))) ** 2
+        first, second = ((values @ directions) ** 2 for directions in self.directions)
+        along = (first + second) / 2 if half is None else np.where(half[:, None] == 0, second, first)
         squares = [along[:, a - 1 : b].sum(axis=1) for a, b in GROUPS if a <= along.shape[1]]
         if len(squares) < len(self.names):
             squares.append(np.maximum((values**2).sum(axis=1) - along.sum(axis=1), 0))

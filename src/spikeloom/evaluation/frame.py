@@ -24,9 +24,9 @@ MOST_LAGGED_ELEMENTS = 10_000_000
 class Frame:
     """Constants that both sides of a comparison share; fixed from real data only.
 
-    What is fitted closely is learned on either half of the held-out trials and used on trials of the other half; every
-    other set is halved, too. Learned on training trials, it would fit the floor, which is drawn from them, better than
-    any new trials: real ones would be told too good.
+    What is fitted closely is learned on either half of the held-out trials, and used on trials of the other half; on
+    other sets, from both halves. Learned on training trials, it would fit the floor, which is drawn from them, better
+    than any new trials: real ones would be called too good.
 
     Attributes:
         train: Training trials, from which constants are derived when they are first needed.

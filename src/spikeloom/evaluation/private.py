@@ -94,7 +94,7 @@ def private_sums(
     centred: Centred,
     starts: Int[np.ndarray, "block"],
     predictions: tuple[Prediction, Prediction],
-    half: Int[np.ndarray, "trial"],
+    half: Int[np.ndarray, "trial"] | None = None,
 ) -> dict[str, np.ndarray]:
     """Sums for autocovariances of what is private, per block of consecutive trials.
 
@@ -102,7 +102,8 @@ def private_sums(
         centred: The trials.
         starts: First trial of each block.
         predictions: Learned on half 0 and on half 1 of real trials.
-        half: Half of each trial, to which the prediction learned on the other is applied.
+        half: Half of each trial, to which the prediction learned on the other is applied; without it, sums are means
+            over both.
 
     Returns:
         ``private_products`` (block, lag 1.., neuron) summed products of the residuals at lags of 1 to 8 bins,
@@ -113,17 +114,17 @@ def private_sums(
     n_lags = min(N_LAGS, n_bins - 1)
     products = np.zeros((len(starts), n_lags, n_neurons))
     squares = np.zeros((len(starts), n_neurons))
+    share = 0.5 if half is None else 1.0
     first = 0
     for block, piece in centred.pieces(starts):
-        other = 1 - half[first : first + len(piece)]
-        first += len(piece)
-        left = np.empty_like(piece)
-        for k in np.unique(other):
-            left[other == k] = predictions[k].residuals(piece[other == k])
         squares[block] += np.einsum("btn,btn->tn", piece, piece).sum(axis=0, dtype=np.float64)
-        for lag in range(1, n_lags + 1):
-            summed = np.einsum("btn,btn->tn", left[:, :-lag], left[:, lag:])
-            products[block, lag - 1] += summed.sum(axis=0, dtype=np.float64)
+        for learned_on, prediction in enumerate(predictions):
+            own = piece if half is None else piece[half[first : first + len(piece)] != learned_on]
+            left = prediction.residuals(own)
+            for lag in range(1, n_lags + 1):
+                summed = np.einsum("btn,btn->tn", left[:, :-lag], left[:, lag:])
+                products[block, lag - 1] += share * summed.sum(axis=0, dtype=np.float64)
+        first += len(piece)
     return {
         "private_products": products,
         "private_squares": squares,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from spikeloom.evaluation.baselines import Baselines, Reconstruction
 from spikeloom.evaluation.classifier import TwoSampleTest
@@ -153,7 +153,7 @@ def make_reference(
     n_floor = n_floor or default_draws(test.counts.size)[1]
     blocks = in_blocks(test, pairing.test_unit, number_of_blocks(test.counts.shape[2]), rng)
     frame = Frame.from_real(train, blocks.trials, bin_s, pairing.n_metric_conditions, aligned, blocks.starts)
-    held_out = resample(blocks, frame, rng)
+    held_out = resample(blocks, frame, rng, frame.half)
     mean_counts = train.counts.sum(axis=(0, 1), dtype=np.int64) / train.lengths.sum()
 
     chosen = {m.name: _yardstick(m, frame) for m in metrics}
@@ -280,9 +280,11 @@ def _corrupted(
     return CorruptedDraws(sets, own, values, errors)
 
 
-def resample(blocks: Blocks, frame: Frame, rng: np.random.Generator) -> ResampledSet:
-    """A set of trials in blocks with bootstrap samples of them."""
-    summary = summarise(blocks.trials, frame, blocks.starts, blocks.unit)
+def resample(
+    blocks: Blocks, frame: Frame, rng: np.random.Generator, half: Int[np.ndarray, "trial"] | None = None
+) -> ResampledSet:
+    """A set of trials in blocks with bootstrap samples of them; for held-out trials with their halves."""
+    summary = summarise(blocks.trials, frame, blocks.starts, blocks.unit, half)
     return ResampledSet(blocks, summary, weights(blocks, N_REPLICATES, rng))
 
 

@@ -19,7 +19,7 @@ from spikeloom.evaluation.frame import Frame
 from spikeloom.evaluation.intervals import Intervals, count_intervals, interval_sums
 from spikeloom.evaluation.lagged import lagged_pair_sums
 from spikeloom.evaluation.private import private_sums
-from spikeloom.evaluation.trial_set import TrialSet, halves, spread
+from spikeloom.evaluation.trial_set import TrialSet, spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,15 @@ class Summary:
         frame: Constants shared with the set it is compared to.
         starts: First trial of each block of the bootstrap.
         unit: Trials of the same number depend on each other; None where all are independent.
+        half: Of held-out trials, the half to which each belongs: constants learned on the other are used on it. None
+            for other sets, of which every trial is used with those of both halves; see ``Frame``.
     """
 
     trials: TrialSet
     frame: Frame
     starts: Int[np.ndarray, "block"]
     unit: Int[np.ndarray, "trial"] | None = None
+    half: Int[np.ndarray, "trial"] | None = None
     _blocks: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def blocks(self, name: str) -> Any:
@@ -77,11 +80,6 @@ class Summary:
         return trial_features(self.trials.counts, self.trials.lengths)
 
     @cached_property
-    def half(self) -> Int[np.ndarray, "trial"]:
-        """Half of each trial, which decides on what the constants were learned that are used on it; see ``Frame``."""
-        return halves(self.n_trials, self.starts)
-
-    @cached_property
     def lagged_trials(self) -> Int[np.ndarray, "kept"]:
         """The trials used at a lag."""
         return spread(self.n_trials, self.frame.n_lagged_trials)
@@ -101,6 +99,7 @@ def summarise(
     frame: Frame,
     starts: Int[np.ndarray, "block"] | None = None,
     unit: Int[np.ndarray, "trial"] | None = None,
+    half: Int[np.ndarray, "trial"] | None = None,
 ) -> Summary:
     """Prepare the statistics of a set of trials.
 
@@ -109,8 +108,9 @@ def summarise(
         frame: Constants shared with the other side.
         starts: First trial of each block of consecutive trials for which sums are kept apart; one block without them.
         unit: Trials of the same number depend on each other; without, all are independent.
+        half: Half of each held-out trial; nothing for other sets.
     """
-    return Summary(trials, frame, np.zeros(1, np.int64) if starts is None else starts, unit)
+    return Summary(trials, frame, np.zeros(1, np.int64) if starts is None else starts, unit, half)
 
 
 # -- groups of statistics that are computed together -----------------------------------------------------------------
@@ -177,7 +177,8 @@ def _lagged_pairs(summary: Summary) -> dict[str, np.ndarray]:
 
 def _private(summary: Summary) -> dict[str, np.ndarray]:
     trials, starts, present = summary.lagged
-    sums = private_sums(trials, starts, summary.frame.predictions, summary.half[summary.lagged_trials])
+    half = None if summary.half is None else summary.half[summary.lagged_trials]
+    sums = private_sums(trials, starts, summary.frame.predictions, half)
     return _in_all_blocks(sums, present, len(summary.starts))
 
 
