@@ -201,7 +201,7 @@ TRUE_FAULT = 0.5
 
 
 def stretches(
-    rng: np.random.Generator, n_stretches: int, windows: int = 8, bins: int = 20, neurons: int = 20
+    rng: np.random.Generator, n_stretches: int, windows: int = 4, bins: int = 20, neurons: int = 20
 ) -> SpikeData:
     """Windows cut from stretches with a gain that drifts so slowly that all windows of a stretch share most of it."""
     time = windows * bins
@@ -216,7 +216,7 @@ def stretches(
 
 def _covered(seed: int, by_stretch: bool) -> dict[str, object]:
     rng = np.random.default_rng(seed)
-    data = stretches(rng, 80)
+    data = stretches(rng, 400)
     n = data.n_trials // 4
     real = replace(data[n:], splits={"test": np.arange(n), "train": np.arange(n, data.n_trials - n)})
     generated = data[:n]

@@ -83,6 +83,25 @@ def test_a_perfect_generator_differs_in_nothing(perfect):
     assert "metrics match real trials" in perfect.verdict
 
 
+def test_few_new_real_trials_are_not_too_good():
+    """Nor are they anything else: floor draws, which are training trials, must not be fitted better than new ones."""
+    process, rng = Process(), np.random.default_rng(11)
+    splits = {"test": np.arange(20), "train": np.arange(20, 60)}
+    result = compare(process.data(rng, 60, splits=splits), process.data(rng, 20), **QUICK)
+    assert not set(levels(result).values()) & WRONG
+
+
+def test_windows_of_other_stretches_of_the_same_recording_are_not_told_apart():
+    """A classifier must not know windows by the stretch of recorded time that they share with windows it learned on."""
+    rng = np.random.default_rng(5)
+    gain = rng.normal(0, 1, (240, N_NEURONS))  # of each stretch and neuron
+    counts = rng.poisson(np.exp(gain[:, None] - 1), (240, 3 * 30, N_NEURONS)).astype(np.uint8)
+    windows = SpikeData(counts, BIN_S).window(30)
+    splits = {"test": np.arange(120), "train": np.arange(120, 420)}
+    result = compare(replace(windows[:420], splits=splits), windows[420:], **QUICK)
+    assert levels(result)["c2st_basic"] not in WRONG
+
+
 def test_constant_rate_poisson_scores_one_where_it_is_the_yardstick(real):
     result = compare(real, homogeneous(real, np.random.default_rng(3)), **QUICK)
     own = [r for r in result.metrics.values() if r.yardstick_name == "homogeneous" and np.isfinite(r.score)]

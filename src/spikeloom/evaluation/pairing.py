@@ -13,7 +13,7 @@ from spikeloom.errors import DataError
 from spikeloom.evaluation.summary import TrialSet
 from spikeloom.evaluation.trial_lengths import assign, crop, cut, feasible
 
-LEAST_UNITS = 200
+LEAST_UNITS = 100
 """Windows of fewer stretches of recorded time than that are divided into shorter ones, as units of the errors."""
 
 
