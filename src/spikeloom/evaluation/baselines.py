@@ -20,11 +20,11 @@ from spikeloom.evaluation.spike_statistics import CHUNK_ELEMENTS, psth_sums, val
 from spikeloom.evaluation.summary import TrialSet
 
 MEANINGS = {
-    "homogeneous": "Poisson with each neuron's mean rate; score 1 by definition",
+    "homogeneous": "Poisson with each neuron's mean rate",
     "psth": "Poisson with the average response to the condition",
     "shuffled": "every neuron from another training trial: right single neurons, no shared variability",
     "replay": "rates of a training trial with fresh Poisson noise: a memoriser",
-    "verbatim": "training trials themselves: at the floor everywhere, and caught as copies",
+    "verbatim": "training trials themselves: as good as real everywhere, and caught as copies",
     "ae": "Poisson draws from the reconstructed rates of the held-out trials",
 }
 
