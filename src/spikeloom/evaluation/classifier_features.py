@@ -195,7 +195,7 @@ def _products(z: np.ndarray, n: np.ndarray, name: str, bin_s: float) -> Iterator
     trial_mean = z.sum(axis=1) / n
     title = name.replace("autocovariance", "variance of trial means")
     yield Block(Kind(title, "too small", "too large"), trial_mean**2, True)
-    kind = Kind(f"{name} up to {_ms(N_LAGS * bin_s)}", "too weak", "too strong", True)
+    kind = Kind(f"{name} up to {_duration(N_LAGS * bin_s)}", "too weak", "too strong", True)
     for lag in range(1, N_LAGS + 1):
         yield Block(kind, _lagged(z, z, lag) / np.maximum(n - lag, 1), True)
 
@@ -203,7 +203,7 @@ def _products(z: np.ndarray, n: np.ndarray, name: str, bin_s: float) -> Iterator
 def _pair_blocks(w: np.ndarray, n: np.ndarray, basis: FeatureBasis) -> Iterator[Block]:
     n_bins = w.shape[1]
     for lag, (most, pattern) in enumerate(zip(PAIRED_COMPONENTS, basis.patterns)):
-        where = f"at lags up to {_ms((len(basis.patterns) - 1) * basis.bin_s)}" if lag else "within a bin"
+        where = f"at lags up to {_duration((len(basis.patterns) - 1) * basis.bin_s)}" if lag else "within a bin"
         kind = Kind(f"covariances between neurons {where}", "too weak", "too strong")
         early, late = (w[:, : n_bins - lag], w[:, lag:]) if lag < n_bins else (np.zeros_like(w),) * 2
         strength = np.einsum("btk,btk->b", early @ pattern, late)[:, None]
@@ -249,7 +249,7 @@ def _population(spikes: np.ndarray, lengths: np.ndarray, bin_s: float) -> Iterat
     scale = variance + TINY
     yield Block(Kind("population rate"), np.sqrt(mean)[:, None])
     yield Block(Kind("variance of the population count", "too small", "too large"), np.log(scale)[:, None])
-    kind = Kind(f"autocorrelation of the population count up to {_ms(4 * bin_s)}", "too weak", "too strong", True)
+    kind = Kind(f"autocorrelation of the population count up to {_duration(4 * bin_s)}", "too weak", "too strong", True)
     lagged = [_lagged(centred, centred, lag) / np.maximum(n - lag, 1) / scale for lag in (1, 2, 3, 4)]
     yield Block(kind, np.stack(lagged, axis=1))
     skewness = (centred**3).sum(axis=1) / n / scale**1.5
@@ -295,5 +295,5 @@ def _lagged(a: np.ndarray, b: np.ndarray, lag: int) -> np.ndarray:
     return np.einsum("bt...,bt...->b...", a[:, : a.shape[1] - lag], b[:, lag:])
 
 
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.3g} ms"
+def _duration(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"

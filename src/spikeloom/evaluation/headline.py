@@ -20,6 +20,9 @@ RATES = "rate_rmse"
 FOLLOW_FROM_RATES = ("count_", "isi_", "fano_")
 """Metrics that are off whenever mean rates are."""
 
+CLOSE = "Close to real trials, but not the same:"
+"""How differences begin when all of them are close."""
+
 NO_VERDICT = "Protocol ldns has no verdict: it compares with the training trials."
 
 
@@ -58,7 +61,8 @@ def headline(rows: Sequence[MetricResult], n: int, protocol: str = "heldout") ->
         sentences.append(text + ".")
     if off:
         words = [r.words or f"{r.metric.label}: different from real trials" for r in off[:2]]
-        sentences.append(f"{_upper('; '.join(words))}.")
+        text = "; ".join(words)
+        sentences.append(f"{_upper(text)}." if any(r.level is not Level.CLOSE for r in off) else f"{CLOSE} {text}.")
     elif not sentences:
         sentences.append("No metric differs from real trials.")
     if classifier := strongest_classifier(told):
