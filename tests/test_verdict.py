@@ -274,6 +274,13 @@ def test_the_headline_names_what_differs_most_then_the_classifier_then_the_count
     assert "1 could not be told" in text
 
 
+def test_what_is_close_is_called_close():
+    rows = [row("isi_mean_rmse", Level.CLOSE, 0.25, "mean intervals differ"), row("corr_rmse", Level.MATCHES, 0.1)]
+    assert headline(rows, 100).startswith("Close to real trials, but not the same: mean intervals differ.")
+    worse = [row("acf_rmse", Level.DIFFERS, 0.8, "autocorrelation is too weak"), *rows]
+    assert headline(worse, 100).startswith("Autocorrelation is too weak; mean intervals differ.")
+
+
 def test_too_good_leads_the_headline():
     rows = [row("rate_rmse", Level.DIFFERS, 0.7, "neurons fire too much"), row("corr_rmse", Level.TOO_GOOD)]
     assert headline(rows, 100).startswith("Too good to be true: corr_rmse is better")
