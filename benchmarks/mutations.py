@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 RULE = "tests/test_verdict.py"
+METRICS = "tests/test_evaluation_new_metrics.py"
 ENGINE = "tests/test_evaluation_compare.py"
 
 
@@ -58,6 +59,8 @@ MUTANTS = (
     Mutant("floor from the held-out trials themselves", "reference.py", "trials, unit = pairing.draw_train(rng)", "trials, unit = pairing.test, pairing.test_unit", ENGINE),
     Mutant("the seed is not used", "reference.py", "np.random.default_rng([seed, 1])", "np.random.default_rng([0, 1])", ENGINE),
     Mutant("rows are dropped", "heldout.py", "metrics = [*reference.metrics,", "metrics = [*reference.metrics[3:],", ENGINE),
+    Mutant("components of the trials the floor is drawn from", "frame.py", "self.test.take(part if", "self.train.take(part if", METRICS),
+    Mutant("windows of a stretch in several folds", "compared_sets.py", "classifier_scores(*features, seed, self.units)", "classifier_scores(*features, seed)", ENGINE),
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ GUESSING = Classifier(RICH.metric, lambda sets, bin_s, seed: TwoSampleTest(0.6, 
 QUICK = partial(compare, n_draws=1, n_floor=2, classifiers=(GUESSING,))
 
 
-def guessed(generated, real, seed):
+def guessed(generated, real, seed, units=None):
     """Scores without a look at the features."""
     rng = np.random.default_rng(seed)
     return rng.normal(size=len(generated)), rng.normal(size=len(real))
@@ -23,4 +23,4 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     """Few bootstrap samples, and a basic classifier that guesses."""
     patch.setattr("spikeloom.evaluation.reference.N_REPLICATES", 4)
     patch.setattr("spikeloom.evaluation.reference.N_SLOW_REPLICATES", 3)
-    patch.setattr("spikeloom.evaluation.metrics.classifier_scores", guessed)
+    patch.setattr("spikeloom.evaluation.compared_sets.classifier_scores", guessed)
