@@ -59,8 +59,8 @@ MUTANTS = (
     Mutant("floor from the held-out trials themselves", "reference.py", "trials, unit = pairing.draw_train(rng)", "trials, unit = pairing.test, pairing.test_unit", ENGINE),
     Mutant("the seed is not used", "reference.py", "np.random.default_rng([seed, 1])", "np.random.default_rng([0, 1])", ENGINE),
     Mutant("rows are dropped", "heldout.py", "metrics = [*reference.metrics,", "metrics = [*reference.metrics[3:],", ENGINE),
-    Mutant("components of the trials the floor is drawn from", "frame.py", "self.test.take(part if", "self.train.take(part if", METRICS),
-    Mutant("windows of a stretch in several folds", "compared_sets.py", "classifier_scores(*features, seed, self.units)", "classifier_scores(*features, seed)", ENGINE),
+    Mutant("components of the trials the floor is drawn from", "frame.py", "TrialComponents.fit(*self._halves(np.arange(len(self.half))))", "TrialComponents.fit(self.train, self.train)", METRICS),
+    Mutant("windows of a stretch count as independent", "compared_sets.py", "delong(*classifier_scores(*features, seed, self.units), self.units)", "delong(*classifier_scores(*features, seed))", ENGINE),
 )  # fmt: skip
 
 
