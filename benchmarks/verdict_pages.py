@@ -76,7 +76,7 @@ def corruptions(rows: Rows) -> list[str]:
                 sign = SIGNS[r["level"]]
                 score = "" if r["score"] is None or not np.isfinite(r["score"]) else f" ({min(r['score'], 99):.2f})"
                 own = any(m.name == metric and m.yardstick == fault for m in HELDOUT_METRICS)
-                row.append(f"**{sign}{score}**" if own else f"{sign}{score}")
+                row.append(f"**{sign}{score}**" if own and sign else f"{sign}{score}")
             table.append(row)
         out += [markdown_table(["metric", *faults], table), ""]
     heatmap(rows)
@@ -128,7 +128,11 @@ def alarms(rows: Rows) -> list[str]:
             if sizes:
                 ax.plot(sizes, share, style, marker="o", label=f"{recording}, {fault}")
     ax.axhline(0.05, color="grey", linewidth=0.8)
-    ax.set(xscale="log", xlabel="trials on each side", ylabel="share of tables with a claim", ylim=(-0.02, 1.02))
+    sizes = sorted({n for _, n, _ in groups})
+    ax.set_xscale("log")
+    ax.set_xticks(sizes, [str(n) for n in sizes], minor=False)
+    ax.minorticks_off()
+    ax.set(xlabel="trials on each side", ylabel="share of tables with a claim", ylim=(-0.02, 1.02))
     ax.legend(fontsize=7, ncols=2)
     figure.savefig(DOCS / "verdict-power.png", dpi=110)
     return [
