@@ -292,7 +292,7 @@ def prepared(sets: LearningSets, seed: int) -> tuple[LearningSets, str]:
     n_learn = len(sides[0].lengths)
     if n_learn < FEW_LEARN and not notes:
         notes.append(f"learned from {n_learn} trials a side for want of more")
-    return LearningSets(*sides, units), "; ".join(notes)
+    return LearningSets(sides[0], sides[1], sides[2], sides[3], units), "; ".join(notes)
 
 
 Scorer = Callable[[np.ndarray], np.ndarray]
