@@ -13,6 +13,7 @@ from spikeloom.data.files import save
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.compare import compare
+from spikeloom.evaluation.reference import counter, part
 
 BIN_S = 0.02
 FAST = {"n_draws": 1, "n_floor": 2, "classifiers": ()}
@@ -257,3 +258,13 @@ def test_the_same_neurons_under_other_types_of_name(real):
     whole = replace(real, neurons=pd.DataFrame({"id": ids, "name": [None, *map(str, ids[1:])]}))
     floats = replace(make(1), neurons=pd.DataFrame({"id": ids.astype(float), "name": [None, *map(str, ids[1:])]}))
     compare(whole, floats, **FAST)
+
+
+def test_progress_of_parts_with_different_steps_only_rises():
+    seen = []
+    for which, total in enumerate((15, 3)):
+        tick = counter(part(lambda done, of: seen.append(done / of), which, 2), total)
+        for _ in range(total):
+            tick()
+    assert seen == sorted(seen)
+    assert seen[-1] == 1

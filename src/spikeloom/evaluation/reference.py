@@ -367,7 +367,8 @@ def part(progress: Progress | None, which: int, of: int) -> Progress | None:
     """The progress of one of several parts of a job, as progress of the whole."""
     if progress is None:
         return None
-    return lambda done, total: progress(which * total + done, of * total)
+    # In hundredths, as parts have different numbers of steps.
+    return lambda done, total: progress(round(100 * (which + done / total) / of), 100)
 
 
 def counter(progress: Progress | None, total: int) -> Callable[[], None]:
