@@ -11,7 +11,7 @@ import pytest
 import spikeloom as sl
 from recordings import assert_same
 from spikeloom.data.loading import load
-from spikeloom.data.options import FAMILIES, FORMAT_FAMILIES, ArrayOptions, LoadOptions, NWBOptions, check_supported
+from spikeloom.data.options import FAMILIES, FORMAT_FAMILIES, ArrayOptions, EventOptions, LoadOptions, check_supported
 from spikeloom.data.sources import load_source
 from spikeloom.errors import DataError
 
@@ -63,7 +63,7 @@ def test_an_unknown_keyword_is_answered_with_the_nearest(path: Path, wrong: str,
 
 
 def test_a_format_refuses_the_families_that_it_does_not_understand() -> None:
-    everything = {ArrayOptions: LoadOptions(counts="x"), NWBOptions: LoadOptions(continuous=True)}
+    everything = {ArrayOptions: LoadOptions(counts="x"), EventOptions: LoadOptions(continuous=True)}
     for family, options in everything.items():
         check_supported(options, (family,), "a file")
         others = [other for other in FORMAT_FAMILIES if other is not family]

@@ -10,11 +10,11 @@ import pytest
 from nlb_files import TRAIN, write_train
 from spikeloom.bench.inference import scoring_of
 from spikeloom.data.files import load
-from spikeloom.data.formats.jitter import jitter_bins
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.published.datasets import PUBLISHED
 from spikeloom.data.published.recording import merged_options
 from spikeloom.data.published.scoring import Scoring
+from spikeloom.data.session.jitter import jitter_bins
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError

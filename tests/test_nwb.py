@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from recordings import recordings as any_recording
 from spikeloom.data.files import load, save
-from spikeloom.data.formats.binning import bin_spikes
-from spikeloom.data.formats.series import Series, resample
 from spikeloom.data.options import LoadOptions
+from spikeloom.data.session.binning import bin_spikes
+from spikeloom.data.session.series import Series, resample
 from spikeloom.data.spikedata import Signal, SpikeData, content_hash
 from spikeloom.errors import DataError
 
@@ -218,7 +218,7 @@ def test_missing_behaviour_is_noted(tmp_path: Path) -> None:
     [
         ({"units/spike_times": None}, {}, "no spike times"),
         ({"units/spike_times_index": np.array([1, 2, 3, 60_000])}, {}, "does not fit"),
-        ({"units/spike_times": np.full(900, np.nan)}, {}, "holds nan at place 0, in unit 0"),
+        ({"units/spike_times": np.full(900, np.nan)}, {}, "neuron 0 hold nan at place 0"),
         ({"intervals/trials/stop_time": np.arange(10.0)}, {}, "trial 0 stops before it starts: .* 0.5 s .* 0 s"),
         ({"intervals/trials/start_time": 900 + np.arange(10.0), "intervals/trials/stop_time": 901 + np.arange(10.0)},
          {}, "were not observed"),

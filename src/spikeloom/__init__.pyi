@@ -4,6 +4,7 @@
 
 # Data
 from spikeloom.data.codes import codes_in as codes_in
+from spikeloom.data.converters.spike_times import from_spike_times as from_spike_times
 from spikeloom.data.files import save as save
 from spikeloom.data.holdout import hold_out as hold_out
 from spikeloom.data.loading import load as load

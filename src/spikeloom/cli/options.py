@@ -20,7 +20,7 @@ def add_load_options(parser: ArgumentParser) -> None:
     """Add the options that control how a recording is loaded."""
     from spikeloom.data.options import LoadOptions
 
-    lists = {"signals", "columns", "where", "hold_out"}
+    lists = {"signals", "columns", "where", "hold_out", "circular"}
     parser.add_class_arguments(LoadOptions, skip={*lists, "continuous"})
     parser.add_argument("--signals", nargs="+", type=str, help="behavioural signals to keep; all if not given")
     parser.add_argument("--columns", nargs="+", type=str, help="trial columns to keep; all if not given")
@@ -31,7 +31,8 @@ def add_load_options(parser: ArgumentParser) -> None:
         type=str,
         help="trials held out from training, for example 'target_x>5' 'target_y>5'",
     )
-    parser.add_argument("--continuous", action="store_true", help="load an NWB session whole, whatever its trials")
+    parser.add_argument("--circular", nargs="+", type=str, help="signals that are angles, averaged on the circle")
+    parser.add_argument("--continuous", action="store_true", help="load a session whole, whatever its trials")
 
 
 def load_options_from(options: Namespace) -> LoadOptions:

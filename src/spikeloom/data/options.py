@@ -26,7 +26,7 @@ class Derivations:
     """Quantities derived from any recording: wider bins, smoothed counts, the condition and direction of a trial."""
 
     bin_s: float | None = None
-    """Width of a bin in seconds: for arrays a multiple of the stored width, for NWB any (0.005 if not given)."""
+    """Width of a bin in seconds: for counts a multiple of the stored width, for spike times any (0.005 if not given)."""
     smooth_s: float | None = None
     """Standard deviation of a Gaussian in seconds: smoothed counts are kept as the signal "smoothed_counts", made
     before trials are cut from continuous recordings."""
@@ -109,34 +109,58 @@ class ArrayOptions:
     """Name of the array with the continuous piece that each bin of (time, neuron) counts is from (arrays only)."""
     axes: str | None = None
     """Order of the axes of the counts: a permutation of "trial,time,neuron", or of "time,neuron" (arrays only)."""
+    stored_bin_s: float | None = None
+    """Width in seconds of the bins in the file, where the file does not say; bin_s is the width that is wanted (arrays
+    only)."""
 
     def __post_init__(self) -> None:
         if self.axes is not None:
             split_axes(self.axes)
+        if self.stored_bin_s is not None:
+            check_bin_s(self.stored_bin_s)
 
 
 @dataclass(frozen=True)
-class NWBOptions:
-    """Trials and bins of a session in NWB, from spike times and a table of trials with the times of events."""
+class EventOptions:
+    """Trials cut from one clock: from a session of spike times, or from counts of a whole session."""
 
+    trials: str | None = None
+    """Table of trials with their times in seconds: a file (.csv, .tsv, .parquet), or, in a file of arrays, the array
+    of their starts, or of starts and stops. Integers in an array are bins. If not given, that of the recording."""
     align: str | None = None
-    """Trial column with the time of an event that trials are cut around (NWB only)."""
+    """Trial column with the time of an event that trials are cut around."""
     continuous: bool = False
-    """Load the observed time as continuous pieces although there is a trials table (NWB only)."""
+    """Load the recorded time as continuous pieces although there is a table of trials."""
+
+    def __post_init__(self) -> None:
+        if self.align is not None and self.continuous:
+            raise DataError(
+                "trials are cut around events (align) or a recording stays in continuous pieces (continuous), not both."
+            )
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """Trials and bins of a session of spike times."""
+
+    intervals: str | None = None
+    """Table of intervals that are the trials, such as "stimulus_presentations" or "epochs" (NWB only)."""
+    quality: str | None = None
+    """Quality of the units to keep, such as "good" (sorted spikes: Phy and ALF folders)."""
     forward_s: float | None = None
-    """Seconds that follow after_s, for models that predict what comes next; part of each trial (NWB only)."""
+    """Seconds that follow after_s, for models that predict what comes next; part of each trial (spike times only)."""
     binning: str | None = None
     """Where bins begin: "event", at the event that trials are cut around (if not given), or "nlb", on the grid of
-    milliseconds of the Neural Latents Benchmark, which gives exactly its counts (NWB only)."""
+    milliseconds of the Neural Latents Benchmark, which gives exactly its counts (spike times only)."""
     overlap: str | None = None
-    """A window in which that of another trial begins: "keep" it (if not given), or "cut" it there (NWB only)."""
+    """A window in which that of another trial begins: "keep" it (if not given), or "cut" it there (spike times only)."""
     jitter_s: float | None = None
-    """Shift windows later by up to this many seconds at random, always by the same whole bins (NWB only)."""
+    """Shift windows later by up to this many seconds at random, always by the same whole bins (spike times only)."""
     jitter_room: str | None = None
-    """Trial column with the milliseconds before the event that stay in a window that is shifted (NWB only)."""
+    """Trial column with the milliseconds before the event that stay in a window that is shifted (spike times only)."""
     scored: str | None = None
     """Two trial columns of times, such as "set_time,go_time": only bins that begin between them count in scores of
-    inferred rates (NWB only)."""
+    inferred rates (spike times only)."""
 
     def __post_init__(self) -> None:
         _check_choice(self, "binning", BINNINGS)
@@ -149,10 +173,6 @@ class NWBOptions:
             raise DataError(f"jitter_room is '{self.jitter_room}', but no window is shifted; give jitter_s too.")
         if self.scored is not None and len(self.scored.split(",")) != 2:
             raise DataError(f"scored is '{self.scored}', but must name two trial columns of times, 'from,to'.")
-        if self.align is not None and self.continuous:
-            raise DataError(
-                "trials are cut around events (align) or a recording stays in continuous pieces (continuous), not both."
-            )
 
 
 @dataclass(frozen=True)
@@ -160,16 +180,18 @@ class SeriesOptions:
     """Behaviour that was sampled by a clock of its own, in NWB and in sessions of random targets."""
 
     lag_s: float | None = None
-    """Take signals this much later than spikes, in seconds, as behaviour follows motor cortex (NWB only)."""
+    """Take signals this much later than spikes, in seconds, as behaviour follows motor cortex (sessions only)."""
+    circular: tuple[str, ...] = ()
+    """Signals that are angles, averaged on the circle; an angle that is seen to wrap is one of them anyway."""
 
 
-FORMAT_FAMILIES: tuple[Any, ...] = (NWBOptions, SeriesOptions, ArrayOptions)
+FORMAT_FAMILIES: tuple[Any, ...] = (EventOptions, SessionOptions, SeriesOptions, ArrayOptions)
 """The families that some formats have no use for; a format names those that it understands."""
 FAMILIES: tuple[Any, ...] = (Derivations, Selections, Cuts, *FORMAT_FAMILIES)
 
 
 @dataclass(frozen=True)
-class LoadOptions(ArrayOptions, SeriesOptions, NWBOptions, Cuts, Selections, Derivations):
+class LoadOptions(ArrayOptions, SeriesOptions, SessionOptions, EventOptions, Cuts, Selections, Derivations):
     """How to understand a recording; what is not given is taken from the file, or guessed and reported.
 
     The families are its base classes, so that every option has one flat name on the command line, in Python and in the
@@ -201,7 +223,7 @@ class LoadOptions(ArrayOptions, SeriesOptions, NWBOptions, Cuts, Selections, Der
         event = "reaches" if self.align is None else "align"
         if getattr(self, event) is None and (self.before_s is not None or self.after_s is not None):
             raise DataError(
-                "before_s and after_s are counted from an event; give align=<trial column> (NWB only) or "
+                "before_s and after_s are counted from an event; give align=<trial column> or "
                 "reaches=<velocity signal> too."
             )
         if self.scored is not None and self.window_s is not None:

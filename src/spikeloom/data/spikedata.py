@@ -457,7 +457,7 @@ class SpikeData:
 
     def to_xarray(self) -> xarray.Dataset:
         """Labelled arrays (needs the extra ``convert``); padding becomes NaN in everything but the counts."""
-        from spikeloom.data.conversion import to_xarray
+        from spikeloom.data.converters.arrays import to_xarray
 
         return to_xarray(self)
 
@@ -466,7 +466,7 @@ class SpikeData:
 
         Trials are laid one after another with ``gap_s`` seconds between them; spikes of a bin are spread evenly in it.
         """
-        from spikeloom.data.conversion import to_pynapple
+        from spikeloom.data.converters.arrays import to_pynapple
 
         return to_pynapple(self, gap_s)
 
@@ -475,7 +475,7 @@ class SpikeData:
 
         The j-th of c spikes of a bin that starts at t is put at t + bin_s * j / (c + 1).
         """
-        from spikeloom.data.conversion import spike_times
+        from spikeloom.data.converters.arrays import spike_times
 
         return spike_times(self, trial_start_s)
 

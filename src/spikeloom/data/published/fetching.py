@@ -15,7 +15,7 @@ from spikeloom.data.formats.indy import read_indy
 from spikeloom.data.formats.nwb import read_units
 from spikeloom.data.formats.speech import read_speech
 from spikeloom.data.joined import join
-from spikeloom.data.options import LoadOptions, NWBOptions, SeriesOptions, check_supported
+from spikeloom.data.options import LoadOptions, SeriesOptions, SessionOptions, check_supported
 from spikeloom.data.published.archives import ByHand
 from spikeloom.data.published.binned import binned
 from spikeloom.data.published.datasets import PUBLISHED
@@ -103,7 +103,7 @@ def load_fetched(name: str, options: LoadOptions = LoadOptions()) -> SpikeData: 
         raise DataError(
             f"the recording '{name}' has not been fetched into {folder_of(recording)}; `spikeloom fetch {name}` {does}."
         )
-    check_supported(options, (NWBOptions, SeriesOptions), f"the recording '{name}'")
+    check_supported(options, (SessionOptions, SeriesOptions), f"the recording '{name}'")
     files = [folder_of(recording) / file for file in _files(recording)]
     merged = merged_options(recording.options, options)
     try:

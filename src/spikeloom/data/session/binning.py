@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Int
 
 EDGE = 1e-6
 """Times are compared to within this share of a bin: clocks are written with floating-point noise."""
+CLOCK_NOISE = 4.0
+"""Spacings of floating-point numbers that a time may be off: a start, a spike and their difference are each rounded."""
 
 
 def bin_spikes(
-    spikes: list[np.ndarray], start_s: Float[np.ndarray, "trial"], n_bins: Int[np.ndarray, "trial"], bin_s: float
+    spikes: Sequence[np.ndarray], start_s: Float[np.ndarray, "trial"], n_bins: Int[np.ndarray, "trial"], bin_s: float
 ) -> np.ndarray:
     """Count spikes in the bins of stretches that may overlap; the bins of each begin where it starts.
+
+    A spike on the border of two bins belongs to the later one, to within the noise of the clock: a millionth of a bin,
+    or the spacing of floating-point numbers where that is wider, as it is for seconds since 1970.
 
     Args:
         spikes: Increasing spike times of every neuron.
@@ -23,13 +30,14 @@ def bin_spikes(
     Returns:
         (trial, time, neuron) counts; zero beyond ``n_bins``.
     """
+    latest = max([*(float(abs(times[-1])) for times in spikes if len(times)), float(abs(start_s).max())])
+    edge = max(EDGE / 2, CLOCK_NOISE * float(np.spacing(latest)) / bin_s)
     found = []
     for times in spikes:
-        first = np.searchsorted(times, start_s - EDGE * bin_s)
-        last = np.searchsorted(times, start_s + (n_bins + EDGE) * bin_s)
+        first = np.searchsorted(times, start_s - 2 * edge * bin_s)
+        last = np.searchsorted(times, start_s + (n_bins + 2 * edge) * bin_s)
         trial, index = _ranges(first, last)
-        # Rounding to a millionth of a bin puts a time that should lie on a border into the later bin.
-        time = np.floor(np.round((times[index] - start_s[trial]) / bin_s, 6)).astype(np.int64)
+        time = np.floor((times[index] - start_s[trial]) / bin_s + edge).astype(np.int64)
         inside = (time >= 0) & (time < n_bins[trial])
         found.append((trial[inside], time[inside]))
     return _counted(found, n_bins)

@@ -30,7 +30,7 @@ def in_own_trial(trials: pd.DataFrame, name: str, tolerance_s: float) -> Bool[np
     """Whether each event lies between the start and the stop of its trial; true where one of the times is missing.
 
     Args:
-        trials: The table, with "start_time" and "stop_time".
+        trials: The table; without "start_time" and "stop_time" every event is in its own.
         name: Column of the event.
         tolerance_s: Seconds by which it may lie outside.
 
@@ -44,6 +44,8 @@ def in_own_trial(trials: pd.DataFrame, name: str, tolerance_s: float) -> Bool[np
         ...
         spikeloom.errors.DataError: 'go' lies outside of its own trial in 2 of 3 trials, as in trial 1, where it is at 0.5 s and the trial lasts from 2 to 3 s; it seems to be counted from the start of the trial: add start_time to it.
     """  # noqa: E501
+    if not {"start_time", "stop_time"} <= set(trials):  # a list of events alone
+        return np.ones(len(trials), dtype=bool)
     event, start, stop = (trials[column].to_numpy(dtype=float) for column in (name, "start_time", "stop_time"))
     known = np.isfinite(event) & np.isfinite(start) & np.isfinite(stop)
     outside = known & ((event < start - tolerance_s) | (event > stop + tolerance_s))

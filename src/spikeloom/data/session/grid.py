@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Int
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import firwin
 
-from spikeloom.data.formats.binning import bin_numbered
-from spikeloom.data.formats.series import Series
+from spikeloom.data.session.binning import bin_numbered
+from spikeloom.data.session.series import Series
 from spikeloom.data.spikedata import Signal
 from spikeloom.errors import DataError
 

@@ -1,0 +1,1 @@
+"""Recordings from and to the objects of other libraries, and plain spike times."""

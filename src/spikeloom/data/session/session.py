@@ -1,0 +1,98 @@
+"""``Session``: spike times, trials and signals on one clock, as every format with spike times gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from spikeloom.data.session.series import Series
+from spikeloom.errors import DataError
+
+Intervals = Float[np.ndarray, "_ 2"]
+"""Starts and stops in seconds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A recording session before it is cut into trials and binned; all times are seconds on its clock.
+
+    A format of files only has to give one of these: ``cutting.cut`` does all the rest, the same for every format.
+
+    Attributes:
+        spikes: Spike times of each neuron, in any order.
+        neurons: One row for each neuron.
+        trials: One row for each trial with "start_time" and "stop_time", and the times of its events; None where the
+            recording was not cut into trials. An event alone is enough to align to: the other two may be missing.
+        series: Behavioural time series by name.
+        observed: The intervals in which each neuron was observed, or None where nothing is said.
+        invalid: Intervals that are to be left out.
+        resolution_s: Steps of the clock in which spike times were stored; 0 where they are those of the number itself.
+        saved_bin_s: Width of the bins of a recording that was saved by ``save`` as spike times, else None.
+        provenance: Where it comes from; plain values that JSON can hold.
+        notes: What was guessed or left out so far.
+    """
+
+    spikes: Sequence[np.ndarray]
+    neurons: pd.DataFrame
+    trials: pd.DataFrame | None = None
+    series: Mapping[str, Series] = field(default_factory=dict)
+    observed: Sequence[Intervals] | None = None
+    invalid: Intervals | None = None
+    resolution_s: float = 0.0
+    saved_bin_s: float | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def select(self, neurons: Bool[np.ndarray, "neuron"]) -> Session:
+        """The session of some neurons: what was left out can neither refuse nor shorten it."""
+        rows = np.flatnonzero(neurons)
+        return replace(
+            self,
+            spikes=[self.spikes[row] for row in rows],
+            neurons=self.neurons.iloc[rows].reset_index(drop=True),
+            observed=None if self.observed is None else [self.observed[row] for row in rows],
+        )
+
+    def checked(self) -> Session:
+        """The session with its spike times in order.
+
+        Raises:
+            DataError: If there is no neuron, or a spike time is not a finite number; names the neuron and the place.
+        """
+        if not len(self.spikes):
+            raise DataError("there are no neurons; name a file that holds spike times of units.")
+        ordered = []
+        for neuron, times in enumerate(self.spikes):
+            times = np.asarray(times, dtype=np.float64)
+            bad = np.flatnonzero(~np.isfinite(times))
+            if len(bad):
+                raise DataError(
+                    f"the spike times of neuron {neuron} hold {times[bad[0]]} at place {bad[0]}, but must be finite "
+                    "seconds; correct them, or leave the neuron out."
+                )
+            in_order = len(times) < 2 or bool((times[1:] >= times[:-1]).all())
+            ordered.append(times if in_order else np.sort(times))
+        return replace(self, spikes=ordered)
+
+    def first_and_last_spike(self) -> tuple[float, float] | None:
+        """When any neuron fires for the first and for the last time; None without a spike. Times are in order."""
+        fired = [times for times in self.spikes if len(times)]
+        return (min(float(t[0]) for t in fired), max(float(t[-1]) for t in fired)) if fired else None
+
+
+def resolution(times: np.ndarray) -> float:
+    """Steps in which an array can hold its latest time; whole numbers are steps of their own unit.
+
+    Example:
+        >>> resolution(np.array([40000.0], np.float32))
+        0.00390625
+    """
+    if not times.size or times.dtype.kind not in "f":
+        return 0.0
+    latest = np.abs(times[np.isfinite(times)]).max(initial=0)
+    return float(np.spacing(latest.astype(times.dtype)))
