@@ -47,7 +47,7 @@ def test_a_pause_of_the_whole_population_is_no_recorded_time():
     assert data.n_trials == 2
     assert data.lengths.max() <= 3000
     assert data.counts.sum() == 1800
-    assert "without 1 pauses" in notes_of(data) or "without 1 pause" in notes_of(data)
+    assert "without a pause of up to 47" in notes_of(data)
     # A silence that may be chance stays.
     sparse = from_spike_times([np.arange(0.0, 100.0, 12.0)], bin_s=0.1)
     assert sparse.n_trials == 1
@@ -99,7 +99,7 @@ def test_trials_that_are_left_out_do_not_refuse():
     trials = {"start_time": [0.0, 2.0, 4.0], "stop_time": [1.0, 0.0, 5.0], "ok": [1, 0, 1]}
     data = from_spike_times(times, bin_s=0.1, trials=trials, options=LoadOptions(where=("ok=1",)))
     assert data.n_trials == 2
-    with pytest.raises(DataError, match="trial 1 stops before it starts: .* leave the trial out with where"):
+    with pytest.raises(DataError, match=r"trial 1 stops before it starts: .* leave the trial out with where"):
         from_spike_times(times, bin_s=0.1, trials=trials)
 
 
@@ -119,7 +119,7 @@ def test_observed_time_ends_trials():
         ({"align": [1.0, 2.0], "trials": [[0, 1]], "after_s": 1.0}, "one for each of the 1 trials"),
         ({"trials": {"go": [1.0]}}, "no start_time and no stop_time"),
         ({"signals": {"x": np.zeros(3)}}, "must be a pair"),
-        ({"signals": {"x": (np.zeros(3), np.zeros(4))}}, "3,.* times and .*4"),
+        ({"signals": {"x": (np.zeros(3), np.zeros(4))}}, r"3,.* times and .*4"),
         ({"neurons": {"area": ["a", "b"]}}, "2 values, but needs 1"),
     ],
 )

@@ -26,7 +26,8 @@ class Derivations:
     """Quantities derived from any recording: wider bins, smoothed counts, the condition and direction of a trial."""
 
     bin_s: float | None = None
-    """Width of a bin in seconds: for counts a multiple of the stored width, for spike times any (0.005 if not given)."""
+    """Width of a bin in seconds: for counts a multiple of the stored width, for spike times any (0.005 if
+    not given)."""
     smooth_s: float | None = None
     """Standard deviation of a Gaussian in seconds: smoothed counts are kept as the signal "smoothed_counts", made
     before trials are cut from continuous recordings."""
@@ -153,7 +154,8 @@ class SessionOptions:
     """Where bins begin: "event", at the event that trials are cut around (if not given), or "nlb", on the grid of
     milliseconds of the Neural Latents Benchmark, which gives exactly its counts (spike times only)."""
     overlap: str | None = None
-    """A window in which that of another trial begins: "keep" it (if not given), or "cut" it there (spike times only)."""
+    """A window in which that of another trial begins: "keep" it (if not given), or "cut" it there (spike times
+    only)."""
     jitter_s: float | None = None
     """Shift windows later by up to this many seconds at random, always by the same whole bins (spike times only)."""
     jitter_room: str | None = None

@@ -71,7 +71,7 @@ def from_spike_times(
         >>> from_spike_times(times, bin_s=0.01, align=[0.01, 1.03], after_s=0.03)
         SpikeData: 2 trials x 3 bins of 10 ms x 2 neurons, 41.7 Hz mean rate
     """
-    wanted = {"bin_s": bin_s, "before_s": before_s, "after_s": after_s, "window_s": window_s}
+    wanted: dict[str, Any] = {"bin_s": bin_s, "before_s": before_s, "after_s": after_s, "window_s": window_s}
     table = None if trials is None else as_trial_table(trials)
     if align is not None and not isinstance(align, str):
         event = np.asarray(align, dtype=float)

@@ -38,7 +38,7 @@ def bin_session(session: Session, options: LoadOptions) -> SpikeData:
 
 
 def cut(session: Session, options: LoadOptions) -> tuple[SpikeData, list[str]]:
-    """Cut a session into trials and bins: the recording before the steps that every format shares, and the notes so far.
+    """Cut a session into trials and bins: the recording before the steps that every format shares, and the notes.
 
     With ``options.align`` every trial is cut around an event, from ``before_s`` before to ``after_s`` after it, and
     bins are counted from the event itself. Otherwise trials are taken whole, with the lengths they have. Without a

@@ -8,7 +8,7 @@ Source: Pei et al. 2021, *Neural Latents Benchmark '21*; its published processin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +72,7 @@ class Grid:
         return -(-np.rint(time_s * 1e9).astype(np.int64) // (self.width * 1_000_000))
 
     def count(
-        self, spikes: list[np.ndarray], first: Int[np.ndarray, "trial"], n_bins: Int[np.ndarray, "trial"]
+        self, spikes: Sequence[np.ndarray], first: Int[np.ndarray, "trial"], n_bins: Int[np.ndarray, "trial"]
     ) -> np.ndarray:
         """Count the spikes of trials: the millisecond of a spike is truncated, and has to be an observed one.
 

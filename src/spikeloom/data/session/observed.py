@@ -100,7 +100,8 @@ def recorded_pieces(session: Session, bin_s: float, notes: list[str]) -> Interva
     )
     if len(before):
         gap = after - before
-        how += f", without {len(before)} pause{'s' * (len(before) > 1)} of up to {gap.max():.4g} s in which no neuron fires"
+        pauses = "a pause" if len(gap) == 1 else f"{len(gap)} pauses"
+        how += f", without {pauses} of up to {gap.max():.4g} s in which no neuron fires"
     notes.append(how)
     return np.column_stack([starts, stops])
 

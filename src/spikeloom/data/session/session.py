@@ -53,9 +53,9 @@ class Session:
         rows = np.flatnonzero(neurons)
         return replace(
             self,
-            spikes=[self.spikes[row] for row in rows],
+            spikes=[self.spikes[row] for row in rows.tolist()],
             neurons=self.neurons.iloc[rows].reset_index(drop=True),
-            observed=None if self.observed is None else [self.observed[row] for row in rows],
+            observed=None if self.observed is None else [self.observed[row] for row in rows.tolist()],
         )
 
     def checked(self) -> Session:
