@@ -18,6 +18,7 @@ from spikeloom.evaluation.count_shares import count_share_sums
 from spikeloom.evaluation.frame import Frame
 from spikeloom.evaluation.intervals import Intervals, count_intervals, interval_sums
 from spikeloom.evaluation.lagged import lagged_pair_sums
+from spikeloom.evaluation.noise import Cells
 from spikeloom.evaluation.private import private_sums
 from spikeloom.evaluation.trial_set import TrialSet, spread
 
@@ -70,6 +71,11 @@ class Summary:
         return ss.trial_sums(self.trials.counts)
 
     @cached_property
+    def moments(self) -> ss.Moments:
+        """Second moments of the counts in each block."""
+        return ss.second_moments(self.trials.counts, self.trials.lengths, self.starts, self.frame.groups)
+
+    @cached_property
     def intervals(self) -> Intervals:
         """How often each interval occurs in each block."""
         return count_intervals(self.trials.counts, self.starts)
@@ -117,9 +123,7 @@ def summarise(
 
 
 def _moments(summary: Summary) -> dict[str, np.ndarray]:
-    counts, lengths, _ = summary.trials
-    n, total, square, cross = ss.second_moments(counts, lengths, summary.starts, summary.frame.groups)
-    return {"n": n, "total": total, "square": square, "cross": cross}
+    return summary.moments._asdict()
 
 
 def _histogram(summary: Summary) -> dict[str, np.ndarray]:
@@ -152,15 +156,15 @@ def _smoothed(summary: Summary) -> dict[str, np.ndarray]:
 
 def _noise(summary: Summary) -> dict[str, np.ndarray]:
     # Cell means stay fixed when blocks are resampled: exact for the value, a good approximation for its spread.
-    residuals = ss.cell_residuals(*summary.trials, summary.frame.bin_s)
-    n_windows = np.full(summary.n_trials, residuals.values.shape[1])
-    moments = ss.second_moments(residuals.values, n_windows, summary.starts, summary.frame.groups)
-    variance, mean = ss.fano_sums(residuals, summary.starts)
+    starts, groups = summary.starts, summary.frame.groups
+    cells = Cells(*summary.trials, summary.frame.bin_s)
+    products = summary.moments if cells.are_bins else cells.products(starts, groups)
+    sums = cells.noise(products, starts, groups)
     return {
-        "noise_square": moments.square,
-        "noise_cross": moments.cross,
-        "fano_variance": variance,
-        "fano_mean": mean,
+        "noise_square": sums.square,
+        "noise_cross": sums.cross,
+        "fano_variance": sums.fano_variance,
+        "fano_mean": sums.fano_mean,
     }
 
 
