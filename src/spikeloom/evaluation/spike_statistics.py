@@ -100,6 +100,16 @@ def neuron_major(counts: Counts) -> UInt[np.ndarray, "neuron trial time"]:
     return out
 
 
+def trial_major(trains: UInt[np.ndarray, "neuron trial time"]) -> Counts:
+    """Inverse of ``neuron_major``."""
+    n_neurons, n_trials, n_bins = trains.shape
+    out = np.empty((n_trials, n_bins, n_neurons), dtype=trains.dtype)
+    step = max(1, CHUNK_ELEMENTS // (2 * n_bins * n_neurons))
+    for start in range(0, n_trials, step):
+        out[start : start + step] = trains[:, start : start + step].transpose(1, 2, 0)
+    return out
+
+
 def interval_moments(
     intervals: Float[np.ndarray, "interval"], neuron: Int[np.ndarray, "interval"], n_neurons: int
 ) -> tuple[Int[np.ndarray, "neuron"], Float[np.ndarray, "neuron"], Float[np.ndarray, "neuron"]]:
