@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,7 +17,7 @@ from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.centred import Centred, centred
 from spikeloom.evaluation.count_shares import count_share_sums
 from spikeloom.evaluation.frame import Frame
-from spikeloom.evaluation.intervals import Intervals, count_intervals, interval_sums
+from spikeloom.evaluation.intervals import Intervals, MergedKeys, count_intervals, interval_sums
 from spikeloom.evaluation.lagged import lagged_pair_sums
 from spikeloom.evaluation.noise import Cells
 from spikeloom.evaluation.private import private_sums
@@ -42,6 +43,7 @@ class Summary:
     unit: Int[np.ndarray, "trial"] | None = None
     half: Int[np.ndarray, "trial"] | None = None
     _blocks: dict[str, Any] = field(default_factory=dict, repr=False)
+    _merged: WeakKeyDictionary[Summary, MergedKeys] = field(default_factory=WeakKeyDictionary, repr=False)
 
     def blocks(self, name: str) -> Any:
         """An additive statistic by name, (block, ...); ``isi_number`` is sparse. For the names see ``GROUPS``."""
@@ -79,6 +81,12 @@ class Summary:
     def intervals(self) -> Intervals:
         """How often each interval occurs in each block."""
         return count_intervals(self.trials.counts, self.starts)
+
+    def merged_intervals(self, other: Summary) -> MergedKeys:
+        """Intervals of this and of another set in one order, which serves all bootstrap samples of the two."""
+        if other not in self._merged:
+            self._merged[other] = MergedKeys.of(self.intervals, other.intervals, self.frame.n_neurons)
+        return self._merged[other]
 
     @cached_property
     def features(self) -> np.ndarray:
