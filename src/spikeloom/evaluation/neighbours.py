@@ -95,7 +95,7 @@ class Embedding:
         """
         last = self.lengths - 1
         norms = self.running_norm[np.arange(len(last)), last]
-        squared = norms[:, None] + others.running_norm[:, last].T - 2 * self.flat_valid @ others.flat.T
+        squared = norms[:, None] + others.running_norm[:, last].T - 2 * (self.flat_valid @ others.flat.T)
         return np.maximum(squared, 0).astype(np.float32)
 
 
