@@ -1,6 +1,6 @@
 """Trial-to-trial variability: counts in windows of 100 ms around the mean of their condition, the field's "noise".
 
-A cell is a window of a condition. All sums of deviations follow from sums over the trials of a cell, and from products of
+A cell is a window of a condition. Sums of deviations follow from sums over the trials of a cell, and from products of
 neurons over all windows: the deviations themselves, as many numbers as counts, are never written out.
 """
 
@@ -26,7 +26,7 @@ class NoiseSums(NamedTuple):
     Attributes:
         square: (block, neuron) squared deviations from the mean of the cell.
         cross: (block, pair) products of the deviations of two neurons.
-        fano_variance: (block, neuron) numerator of the Fano factor: variances (ddof 1) weighted by the size of the cell.
+        fano_variance: (block, neuron) numerator of the Fano factor: variances (ddof 1) weighted by the cell's size.
         fano_mean: (block, neuron) its denominator: means, weighted likewise.
     """
 
@@ -37,7 +37,15 @@ class NoiseSums(NamedTuple):
 
 
 class CellSums(NamedTuple):
-    """Sums over some trials of one condition: how many there are in each window (window, 1), of counts and squares."""
+    """Sums over the trials of one condition in a block.
+
+    Attributes:
+        block: The block.
+        code: The condition.
+        number: (window, 1) number of trials.
+        total: (window, neuron) sum of the counts.
+        square: (window, neuron) sum of their squares.
+    """
 
     block: int
     code: int
@@ -48,6 +56,14 @@ class CellSums(NamedTuple):
 
 class Cells:
     """Trials in windows of 100 ms, each of which belongs to a cell; cells of fewer than five trials are left out.
+
+    Attributes:
+        windows: (trial, window, neuron) counts, zero where not used.
+        code: (trial,) condition, from 0.
+        size: (condition, window) number of trials of each cell.
+        mean: (condition, window, neuron) mean count of each cell.
+        used: (trial, window) whether the window is complete and its cell large enough.
+        are_bins: Whether the windows are the bins themselves, all of them used: then products of counts are known.
 
     Args:
         counts: Spike counts; padding must hold zeros.
