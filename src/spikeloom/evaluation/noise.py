@@ -97,7 +97,7 @@ class Cells:
             groups: The pairs.
         """
         square, cross = products.square.copy(), products.cross.copy()
-        fano_variance, fano_mean = np.zeros((2, *square.shape))
+        fano_variance, fano_mean = np.zeros_like(square), np.zeros_like(square)
         weight = np.divide(self.size, self.size - 1, out=np.zeros_like(self.size), where=self.size > 1)[..., None]
         for block, code, number, total, squared in self._sums(starts):
             mean = self.mean[code]
@@ -118,7 +118,7 @@ class Cells:
             codes = np.unique(self.code[first:last])
             for code in codes:
                 own = slice(first, last) if len(codes) == 1 else first + np.flatnonzero(self.code[first:last] == code)
-                total, square = np.zeros((2, *self.windows.shape[1:]))
+                total, square = (np.zeros(self.windows.shape[1:]) for _ in range(2))
                 for _, piece in integer_pieces(self.windows[own], np.zeros(1, np.int64), largest):
                     total += piece.sum(axis=0, dtype=piece.dtype)
                     square += np.einsum("bwn,bwn->wn", piece, piece)
