@@ -204,7 +204,7 @@ def training_recording(source: str, reading: LoadOptions) -> SpikeData:
     """
     if is_run(source):
         raise DataError(
-            f"{source} is a run; models are trained on a recording: a file, a folder of one, or a data set."
+            f"{source} is a folder; models are trained on a recording, not on a run: a file, or a data set."
         )
     return with_default_splits(load_source(source, reading))
 

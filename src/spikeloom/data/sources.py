@@ -110,9 +110,7 @@ def _load_run(folder: Path, options: LoadOptions) -> SpikeData:
     if not path.is_absolute() and (folder / path).is_file():  # a copy that the run folder keeps
         path = folder / path
     if is_run(path):
-        raise DataError(
-            f"{record} names the run {source} as its recording; a run is fitted to a recording, not to a run."
-        )
+        raise DataError(f"{record} names the folder {source} as its recording, which is a run; fit to a recording.")
     try:
         data = load_source(path if path.exists() else source, LoadOptions.from_dict(own_options))
     except DataError as error:

@@ -8,11 +8,16 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from spikeloom.errors import DataError
 
+Table = Any
+"""A table of pandas, whose declared types are too wide for a static check."""
+Column = Any
+"""A column of one."""
 TEXT = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet", ".pqt", ".pq")
 TABLES = (*TEXT, *PARQUET)

@@ -87,7 +87,7 @@ class SearchSetup:
         self.config, self.space = config, space.fitted(config)
         if is_run(source):
             raise DataError(
-                f"{source} is a run; fit to a recording: a file, a folder of one, or the name of a data set."
+                f"{source} is a folder; fit to a recording, not to a run: a file, or the name of a data set."
             )
         self.engine = Engine(device="auto" if resources.gpus else "cpu", precision=precision)
         self.engine.fabric()

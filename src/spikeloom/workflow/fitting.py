@@ -142,7 +142,7 @@ def _untrained(
             raise DataError(f"{', '.join(options.to_dict())} cannot be used with a recording in memory; leave it out.")
         data = with_default_splits(source)
     elif is_run(source):
-        raise DataError(f"{source} is a run; fit to a recording: a file, a folder of one, or the name of a data set.")
+        raise DataError(f"{source} is a folder; fit to a recording, not to a run: a file, or the name of a data set.")
     else:
         data = with_default_splits(load_source(source, options))
     model = kind.make(data, config, engine.seed)

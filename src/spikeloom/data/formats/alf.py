@@ -1,4 +1,4 @@
-"""Folders of the ALF standard, as the International Brain Laboratory and its Open Neurophysiology Environment keep them.
+"""Folders of the ALF standard, as the International Brain Laboratory keeps its sessions (ONE).
 
 A file is called ``[_namespace_]object.attribute[.more].extension``; the files of one object have as many rows.
 """
@@ -21,9 +21,10 @@ from spikeloom.data.session.cutting import bin_session
 from spikeloom.data.session.series import Series
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import quality_mask, trains_of
+from spikeloom.data.session.spans import rows_of
 from spikeloom.data.session.trial_table import with_usual_names
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.data.tables import TABLES, read_table
+from spikeloom.data.tables import TABLES, Column, read_table
 from spikeloom.errors import DataError
 
 QUALITY = ("label", "ks2_label", "KSLabel", "group", "quality")
@@ -100,7 +101,7 @@ def read_alf(folder: Path, options: LoadOptions) -> SpikeData:
     return bin_session(
         Session(
             spikes=[train for train, keep in zip(trains, kept) if keep],
-            neurons=neurons[kept].reset_index(drop=True),
+            neurons=rows_of(neurons, kept),
             trials=None if options.trials is not None else _trials(objects, notes),
             series=_series(objects, options, notes),
             provenance={"file": folder.resolve().name, "format": "alf"},
@@ -169,7 +170,7 @@ def _values(path: Path, attribute: str, notes: list[str]) -> _Values | None:
     return _Values({f"{attribute}_{i}": array[:, i] for i in range(array.shape[1])}, len(array))
 
 
-def _flat(column: pd.Series) -> bool:
+def _flat(column: Column) -> bool:
     return column.dtype.kind != "O" or not column.map(lambda value: isinstance(value, np.ndarray | list)).any()
 
 
@@ -222,7 +223,7 @@ def _neurons(objects: Objects, ids: np.ndarray, notes: list[str]) -> pd.DataFram
     channels = objects.get("channels", {})
     if "channels" in neurons and channels:
         of_channels = _table(channels, notes, "files of channels")
-        number = pd.to_numeric(neurons["channels"], errors="coerce")
+        number: Column = pd.to_numeric(neurons["channels"], errors="coerce")
         number = number.where(number.between(0, len(of_channels) - 1))
         at = of_channels.reindex(number).reset_index(drop=True)
         neurons = pd.concat([neurons, at[[name for name in at if name not in neurons]]], axis=1)

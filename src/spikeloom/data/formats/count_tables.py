@@ -17,6 +17,7 @@ from spikeloom.data.options import LoadOptions
 from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.session.clocks import FACTORS, SAMPLES, plain_name, without_unit
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.tables import Column, Table
 from spikeloom.data.validation import WIDEST_BIN_S
 from spikeloom.errors import DataError
 
@@ -30,7 +31,7 @@ STEADY = 0.05
 """Share of a bin by which steps of time may differ and still be bins of one width."""
 
 
-def tidy_counts(table: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, list[str]] | None:
+def tidy_counts(table: Table, columns: Columns) -> tuple[pd.DataFrame, list[str]] | None:
     """The wide table of one with a row for each unit and bin, and a note about it; None where rows are no bins.
 
     Raises:
@@ -54,7 +55,7 @@ def tidy_counts(table: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, li
 
 
 def read_count_table(
-    table: pd.DataFrame, options: LoadOptions, origin: Mapping[str, Any], notes: Sequence[str] = ()
+    table: Table, options: LoadOptions, origin: Mapping[str, Any], notes: Sequence[str] = ()
 ) -> SpikeData:
     """The recording of a wide table, as ``arrays.from_arrays`` reads named arrays.
 
@@ -119,7 +120,7 @@ def _read(
     return from_arrays(arrays, options, {**origin, "notes": notes})
 
 
-def _without_row_numbers(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+def _without_row_numbers(table: Table, notes: list[str]) -> pd.DataFrame:
     """The table without columns that only number its rows, as pandas writes them; an index of times is one of time."""
     for name in list(table):
         values = table[name]
@@ -136,7 +137,7 @@ def _without_row_numbers(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 
 def _time(
-    column: pd.Series, name: str, run: Int[np.ndarray, "bin"], options: LoadOptions, notes: list[str]
+    column: Column, name: str, run: Int[np.ndarray, "bin"], options: LoadOptions, notes: list[str]
 ) -> tuple[Float[np.ndarray, "bin"] | None, float | None]:
     """The time of each row in seconds, and the width of a bin."""
     if not pd.api.types.is_numeric_dtype(column.dtype) or column.isna().any():
@@ -193,7 +194,7 @@ def _split_at_gaps(
     return np.cumsum(np.r_[0, (gap | (np.diff(run) != 0)).astype(np.int64)])
 
 
-def _neurons(table: pd.DataFrame, names: list[str], notes: list[str]) -> tuple[list[str], list[str]]:
+def _neurons(table: Table, names: list[str], notes: list[str]) -> tuple[list[str], list[str]]:
     """The columns that are neurons, and those that are signals."""
     numeric = [n for n in names if pd.api.types.is_numeric_dtype(table[n].dtype)]
     text = [n for n in names if n not in numeric]
@@ -210,17 +211,17 @@ def _neurons(table: pd.DataFrame, names: list[str], notes: list[str]) -> tuple[l
     return neurons, [n for n in numeric if n not in neurons]
 
 
-def _whole(column: pd.Series) -> bool:
+def _whole(column: Column) -> bool:
     values = column.to_numpy(dtype=float, na_value=np.nan)
     return bool((values >= 0).all() and (values == np.floor(values)).all())
 
 
-def _is_trial_column(column: pd.Series, by_run: Any) -> bool:
+def _is_trial_column(column: Column, by_run: Any) -> bool:
     """Whether values are the same in all bins of every trial, and differ between trials."""
     return int(by_run.nunique().max()) <= 1 and column.nunique() > 1
 
 
-def _changes(column: pd.Series) -> Int[np.ndarray, "bin"]:
+def _changes(column: Column) -> Int[np.ndarray, "bin"]:
     values = column.to_numpy()
     if column.isna().any():
         raise DataError(f"'{column.name}' is missing in {column.isna().sum()} rows; every bin needs its trial.")
@@ -231,14 +232,14 @@ def _begins_anew(first: np.ndarray, last: np.ndarray) -> bool:
     return len(first) > 1 and float(np.ptp(first)) < float(np.median(last - first))
 
 
-def _plain(table: pd.DataFrame) -> np.ndarray:
+def _plain(table: Table) -> np.ndarray:
     if all(column.dtype.kind in "bui" for column in table.dtypes):
         return table.to_numpy()
     values = table.to_numpy(dtype=np.float64, na_value=np.nan)
     return values.astype(np.int64) if (np.isfinite(values) & (values == np.floor(values))).all() else values
 
 
-def _column(column: pd.Series) -> np.ndarray:
+def _column(column: Column) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(column.dtype):
         values = column.to_numpy()
         return values if values.dtype.kind in "buif" else column.to_numpy(dtype=float, na_value=np.nan)

@@ -14,8 +14,9 @@ from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.session.cutting import bin_session
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import is_known, quality_mask, trains_of
+from spikeloom.data.session.spans import rows_of
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.data.tables import read_table
+from spikeloom.data.tables import Table, read_table
 from spikeloom.errors import DataError
 
 SAMPLES, SECONDS = "spike_times.npy", ("spike_times_sec_adj.npy", "spike_times_sec.npy")
@@ -72,7 +73,7 @@ def read_phy(folder: Path, options: LoadOptions) -> SpikeData:
     return bin_session(
         Session(
             spikes=[train for train, keep in zip(trains, kept) if keep],
-            neurons=neurons[kept].reset_index(drop=True),
+            neurons=rows_of(neurons, kept),
             resolution_s=resolution_s,
             provenance={"file": folder.resolve().name, "format": "phy"},
             notes=notes,
@@ -136,7 +137,7 @@ def _neurons(folder: Path, ids: np.ndarray, notes: list[str]) -> pd.DataFrame:
         if key is None:
             notes.append(f"{file.name} is not used, as it has no column cluster_id")
             continue
-        number = pd.to_numeric(table[key], errors="coerce")
+        number: Column = pd.to_numeric(table[key], errors="coerce")
         table = table[number.notna()].assign(**{key: number[number.notna()].astype(np.int64)})
         table = table.drop_duplicates(key, keep="last").set_index(key)
         silent |= set(table.index) - set(ids.tolist())
@@ -144,7 +145,7 @@ def _neurons(folder: Path, ids: np.ndarray, notes: list[str]) -> pd.DataFrame:
             column = "group" if str(name) in ("cluster_group", "cluster_groups") else str(name)
             values = table[name].reindex(ids).reset_index(drop=True)
             if column == "group" and pd.api.types.is_numeric_dtype(values.dtype):
-                values = values.map(CODES)
+                values = values.replace(CODES)
             if column == "id":
                 continue
             neurons[column] = (
@@ -158,7 +159,7 @@ def _neurons(folder: Path, ids: np.ndarray, notes: list[str]) -> pd.DataFrame:
     return neurons
 
 
-def _kept(neurons: pd.DataFrame, options: LoadOptions, notes: list[str]) -> np.ndarray:
+def _kept(neurons: Table, options: LoadOptions, notes: list[str]) -> np.ndarray:
     """The clusters of the quality that is asked for; without one, those that are no noise."""
     if options.quality is not None:
         return quality_mask(neurons, options.quality)

@@ -15,6 +15,7 @@ from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.session.cutting import bin_session
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import quality_mask, trains_of
+from spikeloom.data.session.spans import rows_of
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
@@ -75,7 +76,7 @@ def read_pynapple(
     chosen = [by_id.get(key, np.zeros(0)) for key, keep in zip(keys, kept) if keep]
     session = Session(
         spikes=chosen,
-        neurons=neurons[kept].reset_index(drop=True),
+        neurons=rows_of(neurons, kept),
         observed=[support] * len(chosen) if len(support) else None,
         provenance=dict(origin) | {"format": f"pynapple {kind}"},
         notes=notes,

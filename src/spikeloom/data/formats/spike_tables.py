@@ -15,8 +15,10 @@ from spikeloom.data.session.clocks import SAMPLES, in_seconds, plain_name, witho
 from spikeloom.data.session.cutting import DEFAULT_BIN_S, bin_session
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import quality_mask, trains_of
+from spikeloom.data.session.spans import rows_of
 from spikeloom.data.session.trialwise import TrialwiseSpikes, bin_trialwise
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.tables import Column, Table
 from spikeloom.errors import DataError
 
 FAMILIES = (EventOptions, SessionOptions, SeriesOptions)
@@ -42,7 +44,7 @@ class Columns:
     trial: str | None
 
 
-def columns_of(table: pd.DataFrame) -> Columns | None:
+def columns_of(table: Table) -> Columns | None:
     """The columns that make it a table of spikes, or None where it is none.
 
     Example:
@@ -61,7 +63,7 @@ def columns_of(table: pd.DataFrame) -> Columns | None:
     return Columns(unit, time, trial_column(table))
 
 
-def time_column(table: pd.DataFrame) -> str | None:
+def time_column(table: Table) -> str | None:
     """The column of times; one whose name says seconds or milliseconds rather than samples."""
     found = []
     for name in table:
@@ -71,20 +73,20 @@ def time_column(table: pd.DataFrame) -> str | None:
     return min(found)[-1] if found else None
 
 
-def trial_column(table: pd.DataFrame) -> str | None:
+def trial_column(table: Table) -> str | None:
     """The column with the trial of each row."""
     plain = {plain_name(name): str(name) for name in reversed(list(table))}
     return next((plain[name] for name in TRIALS if name in plain), None)
 
 
 def read_spike_table(
-    table: pd.DataFrame, columns: Columns, options: LoadOptions, origin: Mapping[str, Any], notes: Sequence[str] = ()
+    table: Table, columns: Columns, options: LoadOptions, origin: Mapping[str, Any], notes: Sequence[str] = ()
 ) -> SpikeData:
     """The recording of a long table, cut and binned as options say.
 
     Other columns become columns of the neurons where they are the same in all rows of a unit, and of the trials where
-    they are the same in all rows of a trial. Times that begin anew with every trial are counted from its start; otherwise
-    they are on one clock, and a trial lasts from its first to its last spike.
+    they are the same in all rows of a trial. Times that begin anew with every trial are counted from its start;
+    otherwise they are on one clock, and a trial lasts from its first to its last spike.
 
     Args:
         table: The table.
@@ -122,7 +124,7 @@ def read_spike_table(
     if varying:
         notes.append(f"columns left out, as they differ from spike to spike: {', '.join(varying)}")
     kept = np.ones(len(ids), dtype=bool) if options.quality is None else quality_mask(neurons, options.quality)
-    neurons = neurons[kept].reset_index(drop=True)
+    neurons = rows_of(neurons, kept)
     provenance = dict(origin)
     if trials is None or not _begin_anew(times, trials):
         n_trials, duration = 1, float(np.ptp(times))
@@ -157,8 +159,8 @@ def refuse_intervals(options: LoadOptions, source: str) -> None:
         raise DataError(f"intervals is '{options.intervals}', but {source} has no interval tables; use trials=<file>.")
 
 
-def _numbers(column: pd.Series, name: str) -> np.ndarray:
-    values = pd.to_numeric(column, errors="coerce")
+def _numbers(column: Column, name: str) -> np.ndarray:
+    values: Column = pd.to_numeric(column, errors="coerce")
     bad = np.flatnonzero((values.isna() & column.notna()).to_numpy())
     if len(bad) or not pd.api.types.is_numeric_dtype(values.dtype):
         found = column.iloc[int(bad[0]) if len(bad) else 0]
@@ -168,7 +170,7 @@ def _numbers(column: pd.Series, name: str) -> np.ndarray:
     return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _labels(column: pd.Series) -> np.ndarray:
+def _labels(column: Column) -> np.ndarray:
     """Numbers of units or trials as integers where they are whole, as a missing one makes them floats; text as text."""
     values = column.to_numpy()
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
@@ -177,9 +179,7 @@ def _labels(column: pd.Series) -> np.ndarray:
     return np.array([str(value).strip() for value in values])
 
 
-def _constant(
-    table: pd.DataFrame, groups: np.ndarray, names: Sequence[str], key: str, labels: np.ndarray
-) -> pd.DataFrame:
+def _constant(table: Table, groups: np.ndarray, names: Sequence[str], key: str, labels: np.ndarray) -> pd.DataFrame:
     """The columns that are the same in all rows of a group, one row a group; a missing value says nothing."""
     found: dict[str, Any] = {key: labels}
     grouped = table[list(names)].groupby(groups, sort=True)
@@ -191,14 +191,14 @@ def _constant(
 
 def _begin_anew(times: np.ndarray, trials: np.ndarray) -> bool:
     """Whether times start again with every trial: their first spikes lie closer together than trials are long."""
-    by_trial = pd.Series(times).groupby(trials)
+    by_trial: Table = pd.Series(times).groupby(trials)
     first, last = by_trial.min().to_numpy(), by_trial.max().to_numpy()
     return len(first) > 1 and float(np.ptp(first)) < float(np.median(last - first))
 
 
-def _spans_of_trials(table: pd.DataFrame, times: np.ndarray, trials: np.ndarray, bin_s: float) -> pd.DataFrame:
+def _spans_of_trials(table: Table, times: np.ndarray, trials: np.ndarray, bin_s: float) -> pd.DataFrame:
     """The trials of spikes on one clock, in whole bins from the first to the last spike of each."""
-    by_trial = pd.Series(times).groupby(trials, sort=True)
+    by_trial: Table = pd.Series(times).groupby(trials, sort=True)
     first, last = by_trial.min().to_numpy(), by_trial.max().to_numpy()
     stop = first + (np.floor((last - first) / bin_s + EDGE) + 1) * bin_s
     own = {name: values for name, values in (("start_time", first), ("stop_time", stop)) if name not in table}

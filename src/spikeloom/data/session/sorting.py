@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from spikeloom.data.tables import Column, Table
 from spikeloom.errors import DataError
 
 QUALITY = ("group", "KSLabel", "label", "ks2_label", "quality", "unit_quality", "cluster_group")
@@ -29,7 +30,7 @@ def trains_of(units: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, list[np
     return ids, np.split(np.asarray(times, dtype=np.float64)[order], ends[:-1]) if len(ids) else []
 
 
-def quality_mask(neurons: pd.DataFrame, quality: str, columns: Sequence[str] = QUALITY) -> np.ndarray:
+def quality_mask(neurons: Table, quality: str, columns: Sequence[str] = QUALITY) -> np.ndarray:
     """The neurons of a quality: a word ("good", or several joined by commas), or the least label where it is a number.
 
     Args:
@@ -56,12 +57,12 @@ def quality_mask(neurons: pd.DataFrame, quality: str, columns: Sequence[str] = Q
     return mask
 
 
-def is_known(column: pd.Series) -> np.ndarray:
+def is_known(column: Column) -> np.ndarray:
     """Which entries say something: neither missing nor an empty text."""
     return (column.notna() & (column.astype(str).str.strip() != "")).to_numpy(dtype=bool)
 
 
-def _is_of(labels: pd.Series, name: str, quality: str) -> np.ndarray:
+def _is_of(labels: Column, name: str, quality: str) -> np.ndarray:
     if pd.api.types.is_bool_dtype(labels.dtype) or not pd.api.types.is_numeric_dtype(labels.dtype):
         wanted = {word.strip().lower() for word in quality.split(",")} | ({"true"} if quality == "good" else set())
         return labels.astype(str).str.strip().str.lower().isin(wanted).to_numpy(dtype=bool)

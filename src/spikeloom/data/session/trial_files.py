@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.session.trial_table import START, STOP, as_trial_table, with_usual_names
-from spikeloom.data.tables import TABLES, read_table
+from spikeloom.data.tables import TABLES, Table, read_table
 from spikeloom.errors import DataError
 
 ARRAYS = (".npy", ".npz")
@@ -52,7 +52,7 @@ def _intervals(path: Path) -> np.ndarray:
         ) from None
 
 
-def _in_seconds(table: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
+def _in_seconds(table: Table, name: str, notes: list[str]) -> pd.DataFrame:
     """The table with usual names of start and stop, which may carry their unit: "Start (ms)"."""
     renamed: dict[str, str] = {}
     for column in table:
