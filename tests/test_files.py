@@ -199,11 +199,11 @@ def test_matlab_files_of_version_7_3_and_cells_of_words(tmp_path: Path) -> None:
     assert load(tmp_path / "seven.mat", LoadOptions(condition="kind")).trials["condition"].tolist() == words.tolist()
 
 
-def test_objects_in_matlab_files_are_refused(tmp_path: Path) -> None:
+def test_cells_of_no_spikes_are_named(tmp_path: Path) -> None:
     cells = np.empty(2, dtype=object)
-    cells[:] = [counts()[0], counts()[1]]
+    cells[:] = [counts()[:2], "word"]
     scipy.io.savemat(tmp_path / "cells.mat", {"spikes": cells, "bin_s": 0.02})
-    with pytest.raises(DataError, match=r"'spikes': object arrays .* padded integer array"):
+    with pytest.raises(DataError, match=r"no spikes .*it holds: spikes cell 1x2 of numbers and text; bin_s float64"):
         load(tmp_path / "cells.mat")
 
 

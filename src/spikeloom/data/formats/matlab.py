@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,10 @@ from spikeloom.errors import DataError
 
 RATES = ("fs", "sample_rate", "sampling_rate", "samplerate", "samplingrate", "sr", "sampling_frequency")
 """Names of the samples per second, by which spike times in samples become seconds."""
+MOST_UNITS = 8
+"""Most units of one channel, as columns of a cell array."""
+LONGEST_TRIAL_S = 60.0
+"""Spikes over a longer time are of a session, in a cell array whose columns may be units or trials."""
 INSIDE = 0.95
 """Share of the spikes that lie in their trials where start and stop are those of the trial."""
 
@@ -39,8 +44,8 @@ def read_matlab(path: Path, options: LoadOptions) -> SpikeData:
     It holds an array of counts, see ``arrays.from_arrays``; a structure of trials with counts or with cells of spike
     times ("trial(i).spikes"); a structure of units with spike times ("unit(i).times"); cells of spike times,
     "{neuron}", "{neuron, trial}" or "{trial}{neuron}"; vectors of spike times and of the unit of each; or a session of
-    O'Doherty et al. The other fields become columns of the trials or neurons, or signals. How axes and units of time were understood
-    is noted.
+    O'Doherty et al. The other fields become columns of the trials or neurons, or signals. How axes and units of time were
+    understood is noted.
 
     Args:
         path: The file.
@@ -76,6 +81,11 @@ def read_matlab(path: Path, options: LoadOptions) -> SpikeData:
         check_supported(options, FAMILIES, f"spike times ('{found.name}')")
         refuse_intervals(options, "a MATLAB file")
         notes = [f"spike times are in '{found.name}': {found.order}"]
+        channels = _channels_of(found, others)
+        if channels is not None:
+            found, of_channel = channels
+            notes = [f"spike times are in '{found.name}': {found.order}"]
+            return _of_units(found, others, options, origin, notes, of_channel)
         if found.form == "units":
             return _of_units(found, others, options, origin, notes)
         return _of_trials(found, others, options, origin, notes)
@@ -99,15 +109,48 @@ def _of_counts(
     return from_arrays(arrays, changed, {**origin, "notes": notes})
 
 
+def _channels_of(found: Spikes, others: Mapping[str, StoredArray]) -> tuple[Spikes, dict[str, Any]] | None:
+    """The units of a cell array {channel, unit}, and the channel of each; None where its columns are trials.
+
+    They are units where the names of channels are as many as its rows, or where each of a few lasts over a minute.
+    """
+    if not found.is_matrix:
+        return None
+    columns = [
+        [one for one in column if isinstance(one, StoredArray)]
+        for column in found.values
+        if not isinstance(column, StoredArray)
+    ]
+    n_rows = len(columns[0])
+    names = next(
+        (v for k, v in others.items() if "chan" in k.lower() and v.shape == (n_rows,) and not v.is_number), None
+    )
+    read = [[np.ravel(one.read()) for one in column] for column in columns[:MOST_UNITS]]
+    spans = [float(np.ptp(one)) for column in read for one in column if len(one) > 1]
+    long = len(columns) <= MOST_UNITS and bool(spans) and float(np.median(spans)) > LONGEST_TRIAL_S
+    if names is None and not long:
+        return None
+    label = np.arange(n_rows) if names is None else _column(names.read())
+    chosen = [(r, c) for r in range(n_rows) for c in range(len(columns)) if 0 not in columns[c][r].shape]
+    order = "a channel a row, a unit a column; empty cells are left out"
+    units = Spikes(found.name, "units", [columns[c][r] for r, c in chosen], order=order)
+    return units, {"channel": [label[r] for r, _ in chosen], "unit": [c for _, c in chosen]}
+
+
 def _of_units(
-    found: Spikes, others: Mapping[str, StoredArray], options: LoadOptions, origin: Mapping[str, Any], notes: list[str]
+    found: Spikes,
+    others: Mapping[str, StoredArray],
+    options: LoadOptions,
+    origin: Mapping[str, Any],
+    notes: list[str],
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> SpikeData:
     """Spike times of each unit on one clock."""
     trains = [np.asarray(one.read(), dtype=np.float64).ravel() for one in found.values if isinstance(one, StoredArray)]
     pooled = np.concatenate([np.zeros(0), *trains])
     factor = _factor(pooled, found.name, len(trains), float(np.ptp(pooled)) if len(pooled) else 0.0, others, notes)
     columns, _ = row_columns(found.fields, len(trains), notes)
-    neurons = pd.DataFrame({**columns, **_neuron_columns(others, len(trains))}, index=range(len(trains)))
+    neurons = pd.DataFrame({**columns, **_neuron_columns(others, len(trains)), **more}, index=range(len(trains)))
     return _session([train * factor for train in trains], neurons, others, options, origin, notes)
 
 
@@ -179,7 +222,8 @@ def _clocks(
         notes.append("spike times are counted from the start of each trial, as they begin anew in each")
         return None, None, None
     notes.append(
-        "spike times of trials follow each other, so they are on one clock: a trial lasts from its first to its last spike"
+        "spike times of trials follow each other, so they are on one clock, and a trial lasts from its first to its "
+        "last spike"
     )
     return first, np.nextafter(last, np.inf) + 1e-6, first
 

@@ -36,6 +36,7 @@ class Spikes:
         fields: What else its structures hold, one value for each element of ``values``.
         order: How its axes were understood, for a note.
         unit_fields: What structures of units hold beside spike times by trial.
+        is_matrix: Whether it is a cell array with two axes, of which the second may be trials or units of a channel.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Spikes:
     fields: Mapping[str, Sequence[Value]] = field(default_factory=dict)
     order: str = ""
     unit_fields: Mapping[str, Sequence[Value]] = field(default_factory=dict)
+    is_matrix: bool = False
 
     def is_named_so(self) -> bool:
         """Whether its name says that it holds spikes."""
@@ -144,7 +146,7 @@ def _of_cell(name: str, value: Cell) -> Spikes | None:
         if min(rows, columns) == 1:
             return Spikes(name, "units", items, order="a neuron a cell")
         by_trial = [items[column * rows : (column + 1) * rows] for column in range(columns)]
-        return Spikes(name, "trials", by_trial, order=f"{rows} neurons x {columns} trials")
+        return Spikes(name, "trials", by_trial, order=f"{rows} neurons x {columns} trials", is_matrix=True)
     arrays = [item for item in value.items if isinstance(item, StoredArray) and item.is_number]
     if len(arrays) == len(value.items) and all(len(one.shape) == 2 for one in arrays) and not _holds_times(value):
         return Spikes(name, "counts", arrays, order="a trial a cell")
