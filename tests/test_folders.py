@@ -108,7 +108,7 @@ def test_templates_and_seconds_stand_in(tmp_path):
         "sample_rate: float = 30000.0",
         "sample_rate = float(30000)",
         "sample_rate = np.float64(30000.0)",
-        "dat_path = r'C:\\Users\\a\\rec.dat'\r\nn_channels_dat = 385\r\nsample_rate = 30000.\r\nhp_filtered = False\r\n",
+        "dat_path = r'C:\\Users\\a\\rec.dat'\r\nn_channels_dat = 4\r\nsample_rate = 30000.\r\nhp_filtered = False",
         "dat_path = 'C:\\Users\\x'  # not even Python\n# sample_rate = 25000\nsample_rate = 30000 # was 25000\n",
         "\ufeffsample_rate = 30000",
     ],
@@ -144,7 +144,7 @@ def test_a_rate_that_is_no_number_is_refused_and_never_run(tmp_path, monkeypatch
 def test_what_is_wrong_in_a_folder_is_one_sentence(tmp_path):
     folder = phy(tmp_path / "phy")
     np.save(folder / "spike_clusters.npy", np.zeros(3, int))
-    with pytest.raises(DataError, match="spike_clusters.npy has 3 entries, but there are 600 spikes"):
+    with pytest.raises(DataError, match=r"spike_clusters.npy has 3 entries, but there are 600 spikes"):
         sl.load(folder)
     np.save(folder / "spike_clusters.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match=r"spike_clusters.npy: object arrays .* can run code"):
@@ -305,7 +305,7 @@ def test_a_run_on_a_folder_is_loaded_again_from_anywhere(tmp_path, monkeypatch, 
     pd.DataFrame({"start_time": starts, "stop_time": starts + 0.5}).to_csv("trials.csv", index=False)
     options = ["--trials", "trials.csv", "--bin_s", "0.025", "--quality", "good"]
     assert main(["describe", "phy", *options]) == 0
-    assert "29 trials" in " ".join(capsys.readouterr().out.split()) or True
+    assert f"{len(starts)} trials" in " ".join(capsys.readouterr().out.split())
     assert main(["fit", "phy", "--out", "run", *options, *FIT]) == 0
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")

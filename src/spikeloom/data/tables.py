@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +77,6 @@ def read_table(path: Path, notes: list[str], columns: tuple[str, ...] | None = N
             f"{path.name} is not a table with as many values in every row ({detail}); correct it."
         ) from None
     table.columns = [str(name).strip() for name in table.columns]
-    double = [name for name, n in Counter(table.columns).items() if n > 1]
-    if double:
-        raise DataError(f"{path.name} has more than one column '{double[0]}'; rename one of them.")
     if not len(table):
         raise DataError(f"{path.name} has no rows; name a table that holds something.")
     return table

@@ -233,7 +233,7 @@ def _begins_anew(first: np.ndarray, last: np.ndarray) -> bool:
 
 
 def _plain(table: Table) -> np.ndarray:
-    if all(column.dtype.kind in "bui" for column in table.dtypes):
+    if all(dtype.kind in "bui" for dtype in table.dtypes):
         return table.to_numpy()
     values = table.to_numpy(dtype=np.float64, na_value=np.nan)
     return values.astype(np.int64) if (np.isfinite(values) & (values == np.floor(values))).all() else values

@@ -34,6 +34,8 @@ MOST_UNITS = 8
 """Most units of one channel, as columns of a cell array."""
 LONGEST_TRIAL_S = 60.0
 """Spikes over a longer time are of a session, in a cell array whose columns may be units or trials."""
+LOWEST_RATE_HZ = 0.05
+"""A lower one over a longer time is that of milliseconds."""
 INSIDE = 0.95
 """Share of the spikes that lie in their trials where start and stop are those of the trial."""
 
@@ -44,8 +46,8 @@ def read_matlab(path: Path, options: LoadOptions) -> SpikeData:
     It holds an array of counts, see ``arrays.from_arrays``; a structure of trials with counts or with cells of spike
     times ("trial(i).spikes"); a structure of units with spike times ("unit(i).times"); cells of spike times,
     "{neuron}", "{neuron, trial}" or "{trial}{neuron}"; vectors of spike times and of the unit of each; or a session of
-    O'Doherty et al. The other fields become columns of the trials or neurons, or signals. How axes and units of time were
-    understood is noted.
+    O'Doherty et al. The other fields become columns of the trials or neurons, or signals. How axes and units of time
+    were understood is noted.
 
     Args:
         path: The file.
@@ -112,22 +114,18 @@ def _of_counts(
 def _channels_of(found: Spikes, others: Mapping[str, StoredArray]) -> tuple[Spikes, dict[str, Any]] | None:
     """The units of a cell array {channel, unit}, and the channel of each; None where its columns are trials.
 
-    They are units where the names of channels are as many as its rows, or where each of a few lasts over a minute.
+    They are units where the names of channels are as many as its rows, or where each lasts over a minute.
     """
-    if not found.is_matrix:
+    columns = found.lists()
+    if not found.is_matrix or len(columns) > MOST_UNITS:
         return None
-    columns = [
-        [one for one in column if isinstance(one, StoredArray)]
-        for column in found.values
-        if not isinstance(column, StoredArray)
-    ]
     n_rows = len(columns[0])
-    names = next(
-        (v for k, v in others.items() if "chan" in k.lower() and v.shape == (n_rows,) and not v.is_number), None
-    )
-    read = [[np.ravel(one.read()) for one in column] for column in columns[:MOST_UNITS]]
-    spans = [float(np.ptp(one)) for column in read for one in column if len(one) > 1]
-    long = len(columns) <= MOST_UNITS and bool(spans) and float(np.median(spans)) > LONGEST_TRIAL_S
+    texts = {name: v for name, v in others.items() if v.shape == (n_rows,) and not v.is_number}
+    names = next((v for name, v in texts.items() if "chan" in name.lower()), None)
+    trains = [np.ravel(one.read()).astype(np.float64) for column in columns for one in column]
+    spans = [float(np.ptp(one)) for one in trains if len(one) > 1]
+    rates = [len(one) / max(float(np.ptp(one)), 1e-9) for one in trains if len(one) > 1]
+    long = bool(spans) and np.median(spans) > LONGEST_TRIAL_S and np.median(rates) > LOWEST_RATE_HZ
     if names is None and not long:
         return None
     label = np.arange(n_rows) if names is None else _column(names.read())
@@ -146,7 +144,7 @@ def _of_units(
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> SpikeData:
     """Spike times of each unit on one clock."""
-    trains = [np.asarray(one.read(), dtype=np.float64).ravel() for one in found.values if isinstance(one, StoredArray)]
+    trains = [np.asarray(one.read(), dtype=np.float64).ravel() for one in found.arrays()]
     pooled = np.concatenate([np.zeros(0), *trains])
     factor = _factor(pooled, found.name, len(trains), float(np.ptp(pooled)) if len(pooled) else 0.0, others, notes)
     columns, _ = row_columns(found.fields, len(trains), notes)
@@ -172,11 +170,7 @@ def _of_trials(
     found: Spikes, others: Mapping[str, StoredArray], options: LoadOptions, origin: Mapping[str, Any], notes: list[str]
 ) -> SpikeData:
     """Spike times of each unit in each trial."""
-    times = [
-        [np.asarray(one.read(), dtype=np.float64).ravel() for one in trial]
-        for trial in found.values
-        if not isinstance(trial, StoredArray)
-    ]
+    times = [[np.asarray(one.read(), dtype=np.float64).ravel() for one in trial] for trial in found.lists()]
     n_trials, n_neurons = len(times), len(times[0])
     pooled = [np.concatenate([np.zeros(0), *trial]) for trial in times]
     everything = np.concatenate(pooled)

@@ -47,6 +47,14 @@ class Spikes:
     unit_fields: Mapping[str, Sequence[Value]] = field(default_factory=dict)
     is_matrix: bool = False
 
+    def arrays(self) -> list[StoredArray]:
+        """The values where each is one array."""
+        return [one for one in self.values if isinstance(one, StoredArray)]
+
+    def lists(self) -> list[Sequence[StoredArray]]:
+        """The values where each is a list of arrays."""
+        return [one for one in self.values if not isinstance(one, StoredArray)]
+
     def is_named_so(self) -> bool:
         """Whether its name says that it holds spikes."""
         return any(SPIKES.fullmatch(plain_name(part)) for part in self.name.split("/")[-2:])

@@ -33,9 +33,9 @@ def counts_by_trial(
     Raises:
         DataError: If the trials have no axis of one length.
     """
-    shapes = [one.shape for one in found.values if isinstance(one, StoredArray)]
+    shapes = [one.shape for one in found.arrays()]
     time_axis = _time_axis(found, shapes, others, options, notes)
-    matrices = [np.asarray(one.read()) for one in found.values if isinstance(one, StoredArray)]
+    matrices = [np.asarray(one.read()) for one in found.arrays()]
     matrices = [one.T if time_axis == 1 else one for one in matrices]
     lengths = np.array([len(one) for one in matrices])
     counts = np.zeros((len(matrices), int(lengths.max()), matrices[0].shape[1]), np.result_type(*matrices))

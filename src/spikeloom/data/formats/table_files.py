@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from spikeloom.data.formats.count_tables import read_count_table, tidy_counts
-from spikeloom.data.formats.spike_tables import columns_of, read_spike_table
+from spikeloom.data.formats.spike_tables import UNITS, columns_of, read_spike_table, time_column
 from spikeloom.data.options import LoadOptions
+from spikeloom.data.session.clocks import plain_name
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.tables import read_table
+from spikeloom.errors import DataError
 
 
 def read_table_file(path: Path, options: LoadOptions) -> SpikeData:
@@ -29,6 +31,12 @@ def read_table_file(path: Path, options: LoadOptions) -> SpikeData:
     origin = {"file": path.name, "format": path.suffix.lower()[1:]}
     columns = columns_of(table)
     if columns is None:
+        unit = next((str(name) for name in table if plain_name(name) in UNITS), None)
+        if unit is not None and time_column(table) is None:
+            raise DataError(
+                f"the table has a unit for each row ('{unit}'), but no time (columns: {', '.join(table)}); call the "
+                "column of spike times 'time_s'."
+            )
         return read_count_table(table, options, origin, notes)
     counted = tidy_counts(table, columns)
     if counted is not None:
