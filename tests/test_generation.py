@@ -503,7 +503,7 @@ class TestRefusals:
         assert "no signal and no trial column 'speed'" in refused(*words, "--behaviour", "speed")
         assert "is 0" in refused(*words, "--seeds", "0")
         assert "use more trials" in refused(*words, "--trials", "5")
-        assert "is a folder; models are trained on" in refused("bench", "generation", "--data", ".", "--out", "out")
+        assert "is a folder without data.json" in refused("bench", "generation", "--data", ".", "--out", "out")
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "mine.txt").write_text("mine")
         assert "is not an empty folder" in refused(*words)

@@ -177,7 +177,10 @@ def test_what_cannot_be_read_is_said_in_one_sentence(
     assert str(path) in str(caught.value)
 
 
-def test_another_matlab_file_is_read_as_arrays(tmp_path: Path) -> None:
+def test_another_session_is_read_as_units_of_channels(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mat", target_pos=None)
-    with pytest.raises(DataError, match=r"cell|object|counts"):
-        load(path)
+    data = load(path, LoadOptions(bin_s=0.02))
+    units = [train for channel in trains() for train in channel if len(train)]
+    assert data.n_neurons == len(units)
+    assert data.neurons["channel"].tolist() == [n for n, one in zip(CHANNELS, trains()) for t in one if len(t)]
+    assert data.counts.sum() == sum(map(len, units))

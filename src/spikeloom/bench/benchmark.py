@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from spikeloom.atomic import atomic
 from spikeloom.bench.records import AnyRecord, typed
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.sources import load_source
+from spikeloom.data.sources import is_run, load_source
 from spikeloom.data.spikedata import SpikeData, content_hash
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, RunError
@@ -202,8 +202,10 @@ def training_recording(source: str, reading: LoadOptions) -> SpikeData:
     Raises:
         DataError: If the source is a run folder, or cannot be read.
     """
-    if Path(source).is_dir():
-        raise DataError(f"{source} is a folder; models are trained on a recording: a file, or the name of a data set.")
+    if is_run(source):
+        raise DataError(
+            f"{source} is a folder; models are trained on a recording, not on a run: a file, or a data set."
+        )
     return with_default_splits(load_source(source, reading))
 
 

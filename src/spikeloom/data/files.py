@@ -10,27 +10,30 @@ from spikeloom.data.formats.containers import (
     check_place,
     check_readable,
     open_hdf5,
-    open_matlab,
     open_npz,
     write_hdf5,
     write_npz,
 )
-from spikeloom.data.formats.indy import is_indy, read_indy
 from spikeloom.data.formats.layout import packed, unpacked
+from spikeloom.data.formats.matlab import read_matlab
+from spikeloom.data.formats.pynapple_files import kind_of, read_pynapple
+from spikeloom.data.formats.table_files import read_table_file
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.steps import apply_options
+from spikeloom.data.tables import TABLES
 from spikeloom.errors import DataError
 
-_READ = {".npz": open_npz, ".h5": open_hdf5, ".hdf5": open_hdf5, ".mat": open_matlab}
+_READ = {".npz": open_npz, ".h5": open_hdf5, ".hdf5": open_hdf5}
 _WRITE = {".npz": write_npz, ".h5": write_hdf5, ".hdf5": write_hdf5}
 
 
 def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  # noqa: B008  # frozen
-    """Load a recording from a file; its ending gives the format: .npz, .h5, .hdf5, .mat or .nwb.
+    """Load a recording from a file; its ending gives the format: .npz, .h5, .hdf5, .mat, .nwb, .csv, .tsv or .parquet.
 
     A file written by ``save`` comes back as it was. Arrays of other origin are interpreted by their names, see
-    ``arrays.from_arrays``; NWB files by their units and trials, see ``nwb.read_nwb``. What was guessed or dropped is
+    ``arrays.from_arrays``; NWB files by their units and trials, see ``nwb.read_nwb``; tables by their columns, see
+    ``table_files.read_table_file``. What was guessed or dropped is
     listed under "notes" in the provenance. Loading never executes anything in a file.
 
     Args:
@@ -55,17 +58,22 @@ def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  
     try:
         if ending == ".nwb":
             return _load_nwb(path, options)
+        if ending == ".mat":
+            return read_matlab(path, options)
+        if ending in TABLES:
+            return read_table_file(path, options)
         if ending not in _READ:
-            raise DataError(f"the ending '{path.suffix}' is not known; spikeloom reads {', '.join([*_READ, '.nwb'])}.")
+            known = ", ".join([*_READ, ".mat", ".nwb", *TABLES])
+            raise DataError(f"the ending '{path.suffix}' is not known; spikeloom reads {known}.")
         stored = _READ[ending](path)
         if "spikeloom_layout" in stored:
             check_supported(options, (), "a file in spikeloom's own layout")
             return apply_options(unpacked(stored), options)
         if "units/spike_times" in stored:
             return _load_nwb(path, options)
-        if ending == ".mat" and is_indy(stored):
-            return read_indy(path, options)
         origin = {"file": path.name, "format": ending[1:]}
+        if ending == ".npz" and (kind := kind_of(stored)) is not None:
+            return read_pynapple(stored, kind, options, origin)
         return from_arrays(stored, options, origin)
     except DataError as error:
         text = str(error)

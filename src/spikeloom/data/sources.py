@@ -1,4 +1,4 @@
-"""Sources of data: a file, a data set by its name, or the recording of a run folder."""
+"""Sources of data: a file, a folder of sorted spikes, a data set by its name, or the recording of a run folder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spikeloom.data.files import load
+from spikeloom.data.formats.folders import read_folder
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.published.datasets import PUBLISHED
 from spikeloom.data.published.fetching import load_fetched
@@ -48,8 +49,8 @@ def load_source(source: str | Path, options: LoadOptions = LoadOptions()) -> Spi
     """The recording that a source stands for.
 
     Args:
-        source: A file, the name of a data set (see ``DATASETS``), or a run folder, whose own recording is loaded
-            again with the options and the splits it was fitted with.
+        source: A file, a folder of Phy, Kilosort or the ALF standard, the name of a data set (see ``DATASETS``), or a run
+            folder, whose own recording is loaded again with the options and the splits it was fitted with.
         options: How to understand it, and what to keep; a run folder brings its own.
 
     Raises:
@@ -62,8 +63,10 @@ def load_source(source: str | Path, options: LoadOptions = LoadOptions()) -> Spi
         spikeloom.errors.DataError: there is no file 'lorens' and no data set of that name (data sets: lorenz, reaching, reaching-ring, and those `spikeloom fetch` lists); did you mean 'lorenz'?
     """  # noqa: E501
     path = Path(source)
-    if path.is_dir():
+    if is_run(path):
         return _load_run(path, options)
+    if path.is_dir():
+        return read_folder(path, options)
     if path.exists():
         return load(path, options)
     if str(source) in PUBLISHED:
@@ -75,10 +78,13 @@ def load_source(source: str | Path, options: LoadOptions = LoadOptions()) -> Spi
     raise DataError(f"there is no file '{source}' and no data set of that name (data sets: {known}){_suggestion(path)}")
 
 
+def is_run(source: str | Path) -> bool:
+    """Whether a source is a run folder, which brings a recording of its own."""
+    return (Path(source) / "data.json").exists()
+
+
 def _load_run(folder: Path, options: LoadOptions) -> SpikeData:
     record = folder / "data.json"
-    if not record.exists():
-        raise DataError(f"{folder} is a folder without data.json, so not a run; name a file, or a run folder.")
     if options.to_dict():
         raise DataError(
             f"{folder} is a run and brings its own load options, but {', '.join(options.to_dict())} was given; "
@@ -103,10 +109,8 @@ def _load_run(folder: Path, options: LoadOptions) -> SpikeData:
     path = Path(source)
     if not path.is_absolute() and (folder / path).is_file():  # a copy that the run folder keeps
         path = folder / path
-    if path.is_dir():
-        raise DataError(
-            f"{record} names the folder {source} as its recording; a run is fitted to a file or a data set."
-        )
+    if is_run(path):
+        raise DataError(f"{record} names the folder {source} as its recording, which is a run; fit to a recording.")
     try:
         data = load_source(path if path.exists() else source, LoadOptions.from_dict(own_options))
     except DataError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.sources import load_source
+from spikeloom.data.sources import is_run, load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, RunError
@@ -85,8 +85,10 @@ class SearchSetup:
             self.generations = generations_of(config, *lengths, done=done)
             config = self.generations.configuration(config)
         self.config, self.space = config, space.fitted(config)
-        if Path(source).is_dir():
-            raise DataError(f"{source} is a folder; fit to a recording: a file, or the name of a data set.")
+        if is_run(source):
+            raise DataError(
+                f"{source} is a folder; fit to a recording, not to a run: a file, or the name of a data set."
+            )
         self.engine = Engine(device="auto" if resources.gpus else "cpu", precision=precision)
         self.engine.fabric()
         reading = reading or LoadOptions()

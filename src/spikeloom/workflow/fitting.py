@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.sources import load_source
+from spikeloom.data.sources import is_run, load_source
 from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
@@ -141,8 +141,8 @@ def _untrained(
         if options.to_dict():
             raise DataError(f"{', '.join(options.to_dict())} cannot be used with a recording in memory; leave it out.")
         data = with_default_splits(source)
-    elif Path(source).is_dir():
-        raise DataError(f"{source} is a folder; fit to a recording: a file, or the name of a data set.")
+    elif is_run(source):
+        raise DataError(f"{source} is a folder; fit to a recording, not to a run: a file, or the name of a data set.")
     else:
         data = with_default_splits(load_source(source, options))
     model = kind.make(data, config, engine.seed)

@@ -120,11 +120,17 @@ def data_record(source: SpikeData | str | Path, options: LoadOptions, data: Spik
     """
     return {
         "source": RECORDING if isinstance(source, SpikeData) else _place(source),
-        "load_options": options.to_dict(),
+        "load_options": _with_place_of_trials(options.to_dict()),
         "hash": content_hash(data),
         "splits": {name: indices.tolist() for name, indices in data.splits.items()},
         "summary": data.summary(),
     }
+
+
+def _with_place_of_trials(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with the absolute path of a file of trials, so that the run can be loaded from anywhere."""
+    trials = options.get("trials")
+    return {**options, "trials": _place(trials)} if trials is not None and Path(trials).is_file() else options
 
 
 def _place(source: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""Named arrays in npz, HDF5 and MATLAB files: opened without running anything in them, written all or nothing."""
+"""Named arrays in npz and HDF5 files: opened without running anything in them, written all or nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from typing import Any
 import h5py
 import numpy as np
 import scipy.io
-import scipy.sparse
 
 from spikeloom.atomic import atomic
 from spikeloom.errors import DataError
@@ -135,95 +134,26 @@ def _read_npy(path: Path, name: str) -> np.ndarray:
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-def open_hdf5(path: Path, matlab: bool = False) -> dict[str, StoredArray]:
-    """The data sets of an HDF5 file by their full names, or the variables of a MATLAB 7.3 file."""
+def open_hdf5(path: Path) -> dict[str, StoredArray]:
+    """The data sets of an HDF5 file by their full names."""
     found: dict[str, StoredArray] = {}
 
     def visit(name: str, item: Hdf5) -> None:
         if isinstance(item, h5py.Dataset) and not name.startswith("#") and item.dtype.kind != "V":
-            text = h5py.check_string_dtype(item.dtype) is not None or _matlab_class(item) == "char"
-            text = text or (item.dtype == h5py.ref_dtype and all(_matlab_class(c) == "char" for c in _cells(item)))
-            shape = item.shape[::-1] if matlab else item.shape  # MATLAB stores columns first
-            dtype = np.dtype("U1") if text else item.dtype
-            found[name] = StoredArray(shape, dtype, lambda: _read_hdf5(path, name, matlab))
+            dtype = np.dtype("U1") if h5py.check_string_dtype(item.dtype) is not None else item.dtype
+            found[name] = StoredArray(item.shape, dtype, lambda: _read_hdf5(path, name))
 
     with reading_file(path), h5py.File(path, "r") as file:
         file.visititems(visit)
-    return _as_vectors(found) if matlab else found
+    return found
 
 
-def _matlab_class(item: Hdf5) -> str:
-    name = item.attrs.get("MATLAB_class", b"")
-    return name.decode() if isinstance(name, bytes) else str(name)
-
-
-def _read_hdf5(path: Path, name: str, matlab: bool) -> np.ndarray:
+def _read_hdf5(path: Path, name: str) -> np.ndarray:
     with reading_file(path), h5py.File(path, "r") as file:
         item: Hdf5 = file[name]
         if h5py.check_string_dtype(item.dtype) is not None:
             return np.asarray(item.asstr()[...], dtype=np.str_)
-        if not matlab:
-            return item[...]
-        if item.dtype == h5py.ref_dtype:  # a cell array; one of words is a column of text
-            cells = _cells(item)
-            if not all(_matlab_class(cell) == "char" for cell in cells):
-                raise DataError(OBJECTS)
-            return np.array([_matlab_text(cell) for cell in cells], dtype=np.str_)
-        return np.array(_matlab_text(item)) if _matlab_class(item) == "char" else item[...].T
-
-
-def _cells(item: Hdf5) -> list[Hdf5]:
-    return [item.file[reference] for reference in item[...].T.ravel()]
-
-
-def _matlab_text(item: Hdf5) -> str:
-    # MATLAB marks an empty text by storing its shape instead of its characters.
-    return "" if item.attrs.get("MATLAB_empty", 0) else "".join(map(chr, item[...].T.ravel()))
-
-
-def open_matlab(path: Path) -> dict[str, StoredArray]:
-    """The variables of a MATLAB file of any version; fields of a structure are named ``structure/field``."""
-    if h5py.is_hdf5(path):
-        return open_hdf5(path, matlab=True)
-    # Version 5 files are read whole: scipy runs nothing in them, and leaves objects and functions opaque.
-    with reading_file(path):
-        variables = scipy.io.loadmat(path, struct_as_record=False, chars_as_strings=True)
-    found: dict[str, StoredArray] = {}
-
-    def add(name: str, value: Any) -> None:
-        if scipy.sparse.issparse(value):
-            value = value.toarray()
-        if not isinstance(value, np.ndarray):
-            return
-        if value.dtype == object and value.size == 1 and hasattr(value.flat[0], "_fieldnames"):
-            for field in value.flat[0]._fieldnames:
-                add(f"{name}/{field}", getattr(value.flat[0], field))
-            return
-        cells = [np.ravel(cell) for cell in value.flat] if value.dtype == object else []
-        if cells and all(cell.dtype.kind == "U" and cell.size <= 1 for cell in cells):
-            value = np.array([cell[0] if cell.size else "" for cell in cells], dtype=np.str_)
-        found[name] = StoredArray(value.shape, value.dtype, lambda: value)
-
-    for name, value in variables.items():
-        if not name.startswith("__"):
-            add(name, value)
-    return _as_vectors(found)
-
-
-def _as_vectors(found: dict[str, StoredArray]) -> dict[str, StoredArray]:
-    """MATLAB has no vectors and no scalars, only matrices: drop axes of one element from them."""
-
-    def squeezed(stored: StoredArray) -> StoredArray:
-        shape = tuple(n for n in stored.shape if n != 1) if len(stored.shape) == 2 else stored.shape
-        return StoredArray(shape, stored.dtype, lambda: _checked(stored.read()).reshape(shape))
-
-    return {name: squeezed(stored) for name, stored in found.items()}
-
-
-def _checked(values: np.ndarray) -> np.ndarray:
-    if values.dtype == object:
-        raise DataError(OBJECTS)
-    return values
+        return item[...]
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

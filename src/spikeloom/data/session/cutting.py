@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -16,6 +18,7 @@ from spikeloom.data.session.observed import recorded_pieces, stated_time, time_w
 from spikeloom.data.session.series import note_missing, resampled
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.spans import Spans, around_events, extent, recorded_pieces_as_trials, rows_of, whole_trials
+from spikeloom.data.session.trial_files import read_trials
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import named_splits
 from spikeloom.data.steps import apply_options
@@ -40,6 +43,7 @@ def bin_session(session: Session, options: LoadOptions) -> SpikeData:
 def cut(session: Session, options: LoadOptions) -> tuple[SpikeData, list[str]]:
     """Cut a session into trials and bins: the recording before the steps that every format shares, and the notes.
 
+    Trials are those of the session, or of the file ``options.trials``.
     With ``options.align`` every trial is cut around an event, from ``before_s`` before to ``after_s`` after it, and
     bins are counted from the event itself. Otherwise trials are taken whole, with the lengths they have. Without a
     table of trials, or with ``options.continuous``, every stretch of recorded time is one trial, to be cut by
@@ -64,6 +68,8 @@ def cut(session: Session, options: LoadOptions) -> tuple[SpikeData, list[str]]:
     notes = list(session.notes)
     if options.neurons is not None:
         session = session.select(neuron_mask(session.neurons, options.neurons))
+    if options.trials is not None:
+        session = replace(session, trials=read_trials(options.trials, notes))
     session = session.checked()
     bin_s = options.bin_s or session.saved_bin_s or DEFAULT_BIN_S
     if options.bin_s is None and session.saved_bin_s is None:

@@ -1,0 +1,218 @@
+"""Long tables: one row for each spike, with the unit that fired it and its time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from spikeloom.data.options import EventOptions, LoadOptions, SeriesOptions, SessionOptions, check_supported
+from spikeloom.data.session.binning import EDGE
+from spikeloom.data.session.clocks import SAMPLES, in_seconds, plain_name, without_unit
+from spikeloom.data.session.cutting import DEFAULT_BIN_S, bin_session
+from spikeloom.data.session.session import Session
+from spikeloom.data.session.sorting import quality_mask, trains_of
+from spikeloom.data.session.spans import rows_of
+from spikeloom.data.session.trialwise import TrialwiseSpikes, bin_trialwise
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.tables import Column, Table
+from spikeloom.errors import DataError
+
+FAMILIES = (EventOptions, SessionOptions, SeriesOptions)
+"""Families of options that tables of spikes understand."""
+UNITS = ("unit_id", "unit", "units", "neuron_id", "neuron", "neurons", "cell_id", "cell", "cluster_id", "cluster")
+UNITS = (*UNITS, "clu", "spike_clusters", "spike_cluster", "spike_unit", "unit_number", "unit_index", "neuron_index")
+UNITS = (*UNITS, "unit_name", "neuron_name", "sender", "senders", "gid")
+CHANNELS = ("channel_id", "channel", "electrode_id", "electrode", "id", "index", "ch")
+"""Names that may stand for units, where there is no better one and they repeat from row to row."""
+TIMES = ("time", "times", "t", "spike_time", "spike_times", "spiketime", "spiketimes", "timestamp", "timestamps", "ts")
+TIMES = (*TIMES, "spike_timestamp", "spike_timestamps", "spike_t", "st", "spike", "spikes", "")
+TRIALS = ("trial", "trials", "trial_id", "trial_number", "trial_index", "trial_num", "trial_nr", "trial_no")
+COUNTS = ("count", "counts", "n_spikes", "spike_count", "spike_counts", "num_spikes")
+"""Columns by which a row is a bin, not a spike."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a long table that hold the unit, the time and, if any, the trial of a spike."""
+
+    unit: str
+    time: str
+    trial: str | None
+
+
+def columns_of(table: Table) -> Columns | None:
+    """The columns that make it a table of spikes, or None where it is none.
+
+    Example:
+        >>> columns_of(pd.DataFrame({"Unit ID": [1], "Spike Time (ms)": [3.5]}))
+        Columns(unit='Unit ID', time='Spike Time (ms)', trial=None)
+        >>> columns_of(pd.DataFrame({"time": [0.0, 0.1], "unit_1": [0, 1], "unit_2": [0, 0]}))
+    """
+    plain = {plain_name(name): str(name) for name in reversed(list(table))}
+    unit = next((plain[name] for name in UNITS if name in plain), None)
+    if unit is None:
+        weak = [plain[name] for name in CHANNELS if name in plain]
+        unit = next((name for name in weak if table[name].duplicated().any()), None)
+    time = time_column(table)
+    if unit is None or time is None or unit == time:
+        return None
+    return Columns(unit, time, trial_column(table))
+
+
+def time_column(table: Table) -> str | None:
+    """The column of times; one whose name says seconds or milliseconds rather than samples."""
+    found = []
+    for name in table:
+        stem, unit = without_unit(name)
+        if stem in TIMES and (stem or unit):
+            found.append((unit in SAMPLES, not unit, TIMES.index(stem), str(name)))
+    return min(found)[-1] if found else None
+
+
+def trial_column(table: Table) -> str | None:
+    """The column with the trial of each row."""
+    plain = {plain_name(name): str(name) for name in reversed(list(table))}
+    return next((plain[name] for name in TRIALS if name in plain), None)
+
+
+def read_spike_table(
+    table: Table, columns: Columns, options: LoadOptions, origin: Mapping[str, Any], notes: Sequence[str] = ()
+) -> SpikeData:
+    """The recording of a long table, cut and binned as options say.
+
+    Other columns become columns of the neurons where they are the same in all rows of a unit, and of the trials where
+    they are the same in all rows of a trial. Times that begin anew with every trial are counted from its start;
+    otherwise they are on one clock, and a trial lasts from its first to its last spike.
+
+    Args:
+        table: The table.
+        columns: Its unit, time and trial.
+        options: How to cut and bin it, and what to keep.
+        origin: Start of the provenance.
+        notes: What was guessed so far.
+
+    Raises:
+        DataError: If times are no numbers or their unit is open, or as ``cutting.cut``.
+    """
+    check_supported(options, FAMILIES, "a table of spikes")
+    refuse_intervals(options, "a table of spikes")
+    notes = list(notes)
+    used = [name for name in (columns.unit, columns.time, columns.trial) if name is not None]
+    notes.append(f"each row is a spike: {', '.join(used[:2])}" + (f" in {columns.trial}" if columns.trial else ""))
+    times = _numbers(table[columns.time], columns.time)
+    complete = np.isfinite(times) & table[used].notna().all(axis=1).to_numpy()
+    if not complete.all():
+        row = int(np.flatnonzero(~complete)[0])
+        notes.append(
+            f"{(~complete).sum()} of {len(table)} rows were left out, as {' or '.join(used)} is missing (first in row "
+            f"{row})"
+        )
+        table, times = table[complete].reset_index(drop=True), times[complete]
+    if not len(times):
+        raise DataError(f"no row has both {' and '.join(used)}; check the table.")
+    units, trials = _labels(table[columns.unit]), None if columns.trial is None else _labels(table[columns.trial])
+    ids = np.unique(units)
+    extra = [str(name) for name in table if str(name) not in used]
+    neurons = _constant(table, units, extra, "id", ids)
+    extra = [name for name in extra if name not in neurons]
+    by_trial = pd.DataFrame() if trials is None else _constant(table, trials, extra, "trial", np.unique(trials))
+    varying = [name for name in extra if name not in by_trial]
+    if varying:
+        notes.append(f"columns left out, as they differ from spike to spike: {', '.join(varying)}")
+    kept = np.ones(len(ids), dtype=bool) if options.quality is None else quality_mask(neurons, options.quality)
+    neurons = rows_of(neurons, kept)
+    provenance = dict(origin)
+    if trials is None or not _begin_anew(times, trials):
+        n_trials, duration = 1, float(np.ptp(times))
+        factor, _ = in_seconds(times, columns.time, len(ids), duration, notes)
+        trains = [train for train, keep in zip(trains_of(units, times * factor)[1], kept) if keep]
+        rows = None
+        if trials is not None:
+            rows = _spans_of_trials(by_trial, times * factor, trials, options.bin_s or DEFAULT_BIN_S)
+            notes.append(f"'{columns.time}' is on one clock, and a trial lasts from its first to its last spike")
+        return bin_session(Session(trains, neurons, rows, provenance=provenance, notes=notes), options)
+    n_trials, duration = len(by_trial), float(times.max() - min(times.min(), 0.0))
+    factor, _ = in_seconds(times, columns.time, len(ids) * n_trials, duration, notes)
+    notes.append(f"'{columns.time}' is counted from the start of each trial ('{columns.trial}')")
+    known = {"start_time", "stop_time"} <= set(by_trial)
+    start, stop = (by_trial[name].to_numpy(dtype=float) if known else None for name in ("start_time", "stop_time"))
+    spikes = TrialwiseSpikes(
+        times=_by_trial_and_unit(units, times * factor, trials, ids[kept]),
+        neurons=neurons,
+        trials=by_trial,
+        start_s=None if start is None else np.zeros(n_trials),
+        stop_s=None if start is None or stop is None else stop - start,
+        clock_s=start,
+        provenance=provenance,
+        notes=notes,
+    )
+    return bin_trialwise(spikes, options)
+
+
+def refuse_intervals(options: LoadOptions, source: str) -> None:
+    """Raise a DataError where an interval table is asked for, which only NWB files have."""
+    if options.intervals is not None:
+        raise DataError(f"intervals is '{options.intervals}', but {source} has no interval tables; use trials=<file>.")
+
+
+def _numbers(column: Column, name: str) -> np.ndarray:
+    values: Column = pd.to_numeric(column, errors="coerce")
+    bad = np.flatnonzero((values.isna() & column.notna()).to_numpy())
+    if len(bad) or not pd.api.types.is_numeric_dtype(values.dtype):
+        found = column.iloc[int(bad[0]) if len(bad) else 0]
+        raise DataError(
+            f"'{name}' holds '{found}' in row {bad[0] if len(bad) else 0}, but times are numbers; correct it."
+        )
+    return values.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _labels(column: Column) -> np.ndarray:
+    """Numbers of units or trials as integers where they are whole, as a missing one makes them floats; text as text."""
+    values = column.to_numpy()
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        values = column.to_numpy(dtype=np.float64) if values.dtype == object else values
+        return values.astype(np.int64) if values.dtype.kind in "iuf" and (values == np.floor(values)).all() else values
+    return np.array([str(value).strip() for value in values])
+
+
+def _constant(table: Table, groups: np.ndarray, names: Sequence[str], key: str, labels: np.ndarray) -> pd.DataFrame:
+    """The columns that are the same in all rows of a group, one row a group; a missing value says nothing."""
+    found: dict[str, Any] = {key: labels}
+    grouped = table[list(names)].groupby(groups, sort=True)
+    for name in names:
+        if int(grouped[name].nunique().max()) <= 1 and name != key:
+            found[name] = grouped[name].first().to_numpy()
+    return pd.DataFrame(found)
+
+
+def _begin_anew(times: np.ndarray, trials: np.ndarray) -> bool:
+    """Whether times start again with every trial: their first spikes lie closer together than trials are long."""
+    by_trial: Table = pd.Series(times).groupby(trials)
+    first, last = by_trial.min().to_numpy(), by_trial.max().to_numpy()
+    return len(first) > 1 and float(np.ptp(first)) < float(np.median(last - first))
+
+
+def _spans_of_trials(table: Table, times: np.ndarray, trials: np.ndarray, bin_s: float) -> pd.DataFrame:
+    """The trials of spikes on one clock, in whole bins from the first to the last spike of each."""
+    by_trial: Table = pd.Series(times).groupby(trials, sort=True)
+    first, last = by_trial.min().to_numpy(), by_trial.max().to_numpy()
+    stop = first + (np.floor((last - first) / bin_s + EDGE) + 1) * bin_s
+    own = {name: values for name, values in (("start_time", first), ("stop_time", stop)) if name not in table}
+    return table.assign(**own)
+
+
+def _by_trial_and_unit(
+    units: np.ndarray, times: np.ndarray, trials: np.ndarray, ids: np.ndarray
+) -> list[list[np.ndarray]]:
+    """Spike times of every unit in every trial, both in increasing order."""
+    result = []
+    for rows in trains_of(trials, np.arange(len(trials)))[1]:
+        at = rows.astype(np.int64)
+        found, trains = trains_of(units[at], times[at])
+        by_unit = dict(zip(found.tolist(), trains))
+        result.append([by_unit.get(unit, np.zeros(0)) for unit in ids.tolist()])
+    return result
