@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikeloom.config import flattened, from_mapping
+from spikeloom.data.formats.nwb_remote import address_of
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import DATASETS
 from spikeloom.data.spikedata import SpikeData, content_hash
@@ -128,6 +129,8 @@ def data_record(source: SpikeData | str | Path, options: LoadOptions, data: Spik
 
 
 def _place(source: str | Path) -> str:
+    if (address := address_of(source)) is not None:
+        return address
     return str(source) if str(source) in DATASETS and not Path(source).exists() else str(Path(source).resolve())
 
 

@@ -168,6 +168,8 @@ def read(item: Hdf5) -> np.ndarray:
     """
     if not is_array(item):
         raise Unreadable(f"{path_of(item)} is a group, not an array")
+    if item.shape is None:
+        raise Unreadable(f"{path_of(item)} is empty")
     try:
         _check_own(item)
         if is_text(item):
