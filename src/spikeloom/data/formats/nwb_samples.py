@@ -63,6 +63,8 @@ def read_series(name: str, group: Hdf5, container: str, notes: list[str], guess:
 
 def _samples(name: str, group: Hdf5, item: Hdf5, notes: list[str]) -> tuple[Series, bool]:
     """The samples as they are, and whether they are stored as whole numbers that need no conversion."""
+    if item.shape is None:
+        raise Unreadable("its data has no values")
     if not is_number(item) or item.ndim not in (1, 2):
         raise Unreadable(f"its data are {item.dtype} of shape {item.shape}, not (sample, dim) numbers")
     factor, offset = (float(attribute(item, key, usual)) for key, usual in (("conversion", 1.0), ("offset", 0.0)))
