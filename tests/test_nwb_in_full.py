@@ -120,6 +120,9 @@ def test_one_of_several_tables_is_named(save) -> None:
     }.items():
         data = sl.load(path, bin_s=0.05, intervals=name)
         np.testing.assert_array_equal(data.counts, counts_of(trains, start))
+    assert "name one" not in notes_of(sl.load(path, bin_s=0.05, continuous=True))
+    with pytest.raises(DataError, match=r"no table called trials; tables of intervals are .*rem \(2\): name one"):
+        sl.load(path, bin_s=0.05, align="start_time", after_s=0.5)
     aligned = sl.load(path, bin_s=0.05, intervals="rem", align="start_time", after_s=0.5)
     np.testing.assert_array_equal(aligned.counts, counts_of(trains, START[1:3], 10))
     assert sl.load(path, bin_s=0.05, intervals="epochs").lengths.tolist() == [80]
@@ -481,6 +484,8 @@ def test_one_bad_series_never_refuses_the_file(save, name: str, values: object, 
 def test_a_series_without_times_or_with_damaged_chunks_is_left_out(save) -> None:
     path = save(with_series(numbers("x"), numbers("y"), numbers("z")))
     with h5py.File(path, "a") as file:
+        file["processing/behavior/z"].copy(file["processing/behavior/z"], file["processing/behavior"], name="w")
+        file["processing/behavior/w/data"].attrs["conversion"] = "one"
         del file["processing/behavior/x/timestamps"]
         del file["processing/behavior/y/data"]
         file["processing/behavior/y"].create_dataset("data", data=np.arange(2000.0), compression="gzip", chunks=(500,))
@@ -490,6 +495,7 @@ def test_a_series_without_times_or_with_damaged_chunks_is_left_out(save) -> None
         raw.write(b"\xff" * 64)
     data = sl.load(path, bin_s=0.05)
     assert list(data.signals) == ["z"]
+    assert "w (could not convert string to float: 'one')" in notes_of(data)
     assert "x (it has neither timestamps nor a starting_time)" in notes_of(data)
     assert "y (processing/behavior/y/data cannot be read" in notes_of(data)
 
@@ -631,3 +637,10 @@ def test_quality_chooses_units(save) -> None:
     np.testing.assert_array_equal(sl.load(path, bin_s=0.05, quality="good").counts, counts_of([trains[0], trains[2]]))
     with pytest.raises(DataError, match="no neuron is left"):
         sl.load(path, bin_s=0.05, quality="best")
+
+
+def test_a_folder_of_zarr_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.nwb.zarr").mkdir()
+    (tmp_path / "a.nwb.zarr" / ".zgroup").write_text("{}")
+    with pytest.raises(DataError, match=r"is NWB as Zarr, which is not read; export it to HDF5"):
+        sl.load(tmp_path / "a.nwb.zarr")

@@ -67,6 +67,8 @@ def load_source(source: str | Path, options: LoadOptions = LoadOptions()) -> Spi
     path, address = Path(source), address_of(source)
     if address is not None:
         return _load_address(address, options)
+    if any((path / name).exists() for name in (".zgroup", "zarr.json")):
+        raise DataError(f"{path} is NWB as Zarr, which is not read; export it to HDF5, with hdmf-zarr or pynwb.")
     if path.is_dir():
         return _load_run(path, options)
     if path.exists():

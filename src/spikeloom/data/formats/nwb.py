@@ -76,7 +76,7 @@ def session_of(file: Hdf5, name: str, options: LoadOptions) -> Session:
     """The session of an open NWB file.
 
     Args:
-        file: The file, as h5py or ``nwb_zarr`` opens it.
+        file: The open file.
         name: Its name, for the provenance.
         options: What to read.
 

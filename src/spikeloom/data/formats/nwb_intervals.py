@@ -50,15 +50,18 @@ def trials_of(file: Hdf5, options: LoadOptions, notes: list[str]) -> pd.DataFram
         return _rows(_named(tables, options.intervals), notes)
     if TRIALS in tables:
         return _rows(tables[TRIALS], notes)
-    if not tables:
+    if not tables or options.continuous:
         return None
     listed = ", ".join(f"{path.removeprefix('intervals/')} ({_length(group)})" for path, group in tables.items())
     alike = [path for path in tables if any(part in path.rsplit("/", 1)[-1].lower() for part in LIKE_TRIALS)]
-    if len(alike) == 1 and not options.continuous:
+    if len(alike) == 1:
         name = alike[0].removeprefix("intervals/")
         notes.append(f"the trials are the intervals of {name}, as there is no table called trials (tables: {listed})")
         return _rows(tables[alike[0]], notes)
-    notes.append(f"there is no table called trials; tables of intervals are {listed}: name one with intervals")
+    how = f"there is no table called trials; tables of intervals are {listed}: name one with intervals"
+    if options.align is not None:
+        raise DataError(f"{how}.")
+    notes.append(how)
     return None
 
 

@@ -1,7 +1,4 @@
-"""Members of an open NWB file: reached through links and references, and read without ever leaving the file's folder.
-
-Everything here works on h5py's groups and on those of ``nwb_zarr``.
-"""
+"""Members of an open NWB file: reached through links and references, and read without leaving the file's folder."""
 
 from __future__ import annotations
 
@@ -51,7 +48,7 @@ def member(group: Hdf5, name: str) -> Hdf5:
             raise Unreadable(f"its link to '{link.path}' in {link.filename} is broken") from None
         if isinstance(link, h5py.SoftLink):
             raise Unreadable(f"its link to '{link.path}' is broken") from None
-        raise Unreadable(f"it has no {name}" if link is None else f"{name} cannot be read ({_short(error)})") from None
+        raise Unreadable(f"it has no {name}" if link is None else f"{name} cannot be read ({reason(error)})") from None
 
 
 def _link_of(group: Hdf5, name: str) -> Any:
@@ -147,7 +144,7 @@ def text(value: object) -> str:
 
 def is_text(item: Hdf5) -> bool:
     """Whether an array holds text."""
-    return getattr(item, "is_text", False) or h5py.check_string_dtype(item.dtype) is not None
+    return h5py.check_string_dtype(item.dtype) is not None
 
 
 def is_number(item: Hdf5) -> bool:
@@ -157,7 +154,7 @@ def is_number(item: Hdf5) -> bool:
 
 def is_reference(item: Hdf5) -> bool:
     """Whether an array holds references to other items."""
-    return getattr(item, "is_reference", False) or h5py.check_ref_dtype(item.dtype) is h5py.Reference
+    return h5py.check_ref_dtype(item.dtype) is h5py.Reference
 
 
 def read(item: Hdf5) -> np.ndarray:
@@ -173,7 +170,7 @@ def read(item: Hdf5) -> np.ndarray:
     try:
         _check_own(item)
         if is_text(item):
-            values = item[...] if getattr(item, "is_text", False) else item.asstr(errors="replace")[...]
+            values = item.asstr(errors="replace")[...]
             return np.array([text(value) for value in np.ravel(values)], dtype=np.str_).reshape(np.shape(values))
         values = np.asarray(item[...])
         codes = h5py.check_enum_dtype(item.dtype)
@@ -183,20 +180,19 @@ def read(item: Hdf5) -> np.ndarray:
             return np.array(labels, dtype=np.str_).reshape(values.shape)
         return values
     except DAMAGE as error:
-        raise Unreadable(f"{path_of(item)} cannot be read ({_short(error)})") from None
+        raise Unreadable(f"{path_of(item)} cannot be read ({reason(error)})") from None
 
 
 def _check_own(item: Hdf5) -> None:
     """An array must be in its file: HDF5 reads zeros, without a word, where another file is missing."""
-    if not isinstance(item, h5py.Dataset):
-        return
     if item.external or (item.is_virtual and any(source.file_name != "." for source in item.virtual_sources())):
         raise Unreadable(f"the values of {path_of(item)} are in another file")
     if item.nbytes > max(HUGE_BYTES, MOST_EXPANSION * item.id.get_storage_size()) and not item.is_virtual:
         raise Unreadable(f"{path_of(item)} claims {item.nbytes / 1e9:.3g} GB, which are not in the file")
 
 
-def _short(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Why something failed, in a few words on one line."""
     if isinstance(error, MemoryError):
         return "there is not enough memory"
     return " ".join(str(error).split())[:100].rstrip(".") or type(error).__name__

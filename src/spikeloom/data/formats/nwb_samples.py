@@ -9,6 +9,7 @@ import numpy as np
 
 from spikeloom.data.formats.containers import Hdf5
 from spikeloom.data.formats.nwb_items import (
+    DAMAGE,
     Unreadable,
     attribute,
     found,
@@ -19,6 +20,7 @@ from spikeloom.data.formats.nwb_items import (
     names,
     path_of,
     read,
+    reason,
     text,
     type_of,
 )
@@ -45,6 +47,13 @@ def read_series(name: str, group: Hdf5, container: str, notes: list[str], guess:
     Raises:
         Unreadable: If it cannot be used; says why.
     """
+    try:
+        return _read(name, group, container, notes, guess)
+    except DAMAGE as error:  # attributes of an impossible type, among others
+        raise Unreadable(reason(error)) from None
+
+
+def _read(name: str, group: Hdf5, container: str, notes: list[str], guess: bool) -> Series:
     kind = type_of(group)
     if kind in ("EventsTable", "AnnotatedEventsTable"):
         return _table_of_events(name, group, notes)

@@ -24,6 +24,7 @@ from spikeloom.data.formats.nwb_items import (
     names,
     path_of,
     read,
+    reason,
     target,
     text,
     type_of,
@@ -70,13 +71,13 @@ def table(group: Hdf5, n_rows: int, notes: list[str], skip: tuple[str, ...] = ()
                 columns |= {f"{name}_{i}": values[:, i] for i in range(values.shape[1])}
             else:
                 ragged.append(name)
-        except Unreadable as error:
-            broken.append(f"{name} ({error})")
+        except (Unreadable, *DAMAGE) as error:
+            broken.append(f"{name} ({reason(error)})")
     for name in regions:
         try:
             columns |= _through_region(group, name, n_rows, columns, notes)
-        except Unreadable as error:
-            broken.append(f"{name} ({error})")
+        except (Unreadable, *DAMAGE) as error:
+            broken.append(f"{name} ({reason(error)})")
     if "electrodes" not in regions:
         columns |= _of_peak_channel(group, columns)
     columns |= _of_electrode_group(group, columns)
