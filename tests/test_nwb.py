@@ -235,7 +235,7 @@ def test_missing_behaviour_is_noted(tmp_path: Path) -> None:
         ({}, {"counts": "units"}, "cannot be used with an NWB file"),
         ({"intervals/trials/start_time": None}, {"align": "go_time", "after_s": 1.0}, "no trials table"),
         ({"units/obs_intervals": np.tile([[5.0, 4.0]], (40, 1))}, {}, "an interval from 5 to 4 s"),
-        ({"processing/behavior/hand/timestamps": np.arange(5.0)}, {}, "5 timestamps"),
+        ({"processing/behavior/hand/timestamps": np.arange(5.0)}, {"signals": ("hand",)}, "5 timestamps"),
     ],
 )  # fmt: skip
 def test_impossible_sessions_end_in_one_sentence(tmp_path: Path, changes: dict, options: dict, message: str) -> None:

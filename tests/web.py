@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ class Page:
         claims: The length that it states instead of the true one.
         etag: Version.
         shift: Parts are served from this many bytes too late.
+        states_parts: Whether it says which part it serves.
+        drips_s: Seconds between two bytes, from the second request on.
     """
 
     content: bytes
@@ -30,6 +33,8 @@ class Page:
     claims: int | None = None
     etag: str | None = None
     shift: int = 0
+    states_parts: bool = True
+    drips_s: float = 0.0
 
 
 @dataclass
@@ -63,7 +68,7 @@ def serving() -> Iterator[Web]:
             body, status, headers = page.content, 200, {}
             if page.etag:
                 headers["ETag"] = page.etag
-            part = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+            part = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
             same = self.headers["If-Range"] in (None, page.etag)
             if part and page.ranges and same:
                 start = int(part[1]) + page.shift
@@ -71,15 +76,23 @@ def serving() -> Iterator[Web]:
                     self.send_error(416)
                     return
                 status = 206
-                headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-                body = body[start:]
+                stop = min(int(part[2] or len(body)) + 1 + page.shift, len(body))
+                if page.states_parts:
+                    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body)}"
+                body = body[start:stop]
             headers["Content-Length"] = str(len(body) if page.claims is None else page.claims)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
             stop = page.breaks_after.pop(0) if page.breaks_after else None
-            self.wfile.write(body[:stop])
+            dripping = page.drips_s and sum(path == self.path for path, _ in requests) > 1
+            for i in range(0, len(body[:stop]), 1 if dripping else len(body) or 1):
+                time.sleep(page.drips_s if dripping else 0)
+                try:
+                    self.wfile.write(body[:stop][i : i + 1] if dripping else body[:stop])
+                except ConnectionError:  # the other side has heard enough
+                    return
 
         def log_message(self, *_: object) -> None:
             pass

@@ -49,7 +49,7 @@ def matches(table: pd.DataFrame, text: str, what: str = "trial") -> Bool[np.ndar
             return compare(column.to_numpy(dtype=float, na_value=np.nan), number)
     if symbol not in ("=", "==", "!="):
         raise DataError(f"'{text}' orders the {what} column '{name}', which holds text; use = or != for text.")
-    same = np.array([not pd.isna(v) and str(v) == value for v in column], dtype=bool)
+    same = np.array([not pd.isna(v) and str(v).strip() == value for v in column], dtype=bool)
     return same if symbol != "!=" else ~same
 
 

@@ -13,7 +13,9 @@ import numpy as np
 
 from spikeloom.data.files import load
 from spikeloom.data.formats.folders import read_folder
+from spikeloom.data.formats.nwb_remote import address_of, read_nwb_at
 from spikeloom.data.options import LoadOptions, check_supported
+from spikeloom.data.published.archives import dandi_asset
 from spikeloom.data.published.datasets import PUBLISHED
 from spikeloom.data.published.fetching import load_fetched
 from spikeloom.data.spikedata import SpikeData, content_hash
@@ -49,8 +51,9 @@ def load_source(source: str | Path, options: LoadOptions = LoadOptions()) -> Spi
     """The recording that a source stands for.
 
     Args:
-        source: A file, a folder of Phy, Kilosort or the ALF standard, the name of a data set (see ``DATASETS``), or a run
-            folder, whose own recording is loaded again with the options and the splits it was fitted with.
+        source: A file, a folder of Phy, Kilosort or the ALF standard, the name of a data set (see ``DATASETS``), the
+            address of an NWB file (``https://...``, or ``dandi://DANDISET/VERSION/path``), or a run folder, whose own
+            recording is loaded again with the options and the splits it was fitted with.
         options: How to understand it, and what to keep; a run folder brings its own.
 
     Raises:
@@ -62,9 +65,13 @@ def load_source(source: str | Path, options: LoadOptions = LoadOptions()) -> Spi
         ...
         spikeloom.errors.DataError: there is no file 'lorens' and no data set of that name (data sets: lorenz, reaching, reaching-ring, and those `spikeloom fetch` lists); did you mean 'lorenz'?
     """  # noqa: E501
-    path = Path(source)
+    path, address = Path(source), address_of(source)
+    if address is not None:
+        return _load_address(address, options)
     if is_run(path):
         return _load_run(path, options)
+    if any((path / name).exists() for name in (".zgroup", "zarr.json")):
+        raise DataError(f"{path} is NWB as Zarr, which is not read; export it to HDF5, with hdmf-zarr or pynwb.")
     if path.is_dir():
         return read_folder(path, options)
     if path.exists():
@@ -81,6 +88,16 @@ def load_source(source: str | Path, options: LoadOptions = LoadOptions()) -> Spi
 def is_run(source: str | Path) -> bool:
     """Whether a source is a run folder, which brings a recording of its own."""
     return (Path(source) / "data.json").exists()
+
+
+def _load_address(address: str, options: LoadOptions) -> SpikeData:
+    scheme = address.partition(":")[0]
+    if scheme == "dandi":
+        asset = dandi_asset(address)
+        return read_nwb_at(asset.url, options, name=address.rsplit("/", 1)[-1])
+    if scheme not in ("http", "https"):
+        raise DataError(f"addresses that begin with {scheme}: are not read; give one of https:// or dandi://.")
+    return read_nwb_at(address, options)
 
 
 def _load_run(folder: Path, options: LoadOptions) -> SpikeData:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikeloom.config import flattened, from_mapping
+from spikeloom.data.formats.nwb_remote import address_of
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import DATASETS
 from spikeloom.data.spikedata import SpikeData, content_hash
@@ -134,6 +135,8 @@ def _with_place_of_trials(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _place(source: str | Path) -> str:
+    if (address := address_of(source)) is not None:
+        return address
     return str(source) if str(source) in DATASETS and not Path(source).exists() else str(Path(source).resolve())
 
 

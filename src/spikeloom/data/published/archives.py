@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -62,6 +63,22 @@ class Dandi:
             return ArchiveFile(url, int(asset["size"]), None if known is None else f"sha256:{known}")
         except (KeyError, TypeError, ValueError, AttributeError):
             raise DataError(f"{self.page} has no file {path}; check whether it has been renamed.") from None
+
+
+def dandi_asset(uri: str, api: str = DANDI_API) -> ArchiveFile:
+    """The file that a text such as "dandi://000140/0.220113.0408/sub-Jenkins/file.nwb" names.
+
+    Args:
+        uri: Dandiset, version and path; without a version, the draft.
+        api: Address of the archive's interface.
+
+    Raises:
+        DataError: If it has another form, the archive cannot be reached, or has no such file.
+    """
+    parts = re.fullmatch(r"dandi://(?:dandi/)?(\d{6})(?:[/@](draft|\d+\.\d+\.\d+))?/(.+)", uri, re.IGNORECASE)
+    if parts is None:
+        raise DataError(f"'{uri}' does not name a file on DANDI; write dandi://DANDISET/VERSION/PATH, with six digits.")
+    return Dandi(parts[1], parts[2] or "draft", api).locate(parts[3])
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from spikeloom.data.session.grid import Grid
 from spikeloom.data.session.jitter import COLUMN, jitter_bins
 from spikeloom.data.session.observed import recorded_pieces, stated_time, time_with_spikes, without_invalid
 from spikeloom.data.session.series import note_missing, resampled
+from spikeloom.data.session.series_kinds import with_angles
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.spans import Spans, around_events, extent, recorded_pieces_as_trials, rows_of, whole_trials
 from spikeloom.data.session.trial_files import read_trials
@@ -28,6 +29,9 @@ DEFAULT_BIN_S = 0.005
 """The bin of the Neural Latents Benchmark."""
 HIGHEST_RATE_HZ = 500.0
 """No population fires faster on average; a higher rate means that times are not in seconds."""
+
+COARSE_CLOCK = 0.1
+"""Spike times stored in steps of more than this share of a bin may be counted in the wrong one."""
 
 
 def bin_session(session: Session, options: LoadOptions) -> SpikeData:
@@ -74,6 +78,14 @@ def cut(session: Session, options: LoadOptions) -> tuple[SpikeData, list[str]]:
     bin_s = options.bin_s or session.saved_bin_s or DEFAULT_BIN_S
     if options.bin_s is None and session.saved_bin_s is None:
         notes.append(f"bins are {DEFAULT_BIN_S:g} s wide, as bin_s was not given")
+    if session.saved_bin_s is None and session.resolution_s > COARSE_CLOCK * bin_s:
+        coarser = "a bin" if session.resolution_s > bin_s else f"{COARSE_CLOCK:g} of a bin"
+        notes.append(
+            f"spike times are stored in steps of {1e3 * session.resolution_s:.3g} ms, coarser than {coarser} "
+            f"({1e3 * bin_s:.3g} ms): spikes may be counted in a bin beside their own"
+        )
+    if session.saved_bin_s != bin_s or options.circular:  # values at the centres of the same bins need no mean
+        session = replace(session, series=with_angles(session.series, options.circular, notes))
     spans, grid = _spans(session, options, bin_s, notes)
     later_s = spans.later(options.lag_s or 0.0)
     if grid is None:

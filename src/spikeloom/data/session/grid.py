@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import firwin
 
 from spikeloom.data.session.binning import bin_numbered
-from spikeloom.data.session.series import Series
+from spikeloom.data.session.series import Series, resampled
 from spikeloom.data.spikedata import Signal
 from spikeloom.errors import DataError
 
@@ -109,7 +109,8 @@ class Grid:
     ) -> dict[str, Signal]:
         """The series as signals: their values at the start of each bin, filtered before they are decimated.
 
-        Values are NaN where a series has no sample at the start of a bin.
+        Values are NaN where a series has no sample at the start of a bin. The benchmark has no angles, states and
+        events; they get the value that they have in any other bins.
 
         Args:
             series: Time series by name.
@@ -117,11 +118,14 @@ class Grid:
             n_bins: How many bins it has.
             notes: Gets a note about series that are not on the grid, and about missing values.
         """
-        kept = {name: one for name, one in series.items() if _on_grid(one.times_s)}
-        left_out = [name for name in series if name not in kept]
+        others = {name: one for name, one in series.items() if one.kind != "continuous"}
+        kept = {name: one for name, one in series.items() if name not in others and _on_grid(one.times_s)}
+        left_out = [name for name in series if name not in kept and name not in others]
         if left_out:
             notes.append(f"signals left out, as their samples are not at whole milliseconds: {', '.join(left_out)}")
-        return {name: self._signal(name, one, first, n_bins) for name, one in kept.items()}
+        bin_s = self.width / 1000
+        signals = {name: self._signal(name, one, first, n_bins) for name, one in kept.items()}
+        return signals | resampled(others, first * bin_s, n_bins, bin_s)
 
     def _signal(self, name: str, one: Series, first: np.ndarray, n_bins: np.ndarray) -> Signal:
         at = np.rint(one.times_s * 1000).astype(np.int64)
