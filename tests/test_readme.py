@@ -13,6 +13,7 @@ import pytest
 
 import spikeloom as sl
 from commands import FIT, TINY, TINY_EAG, tiny_of
+from quick_compare import hurry
 from spikeloom.cli import main
 from spikeloom.config import preset_files
 
@@ -52,6 +53,7 @@ def session(tmp_path_factory) -> Path:
 def folder(session, tmp_path, monkeypatch) -> Path:
     (tmp_path / "session.nwb").write_bytes(session.read_bytes())
     monkeypatch.chdir(tmp_path)
+    hurry(monkeypatch)
     return tmp_path
 
 
