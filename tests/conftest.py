@@ -14,7 +14,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 shapes.check("spikeloom")
 
-ERRORS_ARE_TESTED = ("test_evaluation", "test_verdict", "test_novelty", "test_classifier", "test_report_calibration")
+from quick_compare import hurry  # noqa: E402  # imports the package, which is checked from here on
+
+NUMBERS_ARE_TESTED = ("test_evaluation", "test_verdict", "test_novelty", "test_classifier", "test_report_calibration")
 
 
 @pytest.fixture(autouse=True)
@@ -23,17 +25,20 @@ def _shapes_are_checked_in_every_test():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_bootstrap_samples(request):
+def _quick_comparisons(request):
     """Errors from 50 bootstrap samples, not 200: within a tenth of the same, and a quarter of the time.
 
-    From fewer still, where tests of the command line, of models and of reports do not look at them.
+    Comparisons of tests that do not look at their numbers take a blink.
     """
     from spikeloom.evaluation import reference
 
-    seen = request.path.parent != Path(__file__).parent or request.path.stem.startswith(ERRORS_ARE_TESTED)
+    seen = request.path.parent != Path(__file__).parent or request.path.stem.startswith(NUMBERS_ARE_TESTED)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference, "N_REPLICATES", 50 if seen else 4)
-        patch.setattr(reference, "N_SLOW_REPLICATES", 20 if seen else 3)
+        if seen and request.path.stem != "test_evaluation_edges":
+            patch.setattr(reference, "N_REPLICATES", 50)
+            patch.setattr(reference, "N_SLOW_REPLICATES", 20)
+        else:
+            hurry(patch)
         yield
 
 

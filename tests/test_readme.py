@@ -13,7 +13,6 @@ import pytest
 
 import spikeloom as sl
 from commands import FIT, TINY, TINY_EAG, tiny_of
-from quick_compare import hurry
 from spikeloom.cli import main
 from spikeloom.config import preset_files
 
@@ -53,7 +52,6 @@ def session(tmp_path_factory) -> Path:
 def folder(session, tmp_path, monkeypatch) -> Path:
     (tmp_path / "session.nwb").write_bytes(session.read_bytes())
     monkeypatch.chdir(tmp_path)
-    hurry(monkeypatch)
     return tmp_path
 
 
