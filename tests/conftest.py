@@ -1,36 +1,44 @@
 """Shared fixtures; shape annotations of the package are checked while the tests run."""
 
-import importlib
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from jaxtyping import install_import_hook
 
+import shapes
 from commands import FIT, counts
 
 # One thread a worker: the suite runs two workers on two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Whatever is first imported by a module under the hook is compiled anew in every process, other libraries, too.
-for _library in (
-    *("beartype", "h5py", "jinja2", "jsonargparse", "lightning_fabric", "matplotlib.figure", "pandas", "pynwb"),
-    *("rich.progress", "scipy.signal", "scipy.stats", "sklearn.ensemble", "torch"),
-):
-    importlib.import_module(_library)
+shapes.check("spikeloom")
 
-_hook = install_import_hook("spikeloom", "beartype.beartype")
+from quick_compare import hurry  # noqa: E402  # imports the package, which is checked from here on
+
+NUMBERS_ARE_TESTED = ("test_evaluation", "test_verdict", "test_novelty", "test_classifier", "test_report_calibration")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _few_bootstrap_samples():
-    """Errors from 50 bootstrap samples, not 200: within a tenth of the same, and a quarter of the time."""
+@pytest.fixture(autouse=True)
+def _shapes_are_checked_in_every_test():
+    shapes.next_test()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_comparisons(request):
+    """Errors from 50 bootstrap samples, not 200: within a tenth of the same, and a quarter of the time.
+
+    Comparisons of tests that do not look at their numbers take a blink.
+    """
     from spikeloom.evaluation import reference
 
+    seen = request.path.parent != Path(__file__).parent or request.path.stem.startswith(NUMBERS_ARE_TESTED)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference, "N_REPLICATES", 50)
-        patch.setattr(reference, "N_SLOW_REPLICATES", 20)
+        if seen and request.path.stem != "test_evaluation_edges":
+            patch.setattr(reference, "N_REPLICATES", 50)
+            patch.setattr(reference, "N_SLOW_REPLICATES", 20)
+        else:
+            hurry(patch)
         yield
 
 

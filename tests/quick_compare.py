@@ -20,7 +20,10 @@ def guessed(generated, real, seed, units=None):
 
 
 def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Few bootstrap samples, and a basic classifier that guesses."""
+    """Few bootstrap samples and draws, and classifiers that guess, in comparisons that others start."""
+    patch.setitem(vars(RICH), "test", GUESSING.test)
+    for module in ("reference", "heldout"):
+        patch.setattr(f"spikeloom.evaluation.{module}.default_draws", lambda n_elements: (1, 2))
     patch.setattr("spikeloom.evaluation.reference.N_REPLICATES", 4)
     patch.setattr("spikeloom.evaluation.reference.N_SLOW_REPLICATES", 3)
     patch.setattr("spikeloom.evaluation.compared_sets.classifier_scores", guessed)

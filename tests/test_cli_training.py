@@ -201,7 +201,7 @@ class TestResume:
         """Killed while it trains, resumed to the very weights of a training that was not."""
         file, words = tmp_path / "toy.npz", ["--device", "cpu", *tiny(), "--prior_training.validate_every", "5"]
         np.savez(file, counts=counts(), bin_s=0.02)
-        fit = ["fit", file, *words, "--autoencoder_training.steps", 3, "--prior_training.steps", 400]
+        fit = ["fit", file, *words, "--autoencoder_training.steps", 3, "--prior_training.steps", 150]
         assert main([*map(str, fit), "--out", str(tmp_path / "whole")]) == 0
         started = subprocess.Popen(
             [sys.executable, "-m", "spikeloom", *map(str, fit), "--out", str(tmp_path / "run")],
@@ -235,6 +235,7 @@ def test_two_processes_train_as_one(toy, run, tmp_path):
     assert main(["sample", str(tmp_path / "two"), "--out", str(tmp_path / "g.npz"), "-n", "2"]) == 0
 
 
+@pytest.mark.slow
 def test_two_processes_fail_as_one(toy, tmp_path):
     done = spikeloom(
         "fit", toy, "--out", tmp_path / "two", *FIT, "--devices", 2, "--prior_training.learning_rate", 1e30

@@ -288,7 +288,7 @@ class TestCodes:
             code_dim=2,
             encoder=EncoderConfig(hidden=16, dropout=0.0),
             decoder=CodeDecoderConfig(hidden=16),
-            training=TRAINED,
+            training=dataclasses.replace(TRAINED, steps=200),
         )
         model = CodeAutoencoder.make(data, config).fit(data)
         codes = model.encode(data.split("test"))

@@ -87,11 +87,11 @@ class TestScore:
             torch.manual_seed(0)
             head, draw = Generator(1, 48, 2, 8, 1, direct), seeded(1)
             optimizer = torch.optim.Adam(head.parameters(), 5e-3)
-            context = torch.ones(512, 1)
-            for step in range(500):
-                optimizer.param_groups[0]["lr"] = 5e-3 * 0.5 * (1 + math.cos(math.pi * step / 500))
-                side = 2.0 * (torch.rand((512, 1), generator=draw) < 0.5) - 1
-                target = side + 0.2 * torch.randn((512, 1), generator=draw)
+            context = torch.ones(256, 1)
+            for step in range(300):
+                optimizer.param_groups[0]["lr"] = 5e-3 * 0.5 * (1 + math.cos(math.pi * step / 300))
+                side = 2.0 * (torch.rand((256, 1), generator=draw) < 0.5) - 1
+                target = side + 0.2 * torch.randn((256, 1), generator=draw)
                 samples = head(context.repeat(4, 1), draw).unflatten(0, (4, -1))
                 loss = energy_score(samples - target, exponent)[0]
                 optimizer.zero_grad()

@@ -164,9 +164,9 @@ def test_trial_means_survive_sampling():
     optimizer = torch.optim.AdamW(prior.parameters(), lr=3e-3)
     draws = generator()
     scaled = Batch(torch.full((n,), n_bins), False, latents=prior.normalised(z, torch.full((n,), n_bins)))
-    for step in range(600):
+    for step in range(300):
         for group in optimizer.param_groups:
-            group["lr"] = 4e-3 * (1 - step / 600)
+            group["lr"] = 4e-3 * (1 - step / 300)
         loss = prior.loss(scaled[torch.randint(n, (64,), generator=draws)], draws)
         loss.backward()
         optimizer.step()

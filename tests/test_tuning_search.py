@@ -235,7 +235,7 @@ class TestPopulation:
         assert (again.score, again.member, again.values) == (tuned.score, tuned.member, tuned.values)
         assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != FIGURE} == before
 
-    @pytest.mark.parametrize("at", [2, 6])
+    @pytest.mark.parametrize("at", [pytest.param(2, marks=pytest.mark.slow), 6])
     def test_a_killed_search_goes_on_to_the_same_result(self, at, whole, recording, tmp_path):
         _, out, _, final, _ = whole
         with pytest.raises(Killed):
@@ -245,7 +245,9 @@ class TestPopulation:
         self.is_the_same(tmp_path / "out", out, final)
         assert len(serial.jobs) == 9 - (at - 1)  # trainings that have ended are not done again
 
-    @pytest.mark.parametrize(("where", "calls"), [("prepare_copy", 2), ("put", 5), ("take_copy", 2)])
+    @pytest.mark.parametrize(
+        ("where", "calls"), [pytest.param("prepare_copy", 2, marks=pytest.mark.slow), ("put", 5), ("take_copy", 2)]
+    )
     def test_so_does_one_that_was_killed_between_generations(self, where, calls, whole, recording, tmp_path):
         place = (SearchTable if where == "put" else searching, where)  # of puts, the fifth begins a generation
         original = getattr(*place)

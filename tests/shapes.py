@@ -1,0 +1,84 @@
+"""Shapes and types of the package are checked while it is tested: the first calls of a function in each test.
+
+Every call would be half the time of some tests. A function inside another is not: it is defined at each call,
+and the check of a function takes longer to build than most functions take.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder, SourceFileLoader
+from types import FunctionType
+from typing import Any
+
+from beartype import beartype
+from jaxtyping import jaxtyped
+
+CALLS = 20
+"""Calls of a function that are checked in one test."""
+
+_calls: dict[FunctionType, int] = {}
+
+
+def next_test() -> None:
+    """Every function is checked again."""
+    _calls.clear()
+
+
+def _checked(function: FunctionType) -> Callable:
+    strict: list[Callable] = []
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        if (so_far := _calls.get(function, 0)) >= CALLS:
+            return function(*args, **kwargs)
+        _calls[function] = so_far + 1
+        if not strict:
+            strict.append(jaxtyped(function, typechecker=beartype))
+        return strict[0](*args, **kwargs)
+
+    return call
+
+
+def check_in(place: Any, module: str) -> None:
+    """Check what is defined in a module or a class."""
+    for name, value in list(vars(place).items()):
+        if name == "__init__" and vars(place).get("__no_type_check__"):  # a data class that converts what it is given
+            continue
+        if isinstance(value, FunctionType):
+            if value.__module__ == module and value.__annotations__ and not hasattr(value, "__wrapped__"):
+                setattr(place, name, _checked(value))
+        elif isinstance(value, staticmethod | classmethod) and isinstance(value.__func__, FunctionType):
+            setattr(place, name, type(value)(_checked(value.__func__)))
+        elif isinstance(value, property) and isinstance(value.fget, FunctionType):
+            setattr(place, name, property(_checked(value.fget), value.fset, value.fdel, value.__doc__))
+        elif isinstance(value, functools.cached_property) and isinstance(value.func, FunctionType):
+            value.func = _checked(value.func)
+        elif isinstance(value, type) and value.__module__ == module:
+            check_in(value, module)
+
+
+class _Loader(SourceFileLoader):
+    def exec_module(self, module):
+        super().exec_module(module)
+        check_in(module, module.__name__)
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, package: str):
+        self.package = package
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname.partition(".")[0] != self.package:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+def check(package: str) -> None:
+    """Check every function of a package that is imported from now on."""
+    sys.meta_path.insert(0, _Finder(package))
