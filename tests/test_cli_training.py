@@ -235,7 +235,6 @@ def test_two_processes_train_as_one(toy, run, tmp_path):
     assert main(["sample", str(tmp_path / "two"), "--out", str(tmp_path / "g.npz"), "-n", "2"]) == 0
 
 
-@pytest.mark.slow
 def test_two_processes_fail_as_one(toy, tmp_path):
     done = spikeloom(
         "fit", toy, "--out", tmp_path / "two", *FIT, "--devices", 2, "--prior_training.learning_rate", 1e30
