@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -80,7 +81,7 @@ def read_matlab(path: Path, options: LoadOptions) -> SpikeData:
         others = {name: stored for name, stored in arrays.items() if not found.name.startswith(name)}
         if found.form == "counts":
             return _of_counts(found, others, options, origin)
-        check_supported(options, FAMILIES, f"spike times ('{found.name}')")
+        check_supported(replace(options, counts=None), FAMILIES, f"spike times ('{found.name}')")
         refuse_intervals(options, "a MATLAB file")
         notes = [f"spike times are in '{found.name}': {found.order}"]
         channels = _channels_of(found, others)
@@ -107,7 +108,7 @@ def _of_counts(
     arrays = {name: StoredArray(v.shape, v.dtype, lambda v=v: v) for name, v in stored.items()}
     for name, array in others.items():
         arrays.setdefault(name, array)
-    changed = LoadOptions.from_dict({**options.to_dict(), "counts": None, "axes": None})
+    changed = replace(options, counts=None, axes=None)
     return from_arrays(arrays, changed, {**origin, "notes": notes})
 
 
@@ -175,7 +176,7 @@ def _of_trials(
     pooled = [np.concatenate([np.zeros(0), *trial]) for trial in times]
     everything = np.concatenate(pooled)
     duration = float(np.median([np.ptp(one) for one in pooled if len(one)] or [0.0]))
-    factor = _factor(everything, found.name, n_trials * n_neurons, duration, others, notes)
+    factor = _factor(everything, found.name, n_trials * n_neurons, duration, others, notes, by_trial=True)
     columns, _ = row_columns(found.fields, n_trials, notes)
     own = {name: stored.read() for name, stored in others.items() if stored.shape == (n_trials,)}
     trials = with_usual_names(_renamed(pd.DataFrame({**_last_names(own, n_neurons), **columns}, index=range(n_trials))))
@@ -235,6 +236,7 @@ def _factor(
     duration: float,
     others: Mapping[str, StoredArray],
     notes: list[str],
+    by_trial: bool = False,
 ) -> float:
     """Seconds in one unit of the spike times; samples become seconds where the file gives their rate."""
     last = name.rsplit("/", 1)[-1]
@@ -246,7 +248,7 @@ def _factor(
         if rate_hz >= 1000 and len(times) / (max(n_trains, 1) * max(duration, 1e-9)) < 0.1:
             notes.append(f"'{last}' is whole numbers, and taken as samples at '{rates[0]}' = {rate_hz:g} Hz")
             return 1.0 / rate_hz
-    return in_seconds(times, last, n_trains, duration, notes)[0]
+    return in_seconds(times, last, n_trains, duration, notes, by_trial)[0]
 
 
 def _unit_of_each_spike(arrays: Mapping[str, StoredArray]) -> tuple[str, str] | None:

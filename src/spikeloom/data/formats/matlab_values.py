@@ -79,7 +79,8 @@ def open_matlab(path: Path) -> Iterator[dict[str, Value]]:
     """
     if h5py.is_hdf5(path):
         with reading_file(path), h5py.File(path, "r") as file:
-            yield {str(name): _of_hdf5(file[name]) for name in file if not name.startswith("#")}
+            variables: Hdf5 = file
+            yield {name: _of_hdf5(variables[name]) for name in variables if not name.startswith("#")}
         return
     # Older versions are read whole: scipy runs nothing in them, and leaves objects and functions opaque.
     with reading_file(path):

@@ -136,7 +136,7 @@ def read_spike_table(
             notes.append(f"'{columns.time}' is on one clock, and a trial lasts from its first to its last spike")
         return bin_session(Session(trains, neurons, rows, provenance=provenance, notes=notes), options)
     n_trials, duration = len(by_trial), float(times.max() - min(times.min(), 0.0))
-    factor, _ = in_seconds(times, columns.time, len(ids) * n_trials, duration, notes)
+    factor, _ = in_seconds(times, columns.time, len(ids) * n_trials, duration, notes, by_trial=True)
     notes.append(f"'{columns.time}' is counted from the start of each trial ('{columns.trial}')")
     known = {"start_time", "stop_time"} <= set(by_trial)
     start, stop = (by_trial[name].to_numpy(dtype=float) if known else None for name in ("start_time", "stop_time"))

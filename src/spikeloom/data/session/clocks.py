@@ -22,8 +22,12 @@ FEWEST_SPIKES = 50
 """With fewer, a mean rate says nothing about the unit of time."""
 LOWEST_RATE_HZ = 0.01
 """Populations that fire less on average are none: their times are not in seconds."""
-MILLISECOND_RATE_HZ = (0.5, 500.0)
-"""Mean rates by which times are milliseconds; with lower ones they may as well be samples."""
+SPARSE_RATE_HZ, LONGEST_SESSION_S, LONGEST_TRIAL_S = 0.1, 5000.0, 100.0
+"""A mean rate below the first is none of seconds, either, where a session or a trial lasts longer than this."""
+MILLISECOND_RATES_HZ = (0.2, 500.0)
+"""Mean rates by which times are milliseconds."""
+LEAST_OF_WHOLE_HZ = 2.0
+"""Whole numbers that give a lower rate as milliseconds may as well be samples."""
 
 
 def plain_name(name: object) -> str:
@@ -49,7 +53,9 @@ def without_unit(name: object) -> tuple[str, str]:
     return (stem, last) if last in FACTORS or last in SAMPLES else (plain, "")
 
 
-def in_seconds(times: np.ndarray, name: str, n_trains: int, duration: float, notes: list[str]) -> tuple[float, str]:
+def in_seconds(
+    times: np.ndarray, name: str, n_trains: int, duration: float, notes: list[str], by_trial: bool = False
+) -> tuple[float, str]:
     """The seconds of one unit of spike times, by the name of what holds them, else by the mean rate they give.
 
     Args:
@@ -58,6 +64,7 @@ def in_seconds(times: np.ndarray, name: str, n_trains: int, duration: float, not
         n_trains: How many trains they are of: neurons, or neurons times trials.
         duration: How long each train lasts, in the unit of the times.
         notes: Gets a note where it was guessed.
+        by_trial: Whether each train is of one trial.
 
     Returns:
         The factor, and the unit.
@@ -77,10 +84,12 @@ def in_seconds(times: np.ndarray, name: str, n_trains: int, duration: float, not
             notes.append(f"'{name}' is in {'milli' if factor == 1e-3 else 'micro'}seconds, by its name")
         return factor, unit
     rate_hz = len(times) / (max(n_trains, 1) * max(duration, 1e-9))
-    if len(times) < FEWEST_SPIKES or rate_hz >= LOWEST_RATE_HZ:
+    long = duration > (LONGEST_TRIAL_S if by_trial else LONGEST_SESSION_S)
+    if len(times) < FEWEST_SPIKES or rate_hz >= (SPARSE_RATE_HZ if long else LOWEST_RATE_HZ):
         notes.append(f"'{name}' is taken as seconds")
         return 1.0, "s"
-    low, high = MILLISECOND_RATE_HZ
+    low, high = MILLISECOND_RATES_HZ
+    low = LEAST_OF_WHOLE_HZ if (times == np.floor(times)).all() else low
     if low <= rate_hz * 1e3 <= high:
         notes.append(
             f"'{name}' is taken as milliseconds: neurons would fire at {rate_hz:.2g} Hz if it were seconds, and at "
