@@ -77,6 +77,12 @@ def session(folder: Path) -> Path:
     return path
 
 
+def own(folder: Path) -> Path:
+    path = folder / "own.npz"
+    sl.save(sl.SpikeData(np.random.default_rng(2).poisson(0.5, (5, 20, 3)), bin_s=0.02), path)
+    return path
+
+
 MISTAKES: dict[str, tuple[Any, dict[str, Any], str]] = {
     # option -> (file, keywords, what the error says in Python)
     "bin_s": (arrays, {}, "give bin_s in seconds"),
@@ -90,7 +96,7 @@ MISTAKES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "step_s": (arrays, {"bin_s": 0.02, "step_s": 0.1}, "step_s is 0.1, but no windows are cut; give window_s too"),
     "reaches": (arrays, {"bin_s": 0.02, "reaches": "arm"}, "no signal 'arm' for reaches"),
     "before_s": (arrays, {"bin_s": 0.02, "before_s": 0.1}, "before_s and after_s are counted from an event"),
-    "after_s": (session, {"align": "start_time"}, "cut around align=start_time, but nothing says where they stop"),
+    "after_s": (session, {"align": "start_time"}, "cut around align 'start_time', but nothing says where they stop"),
     "align": (session, {"before_s": 0.1}, "give align=<trial column>"),
     "continuous": (session, {"align": "start_time", "after_s": 0.1, "continuous": True}, "(continuous)"),
     "forward_s": (session, {"forward_s": 0.1}, "forward_s is 0.1, but no trials are cut"),
@@ -99,12 +105,22 @@ MISTAKES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "jitter_s": (session, {"jitter_room": "x"}, "give jitter_s too"),
     "jitter_room": (session, {"jitter_room": "x"}, "jitter_room is 'x', but no window"),
     "scored": (session, {"scored": "x"}, "scored is 'x', but must name"),
-    "lag_s": (arrays, {"bin_s": 0.02, "lag_s": 0.1}, "lag_s cannot be used with"),
+    "lag_s": (own, {"lag_s": 0.1}, "lag_s cannot be used with"),
+    "circular": (own, {"circular": ("heading",)}, "circular cannot be used with"),
+    "trials": (own, {"trials": "starts.csv", "quality": "good"}, "trials, quality cannot be used with"),
+    "quality": (own, {"quality": "good"}, "quality cannot be used with"),
+    "intervals": (own, {"intervals": "epochs"}, "intervals cannot be used with"),
     "counts": (arrays, {"bin_s": 0.02, "counts": "x"}, "no array 'x' for counts"),
     "lengths": (arrays, {"bin_s": 0.02, "lengths": "x"}, "no array 'x' for lengths"),
     "segment": (session, {"segment": "x"}, "segment cannot be used with"),
     "axes": (arrays, {"bin_s": 0.02, "axes": "x"}, "axes is 'x', but must be"),
 }
+NAMED_BY_VALUE = {"neurons", "signals", "columns", "hold_out"}
+"""Options whose errors say what does not exist, which is enough: "there is no signal 'hand'"."""
+
+
+def test_every_option_has_its_mistake() -> None:
+    assert set(MISTAKES) | NAMED_BY_VALUE == set(OPTIONS)
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -68,7 +68,7 @@ def with_flags(message: str) -> str:
     """A message about a recording with its load options as flags of the command line.
 
     Messages are written once, in the words of Python. An option is recognised where it stands as ``name=value``, alone
-    in parentheses, behind "'x' for", before its value at the start of a sentence, among options that "cannot be used", or wherever it has
+    in parentheses, behind "'x' for" or "around", before its value at the start of a sentence, among options that "cannot be used", or wherever it has
     an underscore; never in quotes, in a call, or among the names of what a file holds.
 
     Args:
@@ -98,7 +98,7 @@ def _mentions() -> re.Pattern[str]:
     ]
     mentions = [
         rf"(?P<option>{at}{name})=(?:True\b)?(?P<value>(?![\s,;.)]|$))?",
-        rf"(?:(?<=\()|(?<=' for ))(?P<alone>{name})(?=\)|;| \()",
+        rf"(?:(?<=\()|(?<=' for )|(?<= around ))(?P<alone>{name})(?=\)|;| \(| ')",
         rf"`(?P<code>{name})`",
         rf"(?P<list>{at}{name}(?:(?:, | and ){name})*)(?= cannot be used with | was given)",
         rf"(?:^|(?<=: ))(?P<first>{name})(?= is [^;]*, but )",

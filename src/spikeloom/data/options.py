@@ -243,8 +243,8 @@ class LoadOptions(ArrayOptions, SeriesOptions, SessionOptions, EventOptions, Cut
         """
         if self.after_s is None:
             raise DataError(
-                f"trials are cut around {event}={getattr(self, event)}, but nothing says where they stop; give after_s "
-                "in seconds."
+                f"trials are cut around {event} '{getattr(self, event)}', but nothing says where they stop; give "
+                "after_s in seconds."
             )
         return self.after_s
 
