@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.stats import wasserstein_distance
 
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.evaluation import dynamics, metrics
+from spikeloom.evaluation import dynamics, metrics, noise
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.summary import GROUPS, Frame, TrialSet, summarise
 
@@ -92,7 +92,7 @@ def test_correlations_agree_with_numpy_and_elephant(counts):
 def test_fano_factor_agrees_with_elephant():
     rng = np.random.default_rng(2)
     counts = rng.poisson(rng.gamma(2.0, 0.2, (30, 1, 4)), (30, 5, 4)).astype(np.uint8)
-    ours = ss.fano_factors(counts, np.full(30, 5), BIN_S)  # five bins of 20 ms: one window of 100 ms
+    ours = noise.fano_factors(counts, np.full(30, 5), BIN_S)  # five bins of 20 ms: one window of 100 ms
     for n in range(4):
         trains = [neo.SpikeTrain(spike_times(counts, b, n), units="s", t_stop=0.1) for b in range(30)]
         assert ours[n] == pytest.approx(elephant.statistics.fanofactor(trains) * 30 / 29, rel=1e-5)
@@ -115,11 +115,11 @@ def test_fano_and_noise_correlations_agree_with_loops(counts):
             variance = variance + len(rows) * rows.var(axis=0, ddof=1)
             mean = mean + len(rows) * rows.mean(axis=0)
     with np.errstate(invalid="ignore"):
-        np.testing.assert_allclose(ss.fano_factors(counts, lengths, BIN_S, condition), variance / mean, rtol=1e-4)
+        np.testing.assert_allclose(noise.fano_factors(counts, lengths, BIN_S, condition), variance / mean, rtol=1e-4)
     cross = np.concatenate(residuals).T @ np.concatenate(residuals)
     with np.errstate(invalid="ignore"):
         expected = cross / np.sqrt(np.outer(np.diag(cross), np.diag(cross)))
-    np.testing.assert_allclose(ss.noise_correlation_matrix(counts, lengths, BIN_S, condition), expected, atol=1e-5)
+    np.testing.assert_allclose(noise.noise_correlation_matrix(counts, lengths, BIN_S, condition), expected, atol=1e-5)
 
 
 def test_autocorrelation_agrees_with_loop(counts):

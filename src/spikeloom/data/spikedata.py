@@ -236,7 +236,8 @@ class SpikeData:
             DataError: If a trial or neuron does not exist, or if none is kept.
         """
         t = as_indices(trials, self.n_trials, "trial")
-        n = as_indices(neurons, self.n_neurons, "neuron")
+        # All neurons are a slice: indices would gather every count on its own, which takes seconds.
+        n = slice(None) if neurons is None else as_indices(neurons, self.n_neurons, "neuron")
         place = {int(old): new for new, old in enumerate(t)}
         splits = {
             k: np.array([place[int(i)] for i in v if int(i) in place], dtype=np.int64) for k, v in self.splits.items()

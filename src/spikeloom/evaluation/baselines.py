@@ -48,17 +48,18 @@ def poisson_counts(
     for first in range(0, n_trials, step):
         last = min(first + step, n_trials)
         rate = np.maximum(rates(first, last), 0).astype(np.float32, copy=False)
-        rate = np.broadcast_to(rate, (last - first, n_bins, n_neurons))
-        out[first:last] = rng.poisson(rate) if rate.max() > SAFE_RATE else _inverted(rate, rng)
+        shape = last - first, n_bins, n_neurons
+        out[first:last] = rng.poisson(rate, shape) if rate.max() > SAFE_RATE else _inverted(rate, shape, rng)
     return out.astype(np.uint8) if out.max() < 256 else out
 
 
-def _inverted(rate: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    uniform = rng.random(rate.shape, dtype=np.float32)
+def _inverted(rate: np.ndarray, shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
+    uniform = rng.random(shape, dtype=np.float32)
     none = np.exp(-rate)
-    count = np.zeros(rate.shape, dtype=np.uint16)
+    count = np.zeros(shape, dtype=np.uint16)
     left = np.flatnonzero(uniform >= none)  # few bins have a spike, fewer have two
-    uniform, rate, mass = uniform.ravel()[left], rate.ravel()[left], none.ravel()[left]
+    uniform = uniform.ravel()[left]
+    rate, mass = (np.broadcast_to(each, shape).ravel()[left] for each in (rate, none))
     cumulative, k = mass.copy(), 0
     while len(left):
         k += 1

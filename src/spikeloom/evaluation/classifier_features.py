@@ -206,11 +206,11 @@ def _pair_blocks(w: np.ndarray, n: np.ndarray, basis: FeatureBasis) -> Iterator[
         where = f"at lags up to {_duration((len(basis.patterns) - 1) * basis.bin_s)}" if lag else "within a bin"
         kind = Kind(f"covariances between neurons {where}", "too weak", "too strong")
         early, late = (w[:, : n_bins - lag], w[:, lag:]) if lag < n_bins else (np.zeros_like(w),) * 2
-        strength = np.einsum("btk,btk->b", early @ pattern, late)[:, None]
-        products = early[..., :most].transpose(0, 2, 1) @ late[..., :most]
-        k = products.shape[1]
+        products = early.transpose(0, 2, 1) @ late
+        strength = products.reshape(len(w), -1) @ pattern.ravel()
+        k = min(most, products.shape[1])
         chosen = np.tri(k, k=-1, dtype=bool) if lag == 0 else ~np.eye(k, dtype=bool)
-        values = np.hstack([strength, products[:, chosen]]) / np.maximum(n - lag, 1)
+        values = np.hstack([strength[:, None], products[:, :k, :k][:, chosen]]) / np.maximum(n - lag, 1)
         yield Block(kind, values, n_directed=1)
 
 

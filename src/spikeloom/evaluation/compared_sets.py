@@ -24,8 +24,9 @@ from spikeloom.evaluation.summary import Summary, smoothed_psth, summarise
 MIN_INTERVALS = 50
 """Neurons with fewer intervals in either set are left out of interval metrics."""
 
-N_TOGETHER = 10
-"""Bootstrap samples whose sums are computed in one matrix product."""
+N_TOGETHER = 50
+"""Bootstrap samples whose sums are computed in one matrix product: no more than there are blocks of a large population,
+so that they take no more memory than the sums of the blocks themselves."""
 
 MOST_BYTES = 50_000_000
 """Size of the averages of conditions above which fewer samples are taken together."""
@@ -277,8 +278,8 @@ class ComparedSets:
     def interval_distances(self) -> Float[np.ndarray, "neuron"]:
         """Wasserstein-1 distance of each neuron's intervals, in bins."""
         g, h = self.generated, self.held_out
-        keys = g.summary.intervals.keys, h.summary.intervals.keys
-        return interval_wasserstein(keys, (g.sums["isi_number"], h.sums["isi_number"]), self.frame.n_neurons)
+        merged = h.summary.merged_intervals(g.summary)
+        return interval_wasserstein(merged, (h.sums["isi_number"], g.sums["isi_number"]))
 
     @cached_property
     def correlations(self) -> Agreement:

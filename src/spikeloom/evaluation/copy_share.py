@@ -43,8 +43,10 @@ def duplicates(generated: TrialSet, train: TrialSet, test: TrialSet) -> tuple[in
     Chance is known from held-out trials and, where those are few, from training trials that repeat each other.
     """
     n_bins = min(t.counts.shape[1] for t in (generated, train, test))
+    dtype = np.result_type(generated.counts, train.counts, test.counts)
     keys = [
-        [trial[:n_bins].astype(np.uint16).tobytes() for trial in trials.counts] for trials in (generated, train, test)
+        [trial[:n_bins].astype(dtype, copy=False).tobytes() for trial in trials.counts]
+        for trials in (generated, train, test)
     ]
     known = Counter(keys[1])
     found, baseline = (sum(key in known for key in of) for of in (keys[0], keys[2]))

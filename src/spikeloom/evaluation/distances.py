@@ -32,8 +32,12 @@ class Agreement(NamedTuple):
 
 def rms(values: np.ndarray) -> float:
     """Root mean square with NaN left out; NaN when nothing is left."""
-    values = values[~np.isnan(values)]
-    return float(np.sqrt(np.mean(values**2))) if values.size else NAN
+    values = np.ravel(values)
+    square = float(values @ values)
+    if np.isnan(square):  # rarely, so that NaN need not be looked for
+        values = values[~np.isnan(values)]
+        square = float(values @ values)
+    return float(np.sqrt(square / values.size)) if values.size else NAN
 
 
 def sd(values: Sequence[float] | np.ndarray) -> float:

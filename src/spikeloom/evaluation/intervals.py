@@ -110,30 +110,47 @@ def interval_sums(intervals: Intervals, n_blocks: int, n_neurons: int) -> tuple[
     return number, total, square
 
 
-def interval_wasserstein(
-    keys: tuple[np.ndarray, np.ndarray], numbers: tuple[np.ndarray, np.ndarray], n_neurons: int
-) -> Float[np.ndarray, "neuron"]:
+class MergedKeys(NamedTuple):
+    """The keys of two distributions of intervals in one order; the same for all bootstrap samples of the two.
+
+    Attributes:
+        order: Place of each merged key in the two lists, one after the other.
+        neuron: Neuron of each.
+        edges: (neuron + 1,) first merged key of each neuron, and the end.
+        step: Interval to the next merged key of the neuron, in bins; 0 after its last.
+    """
+
+    order: np.ndarray
+    neuron: np.ndarray
+    edges: np.ndarray
+    step: np.ndarray
+
+    @classmethod
+    def of(cls, first: Intervals, second: Intervals, n_neurons: int) -> MergedKeys:
+        """Merge the keys of two sets."""
+        together = np.concatenate([first.keys, second.keys])
+        order = np.argsort(together, kind="stable")  # two sorted runs: merging them is what this sort is fastest at
+        together = together[order]
+        neuron = together >> NEURON_SHIFT
+        step = np.where(neuron[1:] == neuron[:-1], np.diff(together), 0) / INTERVAL_RESOLUTION
+        return cls(order, neuron, np.searchsorted(neuron, np.arange(n_neurons + 1)), step)
+
+
+def interval_wasserstein(merged: MergedKeys, numbers: tuple[np.ndarray, np.ndarray]) -> Float[np.ndarray, "neuron"]:
     """Wasserstein-1 distance, in bins, of two interval distributions for every neuron; NaN where one is empty.
 
     Args:
-        keys: The keys of the two distributions.
-        numbers: How often each key occurs.
-        n_neurons: Number of neurons.
+        merged: The keys of the two distributions.
+        numbers: How often each key of either occurs.
     """
-    together = np.concatenate(keys)
-    order = np.argsort(together, kind="stable")  # two sorted runs: merging them is what this sort is fastest at
-    together = together[order]
-    neuron = together >> NEURON_SHIFT
-    edges = np.searchsorted(neuron, np.arange(n_neurons + 1))
-    difference = np.zeros(len(together))
-    empty = np.zeros(n_neurons, dtype=bool)
-    for number, sign, offset in ((numbers[0], 1.0, 0), (numbers[1], -1.0, len(keys[0]))):
-        mass = np.zeros(len(together))
+    order, neuron, edges, step = merged
+    difference = np.zeros(len(order))
+    empty = np.zeros(len(edges) - 1, dtype=bool)
+    for number, sign, offset in ((numbers[0], 1.0, 0), (numbers[1], -1.0, len(numbers[0]))):
+        mass = np.zeros(len(order))
         mass[offset : offset + len(number)] = number
         cumulative = np.concatenate([[0.0], np.cumsum(mass[order])])
         total = cumulative[edges[1:]] - cumulative[edges[:-1]]
         empty |= total <= 0
         difference += sign * (cumulative[1:] - cumulative[edges[neuron]]) / np.where(total > 0, total, 1)[neuron]
-    same = neuron[1:] == neuron[:-1]
-    area = np.abs(difference[:-1]) * np.where(same, np.diff(together), 0) / INTERVAL_RESOLUTION
-    return np.where(empty, np.nan, np.bincount(neuron[:-1], area, n_neurons))
+    return np.where(empty, np.nan, np.bincount(neuron[:-1], np.abs(difference[:-1]) * step, len(empty)))

@@ -95,14 +95,16 @@ class Embedding:
         """
         last = self.lengths - 1
         norms = self.running_norm[np.arange(len(last)), last]
-        squared = norms[:, None] + others.running_norm[:, last].T - 2 * self.flat_valid @ others.flat.T
+        squared = norms[:, None] + others.running_norm[:, last].T - 2 * (self.flat_valid @ others.flat.T)
         return np.maximum(squared, 0).astype(np.float32)
 
 
 def embed(trials: TrialSet, smoothing: Smoothing, centre: Float[np.ndarray, "time neuron"] | None = None) -> Embedding:
     """Square roots of the smoothed counts of some trials, minus a centre."""
-    parts = [np.sqrt(gaussian_smooth(chunk, *smoothing)) for _, chunk in float_chunks(trials.counts)]
-    values = np.concatenate(parts)
+    n_trials, n_bins, n_neurons = trials.counts.shape
+    values = np.empty((n_trials, -(-n_bins // smoothing.step), n_neurons), np.float32)
+    for start, chunk in float_chunks(trials.counts):
+        np.sqrt(gaussian_smooth(chunk, *smoothing), out=values[start : start + len(chunk)])
     if centre is not None:
         values -= centre
     return Embedding(values, -(-trials.lengths // smoothing.step))

@@ -100,6 +100,16 @@ def neuron_major(counts: Counts) -> UInt[np.ndarray, "neuron trial time"]:
     return out
 
 
+def trial_major(trains: UInt[np.ndarray, "neuron trial time"]) -> Counts:
+    """Inverse of ``neuron_major``."""
+    n_neurons, n_trials, n_bins = trains.shape
+    out = np.empty((n_trials, n_bins, n_neurons), dtype=trains.dtype)
+    step = max(1, CHUNK_ELEMENTS // (2 * n_bins * n_neurons))
+    for start in range(0, n_trials, step):
+        out[start : start + step] = trains[:, start : start + step].transpose(1, 2, 0)
+    return out
+
+
 def interval_moments(
     intervals: Float[np.ndarray, "interval"], neuron: Int[np.ndarray, "interval"], n_neurons: int
 ) -> tuple[Int[np.ndarray, "neuron"], Float[np.ndarray, "neuron"], Float[np.ndarray, "neuron"]]:
@@ -228,20 +238,6 @@ def varies(variances: Float[np.ndarray, "neuron"]) -> np.ndarray:
 # -- trial-to-trial variability --------------------------------------------------------------------------------------
 
 
-class Residuals(NamedTuple):
-    """Window counts around the mean of their condition x window cell.
-
-    Attributes:
-        values: (trial, window, neuron) count minus cell mean; zero where the cell is too small or not recorded.
-        mean_sum: (trial, neuron) cell means, added up over the windows of the trial that are used.
-        cell_size: (trial, window) number of trials of the cell, zero where it is left out.
-    """
-
-    values: np.ndarray
-    mean_sum: np.ndarray
-    cell_size: np.ndarray
-
-
 def window_counts(counts: Counts, lengths: Lengths, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """Counts in consecutive windows of a number of bins from trial start, and how many are complete in each trial."""
     n_bins = counts.shape[1]
@@ -254,76 +250,6 @@ def window_counts(counts: Counts, lengths: Lengths, bins: int) -> tuple[np.ndarr
     for offset in range(1, bins):
         windows += narrow[:, offset::bins]
     return windows, lengths // bins
-
-
-def cell_residuals(
-    counts: Counts, lengths: Lengths, condition: Int[np.ndarray, "trial"], bin_s: float, window_s: float = 0.1
-) -> Residuals:
-    """Counts in windows of 100 ms minus the mean over the trials of the same condition.
-
-    Cells of fewer than five trials are left out. What remains is trial-to-trial variability: "noise" in the sense of
-    noise correlations.
-    """
-    windows, complete = window_counts(counts, lengths, max(1, round(window_s / bin_s)))
-    n_trials, n_windows, n_neurons = windows.shape
-    valid = valid_mask(complete, n_windows)
-    values = windows.astype(np.float32)
-    if not valid.all():
-        values *= valid[..., None]
-    cell_size = np.zeros((n_trials, n_windows))
-    mean_sum = np.zeros((n_trials, n_neurons))
-    codes = np.unique(condition)
-    for code in codes:
-        trials = np.flatnonzero(condition == code) if len(codes) > 1 else slice(None)
-        part = values[trials]
-        size = valid[trials].sum(axis=0)
-        kept = size >= MIN_TRIALS_PER_CELL
-        mean = part.sum(axis=0) * np.where(kept, 1 / np.maximum(size, 1), 0).astype(np.float32)[:, None]
-        use = valid[trials] & kept
-        part -= mean
-        part *= use[..., None]
-        values[trials] = part
-        cell_size[trials] = use * size
-        mean_sum[trials] = use @ mean
-    return Residuals(values, mean_sum, cell_size)
-
-
-def fano_sums(
-    residuals: Residuals, starts: Int[np.ndarray, "block"]
-) -> tuple[Float[np.ndarray, "block neuron"], Float[np.ndarray, "block neuron"]]:
-    """Numerator and denominator of the Fano factor, per block: variances (ddof 1) and means weighted by cell size."""
-    size = residuals.cell_size
-    weight = np.divide(size, size - 1, out=np.zeros_like(size), where=size > 1)
-    squares = np.einsum("bwn,bwn,bw->bn", residuals.values, residuals.values, weight)
-    return (
-        np.add.reduceat(squares.astype(np.float64), starts, axis=0),
-        np.add.reduceat(residuals.mean_sum, starts, axis=0),
-    )
-
-
-def fano_factors(
-    counts: Counts, lengths: Lengths, bin_s: float, condition: Int[np.ndarray, "trial"] | None = None
-) -> Float[np.ndarray, "neuron"]:
-    """Fano factor of each neuron: variance over mean of 100 ms counts across trials of a condition.
-
-    Cells condition x window are pooled, weighted by their number of trials; NaN for silent neurons.
-    """
-    condition = np.zeros(len(counts), np.int64) if condition is None else condition
-    residuals = cell_residuals(zero_padding(counts, lengths), lengths, condition, bin_s)
-    variance, mean = fano_sums(residuals, np.zeros(1, np.int64))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return variance[0] / mean[0]
-
-
-def noise_correlation_matrix(
-    counts: Counts, lengths: Lengths, bin_s: float, condition: Int[np.ndarray, "trial"] | None = None
-) -> Float[np.ndarray, "neuron neuron"]:
-    """Correlations of 100 ms counts around the mean of their condition and window, pooled over cells."""
-    condition = np.zeros(len(counts), np.int64) if condition is None else condition
-    values = cell_residuals(zero_padding(counts, lengths), lengths, condition, bin_s).values
-    groups = NeuronGroups.of_all(counts.shape[2])
-    _, _, square, cross = second_moments(values, np.full(len(values), values.shape[1]), np.zeros(1, np.int64), groups)
-    return correlation(groups.matrix(square[0], cross[0]))
 
 
 def psth_sums(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,8 +17,9 @@ from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.centred import Centred, centred
 from spikeloom.evaluation.count_shares import count_share_sums
 from spikeloom.evaluation.frame import Frame
-from spikeloom.evaluation.intervals import Intervals, count_intervals, interval_sums
+from spikeloom.evaluation.intervals import Intervals, MergedKeys, count_intervals, interval_sums
 from spikeloom.evaluation.lagged import lagged_pair_sums
+from spikeloom.evaluation.noise import Cells
 from spikeloom.evaluation.private import private_sums
 from spikeloom.evaluation.trial_set import TrialSet, spread
 
@@ -41,6 +43,7 @@ class Summary:
     unit: Int[np.ndarray, "trial"] | None = None
     half: Int[np.ndarray, "trial"] | None = None
     _blocks: dict[str, Any] = field(default_factory=dict, repr=False)
+    _merged: WeakKeyDictionary[Summary, MergedKeys] = field(default_factory=WeakKeyDictionary, repr=False)
 
     def blocks(self, name: str) -> Any:
         """An additive statistic by name, (block, ...); ``isi_number`` is sparse. For the names see ``GROUPS``."""
@@ -70,9 +73,20 @@ class Summary:
         return ss.trial_sums(self.trials.counts)
 
     @cached_property
+    def moments(self) -> ss.Moments:
+        """Second moments of the counts in each block."""
+        return ss.second_moments(self.trials.counts, self.trials.lengths, self.starts, self.frame.groups)
+
+    @cached_property
     def intervals(self) -> Intervals:
         """How often each interval occurs in each block."""
         return count_intervals(self.trials.counts, self.starts)
+
+    def merged_intervals(self, other: Summary) -> MergedKeys:
+        """Intervals of this and of another set in one order, which serves all bootstrap samples of the two."""
+        if other not in self._merged:
+            self._merged[other] = MergedKeys.of(self.intervals, other.intervals, self.frame.n_neurons)
+        return self._merged[other]
 
     @cached_property
     def features(self) -> np.ndarray:
@@ -117,9 +131,7 @@ def summarise(
 
 
 def _moments(summary: Summary) -> dict[str, np.ndarray]:
-    counts, lengths, _ = summary.trials
-    n, total, square, cross = ss.second_moments(counts, lengths, summary.starts, summary.frame.groups)
-    return {"n": n, "total": total, "square": square, "cross": cross}
+    return summary.moments._asdict()
 
 
 def _histogram(summary: Summary) -> dict[str, np.ndarray]:
@@ -152,15 +164,15 @@ def _smoothed(summary: Summary) -> dict[str, np.ndarray]:
 
 def _noise(summary: Summary) -> dict[str, np.ndarray]:
     # Cell means stay fixed when blocks are resampled: exact for the value, a good approximation for its spread.
-    residuals = ss.cell_residuals(*summary.trials, summary.frame.bin_s)
-    n_windows = np.full(summary.n_trials, residuals.values.shape[1])
-    moments = ss.second_moments(residuals.values, n_windows, summary.starts, summary.frame.groups)
-    variance, mean = ss.fano_sums(residuals, summary.starts)
+    starts, groups = summary.starts, summary.frame.groups
+    cells = Cells(*summary.trials, summary.frame.bin_s)
+    products = summary.moments if cells.are_bins else cells.products(starts, groups)
+    sums = cells.noise(products, starts, groups)
     return {
-        "noise_square": moments.square,
-        "noise_cross": moments.cross,
-        "fano_variance": variance,
-        "fano_mean": mean,
+        "noise_square": sums.square,
+        "noise_cross": sums.cross,
+        "fano_variance": sums.fano_variance,
+        "fano_mean": sums.fano_mean,
     }
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from spikeloom.evaluation.baselines import poisson_counts
 from spikeloom.evaluation.dynamics import gaussian_smooth
-from spikeloom.evaluation.spike_statistics import valid_mask
+from spikeloom.evaluation.spike_statistics import neuron_major, trial_major, valid_mask
 from spikeloom.evaluation.summary import TrialSet
 
 THINNED_BY = 0.2
@@ -92,15 +92,16 @@ def _homogeneous(trials: TrialSet, mean: np.ndarray, bin_s: float, rng: np.rando
 def _shuffled(trials: TrialSet, mean: np.ndarray, bin_s: float, rng: np.random.Generator) -> TrialSet:
     """Each neuron's trials in another order, among trials of the same condition and of similar length."""
     n_bins = trials.counts.shape[1]
-    counts = np.empty_like(trials.counts)
     groups = _alike(trials)
     ragged = bool((trials.lengths < n_bins).any())
-    for neuron in range(counts.shape[2]):
+    trains = neuron_major(trials.counts)
+    for train in trains:
         donors = _shuffled_within(groups, rng)
-        counts[:, :, neuron] = trials.counts[donors, :, neuron]
+        shuffled = train[donors]
         if ragged:  # where the other trial is shorter, a trial keeps its own bins
-            own = ~valid_mask(trials.lengths[donors], n_bins)
-            counts[own, neuron] = trials.counts[own, neuron]
+            shuffled = np.where(valid_mask(trials.lengths[donors], n_bins), shuffled, train)
+        train[:] = shuffled
+    counts = trial_major(trains)
     return _within(trials, counts) if ragged else trials._replace(counts=counts)
 
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
-from spikeloom.evaluation import spike_statistics as ss
+from spikeloom.evaluation import noise
 from spikeloom.evaluation.dynamics import autocorrelation
 from spikeloom.evaluation.history_likelihood import HistoryLikelihood, as_poisson, busy
 from spikeloom.plot.lines import line_with_band, zero_line
@@ -107,7 +107,9 @@ def _fano(axes: Axes, sets: list[NamedTrials], use: Bool[np.ndarray, "neuron"]) 
     codes = [condition_codes(each.data) for each in sets]
     if any(code is None for code in codes):
         codes = [None] * len(sets)
-    factors = [ss.fano_factors(s.data.counts, s.data.lengths, s.data.bin_s, code)[use] for s, code in zip(sets, codes)]
+    factors = [
+        noise.fano_factors(s.data.counts, s.data.lengths, s.data.bin_s, code)[use] for s, code in zip(sets, codes)
+    ]
     axes.set_title("Fano factor (100 ms) of a neuron")
     known = np.isfinite(factors).all(axis=0)
     if not known.any():

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
+from spikeloom.evaluation import noise
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.plot.distributions import steps
 from spikeloom.plot.scatter import Dots, against_diagonal
@@ -43,7 +44,7 @@ def rate_scatter(real: SpikeData, generated: SpikeData, floor: SpikeData | None 
     """
     sets = named_sets(real, generated, floor)
     rates = [ss.mean_rates_hz(d.counts, d.lengths, d.bin_s) for _, d, *_ in sets]
-    fano = [ss.fano_factors(d.counts, d.lengths, d.bin_s, condition_codes(d)) for _, d, *_ in sets]
+    fano = [noise.fano_factors(d.counts, d.lengths, d.bin_s, condition_codes(d)) for _, d, *_ in sets]
     figure = new_figure(5.4, 3.2)
     axes = figure.subplots(1, 2)
     _against_real(axes[0], rates, f"mean rate ({rate_unit(real.bin_s)})")

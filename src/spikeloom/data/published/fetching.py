@@ -7,21 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from spikeloom.data.cache import cache_folder
 from spikeloom.data.formats.containers import check_readable
 from spikeloom.data.formats.indy import read_indy
-from spikeloom.data.formats.nwb import read_units
+from spikeloom.data.formats.nwb import FAMILIES, read_units
 from spikeloom.data.formats.speech import read_speech
 from spikeloom.data.joined import join
-from spikeloom.data.options import LoadOptions, SeriesOptions, SessionOptions, check_supported
+from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.published.archives import ByHand
 from spikeloom.data.published.binned import binned
 from spikeloom.data.published.datasets import PUBLISHED
 from spikeloom.data.published.download import download
 from spikeloom.data.published.recording import PublishedRecording, merged_options, with_splits
-from spikeloom.data.selection import neuron_mask
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError, did_you_mean
@@ -103,7 +100,7 @@ def load_fetched(name: str, options: LoadOptions = LoadOptions()) -> SpikeData: 
         raise DataError(
             f"the recording '{name}' has not been fetched into {folder_of(recording)}; `spikeloom fetch {name}` {does}."
         )
-    check_supported(options, (SessionOptions, SeriesOptions), f"the recording '{name}'")
+    check_supported(options, FAMILIES, f"the recording '{name}'")
     files = [folder_of(recording) / file for file in _files(recording)]
     merged = merged_options(recording.options, options)
     try:
@@ -138,9 +135,7 @@ def _nwb(recording: PublishedRecording, options: LoadOptions) -> SpikeData:
 
 def _with_test_trials(data: SpikeData, path: Path, options: LoadOptions, notes: list[str]) -> SpikeData:
     """The recording, and the trials of the test file where every neuron that is kept was published."""
-    held_out = data.neurons["heldout"].to_numpy(dtype=bool)
-    kept = np.ones(len(held_out), bool) if options.neurons is None else neuron_mask(data.neurons, options.neurons)
-    if (kept & held_out).any():
+    if data.neurons["heldout"].any():
         notes.append("the benchmark's test trials are left out, as their held-out neurons were not published")
         return data
     if not path.exists():
@@ -151,7 +146,7 @@ def _with_test_trials(data: SpikeData, path: Path, options: LoadOptions, notes: 
     hidden: dict[str, Any] = {"signals": (), **dict.fromkeys(unknown)}
     test, more = read_units(path, replace(options, **hidden))
     notes += [f"test trials: {note}" for note in more]
-    return join(data.select(neurons=~held_out), test)
+    return join(data, test)
 
 
 _READERS: Mapping[str, Callable[[PublishedRecording, LoadOptions], SpikeData]] = {
