@@ -22,7 +22,9 @@ OPTIONS = [f.name for f in fields(LoadOptions)]
 @pytest.mark.parametrize("name", OPTIONS)
 class TestOneOption:
     def test_with_a_value(self, name: str) -> None:
-        assert with_flags(f"it is not clear; give {name}=<value> too.") == f"it is not clear; give --{name} <value> too."
+        assert (
+            with_flags(f"it is not clear; give {name}=<value> too.") == f"it is not clear; give --{name} <value> too."
+        )
         assert with_flags(f"a (b, {name}=3) c") == f"a (b, --{name} 3) c"
 
     def test_without_one(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """Checks of plausibility: one list for all formats of what a recording holds that its maker hardly meant.
 
 Every recording passes them at the end of loading (``steps.apply_options``). What only the raw times of a session show,
-before they are put in order, is checked in ``session/clocks.py``.
+before they are put in order, is checked in ``session/time_checks.py``.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ LONG_TRIAL = 20.0
 SPIKES_TO_COMPARE = 20
 """Neurons with fewer spikes are not compared with each other: they are easily equal by chance."""
 FEW_BINS = 100
-"""Recordings with fewer bins are examples: without a spike they are not refused, and written by us they come back as
-they were."""
+"""A recording with fewer bins shows nothing; written by us, it comes back as it was."""
 GENERATED_BY = "generated_by"
 """Entry in the provenance of samples."""
 SHOWN = 5
@@ -96,7 +95,7 @@ def plausibility_notes(data: SpikeData, own: bool = False) -> list[str]:
             equal.
 
     Raises:
-        DataError: If it has no spike, or a mean rate that no population has, so that nothing sensible can follow.
+        DataError: If it has a mean rate that no population has, so that nothing sensible can follow.
 
     Example:
         >>> counts = np.random.default_rng(0).poisson(0.5, (20, 50, 4))
@@ -115,17 +114,12 @@ def refuse_impossible(facts: Facts) -> None:
     """Refuse a recording that nothing sensible can follow from.
 
     Raises:
-        DataError: If it has no spike, or a mean rate that no population has.
+        DataError: If it has a mean rate that no population has.
     """
-    data, rate = facts.data, float(facts.rate_hz.mean())
-    if rate == 0 and data.lengths.sum() >= FEW_BINS:
-        raise DataError(
-            f"there is no spike in {data.n_trials} trials of {data.n_neurons} neurons; name the array, or the file, "
-            "that holds the spikes."
-        )
+    rate = float(facts.rate_hz.mean())
     if rate > HIGHEST_RATE_HZ:
         raise DataError(
-            f"the mean rate is {rate:.3g} Hz per unit in bins of {data.bin_s:g} s, which no neuron has; are spike "
+            f"the mean rate is {rate:.3g} Hz per unit in bins of {facts.data.bin_s:g} s, which no neuron has; are spike "
             "times, and the width of a bin, in seconds, and are these counts of spikes?"
         )
 
@@ -136,7 +130,9 @@ def refuse_impossible(facts: Facts) -> None:
 def low_rate(facts: Facts) -> Iterator[str]:
     """A population that hardly ever fires: times in milliseconds, or trials on another clock than spikes."""
     rate = float(facts.rate_hz.mean())
-    if rate < LOWEST_RATE_HZ:
+    if rate == 0:
+        yield f"there is no spike in {facts.data.n_trials} trials of {facts.data.n_neurons} neurons"
+    elif rate < LOWEST_RATE_HZ:
         yield (
             f"the mean rate is {rate:.2g} Hz per neuron, below {LOWEST_RATE_HZ:g} Hz: are spike times, trials and the "
             "width of a bin in seconds, and on one clock?"
@@ -294,7 +290,7 @@ def conditions(facts: Facts) -> Iterator[str]:
     values: pd.Series = data.trials["condition"]
     if values.nunique() == data.n_trials:
         yield (
-            f"every one of {data.n_trials} trials has a condition of its own (the first is {values.iloc[0]!r}): trials "
+            f"every one of {data.n_trials} trials has a condition of its own (the first is {values.tolist()[0]!r}): trials "
             "cannot be grouped by it; name a column of fewer values with condition=<column>"
         )
 

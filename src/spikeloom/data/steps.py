@@ -22,9 +22,7 @@ from spikeloom.data.splits import with_default_splits
 Step = Callable[[SpikeData], SpikeData]
 
 
-def apply_options(
-    data: SpikeData, options: LoadOptions, notes: Sequence[str] = (), own: bool = False
-) -> SpikeData:
+def apply_options(data: SpikeData, options: LoadOptions, notes: Sequence[str] = (), own: bool = False) -> SpikeData:
     """Apply the options that concern recordings of every format, and note what is hardly plausible in the result.
 
     Args:

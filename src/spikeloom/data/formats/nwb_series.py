@@ -82,11 +82,13 @@ def _read(group: Hdf5) -> Series:
         times = float(start[()]) + np.arange(len(values)) / float(start.attrs["rate"])
     if len(times) != len(values):
         raise DataError(f"{group.name} has {len(values)} samples but {len(times)} timestamps; correct the file.")
+    sound = np.isfinite(times)
+    order = np.flatnonzero(sound)[np.argsort(times[sound], kind="stable")]
     found = re.search(r"columns=\[([^\]]*)\]", _text(group.attrs.get("comments", "")))
     columns = tuple(c.strip() for c in found[1].split(",")) if found else ()
     if len(columns) != values.shape[1]:
         columns = ()
-    return Series.of(times, values, _text(data.attrs.get("unit", "")), columns)
+    return Series(times[order], values[order], _text(data.attrs.get("unit", "")), columns)
 
 
 def _text(value: object) -> str:

@@ -108,7 +108,9 @@ def _spans(session: Session, options: LoadOptions, bin_s: float, notes: list[str
                 )
     if trials is None or options.continuous:
         if options.align is not None:
-            raise DataError("there is no trials table to align to (align); cut the recording into windows with window_s.")
+            raise DataError(
+                "there is no trials table to align to (align); cut the recording into windows with window_s."
+            )
         pieces = recorded_pieces(session, bin_s, notes) if stated is None else stated
         if options.window_s is None and options.reaches is None:
             notes.append("the recording is not cut into trials; cut it with window_s")
