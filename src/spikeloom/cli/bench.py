@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.cli.options import SOURCE, add_load_options, device_option, load_options_from, seed_option
+from spikeloom.cli.options import (
+    SOURCE,
+    TRIALS_IS_A_NUMBER,
+    add_load_options,
+    device_option,
+    load_options_from,
+    seed_option,
+)
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -39,14 +46,19 @@ def _out_option(parser: ArgumentParser) -> None:
     )
 
 
-def _training_options(parser: ArgumentParser, seeds: int = 3, steps: str = "of every stage of a training") -> None:
+def _training_options(
+    parser: ArgumentParser,
+    seeds: int = 3,
+    steps: str = "of every stage of a training",
+    without: Sequence[str] = (),
+) -> None:
     """Options of benchmarks that train models."""
     from jsonargparse.typing import PositiveInt
 
     parser.add_argument("--seeds", type=PositiveInt, default=seeds, help="trainings of each model")
     parser.add_argument("--max_steps", type=PositiveInt, help=f"upper limit of the steps {steps}")
     device_option(parser)
-    add_load_options(parser)
+    add_load_options(parser, without)
 
 
 def _values(options: Namespace, names: str, **others: str) -> dict[str, Any]:
@@ -136,14 +148,14 @@ def _generation_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-n", type=PositiveInt, help="trials that each model draws; as many as it was trained on if not given"
     )
-    _training_options(parser)
+    _training_options(parser, without=TRIALS_IS_A_NUMBER)
 
 
 def _generation(options: Namespace) -> str:
     from spikeloom.bench.generation import GENERATION, run_generation_benchmark
 
     values = _values(options, "seeds models behaviour trials n max_steps device", presets="preset")
-    run_generation_benchmark(options.out, options.data, load_options_from(options), **values)
+    run_generation_benchmark(options.out, options.data, load_options_from(options, TRIALS_IS_A_NUMBER), **values)
     return GENERATION.name
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.cli.options import is_first_process
-from spikeloom.errors import SpikeloomError, SpikeloomWarning
+from spikeloom.cli.options import fields_of, is_first_process
+from spikeloom.errors import DataError, SpikeloomError, SpikeloomWarning
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -59,10 +60,61 @@ def one_line(error: BaseException) -> str:
         )
     if isinstance(error, MemoryError):
         return "there is not enough memory; ask for fewer or shorter trials, or a smaller model or batch."
-    return " ".join(str(error).split())
+    text = " ".join(str(error).split())
+    return with_flags(text) if isinstance(error, DataError) else text
+
+
+def with_flags(message: str) -> str:
+    """A message about a recording with its load options as flags of the command line.
+
+    Messages are written once, in the words of Python. An option is recognised where it stands as ``name=value``, alone
+    in parentheses, behind "'x' for" or "around", before its value at the start of a sentence, among options that "cannot be used", or wherever it has
+    an underscore; never in quotes, in a call, or among the names of what a file holds.
+
+    Args:
+        message: An error or a note of the data room.
+
+    Example:
+        >>> with_flags("which array holds the spike counts is not clear; name it with counts=<array>.")
+        'which array holds the spike counts is not clear; name it with --counts <array>.'
+        >>> with_flags("trials are cut around reaches (reaches) or as windows (window_s), not both.")
+        'trials are cut around reaches (--reaches) or as windows (--window_s), not both.'
+    """
+    return _mentions().sub(lambda found: found[0] if found["other"] else _as_flags(found), message)
+
+
+@cache
+def _mentions() -> re.Pattern[str]:
+    from spikeloom.data.options import LoadOptions
+
+    names = fields_of(LoadOptions)
+    name, long = (f"(?:{'|'.join(some)})" for some in (names, [n for n in names if "_" in n]))
+    at = r"(?<![\w./-])"
+    other = [
+        r"(?<!\w)'[^']*'(?!\w)",  # quoted
+        r"\w\([^()]*\)",  # a call in Python
+        r"\((?:\w+ )?(?:columns|signals|splits|trial columns|neuron columns): [^()]*\)",
+        r"(?:holds|not used|left out[^:;]*|replaced): .*",
+    ]
+    mentions = [
+        rf"(?P<option>{at}{name})=(?:True\b)?(?P<value>(?![\s,;.)]|$))?",
+        rf"(?:(?<=\()|(?<=' for )|(?<= around ))(?P<alone>{name})(?=\)|;| \(| ')",
+        rf"`(?P<code>{name})`",
+        rf"(?P<list>{at}{name}(?:(?:, | and ){name})*)(?= cannot be used with | was given)",
+        rf"(?:^|(?<=: ))(?P<first>{name})(?= is [^;]*, but )",
+        rf"(?P<long>{at}{long})(?![\w/=]|\.\w)",
+    ]
+    return re.compile("|".join([f"(?P<other>{'|'.join(other)})", *mentions]))
+
+
+def _as_flags(found: re.Match[str]) -> str:
+    if found["list"]:
+        return re.sub(r"\w+(?=, | and |$)", r"--\g<0>", found["list"])
+    name = found["option"] or found["alone"] or found["code"] or found["first"] or found["long"]
+    return f"--{name} " if found["value"] is not None else f"--{name}"
 
 
 def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Print each of our own warnings as a line; those of other libraries are not for users."""
     if issubclass(category, SpikeloomWarning) and is_first_process():
-        print(f"spikeloom: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        print(f"spikeloom: warning: {with_flags(' '.join(str(message).split()))}", file=sys.stderr)

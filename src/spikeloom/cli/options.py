@@ -18,13 +18,16 @@ SOURCE = (
     "reaching, reaching-ring, or of `spikeloom fetch`), or run folder"
 )
 
+TRIALS_IS_A_NUMBER = ("trials",)
+"""The load option that commands lack whose own option ``--trials`` is how many there are."""
 
-def add_load_options(parser: ArgumentParser) -> None:
-    """Add the options that control how a recording is loaded."""
+
+def add_load_options(parser: ArgumentParser, without: Sequence[str] = ()) -> None:
+    """Add the options that control how a recording is loaded, without those whose names mean something else there."""
     from spikeloom.data.options import LoadOptions
 
     lists = {"signals", "columns", "where", "hold_out", "circular"}
-    parser.add_class_arguments(LoadOptions, skip={*lists, "continuous"})
+    parser.add_class_arguments(LoadOptions, skip={*lists, "continuous", *without})
     parser.add_argument("--signals", nargs="+", type=str, help="behavioural signals to keep; all if not given")
     parser.add_argument("--columns", nargs="+", type=str, help="trial columns to keep; all if not given")
     parser.add_argument("--where", nargs="+", type=str, help="trials to keep, for example success=1 'length<=30'")
@@ -38,11 +41,12 @@ def add_load_options(parser: ArgumentParser) -> None:
     parser.add_argument("--continuous", action="store_true", help="load a session whole, whatever its trials")
 
 
-def load_options_from(options: Namespace) -> LoadOptions:
-    """The load options among the options of a command."""
+def load_options_from(options: Namespace, without: Sequence[str] = ()) -> LoadOptions:
+    """The load options among the options of a command, see ``add_load_options``."""
     from spikeloom.data.options import LoadOptions
 
-    values: dict[str, Any] = {f: options[f] for f in fields_of(LoadOptions) if options[f] is not None}
+    names = [name for name in fields_of(LoadOptions) if name not in without]
+    values: dict[str, Any] = {name: options[name] for name in names if options[name] is not None}
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return LoadOptions(**values)
 

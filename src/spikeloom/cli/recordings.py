@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from spikeloom.cli.messages import with_flags
 from spikeloom.cli.options import SOURCE, add_load_options, load_recording
 
 if TYPE_CHECKING:
@@ -52,4 +54,8 @@ def describe(options: Namespace) -> None:
     from spikeloom.training.run import strict_json
 
     data = load_recording(options)
-    print(strict_json(data.summary()) if options.json else description(data))
+    if options.json:
+        print(strict_json(data.summary()))
+        return
+    notes = {"notes": [with_flags(note) for note in data.provenance.get("notes", [])]}
+    print(description(replace(data, provenance={**data.provenance, **(notes if notes["notes"] else {})})))

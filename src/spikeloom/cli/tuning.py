@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.cli.options import SOURCE, add_load_options, fields_of, load_options_from, value_of
+from spikeloom.cli.options import SOURCE, TRIALS_IS_A_NUMBER, add_load_options, fields_of, load_options_from, value_of
 from spikeloom.cli.training import model_options, requested_config
 from spikeloom.errors import ConfigError
 
@@ -49,7 +49,7 @@ def tune_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of every training, as in fit")
     parser.add_argument("--autoencoder_from", type=Path, help="run whose trained autoencoder all trainings use")
     parser.add_argument("--max_steps", type=int, help="upper limit of the steps of every stage")
-    add_load_options(parser)
+    add_load_options(parser, without=TRIALS_IS_A_NUMBER)
     model_options(parser, config)
 
 
@@ -75,7 +75,7 @@ def tune(options: Namespace) -> None:
         space,
         SearchConfig(**{name: options[name] for name in fields_of(SearchConfig)}),
         Resources(**{name: options[name] for name in fields_of(Resources)}),
-        load_options_from(options),
+        load_options_from(options, TRIALS_IS_A_NUMBER),
         config,
         lender,
         options.precision,

@@ -68,7 +68,7 @@ def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  
         stored = _READ[ending](path)
         if "spikeloom_layout" in stored:
             check_supported(options, (), "a file in spikeloom's own layout")
-            return apply_options(unpacked(stored), options)
+            return apply_options(unpacked(stored), options, own=True)
         if "units/spike_times" in stored:
             return _load_nwb(path, options)
         origin = {"file": path.name, "format": ending[1:]}

@@ -80,7 +80,7 @@ def load_source(source: str | Path, options: LoadOptions = LoadOptions()) -> Spi
         return load_fetched(str(source), options)
     if str(source) in DATASETS:
         check_supported(options, (), f"the data set '{source}'")
-        return apply_options(DATASETS[str(source)](), options)
+        return apply_options(DATASETS[str(source)](), options, own=True)
     known = ", ".join(name for name in DATASETS if name not in PUBLISHED) + ", and those `spikeloom fetch` lists"
     raise DataError(f"there is no file '{source}' and no data set of that name (data sets: {known}){_suggestion(path)}")
 

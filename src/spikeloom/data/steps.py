@@ -11,8 +11,8 @@ from spikeloom.data.bins import cut_windows, rebin
 from spikeloom.data.comparisons import parsed
 from spikeloom.data.directions import ANGLE, parse_direction, with_direction
 from spikeloom.data.holdout import hold_out
-from spikeloom.data.identical import identical_note
 from spikeloom.data.options import LoadOptions
+from spikeloom.data.plausibility import plausibility_notes
 from spikeloom.data.reaches import REACH_COLUMNS, cut_reaches, plane
 from spikeloom.data.selection import keep_columns, keep_neurons, keep_signals, keep_trials, with_condition
 from spikeloom.data.smoothing import with_smoothed_counts
@@ -22,22 +22,24 @@ from spikeloom.data.splits import with_default_splits
 Step = Callable[[SpikeData], SpikeData]
 
 
-def apply_options(data: SpikeData, options: LoadOptions, notes: Sequence[str] = ()) -> SpikeData:
-    """Apply the options that concern recordings of every format.
+def apply_options(data: SpikeData, options: LoadOptions, notes: Sequence[str] = (), own: bool = False) -> SpikeData:
+    """Apply the options that concern recordings of every format, and note what is hardly plausible in the result.
 
     Args:
         data: The recording as its format gives it.
         options: The options; those of a format have been applied by it.
         notes: What was guessed or dropped so far; kept in the provenance, together with the notes of the steps.
+        own: Whether spikeloom itself wrote the file or made the recording, see ``plausibility.Facts``.
 
     Raises:
-        DataError: If a column, signal or neuron does not exist, or if nothing is left.
+        DataError: If a column, signal or neuron does not exist, if nothing is left, or if it cannot be a recording of
+            spikes.
     """
     data = data.with_notes(notes)
     for step in steps(options, list(data.trials)):
         data = step(data)
     known = data.provenance.get("notes", [])
-    return data.with_notes([note for note in identical_note(data) if note not in known])
+    return data.with_notes([note for note in plausibility_notes(data, own) if note not in known])
 
 
 def steps(options: LoadOptions, trial_columns: Iterable[Any]) -> Iterator[Step]:

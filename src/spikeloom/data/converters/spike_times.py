@@ -128,6 +128,4 @@ def _series(name: str, one: Any) -> Series:
             f"signal '{name}' has {times.shape} times and {values.shape} values, but needs two or more times and as "
             "many values, (sample,) or (sample, dim)."
         )
-    known = np.isfinite(times)
-    order = np.flatnonzero(known)[np.argsort(times[known], kind="stable")]
-    return Series(times[order], values[order], "", ())
+    return Series.of(times, values)

@@ -260,11 +260,9 @@ def _series(objects: Objects, options: LoadOptions, notes: list[str]) -> dict[st
                 notes.append(f"{path.name} left out, as it is not a few numbers for each time in {clock.name}")
                 continue
             stacked = np.column_stack([v.astype(np.float64) for v in numeric.values()])
-            known = np.flatnonzero(np.isfinite(times))
-            order = known[np.argsort(times[known], kind="stable")]
-            if len(order) > 1:
-                columns = tuple(numeric) if len(numeric) > 1 else ()
-                series[f"{name}_{attribute}"] = Series(times[order], stacked[order], "", columns)
+            one = Series.of(times, stacked, columns=tuple(numeric) if len(numeric) > 1 else ())
+            if len(one.times_s) > 1:
+                series[f"{name}_{attribute}"] = one
     return series
 
 

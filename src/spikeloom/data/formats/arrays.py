@@ -162,7 +162,7 @@ class _Arrays:
         if self.options.axes is not None:
             axes = split_axes(self.options.axes)
             if len(axes) != n_axes:
-                raise DataError(f"axes names {len(axes)} axes ({self.options.axes}), but the counts have {n_axes}.")
+                raise DataError(f"axes={self.options.axes} names {len(axes)} axes, but the counts have {n_axes}.")
             self.taken |= {"dims", "axes"} & set(self.stored)
             return axes
         for key in ("dims", "axes"):

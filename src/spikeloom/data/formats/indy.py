@@ -17,7 +17,7 @@ from spikeloom.data.formats.containers import Hdf5, check_readable, reading_file
 from spikeloom.data.options import LoadOptions, SeriesOptions, check_supported
 from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.session.binning import EDGE, bin_spikes
-from spikeloom.data.session.series import Series, note_missing, resampled
+from spikeloom.data.session.series import Series, resampled
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError
@@ -79,7 +79,6 @@ def read_indy(path: Path, options: LoadOptions) -> SpikeData:
         )
     start = times[:1]
     signals = _signals(times, positions, start + (options.lag_s or 0.0), n_bins, bin_s)
-    note_missing(signals, n_bins, notes)
     data = SpikeData(
         counts=bin_spikes(spikes, start, n_bins, bin_s),
         bin_s=bin_s,

@@ -86,11 +86,9 @@ def _samples(name: str, group: Hdf5, item: Hdf5, notes: list[str]) -> tuple[Seri
         raise Unreadable(f"it has {len(stored)} samples but {len(times)} timestamps")
     values = stored.astype(np.float64).reshape(len(stored), -1) * factor + offset
     values[np.isinf(values)] = np.nan
-    sound = np.isfinite(times)
-    order = np.flatnonzero(sound)[np.argsort(times[sound], kind="stable")]
-    if not len(order) or not np.isfinite(values[order]).any():
+    one = Series.of(times, values, str(attribute(item, "unit", "")), _columns(group, values.shape[1]))
+    if not np.isfinite(one.values).any():
         raise Unreadable("it holds no number")
-    one = Series(times[order], values[order], str(attribute(item, "unit", "")), _columns(group, values.shape[1]))
     return one, bool(stored.dtype.kind in "iub" and factor == 1 and offset == 0)
 
 
@@ -153,9 +151,7 @@ def _times(group: Hdf5, n: int) -> np.ndarray:
 
 def _counting(times: np.ndarray, values: np.ndarray | None = None, columns: tuple[str, ...] = ()) -> Series:
     values = np.ones((len(times), 1)) if values is None else values
-    known = np.isfinite(times)
-    order = np.flatnonzero(known)[np.argsort(times[known], kind="stable")]
-    return Series(times[order], values[order], "events", columns, kind="events")
+    return Series.of(times, values, "events", columns, kind="events")
 
 
 def _events(name: str, group: Hdf5, item: Hdf5 | None, notes: list[str]) -> Series:

@@ -15,7 +15,7 @@ from spikeloom.data.session.binning import bin_spikes
 from spikeloom.data.session.grid import Grid
 from spikeloom.data.session.jitter import COLUMN, jitter_bins
 from spikeloom.data.session.observed import recorded_pieces, stated_time, time_with_spikes, without_invalid
-from spikeloom.data.session.series import note_missing, resampled
+from spikeloom.data.session.series import resampled
 from spikeloom.data.session.series_kinds import with_angles
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.spans import Spans, around_events, extent, recorded_pieces_as_trials, rows_of, whole_trials
@@ -27,8 +27,6 @@ from spikeloom.errors import DataError
 
 DEFAULT_BIN_S = 0.005
 """The bin of the Neural Latents Benchmark."""
-HIGHEST_RATE_HZ = 500.0
-"""No population fires faster on average; a higher rate means that times are not in seconds."""
 
 COARSE_CLOCK = 0.1
 """Spike times stored in steps of more than this share of a bin may be counted in the wrong one."""
@@ -41,7 +39,7 @@ def bin_session(session: Session, options: LoadOptions) -> SpikeData:
         DataError: As ``cut``, or as ``apply_options``.
     """
     data, notes = cut(session, options)
-    return apply_options(data, options, notes)
+    return apply_options(data, options, notes, own=session.saved_bin_s is not None)
 
 
 def cut(session: Session, options: LoadOptions) -> tuple[SpikeData, list[str]]:
@@ -69,12 +67,13 @@ def cut(session: Session, options: LoadOptions) -> tuple[SpikeData, list[str]]:
     Raises:
         DataError: If spike times or trials are impossible, or if nothing is left.
     """
-    notes = list(session.notes)
     if options.neurons is not None:
         session = session.select(neuron_mask(session.neurons, options.neurons))
+    notes: list[str] = []
     if options.trials is not None:
         session = replace(session, trials=read_trials(options.trials, notes))
     session = session.checked()
+    notes = [*session.notes, *notes]
     bin_s = options.bin_s or session.saved_bin_s or DEFAULT_BIN_S
     if options.bin_s is None and session.saved_bin_s is None:
         notes.append(f"bins are {DEFAULT_BIN_S:g} s wide, as bin_s was not given")
@@ -94,8 +93,7 @@ def cut(session: Session, options: LoadOptions) -> tuple[SpikeData, list[str]]:
     else:
         counts = grid.count(session.spikes, np.rint(spans.start_s / bin_s).astype(np.int64), spans.n_bins)
         signals = grid.signals(session.series, grid.bin_from(later_s), spans.n_bins, notes)
-    _check_rate(counts, spans, session, bin_s)
-    note_missing(signals, spans.n_bins, notes)
+    _check_spikes(counts, spans, session, bin_s)
     provenance = dict(session.provenance)
     if options.forward_s:
         n_forward = whole_bins(options.forward_s, bin_s, "forward_s")
@@ -129,7 +127,9 @@ def _spans(session: Session, options: LoadOptions, bin_s: float, notes: list[str
                 )
     if trials is None or options.continuous:
         if options.align is not None:
-            raise DataError("there is no trials table to align to; leave out align, and cut with window_s.")
+            raise DataError(
+                "there is no trials table to align to (align); cut the recording into windows with window_s."
+            )
         pieces = recorded_pieces(session, bin_s, notes) if stated is None else stated
         if options.window_s is None and options.reaches is None:
             notes.append("the recording is not cut into trials; cut it with window_s")
@@ -168,16 +168,12 @@ def _with_recorded_time(spans: Spans, written_by_us: bool) -> pd.DataFrame:
     return spans.trials.assign(**{FROM_S: spans.trials[FROM_S].to_numpy(dtype=float) + later_s})
 
 
-def _check_rate(counts: np.ndarray, spans: Spans, session: Session, bin_s: float) -> None:
-    total = int(counts.sum(dtype=np.int64))
-    stop = float((spans.start_s + spans.n_bins * bin_s).max())
-    fired = session.first_and_last_spike()
-    if total == 0:
+def _check_spikes(counts: np.ndarray, spans: Spans, session: Session, bin_s: float) -> None:
+    if not counts.any():
+        stop = float((spans.start_s + spans.n_bins * bin_s).max())
+        fired = session.first_and_last_spike()
         times = f"from {fired[0]:g} to {fired[1]:g}" if fired else "missing"
         raise DataError(
             f"no spike falls into the trials ({spans.start_s.min():g} to {stop:g} s), spike times are {times}; "
             "are they in seconds and on the clock of the trials?"
         )
-    rate = total / (spans.n_bins.sum() * bin_s * len(session.spikes))
-    if rate > HIGHEST_RATE_HZ:
-        raise DataError(f"the mean rate is {rate:.3g} Hz per unit, which no neuron has; are spike times in seconds?")

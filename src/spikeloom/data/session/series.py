@@ -38,6 +38,7 @@ class Series:
         columns: Names of the dimensions, if the file has them.
         kind: What its value in a bin is.
         periods: Length of a full turn in each dimension of a circular series, 0 for one that is no angle.
+        falls_back_s: The largest step back of the times before they were put in order.
     """
 
     times_s: Float[np.ndarray, "sample"]
@@ -46,6 +47,31 @@ class Series:
     columns: tuple[str, ...]
     kind: Kind = "continuous"
     periods: tuple[float, ...] = ()
+    falls_back_s: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        times_s: np.ndarray,
+        values: np.ndarray,
+        unit: str = "",
+        columns: tuple[str, ...] = (),
+        kind: Kind = "continuous",
+    ) -> Series:
+        """A series of samples in any order; those without a finite time are left out.
+
+        Example:
+            >>> one = Series.of(np.array([0.0, 2.0, 1.0]), np.array([[5.0], [7.0], [6.0]]))
+            >>> one.values.ravel().tolist(), one.falls_back_s
+            ([5.0, 6.0, 7.0], 1.0)
+        """
+        known = np.isfinite(times_s)
+        times_s, values = times_s[known], values[known]
+        back = max(0.0, -float(np.diff(times_s).min(initial=0.0)))
+        if back:
+            order = np.argsort(times_s, kind="stable")
+            times_s, values = times_s[order], values[order]
+        return cls(times_s, values, unit, columns, kind, falls_back_s=back)
 
 
 def resampled(
@@ -68,18 +94,6 @@ def resampled(
         values[valid] = resample(one, start[valid], bin_s)
         signals[name] = Signal(values, one.unit, one.columns)
     return signals
-
-
-def note_missing(signals: Mapping[str, Signal], n_bins: Int[np.ndarray, "trial"], notes: list[str]) -> None:
-    """Add a note about bins in which a signal has no value, and the first trial that has any."""
-    valid = np.arange(int(n_bins.max())) < n_bins[:, None]
-    for name, signal in signals.items():
-        missing = np.isnan(signal.values).any(axis=2) & valid
-        if missing.any():
-            first = int(np.flatnonzero(missing.any(axis=1))[0])
-            notes.append(
-                f"signal '{name}' is missing (NaN) in {missing.sum()} of {valid.sum()} bins, first in trial {first}"
-            )
 
 
 def resample(series: Series, bin_start_s: Float[np.ndarray, "bin"], bin_s: float) -> Float[np.ndarray, "bin dim"]:

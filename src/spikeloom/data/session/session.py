@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from spikeloom.data.session.series import Series
+from spikeloom.data.session.time_checks import clock_notes, in_order, series_notes, trial_notes
 from spikeloom.errors import DataError
 
 Intervals = Float[np.ndarray, "_ 2"]
@@ -59,25 +60,29 @@ class Session:
         )
 
     def checked(self) -> Session:
-        """The session with its spike times in order.
+        """The session with its spike times in order, and notes on times that are hardly plausible.
 
         Raises:
-            DataError: If there is no neuron, or a spike time is not a finite number; names the neuron and the place.
+            DataError: If there is no neuron, a spike time is not a finite number (names the neuron and the place), or
+                times are not in seconds.
         """
         if not len(self.spikes):
             raise DataError("there are no neurons; name a file that holds spike times of units.")
-        ordered = []
+        ordered, orders = [], []
         for neuron, times in enumerate(self.spikes):
             times = np.asarray(times, dtype=np.float64)
-            bad = np.flatnonzero(~np.isfinite(times))
-            if len(bad):
+            finite = np.isfinite(times)
+            if not finite.all():
+                bad = int(np.argmin(finite))
                 raise DataError(
-                    f"the spike times of neuron {neuron} hold {times[bad[0]]} at place {bad[0]}, but must be finite "
-                    "seconds; correct them, or leave the neuron out."
+                    f"the spike times of neuron {neuron} hold {times[bad]} at place {bad}, but must be finite seconds; "
+                    "correct them, or leave the neuron out."
                 )
-            in_order = len(times) < 2 or bool((times[1:] >= times[:-1]).all())
-            ordered.append(times if in_order else np.sort(times))
-        return replace(self, spikes=ordered)
+            times, order = in_order(times)
+            ordered.append(times)
+            orders.append(order)
+        notes = [*clock_notes(orders, ordered), *trial_notes(self.trials), *series_notes(self.series)]
+        return replace(self, spikes=ordered, notes=[*self.notes, *notes])
 
     def first_and_last_spike(self) -> tuple[float, float] | None:
         """When any neuron fires for the first and for the last time; None without a spike. Times are in order."""

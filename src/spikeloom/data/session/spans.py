@@ -166,7 +166,7 @@ def _check_order(trials: pd.DataFrame) -> None:
         i = int(bad[0])
         raise DataError(
             f"trial {i} stops before it starts: start_time is {start[i]:g} s and stop_time {stop[i]:g} s; "
-            "correct the trials table, or leave the trial out with where."
+            "correct the trials table, or leave the trial out with where=<comparison>."
         )
 
 
