@@ -164,6 +164,7 @@ def test_trials_on_one_clock_last_from_their_first_to_their_last_spike(tmp_path)
         ("unit,time_s\n", "has no rows"),
         ("unit,time_s\n,\n,\n", "no row has both"),
         ("# nothing\n", "holds no table"),
+        ("time\n0.5\n0.7\n", "no column but 'time'"),
         ("a\0b", "not a text file"),
         ("unit,time,count\n1,0.0,2\n2,0.1,1\n", "write the zeros, too"),
     ],
@@ -272,6 +273,16 @@ def test_a_row_may_be_one_unit_in_one_bin(tmp_path):
     tidy = table.melt("time", var_name="unit", value_name="count").sample(frac=1, random_state=0)
     tidy.to_csv(tmp_path / "a.csv", index=False)
     np.testing.assert_array_equal(sl.load(tmp_path / "a.csv").counts[0], counts)
+
+
+def test_rounded_times_give_the_width_that_was_meant(tmp_path):
+    counts, table = wide()
+    table.assign(time=np.round(np.arange(120) / 30, 3)).to_csv(tmp_path / "a.csv", index=False)
+    data = sl.load(tmp_path / "a.csv")
+    assert data.bin_s == 1 / 30
+    np.testing.assert_array_equal(data.counts[0], counts)
+    table.assign(time=pd.to_timedelta(np.arange(120) * 20, unit="ms")).to_parquet(tmp_path / "a.parquet")
+    assert sl.load(tmp_path / "a.parquet").bin_s == 0.02
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from spikeloom.errors import DataError
@@ -41,13 +42,12 @@ class _Dialect:
     names: list[str] | None  # None where the first line is the header
 
 
-def read_table(path: Path, notes: list[str], columns: tuple[str, ...] | None = None) -> pd.DataFrame:
+def read_table(path: Path, notes: list[str]) -> pd.DataFrame:
     r"""The table in a file; delimiter, decimal mark, comments and encoding of text are recognised.
 
     Args:
         path: A file with one of the endings ``TABLES``.
         notes: Gets a note about what was guessed.
-        columns: Names of the columns of a text file, where these are known without a header.
 
     Raises:
         DataError: If it is no table, has no header that names its columns, or is damaged.
@@ -66,7 +66,7 @@ def read_table(path: Path, notes: list[str], columns: tuple[str, ...] | None = N
         what = "is a folder" if path.is_dir() else "does not exist"
         raise DataError(f"the table '{path}' {what}; name a file ({', '.join(TABLES)}).")
     try:
-        table = _read_parquet(path) if path.suffix.lower() in PARQUET else _read_text(path, notes, columns)
+        table: Table = _read_parquet(path) if path.suffix.lower() in PARQUET else _read_text(path, notes)
     except DataError:
         raise
     except PermissionError:
@@ -77,8 +77,17 @@ def read_table(path: Path, notes: list[str], columns: tuple[str, ...] | None = N
             f"{path.name} is not a table with as many values in every row ({detail}); correct it."
         ) from None
     table.columns = [str(name).strip() for name in table.columns]
+    numbered = [name for name in table if name == "Unnamed: 0" and table[name].dtype.kind in "iu"]
+    if numbered and (np.diff(table[numbered[0]]) == 1).all():  # pandas numbers rows
+        table = table.drop(columns=numbered)
     if not len(table):
         raise DataError(f"{path.name} has no rows; name a table that holds something.")
+    for name in table:
+        if table[name].dtype.kind == "m":
+            table[name] = table[name].dt.total_seconds()
+        elif table[name].dtype.kind == "M" and not table[name].isna().all():
+            notes.append(f"'{name}' of {path.name} holds dates, and is taken as text")
+            table[name] = table[name].astype(str)
     return table
 
 
@@ -94,8 +103,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return table.reset_index() if named else table
 
 
-def _read_text(path: Path, notes: list[str], columns: tuple[str, ...] | None) -> pd.DataFrame:
-    dialect = _dialect(path, notes, columns)
+def _read_text(path: Path, notes: list[str]) -> pd.DataFrame:
+    dialect = _dialect(path, notes)
     table = pd.read_csv(
         path,
         sep=dialect.delimiter,
@@ -114,7 +123,7 @@ def _read_text(path: Path, notes: list[str], columns: tuple[str, ...] | None) ->
     return table.drop(columns=empty)
 
 
-def _dialect(path: Path, notes: list[str], columns: tuple[str, ...] | None) -> _Dialect:
+def _dialect(path: Path, notes: list[str]) -> _Dialect:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     encoding = next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), "utf-8")
@@ -138,7 +147,7 @@ def _dialect(path: Path, notes: list[str], columns: tuple[str, ...] | None) -> _
     decimal = "," if delimiter != "," and any(_DECIMAL_COMMA.fullmatch(cell) for row in cells for cell in row) else "."
     if decimal == ",":
         notes.append(f"{path.name} has decimal commas")
-    names = list(columns) if columns is not None else _header(path, cells, remarks, delimiter, decimal, notes)
+    names = _header(path, cells, remarks, delimiter, decimal, notes)
     return _Dialect(encoding, delimiter, decimal, comment, names)
 
 

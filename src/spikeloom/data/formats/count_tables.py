@@ -72,6 +72,8 @@ def read_count_table(
     Raises:
         DataError: If no column holds counts, or steps of time differ.
     """
+    if options.axes is not None:
+        raise DataError(f"axes is '{options.axes}', but a table has a row for each bin; leave it out.")
     notes = list(notes)
     table = _without_row_numbers(table, notes)
     time = time_column(table)
@@ -81,6 +83,8 @@ def read_count_table(
     if seconds is not None and width is not None:
         run = _split_at_gaps(run, seconds, width, segment, notes)
     others = [str(name) for name in table if str(name) not in (time, segment)]
+    if not others:
+        raise DataError(f"the table has no column but '{time or segment}'; add the unit of each spike, or counts.")
     by_run = table.groupby(run, sort=False)
     constant = [n for n in others if segment is not None and _is_trial_column(table[n], by_run[n])]
     neurons, signals = _neurons(table, [n for n in others if n not in constant], notes)
@@ -91,6 +95,8 @@ def read_count_table(
     stored: dict[str, np.ndarray] = {"neuron_id": _ids(neurons)}
     counts = _plain(table[neurons])
     values = {name: _plain(table[[name]]).astype(np.float32) for name in signals}
+    if width is None and options.stored_bin_s is not None:
+        width = options.stored_bin_s
     if width is not None:
         stored["bin_s"] = np.array(width)
     if segment is None:
@@ -165,7 +171,7 @@ def _time(
         factor = FACTORS.get(unit, 1.0)
         times, steps, step = times * factor, steps * factor, step * factor
     regular = steps[abs(steps - step) <= STEADY * step] if unit not in SAMPLES else np.array([step])
-    width = float(f"{regular.mean():.6g}")
+    width = _shortest(regular)
     if unit not in SAMPLES and len(regular) < 0.5 * len(steps):
         raise DataError(
             f"'{name}' has steps of {steps.min():.4g} to {steps.max():.4g} s, but bins are all as wide; bin the "
@@ -177,6 +183,15 @@ def _time(
         )
     notes.append(f"bins are {width:g} s wide, the step of '{name}'")
     return times, width
+
+
+def _shortest(steps: np.ndarray) -> float:
+    """The width of bins from steps of time that may have been rounded: a plain number, or as many bins a second."""
+    mean = float(steps.mean())
+    for width in (float(f"{mean:.3g}"), 1.0 / max(round(1.0 / mean), 1)):
+        if abs(width - mean) * len(steps) <= float(np.ptp(steps)) + 1e-9:
+            return width
+    return float(f"{mean:.6g}")
 
 
 def _split_at_gaps(
@@ -208,7 +223,11 @@ def _neurons(table: Table, names: list[str], notes: list[str]) -> tuple[list[str
             f"the table has neither a unit and a time for each spike, nor columns of counts (columns: {listed}); name "
             "the columns 'unit' and 'time_s', or give every neuron a column of whole numbers."
         )
-    return neurons, [n for n in numeric if n not in neurons]
+    signals = [n for n in numeric if n not in neurons]
+    partly = [n for n in signals if table[n].isna().any() and _whole(table[n].dropna())]
+    if partly:
+        notes.append(f"taken as signals, as some of their values are missing: {', '.join(partly)}")
+    return neurons, signals
 
 
 def _whole(column: Column) -> bool:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.formats.arrays import COUNTS, NEURON_WORDS, from_arrays
+from spikeloom.data.formats.arrays import COUNTS, from_arrays
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.formats.indy import is_indy, read_indy
 from spikeloom.data.formats.matlab_spikes import Spikes, spikes_in
-from spikeloom.data.formats.matlab_trials import counts_by_trial, row_columns
+from spikeloom.data.formats.matlab_trials import NEURON_WORDS, counts_by_trial, row_columns
 from spikeloom.data.formats.matlab_values import arrays_of, open_matlab
 from spikeloom.data.formats.spike_tables import FAMILIES, TIMES, UNITS, refuse_intervals
 from spikeloom.data.options import LoadOptions, check_supported

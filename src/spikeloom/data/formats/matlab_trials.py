@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from spikeloom.data.formats.arrays import MOST_PARTS, NEURON_WORDS
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.formats.matlab_spikes import Spikes
 from spikeloom.data.formats.matlab_values import Value, squeezed
@@ -15,6 +14,10 @@ from spikeloom.data.options import LoadOptions, split_axes
 from spikeloom.data.session.clocks import plain_name
 from spikeloom.errors import DataError
 
+MOST_PARTS = 8
+"""At most this many numbers of one field are as many columns, or dimensions of a signal."""
+NEURON_WORDS = ("unit", "neuron", "electrode", "channel", "chan", "cell", "cluster")
+"""Words in the names of what has one value for each neuron."""
 TIMES = ("time", "t", "times", "time_s", "time_ms", "timestamps", "bins")
 """Fields that have one value for each bin."""
 

@@ -50,7 +50,8 @@ def without_unit(name: object) -> tuple[str, str]:
     """
     plain = plain_name(name)
     stem, _, last = plain.rpartition("_")
-    return (stem, last) if last in FACTORS or last in SAMPLES else (plain, "")
+    is_unit = (last in FACTORS or last in SAMPLES) and (stem or len(last) > 2)  # a variable "s" says nothing
+    return (stem, last) if is_unit else (plain, "")
 
 
 def in_seconds(
