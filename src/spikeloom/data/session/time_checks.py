@@ -155,8 +155,8 @@ def trial_notes(trials: pd.DataFrame | None) -> list[str]:
         return []
     first = int(back[0])
     return [
-        f"trial {first + 1} starts {start[first] - start[first + 1]:.6g} s before trial {first}, and trials overlap, as "
-        "if a second recording began there: give each recording times of its own"
+        f"trial {first + 1} starts {start[first] - start[first + 1]:.6g} s before trial {first}, and trials overlap, "
+        "as if a second recording began there: give each recording times of its own"
     ]
 
 
