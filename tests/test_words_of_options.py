@@ -1,4 +1,4 @@
-"""Errors and notes name an option in the words of the interface: ``bin_s=`` in Python, ``--bin_s`` in a shell."""
+"""Errors and notes name an option as it is typed: ``bin_s=`` in Python, ``--bin_s`` on the command line."""
 
 from __future__ import annotations
 

@@ -68,8 +68,8 @@ def with_flags(message: str) -> str:
     """A message about a recording with its load options as flags of the command line.
 
     Messages are written once, in the words of Python. An option is recognised where it stands as ``name=value``, alone
-    in parentheses, behind "'x' for" or "around", before its value at the start of a sentence, among options that "cannot be used", or wherever it has
-    an underscore; never in quotes, in a call, or among the names of what a file holds.
+    in parentheses, behind "'x' for" or "around", before its value at the start of a sentence, among options that
+    "cannot be used", or wherever it has an underscore; never in quotes, in a call, or among names in a file.
 
     Args:
         message: An error or a note of the data room.
@@ -81,6 +81,10 @@ def with_flags(message: str) -> str:
         'trials are cut around reaches (--reaches) or as windows (--window_s), not both.'
     """
     return _mentions().sub(lambda found: found[0] if found["other"] else _as_flags(found), message)
+
+
+NAMES = ("option", "alone", "purpose", "event", "code", "first", "long")
+"""Groups of ``_mentions`` that hold the name of an option."""
 
 
 @cache
@@ -98,7 +102,8 @@ def _mentions() -> re.Pattern[str]:
     ]
     mentions = [
         rf"(?P<option>{at}{name})=(?:True\b)?(?P<value>(?![\s,;.)]|$))?",
-        rf"(?:(?<=\()|(?<=' for )|(?<= around ))(?P<alone>{name})(?=\)|;| \(| ')",
+        rf"(?<=\()(?P<alone>{name})(?=\))",
+        rf"(?<=' for )(?P<purpose>{name})(?=;| \()|(?<= around )(?P<event>{name})(?= ')",
         rf"`(?P<code>{name})`",
         rf"(?P<list>{at}{name}(?:(?:, | and ){name})*)(?= cannot be used with | was given)",
         rf"(?:^|(?<=: ))(?P<first>{name})(?= is [^;]*, but )",
@@ -110,7 +115,7 @@ def _mentions() -> re.Pattern[str]:
 def _as_flags(found: re.Match[str]) -> str:
     if found["list"]:
         return re.sub(r"\w+(?=, | and |$)", r"--\g<0>", found["list"])
-    name = found["option"] or found["alone"] or found["code"] or found["first"] or found["long"]
+    name = next(found[kind] for kind in NAMES if found[kind])
     return f"--{name} " if found["value"] is not None else f"--{name}"
 
 

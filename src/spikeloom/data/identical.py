@@ -1,4 +1,4 @@
-"""Trials that are equal to the last spike: the same trial twice, or windows that were cut at the same place."""
+"""Trials or neurons that are equal to the last spike: the same one twice, or windows cut at the same place."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from spikeloom.data.spikedata import SpikeData
 
 LEAST_SPIKES = 10
 """Trials with fewer spikes are not compared: they are easily equal by chance."""
+
+SPIKES_OF_A_NEURON = 20
+"""Neurons with fewer spikes are not compared, for the same reason."""
 
 
 def first_like(data: SpikeData) -> Int[np.ndarray, "trial"]:
@@ -40,6 +43,41 @@ def identical_note(data: SpikeData) -> list[str]:
     if not len(again):
         return []
     return [f"{len(again)} trials are identical to another one, such as trials {first[again[0]]} and {again[0]}"]
+
+
+def identical_neurons_note(data: SpikeData, spikes: Int[np.ndarray, "trial neuron"]) -> list[str]:
+    """A note on neurons that are identical to an earlier one; none where there is no such neuron.
+
+    Args:
+        data: The recording.
+        spikes: How many spikes each of its neurons has in each trial.
+
+    Example:
+        >>> counts = np.random.default_rng(0).poisson(0.3, (9, 20, 3))
+        >>> counts[:, :, 2] = counts[:, :, 0]
+        >>> identical_neurons_note(SpikeData(counts, bin_s=0.01), counts.sum(axis=1))
+        ['1 of 3 neurons is identical to another one, such as neurons 0 and 2; keep one of each']
+    """
+    first = np.arange(data.n_neurons)
+    # Only neurons with as many spikes in each trial can be identical; few have to be compared bin by bin.
+    seen: dict[bytes, list[int]] = {}
+    for neuron in map(int, np.flatnonzero(spikes.sum(axis=0) >= SPIKES_OF_A_NEURON)):
+        own = data.counts[:, :, neuron]
+        others = seen.setdefault(spikes[:, neuron].tobytes(), [])
+        same = next((other for other in others if np.array_equal(data.counts[:, :, other], own)), neuron)
+        if same == neuron:
+            others.append(neuron)
+        # Where most bins have a spike, as a few wide ones may, neurons are easily equal by chance.
+        elif np.count_nonzero(own) <= data.lengths.sum() / 2:
+            first[neuron] = same
+    again = np.flatnonzero(first != np.arange(data.n_neurons))
+    if not len(again):
+        return []
+    verb = "is" if len(again) == 1 else "are"
+    return [
+        f"{len(again)} of {data.n_neurons} neurons {verb} identical to another one, such as neurons {first[again[0]]} "
+        f"and {again[0]}; keep one of each"
+    ]
 
 
 def identical_across(

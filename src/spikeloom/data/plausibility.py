@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from spikeloom.data.identical import identical_note
+from spikeloom.data.identical import identical_neurons_note, identical_note
 from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
@@ -33,8 +33,6 @@ COARSE_BIN_S = 0.01
 """Neurons are refractory for milliseconds: in narrower bins there are only single spikes anyway."""
 LONG_TRIAL = 20.0
 """A trial of more than this many times the median length makes arrays of trials mostly padding."""
-SPIKES_TO_COMPARE = 20
-"""Neurons with fewer spikes are not compared with each other: they are easily equal by chance."""
 FEW_BINS = 100
 """A recording with fewer bins shows nothing; written by us, it comes back as it was."""
 GENERATED_BY = "generated_by"
@@ -119,8 +117,8 @@ def refuse_impossible(facts: Facts) -> None:
     rate = float(facts.rate_hz.mean())
     if rate > HIGHEST_RATE_HZ:
         raise DataError(
-            f"the mean rate is {rate:.3g} Hz per unit in bins of {facts.data.bin_s:g} s, which no neuron has; are spike "
-            "times, and the width of a bin, in seconds, and are these counts of spikes?"
+            f"the mean rate is {rate:.3g} Hz per unit in bins of {facts.data.bin_s:g} s, which no neuron has; are "
+            "spike times, and the width of a bin, in seconds, and are these counts of spikes?"
         )
 
 
@@ -223,27 +221,7 @@ def identical_trials(facts: Facts) -> Iterator[str]:
 
 def identical_neurons(facts: Facts) -> Iterator[str]:
     """Neurons that are equal to the last spike: a unit that is in the file twice."""
-    counts, total = facts.data.counts, facts.spikes.sum(axis=0)
-    first = np.arange(len(total))
-    # Only neurons with as many spikes in each trial can be identical; few have to be compared bin by bin.
-    _, group = np.unique(facts.spikes, axis=1, return_inverse=True)
-    group = group.ravel()
-    for number in np.flatnonzero(np.bincount(group) > 1):
-        members = np.flatnonzero(group == number)
-        if total[members[0]] < SPIKES_TO_COMPARE:
-            continue
-        for place, neuron in enumerate(members):
-            same = (other for other in members[:place] if np.array_equal(counts[..., other], counts[..., neuron]))
-            first[neuron] = first[next(same, neuron)]
-    again = np.flatnonzero(first != np.arange(len(first)))
-    # In few bins, and where every bin has a spike, neurons are equal by chance.
-    again = [n for n in again if 0 < (counts[..., n] > 0).sum() <= facts.data.lengths.sum() / 2]
-    if again:
-        verb = "is" if len(again) == 1 else "are"
-        yield (
-            f"{len(again)} of {len(first)} neurons {verb} identical to another one, such as neurons "
-            f"{first[again[0]]} and {again[0]}; keep one of each"
-        )
+    yield from identical_neurons_note(facts.data, facts.spikes)
 
 
 def trial_lengths(facts: Facts) -> Iterator[str]:
@@ -287,11 +265,11 @@ def conditions(facts: Facts) -> Iterator[str]:
     data = facts.data
     if facts.own or "condition" not in data.trials or data.n_trials < SHOWN:
         return
-    values: pd.Series = data.trials["condition"]
-    if values.nunique() == data.n_trials:
+    values = data.trials["condition"].tolist()
+    if len(pd.unique(data.trials["condition"].dropna())) == data.n_trials:
         yield (
-            f"every one of {data.n_trials} trials has a condition of its own (the first is {values.tolist()[0]!r}): trials "
-            "cannot be grouped by it; name a column of fewer values with condition=<column>"
+            f"every one of {data.n_trials} trials has a condition of its own (the first is {values[0]!r}): "
+            "trials cannot be grouped by it; name a column of fewer values with condition=<column>"
         )
 
 
