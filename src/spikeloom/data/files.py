@@ -11,6 +11,7 @@ from spikeloom.data.formats.containers import (
     check_readable,
     open_hdf5,
     open_matlab,
+    open_npy,
     open_npz,
     write_hdf5,
     write_npz,
@@ -22,12 +23,12 @@ from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError
 
-_READ = {".npz": open_npz, ".h5": open_hdf5, ".hdf5": open_hdf5, ".mat": open_matlab}
+_READ = {".npz": open_npz, ".npy": open_npy, ".h5": open_hdf5, ".hdf5": open_hdf5, ".mat": open_matlab}
 _WRITE = {".npz": write_npz, ".h5": write_hdf5, ".hdf5": write_hdf5}
 
 
 def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  # noqa: B008  # frozen
-    """Load a recording from a file; its ending gives the format: .npz, .h5, .hdf5, .mat or .nwb.
+    """Load a recording from a file; its ending gives the format: .npz, .npy, .h5, .hdf5, .mat or .nwb.
 
     A file written by ``save`` comes back as it was. Arrays of other origin are interpreted by their names, see
     ``arrays.from_arrays``; NWB files by their units and trials, see ``nwb.read_nwb``. What was guessed or dropped is
