@@ -88,9 +88,9 @@ def pieces_of(file: ArrayFile, counts: str, clock: Clock, observed: Bool[np.ndar
     restarts, gaps = int((steps <= 0).sum()), int((steps > GAP).sum())
     if gaps:
         longest = float((steps.max() - 1) * clock.bin_s)
-        file.notes.append(f"the recording is cut at {gaps} gaps of up to {longest:.4g} s between the times of bins")
+        file.notes.append(f"the recording is cut at gaps between the times of bins: {gaps}, of up to {longest:.4g} s")
     if restarts:
-        file.notes.append(f"the times of bins restart {restarts} times; the recording is cut there")
+        file.notes.append(f"the recording is cut where the times of bins restart ({restarts} of {n_bins - 1} bins)")
     if not observed.all():
         file.notes.append(
             f"{int((~observed).sum())} bins without counts (NaN in all neurons) are gaps of the recording"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import numpy as np
 from spikeloom.data.formats.array_file import ArrayFile
 from spikeloom.data.formats.array_names import plain
 from spikeloom.data.formats.containers import StoredArray
-from spikeloom.data.options import LoadOptions
 from spikeloom.errors import DataError
 
 SPLITS = {"train": "train", "training": "train", "valid": "val", "validation": "val", "val": "val", "eval": "val"}
@@ -21,7 +19,7 @@ _PREFIX = re.compile(rf"({'|'.join(SPLITS)})[_/](.+)")
 _SUFFIX = re.compile(rf"(.+)[_/]({'|'.join(SPLITS)})")
 HELD_IN, HELD_OUT = "spikes_heldin", "spikes_heldout"
 ENCODED, RECONSTRUCTED = "encod_data", "recon_data"
-COUNTS = ("data", "spikes", "counts", "spike_counts")
+COUNTS = ("data", "spikes", "counts", "spike_counts", "X", "x")
 INDICES = ("inds", "idx", "indices", "index", "trials", "trial_inds", "trial_idx", "trial_indices")
 
 Parts = dict[str, dict[str, StoredArray]]
@@ -29,8 +27,8 @@ Parts = dict[str, dict[str, StoredArray]]
 
 
 def with_splits_joined(
-    stored: Mapping[str, StoredArray], options: LoadOptions, notes: list[str]
-) -> tuple[Mapping[str, StoredArray], LoadOptions, dict[str, Any]]:
+    stored: Mapping[str, StoredArray], wanted: str | None, notes: list[str]
+) -> tuple[Mapping[str, StoredArray], str | None, dict[str, Any]]:
     """The arrays of a file with those of its splits joined, trial after trial; as they are where there are no splits.
 
     Counts are ``data``, ``spikes`` or ``counts``; or ``spikes_heldin`` and ``spikes_heldout``, put together with the
@@ -38,11 +36,11 @@ def with_splits_joined(
 
     Args:
         stored: The arrays of a file.
-        options: The options; an array named for counts may be that of one split, and stands for all.
+        wanted: The array that the user names for the counts; that of one split stands for all.
         notes: Gets a note about what was joined.
 
     Returns:
-        The arrays with a column "split", the options with their names, and what the provenance is to say.
+        The arrays with a column "split", the name of the counts among them, and what the provenance is to say.
 
     Raises:
         DataError: If the counts of splits differ in bins or neurons.
@@ -55,13 +53,10 @@ def with_splits_joined(
             others[name] = array
         else:
             parts.setdefault(found[1], {})[found[0]] = array
-    wanted = options.counts
-    if wanted is not None:
-        found = _split_and_name(wanted)
-        wanted = found[1] if found is not None and wanted in stored else wanted
-    counts = _counts(parts, wanted)
-    if counts is None or (options.counts is not None and options.counts in others):
-        return stored, options, {}
+    found = None if wanted is None else _split_and_name(wanted)
+    counts = _counts(parts, wanted if found is None or wanted not in stored else found[1])
+    if counts is None or wanted in others:
+        return stored, wanted, {}
     names, n_neurons = counts
     splits = [split for split in ("train", "val", "test") if all(split in parts[name] for name in names)]
     joined = {name: _joined(parts[name], splits) for name in names}
@@ -96,12 +91,15 @@ def with_splits_joined(
     for name, by_split in parts.items():
         if name in used:
             continue
-        complete = all(split in by_split for split in splits) and _fit([by_split[s] for s in splits])
-        if complete and all(by_split[s].shape[:1] == (n,) for s, n in sizes):
-            result[name] = _joined(by_split, splits)
+        filled = _with_missing(by_split, sizes)
+        if filled is not None and (len(filled[splits[0]].shape) < 3 or whole.shape[1] in filled[splits[0]].shape[1:]):
+            result[name] = _joined(filled, splits)
+            absent = [split for split in splits if split not in by_split]
+            if absent:
+                notes.append(f"'{name}' is missing (NaN) in the trials of the splits {', '.join(absent)}")
         else:
             result |= {f"{split}_{name}": array for split, array in by_split.items()}
-    return result, replace(options, counts="counts"), about
+    return result, "counts", about
 
 
 def index_splits(file: ArrayFile, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -157,8 +155,16 @@ def _counts(parts: Parts, wanted: str | None) -> tuple[list[str], int | None] | 
     return None
 
 
-def _fit(arrays: Sequence[StoredArray]) -> bool:
-    return all(a.shape and a.shape[1:] == arrays[0].shape[1:] and a.dtype.kind == arrays[0].dtype.kind for a in arrays)
+def _with_missing(by_split: Mapping[str, StoredArray], sizes: list[tuple[str, int]]) -> dict[str, StoredArray] | None:
+    """The array of each split, with missing values (NaN) for a split that has none; None where they are not alike."""
+    present = [by_split[split] for split, _ in sizes if split in by_split]
+    alike = {(a.shape[1:], a.dtype.kind) for a in present}
+    if len(alike) != 1 or any(by_split[s].shape[:1] != (n,) for s, n in sizes if s in by_split):
+        return None
+    if len(present) < len(sizes) and present[0].dtype.kind != "f":
+        return None
+    rest = present[0].shape[1:]
+    return {s: by_split[s] if s in by_split else _known(np.full((n, *rest), np.nan, np.float32)) for s, n in sizes}
 
 
 def _joined(by_split: Mapping[str, StoredArray], splits: Sequence[str]) -> StoredArray:

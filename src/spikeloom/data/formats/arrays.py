@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,8 @@ def from_arrays(stored: Mapping[str, StoredArray], options: LoadOptions, origin:
     """
     check_supported(options, FAMILIES, "arrays")
     notes: list[str] = []
-    stored, options, about = with_splits_joined(stored, options, notes)
-    file = ArrayFile(stored, options)
+    stored, counts_name, about = with_splits_joined(stored, options.counts, notes)
+    file = ArrayFile(stored, replace(options, counts=counts_name))
     file.notes += notes
     name, values = _counts(file)
     order = order_of_axes(file, name, values.shape)
@@ -80,7 +81,7 @@ def from_arrays(stored: Mapping[str, StoredArray], options: LoadOptions, origin:
     data = read(file, name, counts, order, clock, {**origin, **about})
     check_rates(data, name, values.shape)
     file.note_unused()
-    return apply_options(data, file.options, file.notes)
+    return apply_options(data, options, file.notes)
 
 
 def _counts(file: ArrayFile) -> tuple[str, np.ndarray]:

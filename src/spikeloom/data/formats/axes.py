@@ -19,6 +19,7 @@ from spikeloom.data.formats.array_names import (
     of_neurons,
     of_trials,
     plain,
+    time_role,
 )
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.options import split_axes
@@ -88,8 +89,11 @@ def _chosen(file: ArrayFile, counts: str, shape: tuple[int, ...], evidence: list
     best = [order for order in possible if agreeing[order] == max(agreeing.values())]
     if assumed in best:
         return _assumed(file, counts, shape, evidence)
+    if set(best) == {("trial", "neuron", "time"), ("time", "neuron", "trial")}:
+        best = best[:1]  # signals alone do not tell trials from bins, and nobody has trials last and bins first
     against = [e for e in evidence if assumed not in e.orders]
-    if assumed in possible or len(best) > 1:
+    size = dict(zip(best[0], shape))
+    if assumed in possible or len(best) > 1 or size["neuron"] > max(size["time"], size.get("trial", 0)):
         raise DataError(
             f"'{counts}' {shape} cannot be taken as ({', '.join(assumed)}), that is {_in_words(shape, assumed)}: "
             f"{_list(against)} {'fits' if len(against) == 1 else 'fit'} another order; give it{_with(best)}, or "
@@ -148,8 +152,10 @@ def _stated(file: ArrayFile, n_axes: int) -> tuple[Order | None, str]:
 
 def _evidence(file: ArrayFile, counts: str, shape: tuple[int, ...]) -> Iterator[Evidence]:
     for name, stored in file.free():
-        if name == counts or stored.shape == shape or not stored.shape or stored.shape == (1,) or is_bin_width(name):
+        if name == counts or stored.shape == shape or stored.shape in ((), (1,)) or is_bin_width(name):
             continue
+        if len(shape) == 2 and (file.is_option(name, "align", "trials") or time_role(name) is not None):
+            continue  # times of trials, of which there may be any number
         fitting = [(order, _fits(file, name, counts, stored, order, shape)) for order in _orders(shape)]
         decisive = any(how == "decisive" for _, how in fitting)
         yield Evidence(name, stored.shape, frozenset(order for order, how in fitting if how), decisive)
@@ -168,7 +174,8 @@ def _fits(
         return "decisive" if fits else None
 
     if is_time(name, counts):
-        return said(own in ((n_bins,), (n_bins + 1,), (n_trials, n_bins)))
+        borders = own == (n_bins + 1,) and (n_trials is not None or n_bins >= n_neurons)
+        return said(own in ((n_bins,), (n_trials, n_bins)) or borders)
     if usual in NEURON_ID:
         return said(own in ((n_neurons,), (n_neurons, 1)))
     if n_trials is not None and (usual in LENGTHS or file.is_option(name, "lengths")):
@@ -184,10 +191,9 @@ def _fits(
     if file.is_option(name, "signals"):
         return said(signal_axes(own, order, size) is not None)
     if n_trials is None:
-        # In an order that is implausible anyway, an array of floats is a signal or nothing.
-        if stored.dtype.kind == "f":
-            column = n_bins >= n_neurons and n_neurons in own[:2]
-            return said(signal_axes(own, order, size) is not None or column)
+        if stored.dtype.kind == "f":  # of an order that is implausible anyway, sizes that agree by chance say nothing
+            fits = signal_axes(own, order, size) is not None or n_neurons in own[:2]
+            return said(fits and n_bins >= n_neurons)
         return "weak" if not of_neurons(name) or own[0] == n_neurons else None
     if stored.dtype.kind == "f" and len(own) == 3:
         return said(signal_axes(own, order, size) is not None)

@@ -12,6 +12,8 @@ from spikeloom.errors import DataError
 
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 """Endings of files that may hold a table of trials."""
+MOST_BEHIND = 0.5
+"""Share of the times that may lie behind the end of the recording before another unit than seconds is tried."""
 
 
 class TrialTimes:
@@ -92,24 +94,38 @@ class TrialTimes:
         return self.known[name]
 
     def _read(self, name: str, ends: bool) -> np.ndarray:
-        file, clock = self.file, self.clock
+        file = self.file
         if not file.stored[name].is_number:
             raise DataError(f"'{name}' is {file.stored[name]}, but times are numbers of seconds, or of bins.")
         values = file.read(name)
         unit_s, how = unit_of(name)[1], "by its name"
         if unit_s is None and not in_bins(name):
-            if values.dtype.kind == "f":
-                unit_s, how = clock.unit_s, "as it holds floats" if clock.unit_s == 1 else "as the times of bins are"
-            elif clock.unit_s == MILLISECONDS and values.max(initial=0) > self.n_bins:
-                unit_s, how = MILLISECONDS, "as the times of bins are"
-            else:
-                how = "as it holds whole numbers"
+            unit_s, how = self._guessed_unit(values)
         if unit_s is None:
             file.notes.append(f"'{name}' is taken as numbers of bins, counted from 0, {how}")
             return self._of_bins(values.astype(np.float64), ends)
         unit = {1.0: "seconds", MILLISECONDS: "milliseconds"}.get(unit_s, f"units of {unit_s:g} s")
         file.notes.append(f"'{name}' is taken as {unit}, {how}")
         return values.astype(np.float64) * unit_s
+
+    def _guessed_unit(self, values: np.ndarray) -> tuple[float | None, str]:
+        """Seconds in the unit of times that name none, or None for numbers of bins; and why."""
+        known = values[np.isfinite(values)].astype(np.float64)
+        latest, clock = float(known.max(initial=0)), self.clock
+        if values.dtype.kind != "f":
+            if clock.unit_s == MILLISECONDS and latest > self.n_bins:
+                return MILLISECONDS, "as the times of bins are"
+            return None, "as it holds whole numbers"
+        if clock.unit_s == MILLISECONDS:
+            return MILLISECONDS, "as the times of bins are"
+        end_s = self.n_bins * clock.bin_s if clock.start_s is None else float(clock.start_s[-1]) + clock.bin_s
+        behind = len(known) > 0 and (known > end_s).mean() > MOST_BEHIND
+        # MATLAB stores whole numbers as floats, too.
+        if behind and latest <= self.n_bins and (known == np.floor(known)).all():
+            return None, "as it holds whole numbers, and as seconds they would lie behind the end of the recording"
+        if behind and latest * MILLISECONDS <= end_s:
+            return MILLISECONDS, "as seconds would lie behind the end of the recording"
+        return 1.0, "as it holds floats"
 
     def _of_bins(self, numbers: np.ndarray, ends: bool) -> np.ndarray:
         """The start of the bin of each number; a stop is where the bin before it ends, whatever gap follows."""
