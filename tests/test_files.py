@@ -417,7 +417,7 @@ def test_the_smallest_recordings_are_recordings(tmp_path: Path) -> None:
         assert data.counts.size == values.size
     with pytest.raises(DataError, match="empty"):
         load(npz(tmp_path, spikes=np.zeros((0, 5, 3), int), bin_s=0.02))
-    with pytest.raises(DataError, match="width of a bin is not in the file; give bin_s"):
+    with pytest.raises(DataError, match=r"width of a bin is not in the file; give it .* stored_bin_s"):
         load(npz(tmp_path, spikes=counts()))
     with pytest.raises(DataError, match=r"not clear \(a_spikes or b_spikes\?\)"):
         load(npz(tmp_path, a_spikes=counts(), b_spikes=counts(), bin_s=0.02))

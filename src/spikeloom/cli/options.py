@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spikeloom.models.base import GenerativeModel
 
 SOURCE = (
-    "file (.nwb .npz .h5 .mat .csv .tsv .parquet), folder of Phy, Kilosort or the ALF standard, data set (lorenz, "
+    "file (.nwb .npz .npy .h5 .mat .csv .tsv .parquet), folder of Phy, Kilosort or the ALF standard, data set (lorenz, "
     "reaching, reaching-ring, or of `spikeloom fetch`), or run folder"
 )
 

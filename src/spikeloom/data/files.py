@@ -10,6 +10,7 @@ from spikeloom.data.formats.containers import (
     check_place,
     check_readable,
     open_hdf5,
+    open_npy,
     open_npz,
     write_hdf5,
     write_npz,
@@ -24,17 +25,17 @@ from spikeloom.data.steps import apply_options
 from spikeloom.data.tables import TABLES
 from spikeloom.errors import DataError
 
-_READ = {".npz": open_npz, ".h5": open_hdf5, ".hdf5": open_hdf5}
+_READ = {".npz": open_npz, ".npy": open_npy, ".h5": open_hdf5, ".hdf5": open_hdf5}
 _WRITE = {".npz": write_npz, ".h5": write_hdf5, ".hdf5": write_hdf5}
 
 
 def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  # noqa: B008  # frozen
-    """Load a recording from a file; its ending gives the format: .npz, .h5, .hdf5, .mat, .nwb, .csv, .tsv or .parquet.
+    """Load a recording from a file; its ending gives the format: .npz, .npy, .h5, .hdf5, .mat, .nwb or a table.
 
     A file written by ``save`` comes back as it was. Arrays of other origin are interpreted by their names, see
     ``arrays.from_arrays``; NWB files by their units and trials, see ``nwb.read_nwb``; tables by their columns, see
-    ``table_files.read_table_file``. What was guessed or dropped is
-    listed under "notes" in the provenance. Loading never executes anything in a file.
+    ``table_files.read_table_file``. What was guessed or dropped is listed under "notes" in the provenance. Loading
+    never executes anything in a file.
 
     Args:
         path: The file.

@@ -76,9 +76,9 @@ def load(
     """Load a recording; its format is recognised, and what was guessed or dropped is noted in its provenance.
 
     Args:
-        source: A file (.nwb, .npz, .h5, .hdf5, .mat, .csv, .tsv, .parquet), a folder of Phy, Kilosort or the ALF
-            standard, the name of a data set such as "lorenz", or a run folder, whose recording is loaded again with the
-            options and splits it was fitted with.
+        source: A file (.nwb, .npz, .npy, .h5, .hdf5, .mat, .csv, .tsv, .parquet), a folder of Phy, Kilosort or the
+            ALF standard, the name of a data set such as "lorenz", or a run folder, whose recording is loaded again
+            with the options and splits it was fitted with.
         options: All options at once; keywords take precedence.
         bin_s: Width of a bin in seconds: for counts a multiple of the stored width, for spike times any
             (0.005 if not given).

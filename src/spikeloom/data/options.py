@@ -100,7 +100,7 @@ class Cuts:
 
 @dataclass(frozen=True)
 class ArrayOptions:
-    """Names and axes of the arrays in npz, HDF5 and MATLAB files."""
+    """Names and axes of the arrays in npz, npy, HDF5 and MATLAB files."""
 
     counts: str | None = None
     """Name of the array of spike counts (arrays only)."""

@@ -129,7 +129,7 @@ def _load_run(folder: Path, options: LoadOptions) -> SpikeData:
     if is_run(path):
         raise DataError(f"{record} names the folder {source} as its recording, which is a run; fit to a recording.")
     try:
-        data = load_source(path if path.exists() else source, LoadOptions.from_dict(own_options))
+        data = _load_as_fitted(path if path.exists() else source, LoadOptions.from_dict(own_options))
     except DataError as error:
         raise DataError(f"the recording of the run {folder} cannot be loaded: {error}") from None
     if content_hash(data) != expected:
@@ -139,6 +139,20 @@ def _load_run(folder: Path, options: LoadOptions) -> SpikeData:
         )
     known = data.provenance.get("notes", [])  # the others tell how the splits of the run were made
     return replace(data, splits=splits).with_notes([note for note in notes if note not in known])
+
+
+def _load_as_fitted(source: str | Path, options: LoadOptions) -> SpikeData:
+    """The recording of a run; in those of version 0.1.0, bin_s stood for the width in the file that does not say it."""
+    try:
+        return load_source(source, options)
+    except DataError:
+        if options.bin_s is None or options.stored_bin_s is not None:
+            raise
+        try:
+            return load_source(source, replace(options, stored_bin_s=options.bin_s))
+        except DataError:
+            pass
+        raise
 
 
 def _suggestion(path: Path) -> str:

@@ -121,11 +121,27 @@ def open_npz(path: Path) -> dict[str, StoredArray]:
     }
 
 
+def open_npy(path: Path) -> dict[str, StoredArray]:
+    """The array of an npy file, which has no name of its own, as ``counts``."""
+
+    def read() -> np.ndarray:
+        with reading_file(path), path.open("rb") as stream:
+            return np.lib.format.read_array(stream, allow_pickle=False)
+
+    with reading_file(path), path.open("rb") as stream:
+        shape, dtype = _header(stream)
+    return {"counts": StoredArray(shape, dtype, read)}
+
+
 def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
     with archive.open(name) as stream:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
+        return _header(stream)
+
+
+def _header(stream: Any) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
     return shape, dtype
 
 

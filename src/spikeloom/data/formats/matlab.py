@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.formats.arrays import COUNTS, from_arrays
+from spikeloom.data.formats.array_names import COUNTS
+from spikeloom.data.formats.arrays import from_arrays
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.formats.indy import is_indy, read_indy
 from spikeloom.data.formats.matlab_spikes import Spikes, spikes_in

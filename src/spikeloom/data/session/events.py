@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
+from spikeloom.data.session.trial_table import START, STOP
 from spikeloom.errors import DataError
 
 MOST_OUTSIDE = 0.5
@@ -18,12 +19,29 @@ def event_times(trials: pd.DataFrame, name: str) -> Float[np.ndarray, "trial"]:
     Raises:
         DataError: If there is no such column, or if it does not hold times.
     """
-    if name not in trials:
-        columns = ", ".join(map(str, trials))
-        raise DataError(f"there is no trial column '{name}' to align to (columns: {columns}); name one of these.")
+    name = event_column(trials, name)
     if not pd.api.types.is_numeric_dtype(trials[name].dtype):
         raise DataError(f"the trial column '{name}' does not hold times; align to a column of seconds.")
     return trials[name].to_numpy(dtype=float)
+
+
+def event_column(trials: pd.DataFrame, name: str) -> str:
+    """The column of an event; the usual names of starts and stops stand for those columns, whatever a file calls them.
+
+    Raises:
+        DataError: If there is no such column.
+
+    Example:
+        >>> event_column(pd.DataFrame({"start_time": [0.0]}), "start")
+        'start_time'
+    """
+    if name in trials:
+        return name
+    for column, usual in (("start_time", START), ("stop_time", STOP)):
+        if name in usual and column in trials:
+            return column
+    columns = ", ".join(map(str, trials))
+    raise DataError(f"there is no trial column '{name}' to align to (columns: {columns}); name one of these.")
 
 
 def in_own_trial(trials: pd.DataFrame, name: str, tolerance_s: float) -> Bool[np.ndarray, "trial"]:
@@ -46,6 +64,7 @@ def in_own_trial(trials: pd.DataFrame, name: str, tolerance_s: float) -> Bool[np
     """  # noqa: E501
     if not {"start_time", "stop_time"} <= set(trials):  # a list of events alone
         return np.ones(len(trials), dtype=bool)
+    name = event_column(trials, name)
     event, start, stop = (trials[column].to_numpy(dtype=float) for column in (name, "start_time", "stop_time"))
     known = np.isfinite(event) & np.isfinite(start) & np.isfinite(stop)
     outside = known & ((event < start - tolerance_s) | (event > stop + tolerance_s))
