@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spikeloom.data.spikedata import SpikeData
     from spikeloom.models.base import GenerativeModel
 
-SOURCE = "file (.npz .npy .h5 .mat .nwb), data set (lorenz, reaching, reaching-ring, or of `spikeloom fetch`), or run folder"
+SOURCE = "file (.npz .npy .h5 .mat .nwb), data set (lorenz, reaching, ..., or of `spikeloom fetch`), or run folder"
 
 
 def add_load_options(parser: ArgumentParser) -> None:
