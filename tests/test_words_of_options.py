@@ -87,17 +87,21 @@ def own(folder: Path) -> Path:
 
 MISTAKES: dict[str, tuple[Any, dict[str, Any], str]] = {
     # option -> (file, keywords, what the error says in Python)
-    "bin_s": (arrays, {}, "give bin_s in seconds"),
+    "bin_s": (arrays, {"bin_s": 0.02}, "bin_s=0.02 is the width that is wanted"),
     "stored_bin_s": (arrays, {"stored_bin_s": 20.0}, "did you mean 0.02"),
-    "smooth_s": (arrays, {"bin_s": 0.02, "smooth_s": -1.0}, "smooth_s is -1.0, but must be"),
-    "condition": (arrays, {"bin_s": 0.02, "condition": "nothing"}, "no trial column 'nothing'"),
-    "direction_of": (arrays, {"bin_s": 0.02, "direction_of": "arm"}, "no signal 'arm' for direction_of"),
+    "smooth_s": (arrays, {"stored_bin_s": 0.02, "smooth_s": -1.0}, "smooth_s is -1.0, but must be"),
+    "condition": (arrays, {"stored_bin_s": 0.02, "condition": "nothing"}, "no trial column 'nothing'"),
+    "direction_of": (arrays, {"stored_bin_s": 0.02, "direction_of": "arm"}, "no signal 'arm' for direction_of"),
     "where": (session, {"where": ("x=1",)}, "no trial column 'x'"),
-    "split": (arrays, {"bin_s": 0.02, "split": "half"}, "split is 'half', but must be"),
-    "window_s": (arrays, {"bin_s": 0.02, "window_s": 0.1, "reaches": "hand"}, "(window_s)"),
-    "step_s": (arrays, {"bin_s": 0.02, "step_s": 0.1}, "step_s is 0.1, but no windows are cut; give window_s too"),
-    "reaches": (arrays, {"bin_s": 0.02, "reaches": "arm"}, "no signal 'arm' for reaches"),
-    "before_s": (arrays, {"bin_s": 0.02, "before_s": 0.1}, "before_s and after_s are counted from an event"),
+    "split": (arrays, {"stored_bin_s": 0.02, "split": "half"}, "split is 'half', but must be"),
+    "window_s": (arrays, {"stored_bin_s": 0.02, "window_s": 0.1, "reaches": "hand"}, "(window_s)"),
+    "step_s": (
+        arrays,
+        {"stored_bin_s": 0.02, "step_s": 0.1},
+        "step_s is 0.1, but no windows are cut; give window_s too",
+    ),
+    "reaches": (arrays, {"stored_bin_s": 0.02, "reaches": "arm"}, "no signal 'arm' for reaches"),
+    "before_s": (arrays, {"stored_bin_s": 0.02, "before_s": 0.1}, "before_s and after_s are counted from an event"),
     "after_s": (session, {"align": "start_time"}, "cut around align 'start_time', but nothing says where they stop"),
     "align": (session, {"before_s": 0.1}, "give align=<trial column>"),
     "continuous": (session, {"align": "start_time", "after_s": 0.1, "continuous": True}, "(continuous)"),
@@ -112,10 +116,10 @@ MISTAKES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "trials": (own, {"trials": "starts.csv", "quality": "good"}, "trials, quality cannot be used with"),
     "quality": (own, {"quality": "good"}, "quality cannot be used with"),
     "intervals": (own, {"intervals": "epochs"}, "intervals cannot be used with"),
-    "counts": (arrays, {"bin_s": 0.02, "counts": "x"}, "no array 'x' for counts"),
-    "lengths": (arrays, {"bin_s": 0.02, "lengths": "x"}, "no array 'x' for lengths"),
+    "counts": (arrays, {"stored_bin_s": 0.02, "counts": "x"}, "no array 'x' for counts"),
+    "lengths": (arrays, {"stored_bin_s": 0.02, "lengths": "x"}, "no array 'x' for lengths"),
     "segment": (session, {"segment": "x"}, "segment cannot be used with"),
-    "axes": (arrays, {"bin_s": 0.02, "axes": "x"}, "axes is 'x', but must be"),
+    "axes": (arrays, {"stored_bin_s": 0.02, "axes": "x"}, "axes is 'x', but must be"),
 }
 NAMED_BY_VALUE = {"neurons", "signals", "columns", "hold_out"}
 """Options whose errors say what does not exist, which is enough: "there is no signal 'hand'"."""

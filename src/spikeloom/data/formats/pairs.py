@@ -6,13 +6,12 @@ import numpy as np
 
 from spikeloom.data.formats.array_file import ArrayFile
 from spikeloom.data.formats.array_names import plain
+from spikeloom.data.plausibility import HIGHEST_RATE_HZ
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
 LEAST_SPIKES = 20
 """A shorter list is not told from counts."""
-HIGHEST_RATE_HZ = 500.0
-"""No population fires faster on average, as for spike times."""
 
 
 def check_counts(counts: np.ndarray, name: str) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from spikeloom.data.plausibility import CHANCE_SPIKES
 from spikeloom.data.session.binning import EDGE
 from spikeloom.data.session.intervals import difference, intersection, merged
 from spikeloom.data.session.session import Intervals, Session
 from spikeloom.errors import DataError
 
-CHANCE_SPIKES = 20.0
-"""A silence in which this many spikes were to be expected is no chance (exp(-20), about 2e-9, for Poisson spikes)."""
 LEAST_PAUSE_S = 10.0
 """A shorter silence of the whole population is never taken for a pause of the recording."""
 PAUSE_SPIKES = 100.0
