@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,21 @@ def typed_column(values: Any, dtype: str | None = None) -> pd.Series:
         objects[pd.isna(objects)] = None
         return pd.Series(objects, dtype=object)
     return pd.Series(values.tolist() if values.dtype == object else values, dtype=dtype)  # type: ignore[arg-type]
+
+
+def typed_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """A table of rows that need not have the same columns.
+
+    Example:
+        >>> typed_table([{"a": 1, "b": "x"}, {"a": 2}]).dtypes.astype(str).tolist()
+        ['int64', 'str']
+    """
+    columns = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = np.empty(len(rows), dtype=object)
+        values[:] = [row.get(name) for row in rows]
+        columns[str(name)] = typed_column(values)
+    return pd.DataFrame(columns, index=range(len(rows)))
 
 
 def _inferred(values: np.ndarray) -> pd.Series:

@@ -232,7 +232,7 @@ def _as_dataset(recording: Any) -> Any:
 def _with_all_axes(dataset: Any) -> Any:
     """A dataset of ``to_xarray`` with its axes, also where one trial or one neuron was chosen of it."""
     for axis, prefixes, values in (
-        ("trial", ("trial_", "split_"), list(dataset.data_vars)),
+        ("trial", ("trial_", "split_", "lengths"), list(dataset.data_vars)),
         ("neuron", ("neuron_",), ["counts", "rate_hz"]),
     ):
         if axis not in dataset.dims:
