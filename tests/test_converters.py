@@ -106,20 +106,20 @@ class TestSpikeTimes:
             sl.from_spike_times(times, bin_s=0.1)
 
     def test_objects_of_other_libraries_are_sent_to_their_own_door(self):
-        with pytest.raises(DataError, match="use spikeloom.from_pynapple"):
+        with pytest.raises(DataError, match=r"use spikeloom.from_pynapple"):
             sl.from_spike_times(nap.TsGroup({0: nap.Ts([1.0, 2.0])}))
-        with pytest.raises(DataError, match="use spikeloom.from_neo"):
+        with pytest.raises(DataError, match=r"use spikeloom.from_neo"):
             sl.from_spike_times(neo.Segment())
 
     def test_milliseconds_by_mistake(self):
-        with pytest.raises(DataError, match="in seconds"):
-            sl.from_spike_times([t * 1e3 for t in population()], bin_s=BIN_S, trials=PAIRS * [[1, 1]] * 1e-3 + 500)
-        with pytest.raises(DataError, match="Hz per unit, which no neuron has; are spike times in seconds"):
+        with pytest.raises(DataError, match=r"no spike falls into the trials .* are they in seconds"):
+            sl.from_spike_times([t * 1e3 for t in population()], bin_s=BIN_S, trials=PAIRS)
+        with pytest.raises(DataError, match=r"Hz per unit, which no neuron has; are spike times in seconds"):
             sl.from_spike_times([t * 1e-3 for t in population()], bin_s=0.001, trials=[[0, 0.02]])
 
     def test_options_that_name_parts_of_files_are_refused(self):
         for options in (sl.LoadOptions(axes="time,neuron"), sl.LoadOptions(trials="trials.csv")):
-            with pytest.raises(DataError, match="axes|pass trials as the keyword"):
+            with pytest.raises(DataError, match=r"axes|pass trials as the keyword"):
                 sl.from_spike_times(population(), bin_s=0.1, options=options)
 
 
@@ -130,7 +130,9 @@ class TestPynapple:
     def test_trials_of_an_interval_set(self):
         times = population()
         group = self.group(times, time_support=nap.IntervalSet(0, 20), metadata={"area": ["M1", "PMd", "M1"]})
-        trials = nap.IntervalSet(start=PAIRS[:, 0], end=PAIRS[:, 1], metadata={"rt": [0.1, np.nan, 0.3], "ok": [1, 0, 1]})
+        trials = nap.IntervalSet(
+            start=PAIRS[:, 0], end=PAIRS[:, 1], metadata={"rt": [0.1, np.nan, 0.3], "ok": [1, 0, 1]}
+        )
         t = np.arange(0, 20, 0.005)
         hand = nap.TsdFrame(t=t, d=np.column_stack([t, -t]), columns=["x", "y"])
         data = sl.from_pynapple(group, bin_s=BIN_S, trials=trials, signals={"hand": hand, "speed": nap.Tsd(t=t, d=t)})
@@ -144,7 +146,7 @@ class TestPynapple:
     def test_trials_that_touch_keep_their_last_bin(self):
         """Pynapple takes a microsecond off each but the last."""
         times = population()
-        with pytest.warns(UserWarning, match="1 microsecond"):
+        with pytest.warns(UserWarning, match=r"1 microsecond"):
             trials = nap.IntervalSet(start=np.arange(10.0), end=np.arange(10.0) + 1)
         data = sl.from_pynapple(self.group(times), bin_s=BIN_S, trials=trials)
         np.testing.assert_array_equal(data.counts, counted(times, np.arange(10.0), 50))
@@ -182,7 +184,9 @@ class TestPynapple:
         np.testing.assert_array_equal(two.counts, counted(times, STARTS, 50))
 
     def test_own_times_of_trials_are_kept(self):
-        data = sl.SpikeData(np.ones((2, 5, 1), int), 0.1, trials={"start_time": [50.0, 70.0], "recorded_from_s": [50.0, 70.0]})
+        data = sl.SpikeData(
+            np.ones((2, 5, 1), int), 0.1, trials={"start_time": [50.0, 70.0], "recorded_from_s": [50.0, 70.0]}
+        )
         group, epochs = data.to_pynapple()
         assert epochs.start.tolist() == [0.0, 1.5]
         back = sl.from_pynapple(group, bin_s=0.1, trials=epochs, align=epochs.start + 0.2, before_s=0.1, after_s=0.2)
@@ -261,7 +265,9 @@ class TestXarray:
     def test_nan_behind_a_trial_is_no_zero(self):
         counts = np.random.default_rng(0).poisson(0.5, (3, 10, 2)).astype(float)
         counts[1, 6:] = np.nan
-        data = sl.from_xarray(xr.DataArray(counts, dims=("trial", "time", "unit"), coords={"time": np.arange(10) / 100}))
+        data = sl.from_xarray(
+            xr.DataArray(counts, dims=("trial", "time", "unit"), coords={"time": np.arange(10) / 100})
+        )
         assert data.lengths.tolist() == [10, 6, 10]
         assert "NaN at the end of trials" in notes_of(data)
 
@@ -312,7 +318,7 @@ class TestXarray:
         with pytest.raises(DataError, match=r"not clear \(variables: a \(trial, time, unit\), b"):
             sl.from_xarray(xr.Dataset(both), stored_bin_s=0.1)
         assert sl.from_xarray(xr.Dataset(both), stored_bin_s=0.1, counts="b").n_trials == 2
-        with pytest.raises(DataError, match="must be an xarray Dataset"):
+        with pytest.raises(DataError, match=r"must be an xarray Dataset"):
             sl.from_xarray(np.ones((2, 9, 3)))
 
 
@@ -323,7 +329,9 @@ class TestNeo:
     def segment(self, times, **keywords):
         segment = neo.Segment()
         for i, t in enumerate(times):
-            segment.spiketrains.append(self.train(t, name=f"u{i}", area=["M1", "PMd"][i % 2], depth=i * 100 * pq.um, **keywords))
+            segment.spiketrains.append(
+                self.train(t, name=f"u{i}", area=["M1", "PMd"][i % 2], depth=i * 100 * pq.um, **keywords)
+            )
         return segment
 
     def test_an_epoch_makes_trials_and_events_lie_in_them(self):
@@ -407,7 +415,7 @@ class TestNeo:
                 segment.spiketrains.append(self.train(t, stop_s=2.0))
         assert "matched by position" in notes_of(sl.from_neo(segments, bin_s=BIN_S))
         segments[0].spiketrains.append(self.train(parts[0][0], stop_s=2.0))
-        with pytest.raises(DataError, match="segments have 4, 3 spike trains without names"):
+        with pytest.raises(DataError, match=r"segments have 4, 3 spike trains without names"):
             sl.from_neo(segments, bin_s=BIN_S)
 
     def test_trials_stop_where_trains_do(self):
@@ -490,7 +498,7 @@ class TestSpikeInterface:
             sl.from_spikeinterface(Sorting(parts), bin_s=BIN_S, trials=PAIRS)
 
     def test_what_is_no_sorting(self):
-        with pytest.raises(DataError, match="must be a sorting of spikeinterface"):
+        with pytest.raises(DataError, match=r"must be a sorting of spikeinterface"):
             sl.from_spikeinterface([1, 2])
 
     def test_the_library_itself(self):

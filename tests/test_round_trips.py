@@ -14,7 +14,12 @@ pytest.importorskip("xarray")
 
 NAMES = st.sampled_from(["target", "rt_s", "success", "area", "go_time", "start_time", "id", "a b", "index", "labels"])
 UNITS = st.sampled_from(["", "cm", "cm/s", "deg", "a.u.", "furlong"])
-SETTINGS = settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(
+    max_examples=20,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 def column(draw, n: int) -> pd.Series:

@@ -1,4 +1,4 @@
-"""A recording to and from neo: Blocks and Segments with spike trains, signals, epochs and events (extra ``convert``)."""
+"""A recording to and from neo: Blocks and Segments with spike trains, signals and events (extra ``convert``)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def to_neo(data: SpikeData) -> neo.Block:
     for name, indices in data.splits.items():
         for place, trial in enumerate(indices.tolist()):
             places[trial][name] = place
-    signals = {name: (signal.values, signal.unit, signal.columns, None) for name, signal in data.signals.items()}
+    signals: dict[str, Any] = {
+        name: (signal.values, signal.unit, signal.columns, None) for name, signal in data.signals.items()
+    }
     for name, values in ((part, getattr(data, part)) for part in PARTS):
         if values is not None:
             signals[f"{OWN} {name}"] = (values, "", tuple(map(str, range(values.shape[2]))), name)
@@ -60,12 +62,14 @@ def to_neo(data: SpikeData) -> neo.Block:
         segment.annotations[OWN] = {"splits": places[trial]}
         stop = length * data.bin_s
         for neuron, times in enumerate(spike_times(data[trial], np.zeros(1))):
-            train = neo.SpikeTrain(times, units=pq.s, t_start=0 * pq.s, t_stop=stop * pq.s, name=f"neuron {neuron}")
+            train: Any = neo.SpikeTrain(
+                times, units=pq.s, t_start=0 * pq.s, t_stop=stop * pq.s, name=f"neuron {neuron}"
+            )
             train.annotations.update(neurons[neuron])
             train.annotations[OWN] = neuron
             segment.spiketrains.append(train)
         for name, (values, unit, columns, part) in signals.items():
-            analog = neo.AnalogSignal(
+            analog: Any = neo.AnalogSignal(
                 values[trial, :length].astype(np.float64),
                 units=_quantity(unit),
                 sampling_period=data.bin_s * pq.s,
@@ -95,11 +99,11 @@ def from_neo(
     Spike trains are neurons, observed from their ``t_start`` to their ``t_stop``; their annotations are columns.
     AnalogSignals and IrregularlySampledSignals are signals. All times are brought to seconds.
 
-    One segment is cut into the trials of an Epoch: that of the name ``trials``, or one called "trials", or the only one.
-    Of several segments each is a trial, on its own clock (the column "recorded_piece"), with its annotations as columns,
-    unless ``trials`` names an Epoch. Units are matched over segments by their Groups, or else by names, or by position,
-    which is noted. Events become trial columns with the time of the first in each trial, under the name of the Event and
-    under each of its labels. Without an Epoch, ``align`` names the Event that makes the trials.
+    One segment is cut into the trials of an Epoch: that of the name ``trials``, or one called "trials", or the only
+    one. Of several segments each is a trial, on its own clock (the column "recorded_piece"), with its annotations as
+    columns, unless ``trials`` names an Epoch. Units are matched over segments by their Groups, or else by names, or by
+    position, which is noted. Events become trial columns with the time of the first in each trial, under the name of
+    the Event and under each of its labels. Without an Epoch, ``align`` names the Event that makes the trials.
 
     It is the inverse of ``SpikeData.to_neo``.
 
@@ -161,8 +165,8 @@ def _contents(recording: Any) -> tuple[list[Any], Sequence[Any], Mapping[str, An
     for segment in segments:
         if not hasattr(segment, "spiketrains"):
             raise DataError(
-                f"the recording holds a {type(segment).__name__}, but must be a Block, a Segment or a list of segments; "
-                "pass spike trains alone to spikeloom.from_spike_times."
+                f"the recording holds a {type(segment).__name__}, but must be a Block, a Segment or a list of "
+                "segments; pass spike trains alone to spikeloom.from_spike_times."
             )
     if not segments:
         raise DataError("the recording has no segment; read it with all of its data (lazy=False).")
@@ -238,7 +242,7 @@ def _splits(places: Sequence[Mapping[str, int]], names: Sequence[str], rows: np.
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    columns = {str(name): plain_column(table[name]).tolist() for name in table}
+    columns = {str(name): plain_column(pd.Series(table[name])).tolist() for name in table}
     return [{name: values[row] for name, values in columns.items()} for row in range(len(table))]
 
 

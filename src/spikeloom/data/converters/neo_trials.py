@@ -66,7 +66,9 @@ def loaded(one: Any) -> Any:
 def _intervals(segment: Any, trials: Any, n_segments: int, notes: list[str]) -> pd.DataFrame | None:
     if trials is not None and not isinstance(trials, str) and not hasattr(trials, "durations"):
         if n_segments > 1:
-            raise DataError("trials is a table, but segments have clocks of their own; name an Epoch, or pass one segment.")
+            raise DataError(
+                "trials is a table, but segments have clocks of their own; name an Epoch, or pass one segment."
+            )
         return as_trial_table(trials)
     epochs = [loaded(epoch) for epoch in segment.epochs]
     if hasattr(trials, "durations"):

@@ -31,15 +31,15 @@ def matched_units(segments: Sequence[Any], groups: Sequence[Any], notes: list[st
         raise DataError("there is no spike train in any segment; spikeloom needs sorted spikes.")
     if len(segments) == 1:
         return [[train] for train in trains[0]]
-    for how, keys in (("groups", _by_group(trains, groups)), ("names", _by_name(trains))):
-        if keys is not None:
-            break
-    else:
+    how, keys = "groups", _by_group(trains, groups)
+    if keys is None:
+        how, keys = "names", _by_name(trains)
+    if keys is None:
         if len({len(part) for part in trains}) > 1:
             sizes = ", ".join(str(len(part)) for part in trains[:5])
             raise DataError(
-                f"segments have {sizes}{', ...' if len(trains) > 5 else ''} spike trains without names of their own, so "
-                "that it is not known which are of one unit; name the trains, or put those of each unit into a Group."
+                f"segments have {sizes}{', ...' if len(trains) > 5 else ''} spike trains without names of their own, "
+                "so that it is not known which are of one unit; name the trains, or put those of a unit into a Group."
             )
         how, keys = "position", [list(range(len(part))) for part in trains]
     notes.append(f"spike trains of the {len(segments)} segments are matched by {how}")

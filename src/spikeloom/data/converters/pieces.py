@@ -1,4 +1,4 @@
-"""Recordings in several pieces, each on a clock of its own: laid on one clock, cut into trials, and told apart again."""
+"""Recordings in several pieces, each on a clock of its own: laid on one, cut into trials, and told apart again."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def cut_pieces(
         trials=_trials(pieces, spans, later, notes),
         series=_series(pieces, later, notes),
         observed=[
-            np.concatenate([(p.observed[n] if p.observed else span[None]) + by for p, span, by in zip(pieces, spans, later)])
+            np.concatenate(
+                [(p.observed[n] if p.observed else span[None]) + by for p, span, by in zip(pieces, spans, later)]
+            )
             for n in range(len(neurons))
         ],
         provenance=provenance,
@@ -100,7 +102,9 @@ def _span(number: int, piece: Piece, notes: list[str]) -> tuple[float, float]:
         return float(every[:, 0].min()), float(every[:, 1].max())
     fired = [times for times in piece.spikes if len(times)]
     if not fired:
-        raise DataError(f"no neuron has a spike in piece {number}, and nothing says when it was observed; leave it out.")
+        raise DataError(
+            f"no neuron has a spike in piece {number}, and nothing says when it was observed; leave it out."
+        )
     if not any("recorded time" in note for note in notes):
         notes.append("the recorded time is not stated, and taken from the first to the last spike of each piece")
     return min(float(times.min()) for times in fired), max(float(times.max()) for times in fired)

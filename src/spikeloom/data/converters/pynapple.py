@@ -1,10 +1,9 @@
-"""A recording to and from pynapple: a TsGroup, an IntervalSet of trials, and signals as TsdFrames (extra ``convert``)."""
+"""A recording to and from pynapple: a TsGroup, an IntervalSet of trials, and TsdFrames (extra ``convert``)."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,16 +44,16 @@ def to_pynapple(data: SpikeData, gap_s: float = 1.0) -> tuple[pynapple.TsGroup, 
     trials = data.trials
     if data.splits and "split" not in trials:
         split = np.full(data.n_trials, None, dtype=object)
-        for name, indices in reversed(data.splits.items()):
+        for name, indices in reversed(list(data.splits.items())):
             split[indices] = name
         trials = trials.assign(split=split)
     with warnings.catch_warnings():
         # Of names that cannot be attributes (a space, "start"); ``get_info`` reaches those columns.
         warnings.simplefilter("ignore")
         epochs = nap.IntervalSet(start=start, end=stop, metadata=_metadata(trials))
-        trains = {neuron: nap.Ts(times) for neuron, times in enumerate(spike_times(data, start))}
+        trains = {neuron: nap.Ts(times, time_support=epochs) for neuron, times in enumerate(spike_times(data, start))}
         neurons = data.neurons.rename(columns={RATE: f"neuron_{RATE}"})
-        return nap.TsGroup(trains, time_support=epochs, metadata=_metadata(neurons)), epochs
+        return nap.TsGroup(trains, time_support=epochs, bypass_check=True, metadata=_metadata(neurons)), epochs
 
 
 def to_pynapple_signals(data: SpikeData, gap_s: float = 1.0) -> dict[str, pynapple.TsdFrame]:
@@ -67,9 +66,7 @@ def to_pynapple_signals(data: SpikeData, gap_s: float = 1.0) -> dict[str, pynapp
         warnings.simplefilter("ignore")  # of trials that touch
         epochs = nap.IntervalSet(start=start, end=stop)
         return {
-            name: nap.TsdFrame(
-                t=times, d=signal.values[data.valid], columns=list(signal.columns), time_support=epochs
-            )
+            name: nap.TsdFrame(t=times, d=signal.values[data.valid], columns=list(signal.columns), time_support=epochs)
             for name, signal in data.signals.items()
         }
 
@@ -88,8 +85,8 @@ def from_pynapple(
 ) -> SpikeData:
     """A recording from a TsGroup, cut into trials and binned.
 
-    The index of the group becomes the neuron column "id", its metadata further columns, and its time support the observed
-    time, unless it is only that from the first to the last spike of each unit. It is the inverse of
+    The index of the group becomes the neuron column "id", its metadata further columns, and its time support the
+    observed time, unless it is only that from the first to the last spike of each unit. It is the inverse of
     ``SpikeData.to_pynapple`` with the ``bin_s`` of the recording; trials get "start_time" and "stop_time" besides.
 
     Args:
@@ -166,8 +163,9 @@ def _units(group: Any) -> tuple[dict[Any, np.ndarray], pd.DataFrame, Any]:
         if not hasattr(train, "t"):
             raise DataError(f"unit {key} of the group is {type(train).__name__}, but must be a Ts of spike times.")
     trains = {key: np.asarray(train.t) for key, train in group.items()}
+    metadata: Any = group
     names = [str(name) for name in getattr(group, "metadata_columns", ()) if name != RATE]
-    neurons = pd.DataFrame({name: typed_column(group.get_info(name)) for name in names}, index=range(len(trains)))
+    neurons = pd.DataFrame({name: typed_column(metadata.get_info(name)) for name in names}, index=range(len(trains)))
     support = getattr(group, "time_support", None)
     return trains, neurons, None if support is None else _stated(support, list(trains.values()))
 
@@ -185,4 +183,4 @@ def _stated(support: Any, trains: list[np.ndarray]) -> np.ndarray | None:
 
 
 def _metadata(table: pd.DataFrame) -> dict[str, np.ndarray] | None:
-    return {str(name): plain_column(table[name]) for name in table} or None
+    return {str(name): plain_column(pd.Series(table[name])) for name in table} or None

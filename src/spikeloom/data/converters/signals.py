@@ -74,4 +74,6 @@ def _array(name: str, what: str, values: Any) -> np.ndarray:
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"the {what} of signal '{name}' are not numbers; pass (sample,) or (sample, dim) numbers.") from None
+        raise DataError(
+            f"the {what} of signal '{name}' are not numbers; pass (sample,) or (sample, dim) numbers."
+        ) from None

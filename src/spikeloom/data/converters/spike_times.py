@@ -68,8 +68,8 @@ def from_spike_times(
         before_s: Seconds before the event at which a trial starts; 0 if not given.
         after_s: Seconds after the event at which a trial stops.
         window_s: Cut trials or the session into windows of this many seconds.
-        signals: Behaviour by name, as (times, values): (sample,) and (sample,) or (sample, dim); or pandas objects whose
-            index is time.
+        signals: Behaviour by name, as (times, values): (sample,) and (sample,) or (sample, dim); or pandas objects
+            whose index is time.
         neurons: One row for each neuron.
         observed: (interval, 2) starts and stops of the time in which spikes were recorded; from the first to the last
             spike if not given, which is noted.
@@ -193,8 +193,8 @@ def _trains(times: Any) -> tuple[list[Any] | None, list[np.ndarray]]:
     ids = None
     if isinstance(times, pd.DataFrame):
         raise DataError(
-            f"times is a table (columns: {', '.join(map(str, times))}); pass its column of spike times, one list for each "
-            "neuron, and the other columns as neurons."
+            f"times is a table (columns: {', '.join(map(str, times))}); pass its column of spike times, one list for "
+            "each neuron, and the other columns as neurons."
         )
     if isinstance(times, pd.Series):
         ids = None if isinstance(times.index, pd.RangeIndex) else times.index.tolist()
@@ -220,8 +220,8 @@ def _trains(times: Any) -> tuple[list[Any] | None, list[np.ndarray]]:
             )
     if isinstance(times, np.ndarray) and times.ndim == 2 and _are_counts(times):
         raise DataError(
-            f"times is an array of shape {times.shape} whose rows do not increase, so counts in bins rather than times; "
-            "make a recording of counts with spikeloom.SpikeData(counts, bin_s=...)."
+            f"times is an array of shape {times.shape} whose rows do not increase, so counts in bins rather than "
+            "times; make a recording of counts with spikeloom.SpikeData(counts, bin_s=...)."
         )
     return ids, [train if train.size else np.zeros(0) for train in trains]
 

@@ -45,8 +45,8 @@ def to_xarray(data: SpikeData) -> xarray.Dataset:
         "time": ("time", (np.arange(data.n_bins) + 0.5) * data.bin_s, {"unit": "s"}),
         "lengths": ("trial", data.lengths),  # a coordinate, so that the counts alone have it, too
     }
-    coords |= {f"trial_{name}": ("trial", *_column(data.trials[name])) for name in data.trials}
-    coords |= {f"neuron_{name}": ("neuron", *_column(data.neurons[name])) for name in data.neurons}
+    coords |= {f"trial_{name}": ("trial", *_column(data.trials, name)) for name in data.trials}
+    coords |= {f"neuron_{name}": ("neuron", *_column(data.neurons, name)) for name in data.neurons}
     coords |= {f"split_{name}": ("trial", _places(indices, data.n_trials)) for name, indices in data.splits.items()}
     for name, signal in data.signals.items():
         own, taken = name, {*variables, *coords, *axes, "neuron", "latent"}
@@ -71,9 +71,9 @@ def from_xarray(
 
     The counts have the dimensions trial, time and neuron, or time and neuron alone; usual other names are known
     ("presentation", "time_relative_to_stimulus_onset", "unit_id", "cell", ...). Variables over trial and time become
-    signals; variables and coordinates over trial, or over neuron, become columns of the tables; "lengths", or NaN behind
-    the last bin of a trial, give the lengths of trials. What has no place is named in a note. It is the inverse of
-    ``SpikeData.to_xarray``.
+    signals; variables and coordinates over trial, or over neuron, become columns of the tables; "lengths", or NaN
+    behind the last bin of a trial, give the lengths of trials. What has no place is named in a note. It is the inverse
+    of ``SpikeData.to_xarray``.
 
     Args:
         recording: The counts, or a dataset that holds them.
@@ -147,7 +147,14 @@ class _Labelled:
             self._part(str(name), bin_s, parts)
         provenance = json.loads(self.dataset.attrs.get("provenance", "{}")) if self.ours else {"format": "xarray"}
         return SpikeData(
-            counts, bin_s, lengths=lengths, trials=trials, neurons=neurons, splits=splits, provenance=provenance, **parts
+            counts,
+            bin_s,
+            lengths=lengths,
+            trials=trials,
+            neurons=neurons,
+            splits=splits,
+            provenance=provenance,
+            **parts,
         )
 
     def _part(self, name: str, bin_s: float, parts: dict[str, Any]) -> None:
@@ -181,7 +188,7 @@ class _Labelled:
 
     def _lengths(self, counts: np.ndarray, bin_s: float) -> tuple[np.ndarray, np.ndarray | None]:
         """The counts, and the number of valid bins of each trial: stated, or those before NaN that fills the rest."""
-        n_trials, n_bins = counts.shape[:2]
+        n_bins = counts.shape[1]
         for name in LENGTHS:
             stated = self.dataset.variables.get(name)
             if stated is not None and stated.dims == (self.dims.get("trial"),) and stated.dtype.kind in "iu":
@@ -193,10 +200,10 @@ class _Labelled:
                 return counts, lengths
         if counts.dtype.kind != "f":
             return counts, None
-        missing = np.isnan(counts).all(axis=2)
+        missing: np.ndarray = np.all(np.isnan(counts), axis=2)
         lengths = n_bins - np.argmin(missing[:, ::-1], axis=1)
         padding = np.arange(n_bins) >= lengths[:, None]
-        if padding.any() and not missing.all(axis=1).any():
+        if padding.any() and not np.all(missing, axis=1).any():
             self.notes.append("NaN at the end of trials is taken for time after their end")
             return np.where(padding[..., None], 0, counts), lengths
         return counts, None
@@ -258,7 +265,8 @@ def _counts_name(dataset: Any, counts: str | None) -> str:
     return candidates[0]
 
 
-def _column(column: pd.Series) -> tuple[np.ndarray, dict[str, str]]:
+def _column(table: pd.DataFrame, name: Any) -> tuple[np.ndarray, dict[str, str]]:
+    column = pd.Series(table[name])
     return plain_column(column), {"pandas_dtype": str(column.dtype)}
 
 

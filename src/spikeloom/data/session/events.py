@@ -95,5 +95,7 @@ def events_in_trials(
         raise DataError(f"no event of '{name}' ({span}) lies in a trial; are both on one clock, in seconds?")
     several = int((last - first > 1).sum())
     if several:
-        notes.append(f"{several} of {len(trials)} trials have more than one event of '{name}', of which the first counts")
+        notes.append(
+            f"{several} of {len(trials)} trials have more than one event of '{name}', of which the first counts"
+        )
     return np.where(last > first, event[np.minimum(first, len(event) - 1)], np.nan)
