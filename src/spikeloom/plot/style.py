@@ -117,7 +117,7 @@ FIGURE_ENDINGS = (".png", ".svg", ".pdf")
 
 @styled
 def write_figure(figure: Figure, path: Path) -> None:
-    """Write the figure in the format of the file's ending, all of it or nothing; the same figure gives the same file."""
+    """Write the figure in the format of the file's ending, all of it or nothing."""
     kind = path.suffix.lower()[1:]
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with atomic(path) as temporary:

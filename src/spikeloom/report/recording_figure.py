@@ -114,7 +114,9 @@ def _signal(ax: Axes, data: SpikeData, trial: int, name: str, signal: Signal, n_
     """Draw a signal in a trial; its name and those of its dimensions stand above it where a name is given."""
     length, all_dims = min(int(data.lengths[trial]), n_bins), signal.values.shape[2]
     n_dims = min(all_dims, MOST_DIMS)
-    labels = [_short(label, LEGEND // n_dims) for label in signal.columns[:n_dims]] if name else []
+    room = LEGEND * (2 if data.n_trials == 1 else 1) // n_dims
+    labels = [_short(label, room) for label in signal.columns[:n_dims]] if name else []
+    labels = labels if len(set(labels)) == len(labels) else []
     traces(ax, signal.values[trial, :length, :n_dims], data.bin_s, labels, n_bins)
     if not np.isfinite(signal.values[trial, :length, :n_dims]).any():
         note(ax, [("no value in this trial", MUTED)])
@@ -128,10 +130,8 @@ def _rates(ax: Axes, data: SpikeData) -> None:
     rates = data.counts.sum(axis=(0, 1), dtype=np.int64) / (data.lengths.sum() * data.bin_s)
     _histogram(ax, rates, 30)
     ax.set(xlabel=f"mean rate ({rate_unit(data.bin_s)})", ylabel="neurons")
-    ax.set_title(f"rates: mean {rates.mean():.3g} {rate_unit(data.bin_s)}")
     silent = int((rates == 0).sum())
-    if silent:
-        note(ax, [(f"{silent} silent", MUTED)])
+    ax.set_title(f"rates: mean {rates.mean():.3g} {rate_unit(data.bin_s)}" + (f", {silent} silent" if silent else ""))
 
 
 def _counts(ax: Axes, data: SpikeData) -> None:
