@@ -4,7 +4,11 @@
 
 # Data
 from spikeloom.data.codes import codes_in as codes_in
+from spikeloom.data.converters.neo import from_neo as from_neo
+from spikeloom.data.converters.pynapple import from_pynapple as from_pynapple
 from spikeloom.data.converters.spike_times import from_spike_times as from_spike_times
+from spikeloom.data.converters.spikeinterface import from_spikeinterface as from_spikeinterface
+from spikeloom.data.converters.xarray import from_xarray as from_xarray
 from spikeloom.data.files import save as save
 from spikeloom.data.holdout import hold_out as hold_out
 from spikeloom.data.loading import load as load

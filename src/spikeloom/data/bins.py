@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from spikeloom.data.recorded_time import times_of_cut
 from spikeloom.data.smoothing import SMOOTHED
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import DataError
@@ -74,6 +75,41 @@ def rebin(data: SpikeData, bin_s: float) -> SpikeData:
     )
 
 
+def windows(data: SpikeData, n_bins: int, step: int | None = None) -> SpikeData:
+    """Cut every trial into windows of equal length, see ``SpikeData.window``."""
+    step = step or n_bins
+    if n_bins < 1 or step < 1:
+        raise DataError(f"a window of {n_bins} bins every {step} bins cannot be cut; both must be at least 1.")
+    starts = [np.arange(0, int(length) - n_bins + 1, step) for length in data.lengths]
+    trial = np.repeat(np.arange(data.n_trials), [len(s) for s in starts])
+    if len(trial) == 0:
+        longest = int(data.lengths.max())
+        raise DataError(
+            f"a window of {n_bins} bins ({n_bins * data.bin_s:g} s) is longer than the longest trial "
+            f"({longest} bins, {longest * data.bin_s:g} s); ask for a shorter window."
+        )
+    start = np.concatenate(starts)
+    time = start[:, None] + np.arange(n_bins)
+
+    def cut(values: np.ndarray) -> np.ndarray:
+        return values[trial[:, None], time]
+
+    table = data.trials.iloc[trial].reset_index(drop=True)
+    table = table.assign(source_trial=trial, source_bin=start, **times_of_cut(data, trial, start))
+    splits = {k: np.flatnonzero(np.isin(trial, v)) for k, v in data.splits.items()}
+    return replace(
+        data,
+        counts=cut(data.counts),
+        lengths=np.full(len(trial), n_bins),
+        signals={k: Signal(cut(s.values), s.unit, s.columns) for k, s in data.signals.items()},
+        trials=table,
+        splits={k: v for k, v in splits.items() if len(v)},
+        rates=None if data.rates is None else cut(data.rates),
+        latents=None if data.latents is None else cut(data.latents),
+        provenance={**data.provenance, "windows": {"bins": n_bins, "step": step}},
+    )
+
+
 def cut_windows(data: SpikeData, window_s: float, step_s: float | None = None) -> SpikeData:
     """Cut every trial into windows; trials shorter than a window are dropped, which is noted in the provenance.
 
@@ -86,8 +122,8 @@ def cut_windows(data: SpikeData, window_s: float, step_s: float | None = None) -
         DataError: If a duration is not a whole number of bins, or if no trial is as long as one window.
     """
     size = whole_bins(window_s, data.bin_s, "window_s")
-    windows = data.window(size, whole_bins(step_s or window_s, data.bin_s, "step_s"))
+    cut = windows(data, size, whole_bins(step_s or window_s, data.bin_s, "step_s"))
     too_short = int((data.lengths < size).sum())
     if not too_short:
-        return windows
-    return windows.with_notes([f"{too_short} trials shorter than a window of {window_s:g} s were dropped"])
+        return cut
+    return cut.with_notes([f"{too_short} trials shorter than a window of {window_s:g} s were dropped"])

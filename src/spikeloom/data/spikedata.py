@@ -28,6 +28,7 @@ from spikeloom.errors import DataError
 
 if TYPE_CHECKING:
     import matplotlib.axes
+    import neo
     import pynapple
     import xarray
     from numpy.typing import ArrayLike
@@ -307,39 +308,9 @@ class SpikeData:
         Raises:
             DataError: If no trial is as long as one window.
         """
-        step = step or n_bins
-        if n_bins < 1 or step < 1:
-            raise DataError(f"a window of {n_bins} bins every {step} bins cannot be cut; both must be at least 1.")
-        starts = [np.arange(0, int(length) - n_bins + 1, step) for length in self.lengths]
-        trial = np.repeat(np.arange(self.n_trials), [len(s) for s in starts])
-        if len(trial) == 0:
-            longest = int(self.lengths.max())
-            raise DataError(
-                f"a window of {n_bins} bins ({n_bins * self.bin_s:g} s) is longer than the longest trial "
-                f"({longest} bins, {longest * self.bin_s:g} s); ask for a shorter window."
-            )
-        start = np.concatenate(starts)
-        time = start[:, None] + np.arange(n_bins)
+        from spikeloom.data.bins import windows
 
-        def cut(values: np.ndarray) -> np.ndarray:
-            return values[trial[:, None], time]
-
-        from spikeloom.data.recorded_time import times_of_cut
-
-        table = self.trials.iloc[trial].reset_index(drop=True)
-        table = table.assign(source_trial=trial, source_bin=start, **times_of_cut(self, trial, start))
-        splits = {k: np.flatnonzero(np.isin(trial, v)) for k, v in self.splits.items()}
-        return replace(
-            self,
-            counts=cut(self.counts),
-            lengths=np.full(len(trial), n_bins),
-            signals={k: Signal(cut(s.values), s.unit, s.columns) for k, s in self.signals.items()},
-            trials=table,
-            splits={k: v for k, v in splits.items() if len(v)},
-            rates=None if self.rates is None else cut(self.rates),
-            latents=None if self.latents is None else cut(self.latents),
-            provenance={**self.provenance, "windows": {"bins": n_bins, "step": step}},
-        )
+        return windows(self, n_bins, step)
 
     def rebin(self, bin_s: float) -> SpikeData:
         """Sum counts into wider bins; signals and latents are averaged.
@@ -457,8 +428,13 @@ class SpikeData:
     # -- other libraries -----------------------------------------------------------------------------------------
 
     def to_xarray(self) -> xarray.Dataset:
-        """Labelled arrays (needs the extra ``convert``); padding becomes NaN in everything but the counts."""
-        from spikeloom.data.converters.arrays import to_xarray
+        """All of the recording as labelled arrays (needs the extra ``convert``); ``from_xarray`` is the inverse.
+
+        Counts have the dimensions (trial, time, neuron), and padding is NaN in everything but them. Columns of the
+        tables are the coordinates "trial_<name>" and "neuron_<name>", splits the coordinates "split_<name>"; a signal
+        whose name is taken gets the ending "_signal". Some trials, bins in a row or neurons may be chosen in between.
+        """
+        from spikeloom.data.converters.xarray import to_xarray
 
         return to_xarray(self)
 
@@ -466,17 +442,38 @@ class SpikeData:
         """Spike times of every neuron, and the trials as intervals, on one clock (needs the extra ``convert``).
 
         Trials are laid one after another with ``gap_s`` seconds between them; spikes of a bin are spread evenly in it.
+        Columns of the tables are metadata, in which times stay those of the recording's own clock; the neuron column
+        "rate" becomes "neuron_rate", as pynapple computes its own. Splits become the trial column "split", the first of
+        each trial. ``from_pynapple`` with the same ``bin_s`` is the inverse. Rates, latents and provenance have no
+        place; ``to_pynapple_signals`` gives the signals.
         """
-        from spikeloom.data.converters.arrays import to_pynapple
+        from spikeloom.data.converters.pynapple import to_pynapple
 
         return to_pynapple(self, gap_s)
+
+    def to_pynapple_signals(self, gap_s: float = 1.0) -> dict[str, pynapple.TsdFrame]:
+        """The signals by name on the clock of ``to_pynapple``, sampled at bin centres; units have no place there."""
+        from spikeloom.data.converters.pynapple import to_pynapple_signals
+
+        return to_pynapple_signals(self, gap_s)
+
+    def to_neo(self) -> neo.Block:
+        """All of the recording as a Block with a Segment for each trial (needs the extra ``convert``).
+
+        Each trial begins at 0 s; spikes of a bin are spread evenly in it. Signals, rates and latents are AnalogSignals
+        at bin centres, trial columns annotations of the segments, and neuron columns those of the spike trains.
+        ``from_neo`` is the inverse.
+        """
+        from spikeloom.data.converters.neo import to_neo
+
+        return to_neo(self)
 
     def spike_times(self, trial_start_s: Float[np.ndarray, "trial"]) -> list[np.ndarray]:
         """Spike times in seconds of every neuron, given when each trial starts.
 
         The j-th of c spikes of a bin that starts at t is put at t + bin_s * j / (c + 1).
         """
-        from spikeloom.data.converters.arrays import spike_times
+        from spikeloom.data.converters.spike_times import spike_times
 
         return spike_times(self, trial_start_s)
 

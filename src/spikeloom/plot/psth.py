@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from spikeloom.plot.style import REAL, rate_unit, time_unit
+from spikeloom.plot.style import line_colors, rate_unit, time_unit
 
 
 def psth(
@@ -35,7 +34,7 @@ def psth(
     """
     n_groups, n_bins = rates_hz.shape
     if colors is None:
-        colors = [REAL] if n_groups == 1 else list(mpl.colormaps["viridis"](np.linspace(0, 0.9, n_groups)))
+        colors = line_colors(n_groups)
     time = (np.arange(n_bins) + 0.5) * bin_s
     for i, (rate, color) in enumerate(zip(rates_hz, colors)):
         ax.plot(time, rate, color=color, label=labels[i] if labels else None)

@@ -8,10 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, to_rgba
 
-from spikeloom.plot.style import REAL, REAL_MAP, time_unit
-
-PAST_END = "#f1f3f5"
-"""Colour of the time after the end of a trial."""
+from spikeloom.plot.style import PAST_END, REAL, REAL_MAP, time_unit
 
 
 def raster(

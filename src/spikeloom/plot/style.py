@@ -24,6 +24,8 @@ GENERATED = "#e8590c"
 FLOOR = "#b4bac0"
 MUTED = "#868e96"
 INK = "#33383d"
+PAST_END = "#f1f3f5"
+"""Colour of the time after the end of a trial."""
 
 REAL_MAP = LinearSegmentedColormap.from_list("real", ["#ffffff", "#9aa0a6", REAL, "#000000"])
 GENERATED_MAP = LinearSegmentedColormap.from_list("generated", ["#ffffff", "#f9b384", GENERATED, "#8a2f00"])
@@ -109,12 +111,30 @@ def write_png(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=160)
 
 
+FIGURE_ENDINGS = (".png", ".svg", ".pdf")
+"""Formats of figures that a user can ask for, by the ending of the file."""
+
+
+@styled
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write the figure in the format of the file's ending, all of it or nothing."""
+    kind = path.suffix.lower()[1:]
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format=kind, dpi=160, metadata=undated.get(kind))
+
+
 def label_figure(figure: Figure, x: str | None = None, y: str | None = None) -> None:
     """Labels of axes that all panels share."""
     if x is not None:
         figure.supxlabel(x, fontsize=STYLE["axes.labelsize"], color=INK)
     if y is not None:
         figure.supylabel(y, fontsize=STYLE["axes.labelsize"], color=INK)
+
+
+def line_colors(n: int) -> list[Any]:
+    """Colours of lines without an order of rank: black for a single one, spread over a colour map for several."""
+    return [REAL] if n == 1 else list(mpl.colormaps["viridis"](np.linspace(0, 0.9, n)))
 
 
 # -- units -----------------------------------------------------------------------------------------------------------

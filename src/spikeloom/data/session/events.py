@@ -82,3 +82,39 @@ def in_own_trial(trials: pd.DataFrame, name: str, tolerance_s: float) -> Bool[np
             f"{remedy}"
         )
     return ~outside
+
+
+def events_in_trials(
+    trials: pd.DataFrame, event_s: Float[np.ndarray, "event"], name: str, notes: list[str]
+) -> Float[np.ndarray, "trial"]:
+    """The first of some events in each trial; NaN where there is none.
+
+    Args:
+        trials: The table, with "start_time" and "stop_time".
+        event_s: Times of events in any order.
+        name: What they are, for notes and errors.
+        notes: Gets a note where a trial has several.
+
+    Raises:
+        DataError: If trials have no start or stop, or if no event lies in any.
+
+    Example:
+        >>> trials = pd.DataFrame({"start_time": [0.0, 2.0, 4.0], "stop_time": [1.0, 3.0, 5.0]})
+        >>> events_in_trials(trials, np.array([2.5, 0.1, 2.2]), "go", []).tolist()
+        [0.1, 2.2, nan]
+    """
+    missing = [column for column in ("start_time", "stop_time") if column not in trials]
+    if missing:
+        raise DataError(f"the trials have no {' and no '.join(missing)}, so that '{name}' is in none; add it.")
+    start, stop = (trials[column].to_numpy(dtype=float) for column in ("start_time", "stop_time"))
+    event = np.sort(event_s[np.isfinite(event_s)])
+    first, last = np.searchsorted(event, start), np.searchsorted(event, stop, side="right")
+    if not (last > first).any():
+        span = f"from {event[0]:g} to {event[-1]:g} s" if len(event) else "of which there is none"
+        raise DataError(f"no event of '{name}' ({span}) lies in a trial; are both on one clock, in seconds?")
+    several = int((last - first > 1).sum())
+    if several:
+        notes.append(
+            f"{several} of {len(trials)} trials have more than one event of '{name}', of which the first counts"
+        )
+    return np.where(last > first, event[np.minimum(first, len(event) - 1)], np.nan)

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from spikeloom.data.columns import typed_column
 from spikeloom.errors import DataError
 
 START = ("start_time", "start_s", "start", "starts", "trial_start", "trial_start_s", "intervals_0", "t_start", "onset")
 STOP = ("stop_time", "stop_s", "stop", "stops", "end_time", "end_s", "end", "trial_stop", "trial_end", "trial_stop_s")
 STOP = (*STOP, "trial_end_s", "intervals_1", "t_stop", "offset")
+
+MICROSECOND = 1e-6
+"""What pynapple takes off an interval that ends where the next begins."""
 
 
 def as_trial_table(trials: Any) -> pd.DataFrame:
@@ -20,7 +24,7 @@ def as_trial_table(trials: Any) -> pd.DataFrame:
 
     Args:
         trials: A table or a dictionary of columns; a (trial, 2) array of starts and stops; or an object with the
-            attributes ``start`` and ``end`` (pynapple's IntervalSet). All in seconds.
+            attributes ``start`` and ``end`` (pynapple's IntervalSet, whose metadata are columns). All in seconds.
 
     Raises:
         DataError: If it is none of these.
@@ -42,7 +46,7 @@ def as_trial_table(trials: Any) -> pd.DataFrame:
             raise DataError(f"the columns of trials differ in length ({listed}); pass one value a trial in each.")
         table = pd.DataFrame({str(name): list(values) for name, values in trials.items()})
     elif hasattr(trials, "start") and hasattr(trials, "end"):
-        table = pd.DataFrame({"start_time": np.asarray(trials.start), "stop_time": np.asarray(trials.end)})
+        return _of_intervals(trials)
     else:
         times = np.asarray(trials, dtype=float) if not isinstance(trials, str) else np.zeros(0)
         if times.ndim != 2 or times.shape[1] != 2 or not len(times):
@@ -52,6 +56,19 @@ def as_trial_table(trials: Any) -> pd.DataFrame:
             )
         table = pd.DataFrame(times, columns=["start_time", "stop_time"])
     return with_usual_names(table)
+
+
+def _of_intervals(intervals: Any) -> pd.DataFrame:
+    """The starts, stops and metadata of an IntervalSet, without the marks that its clock leaves.
+
+    It counts nanoseconds, and takes a microsecond off an interval that ends where the next begins.
+    """
+    start, stop = (np.array(side, dtype=float) for side in (intervals.start, intervals.end))
+    touching = np.flatnonzero(abs(start[1:] - stop[:-1] - MICROSECOND) < MICROSECOND / 2)
+    stop[touching] = start[touching + 1]
+    table = pd.DataFrame({"start_time": start, "stop_time": stop})
+    columns = {str(name): typed_column(intervals.get_info(name)) for name in getattr(intervals, "metadata_columns", ())}
+    return table.assign(**{name: column for name, column in columns.items() if name not in table})
 
 
 def with_usual_names(table: pd.DataFrame) -> pd.DataFrame:
