@@ -62,12 +62,12 @@ def series_of(
             f"signal '{name}' has {times_s.shape} times and {values.shape} values, but needs one or more times and as "
             "many values, (sample,) or (sample, dim)."
         )
-    known = np.isfinite(times_s)
-    order = np.flatnonzero(known)[np.argsort(times_s[known], kind="stable")]
-    times_s, values = times_s[order], values[order]
-    if len(times_s) == 1:  # a sampling interval is taken from two
-        times_s, values = np.r_[times_s, times_s + bin_s], np.vstack([values, np.full_like(values, np.nan)])
-    return Series(times_s, values, unit, columns)
+    one = Series.of(times_s, values, unit, columns)
+    if len(one.times_s) > 1:
+        return one
+    # A sampling interval is taken from two.
+    unknown = np.full_like(one.values, np.nan)
+    return Series(np.r_[one.times_s, one.times_s + bin_s], np.vstack([one.values, unknown]), unit, columns)
 
 
 def _array(name: str, what: str, values: Any) -> np.ndarray:
