@@ -1,6 +1,8 @@
 """The decision rule: levels, intervals, corrections and what may never be said."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -229,6 +231,20 @@ def test_a_row_that_cannot_be_told_says_how_many_trials_would_settle_it():
 def test_the_constants_of_the_protocol():
     printed = verdict.ALPHA, verdict.CONFIDENCE, verdict.TOLERANCE, verdict.CLOSE_BELOW, verdict.MIN_TRIALS
     assert printed == (0.05, 0.95, 0.25, 0.5, 10)
+
+
+def test_tolerances_are_the_scores_at_a_quarter_of_each_fault():
+    """By the study of doses whose figures are kept; every other tolerance would mean another loss for that metric."""
+    path = Path(__file__).parents[1] / "benchmarks" / "results" / "verdict" / "doses.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    quarter = [line for line in lines if line["recording"] == "lorenz" and line["dose"] == 0.25]
+    scores = {m.name: [x["score"] for x in quarter if x["metric"] == m.name] for m in HELDOUT_METRICS}
+    tested = {name: np.mean(of) for name, of in scores.items() if of}
+    assert len(tested) >= 18
+    for name, score in tested.items():
+        assert 0.6 * score <= BY_NAME[name].tolerance <= 1.7 * score, name
+    aucs = [line["value"] for line in quarter if line["metric"] == "c2st_rich"]
+    assert np.mean(aucs) == pytest.approx(0.6, abs=0.02)
 
 
 # -- the headline ----------------------------------------------------------------------------------------------------

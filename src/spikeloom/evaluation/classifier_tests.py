@@ -11,6 +11,7 @@ from spikeloom.evaluation.classifier import LearningSets, TwoSampleTest, learnin
 from spikeloom.evaluation.metric import OVERALL, Metric
 from spikeloom.evaluation.pairing import Pairing, tied
 from spikeloom.evaluation.summary import TrialSet
+from spikeloom.evaluation.verdict import OF_AUC
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
 
 YARDSTICK_TRIALS = 400
@@ -37,6 +38,7 @@ def classifier_metric(name: str, label: str, explanation: str) -> Metric:
         compute=lambda sets: float("nan"),
         size=lambda sets: 0,
         yardstick="shuffled",
+        tolerance=OF_AUC,
         best=0.5,
         label=label,
         explanation=explanation,

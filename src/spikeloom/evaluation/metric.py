@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from spikeloom.evaluation.verdict import TOLERANCE
+
 NAN = float("nan")
 
 NEURONS = "Single neurons"
@@ -47,7 +49,8 @@ class Metric:
         reference: The real trials that generated ones are compared with: "test" or "train".
         yardstick: Name of the corruption of real trials that the metric exists to notice; its value is what a full
             loss of that property would have looked like.
-        tolerance: Share of the yardstick's damage up to which a generator counts as matching.
+        tolerance: Score up to which a generator counts as matching: that of a quarter of the yardstick's full dose,
+            at which a strong classifier finds every fault equally well (AUC 0.6; see ``docs/verdict.md``).
         needs: Requirements on the sets, the most specific first.
         label: Name in a report.
         explanation: One line: what is compared, and how.
@@ -67,7 +70,7 @@ class Metric:
     size: Callable[[Any], int]
     reference: Literal["test", "train"] = "test"
     yardstick: str = "homogeneous"
-    tolerance: float = 0.25
+    tolerance: float = TOLERANCE
     needs: tuple[Requirement, ...] = (ENOUGH_DATA,)
     label: str
     explanation: str

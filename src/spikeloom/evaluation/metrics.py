@@ -20,6 +20,7 @@ from spikeloom.evaluation.distances import (
 )
 from spikeloom.evaluation.metric import NAN, NEURONS, OVERALL, PAIRS, POPULATION, TIME, Metric, Requirement
 from spikeloom.evaluation.summary import Summary
+from spikeloom.evaluation.verdict import OF_AUC
 
 MIN_INTERVAL_NEURONS = 5
 """With fewer neurons left, interval metrics do not exist."""
@@ -113,6 +114,12 @@ def _n_interval_neurons(sets: ComparedSets) -> int:
     return len(sets.interval_neurons)
 
 
+# Scores rise in proportion to the dose of a fault, so that a quarter of it is the usual tolerance, but for these.
+OF_DIVERGENCES = 0.06
+"""Tolerance of divergences, which rise with the square of a fault."""
+OF_CORRELATIONS_R = 0.015
+"""Tolerance of the correlation of correlations, which a fault in a part of the trials hardly changes."""
+
 # -- the table -------------------------------------------------------------------------------------------------------
 
 HELDOUT_METRICS: tuple[Metric, ...] = (
@@ -134,6 +141,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         compute=lambda sets: jensen_shannon(*sets.count_probabilities),
         size=_n_trials,
         yardstick="thinned",
+        tolerance=OF_DIVERGENCES,
         in_words=in_words.population_counts,
         label="distribution of population counts",
         explanation="Jensen-Shannon divergence between the distributions of spikes per bin",
@@ -145,6 +153,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         compute=lambda sets: kl_divergence(*reversed(sets.count_probabilities)),
         size=_n_trials,
         yardstick="thinned",
+        tolerance=OF_DIVERGENCES,
         in_words=in_words.population_counts,
         label="KL divergence of population counts",
         explanation="D(data || model) of spikes per bin: large where real counts are generated too rarely",
@@ -188,6 +197,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
     Metric(
         name="corr_r",
         better="high",
+        tolerance=OF_CORRELATIONS_R,
         compute=lambda sets: sets.correlations.r,
         size=_n_pairs,
         needs=(VARYING,),
@@ -395,6 +405,7 @@ HELDOUT_METRICS: tuple[Metric, ...] = (
         best=0.5,
         standard_error=_classifier_error,
         yardstick="shuffled",
+        tolerance=OF_AUC,
         in_words=in_words.classifier,
         label="basic classifier",
         explanation="how well a classifier separates generated from real trials (AUC); 0.5 is chance",

@@ -19,7 +19,7 @@ from spikeloom.evaluation.memorisation import Memorisation
 from spikeloom.evaluation.metric import NAN, OTHER, Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.published import LDNS_METRICS
-from spikeloom.evaluation.verdict import TOLERANCE, Level
+from spikeloom.evaluation.verdict import Level
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class MetricResult:
             **numbers,
             "baseline": self.baseline,
             "yardstick": {"name": self.yardstick_name, "value": self.yardstick},
+            "tolerance": self.metric.tolerance,
             "n": self.n,
             "baselines": dict(self.baselines),
             "words": self.words,
@@ -309,8 +310,9 @@ class Comparison:
         results = list(self.metrics.values())
         low, score, high = (np.array([getattr(r, k) for r in results]) for k in ("score_low", "score", "score_high"))
         labels = [r.metric.label for r in results]
+        tolerance = np.array([r.metric.tolerance for r in results])
         ax = draw_scores(
-            labels, score, np.array([score - low, high - score]), ("floor", "yardstick"), ax, tolerance=TOLERANCE
+            labels, score, np.array([score - low, high - score]), ("floor", "yardstick"), ax, tolerance=tolerance
         )
         ax.set_title(counted_levels(results), fontsize="medium", loc="left")
         return ax

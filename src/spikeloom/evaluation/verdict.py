@@ -22,7 +22,9 @@ CONFIDENCE = 0.95
 """Coverage of the interval of a score."""
 
 TOLERANCE = 0.25
-"""Share of the yardstick's fault below which a metric matches, where the metric has no tolerance of its own."""
+"""Score up to which a metric matches, where the metric has no tolerance of its own: that of a quarter of a fault."""
+OF_AUC = 0.2
+"""Tolerance of classifiers: an AUC of 0.6, which is what strong ones make of a quarter of any fault."""
 
 CLOSE_BELOW = 0.5
 """Share of the yardstick's fault below which a difference is called close."""
