@@ -6,11 +6,40 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
+import numpy as np
+
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import cut_from_longer
 
 MOST = 12
 """Names and numbers listed before a list is cut."""
+
+
+def summary(data: SpikeData) -> dict[str, Any]:
+    """Sizes, firing rates and parts of a recording in plain values."""
+    valid_bins = int(data.lengths.sum())
+    per_neuron = data.counts.sum(axis=(0, 1), dtype=np.int64)
+    rate = per_neuron / (valid_bins * data.bin_s)
+    return {
+        "trials": data.n_trials,
+        "bins": [int(data.lengths.min()), int(data.lengths.max())],
+        "neurons": data.n_neurons,
+        "bin_s": data.bin_s,
+        "duration_s": valid_bins * data.bin_s,
+        "spikes": int(per_neuron.sum()),
+        "rate_hz": {"mean": float(rate.mean()), "min": float(rate.min()), "max": float(rate.max())},
+        "max_count": int(data.counts.max()),
+        "silent_neurons": np.flatnonzero(per_neuron == 0).tolist(),
+        "signals": {
+            k: {"dims": s.values.shape[2], "unit": s.unit, "columns": list(s.columns)} for k, s in data.signals.items()
+        },
+        "trial_columns": [str(c) for c in data.trials],
+        "neuron_columns": [str(c) for c in data.neurons],
+        "splits": {k: len(v) for k, v in data.splits.items()},
+        "rates": data.rates is not None,
+        "latents": 0 if data.latents is None else data.latents.shape[2],
+        "provenance": dict(data.provenance),
+    }
 
 
 def description(data: SpikeData) -> str:

@@ -276,24 +276,9 @@ class SpikeData:
             by: Column of the trials table whose values are spread evenly; "condition" is used when there is one.
             seed: The same seed gives the same split.
         """
-        if by is None and "condition" in self.trials:
-            by = "condition"
-        if by is not None and by not in self.trials:
-            raise DataError(f"there is no trial column '{by}' (columns: {', '.join(map(str, self.trials)) or 'none'}).")
-        rng = np.random.default_rng(seed)
-        order = rng.permutation(self.n_trials)
-        if by is not None:
-            groups = pd.factorize(self.trials[by])[0][order]
-            order = order[np.argsort(groups, kind="stable")]
-        # Trials lie in (group, random) order; a regular comb over that order gives each group its share of each split.
-        shares = np.array(list(fractions.values()), dtype=float)
-        edges = np.cumsum(shares / shares.sum())
-        comb = (np.arange(self.n_trials) * 0.6180339887498949 + rng.random()) % 1.0
-        if by is None:
-            comb = np.argsort(np.argsort(comb)) / self.n_trials  # exact shares when nothing has to be balanced
-        which = np.minimum(np.searchsorted(edges, comb, side="right"), len(edges) - 1)
-        splits = {name: np.sort(order[which == i]) for i, name in enumerate(fractions)}
-        return replace(self, splits={k: v for k, v in splits.items() if len(v)})
+        from spikeloom.data.splits import assigned_at_random
+
+        return assigned_at_random(self, fractions, by, seed)
 
     def window(self, n_bins: int, step: int | None = None) -> SpikeData:
         """Cut every trial into windows of equal length; windows that would run past a trial's valid bins are dropped.
@@ -338,30 +323,9 @@ class SpikeData:
 
     def summary(self) -> dict[str, Any]:
         """Sizes, firing rates and parts of the recording in plain values."""
-        valid_bins = int(self.lengths.sum())
-        per_neuron = self.counts.sum(axis=(0, 1), dtype=np.int64)
-        rate = per_neuron / (valid_bins * self.bin_s)
-        return {
-            "trials": self.n_trials,
-            "bins": [int(self.lengths.min()), int(self.lengths.max())],
-            "neurons": self.n_neurons,
-            "bin_s": self.bin_s,
-            "duration_s": valid_bins * self.bin_s,
-            "spikes": int(per_neuron.sum()),
-            "rate_hz": {"mean": float(rate.mean()), "min": float(rate.min()), "max": float(rate.max())},
-            "max_count": int(self.counts.max()),
-            "silent_neurons": np.flatnonzero(per_neuron == 0).tolist(),
-            "signals": {
-                k: {"dims": s.values.shape[2], "unit": s.unit, "columns": list(s.columns)}
-                for k, s in self.signals.items()
-            },
-            "trial_columns": [str(c) for c in self.trials],
-            "neuron_columns": [str(c) for c in self.neurons],
-            "splits": {k: len(v) for k, v in self.splits.items()},
-            "rates": self.rates is not None,
-            "latents": 0 if self.latents is None else self.latents.shape[2],
-            "provenance": dict(self.provenance),
-        }
+        from spikeloom.data.description import summary
+
+        return summary(self)
 
     def __repr__(self) -> str:
         low, high = int(self.lengths.min()), int(self.lengths.max())

@@ -31,6 +31,28 @@ def named_splits(table: pd.DataFrame) -> dict[str, np.ndarray]:
     return {str(n): np.flatnonzero((table["split"] == n).to_numpy(bool)) for n in names}
 
 
+def assigned_at_random(data: SpikeData, fractions: Mapping[str, float], by: str | None, seed: int) -> SpikeData:
+    """Assign every trial to a split at random, see ``SpikeData.assign_splits``."""
+    if by is None and "condition" in data.trials:
+        by = "condition"
+    if by is not None and by not in data.trials:
+        raise DataError(f"there is no trial column '{by}' (columns: {', '.join(map(str, data.trials)) or 'none'}).")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(data.n_trials)
+    if by is not None:
+        groups = pd.factorize(data.trials[by])[0][order]
+        order = order[np.argsort(groups, kind="stable")]
+    # Trials lie in (group, random) order; a regular comb over that order gives each group its share of each split.
+    shares = np.array(list(fractions.values()), dtype=float)
+    edges = np.cumsum(shares / shares.sum())
+    comb = (np.arange(data.n_trials) * 0.6180339887498949 + rng.random()) % 1.0
+    if by is None:
+        comb = np.argsort(np.argsort(comb)) / data.n_trials  # exact shares when nothing has to be balanced
+    which = np.minimum(np.searchsorted(edges, comb, side="right"), len(edges) - 1)
+    splits = {name: np.sort(order[which == i]) for i, name in enumerate(fractions)}
+    return replace(data, splits={k: v for k, v in splits.items() if len(v)})
+
+
 def with_default_splits(data: SpikeData, split: str | None = None) -> SpikeData:
     """The recording with the splits train, val and test, the same for every command.
 
