@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
-from spikeloom.data.identical import identical_neurons_note, identical_note
+from spikeloom.data.identical import identical_neurons_note, identical_note, spikes_of_neurons
 from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
@@ -56,12 +57,12 @@ class Facts:
     @cached_property
     def spikes(self) -> Int[np.ndarray, "trial neuron"]:
         """Spikes of each neuron in each trial."""
-        return np.stack([trial.sum(axis=0, dtype=np.int64) for trial in self.data.counts])
+        return spikes_of_neurons(self.data)
 
     @cached_property
     def population(self) -> Int[np.ndarray, "trial time"]:
         """Spikes of all neurons in each bin."""
-        return np.stack([trial.sum(axis=1, dtype=np.int64) for trial in self.data.counts])
+        return np.stack([trial.sum(axis=1, dtype=np.uint32) for trial in self.data.counts]).astype(np.int64)
 
     @cached_property
     def rate_hz(self) -> Float[np.ndarray, "neuron"]:
@@ -215,7 +216,7 @@ def ceiling(facts: Facts) -> Iterator[str]:
 
 def identical_trials(facts: Facts) -> Iterator[str]:
     """Trials that are equal to the last spike."""
-    yield from identical_note(facts.data)
+    yield from identical_note(facts.data, facts.spikes)
 
 
 def identical_neurons(facts: Facts) -> Iterator[str]:
@@ -265,7 +266,7 @@ def conditions(facts: Facts) -> Iterator[str]:
     if facts.own or "condition" not in data.trials or data.n_trials < SHOWN:
         return
     values = data.trials["condition"].tolist()
-    if data.trials["condition"].nunique() == data.n_trials:
+    if len({value for value in values if not pd.isna(value)}) == data.n_trials:
         yield (
             f"every one of {data.n_trials} trials has a condition of its own (the first is {values[0]!r}): "
             "trials cannot be grouped by it; name a column of fewer values with condition=<column>"
