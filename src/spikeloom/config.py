@@ -115,7 +115,7 @@ def read_shipped(kind: str, folder: str, name: str | Path) -> tuple[Path, Any]:
         raise ConfigError(f"there is no {kind} or file '{name}'; {hint}")
     try:
         return path, yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
 
 

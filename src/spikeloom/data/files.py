@@ -15,6 +15,7 @@ from spikeloom.data.formats.containers import (
     write_hdf5,
     write_npz,
 )
+from spikeloom.data.formats.guard import know_sound
 from spikeloom.data.formats.layout import packed, unpacked
 from spikeloom.data.formats.matlab import read_matlab
 from spikeloom.data.formats.pynapple_files import kind_of, read_pynapple
@@ -98,10 +99,12 @@ def save(data: SpikeData, path: str | Path) -> None:
 
         with all_or_nothing(path) as temporary:
             write_nwb(data, temporary)
+        know_sound(path)
     elif ending in _WRITE:
         arrays = packed(data)
         with all_or_nothing(path) as temporary:
             _WRITE[ending](temporary, arrays)
+        know_sound(path)
     else:
         raise _unknown_ending(path)
 

@@ -121,7 +121,7 @@ def _load_run(folder: Path, options: LoadOptions) -> SpikeData:
             raise TypeError("source must be text and the load options a mapping")
     except DataError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise DataError(f"{record} is damaged ({error}); fit the run again.") from None
     path = Path(source)
     if not path.is_absolute() and (folder / path).is_file():  # a copy that the run folder keeps

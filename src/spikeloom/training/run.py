@@ -164,7 +164,7 @@ class Run:
         path = self.folder / name
         try:
             content = parse(path.read_text())
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, MemoryError, yaml.YAMLError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise RunError(f"{path} cannot be read ({reason}); is {self.folder} a complete run folder?") from error
         if not isinstance(content, dict):

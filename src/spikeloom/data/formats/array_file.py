@@ -43,11 +43,15 @@ class ArrayFile:
         Raises:
             DataError: If it is damaged, or cannot be loaded safely.
         """
+        first = name not in self.taken
         self.taken.add(name)
         try:
-            return self.stored[name].read()
+            values = self.stored[name].read()
         except DataError as error:
             raise DataError(f"'{name}': {error}") from None
+        if first and self.stored[name].other_files:
+            self.notes.append(f"'{name}' is read from another file beside this one: {', '.join(self.stored[name].other_files)}")
+        return values
 
     def free(self) -> Iterator[tuple[str, StoredArray]]:
         """The arrays of numbers or text that have not been used."""

@@ -193,10 +193,7 @@ def _lengths(file: ArrayFile, counts: np.ndarray) -> np.ndarray:
     n_trials, n_bins = counts.shape[:2]
     name = file.named("lengths", LENGTHS)
     if name is None:
-        likely = [
-            k for k, v in file.free() if v.shape == (n_trials,) and v.dtype.kind in "ui" and "length" in k.lower()
-        ]
-        name = file.guessed("lengths", likely)
+        name = file.guessed("lengths", _like_lengths(file, n_trials, n_bins))
     if name is not None:
         lengths = file.read(name)
         if lengths.shape != (n_trials,) or lengths.dtype.kind not in "uif":
@@ -209,6 +206,27 @@ def _lengths(file: ArrayFile, counts: np.ndarray) -> np.ndarray:
         file.notes.append("lengths end where all later counts of a trial are NaN")
         return np.where(empty.all(axis=1), 0, lengths)
     return np.full(n_trials, n_bins)
+
+
+def _like_lengths(file: ArrayFile, n_trials: int, n_bins: int) -> list[str]:
+    """The array that may be the lengths of trials, if any.
+
+    Raises:
+        DataError: If there are several: taking none of them would load the padding of short trials as recorded.
+    """
+    usual = [k for k, v in file.free() if v.shape == (n_trials,) and v.is_number and plain(k) in LENGTHS]
+    likely = usual or [
+        k for k, v in file.free() if v.shape == (n_trials,) and v.dtype.kind in "ui" and "length" in k.lower()
+    ]
+    if len(likely) > 1:
+        values = {key: file.stored[key].read() for key in likely}
+        likely = [key for key, v in values.items() if v.min(initial=0) >= 0 and v.max(initial=0) <= n_bins]
+    if len(likely) > 1:
+        raise DataError(
+            f"{' and '.join(repr(key) for key in likely)} both look like the lengths of trials; say which with "
+            "lengths=<array>, and take the others out of the file if they mean the same."
+        )
+    return likely
 
 
 # -- continuous recordings -------------------------------------------------------------------------------------------

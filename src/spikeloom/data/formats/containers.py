@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import signal
 import struct
 import threading
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -20,10 +23,10 @@ import numpy as np
 import scipy.io
 
 from spikeloom.atomic import atomic
+from spikeloom.data.formats.declared import check_declared
+from spikeloom.data.formats.hdf5_files import Hdf5, check_size, opened_hdf5, other_files, walk
 from spikeloom.errors import DataError
 
-Hdf5 = Any
-"""An open HDF5 file, group or data set: the types that h5py declares are too wide for a static check."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,13 @@ class StoredArray:
         shape: Shape of the array.
         dtype: Type of the array; object where it cannot be loaded safely.
         read: Reads the array.
+        other_files: Names of the other files that its values are in.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     read: Callable[[], np.ndarray]
+    other_files: tuple[str, ...] = ()
 
     @property
     def is_number(self) -> bool:
@@ -56,13 +61,22 @@ _DAMAGE = (
     ValueError,
     TypeError,
     IndexError,
-    OverflowError,
     RuntimeError,  # among them HDF5's own, and NotImplementedError for an impossible MATLAB version
+    AttributeError,
+    ArithmeticError,  # divisions by a damaged size
+    NameError,  # scipy reads a variable of its own that damaged types have left unset
+    SyntaxError,
+    RecursionError,
+    tokenize.TokenError,  # the header of an npy file is the text of a dictionary
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
     scipy.io.matlab.MatReadError,
 )
+
+
+MOST_DEFLATED = 1032
+"""Bytes that deflate can make of one."""
 
 
 @contextmanager
@@ -126,6 +140,7 @@ def open_npy(path: Path) -> dict[str, StoredArray]:
 
     def read() -> np.ndarray:
         with reading_file(path), path.open("rb") as stream:
+            check_npy(stream, path.stat().st_size)
             return np.lib.format.read_array(stream, allow_pickle=False)
 
     with reading_file(path), path.open("rb") as stream:
@@ -138,38 +153,82 @@ def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], n
         return _header(stream)
 
 
+def check_npy(stream: Any, n_bytes: int) -> None:
+    """Hold what the header of an open npy file declares against its bytes and the memory; goes back to its start.
+
+    Raises:
+        DataError: If they are not in the file, or do not fit into memory.
+    """
+    shape, dtype = _header(stream)
+    check_declared(shape, dtype.itemsize)
+    stored = n_bytes - stream.tell()
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > stored:
+        raise DataError(
+            f"an array of shape {shape} and type {dtype} needs {math.prod(shape) * dtype.itemsize} bytes, but the file "
+            f"holds {stored}; it is truncated or damaged: copy or download it again."
+        )
+    stream.seek(0)
+
+
 def _header(stream: Any) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
+    with warnings.catch_warnings():  # of SyntaxWarning, in the text of a damaged header
+        warnings.simplefilter("ignore")
+        shape, _, dtype = read(stream)
+    if any(n < 0 for n in shape):
+        raise ValueError(f"the header declares the shape {shape}")
     return shape, dtype
 
 
 def _read_npy(path: Path, name: str) -> np.ndarray:
     with reading_file(path), zipfile.ZipFile(path) as archive, archive.open(name) as stream:
+        # A forged directory of the archive is met by deflate's own limit.
+        packed = archive.getinfo(name)
+        check_npy(stream, min(packed.file_size, MOST_DEFLATED * path.stat().st_size))
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def open_hdf5(path: Path) -> dict[str, StoredArray]:
-    """The data sets of an HDF5 file by their full names."""
+    """The data sets of an HDF5 file by their full names; those in other files only from below its own folder."""
     found: dict[str, StoredArray] = {}
-
-    def visit(name: str, item: Hdf5) -> None:
-        if isinstance(item, h5py.Dataset) and not name.startswith("#") and item.dtype.kind != "V":
-            dtype = np.dtype("U1") if h5py.check_string_dtype(item.dtype) is not None else item.dtype
-            found[name] = StoredArray(item.shape, dtype, lambda: _read_hdf5(path, name))
-
-    with reading_file(path), h5py.File(path, "r") as file:
-        file.visititems(visit)
+    with reading_file(path), opened_hdf5(path) as file:
+        for name, item in walk(file):
+            if isinstance(item, h5py.Dataset) and not name.startswith("#") and item.dtype.kind != "V":
+                found[name] = stored_hdf5(path, name, item)
     return found
 
 
-def _read_hdf5(path: Path, name: str) -> np.ndarray:
-    with reading_file(path), h5py.File(path, "r") as file:
-        item: Hdf5 = file[name]
-        if h5py.check_string_dtype(item.dtype) is not None:
-            return np.asarray(item.asstr()[...], dtype=np.str_)
-        return item[...]
+def stored_hdf5(path: Path, name: str, item: Hdf5) -> StoredArray:
+    """A data set as an array that can be read later, when its file is closed."""
+    others, refusal = [], ""
+    try:
+        others = other_files(item)
+    except DataError as error:
+        refusal = str(error)
+    if not isinstance(item.file.filename, str) or Path(item.file.filename) != path:
+        others = [Path(str(item.file.filename)).name, *others]
+    dtype = np.dtype("U1") if h5py.check_string_dtype(item.dtype) is not None else item.dtype
+    return StoredArray(item.shape or (), dtype, lambda: _read_hdf5(path, name, refusal), tuple(others))
+
+
+def _read_hdf5(path: Path, name: str, refusal: str) -> np.ndarray:
+    if refusal:
+        raise DataError(f"{refusal}.")
+    with reading_file(path), opened_hdf5(path) as file:
+        return hdf5_values(file[name])
+
+
+def hdf5_values(item: Hdf5) -> np.ndarray:
+    """All values of a data set, if they fit into memory.
+
+    Raises:
+        DataError: If they do not, or are not in the file.
+    """
+    check_size(item)
+    if h5py.check_string_dtype(item.dtype) is not None:
+        return np.asarray(item.asstr()[...], dtype=np.str_)
+    return item[...]
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

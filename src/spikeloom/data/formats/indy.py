@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from spikeloom.data.formats.containers import Hdf5, check_readable, reading_file
+from spikeloom.data.formats.containers import check_readable, reading_file
+from spikeloom.data.formats.hdf5_files import Hdf5, opened_hdf5
 from spikeloom.data.options import LoadOptions, SeriesOptions, check_supported
 from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.session.binning import EDGE, bin_spikes
@@ -60,8 +61,7 @@ def read_indy(path: Path, options: LoadOptions) -> SpikeData:
     bin_s, notes = options.bin_s or DEFAULT_BIN_S, []
     if options.bin_s is None:
         notes.append(f"bins are {DEFAULT_BIN_S:g} s wide, as bin_s was not given")
-    with reading_file(path), h5py.File(path, "r") as opened:
-        file: Hdf5 = opened
+    with reading_file(path), opened_hdf5(path) as file:
         if not is_indy(file):
             raise DataError(
                 f"{path} has no {', '.join(n for n in ARRAYS if n not in file)}; name a session of O'Doherty et al."

@@ -13,7 +13,10 @@ import numpy as np
 import scipy.io
 import scipy.sparse
 
-from spikeloom.data.formats.containers import Hdf5, StoredArray, reading_file
+from spikeloom.data.formats.containers import StoredArray, hdf5_values, reading_file
+from spikeloom.data.formats.declared import check_declared
+from spikeloom.data.formats.guard import check_sound
+from spikeloom.data.formats.hdf5_files import Hdf5, linked, opened_hdf5, other_files
 
 DEEPEST = 16
 """Levels of structures and cells that are followed; a damaged file may hold itself."""
@@ -77,10 +80,10 @@ def open_matlab(path: Path) -> Iterator[dict[str, Value]]:
     Raises:
         DataError: If the file is damaged.
     """
+    check_sound(path)
     if h5py.is_hdf5(path):
-        with reading_file(path), h5py.File(path, "r") as file:
-            variables: Hdf5 = file
-            yield {name: _of_hdf5(variables[name]) for name in variables if not name.startswith("#")}
+        with reading_file(path), opened_hdf5(path) as file:
+            yield {name: _of_hdf5(linked(file, name)) for name in file if not name.startswith("#")}
         return
     # Older versions are read whole: scipy runs nothing in them, and leaves objects and functions opaque.
     with reading_file(path):
@@ -159,7 +162,7 @@ def _of_hdf5(item: Hdf5, depth: int = 0) -> Value:
     if isinstance(item, h5py.Group):
         if "MATLAB_sparse" in item.attrs:
             return _sparse(item)
-        members: dict[str, Hdf5] = {name: item[name] for name in _fields(item)}
+        members: dict[str, Hdf5] = {name: linked(item, name) for name in _fields(item)}
         arrays = [m for m in members.values() if _is_references(m) and not _matlab_class(m)]
         if not arrays or len(arrays) < len(members) or len({m.shape for m in arrays}) > 1:
             return Struct((1, 1), {name: [_of_hdf5(member, depth + 1)] for name, member in members.items()})
@@ -174,10 +177,11 @@ def _of_hdf5(item: Hdf5, depth: int = 0) -> Value:
         return StoredArray((), np.dtype("U1"), lambda: np.array(_text(item)))
     if h5py.check_string_dtype(item.dtype) is not None:
         return StoredArray(item.shape, np.dtype("U1"), lambda: np.asarray(item.asstr()[...], dtype=np.str_))
+    others = tuple(other_files(item))
     if item.dtype.kind not in "buif" or "MATLAB_object_decode" in item.attrs:
         return Other(kind or "compound")
     # MATLAB stores columns first.
-    return StoredArray(item.shape[::-1], item.dtype, lambda: item[...].T)
+    return StoredArray(item.shape[::-1], item.dtype, lambda: hdf5_values(item).T, others)
 
 
 def _empty(shape: tuple[int, ...], kind: str) -> Value:
@@ -202,7 +206,7 @@ def _is_references(item: Hdf5) -> bool:
 
 
 def _referenced(item: Hdf5) -> list[Hdf5]:
-    return [item.file[reference] for reference in item[...].ravel()]  # columns are first in the file
+    return [item.file[reference] for reference in hdf5_values(item).ravel()]  # columns are first in the file
 
 
 def _matlab_class(item: Hdf5) -> str:
@@ -211,16 +215,17 @@ def _matlab_class(item: Hdf5) -> str:
 
 
 def _text(item: Hdf5) -> str:
-    return "".join(map(chr, item[...].T.ravel()))
+    return "".join(map(chr, hdf5_values(item).T.ravel()))
 
 
 def _sparse(item: Hdf5) -> Value:
     n_rows, n_columns = int(item.attrs["MATLAB_sparse"]), len(item["jc"]) - 1
 
     def read() -> np.ndarray:
+        check_declared((n_rows, n_columns), 8)
         # Without any element, MATLAB leaves the data and their rows out.
-        parts = (item["data"][...], item["ir"][...]) if "data" in item else (np.zeros(0), np.zeros(0, dtype=int))
-        return scipy.sparse.csc_matrix((*parts, item["jc"][...]), shape=(n_rows, n_columns)).toarray()
+        parts = (hdf5_values(item["data"]), hdf5_values(item["ir"])) if "data" in item else (np.zeros(0), np.zeros(0, dtype=int))
+        return scipy.sparse.csc_matrix((*parts, hdf5_values(item["jc"])), shape=(n_rows, n_columns)).toarray()
 
     dtype = item["data"].dtype if "data" in item else np.dtype(float)
     return StoredArray((n_rows, n_columns), dtype, read)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeloom.data.formats.containers import reading_file
+from spikeloom.data.formats.containers import check_npy, reading_file
 from spikeloom.errors import DataError
+
+MAGIC = b"\x93NUMPY"
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -17,14 +19,15 @@ def read_npy(path: Path) -> np.ndarray:
         DataError: If the file is damaged or holds objects; names it.
     """
     try:
-        with reading_file(path):
-            array = np.load(path, allow_pickle=False)
+        with reading_file(path), path.open("rb") as stream:
+            if stream.read(len(MAGIC)) != MAGIC:  # a zip archive by another name
+                raise DataError(f"{path.name} is not a .npy file; copy it again.")
+            stream.seek(0)
+            check_npy(stream, path.stat().st_size)
+            return np.lib.format.read_array(stream, allow_pickle=False)
     except DataError as error:
         text = str(error)
         raise DataError(text if path.name in text else f"{path.name}: {text}") from None
-    if not isinstance(array, np.ndarray):  # a zip archive by another name
-        raise DataError(f"{path.name} is not a .npy file; copy it again.")
-    return array
 
 
 def read_vector(path: Path) -> np.ndarray:

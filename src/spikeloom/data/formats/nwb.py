@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pandas as pd
 
-from spikeloom.data.formats.containers import Hdf5, reading_file
+from spikeloom.data.formats.containers import reading_file
+from spikeloom.data.formats.hdf5_files import Hdf5, opened_hdf5
 from spikeloom.data.formats.nwb_intervals import invalid_times, trials_of
 from spikeloom.data.formats.nwb_series import behaviour
 from spikeloom.data.formats.nwb_tables import table
@@ -68,7 +68,7 @@ def read_session(path: Path, options: LoadOptions) -> Session:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Hdf5]:
-    with reading_file(path), h5py.File(path, "r") as file:
+    with reading_file(path), opened_hdf5(path) as file:
         yield file
 
 

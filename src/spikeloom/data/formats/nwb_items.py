@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import h5py
 import numpy as np
 
-from spikeloom.data.formats.containers import Hdf5
+from spikeloom.data.formats.hdf5_files import Hdf5, check_size, linked, other_files
+from spikeloom.errors import DataError
 
 DAMAGE = (
     OSError,
@@ -23,8 +23,6 @@ DAMAGE = (
     AttributeError,
 )
 """The errors of h5py at a broken link, an unknown filter or damaged bytes."""
-HUGE_BYTES, MOST_EXPANSION = 5e8, 1e5
-"""An array of so many bytes, which claims so many times more than is stored for it, is not in the file."""
 
 
 class Unreadable(Exception):
@@ -38,10 +36,9 @@ def member(group: Hdf5, name: str) -> Hdf5:
         Unreadable: If there is none, its link is broken, or it leads out of the folder of the file.
     """
     try:
-        link = group.get(name, getlink=True)
-        if isinstance(link, h5py.ExternalLink):
-            _check_inside(group, link.filename)
-        return group[name]
+        return linked(group, name)
+    except DataError as error:
+        raise Unreadable(str(error)) from None
     except DAMAGE as error:
         link = _link_of(group, name)
         if isinstance(link, h5py.ExternalLink):
@@ -56,15 +53,6 @@ def _link_of(group: Hdf5, name: str) -> Any:
         return group.get(name, getlink=True)
     except DAMAGE:
         return None
-
-
-def _check_inside(group: Hdf5, filename: str) -> None:
-    here = Path(str(group.file.filename))
-    if not here.is_file():
-        raise Unreadable(f"its values are in another file, {filename}, which is not at hand")
-    target = (here.parent / filename).resolve()
-    if not target.is_relative_to(here.resolve().parent):
-        raise Unreadable(f"its values are in another file outside of the folder, {filename}")
 
 
 def members(group: Hdf5) -> Iterator[tuple[str, Hdf5]]:
@@ -184,11 +172,11 @@ def read(item: Hdf5) -> np.ndarray:
 
 
 def _check_own(item: Hdf5) -> None:
-    """An array must be in its file: HDF5 reads zeros, without a word, where another file is missing."""
-    if item.external or (item.is_virtual and any(source.file_name != "." for source in item.virtual_sources())):
-        raise Unreadable(f"the values of {path_of(item)} are in another file")
-    if item.nbytes > max(HUGE_BYTES, MOST_EXPANSION * item.id.get_storage_size()) and not item.is_virtual:
-        raise Unreadable(f"{path_of(item)} claims {item.nbytes / 1e9:.3g} GB, which are not in the file")
+    try:
+        other_files(item)
+        check_size(item)
+    except DataError as error:
+        raise Unreadable(f"{path_of(item)}: {str(error).rstrip('.')}") from None
 
 
 def reason(error: BaseException) -> str:

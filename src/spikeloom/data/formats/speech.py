@@ -14,6 +14,7 @@ import pandas as pd
 import scipy.io
 
 from spikeloom.data.formats.containers import reading_file
+from spikeloom.data.formats.guard import check_sound
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.selection import neuron_mask, rows_to_load
 from spikeloom.data.spikedata import SpikeData
@@ -81,6 +82,7 @@ def read_speech(folders: Sequence[Path], options: LoadOptions) -> SpikeData:
 
 def _session(path: Path) -> tuple[list[np.ndarray], pd.DataFrame]:
     """(time, electrode) counts of every sentence, and a row for each."""
+    check_sound(path)
     with reading_file(path):
         held: dict[str, Any] = scipy.io.loadmat(path, variable_names=[COUNTS, "blockIdx", "sentenceText"])
     if COUNTS not in held or held[COUNTS].dtype != object:

@@ -1,0 +1,171 @@
+"""The process that tries a file: ``python -m spikeloom.data.formats.probe FILE`` reads it within limits.
+
+It says on one line of JSON what the parent has to know, and is ended by the system where the library does not end.
+Errors that a library raises are no concern of it: whoever reads the file meets them again.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+WALK_S = 1.0
+"""Seconds of computing after which a large file is taken as sound: what makes progress does not hang."""
+LIMIT_S, BYTES_PER_S = 2.0, 1e7
+"""Seconds of computing, and bytes of the file that bring another one, after which the system ends the process."""
+WALL_S = 90.0
+LIMIT_BYTES, EXPANSION = 512e6, 100
+"""Bytes of memory, and bytes for each byte of the file: deflate makes at most 1,032 of one, but seldom 100."""
+ARRAY_BYTES = 3.2e7
+"""Larger arrays are not read, only their index and their ends."""
+TOO_MUCH = "needs far more memory than the file has bytes"
+
+
+def main(path: Path) -> None:
+    """Try a file and say so."""
+    with path.open("rb") as file:
+        is_hdf5 = _is_hdf5(file, path.stat().st_size)
+    problem = ""
+    try:
+        if is_hdf5:
+            import h5py
+
+            _limit(path.stat().st_size)
+            _try_hdf5(h5py, path)
+        elif path.suffix.lower() == ".mat":
+            import scipy.io.matlab
+
+            _limit(path.stat().st_size)
+            scipy.io.matlab.loadmat(path, struct_as_record=True, chars_as_strings=True)
+    except MemoryError:
+        problem = TOO_MUCH
+    except Exception as error:  # noqa: BLE001  # of whatever kind: the parent meets it again
+        problem = TOO_MUCH if _of_memory(error) else ""
+    print(json.dumps({"problem": problem}), flush=True)
+
+
+def _is_hdf5(file: Any, size: int) -> bool:
+    """Whether the signature of HDF5 is at the start, or behind a user block of 512 bytes times a power of two."""
+    offset = 0
+    while offset < size:
+        file.seek(offset)
+        if file.read(8) == b"\x89HDF\r\n\x1a\n":
+            return True
+        offset = 512 if offset == 0 else 2 * offset
+    return False
+
+
+def _limit(size: int) -> None:
+    """Limits that the system keeps, whatever the library does; counted from now."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _is_linux() else 0
+    _lower(resource.RLIMIT_AS, used + int(LIMIT_BYTES + EXPANSION * size))
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_CPU, int(time.process_time() + LIMIT_S + size / BYTES_PER_S) + 1)
+    for name in (signal.SIGXCPU, signal.SIGALRM):
+        signal.signal(name, signal.SIG_DFL)  # ends the process without Python, which has no say inside the library
+    signal.setitimer(signal.ITIMER_REAL, WALL_S)
+
+
+def _is_linux() -> bool:
+    return sys.platform.startswith("linux")
+
+
+def _lower(what: int, limit: int) -> None:
+    import resource
+
+    try:
+        _, hard = resource.getrlimit(what)
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(what, (limit, hard))
+    except (ValueError, OSError):
+        pass  # a system without this limit
+
+
+def _of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return "allocat" in text and ("memory" in text or "unable to allocate" in text)
+
+
+def _try_hdf5(h5py: Any, path: Path) -> None:
+    """Walk through a file and read its attributes and arrays: the small ones whole, of the large ones the ends."""
+    with h5py.File(path, "r") as file:
+        for attempt in _attempts(h5py, file):
+            try:
+                attempt()
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001
+                if _of_memory(error):
+                    raise MemoryError from None
+            if time.process_time() > WALK_S + _STARTED:
+                return
+
+
+def _attempts(h5py: Any, file: Any) -> Iterator[Any]:
+    """All that is to be tried, one after another; items are met by their own names, not through links."""
+    seen, groups = set(), [file]
+
+    def attributes(item: Any) -> None:
+        for name in item.attrs:
+            item.attrs.get(name)
+
+    def meet(group: Any, name: str) -> None:
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            return
+        item = group[name]
+        address = h5py.h5o.get_info(item.id).addr
+        if address in seen:
+            return
+        seen.add(address)
+        if isinstance(item, h5py.Group):
+            groups.append(item)
+        elif isinstance(item, h5py.Dataset):
+            found.append(item)
+        if len(item.attrs):
+            attributes(item)
+
+    yield lambda: attributes(file)
+    while groups:
+        group, names, found = groups.pop(0), [], []
+        yield lambda group=group, names=names: names.extend(group)
+        for name in names:
+            yield lambda group=group, name=name: meet(group, name)
+        for item in found:
+            yield lambda item=item: _try_array(item)
+
+
+def _try_array(item: Any) -> None:
+    if item.shape is None or item.external or item.is_virtual:
+        return
+    if item.chunks is not None:
+        item.id.get_num_chunks()
+        if item.dtype.itemsize * _product(item.chunks) > ARRAY_BYTES:
+            return
+    if item.nbytes <= ARRAY_BYTES:
+        item[...]
+    elif item.shape:
+        first, last = (0,) * len(item.shape), tuple(n - 1 for n in item.shape)
+        item[first], item[last]  # noqa: B018
+
+
+def _product(numbers: tuple[int, ...]) -> int:
+    product = 1
+    for number in numbers:
+        product *= number
+    return product
+
+
+_STARTED = time.process_time()
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
