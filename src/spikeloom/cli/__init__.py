@@ -11,13 +11,15 @@ import warnings
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikeloom import __version__
-from spikeloom.cli import bench, decoding, judging, navigating, recordings, sampling, training, tuning
-from spikeloom.cli.messages import about_options, one_line, show_warning
-from spikeloom.cli.options import is_first_process
+from spikeloom.cli import bench, decoding, judging, navigating, outputs, recordings, sampling, training, tuning
+from spikeloom.cli.messages import about_options, how_to_go_on, one_line, show_warning
 from spikeloom.errors import ConfigError, SpikeloomError, did_you_mean
+from spikeloom.locks import is_first_process
+from spikeloom.signals import exit_status, terminating
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -25,46 +27,85 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """A command: a line of help, its options, and the function that runs it."""
+    """A command: a line of help, its options, the function that runs it, and the files or the folder that it writes."""
 
     help: str
     options: Callable[[ArgumentParser, Sequence[str]], None]
     run: Callable[[Namespace], None]
+    files: Callable[[Namespace], Sequence[Path | None]] | None = None
+    folder: Callable[[Namespace], Path] | None = None
 
 
 COMMANDS = {
     "demo": Command(
-        "simulate, fit, sample, compare, report: the whole pipeline in minutes", judging.demo_options, judging.demo
+        "simulate, fit, sample, compare, report: the whole pipeline in minutes",
+        judging.demo_options,
+        judging.demo,
+        folder=lambda options: options.out,
     ),
     "fetch": Command("download a published recording, or list them", recordings.fetch_options, recordings.fetch),
-    "describe": Command("show how a recording is interpreted", recordings.describe_options, recordings.describe),
+    "describe": Command(
+        "show how a recording is interpreted",
+        recordings.describe_options,
+        recordings.describe,
+        files=lambda options: [options.figure],
+    ),
     "fit": Command("train a model on a recording", training.fit_options, training.fit),
     "tune": Command("search for hyperparameters, with many trainings at once", tuning.tune_options, tuning.tune),
-    "sample": Command("generate trials from a trained run", sampling.sample_options, sampling.sample),
-    "encode": Command(
-        "infer the latents and rates of a recording with a trained run", sampling.encode_options, sampling.encode
+    "sample": Command(
+        "generate trials from a trained run",
+        sampling.sample_options,
+        sampling.sample,
+        files=lambda options: [options.out],
     ),
-    "navigate": Command("generate trials along a latent traversal", navigating.navigate_options, navigating.navigate),
-    "compare": Command("compare generated trials with a recording", judging.compare_options, judging.compare),
+    "encode": Command(
+        "infer the latents and rates of a recording with a trained run",
+        sampling.encode_options,
+        sampling.encode,
+        files=lambda options: [options.out],
+    ),
+    "navigate": Command(
+        "generate trials along a latent traversal",
+        navigating.navigate_options,
+        navigating.navigate,
+        folder=lambda options: options.out,
+    ),
+    "compare": Command(
+        "compare generated trials with a recording",
+        judging.compare_options,
+        judging.compare,
+        files=lambda options: [options.json],
+    ),
     "decode": Command(
         "decode behaviour, with or without generated trials as training data",
         decoding.decode_options,
         decoding.decode,
+        files=lambda options: [options.json, options.figure],
     ),
-    "report": Command("evaluate a trained run and write an HTML report", judging.report_options, judging.report),
-    "bench": Command("compare models with each other, or time with quality", bench.bench_options, bench.bench),
+    "report": Command(
+        "evaluate a trained run and write an HTML report",
+        judging.report_options,
+        judging.report,
+        files=lambda options: [judging.page_of(options)],
+    ),
+    "bench": Command(
+        "compare models with each other, or time with quality",
+        bench.bench_options,
+        bench.bench,
+        folder=lambda options: options.out,
+    ),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit status: 0, 2 for bad input, 130 when interrupted.
+    """Run a command and return the exit status: 0, 2 for bad input, 130 when interrupted, 143 when terminated.
 
     Args:
         argv: Words after ``spikeloom``; those of the process when not given.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        with warnings.catch_warnings():
+        with terminating(), warnings.catch_warnings():
             warnings.showwarning = show_warning
             return _dispatch(words)
     except (SpikeloomError, OSError, MemoryError) as error:
@@ -79,11 +120,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:  # most often because the first process has failed and reported why
             print(f"spikeloom: process {os.environ.get('LOCAL_RANK')} stopped: {one_line(error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        again = "; continue with the same command"
-        remedy = {"fit": f"{again} and --resume", "tune": again, "bench": again, "fetch": again}.get(words[0], "")
-        print(f"spikeloom: stopped{remedy}.", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interruption:
+        if is_first_process():
+            print(f"spikeloom: stopped; {how_to_go_on(words)}.", file=sys.stderr)
+        return exit_status(interruption)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -112,14 +152,24 @@ def _run(name: str, words: list[str]) -> None:
         exit_on_error=False,
         default_env=False,
     )
-    COMMANDS[name].options(parser, words)
+    command = COMMANDS[name]
+    command.options(parser, words)
+    if command.files is not None:
+        outputs.overwrite_option(parser)
     try:
         options = parser.parse_args(words)
     except SystemExit:  # after --help
         return
     except ArgumentError as error:
         raise ConfigError(about_options(str(error), parser, name)) from error
-    COMMANDS[name].run(options)
+    if command.files is not None:
+        written = [path for path in command.files(options) if path is not None]
+        if not options.overwrite:
+            outputs.refuse_existing(written)
+    else:
+        written = [] if command.folder is None else [command.folder(options)]
+    with outputs.locked_all(written):
+        command.run(options)
 
 
 def _usage() -> str:

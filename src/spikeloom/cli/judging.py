@@ -76,13 +76,18 @@ def report_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     seed_option(parser, "seed of samples and comparison")
 
 
+def page_of(options: Namespace) -> Path:
+    """The file that ``report`` writes."""
+    return options.out or options.run / "report.html"
+
+
 def report(options: Namespace) -> None:
     """Evaluate a trained run and write the report."""
     from spikeloom.data.files import load
     from spikeloom.workflow.reporting import report_run
 
     generated = load(options.generated) if options.generated else None
-    page, comparison = report_run(options.run, options.out, generated, options.seed)
+    page, comparison = report_run(options.run, page_of(options), generated, options.seed)
     print(comparison.verdict)
     print(f"report: {page}")
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 import sys
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.cli.options import fields_of, is_first_process
+from spikeloom.cli.options import fields_of, value_of
 from spikeloom.errors import DataError, SpikeloomError, SpikeloomWarning
+from spikeloom.locks import is_first_process
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -49,6 +52,24 @@ def about_options(message: str, parser: ArgumentParser, command: str) -> str:
 
 def _option(key: str) -> str:
     return ("-" if len(key) == 1 else "--") + key
+
+
+def how_to_go_on(words: Sequence[str]) -> str:
+    """What to do after a command was interrupted, as a clause.
+
+    Args:
+        words: The command and its options.
+    """
+    if words[0] == "fit":
+        out = value_of("--out", words)
+        if out is not None and "--resume" not in words and (Path(out) / "config.yaml").is_file():
+            return "continue with the same command and --resume"
+        return "continue with the same command" if "--resume" in words else "nothing was written, run it again"
+    if words[0] in ("tune", "bench", "fetch"):
+        return "continue with the same command"
+    if words[0] == "demo":
+        return "run it again with another --out, or delete the folder"
+    return "nothing was written, run it again"
 
 
 def one_line(error: BaseException) -> str:

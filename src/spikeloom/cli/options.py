@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -88,11 +87,6 @@ def fields_of(kind: type) -> list[str]:
 def plain(value: Any) -> Any:
     """A group of options as a mapping."""
     return value.as_dict() if hasattr(value, "as_dict") else value
-
-
-def is_first_process() -> bool:
-    """Whether this is not one of the further processes of a training."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
 
 
 def value_of(option: str, argv: Sequence[str]) -> str | None:

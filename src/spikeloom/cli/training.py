@@ -10,12 +10,12 @@ from spikeloom.cli.options import (
     SOURCE,
     add_load_options,
     fields_of,
-    is_first_process,
     load_options_from,
     plain,
     value_of,
 )
 from spikeloom.errors import ConfigError
+from spikeloom.locks import is_first_process
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace

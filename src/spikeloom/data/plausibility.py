@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int
 
 from spikeloom.data.identical import identical_neurons_note, identical_note, spikes_of_neurons
@@ -266,7 +265,7 @@ def conditions(facts: Facts) -> Iterator[str]:
     if facts.own or "condition" not in data.trials or data.n_trials < SHOWN:
         return
     values = data.trials["condition"].tolist()
-    if len({value for value in values if not pd.isna(value)}) == data.n_trials:
+    if data.trials["condition"].nunique() == data.n_trials:
         yield (
             f"every one of {data.n_trials} trials has a condition of its own (the first is {values[0]!r}): "
             "trials cannot be grouped by it; name a column of fewer values with condition=<column>"

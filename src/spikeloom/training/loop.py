@@ -47,7 +47,8 @@ def fit(
 
     Raises:
         ConfigError: If training is to stop, but there is no run to go on from.
-        RunError: If the checkpoint belongs to another model, or the loss is no longer a number.
+        RunError: If the checkpoint belongs to another model, the loss is no longer a number, or the folder vanishes
+            or is full.
     """
     if until is not None and run is None:
         raise ConfigError(f"training is to stop after {until} steps, but has no run to be continued from; give one.")
@@ -80,6 +81,7 @@ def fit(
     if hasattr(model, "mark_trained"):
         model.mark_trained(data)
     if writing is not None:
+        training.check_folder()
         model.save(writing.folder)
         writing.finish()
     fabric.barrier()

@@ -19,7 +19,6 @@ import platform
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -31,13 +30,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from spikeloom.atomic import atomic
+from spikeloom.atomic import atomic, atomic_folder
 from spikeloom.data.formats.containers import check_place
 from spikeloom.errors import RunError
 from spikeloom.migrations import FORMAT_VERSION, KEY, upgraded, version_of
 
 METRICS = ("stage", "step", "seconds", "learning_rate", "loss", "validation_loss")
 DIAGNOSTICS = ("stage", "step", "name", "value")
+BEGINNING = ("config.yaml", "data.json", "environment.json")
+"""Files that a run has before it is trained."""
 RECORDS = {"metrics.csv": METRICS, "diagnostics.csv": DIAGNOSTICS}
 """Files that grow while a model is trained, and their columns."""
 
@@ -67,21 +68,15 @@ class Run:
         """
         folder = Path(folder).absolute()
         cls.refuse_occupied(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
-            for name, content in (files or {}).items():
-                write = cls(unfinished).write_yaml if name.endswith(".yaml") else cls(unfinished).write_json
-                write(name, content)
-            prepare(cls(unfinished))
-            umask = os.umask(0)
-            os.umask(umask)
-            unfinished.chmod(0o777 & ~umask)  # temporary folders start private; the result is an ordinary one
-            if folder.exists():
-                folder.rmdir()
-            unfinished.replace(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            with atomic_folder(folder) as unfinished:
+                for name, content in (files or {}).items():
+                    write = cls(unfinished).write_yaml if name.endswith(".yaml") else cls(unfinished).write_json
+                    write(name, content)
+                prepare(cls(unfinished))
+        except OSError:
+            cls.refuse_occupied(folder)  # by another process in the meantime
+            raise
         return cls(folder)
 
     @staticmethod
@@ -204,13 +199,19 @@ class Run:
 
     def _append(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = not path.exists() or path.stat().st_size == 0
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list[str](RECORDS[name]))
-            if new:
-                writer.writeheader()
-            writer.writerows(rows)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = not path.exists() or path.stat().st_size == 0
+            with path.open("a", newline="") as file:
+                writer = csv.DictWriter(file, list[str](RECORDS[name]))
+                if new:
+                    writer.writeheader()
+                writer.writerows(rows)
+        except OSError as error:  # most often a full disk
+            raise RunError(
+                f"{path} could not be written: {error.strerror or error}; make room, then continue with "
+                "`spikeloom fit ... --resume`."
+            ) from error
 
     def _record(self, name: str) -> pd.DataFrame:
         path, columns = self.folder / name, list(RECORDS[name])

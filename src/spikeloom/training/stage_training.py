@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from spikeloom.errors import ConfigError, RunError
 from spikeloom.progress import Progress
+from spikeloom.signals import held_back
 from spikeloom.training.batch import Batch
 from spikeloom.training.checkpoint import Best, Checkpoint, assign
 from spikeloom.training.draws import step_seed, trials_of_step
-from spikeloom.training.run import Run
+from spikeloom.training.run import BEGINNING, Run
 from spikeloom.training.stages import Stage
 from spikeloom.training.validation import VALIDATION_TRIALS, diagnose, validation_loss
 
@@ -45,6 +46,31 @@ class Training:
     seed: int
     done: list[str]
     steps_done: int
+
+    def __post_init__(self) -> None:
+        self._files = self._present()
+
+    def check_folder(self) -> None:
+        """Raise an error where the run folder has vanished: to make it again would leave a run without its recording.
+
+        Raises:
+            RunError: If it, or a file that it had in the beginning, was deleted or moved.
+        """
+        if not self._files <= self._present():
+            assert self.run is not None
+            raise RunError(
+                f"{self.run.folder} was deleted or moved while the model was trained; if it was moved, continue there "
+                "with `spikeloom fit ... --resume`, otherwise train again."
+            )
+
+    def _present(self) -> set[tuple[str, int]]:
+        """The folder, by which it is known again, and those of its files that a training does not write."""
+        if self.run is None:
+            return set()
+        self_and_files = {".": self.run.folder, **{name: self.run.folder / name for name in BEGINNING}}
+        return {
+            (name, path.stat().st_ino if name == "." else 0) for name, path in self_and_files.items() if path.exists()
+        }
 
 
 class StageTraining:
@@ -100,6 +126,8 @@ class StageTraining:
         self.stage.module.train()
         exhausted = False
         with (
+            # Several processes would not stop at the same step, so signals act on them at once.
+            held_back(most=1 if fabric.world_size == 1 else 0) as interruptions,
             torch.random.fork_rng(devices=devices),
             Progress(self.stage.name, config.steps, visible=fabric.is_global_zero) as progress,
         ):
@@ -110,6 +138,10 @@ class StageTraining:
                 exhausted = validating and config.patience is not None and self.best.unimproved >= config.patience
                 if exhausted or self.step == self.stop:
                     break
+                if interruptions.came:
+                    self.save()
+                    interruptions.deliver()
+                    interruptions.wait()  # where a handler of the user's own has let the training go on
                 if validating and time.perf_counter() - self.saved > CHECKPOINT_EVERY_S:
                     self.save()
         if self.step == self.stop and self.step < config.steps and not exhausted:
@@ -158,6 +190,7 @@ class StageTraining:
             self.best.consider(value, self.parameters)
             numbers = diagnose(module, self.validation_trials) if self.run is not None else {}
         if self.run is not None:
+            self.training.check_folder()
             self.run.log(
                 stage=self.stage.name,
                 step=step,
@@ -172,6 +205,7 @@ class StageTraining:
     def save(self) -> None:
         """Write a checkpoint of the unfinished stage."""
         if self.run is not None:
+            self.training.check_folder()
             training = self.training
             state = Checkpoint(training.done, self.stage.name, self.step, self.seconds, training.steps_done)
             state.save(self.run.checkpoint, training.model, self.optimizer, self.averaged, self.best, self.losses)
@@ -186,6 +220,7 @@ class StageTraining:
         self.training.done.append(self.stage.name)
         self.training.steps_done += self.step
         if self.run is not None:
+            self.training.check_folder()
             state = Checkpoint(self.training.done, taken=self.training.steps_done)
             state.save(self.run.checkpoint, self.training.model)
 

@@ -20,6 +20,8 @@ from spikeloom.training.checkpoint import inherit
 from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run, environment
 
+WAIT_S = 60.0
+"""Seconds to wait for the processes of a search that was killed, which end a little later than it does."""
 _loaded: dict[str, SpikeData] = {}
 """The recording that this process loaded last, which all trainings of a search share."""
 
@@ -86,7 +88,7 @@ def _train(folder: Path, until: int | None) -> None:
     data = _recording_of(run)
     if not (folder / "metrics.csv").exists():
         _record_machine(run)
-    resume(folder, until=until, data=data)
+    resume(folder, until=until, data=data, wait_s=WAIT_S)
 
 
 def _recording_of(run: Run) -> SpikeData:

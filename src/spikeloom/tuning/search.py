@@ -20,6 +20,7 @@ import pandas as pd
 from spikeloom.config import flattened
 from spikeloom.data.options import LoadOptions
 from spikeloom.errors import RunError, warn
+from spikeloom.locks import locked
 from spikeloom.models.presets import run_config
 from spikeloom.progress import Progress
 from spikeloom.training.run import Run
@@ -101,14 +102,14 @@ def tune(
     """
     check_ray()
     setup = SearchSetup(source, model, out, space, search, resources, reading, config, autoencoder, precision)
-    table = SearchTable(setup.out / TABLE, setup.space.parameters)
-    with ray_jobs(resources) as jobs:
+    with locked(setup.out), ray_jobs(resources) as jobs:
+        table = SearchTable(setup.out / TABLE, setup.space.parameters)
         if not (setup.out / PAGE).is_file():
             jobs.start()  # its errors come before anything is written
         setup.create_folder()
         _train_all(setup, jobs, table)
         result = _finished(setup, table, jobs)
-    write_page(setup, table, result.member)
+        write_page(setup, table, result.member)
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from spikeloom.data.sources import is_run, load_source
 from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
+from spikeloom.locks import is_first_process, locked
 from spikeloom.models import load_model, model_class
 from spikeloom.models.latent import LatentModel
 from spikeloom.models.latent_config import refuse_other_autoencoder
@@ -117,7 +119,7 @@ def start_run(
 
         Run.create(out, files, prepare)
     fabric.barrier()
-    train(model, data, Run(Path(out)), fabric, engine.seed)
+    train(model, data, Run(out), fabric, engine.seed)
     return model
 
 
@@ -154,7 +156,11 @@ def _untrained(
 
 
 def resume(
-    folder: str | Path, engine: Engine | None = None, until: int | None = None, data: SpikeData | None = None
+    folder: str | Path,
+    engine: Engine | None = None,
+    until: int | None = None,
+    data: SpikeData | None = None,
+    wait_s: float = 0.0,
 ) -> GenerativeModel:
     """Continue a training that was interrupted; it ends in the weights it would have had without the interruption.
 
@@ -165,10 +171,17 @@ def resume(
         engine: Devices and precision to continue with; those of the run when not given.
         until: Steps, of all stages together, after which training stops again.
         data: The recording of the run, where it is loaded already.
+        wait_s: Seconds to wait for a process that is about to stop training this run.
 
     Raises:
-        SpikeloomError: If the folder is not a run, or its recording has changed.
+        SpikeloomError: If the folder is not a run, its recording has changed, or another process trains it.
     """
+    Run.open(folder)
+    with _alone(folder, wait_s):
+        return _resume(folder, engine, until, data)
+
+
+def _resume(folder: str | Path, engine: Engine | None, until: int | None, data: SpikeData | None) -> GenerativeModel:
     run = Run.open(folder)
     if run.finished:
         return load_model(folder)
@@ -180,6 +193,11 @@ def resume(
     model.format_version = run.format_version
     train(model, data, run, fabric, seed, until)
     return model
+
+
+def _alone(folder: str | Path, wait_s: float = 0.0) -> AbstractContextManager[None]:
+    """Keeps other trainings out of a run folder; of several processes of one training, the first does."""
+    return locked(folder, wait_s) if is_first_process() else nullcontext()
 
 
 def autoencoder_hash(folder: str | Path) -> str:

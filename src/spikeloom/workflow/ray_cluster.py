@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from spikeloom.errors import ConfigError, RunError
+from spikeloom.signals import kept_handlers
 
 REMEDY = 'pip install "spikeloom[cluster]"'
 ANSWER_S = 5.0
@@ -65,7 +66,8 @@ def cluster(address: str | None = None, cpus: int | None = None) -> Iterator[Any
     else:
         how = {"address": address, **quiet}
     try:
-        ray.init(**how)
+        with kept_handlers():  # Ray would end the process at SIGTERM, without cleaning up
+            ray.init(**how)
     except Exception as error:  # a plain one, where it did not start in time
         ray.shutdown()
         reason = " ".join(str(error).split())[:160].rstrip(".")

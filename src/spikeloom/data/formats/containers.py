@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
-import signal
 import struct
-import threading
 import tokenize
 import warnings
 import zipfile
@@ -26,7 +24,7 @@ from spikeloom.atomic import atomic
 from spikeloom.data.formats.declared import check_declared
 from spikeloom.data.formats.hdf5_files import Hdf5, check_size, opened_hdf5, other_files, walk
 from spikeloom.errors import DataError
-
+from spikeloom.signals import held_back
 
 
 @dataclass(frozen=True)
@@ -255,47 +253,29 @@ def new_hdf5(path: Path) -> Iterator[Writing]:
     """A new HDF5 file, open while the block runs; all that touches it is done in blocks of what this gives.
 
     HDF5 hides that a disk is full until it closes the file, and then takes the whole program with it. So what it writes
-    goes through an object that keeps the first error to itself, until HDF5 is not at work.
+    goes through an object that keeps the first error to itself, until HDF5 is not at work. It does not survive Ctrl-C
+    either, which waits as long.
 
     Raises:
         OSError: If something could not be written.
     """
     with path.open("w+b", buffering=0) as raw:
         writes = _Writes(raw)
-        with uninterrupted():
+        with held_back():
             file = h5py.File(writes, "w")
 
         @contextmanager
         def writing() -> Iterator[Hdf5]:
-            with uninterrupted():
+            with held_back():
                 yield file
             writes.check()
 
         try:
             yield writing
         finally:
-            with uninterrupted():
+            with held_back():
                 file.close()
             writes.check()  # the first failure, rather than the error that HDF5 makes of it
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C and requests to end wait until the block ends, because HDF5 does not survive them."""
-    known = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    mine = {number: handler for number, handler in known.items() if callable(handler)}
-    if threading.current_thread() is not threading.main_thread():  # nothing is ever raised in the others
-        mine = {}
-    came: list[int] = []
-    for number in mine:
-        signal.signal(number, lambda number, frame: came.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in mine.items():
-            signal.signal(number, handler)
-        for number in came[:1]:
-            signal.raise_signal(number)
 
 
 class _Writes:

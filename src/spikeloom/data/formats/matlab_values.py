@@ -224,7 +224,11 @@ def _sparse(item: Hdf5) -> Value:
     def read() -> np.ndarray:
         check_declared((n_rows, n_columns), 8)
         # Without any element, MATLAB leaves the data and their rows out.
-        parts = (hdf5_values(item["data"]), hdf5_values(item["ir"])) if "data" in item else (np.zeros(0), np.zeros(0, dtype=int))
+        parts = (
+            (hdf5_values(item["data"]), hdf5_values(item["ir"]))
+            if "data" in item
+            else (np.zeros(0), np.zeros(0, dtype=int))
+        )
         return scipy.sparse.csc_matrix((*parts, hdf5_values(item["jc"])), shape=(n_rows, n_columns)).toarray()
 
     dtype = item["data"].dtype if "data" in item else np.dtype(float)
