@@ -119,7 +119,7 @@ def start_run(
 
         Run.create(out, files, prepare)
     fabric.barrier()
-    train(model, data, Run(out), fabric, engine.seed)
+    train(model, data, Run(Path(out)), fabric, engine.seed)
     return model
 
 

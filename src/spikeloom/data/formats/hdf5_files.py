@@ -159,5 +159,5 @@ def walk(group: Hdf5) -> Iterator[tuple[str, Hdf5]]:
 
 
 def _address(item: Hdf5) -> tuple[int, int]:
-    information = h5py.h5o.get_info(item.id)
+    information = h5py.h5o.get_info(item.id)  # pyright: ignore[reportAttributeAccessIssue]
     return information.fileno, information.addr
