@@ -20,7 +20,7 @@ from spikeloom.errors import DataError
 
 CHILD_STARTS_S = 120.0
 """Seconds after which a child that says nothing is given up; its own limits are far below, see ``probe.py``."""
-AT_LIMIT = {getattr(signal, name, None) for name in ("SIGXCPU", "SIGALRM", "SIGKILL")}
+AT_LIMIT = {getattr(signal, name, None) for name in ("SIGPROF", "SIGALRM", "SIGKILL")}
 """The signals that end a process at a limit of time."""
 MOST_REMEMBERED = 10_000
 
@@ -91,12 +91,11 @@ def _try(path: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise DataError(_sentence("does not come to an end")) from None
+        raise DataError(_sentence("does not come to an end in it")) from None
     except OSError:
         return  # no process can be started: read it as it is
     if child.returncode < 0:
-        does = "does not come to an end" if -child.returncode in AT_LIMIT else "crashes"
-        raise DataError(_sentence(f"{does} in it"))
+        raise DataError(_sentence("does not come to an end in it" if -child.returncode in AT_LIMIT else "crashes on it"))
     try:
         answer = json.loads(child.stdout.decode().splitlines()[-1])
     except (ValueError, IndexError):

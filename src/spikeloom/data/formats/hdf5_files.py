@@ -15,6 +15,7 @@ from spikeloom.errors import DataError
 
 Hdf5 = Any
 """An open HDF5 file, group or data set: the types that h5py declares are too wide for a static check."""
+UNREACHABLE = (DataError, KeyError, OSError, RuntimeError, ValueError, TypeError)
 MOST_FILES = 8
 """Files that are followed from one to the next; they may lead in a circle."""
 
@@ -126,10 +127,7 @@ def check_size(item: Hdf5) -> None:
     Raises:
         DataError: Says what is claimed.
     """
-    if item.shape is None or item.is_virtual:
-        stored = None
-    else:
-        stored = item.id.get_storage_size()
+    stored = None if item.shape is None or item.is_virtual else float(item.id.get_storage_size())
     check_declared(item.shape or (), item.dtype.itemsize, stored)
 
 
@@ -148,7 +146,7 @@ def walk(group: Hdf5) -> Iterator[tuple[str, Hdf5]]:
                         continue
                     item = linked(parent, name) if is_link else parent[name]
                     address = _address(item)
-                except (DataError, KeyError, OSError, RuntimeError, ValueError):
+                except UNREACHABLE:
                     continue
                 if isinstance(item, h5py.Group) and address not in entered:
                     entered.add(address)

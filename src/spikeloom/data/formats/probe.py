@@ -16,12 +16,13 @@ from typing import Any
 
 WALK_S = 1.0
 """Seconds of computing after which a large file is taken as sound: what makes progress does not hang."""
-LIMIT_S, BYTES_PER_S = 2.0, 1e7
-"""Seconds of computing, and bytes of the file that bring another one, after which the system ends the process."""
+STEP_S, BYTES_PER_S = 1.0, 1e7
+"""Seconds of computing for one step, and bytes of the file that bring another one; then the system ends the process."""
 WALL_S = 90.0
+"""Seconds for all of it, however busy the machine is."""
 LIMIT_BYTES, EXPANSION = 512e6, 100
 """Bytes of memory, and bytes for each byte of the file: deflate makes at most 1,032 of one, but seldom 100."""
-ARRAY_BYTES = 3.2e7
+ARRAY_BYTES = 1.6e7
 """Larger arrays are not read, only their index and their ends."""
 TOO_MUCH = "needs far more memory than the file has bytes"
 
@@ -69,10 +70,16 @@ def _limit(size: int) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _is_linux() else 0
     _lower(resource.RLIMIT_AS, used + int(LIMIT_BYTES + EXPANSION * size))
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_CPU, int(time.process_time() + LIMIT_S + size / BYTES_PER_S) + 1)
-    for name in (signal.SIGXCPU, signal.SIGALRM):
+    for name in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(name, signal.SIG_DFL)  # ends the process without Python, which has no say inside the library
     signal.setitimer(signal.ITIMER_REAL, WALL_S)
+    _next_step(size)
+
+
+def _next_step(size: int) -> None:
+    """Give the next step its time of computing, which a busy machine does not use up."""
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_PROF, STEP_S + size / BYTES_PER_S)
 
 
 def _is_linux() -> bool:
@@ -97,8 +104,10 @@ def _of_memory(error: BaseException) -> bool:
 
 def _try_hdf5(h5py: Any, path: Path) -> None:
     """Walk through a file and read its attributes and arrays: the small ones whole, of the large ones the ends."""
+    size = path.stat().st_size
     with h5py.File(path, "r") as file:
         for attempt in _attempts(h5py, file):
+            _next_step(size)
             try:
                 attempt()
             except MemoryError:
