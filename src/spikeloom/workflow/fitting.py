@@ -103,7 +103,19 @@ def start_run(
     Raises:
         SpikeloomError: If the recording, the configuration, the devices, the folder or the autoencoder cannot be used.
     """
-    engine = engine or Engine()
+    with _alone(out):
+        return _start(source, preset, Path(out), options, engine or Engine(), config, autoencoder)
+
+
+def _start(
+    source: SpikeData | str | Path,
+    preset: str | Path,
+    out: Path,
+    options: LoadOptions | None,
+    engine: Engine,
+    config: Any,
+    autoencoder: str | Path | None,
+) -> GenerativeModel:
     Run.refuse_occupied(out, "choose another --out, or add --resume to continue a run")
     fabric = engine.fabric()
     model, data, record = _untrained(source, preset, options, engine, config, autoencoder)

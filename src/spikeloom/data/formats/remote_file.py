@@ -43,7 +43,7 @@ class RemoteFile(io.RawIOBase):
     """
 
     def __init__(self, url: str):
-        import requests  # a tenth of a second
+        from spikeloom.data.web import Session  # a tenth of a second
 
         self.url = url
         self.size = 0
@@ -51,7 +51,7 @@ class RemoteFile(io.RawIOBase):
         self._etag: str | None = None
         self._at = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self._session = requests.Session()
+        self._session = Session()
         self._session.headers.update(HEADERS)
         self._blocks[0] = self._fetch(0, BLOCK)
 
@@ -125,16 +125,17 @@ class RemoteFile(io.RawIOBase):
         import requests
         import urllib3
 
+        from spikeloom.data.web import following
+
         problem = ""
         for attempt in range(TRIES):
             if attempt:
                 time.sleep(WAIT_S * 2 ** (attempt - 1))
             try:
-                return self._once(start, stop)
+                with following(self.url):
+                    return self._once(start, stop)
             except _Again as error:
                 problem = str(error)
-            except requests.exceptions.InvalidURL:
-                raise DataError(f"{self.url} is not an address of the web; check it.") from None
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 late = isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError | TimeoutError)
                 problem = "does not answer in time" if late else "cannot be reached, or breaks off"

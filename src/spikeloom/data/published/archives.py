@@ -129,8 +129,10 @@ class ByHand:
 def _json(url: str) -> Any:
     import requests
 
+    from spikeloom.data.web import get
+
     try:
-        answer = requests.get(url, headers=HEADERS, timeout=TIMEOUT_S)
+        answer = get(url, headers=HEADERS, timeout=TIMEOUT_S)
         answer.raise_for_status()
         return answer.json()
     except requests.HTTPError as error:

@@ -1,15 +1,22 @@
-"""Downloads that survive broken connections: resumed where they broke off, checked, and there whole or not at all."""
+"""Downloads that survive broken connections: resumed where they broke off, checked, and there whole or not at all.
+
+A file whose archive states no checksum cannot be verified. The user is warned, and the checksum of what came is kept
+beside it (``FILE.sha256``, as ``sha256sum`` writes it): another download of it must be the same file.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from spikeloom.errors import DataError
+from spikeloom.atomic import atomic
+from spikeloom.errors import DataError, warn
+from spikeloom.locks import locked
 from spikeloom.progress import Progress
 
 if TYPE_CHECKING:
@@ -47,42 +54,85 @@ def download(
         url: Where it is.
         path: The file to make.
         checksum: Algorithm and digest, such as "sha256:0f...".
-        size: Bytes that it must have.
+        size: Bytes that it must have; no more are ever taken.
         wait_s: Seconds before the first new attempt; doubled before each further one.
         visible: Show progress.
 
     Raises:
         DataError: If it cannot be reached, ends early again and again, or is not the file that was published.
+        RunError: If another process downloads it.
     """
-    if path.exists():
-        return
-    import pooch  # with requests a fifth of a second
+    with locked(path):
+        if path.exists():
+            return
+        if checksum is not None and checksum.partition(":")[0].lower() not in hashlib.algorithms_guaranteed:
+            checksum = None
+        partial = path.with_name(path.name + ".part")
+        pinned = None if checksum is not None else pinned_checksum(path)
+        expected = checksum or pinned
+        if expected is None:
+            partial.unlink(missing_ok=True)
+        while True:
+            resumed = partial.exists()
+            Resumable(partial, size, wait_s, visible)(url)
+            actual = _checksum(partial, expected or "sha256:")
+            if expected is None or actual == expected.lower():
+                break
+            partial.unlink()
+            if not resumed:  # otherwise the part left from an earlier call was of another file
+                first = "the file that was published" if pinned is None else f"the file that came first ({_pin(path)})"
+                raise DataError(
+                    f"{url} is not {first}: its checksum is {actual} instead of {expected}; it was deleted, "
+                    + ("fetch it again." if pinned is None else "fetch it again, or delete the note of the first.")
+                )
+        if expected is None:
+            with atomic(_pin(path)) as temporary:
+                temporary.write_text(f"{actual.partition(':')[2]}  {path.name}\n")
+        if checksum is None:
+            warn(
+                f"{path.name} is unverified, as its archive states no checksum; it is "
+                + ("the file that came the first time." if pinned else f"noted in {_pin(path).name} as {actual}.")
+            )
+        os.replace(partial, path)
 
-    pooch.get_logger().setLevel("ERROR")
-    partial = path.with_name(path.name + ".part")
-    if checksum is None:
-        partial.unlink(missing_ok=True)
-    while True:
-        resumed = partial.exists()
-        get = Resumable(partial, size, wait_s, visible)
-        try:
-            pooch.retrieve(url, checksum, path.name, path.parent, downloader=get)  # pyright: ignore[reportArgumentType]  # its protocol has other names than its own downloaders
-        except ValueError as error:
-            if isinstance(error, DataError):
-                raise
-            if resumed:  # the part left from an earlier call was of another file
-                continue
-            actual = re.search(r"but got '?([0-9a-f]+)", str(error))
-            raise DataError(
-                f"{url} is not the file that was published: its checksum is {actual[1] if actual else 'another'} "
-                f"instead of {checksum}; it was deleted, fetch it again."
-            ) from None
-        return
+
+def check_pinned(path: Path) -> None:
+    """Check a file that its archive has no checksum of against the one noted when it was downloaded first.
+
+    Raises:
+        DataError: If it is another file now.
+    """
+    expected = pinned_checksum(path)
+    if expected is not None and (actual := _checksum(path, expected)) != expected:
+        raise DataError(
+            f"{path} has changed since it was downloaded: its checksum is {actual} instead of {expected} "
+            f"({_pin(path).name}); delete it, and fetch it again."
+        )
+
+
+def pinned_checksum(path: Path) -> str | None:
+    """The checksum noted when a file was downloaded first, if it was."""
+    try:
+        digest = _pin(path).read_text().split()[0].lower()
+    except (OSError, ValueError, IndexError):
+        return None
+    return f"sha256:{digest}" if re.fullmatch("[0-9a-f]{64}", digest) else None
+
+
+def _pin(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _checksum(path: Path, like: str) -> str:
+    """The checksum of a file by the algorithm of another."""
+    algorithm = like.partition(":")[0].lower()
+    with path.open("rb") as file:
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
 
 @dataclass
 class Resumable:
-    """Downloader for pooch that requests the missing bytes until all have arrived.
+    """Requests the missing bytes of a file until all have arrived.
 
     Attributes:
         partial: Where they are gathered.
@@ -98,8 +148,12 @@ class Resumable:
     visible: bool
     version: str | None = None
 
-    def __call__(self, url: str, output_file: Any, pooch: Any, check_only: bool = False) -> None:
-        """Get the file; ``pooch`` and ``check_only`` are part of the signature that pooch expects."""
+    def __call__(self, url: str) -> None:
+        """Get the file.
+
+        Raises:
+            DataError: If that fails again and again, or no further attempt can succeed.
+        """
         import requests
 
         most, idle = self._have(), 0
@@ -118,11 +172,10 @@ class Resumable:
                 if idle >= TRIES:
                     raise DataError(self._gave_up(url, why)) from None
                 time.sleep(self.wait_s * 2 ** max(idle - 1, 0))
-        os.replace(self.partial, output_file)
 
     def _attempt(self, url: str) -> None:
         """Request the missing bytes once."""
-        import requests
+        from spikeloom.data.web import get
 
         have = self._have()
         if self.size is not None and have == self.size:
@@ -132,7 +185,7 @@ class Resumable:
             headers["Range"] = f"bytes={have}-"
             if self.version is not None:
                 headers["If-Range"] = self.version  # another version comes whole
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
+        with get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
             if answer.status_code in BUSY:
                 raise _Again(f"it answers {answer.status_code} {answer.reason}")
             if answer.status_code == 416:  # our part is longer than the file
@@ -152,15 +205,22 @@ class Resumable:
                 )
             named = answer.headers.get("ETag", "")
             self.version = named if named.startswith('"') else None  # weak names do not identify bytes
-            self._write(answer, start, total)
-        if total is not None and self._have() < total:
-            raise _Again(f"it ends after {self._have()} of {total} bytes")
+            self._write(answer, start, total, url)
+        whole = total if total is not None else self.size
+        if whole is not None and self._have() < whole:
+            raise _Again(f"it ends after {self._have()} of {whole} bytes")
 
-    def _write(self, answer: requests.Response, start: int, total: int | None) -> None:
+    def _write(self, answer: requests.Response, start: int, total: int | None, url: str) -> None:
         megabytes = -(-(self.size or total or 0) // MEGABYTE)
-        name = f"{self.partial.stem} (MB)"
+        name, most = f"{self.partial.stem} (MB)", self.size if self.size is not None else total
         with Progress(name, megabytes, self.visible) as progress, self.partial.open("ab" if start else "wb") as file:
             for chunk in answer.iter_content(CHUNK):
+                if most is not None and file.tell() + len(chunk) > most:
+                    self.partial.unlink()
+                    raise DataError(
+                        f"{url} sends more than the {most} bytes that were published; check whether it has been "
+                        "replaced."
+                    )
                 file.write(chunk)
                 progress.at(min(file.tell() // MEGABYTE, megabytes))
             progress.at(megabytes)

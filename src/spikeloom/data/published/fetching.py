@@ -17,7 +17,7 @@ from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.published.archives import ByHand
 from spikeloom.data.published.binned import binned
 from spikeloom.data.published.datasets import PUBLISHED
-from spikeloom.data.published.download import download
+from spikeloom.data.published.download import check_pinned, download
 from spikeloom.data.published.recording import PublishedRecording, merged_options, with_splits
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.steps import apply_options
@@ -60,7 +60,10 @@ def fetch(recording: PublishedRecording, visible: bool = True) -> list[Path]:
         DataError: If it has to be downloaded by hand, cannot be reached, or differs from the published file.
     """
     folder, files = folder_of(recording), _files(recording)
-    for file in _missing(recording, files):
+    missing = _missing(recording, files)
+    for file in set(files) - set(missing):
+        check_pinned(folder / file)
+    for file in missing:
         if isinstance(recording.source, ByHand):
             raise DataError(
                 f"{recording.name} cannot be downloaded by a program: open {recording.source.page}, "
