@@ -16,6 +16,7 @@ from spikeloom.data.session.observed import recorded_pieces, stated_time, time_w
 from spikeloom.data.session.series import resampled
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.spans import Spans, around_events, extent, recorded_pieces_as_trials, rows_of, whole_trials
+from spikeloom.data.session.time_checks import check_size
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import named_splits
 from spikeloom.data.steps import apply_options
@@ -67,6 +68,7 @@ def cut(session: Session, options: LoadOptions) -> tuple[SpikeData, list[str]]:
     if options.bin_s is None and session.saved_bin_s is None:
         notes.append(f"bins are {DEFAULT_BIN_S:g} s wide, as bin_s was not given")
     spans, grid = _spans(session, options, bin_s, notes)
+    check_size(session.spikes, len(spans.n_bins) * int(spans.n_bins.max()), float(spans.n_bins.sum() * bin_s))
     later_s = spans.later(options.lag_s or 0.0)
     if grid is None:
         counts = bin_spikes(session.spikes, spans.start_s, spans.n_bins, bin_s)
