@@ -262,6 +262,14 @@ def test_whole_numbers_are_samples_or_milliseconds() -> None:
     assert any("whole numbers (up to 99), and taken as seconds" in note for note in notes)
 
 
+def test_milliseconds_do_not_fill_the_memory() -> None:
+    hour = [np.sort(RNG(i).uniform(0, 3.6e6, 20_000)) for i in range(60)]
+    with pytest.raises(
+        DataError, match=r"would be 4.3e\+10 counts, with 0.0056 spikes a second for each neuron: are times"
+    ):
+        sl.from_spike_times(hour, bin_s=0.005)
+
+
 def test_times_are_put_in_order() -> None:
     times = RNG(3).uniform(0, 50, 1000)
     ordered, order = in_order(times)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -32,15 +32,17 @@ def bin_spikes(
     """
     latest = max([*(float(abs(times[-1])) for times in spikes if len(times)), float(abs(start_s).max())])
     edge = max(EDGE / 2, CLOCK_NOISE * float(np.spacing(latest)) / bin_s)
-    found = []
-    for times in spikes:
-        first = np.searchsorted(times, start_s - 2 * edge * bin_s)
-        last = np.searchsorted(times, start_s + (n_bins + 2 * edge) * bin_s)
-        trial, index = _ranges(first, last)
-        time = np.floor((times[index] - start_s[trial]) / bin_s + edge).astype(np.int64)
-        inside = (time >= 0) & (time < n_bins[trial])
-        found.append((trial[inside], time[inside]))
-    return _counted(found, n_bins)
+
+    def found() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for times in spikes:
+            first = np.searchsorted(times, start_s - 2 * edge * bin_s)
+            last = np.searchsorted(times, start_s + (n_bins + 2 * edge) * bin_s)
+            trial, index = _ranges(first, last)
+            time = np.floor((times[index] - start_s[trial]) / bin_s + edge).astype(np.int64)
+            inside = (time >= 0) & (time < n_bins[trial])
+            yield (trial, time) if inside.all() else (trial[inside], time[inside])
+
+    return _counted(found(), len(spikes), n_bins)
 
 
 def bin_numbered(
@@ -56,11 +58,13 @@ def bin_numbered(
     Returns:
         (trial, time, neuron) counts; zero beyond ``n_bins``.
     """
-    found = []
-    for number in numbers:
-        trial, index = _ranges(np.searchsorted(number, first), np.searchsorted(number, first + n_bins))
-        found.append((trial, number[index] - first[trial]))
-    return _counted(found, n_bins)
+
+    def found() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for number in numbers:
+            trial, index = _ranges(np.searchsorted(number, first), np.searchsorted(number, first + n_bins))
+            yield trial, number[index] - first[trial]
+
+    return _counted(found(), len(numbers), n_bins)
 
 
 def _ranges(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -70,17 +74,20 @@ def _ranges(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return trial, np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first, n)
 
 
-def _counted(found: list[tuple[np.ndarray, np.ndarray]], n_bins: np.ndarray) -> np.ndarray:
+def _counted(found: Iterable[tuple[np.ndarray, np.ndarray]], n_neurons: int, n_bins: np.ndarray) -> np.ndarray:
     """Counts from the trial and the bin of every spike of each neuron, in the order of their time."""
     n_time = int(n_bins.max())
-    places = []
-    for trial, time in found:
+    counts = np.zeros((len(n_bins) * n_time, n_neurons), dtype=np.uint8)
+    for neuron, (trial, time) in enumerate(found):
+        if not len(trial):
+            continue
         place = trial * n_time + time
         # Places never decrease: equal ones follow each other, so counting needs no sort.
-        new = np.flatnonzero(np.r_[True, place[1:] != place[:-1]]) if len(place) else np.zeros(0, dtype=np.int64)
-        places.append((place[new], np.diff(np.r_[new, len(place)])))
-    most = max((int(count.max()) for _, count in places if len(count)), default=0)
-    counts = np.zeros((len(n_bins) * n_time, len(found)), dtype=np.min_scalar_type(most))
-    for neuron, (place, count) in enumerate(places):
-        counts[place, neuron] = count
-    return counts.reshape(len(n_bins), n_time, len(found))
+        new = np.concatenate([[0], np.flatnonzero(place[1:] != place[:-1]) + 1])
+        count = np.diff(new, append=len(place))
+        most = int(count.max())
+        if most > np.iinfo(counts.dtype).max:
+            counts = counts.astype(np.min_scalar_type(most))
+        # Into the view of one neuron, in its own type: NumPy is four times faster than with both indices at once.
+        counts[:, neuron][place[new]] = count.astype(counts.dtype)
+    return counts.reshape(len(n_bins), n_time, n_neurons)

@@ -19,6 +19,7 @@ from spikeloom.data.session.series import resampled
 from spikeloom.data.session.series_kinds import with_angles
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.spans import Spans, around_events, extent, recorded_pieces_as_trials, rows_of, whole_trials
+from spikeloom.data.session.time_checks import check_size
 from spikeloom.data.session.trial_files import read_trials
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import named_splits
@@ -86,6 +87,7 @@ def cut(session: Session, options: LoadOptions) -> tuple[SpikeData, list[str]]:
     if session.saved_bin_s != bin_s or options.circular:  # values at the centres of the same bins need no mean
         session = replace(session, series=with_angles(session.series, options.circular, notes))
     spans, grid = _spans(session, options, bin_s, notes)
+    check_size(session.spikes, len(spans.n_bins) * int(spans.n_bins.max()), float(spans.n_bins.sum() * bin_s))
     later_s = spans.later(options.lag_s or 0.0)
     if grid is None:
         counts = bin_spikes(session.spikes, spans.start_s, spans.n_bins, bin_s)

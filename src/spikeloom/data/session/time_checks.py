@@ -24,6 +24,8 @@ MOST_UNITS = 0.5
 """Share of the neurons that fall back where it was the clock that did."""
 SECONDS_HZ = 0.1
 """Whole numbers that make a lower mean rate than this are not seconds."""
+MOST_COUNTS = 4e9
+"""Arrays of more counts do not fit into the memory of most machines."""
 MANY = 100
 """Spikes from which on whole numbers are no coincidence."""
 
@@ -75,6 +77,25 @@ def in_order(times: np.ndarray) -> tuple[np.ndarray, Order]:
         if same.sum() > 3 * next_to:
             repeated, when = int(same.sum()), float(times[np.argmax(same)])
     return times, Order(len(times), jumps, max(0.0, -least), repeated, when)
+
+
+def check_size(spikes: Sequence[np.ndarray], n_bins: int, seconds: float) -> None:
+    """Check that the counts of a session are no waste of memory, before they are made.
+
+    Args:
+        spikes: Spike times of every neuron.
+        n_bins: Bins of all trials, with padding.
+        seconds: Time that they last.
+
+    Raises:
+        DataError: If there are very many, for so few spikes that times cannot be in seconds.
+    """
+    n_counts, rate = n_bins * len(spikes), sum(map(len, spikes)) / max(seconds * len(spikes), 1e-9)
+    if n_counts > MOST_COUNTS and rate < SECONDS_HZ:
+        raise DataError(
+            f"{seconds:.6g} s of {len(spikes)} neurons would be {n_counts:.2g} counts, with {rate:.2g} spikes a second "
+            "for each neuron: are times in seconds? If so, cut trials around events, or ask for wider bins (bin_s)."
+        )
 
 
 def clock_notes(orders: Sequence[Order], spikes: Sequence[np.ndarray]) -> list[str]:
