@@ -1,0 +1,208 @@
+"""Runs that are terminated, killed, started twice, or whose folder vanishes; files that exist; what dead writers leave."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import spikeloom as sl
+from commands import counts, tiny
+from spikeloom.atomic import atomic, sweep
+from spikeloom.cli import main
+from spikeloom.errors import RunError
+from spikeloom.locks import locked
+from spikeloom.models import load_model
+from spikeloom.signals import Terminated, held_back, terminating
+from spikeloom.training import stage_training
+
+FIT = ["--device", "cpu", *tiny("autoencoder"), "--model", "gaussian"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    np.savez("data.npz", counts=counts(), bin_s=0.02)
+    return tmp_path
+
+
+def python(code: str) -> subprocess.Popen:
+    """A process that runs some code, says so, and waits."""
+    code += "\nprint('there', flush=True)\nimport time\ntime.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "there\n"
+    return process
+
+
+def hidden(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.name.startswith("."))
+
+
+WRITING = "from spikeloom.atomic import atomic\nwriting = atomic('x.npz')\nwriting.__enter__().write_text('half')"
+LOCKING = "from spikeloom.locks import locked\nlock = locked('run')\nlock.__enter__()"
+
+
+def test_files_of_living_writers_stay_and_those_of_dead_ones_are_swept(folder: Path) -> None:
+    process = python(WRITING)
+    (folder / ".of-another-program.tmp").mkdir()
+    sweep(folder)
+    assert len(hidden(folder)) == 2
+    process.kill()
+    process.wait()
+    with atomic(folder / "other.txt") as temporary:
+        temporary.write_text("whole")
+    assert hidden(folder) == [".of-another-program.tmp"]
+    assert not (folder / "x.npz").exists()
+
+
+def test_a_lock_names_its_process_and_ends_with_it(folder: Path) -> None:
+    process = python(LOCKING)
+    with pytest.raises(RunError, match=rf"run is in use by process {process.pid} on .* since .*; wait until"):
+        with locked("run"):
+            pass
+    process.kill()
+    process.wait()
+    assert hidden(folder) == [".run.lock"]
+    with locked("run"):
+        assert hidden(folder) == [".run.lock"]
+    assert hidden(folder) == []
+
+
+def test_locks_leave_no_folders_behind(folder: Path) -> None:
+    with locked("new/folder/run"):
+        pass
+    assert not (folder / "new").exists()
+
+
+def test_two_trainings_in_one_folder(folder: Path, capsys) -> None:
+    process = python(LOCKING)
+    assert main(["fit", "data.npz", "--out", "run", "--max_steps", "2", *FIT]) == 2
+    assert f"is in use by process {process.pid}" in capsys.readouterr().err
+    process.kill()
+    process.wait()
+    assert main(["fit", "data.npz", "--out", "run", "--max_steps", "2", *FIT]) == 0
+    assert hidden(folder) == []
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_training_leaves_a_checkpoint_and_ends_in_the_same_weights(
+    folder: Path, number: int, status: int, capsys, monkeypatch
+) -> None:
+    fit = ["fit", "data.npz", "--max_steps", "30", *FIT]
+    assert main([*fit, "--out", "whole"]) == 0
+    real = stage_training.StageTraining.optimise
+
+    def optimise(self) -> None:
+        if self.step == 11:
+            os.kill(os.getpid(), number)
+        real(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage_training.StageTraining, "optimise", optimise)
+        assert main([*fit, "--out", "cut"]) == status
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "spikeloom: stopped; continue with the same command and --resume."
+    )
+    assert (folder / "cut" / "resume" / "state.safetensors").exists()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert main([*fit, "--out", "cut", "--resume"]) == 0
+    one, other = (load_model(name).state_dict() for name in ("whole", "cut"))
+    assert all((one[name] == other[name]).all() for name in one)
+    assert hidden(folder) == []
+
+
+def test_a_second_interruption_does_not_wait() -> None:
+    with terminating(), pytest.raises(Terminated), held_back(most=1):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("the second has to act")
+
+
+def test_signals_outside_of_the_main_thread_are_left_alone() -> None:
+    found = []
+
+    def work() -> None:
+        with terminating(), held_back() as held:
+            found.append(held.came)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [[]]
+
+
+@pytest.mark.parametrize("what", ["deleted", "emptied", "moved"])
+def test_a_folder_that_vanishes_is_an_error(folder: Path, what: str, capsys, monkeypatch) -> None:
+    import shutil
+
+    real = stage_training.StageTraining.optimise
+
+    def optimise(self) -> None:
+        if self.step == 11:
+            if what == "moved":
+                os.replace("run", "elsewhere")
+            else:
+                shutil.rmtree("run")
+            if what == "emptied":
+                Path("run").mkdir()
+        real(self)
+
+    monkeypatch.setattr(stage_training.StageTraining, "optimise", optimise)
+    assert main(["fit", "data.npz", "--out", "run", "--max_steps", "20", *FIT]) == 2
+    assert "was deleted or moved while the model was trained" in capsys.readouterr().err
+    assert not Path("run/config.yaml").exists()
+
+
+def test_a_full_disk_is_an_error_and_resumed(folder: Path, capsys, monkeypatch) -> None:
+    real = Path.open
+
+    def full(self, *args, **kwargs):
+        if self.name == "metrics.csv" and args[:1] == ("a",):
+            raise OSError(28, "No space left on device")
+        return real(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        assert main(["fit", "data.npz", "--out", "run", "--max_steps", "5", *FIT]) == 2
+    assert "No space left on device; make room, then continue" in capsys.readouterr().err
+    assert main(["fit", "data.npz", "--out", "run", "--max_steps", "5", *FIT, "--resume"]) == 0
+
+
+def test_nothing_is_overwritten_unless_that_is_wanted(folder: Path, capsys) -> None:
+    assert main(["fit", "data.npz", "--out", "run", "--max_steps", "2", *FIT]) == 0
+    capsys.readouterr()
+    commands = {
+        "a.npz": ["sample", "run", "-n", "4", "--out", "a.npz"],
+        "a.h5": ["sample", "run", "-n", "4", "--workers", "1", "--out", "a.h5"],
+        "e.npz": ["encode", "run", "run", "--out", "e.npz"],
+        "f.png": ["describe", "data.npz", "--figure", "f.png"],
+        "s.json": ["compare", "run", "a.npz", "--json", "s.json"],
+        "d.json": ["decode", "run", "--json", "d.json"],
+        "run/report.html": ["report", "run"],
+        "r.html": ["report", "run", "--out", "r.html"],
+    }
+    for name, words in commands.items():
+        Path(name).write_text("precious")
+        assert main(words) == 2
+        assert capsys.readouterr().err == (
+            f"spikeloom: error: {name} exists; name another file, or add --overwrite to replace it.\n"
+        )
+        assert Path(name).read_text() == "precious"
+    for name in ("a.npz", "a.h5", "e.npz", "f.png"):
+        assert main([*commands[name], "--overwrite"]) == 0
+        assert Path(name).read_bytes() != b"precious"
+    assert hidden(folder) == []
+
+
+def test_functions_of_python_replace_files_as_users_of_numpy_expect(tmp_path: Path) -> None:
+    data = sl.SpikeData(counts(), bin_s=0.02)
+    for _ in range(2):
+        sl.save(data, tmp_path / "a.npz")
+    assert sl.load(tmp_path / "a.npz").n_trials == data.n_trials
