@@ -285,7 +285,11 @@ def main() -> None:
     lines.append(f"| all {options.n} (seed {options.seed}) | {' | '.join(map(str, totals))} |")
     print("\n".join(lines), f"\n{time.monotonic() - start:.0f} s")
     if options.out is not None:
-        options.out.write_text(f"# Damaged files\n\n`python benchmarks/fuzz.py {options.n} --seed {options.seed}`\n\n" + "\n".join(lines) + "\n")
+        options.out.write_text(
+            f"# Damaged files\n\n`python benchmarks/fuzz.py {options.n} --seed {options.seed}`\n\n"
+            + "\n".join(lines)
+            + "\n"
+        )
 
 
 if __name__ == "__main__":
