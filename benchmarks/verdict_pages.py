@@ -163,17 +163,18 @@ def doses(rows: Rows) -> list[str]:
         for recording in dict.fromkeys(r["recording"] for r in rows):
             series = found.get((recording, metric.yardstick, metric.name))
             auc = found.get((recording, metric.yardstick, "c2st_rich"))
-            if not series:
+            if not series or not np.isfinite(list(series.values())).any():
+                equal.append("-")
                 continue
             at = sorted(series)
             mean = [np.mean(series[d]) for d in at]
             ax.plot(at, mean, marker="o", label=recording)
             if auc:
-                equal.append(_score_at(at, mean, [np.mean(auc[d]) for d in at]))
+                equal.append(f"{_score_at(at, mean, [np.mean(auc[d]) for d in at]):.2f}")
         ax.axhline(metric.tolerance, color="grey", linewidth=0.8)
         ax.set_title(f"{metric.name}\n{CORRUPTIONS[metric.yardstick].short}", fontsize=8)
         ax.set(ylim=(-0.1, 1.5))
-        table.append([f"`{metric.name}`", metric.yardstick, *(f"{e:.2f}" for e in equal), f"{metric.tolerance:g}"])
+        table.append([f"`{metric.name}`", metric.yardstick, *equal, f"{metric.tolerance:g}"])
     axes[0].legend(fontsize=7)
     figure.supxlabel("dose")
     figure.supylabel("score")
@@ -184,9 +185,7 @@ def doses(rows: Rows) -> list[str]:
         "",
         f"Score of each metric at the dose of its own corruption at which the strong classifier reaches an AUC of {SAME_AUC}.",
         "",
-        markdown_table(
-            ["metric", "corruption", *names, "tolerance"], [r + [""] * (len(names) + 3 - len(r)) for r in table]
-        ),
+        markdown_table(["metric", "corruption", *names, "tolerance"], table),
         "",
         "![dose and response](../../../docs/verdict-doses.png)",
     ]
