@@ -175,6 +175,9 @@ def doses(rows: Rows) -> list[str]:
         ax.set_title(f"{metric.name}\n{CORRUPTIONS[metric.yardstick].short}", fontsize=8)
         ax.set(ylim=(-0.1, 1.5))
         table.append([f"`{metric.name}`", metric.yardstick, *equal, f"{metric.tolerance:g}"])
+    for ax in axes:
+        if len(ax.lines) < 2:  # nothing but the tolerance
+            ax.set_axis_off()
     axes[0].legend(fontsize=7)
     figure.supxlabel("dose")
     figure.supylabel("score")
