@@ -1,0 +1,165 @@
+"""Damaged files end in one sentence, whatever the library beneath does, and nothing is read from elsewhere in silence."""
+
+import os
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+import spikeloom as sl
+from spikeloom.data.formats import guard
+from spikeloom.data.formats.declared import check_declared
+from spikeloom.errors import DataError
+
+COUNTS = np.random.default_rng(0).poisson(1.0, (12, 20, 5)).astype(np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "recordings"
+    place.mkdir()
+    return place
+
+
+def write(path, values=COUNTS, name="counts"):
+    with h5py.File(path, "w") as file:
+        file["bin_s"] = 0.02
+        if values is not None:
+            file[name] = values
+    return path
+
+
+def virtual(path, source):
+    layout = h5py.VirtualLayout(COUNTS.shape, np.uint8)
+    layout[...] = h5py.VirtualSource(source, "counts", COUNTS.shape)
+    with h5py.File(write(path, None), "a") as file:
+        file.create_virtual_dataset("counts", layout)
+    return path
+
+
+class TestOtherFiles:
+    def test_values_in_a_file_beside_are_read_with_a_note(self, folder) -> None:
+        write(folder / "source.h5")
+        data = sl.load(virtual(folder / "a.h5", "source.h5"))
+        np.testing.assert_array_equal(data.counts, COUNTS)
+        assert any("source.h5" in note for note in data.provenance["notes"])
+
+    def test_values_in_a_missing_file_are_not_zeros(self, folder) -> None:
+        with pytest.raises(DataError, match=r"nowhere\.h5, which is missing"):
+            sl.load(virtual(folder / "a.h5", "nowhere.h5"))
+
+    def test_values_outside_of_the_folder_are_refused(self, folder) -> None:
+        write(folder.parent / "secret.h5")
+        with pytest.raises(DataError, match=r"outside of the folder, \.\./secret\.h5"):
+            sl.load(virtual(folder / "a.h5", "../secret.h5"))
+
+    def test_values_outside_of_the_folder_by_two_steps_are_refused(self, folder) -> None:
+        write(folder.parent / "secret.h5")
+        virtual(folder / "between.h5", "../secret.h5")
+        with pytest.raises(DataError, match="outside of the folder"):
+            sl.load(virtual(folder / "a.h5", "between.h5"))
+
+    def test_a_link_beside_is_followed_with_a_note(self, folder) -> None:
+        write(folder / "source.h5")
+        with h5py.File(write(folder / "a.h5", None), "a") as file:
+            file["counts"] = h5py.ExternalLink("source.h5", "counts")
+        data = sl.load(folder / "a.h5")
+        np.testing.assert_array_equal(data.counts, COUNTS)
+        assert any("source.h5" in note for note in data.provenance["notes"])
+
+    def test_a_link_out_of_the_folder_is_not_followed(self, folder) -> None:
+        write(folder.parent / "secret.h5")
+        with h5py.File(write(folder / "a.h5", None), "a") as file:
+            file["counts"] = h5py.ExternalLink(str(folder.parent / "secret.h5"), "counts")
+        with pytest.raises(DataError):
+            sl.load(folder / "a.h5")
+
+    def test_raw_values_of_another_file_are_refused(self, folder, monkeypatch) -> None:
+        COUNTS.tofile(folder / "raw.bin")
+        with h5py.File(write(folder / "a.h5", None), "a") as file:
+            file.create_dataset("counts", COUNTS.shape, np.uint8, external=[("raw.bin", 0, COUNTS.size)])
+        monkeypatch.chdir(folder)
+        with pytest.raises(DataError, match=r"raw\.bin"):
+            sl.load(folder / "a.h5")
+
+
+class TestDeclaredSizes:
+    def test_of_an_array_that_was_never_written(self, folder) -> None:
+        with h5py.File(write(folder / "a.h5", None), "a") as file:
+            file.create_dataset("counts", (2, 100_000, 500), np.uint8)
+        with pytest.raises(DataError, match="claims 0.1 GB"):
+            sl.load(folder / "a.h5")
+
+    def test_of_an_npy_file(self, tmp_path) -> None:
+        np.save(tmp_path / "a.npy", COUNTS)
+        content = (tmp_path / "a.npy").read_bytes()
+        (tmp_path / "a.npy").write_bytes(content.replace(b"(12, 20, 5)", b"(12,920, 5)"))
+        with pytest.raises(DataError, match="needs 55200 bytes, but the file holds 1200"):
+            sl.load(tmp_path / "a.npy", stored_bin_s=0.02)
+
+    def test_that_do_not_fit_into_memory(self) -> None:
+        with pytest.raises(DataError, match="of memory are free"):
+            check_declared((10**6, 10**6, 10**3), 8)
+
+
+class TestGuard:
+    @pytest.fixture
+    def in_place_of_the_probe(self, monkeypatch, tmp_path):
+        """Run a program instead of the probe."""
+
+        def use(program):
+            (tmp_path / "program").write_text(f"#!{sys.executable}\n{program}\n")
+            os.chmod(tmp_path / "program", 0o755)
+            monkeypatch.setattr(guard.sys, "executable", str(tmp_path / "program"))
+
+        return use
+
+    def test_a_library_that_crashes(self, folder, in_place_of_the_probe) -> None:
+        in_place_of_the_probe("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+        with pytest.raises(DataError, match=r"the file is damaged: the library that reads it crashes on it; copy"):
+            sl.load(write(folder / "a.h5"))
+
+    def test_a_library_that_does_not_end(self, folder, in_place_of_the_probe) -> None:
+        in_place_of_the_probe(
+            "import sys; sys.path[:0] = __import__('os').environ['PYTHONPATH'].split(':')\n"
+            "from spikeloom.data.formats import probe\n"
+            "probe.STEP_S = 0.1; probe._next_step(0)\n"
+            "probe.signal.signal(probe.signal.SIGPROF, probe.signal.SIG_DFL)\n"
+            "while True: pass"
+        )
+        with pytest.raises(DataError, match="does not come to an end"):
+            sl.load(write(folder / "a.h5"))
+
+    def test_a_file_is_tried_once(self, folder, monkeypatch) -> None:
+        tried = []
+        monkeypatch.setattr(guard, "_try", tried.append)
+        path = write(folder / "a.h5")
+        sl.load(path)
+        sl.load(path)
+        assert tried == [path]
+        time.sleep(0.01)
+        write(path, COUNTS[:10])
+        sl.load(path)
+        assert tried == [path, path]
+
+    def test_a_file_of_this_process_is_not_tried(self, folder, monkeypatch) -> None:
+        monkeypatch.setattr(guard, "_try", lambda path: pytest.fail("tried"))
+        sl.save(sl.SpikeData(COUNTS.astype(np.int64), bin_s=0.02), folder / "a.h5")
+        sl.load(folder / "a.h5")
+
+
+def test_two_arrays_that_look_like_lengths_are_both_named(tmp_path) -> None:
+    lengths = np.repeat([10, 20], 6)
+    np.savez(tmp_path / "a.npz", counts=COUNTS, bin_s=0.02, lengths=lengths, trial_lengths=lengths)
+    with pytest.raises(DataError, match="'lengths' and 'trial_lengths' both look like"):
+        sl.load(tmp_path / "a.npz")
+
+
+def test_a_header_that_is_no_text_of_a_dictionary(tmp_path) -> None:
+    np.save(tmp_path / "a.npy", COUNTS)
+    content = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(content[:10] + b"[" * 60 + content[70:])
+    with pytest.raises(DataError, match="damaged"):
+        sl.load(tmp_path / "a.npy", stored_bin_s=0.02)
