@@ -222,6 +222,7 @@ class Reader:
         return outcome, notes, content
 
     def close(self) -> None:
+        """End the process that reads."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()

@@ -2,10 +2,10 @@
 
     python benchmarks/kills.py N [COMMAND ...] [--seed 0] [--out benchmarks/results/kills.md]
 
-Every command works on a tiny recording, is ended N times by SIGKILL and N times by SIGTERM, at moments drawn evenly from
-its running time, and is run again (``fit`` with --resume where there is a run). Then it must have given what an undisturbed
-command gives: the same weights, samples, scores or bytes. Nothing may be left: no hidden file, no part of a download, no
-lock. What SIGTERM ends must leave nothing by itself, and exit with status 143.
+Every command works on a tiny recording, is ended N times by SIGKILL and N times by SIGTERM, at moments drawn evenly
+from its running time, and is run again (``fit`` with --resume where there is a run). Then it must have given what an
+undisturbed command gives: the same weights, samples, scores or bytes. Nothing may be left: no hidden file, no part of a
+download, no lock. What SIGTERM ends must leave nothing by itself, and exit with status 143.
 
 A command runs in a fork of this process, which has imported everything: moments fall into its work, not into imports.
 """
@@ -255,8 +255,8 @@ def page(options, table: dict[tuple[str, str], Counts]) -> str:
         "",
         f"`python benchmarks/kills.py {options.n} --seed {options.seed}`; the script says how.",
         "",
-        "| command | signal | ended | had finished | other result or error | files left behind | SIGTERM: other status / "
-        "hidden file before the rerun |",
+        "| command | signal | ended | had finished | other result or error | files left behind | "
+        "SIGTERM: other status / hidden file before the rerun |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (name, number), c in table.items():

@@ -1,4 +1,4 @@
-"""Damaged files end in one sentence, whatever the library beneath does, and nothing is read from elsewhere in silence."""
+"""Damaged files end in one sentence, whatever the library beneath does; nothing is read from elsewhere in silence."""
 
 import os
 import sys
@@ -89,7 +89,7 @@ class TestDeclaredSizes:
     def test_of_an_array_that_was_never_written(self, folder) -> None:
         with h5py.File(write(folder / "a.h5", None), "a") as file:
             file.create_dataset("counts", (2, 100_000, 500), np.uint8)
-        with pytest.raises(DataError, match="claims 0.1 GB"):
+        with pytest.raises(DataError, match=r"claims 0\.1 GB"):
             sl.load(folder / "a.h5")
 
     def test_of_an_npy_file(self, tmp_path) -> None:

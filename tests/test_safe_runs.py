@@ -1,4 +1,4 @@
-"""Runs that are terminated, killed, started twice, or whose folder vanishes; files that exist; what dead writers leave."""
+"""Runs that are ended, killed, started twice, or whose folder vanishes; files that exist; what dead writers leave."""
 
 import os
 import signal
@@ -118,7 +118,7 @@ def test_an_interrupted_training_leaves_a_checkpoint_and_ends_in_the_same_weight
 
 
 def test_a_second_interruption_does_not_wait() -> None:
-    with terminating(), pytest.raises(Terminated), held_back(most=1):
+    with terminating(), pytest.raises(Terminated), held_back(most=1):  # noqa: PT012
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
