@@ -60,7 +60,9 @@ def make_files(folder: Path) -> dict[str, Path]:
             file[name] = values
     with h5py.File(paths["packed.h5"], "w") as file:
         group = file.create_group("session")
-        group.create_dataset("counts", data=counts, chunks=(4, 30, 5), compression="gzip", shuffle=True, fletcher32=True)
+        group.create_dataset(
+            "counts", data=counts, chunks=(4, 30, 5), compression="gzip", shuffle=True, fletcher32=True
+        )
         group["bin_s"] = 0.02
         file["names"] = np.array(["first", "second"], dtype=h5py.string_dtype())
     scipy.io.savemat(paths["v5.mat"], {**arrays, "cells": np.array([[1.0], ["a"]], dtype=object)})
@@ -167,7 +169,7 @@ def read(path: Path) -> tuple[str, list[str], Any]:
         return "read", list(data.provenance.get("notes", [])), (data.counts.shape, int(_hash(data)))
     except SpikeloomError:
         return "refused", [], None
-    except BaseException as error:  # noqa: BLE001  # what this script is for
+    except BaseException as error:  # what this script is for
         return "traceback", [f"{type(error).__name__}: {error}"[:200]], None
 
 
@@ -206,7 +208,8 @@ class Reader:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
             )
         child = self._child
-        assert child.stdin is not None and child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout is not None
         child.stdin.write(f"{path}\n".encode())
         text, end = b"", time.monotonic() + LIMIT_S
         while b"\n[" not in text or not text.endswith(b"\n"):
@@ -220,6 +223,7 @@ class Reader:
         return outcome, notes, content
 
     def close(self) -> None:
+        """End the process."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()
@@ -283,7 +287,11 @@ def main() -> None:
     lines.append(f"| all {options.n} (seed {options.seed}) | {' | '.join(map(str, totals))} |")
     print("\n".join(lines), f"\n{time.monotonic() - start:.0f} s")
     if options.out is not None:
-        options.out.write_text(f"# Damaged files\n\n`python benchmarks/fuzz.py {options.n} --seed {options.seed}`\n\n" + "\n".join(lines) + "\n")
+        options.out.write_text(
+            f"# Damaged files\n\n`python benchmarks/fuzz.py {options.n} --seed {options.seed}`\n\n"
+            + "\n".join(lines)
+            + "\n"
+        )
 
 
 if __name__ == "__main__":

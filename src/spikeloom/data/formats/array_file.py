@@ -50,7 +50,9 @@ class ArrayFile:
         except DataError as error:
             raise DataError(f"'{name}': {error}") from None
         if first and self.stored[name].other_files:
-            self.notes.append(f"'{name}' is read from another file beside this one: {', '.join(self.stored[name].other_files)}")
+            self.notes.append(
+                f"'{name}' is read from another file beside this one: {', '.join(self.stored[name].other_files)}"
+            )
         return values
 
     def free(self) -> Iterator[tuple[str, StoredArray]]:

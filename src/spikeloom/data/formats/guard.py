@@ -95,7 +95,9 @@ def _try(path: Path) -> None:
     except OSError:
         return  # no process can be started: read it as it is
     if child.returncode < 0:
-        raise DataError(_sentence("does not come to an end in it" if -child.returncode in AT_LIMIT else "crashes on it"))
+        raise DataError(
+            _sentence("does not come to an end in it" if -child.returncode in AT_LIMIT else "crashes on it")
+        )
     try:
         answer = json.loads(child.stdout.decode().splitlines()[-1])
     except (ValueError, IndexError):

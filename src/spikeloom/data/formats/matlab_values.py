@@ -13,8 +13,8 @@ import numpy as np
 import scipy.io
 import scipy.sparse
 
+from spikeloom.data.declared import check_declared
 from spikeloom.data.formats.containers import StoredArray, hdf5_values, reading_file
-from spikeloom.data.formats.declared import check_declared
 from spikeloom.data.formats.guard import check_sound
 from spikeloom.data.formats.hdf5_files import Hdf5, linked, opened_hdf5, other_files
 
@@ -224,7 +224,11 @@ def _sparse(item: Hdf5) -> Value:
     def read() -> np.ndarray:
         check_declared((n_rows, n_columns), 8)
         # Without any element, MATLAB leaves the data and their rows out.
-        parts = (hdf5_values(item["data"]), hdf5_values(item["ir"])) if "data" in item else (np.zeros(0), np.zeros(0, dtype=int))
+        parts = (
+            (hdf5_values(item["data"]), hdf5_values(item["ir"]))
+            if "data" in item
+            else (np.zeros(0), np.zeros(0, dtype=int))
+        )
         return scipy.sparse.csc_matrix((*parts, hdf5_values(item["jc"])), shape=(n_rows, n_columns)).toarray()
 
     dtype = item["data"].dtype if "data" in item else np.dtype(float)

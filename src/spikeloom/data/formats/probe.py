@@ -45,7 +45,7 @@ def main(path: Path) -> None:
             scipy.io.matlab.loadmat(path, struct_as_record=True, chars_as_strings=True)
     except MemoryError:
         problem = TOO_MUCH
-    except Exception as error:  # noqa: BLE001  # of whatever kind: the parent meets it again
+    except Exception as error:  # of whatever kind: the parent meets it again
         problem = TOO_MUCH if _of_memory(error) else ""
     print(json.dumps({"problem": problem}), flush=True)
 
@@ -112,7 +112,7 @@ def _try_hdf5(h5py: Any, path: Path) -> None:
                 attempt()
             except MemoryError:
                 raise
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 if _of_memory(error):
                     raise MemoryError from None
             if time.process_time() > WALK_S + _STARTED:
@@ -164,7 +164,7 @@ def _try_array(item: Any) -> None:
         item[...]
     elif item.shape:
         first, last = (0,) * len(item.shape), tuple(n - 1 for n in item.shape)
-        item[first], item[last]  # noqa: B018
+        item[first], item[last]
 
 
 def _product(numbers: tuple[int, ...]) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from spikeloom.data.declared import check_declared
+
 EDGE = 1e-6
 """Times are compared to within this share of a bin: clocks are written with floating-point noise."""
 CLOCK_NOISE = 4.0
@@ -80,7 +82,9 @@ def _counted(found: list[tuple[np.ndarray, np.ndarray]], n_bins: np.ndarray) -> 
         new = np.flatnonzero(np.r_[True, place[1:] != place[:-1]]) if len(place) else np.zeros(0, dtype=np.int64)
         places.append((place[new], np.diff(np.r_[new, len(place)])))
     most = max((int(count.max()) for _, count in places if len(count)), default=0)
-    counts = np.zeros((len(n_bins) * n_time, len(found)), dtype=np.min_scalar_type(most))
+    dtype = np.min_scalar_type(most)
+    check_declared((len(n_bins), n_time, len(found)), dtype.itemsize)  # a time may be damaged
+    counts = np.zeros((len(n_bins) * n_time, len(found)), dtype=dtype)
     for neuron, (place, count) in enumerate(places):
         counts[place, neuron] = count
     return counts.reshape(len(n_bins), n_time, len(found))
