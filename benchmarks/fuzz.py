@@ -60,8 +60,9 @@ def make_files(folder: Path) -> dict[str, Path]:
             file[name] = values
     with h5py.File(paths["packed.h5"], "w") as file:
         group = file.create_group("session")
-        packing = {"compression": "gzip", "shuffle": True, "fletcher32": True}
-        group.create_dataset("counts", data=counts, chunks=(4, 30, 5), **packing)
+        group.create_dataset(
+            "counts", data=counts, chunks=(4, 30, 5), compression="gzip", shuffle=True, fletcher32=True
+        )
         group["bin_s"] = 0.02
         file["names"] = np.array(["first", "second"], dtype=h5py.string_dtype())
     scipy.io.savemat(paths["v5.mat"], {**arrays, "cells": np.array([[1.0], ["a"]], dtype=object)})
@@ -222,7 +223,7 @@ class Reader:
         return outcome, notes, content
 
     def close(self) -> None:
-        """End the process that reads."""
+        """End the process."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()

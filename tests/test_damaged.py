@@ -1,4 +1,4 @@
-"""Damaged files end in one sentence, whatever the library beneath does; nothing is read from elsewhere in silence."""
+"""Damaged files end in one sentence, whatever the library does; nothing is read from elsewhere in silence."""
 
 import os
 import sys
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import spikeloom as sl
+from spikeloom.data.declared import check_declared
 from spikeloom.data.formats import guard
-from spikeloom.data.formats.declared import check_declared
 from spikeloom.errors import DataError
 
 COUNTS = np.random.default_rng(0).poisson(1.0, (12, 20, 5)).astype(np.uint8)
@@ -163,3 +163,10 @@ def test_a_header_that_is_no_text_of_a_dictionary(tmp_path) -> None:
     (tmp_path / "a.npy").write_bytes(content[:10] + b"[" * 60 + content[70:])
     with pytest.raises(DataError, match="damaged"):
         sl.load(tmp_path / "a.npy", stored_bin_s=0.02)
+
+
+def test_a_spike_at_an_impossible_time_allocates_nothing(tmp_path) -> None:
+    times = "\n".join(f"{i % 3},{i * 0.1}" for i in range(50))
+    (tmp_path / "a.csv").write_text(f"unit,time_s\n{times}\n1,6.2e10\n")
+    with pytest.raises(DataError, match="memory are free"):
+        sl.load(tmp_path / "a.csv")

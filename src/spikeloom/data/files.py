@@ -77,6 +77,8 @@ def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  
         if ending == ".npz" and (kind := kind_of(stored)) is not None:
             return read_pynapple(stored, kind, options, origin)
         return from_arrays(stored, options, origin)
+    except MemoryError:
+        raise DataError(f"there is not enough memory to load {path}, or it is damaged; load a part of it.") from None
     except DataError as error:
         text = str(error)
         raise DataError(text if str(path) in text else f"{path}: {text}") from error.__cause__

@@ -21,7 +21,7 @@ import numpy as np
 import scipy.io
 
 from spikeloom.atomic import atomic
-from spikeloom.data.formats.declared import check_declared
+from spikeloom.data.declared import check_declared
 from spikeloom.data.formats.hdf5_files import Hdf5, check_size, opened_hdf5, other_files, walk
 from spikeloom.errors import DataError
 from spikeloom.signals import held_back

@@ -9,7 +9,7 @@ from typing import Any
 
 import h5py
 
-from spikeloom.data.formats.declared import check_declared
+from spikeloom.data.declared import check_declared
 from spikeloom.data.formats.guard import check_sound
 from spikeloom.errors import DataError
 

@@ -13,8 +13,8 @@ import numpy as np
 import scipy.io
 import scipy.sparse
 
+from spikeloom.data.declared import check_declared
 from spikeloom.data.formats.containers import StoredArray, hdf5_values, reading_file
-from spikeloom.data.formats.declared import check_declared
 from spikeloom.data.formats.guard import check_sound
 from spikeloom.data.formats.hdf5_files import Hdf5, linked, opened_hdf5, other_files
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from spikeloom.data.declared import check_declared
+
 EDGE = 1e-6
 """Times are compared to within this share of a bin: clocks are written with floating-point noise."""
 CLOCK_NOISE = 4.0
@@ -77,6 +79,7 @@ def _ranges(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def _counted(found: Iterable[tuple[np.ndarray, np.ndarray]], n_neurons: int, n_bins: np.ndarray) -> np.ndarray:
     """Counts from the trial and the bin of every spike of each neuron, in the order of their time."""
     n_time = int(n_bins.max())
+    check_declared((len(n_bins), n_time, n_neurons), 1)  # a time may be damaged
     counts = np.zeros((len(n_bins) * n_time, n_neurons), dtype=np.uint8)
     for neuron, (trial, time) in enumerate(found):
         if not len(trial):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,21 @@ from spikeloom.data.tables import TABLES, Table, read_table
 from spikeloom.errors import DataError
 
 ARRAYS = (".npy", ".npz")
+DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+    NotImplementedError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""The errors of numpy at a damaged file."""
 _UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "milliseconds": 1e-3}
 
 
@@ -45,7 +62,7 @@ def _intervals(path: Path) -> np.ndarray:
             return loaded
         with loaded:
             return np.column_stack([loaded["start"], loaded["end"]])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         detail = " ".join(str(error).split())[:80].rstrip(".")
         raise DataError(
             f"{path.name} holds no starts and stops of trials ({detail}); save a (trial, 2) array."
