@@ -109,6 +109,7 @@ def test_counts_in_a_struct_of_trials(tmp_path, version, turned):
         goal=[np.array([[i, -i]]) * 1.0 for i in range(12)],
         hand=hand,
         note=[structs(a=[1.0])] * 12,
+        T=[float(n) for n in lengths],
     )
     path = save(tmp_path / "a.mat", version, trial=trial, bin_s=0.02, meta={"animal": "rat"})
     data = sl.load(path, condition="cond")
@@ -121,6 +122,7 @@ def test_counts_in_a_struct_of_trials(tmp_path, version, turned):
     assert data.trials["condition"].tolist() == ["left", "right"] * 6
     assert ("time x neuron" if turned else "neuron x time") in notes_of(data)
     assert "note" in notes_of(data)
+    assert "'T' is the number of bins of each trial" in notes_of(data)
 
 
 def test_the_order_of_axes_of_equal_trials_is_told_and_can_be_given(tmp_path, version):

@@ -30,6 +30,6 @@ def read_folder(folder: Path, options: LoadOptions) -> SpikeData:
         raise DataError(text if str(folder) in text else f"{folder}: {text}") from error.__cause__
     hint = f"its folder '{below[0]}' is of Phy: name that." if below else "name one of these, or a file."
     raise DataError(
-        f"{folder} is a folder without data.json (a run), spike_times.npy and spike_clusters.npy (Phy, Kilosort), or "
-        f"spikes.times.npy and spikes.clusters.npy (ALF), so no recording; {hint}"
+        f"{folder} is a folder without data.json, so not a run, and without spike_times.npy and spike_clusters.npy "
+        f"(Phy, Kilosort) or spikes.times.npy and spikes.clusters.npy (ALF), so no recording; {hint}"
     )

@@ -106,6 +106,7 @@ def _of_counts(
     """Counts of each trial and what belongs to it, as arrays."""
     notes: list[str] = []
     stored = counts_by_trial(found, others, options, notes)
+    stored["axes"] = np.array(["trial", "time", "neuron"])
     arrays = {name: StoredArray(v.shape, v.dtype, lambda v=v: v) for name, v in stored.items()}
     for name, array in others.items():
         arrays.setdefault(name, array)

@@ -45,6 +45,13 @@ def counts_by_trial(
     for row, one in zip(counts, matrices):
         row[: len(one)] = one
     columns, left = row_columns(found.fields, len(matrices), notes, quietly=True)
+    for name in [name for name in columns if plain_name(name) in TIMES]:  # which are those of bins, in an array file
+        values = columns.pop(name)
+        if np.array_equal(values, lengths):
+            notes.append(f"'{name}' is the number of bins of each trial")
+        else:
+            columns[f"trial_{name}"] = values
+            notes.append(f"'{name}' has one value a trial, and is called 'trial_{name}'")
     result: dict[str, np.ndarray] = {"counts": counts, "lengths": lengths, **columns}
     dropped = []
     for name in left:
