@@ -168,5 +168,5 @@ def test_a_header_that_is_no_text_of_a_dictionary(tmp_path) -> None:
 def test_a_spike_at_an_impossible_time_allocates_nothing(tmp_path) -> None:
     times = "\n".join(f"{i % 3},{i * 0.1}" for i in range(50))
     (tmp_path / "a.csv").write_text(f"unit,time_s\n{times}\n1,6.2e10\n")
-    with pytest.raises(DataError, match="memory are free"):
+    with pytest.raises(DataError, match="are times in seconds"):
         sl.load(tmp_path / "a.csv")
