@@ -461,7 +461,7 @@ def numbers(name: str, **changes: object) -> TimeSeries:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("data", h5py.ExternalLink("gone.h5", "v"), "its link to 'v' in gone.h5 is broken"),
+        ("data", h5py.ExternalLink("gone.h5", "v"), "in another file, gone.h5, which is missing"),
         ("data", h5py.ExternalLink("/etc/gone.h5", "v"), "outside of the folder, /etc/gone.h5"),
         ("data", h5py.SoftLink("/nowhere"), "its link to '/nowhere' is broken"),
         ("timestamps", h5py.SoftLink("/nowhere"), "its link to '/nowhere' is broken"),
