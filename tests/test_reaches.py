@@ -270,7 +270,7 @@ def test_reading_refuses_what_does_not_go_together(recording) -> None:
         load(recording, LoadOptions(segment="segment", reaches="hand"))
     with pytest.raises(DataError, match="around reaches 'hand_vel', but nothing says where they stop; give after_s"):
         load(recording, LoadOptions(segment="segment", reaches="hand_vel"))
-    with pytest.raises(DataError, match="align cannot be used with arrays"):
+    with pytest.raises(DataError, match="no array 'go' with the times of events"):
         load(recording, LoadOptions(align="go", before_s=0.1, after_s=0.4))
 
 
