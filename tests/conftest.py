@@ -42,6 +42,15 @@ def _quick_comparisons(request):
         yield
 
 
+@pytest.fixture(autouse=True)
+def _tests_replace_their_own_files(request, monkeypatch):
+    """Commands of tests write one file again and again; that those of users are kept is shown by test_safe_runs."""
+    from spikeloom.cli import outputs
+
+    if request.path.stem != "test_safe_runs":
+        monkeypatch.setattr(outputs, "refuse_existing", lambda paths: None)
+
+
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """Folder of the real recordings, or skip: they are not part of the project."""

@@ -499,7 +499,6 @@ def test_the_command_writes_the_same_in_bulk(run, tmp_path, capsys, monkeypatch)
     words = ["sample", run, "--device", "cpu", "-n", "20", "--seed", "7", "--steps", "2"]
     bulky, ordinary = tmp_path / "bulk.h5", tmp_path / "ordinary.h5"
     for extra in (["--like", run], ["--length", "31"], ["--rates"]):
-        words = [*words, "--overwrite"] if bulky.exists() else words
         assert main([*words, *extra, "--out", str(bulky), "--workers", "1"]) == 0
         captured = capsys.readouterr()
         assert f"{bulky}: 20 trials x {31 if '31' in extra else 20} bins" in captured.out
