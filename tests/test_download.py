@@ -1,16 +1,19 @@
 """Downloads from a server that breaks off, forgets, lies, or is not there."""
 
 import hashlib
+import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 
+from spikeloom.data.formats.remote_file import RemoteFile
 from spikeloom.data.published import download as module
 from spikeloom.data.published.archives import Dandi, Zenodo
-from spikeloom.data.published.download import TRIES, download
-from spikeloom.errors import DataError
+from spikeloom.data.published.download import TRIES, check_pinned, download
+from spikeloom.errors import DataError, SpikeloomWarning
 from web import Page, Web, serving
 
 CONTENT = np.random.default_rng(0).bytes(50_000)
@@ -160,6 +163,67 @@ def test_progress_is_reported_in_megabytes(web: Web, tmp_path: Path, capsys: pyt
     web.pages["/file"] = Page(CONTENT * 50)
     download(f"{web.url}/file", tmp_path / "file.nwb", None, 2_500_000)
     assert capsys.readouterr().err.startswith("file.nwb (MB): 3/3 in ")
+
+
+def test_no_more_bytes_are_taken_than_were_published(web: Web, tmp_path: Path) -> None:
+    page = Page(CONTENT + b"more", states_length=False)
+    for checksum in (SUM, None):
+        with pytest.raises(DataError, match="sends more than the 50000 bytes that were published"):
+            get(web, tmp_path / "file", page, checksum=checksum)
+        assert list(tmp_path.iterdir()) == []
+    with pytest.raises(DataError, match="broke off after 49990 of 50000 bytes"):
+        get(web, tmp_path / "file", Page(CONTENT[:-10], states_length=False, ranges=False), checksum=None)
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_file_without_a_checksum_is_pinned_when_it_first_comes(web: Web, tmp_path: Path) -> None:
+    path, pin = tmp_path / "file", tmp_path / "file.sha256"
+    with pytest.warns(SpikeloomWarning, match="file is unverified, .*; it is noted in file.sha256 as sha256:"):
+        get(web, path, Page(CONTENT), checksum=None)
+    assert pin.read_text() == f"{SUM.removeprefix('sha256:')}  file\n"
+    check_pinned(path)
+    path.write_bytes(b"x")
+    with pytest.raises(DataError, match=r"file has changed since it was downloaded: .* delete it, and fetch it again"):
+        check_pinned(path)
+    path.unlink()
+    with pytest.raises(DataError, match="is not the file that came first"):
+        get(web, path, Page(CONTENT[::-1]), checksum=None)
+    assert not path.exists()
+    with pytest.warns(SpikeloomWarning, match="it is the file that came the first time"):
+        get(web, path, Page(CONTENT), checksum=None)
+
+
+def test_redirects_are_followed_but_not_in_circles(web: Web, tmp_path: Path) -> None:
+    web.pages["/there"] = Page(CONTENT)
+    get(web, tmp_path / "file", Page(b"", redirects_to="/there"))
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    n = len(web.requests)
+    with pytest.raises(DataError, match=r"redirects in circles, or more than 30 times; check the address"):
+        get(web, tmp_path / "other", Page(b"", redirects_to="/file"))
+    assert len(web.requests) - n <= 31  # and is not tried again
+    with pytest.raises(DataError, match="leads to no address of the web"):
+        get(web, tmp_path / "other", Page(b"", redirects_to="ftp://elsewhere/file"))
+    web.pages["/records/42"] = Page(b"", redirects_to="/records/42")
+    with pytest.raises(DataError, match="redirects in circles"):
+        Zenodo("42", api=web.url).locate("a.mat")
+    with pytest.raises(DataError, match="redirects in circles"):
+        RemoteFile(f"{web.url}/records/42")
+
+
+def test_redirects_from_https_to_http_are_refused(monkeypatch, tmp_path: Path) -> None:
+    def send(self, request, **options):
+        assert request.url.startswith("https:"), "nothing may be requested there"
+        answer = requests.Response()
+        answer.status_code, answer.url, answer.request = 302, request.url, request
+        answer.headers["Location"], answer.raw = "http://elsewhere/file?key=secret", io.BytesIO()
+        return answer
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
+    with pytest.raises(DataError, match=r"redirects from https to http \(http://elsewhere/file\), where anybody"):
+        download("https://archive/file", tmp_path / "file", visible=False)
+    with pytest.raises(DataError, match="redirects from https to http"):
+        RemoteFile("https://archive/file")
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- archives ------------------------------------------------------------------------------------------------------

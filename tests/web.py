@@ -24,6 +24,8 @@ class Page:
         shift: Parts are served from this many bytes too late.
         states_parts: Whether it says which part it serves.
         drips_s: Seconds between two bytes, from the second request on.
+        states_length: Whether it says how long it is.
+        redirects_to: Where it points to instead.
     """
 
     content: bytes
@@ -35,6 +37,8 @@ class Page:
     shift: int = 0
     states_parts: bool = True
     drips_s: float = 0.0
+    states_length: bool = True
+    redirects_to: str | None = None
 
 
 @dataclass
@@ -65,6 +69,12 @@ def serving() -> Iterator[Web]:
             if page is None or page.statuses:
                 self.send_error(404 if page is None else page.statuses.pop(0))
                 return
+            if page.redirects_to is not None:
+                self.send_response(302)
+                self.send_header("Location", page.redirects_to)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             body, status, headers = page.content, 200, {}
             if page.etag:
                 headers["ETag"] = page.etag
@@ -80,7 +90,8 @@ def serving() -> Iterator[Web]:
                 if page.states_parts:
                     headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(body)}"
                 body = body[start:stop]
-            headers["Content-Length"] = str(len(body) if page.claims is None else page.claims)
+            if page.states_length:
+                headers["Content-Length"] = str(len(body) if page.claims is None else page.claims)
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
