@@ -1,8 +1,10 @@
 """Damaged files end in one sentence, whatever the library does; nothing is read from elsewhere in silence."""
 
+import importlib.util
 import os
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -170,3 +172,21 @@ def test_a_spike_at_an_impossible_time_allocates_nothing(tmp_path) -> None:
     (tmp_path / "a.csv").write_text(f"unit,time_s\n{times}\n1,6.2e10\n")
     with pytest.raises(DataError, match="are times in seconds"):
         sl.load(tmp_path / "a.csv")
+
+
+def test_sixty_damaged_files_are_refused_or_read(tmp_path) -> None:
+    """A short run of benchmarks/fuzz.py on formats that no library crashes in; its Reader is for the others."""
+    specification = importlib.util.spec_from_file_location("fuzz", Path(__file__).parents[1] / "benchmarks" / "fuzz.py")
+    fuzz = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(fuzz)
+    np.savez(tmp_path / "a.npz", counts=COUNTS, bin_s=0.02)
+    np.save(tmp_path / "b.npy", COUNTS)
+    (tmp_path / "c.csv").write_text("unit,time_s\n" + "".join(f"{i % 3},{i * 0.1:.1f}\n" for i in range(60)))
+    for number in range(60):
+        source = tmp_path / ("a.npz", "b.npy", "c.csv")[number % 3]
+        target = tmp_path / f"damaged{source.suffix}"
+        how = fuzz.damage(source, target, np.random.default_rng([7, number]))
+        outcome, detail, content = fuzz.read(target)
+        assert outcome in ("read", "refused"), (number, how, detail)
+        if source.suffix == ".npz" and outcome == "read":  # its checksums tell
+            assert content == fuzz.read(source)[2], (number, how)
