@@ -61,6 +61,7 @@ def main() -> None:
 
 def measured(folder: Path, n_units: int, hours: float, repeats: int) -> str:
     """The page of results; the session is written to a folder."""
+    state = _state()  # of the code that has been imported
     make_session(folder, n_units, 3600 * hours)
     times, starts = read_session(folder)
     n_spikes = sum(map(len, times))
@@ -91,7 +92,7 @@ def measured(folder: Path, n_units: int, hours: float, repeats: int) -> str:
         "# Loading\n\n"
         f"`{command}`: {n_units} units, {hours:g} h, {N_TRIALS} trials of {TRIAL_S:g} s, {n_spikes / 1e6:.1f} million "
         f"spikes, bins of {1e3 * BIN_S:g} ms.\n"
-        f"{_state()}\n\n"
+        f"{state}\n\n"
         f"{table(header, rows)}\n\n"
         f"{HOW.format(repeats=repeats)}\n"
     )
@@ -196,9 +197,11 @@ def _memory_of(name: str, folder: Path) -> None:
 def _state() -> str:
     import pynapple
 
-    root = Path(__file__).parents[1]
-    done = subprocess.run(["git", "-C", str(root), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    commit = done.stdout.strip() or "unknown"
+    def git(*words: str) -> str:
+        root = str(Path(__file__).parents[1])
+        return subprocess.run(["git", "-C", root, *words], capture_output=True, text=True).stdout.strip()
+
+    commit = (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if git("status", "-s") else "")
     return f"spikeloom at {commit}, pynapple {pynapple.__version__}, numpy {np.__version__}, {os.cpu_count()} cores."
 
 

@@ -24,8 +24,6 @@ LOWEST_RATE_HZ = 0.01
 """No population fires more slowly on average."""
 CHANCE_SPIKES = 20.0
 """A silence in which this many spikes were to be expected is no chance (exp(-20), about 2e-9, for Poisson spikes)."""
-BRIEF_S = 0.1
-"""Trials that are shorter than this, with more neurons than bins, raise the question which axis is time."""
 CEILINGS = (127, 255, 32767, 65535)
 """The largest values of small integers: counts that were kept in too small a type pile up there."""
 COARSE_BIN_S = 0.01
@@ -148,21 +146,20 @@ def high_rates(facts: Facts) -> Iterator[str]:
 
 
 def axes_exchanged(facts: Facts) -> Iterator[str]:
-    """More neurons than bins, in trials that look as if one axis were the other."""
+    """More neurons than bins, and bins that differ as neurons do; sizes alone are weighed where arrays are read."""
     data = facts.data
     n_bins = int(data.lengths.max())
-    if facts.own or facts.on_a_clock or data.n_neurons <= n_bins or n_bins < 2:
+    chosen = "axes" in data.provenance.get("load_options", {})
+    if facts.own or chosen or facts.on_a_clock or data.n_neurons <= n_bins or n_bins < 2:
         return
     common = facts.population[:, : int(data.lengths.min())].sum(axis=0)
     over_bins, over_neurons = _relative_variance(common), _relative_variance(facts.spikes.sum(axis=0))
     if over_bins > max(0.1, 2 * over_neurons):
-        why = "rates differ more from bin to bin than from neuron to neuron"
-    elif facts.whole or n_bins * data.bin_s < BRIEF_S:
-        why = f"the {'recording' if facts.whole else 'longest trial'} lasts {n_bins * data.bin_s:.3g} s"
-    else:
-        return
-    order = "trial,neuron,time" if data.n_trials > 1 else "neuron,time"
-    yield f"there are {data.n_neurons} neurons but only {n_bins} bins, and {why}: is the order axes={order}?"
+        order = "neuron,time" if facts.whole else "trial,neuron,time"
+        yield (
+            f"there are {data.n_neurons} neurons but only {n_bins} bins, and rates differ more from bin to bin than "
+            f"from neuron to neuron: is the order axes={order}?"
+        )
 
 
 def silent_trials(facts: Facts) -> Iterator[str]:
