@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Int
 
 from spikeloom.data.recorded_time import times_of_cut
 from spikeloom.data.smoothing import SMOOTHED
@@ -89,24 +90,40 @@ def windows(data: SpikeData, n_bins: int, step: int | None = None) -> SpikeData:
             f"({longest} bins, {longest * data.bin_s:g} s); ask for a shorter window."
         )
     start = np.concatenate(starts)
+    cut = windows_at(data, trial, start, n_bins)
+    return replace(
+        cut,
+        trials=cut.trials.assign(source_trial=trial, source_bin=start),
+        provenance={**data.provenance, "windows": {"bins": n_bins, "step": step}},
+    )
+
+
+def windows_at(
+    data: SpikeData, trial: Int[np.ndarray, "window"], start: Int[np.ndarray, "window"], n_bins: int
+) -> SpikeData:
+    """Windows of one size at given places, with their recorded time; splits follow the trials they are cut from.
+
+    Args:
+        data: The recording.
+        trial: The trial that each is cut from.
+        start: The bin that it begins with; the window must lie in its trial.
+        n_bins: Length of a window.
+    """
     time = start[:, None] + np.arange(n_bins)
 
     def cut(values: np.ndarray) -> np.ndarray:
         return values[trial[:, None], time]
 
-    table = data.trials.iloc[trial].reset_index(drop=True)
-    table = table.assign(source_trial=trial, source_bin=start, **times_of_cut(data, trial, start))
-    splits = {k: np.flatnonzero(np.isin(trial, v)) for k, v in data.splits.items()}
+    splits = {name: np.flatnonzero(np.isin(trial, indices)) for name, indices in data.splits.items()}
     return replace(
         data,
         counts=cut(data.counts),
         lengths=np.full(len(trial), n_bins),
-        signals={k: Signal(cut(s.values), s.unit, s.columns) for k, s in data.signals.items()},
-        trials=table,
-        splits={k: v for k, v in splits.items() if len(v)},
+        signals={name: Signal(cut(s.values), s.unit, s.columns) for name, s in data.signals.items()},
+        trials=data.trials.iloc[trial].reset_index(drop=True).assign(**times_of_cut(data, trial, start)),
+        splits={name: indices for name, indices in splits.items() if len(indices)},
         rates=None if data.rates is None else cut(data.rates),
         latents=None if data.latents is None else cut(data.latents),
-        provenance={**data.provenance, "windows": {"bins": n_bins, "step": step}},
     )
 
 

@@ -10,10 +10,9 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from scipy.signal import find_peaks
 
-from spikeloom.data.bins import whole_bins
-from spikeloom.data.recorded_time import times_of_cut
+from spikeloom.data.bins import whole_bins, windows_at
 from spikeloom.data.smoothing import narrowest_sd, smoothed
-from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
 OCTANTS = 8
@@ -108,6 +107,7 @@ def cut_reaches(
             is found.
 
     Example:
+        >>> from spikeloom.data.signal import Signal
         >>> time = np.arange(0, 8, 0.05)
         >>> there_and_back = np.stack([10 * np.sin(np.pi * time) ** 3, 0 * time], axis=1)[None]
         >>> hand = {"hand_vel": Signal(there_and_back, "cm/s", ("x", "y"))}
@@ -155,7 +155,9 @@ def cut_reaches(
     replaced = [str(c) for c in data.trials if c in REACH_COLUMNS]
     if replaced:
         notes.append(f"columns of the trials that a reach has of its own were replaced: {', '.join(replaced)}")
-    return _cut(data, kept.trial, start[apart], size, table).with_notes(notes)
+    cut = windows_at(data, kept.trial, start[apart], size)
+    trials = cut.trials.assign(**{str(name): table[name].to_numpy() for name in table})
+    return replace(cut, trials=trials).with_notes(notes)
 
 
 def find_movements(
@@ -328,31 +330,4 @@ def _reach_table(place: Float[np.ndarray, "trial time 2"], reaches: Movement) ->
             "reach_angle_deg": angle,
             "octant": octant_of(angle),
         }
-    )
-
-
-def _cut(
-    data: SpikeData,
-    trial: Int[np.ndarray, "reach"],
-    start: Int[np.ndarray, "reach"],
-    size: int,
-    table: pd.DataFrame,
-) -> SpikeData:
-    """Windows of one size at given places; splits follow the trials they are cut from."""
-    time = start[:, None] + np.arange(size)
-
-    def cut(values: np.ndarray) -> np.ndarray:
-        return values[trial[:, None], time]
-
-    rows = data.trials.iloc[trial].reset_index(drop=True).assign(**times_of_cut(data, trial, start))
-    splits = {name: np.flatnonzero(np.isin(trial, indices)) for name, indices in data.splits.items()}
-    return replace(
-        data,
-        counts=cut(data.counts),
-        lengths=np.full(len(trial), size),
-        signals={name: Signal(cut(s.values), s.unit, s.columns) for name, s in data.signals.items()},
-        trials=rows.assign(**{str(name): table[name].to_numpy() for name in table}),
-        splits={name: indices for name, indices in splits.items() if len(indices)},
-        rates=None if data.rates is None else cut(data.rates),
-        latents=None if data.latents is None else cut(data.latents),
     )

@@ -5,11 +5,8 @@ from __future__ import annotations
 import errno
 import math
 import os
-import struct
-import tokenize
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ import numpy as np
 import scipy.io
 
 from spikeloom.atomic import atomic
+from spikeloom.data.damage import DAMAGE
 from spikeloom.data.declared import check_declared
 from spikeloom.data.formats.hdf5_files import Hdf5, check_size, opened_hdf5, other_files, walk
 from spikeloom.errors import DataError
@@ -52,27 +50,6 @@ class StoredArray:
         return f"{self.dtype if self.dtype.kind not in 'OSUT' else 'text or objects'} {self.shape}"
 
 
-_DAMAGE = (
-    OSError,
-    EOFError,
-    KeyError,
-    ValueError,
-    TypeError,
-    IndexError,
-    RuntimeError,  # among them HDF5's own, and NotImplementedError for an impossible MATLAB version
-    AttributeError,
-    ArithmeticError,  # divisions by a damaged size
-    NameError,  # scipy reads a variable of its own that damaged types have left unset
-    SyntaxError,
-    RecursionError,
-    tokenize.TokenError,  # the header of an npy file is the text of a dictionary
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    scipy.io.matlab.MatReadError,
-)
-
-
 MOST_DEFLATED = 1032
 """Bytes that deflate can make of one."""
 
@@ -86,7 +63,7 @@ def reading_file(path: Path) -> Iterator[None]:
         raise
     except MemoryError:
         raise DataError("there is not enough memory to read the file, or it is damaged; read fewer arrays.") from None
-    except _DAMAGE as error:
+    except (*DAMAGE, scipy.io.matlab.MatReadError) as error:
         if isinstance(error, PermissionError):
             raise DataError(f"{path} cannot be read: permission denied; check its rights.") from None
         if isinstance(error, ValueError) and "allow_pickle" in str(error):

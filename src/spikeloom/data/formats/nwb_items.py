@@ -8,21 +8,9 @@ from typing import Any, TypeGuard
 import h5py
 import numpy as np
 
+from spikeloom.data.damage import DAMAGE
 from spikeloom.data.formats.hdf5_files import Hdf5, check_size, linked, other_files
 from spikeloom.errors import DataError
-
-DAMAGE = (
-    OSError,
-    KeyError,
-    ValueError,
-    TypeError,
-    IndexError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-    AttributeError,
-)
-"""The errors of h5py at a broken link, an unknown filter or damaged bytes."""
 
 
 class Unreadable(Exception):

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from spikeloom.data.damage import DAMAGE
 from spikeloom.data.formats.containers import Hdf5
 from spikeloom.data.formats.nwb_items import (
-    DAMAGE,
     Unreadable,
     attribute,
     found,

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from spikeloom.data.damage import DAMAGE
 from spikeloom.data.formats.containers import Hdf5
 from spikeloom.data.formats.nwb_items import (
-    DAMAGE,
     Unreadable,
     attribute,
     found,

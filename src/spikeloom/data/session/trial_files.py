@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import re
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from spikeloom.data.damage import DAMAGE
 from spikeloom.data.session.trial_table import START, STOP, as_trial_table, with_usual_names
 from spikeloom.data.tables import TABLES, Table, read_table
 from spikeloom.errors import DataError
 
 ARRAYS = (".npy", ".npz")
-DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    SyntaxError,
-    RecursionError,
-    MemoryError,
-    NotImplementedError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""The errors of numpy at a damaged file."""
 _UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "milliseconds": 1e-3}
 
 
