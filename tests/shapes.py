@@ -4,9 +4,10 @@ Every call would be half the time of some tests. A function inside another is no
 and the check of a function takes longer to build than most functions take.
 """
 
+import contextlib
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder, SourceFileLoader
 from types import FunctionType
@@ -19,11 +20,23 @@ CALLS = 20
 """Calls of a function that are checked in one test."""
 
 _calls: dict[FunctionType, int] = {}
+_paused = False
 
 
 def next_test() -> None:
     """Every function is checked again."""
     _calls.clear()
+
+
+@contextlib.contextmanager
+def paused() -> Iterator[None]:
+    """Nothing is checked: a compiler cannot look into the checks, and many small steps are slow with them."""
+    global _paused
+    _paused = True
+    try:
+        yield
+    finally:
+        _paused = False
 
 
 def _checked(function: FunctionType) -> Callable:
@@ -32,7 +45,7 @@ def _checked(function: FunctionType) -> Callable:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        if (so_far := _calls.get(function, 0)) >= CALLS:
+        if _paused or (so_far := _calls.get(function, 0)) >= CALLS:
             return function(*args, **kwargs)
         _calls[function] = so_far + 1
         if not strict:

@@ -305,7 +305,7 @@ def test_an_angle_that_does_not_wrap_stays_linear_unless_it_is_named(save) -> No
     slow, fast = 20 * np.sin(times), 300 * times % 360
     file = with_series(
         TimeSeries(name="slow", data=slow, timestamps=times, unit="deg"),
-        TimeSeries(name="fast", data=fast, timestamps=times, unit="n.a."),
+        TimeSeries(name="fast", data=fast, timestamps=times, unit="mm"),
         TimeSeries(name="both", data=np.column_stack([fast, slow]), timestamps=times, unit="deg"),
     )
     path = save(file)

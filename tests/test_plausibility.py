@@ -149,7 +149,7 @@ def test_rates_that_cannot_be(tmp_path: Path) -> None:
     few = np.zeros((10, 20, 3), int)
     few[0, 0, 0] = 1
     np.savez(tmp_path / "a.npz", counts=few, bin_s=2.0)
-    assert any("is 0.00083 Hz per neuron, below 0.01 Hz" in n for n in sl.load(tmp_path / "a.npz").provenance["notes"])
+    assert any("is 0.00083 Hz per neuron, below 0.05 Hz" in n for n in sl.load(tmp_path / "a.npz").provenance["notes"])
 
 
 def test_lengths_signals_and_conditions(tmp_path: Path) -> None:

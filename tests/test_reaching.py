@@ -3,12 +3,12 @@
 import dataclasses
 from functools import partial
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Ridge
 
+import shapes
 from spikeloom.cli import main
 from spikeloom.data import sources
 from spikeloom.data.simulated import reaching_controller
@@ -58,10 +58,8 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def unchecked():
-    """Shapes are not checked: a compiler cannot look into the checks, and many small steps are slow with them."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with shapes.paused():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def check_declared(shape: Sequence[int], itemsize: int, stored_bytes: float | No
         DataError: Says what is claimed, and what there is.
 
     Example:
-        >>> check_declared((1000, 1000, 1000), 8, stored_bytes=2048)
+        >>> check_declared((1000, 1000, 1000), 8, stored_bytes=2048.0)
         Traceback (most recent call last):
         ...
         spikeloom.errors.DataError: an array of shape (1000, 1000, 1000) claims 8 GB, but 2.05e-06 GB are stored for it; the file is damaged: copy or download it again.

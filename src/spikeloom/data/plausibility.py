@@ -20,8 +20,8 @@ from spikeloom.errors import DataError
 
 HIGHEST_RATE_HZ = 500.0
 """No neuron fires faster on average, and no population."""
-LOWEST_RATE_HZ = 0.01
-"""No population fires more slowly on average."""
+LOWEST_RATE_HZ = 0.05
+"""Hardly any population fires more slowly on average; neurons at 50 Hz do so in milliseconds taken for seconds."""
 CHANCE_SPIKES = 20.0
 """A silence in which this many spikes were to be expected is no chance (exp(-20), about 2e-9, for Poisson spikes)."""
 CEILINGS = (127, 255, 32767, 65535)
@@ -130,7 +130,7 @@ def low_rate(facts: Facts) -> Iterator[str]:
     elif rate < LOWEST_RATE_HZ:
         yield (
             f"the mean rate is {rate:.2g} Hz per neuron, below {LOWEST_RATE_HZ:g} Hz: are spike times, trials and the "
-            "width of a bin in seconds, and on one clock?"
+            "width of a bin in seconds, not in milliseconds, and on one clock?"
         )
 
 

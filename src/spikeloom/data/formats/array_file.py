@@ -17,6 +17,10 @@ VALUES = "buifUS"
 """Kinds of arrays that can be used: numbers, true and false, and text."""
 
 
+SHOWN = 12
+"""Arrays that a message lists."""
+
+
 class ArrayFile:
     """The arrays of a file by the last part of their names, if that is enough to tell them apart.
 
@@ -62,8 +66,10 @@ class ArrayFile:
                 yield name, stored
 
     def found(self) -> str:
-        """All arrays with their types and shapes, for messages."""
-        return "; ".join(f"{name} {stored}" for name, stored in self.stored.items()) or "none"
+        """The arrays with their types and shapes, for messages; of many, the first few."""
+        some = [f"{name} {stored}" for name, stored in list(self.stored.items())[:SHOWN]]
+        more = f"; ... ({len(self.stored)} in all)" if len(self.stored) > SHOWN else ""
+        return ("; ".join(some) + more) or "none"
 
     def key(self, name: str) -> str | None:
         """The array that a user calls by its whole name or by the last part of it; None if there is none."""

@@ -26,7 +26,7 @@ from spikeloom.data.formats.array_trials import cut_trials, numbers_of_trials, t
 from spikeloom.data.formats.axes import STANDARD, Order, order_of_axes
 from spikeloom.data.formats.bin_width import Clock, clock_of
 from spikeloom.data.formats.containers import StoredArray
-from spikeloom.data.formats.pairs import check_counts, check_rates, looks_like_spike_times
+from spikeloom.data.formats.pairs import check_counts, check_no_rates, check_rates, looks_like_spike_times
 from spikeloom.data.options import ArrayOptions, EventOptions, LoadOptions, check_supported
 from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.selection import rows_to_load, with_length
@@ -80,6 +80,7 @@ def from_arrays(stored: Mapping[str, StoredArray], options: LoadOptions, origin:
     read = _continuous if counts.ndim == 2 else _trials
     data = read(file, name, counts, order, clock, {**origin, **about})
     check_rates(data, name, values.shape)
+    check_no_rates(data, name)
     file.note_unused()
     return apply_options(data, options, file.notes)
 

@@ -109,7 +109,9 @@ def _assumed(file: ArrayFile, counts: str, shape: tuple[int, ...], evidence: lis
     note = f"the axes of '{counts}' are taken as ({', '.join(order)}), "
     n_bins, n_neurons = shape[-2:]
     if evidence:
-        file.notes.append(f"{note}which {_list(evidence)} {'fits' if len(evidence) == 1 else 'fit'}")
+        others = [o for o in _orders(shape) if o != order and all(o in e.orders for e in evidence)]
+        more = f", as {'it does' if len(evidence) == 1 else 'they do'} ({', '.join(others[-1])})" if others else ""
+        file.notes.append(f"{note}which {_list(evidence)} {'fits' if len(evidence) == 1 else 'fit'}{more}")
         return order
     if len(shape) == 2 and n_neurons > n_bins:
         raise DataError(

@@ -27,6 +27,8 @@ _NEURON = re.compile(
     r"(unit|neuron|cell|cluster|clu|channel|chan|ch|electrode|elec|sig|spikes?|counts?|n|u|c)?_?\d+[a-z]?"
 )
 """Names that only neurons have; where there are any, other columns are no neurons."""
+FEWEST_BINS = 5
+"""Fewer times that are the same for all units may be so by chance."""
 STEADY = 0.05
 """Share of a bin by which steps of time may differ and still be bins of one width."""
 
@@ -34,14 +36,19 @@ STEADY = 0.05
 def tidy_counts(table: Table, columns: Columns) -> tuple[pd.DataFrame, list[str]] | None:
     """The wide table of one with a row for each unit and bin, and a note about it; None where rows are no bins.
 
+    Rows are bins where a column is called counts, or where every unit has one row at each of the same times, with a
+    number: spikes of several units never come at the same times.
+
     Raises:
-        DataError: If a unit has no row, or more than one, for a bin.
+        DataError: If a unit has no row, or more than one, for a bin; or if its numbers are no counts.
     """
     plain = {plain_name(name): str(name) for name in table}
+    bins = [name for name in (columns.trial, columns.time) if name is not None]
     count = next((plain[name] for name in COUNTS if name in plain), None)
+    if count is None and _is_grid(table, [*bins, columns.unit]):
+        count = _value_of_grid(table, [*bins, columns.unit])
     if count is None:
         return None
-    bins = [name for name in (columns.trial, columns.time) if name is not None]
     if table.duplicated([*bins, columns.unit]).any():
         raise DataError(f"a unit has two rows for one bin; '{count}' needs one for each {', '.join(bins)}.")
     wide = table.pivot(index=bins, columns=columns.unit, values=count)
@@ -52,6 +59,39 @@ def tidy_counts(table: Table, columns: Columns) -> tuple[pd.DataFrame, list[str]
         )
     wide.columns = [name if isinstance(name, str) else f"unit_{name:g}" for name in wide.columns]
     return wide.reset_index(), [f"each row is the '{count}' of one '{columns.unit}' in one bin"]
+
+
+def _is_grid(table: Table, keys: Sequence[str]) -> bool:
+    """Whether each unit has one row at each of the same times, of which there are some."""
+    *bins, unit = keys
+    n_units, n_bins = table[unit].nunique(), len(table[bins].drop_duplicates())
+    enough = n_units > 1 and n_bins >= FEWEST_BINS
+    return enough and len(table) == n_units * n_bins and not table.duplicated(list(keys)).any()
+
+
+def _value_of_grid(table: Table, keys: Sequence[str]) -> str | None:
+    """The column of numbers of one with a row for each unit and bin; None if it has none.
+
+    Raises:
+        DataError: If there are several, or it holds no counts.
+    """
+    numbers = [str(n) for n in table if n not in keys and pd.api.types.is_numeric_dtype(table[n].dtype)]
+    by_unit, by_bin = table.groupby(keys[-1]), table.groupby(list(keys[:-1]))
+    values = [n for n in numbers if by_unit[n].nunique().max() > 1 and by_bin[n].nunique().max() > 1]
+    if len(values) > 1:
+        raise DataError(
+            f"each row is one '{keys[-1]}' in one bin, with several numbers ({', '.join(values[:8])}); call the "
+            "one that counts spikes 'count'."
+        )
+    for name in values:
+        column = table[name].to_numpy(dtype=float)
+        bad = np.flatnonzero(~(column >= 0) | (column != np.floor(column)))
+        if len(bad):
+            raise DataError(
+                f"each row is one '{keys[-1]}' in one bin, but '{name}' holds {column[bad[0]]:g} in row {bad[0]}, and "
+                "is not spike counts; give a table of spikes, or of counts."
+            )
+    return values[0] if values else None
 
 
 def read_count_table(

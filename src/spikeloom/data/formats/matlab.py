@@ -17,9 +17,9 @@ from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.formats.indy import is_indy, read_indy
 from spikeloom.data.formats.matlab_spikes import Spikes, spikes_in
 from spikeloom.data.formats.matlab_trials import NEURON_WORDS, counts_by_trial, row_columns
-from spikeloom.data.formats.matlab_values import arrays_of, open_matlab
+from spikeloom.data.formats.matlab_values import Struct, Value, arrays_of, open_matlab
 from spikeloom.data.formats.spike_tables import FAMILIES, TIMES, UNITS, refuse_intervals
-from spikeloom.data.options import LoadOptions, check_supported
+from spikeloom.data.options import LoadOptions, check_supported, split_axes
 from spikeloom.data.session.clocks import in_seconds, plain_name
 from spikeloom.data.session.cutting import bin_session
 from spikeloom.data.session.session import Session
@@ -38,6 +38,8 @@ LONGEST_TRIAL_S = 60.0
 """Spikes over a longer time are of a session, in a cell array whose columns may be units or trials."""
 LOWEST_RATE_HZ = 0.05
 """A lower one over a longer time is that of milliseconds."""
+MOST_EVENTS = 0.5
+"""Share of the events that lie in their trials, where they are on one clock with these."""
 INSIDE = 0.95
 """Share of the spikes that lie in their trials where start and stop are those of the trial."""
 
@@ -82,17 +84,74 @@ def read_matlab(path: Path, options: LoadOptions) -> SpikeData:
         others = {name: stored for name, stored in arrays.items() if not found.name.startswith(name)}
         if found.form == "counts":
             return _of_counts(found, others, options, origin)
-        check_supported(replace(options, counts=None), FAMILIES, f"spike times ('{found.name}')")
+        others |= _columns_of_structures(variables, found)
+        asked = replace(options, counts=None, axes=None if found.is_matrix else options.axes)
+        check_supported(asked, FAMILIES, f"spike times ('{found.name}')")
         refuse_intervals(options, "a MATLAB file")
-        notes = [f"spike times are in '{found.name}': {found.order}"]
         channels = _channels_of(found, others)
+        of_channel: Mapping[str, Any] = {}
         if channels is not None:
             found, of_channel = channels
-            notes = [f"spike times are in '{found.name}': {found.order}"]
-            return _of_units(found, others, options, origin, notes, of_channel)
+        elif found.is_matrix:
+            found = _turned(found, others, options)
+        notes = [f"spike times are in '{found.name}': {found.order}"]
         if found.form == "units":
-            return _of_units(found, others, options, origin, notes)
-        return _of_trials(found, others, options, origin, notes)
+            data = _of_units(found, others, asked, origin, notes, of_channel)
+        else:
+            data = _of_trials(found, others, asked, origin, notes)
+        return data.with_notes(_not_used(data, variables, others, found, options))
+
+
+def _columns_of_structures(variables: Mapping[str, Value], found: Spikes) -> dict[str, StoredArray]:
+    """The fields of arrays of structures beside the spikes, as one array each, named ``structure/field``."""
+    columns = {}
+    for name, value in variables.items():
+        if isinstance(value, Struct) and value.size > 1 and not found.name.startswith(name):
+            fields, _ = row_columns(value.fields, value.size, [], quietly=True)
+            columns |= {f"{name}/{k}": StoredArray(v.shape, v.dtype, lambda v=v: v) for k, v in fields.items()}
+    return columns
+
+
+def _turned(found: Spikes, others: Mapping[str, StoredArray], options: LoadOptions) -> Spikes:
+    """The spike times of a cell array by the order of axes that is given, or that arrays of one value for each show."""
+    by_trial = found.lists()
+    n_columns, n_rows = len(by_trial), len(by_trial[0])
+    if options.axes is not None:
+        order = [axis for axis in split_axes(options.axes) if axis != "time"]
+        rows_are_trials, why = order == ["trial", "neuron"], "as axes says"
+    else:
+        votes = {True: [], False: []}
+        for name, stored in others.items():
+            if stored.shape in ((n_rows,), (n_columns,)) and n_rows != n_columns:
+                of_neurons = any(word in name.lower() for word in NEURON_WORDS)
+                votes[(stored.shape == (n_rows,)) != of_neurons].append(name.rsplit("/", 1)[-1])
+        rows_are_trials = len(votes[True]) > len(votes[False])
+        why = "assumed, as nothing says otherwise; give the order with axes, such as axes=trial,time,neuron"
+        if len(votes[True]) != len(votes[False]):
+            why = f"as {', '.join(votes[rows_are_trials][:4])} fit{'s' * (len(votes[rows_are_trials]) == 1)}"
+    if rows_are_trials:
+        by_trial = [list(row) for row in zip(*by_trial)]
+    order = "trials x {1} neurons" if rows_are_trials else "neurons x {1} trials"
+    return replace(found, values=by_trial, order=f"{n_rows} {order.format(n_rows, n_columns)}, {why}")
+
+
+def _not_used(
+    data: SpikeData,
+    variables: Mapping[str, Value],
+    others: Mapping[str, StoredArray],
+    found: Spikes,
+    options: LoadOptions,
+) -> list[str]:
+    """A note on what is in the file and not in the recording."""
+    kept = {*data.trials, *data.neurons}
+    times = (*START, *STOP, *RATES)
+    unused = [n for n in others if (last := n.rsplit("/", 1)[-1]) not in kept and plain_name(last) not in times]
+    unused += [
+        name
+        for name, value in variables.items()
+        if not found.name.startswith(name) and not any(n == name or n.startswith(f"{name}/") for n in others)
+    ]
+    return [f"not used: {', '.join(sorted(unused))}"] if unused and options.columns is None else []
 
 
 def _is_counts(name: str, stored: StoredArray) -> bool:
@@ -151,22 +210,44 @@ def _of_units(
     pooled = np.concatenate([np.zeros(0), *trains])
     factor = _factor(pooled, found.name, len(trains), float(np.ptp(pooled)) if len(pooled) else 0.0, others, notes)
     columns, _ = row_columns(found.fields, len(trains), notes)
-    neurons = pd.DataFrame({**columns, **_neuron_columns(others, len(trains)), **more}, index=range(len(trains)))
-    return _session([train * factor for train in trains], neurons, others, options, origin, notes)
+    own = {**columns, **more}
+    return _session([train * factor for train in trains], own, factor, others, options, origin, notes)
 
 
 def _session(
     trains: list[np.ndarray],
-    neurons: pd.DataFrame,
+    columns: Mapping[str, Any],
+    factor: float,
     others: Mapping[str, StoredArray],
     options: LoadOptions,
     origin: Mapping[str, Any],
     notes: list[str],
 ) -> SpikeData:
+    """Spike times of each neuron in seconds, with the trials and the columns of neurons that are beside them."""
+    trials = None
+    if options.trials is None:
+        trials = _on_clock_of(trains, _trial_table(others, notes, options.align), factor, options.align, notes)
+    alone = trials is None or len(trials) != len(trains)
+    neurons = pd.DataFrame({**_neuron_columns(others, len(trains), alone), **columns}, index=range(len(trains)))
     kept = np.ones(len(trains), dtype=bool) if options.quality is None else quality_mask(neurons, options.quality)
-    trials = _trial_table(others, notes) if options.trials is None else None
     chosen = [train for train, keep in zip(trains, kept) if keep]
     return bin_session(Session(chosen, rows_of(neurons, kept), trials, provenance=dict(origin), notes=notes), options)
+
+
+def _on_clock_of(
+    trains: list[np.ndarray], trials: pd.DataFrame | None, factor: float, align: str | None, notes: list[str]
+) -> pd.DataFrame | None:
+    """Trials in seconds: from the unit that spike times had, unless more spikes are among them as they are."""
+    times = [name for name in ("start_time", "stop_time", align) if trials is not None and name in trials]
+    if trials is None or factor == 1.0 or not times:
+        return trials
+    ends = trials[times].to_numpy(dtype=float)
+    pooled = np.concatenate([np.zeros(0), *trains])
+    inside = [((pooled >= np.nanmin(ends) * k) & (pooled <= np.nanmax(ends) * k)).sum() for k in (1.0, factor)]
+    if inside[1] < inside[0]:
+        return trials
+    notes.append(f"{', '.join(map(str, times))} of trials are in the unit of the spike times, {factor:.6g} s")
+    return trials.assign(**{str(name): trials[name].to_numpy(dtype=float) * factor for name in times})
 
 
 def _of_trials(
@@ -181,7 +262,7 @@ def _of_trials(
     factor = _factor(everything, found.name, n_trials * n_neurons, duration, others, notes, by_trial=True)
     columns, _ = row_columns(found.fields, n_trials, notes)
     own = {name: stored.read() for name, stored in others.items() if stored.shape == (n_trials,)}
-    trials = with_usual_names(_renamed(pd.DataFrame({**_last_names(own, n_neurons), **columns}, index=range(n_trials))))
+    trials = with_usual_names(pd.DataFrame({**_last_names(own, n_neurons), **columns}, index=range(n_trials)))
     of_units, _ = row_columns(found.unit_fields, n_neurons, notes)
     neurons = pd.DataFrame({**of_units, **_neuron_columns(others, n_neurons)}, index=range(n_neurons))
     kept = np.ones(n_neurons, dtype=bool) if options.quality is None else quality_mask(neurons, options.quality)
@@ -191,7 +272,10 @@ def _of_trials(
         scaled = [[one - begin for one in trial] for trial, begin in zip(scaled, start)]
         stop = None if stop is None else stop - start
         start = np.zeros(n_trials)
-    spikes = TrialwiseSpikes(scaled, rows_of(neurons, kept), trials, start, stop, clock, dict(origin), notes)
+    event = None
+    if options.align is not None and clock is not None and stop is not None and options.align in trials:
+        event = _since_start(pd.Series(trials[options.align]), clock, stop, factor)
+    spikes = TrialwiseSpikes(scaled, rows_of(neurons, kept), trials, start, stop, clock, event, dict(origin), notes)
     return bin_trialwise(spikes, options)
 
 
@@ -223,6 +307,19 @@ def _clocks(
         "last spike"
     )
     return first, np.nextafter(last, np.inf) + 1e-6, first
+
+
+def _since_start(event: pd.Series, clock: np.ndarray, length: np.ndarray, factor: float) -> np.ndarray | None:
+    """An event of each trial since its start: as it is, or on the clock of the recording; None where it is neither."""
+    if not pd.api.types.is_numeric_dtype(event.dtype):
+        return None
+    for scale in dict.fromkeys((factor, 1.0)):
+        for begin in (clock, np.zeros(len(clock))):
+            since = event.to_numpy(dtype=float) * scale - begin
+            known = np.isfinite(since)
+            if known.any() and ((since >= 0) & (since <= length))[known].mean() >= MOST_EVENTS:
+                return since
+    return None
 
 
 def _inside(pooled: Sequence[np.ndarray], start: np.ndarray, stop: np.ndarray) -> bool:
@@ -279,13 +376,14 @@ def _of_pair(
     ids, trains = trains_of(arrays[units].read().astype(np.int64), values)
     others = {name: stored for name, stored in arrays.items() if name not in (times, units)}
     factor = _factor(values, times, len(ids), float(np.ptp(values)) if len(values) else 0.0, others, notes)
-    neurons = pd.DataFrame({"id": ids, **_neuron_columns(others, len(ids))})
-    return _session([train * factor for train in trains], neurons, others, options, origin, notes)
+    return _session([train * factor for train in trains], {"id": ids}, factor, others, options, origin, notes)
 
 
-def _neuron_columns(others: Mapping[str, StoredArray], n: int) -> dict[str, Any]:
-    """Arrays of one value for each neuron, by the words in their names."""
-    named = {k: v for k, v in others.items() if v.shape == (n,) and any(word in k.lower() for word in NEURON_WORDS)}
+def _neuron_columns(others: Mapping[str, StoredArray], n: int, alone: bool = False) -> dict[str, Any]:
+    """Arrays of one value for each neuron: by the words in their names, or all, where nothing else is as many."""
+    named = {k: v for k, v in others.items() if v.shape == (n,)}
+    if not alone:
+        named = {k: v for k, v in named.items() if any(word in k.lower() for word in NEURON_WORDS)}
     return {name.rsplit("/", 1)[-1]: _column(stored.read()) for name, stored in named.items()}
 
 
@@ -303,29 +401,30 @@ def _column(values: np.ndarray) -> np.ndarray:
     return values.astype(object) if values.dtype.kind in "US" else values
 
 
-def _renamed(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with starts and stops by their plain names: trialStart, StopTime."""
-    usual = {*START, *STOP}
-    names = {name: plain_name(name) for name in table if plain_name(name) in usual and plain_name(name) not in table}
-    return table.rename(columns=names)
+def _trial_table(others: Mapping[str, StoredArray], notes: list[str], align: str | None) -> pd.DataFrame | None:
+    """Trials of a session: vectors of one length, among them starts and stops, or a (trial, 2) array of both.
 
-
-def _trial_table(others: Mapping[str, StoredArray], notes: list[str]) -> pd.DataFrame | None:
-    """Trials of a session: vectors of one length, among them starts and stops, or a (trial, 2) array of both."""
+    Without these, a vector of the times of the event to align to is enough.
+    """
     for name, stored in others.items():
         if len(stored.shape) == 2 and stored.shape[1] == 2 and stored.is_number and "trial" in name.lower():
             table = pd.DataFrame(stored.read().astype(float), columns=["start_time", "stop_time"])
             break
     else:
-        starts = [n for n, v in others.items() if plain_name(n.rsplit("/", 1)[-1]) in START and len(v.shape) == 1]
+        vectors = {n: v for n, v in others.items() if len(v.shape) == 1 and v.is_number}
+        starts = [n for n in vectors if plain_name(n.rsplit("/", 1)[-1]) in START]
+        events = [n for n in vectors if align in (n, n.rsplit("/", 1)[-1], n.replace("/", "."))]
+        starts = events if events and not any(vectors[n].shape == vectors[events[0]].shape for n in starts) else starts
         if not starts:
             return None
         size, parent = others[starts[0]].shape, starts[0].rpartition("/")[0]
         own = {n: v.read() for n, v in others.items() if v.shape == size and n.rpartition("/")[0] == parent}
-        table = with_usual_names(_renamed(pd.DataFrame({n.rsplit("/", 1)[-1]: _column(v) for n, v in own.items()})))
+        table = with_usual_names(pd.DataFrame({n.rsplit("/", 1)[-1]: _column(v) for n, v in own.items()}))
         name = starts[0]
-        if "stop_time" not in table:
+        if "stop_time" not in table and not events:
             return None
+        if align is not None and align not in table and events:
+            table = table.rename(columns={events[0].rsplit("/", 1)[-1]: align})
     more = {n: v.read() for n, v in others.items() if v.shape == (len(table),)}
     extra = {n.rsplit("/", 1)[-1]: _column(v) for n, v in more.items() if not any(w in n.lower() for w in NEURON_WORDS)}
     notes.append(f"trials are those of '{name}'")

@@ -33,6 +33,25 @@ def check_counts(counts: np.ndarray, name: str) -> None:
                 raise _pairs(name, counts.shape)
 
 
+def check_no_rates(data: SpikeData, name: str) -> None:
+    """Refuse rates in Hz that are whole numbers, where counts were expected: all are multiples of one spike in a bin.
+
+    Args:
+        data: The recording.
+        name: Name of the array.
+
+    Raises:
+        DataError: If they are.
+    """
+    one = round(1 / data.bin_s)
+    likely = one > 1 and abs(one * data.bin_s - 1) < 1e-6 and data.counts.max() >= one
+    if likely and not np.mod(data.counts, data.counts.dtype.type(one)).any():
+        raise DataError(
+            f"all values of '{name}' are multiples of {one}, which one spike in a bin of {data.bin_s:g} s would be as "
+            f"a rate: these seem to be rates in Hz; divide them by {one} for counts."
+        )
+
+
 def check_rates(data: SpikeData, name: str, shape: tuple[int, ...]) -> None:
     """Refuse counts of more spikes than any neuron fires.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from spikeloom.data.session.cutting import DEFAULT_BIN_S, bin_session
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import quality_mask, trains_of
 from spikeloom.data.session.spans import rows_of
+from spikeloom.data.session.trial_table import with_usual_names
 from spikeloom.data.session.trialwise import TrialwiseSpikes, bin_trialwise
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.tables import Column, Table
@@ -31,8 +32,20 @@ CHANNELS = ("channel_id", "channel", "electrode_id", "electrode", "id", "index",
 TIMES = ("time", "times", "t", "spike_time", "spike_times", "spiketime", "spiketimes", "timestamp", "timestamps", "ts")
 TIMES = (*TIMES, "spike_timestamp", "spike_timestamps", "spike_t", "st", "spike", "spikes", "")
 TRIALS = ("trial", "trials", "trial_id", "trial_number", "trial_index", "trial_num", "trial_nr", "trial_no")
+ENDS = ("start_time", "stop_time")
+KEY, TRIAL_KEY = "neuron (numbered)", "trial (numbered)"
+"""Columns for units and trials that need two columns to be told apart."""
 COUNTS = ("count", "counts", "n_spikes", "spike_count", "spike_counts", "num_spikes")
 """Columns by which a row is a bin, not a spike."""
+
+
+GROUPS = ("tetrode", "tetrode_id", "probe", "probe_id", "shank", "shank_id", "array", "region", "area", "brain_area")
+GROUPS = (*GROUPS, "electrode", "electrode_id", "channel", "channel_id", "ch")
+"""Columns within which units may be numbered anew."""
+BLOCKS = ("session", "session_id", "block", "block_id", "run", "run_id", "day", "date", "recording", "recording_id")
+"""Columns within which trials may be numbered anew."""
+ANIMALS = ("animal", "animal_id", "subject", "subject_id", "monkey", "mouse", "mouse_id", "rat", "patient")
+"""Columns whose values were never recorded together."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,9 @@ def read_spike_table(
         table, times = table[complete].reset_index(drop=True), times[complete]
     if not len(times):
         raise DataError(f"no row has both {' and '.join(used)}; check the table.")
+    _check_one_animal(table)
+    table, columns = _with_whole_keys(table, columns, notes)
+    used = [name for name in (columns.unit, columns.time, columns.trial) if name is not None]
     units, trials = _labels(table[columns.unit]), None if columns.trial is None else _labels(table[columns.trial])
     ids = np.unique(units)
     extra = [str(name) for name in table if str(name) not in used]
@@ -121,6 +137,7 @@ def read_spike_table(
     extra = [name for name in extra if name not in neurons]
     by_trial = pd.DataFrame() if trials is None else _constant(table, trials, extra, "trial", np.unique(trials))
     varying = [name for name in extra if name not in by_trial]
+    by_trial = with_usual_names(by_trial)
     if varying:
         notes.append(f"columns left out, as they differ from spike to spike: {', '.join(varying)}")
     kept = np.ones(len(ids), dtype=bool) if options.quality is None else quality_mask(neurons, options.quality)
@@ -132,14 +149,15 @@ def read_spike_table(
         trains = [train for train, keep in zip(trains_of(units, times * factor)[1], kept) if keep]
         rows = None
         if trials is not None:
-            rows = _spans_of_trials(by_trial, times * factor, trials, options.bin_s or DEFAULT_BIN_S)
-            notes.append(f"'{columns.time}' is on one clock, and a trial lasts from its first to its last spike")
+            rows = _spans_of_trials(by_trial, times, factor, trials, options.bin_s or DEFAULT_BIN_S)
+            ends = "its start to its stop" if set(ENDS) <= set(by_trial) else "its first to its last spike"
+            notes.append(f"'{columns.time}' is on one clock, and a trial lasts from {ends}")
         return bin_session(Session(trains, neurons, rows, provenance=provenance, notes=notes), options)
     n_trials, duration = len(by_trial), float(times.max() - min(times.min(), 0.0))
     factor, _ = in_seconds(times, columns.time, len(ids) * n_trials, duration, notes, by_trial=True)
     notes.append(f"'{columns.time}' is counted from the start of each trial ('{columns.trial}')")
-    known = {"start_time", "stop_time"} <= set(by_trial)
-    start, stop = (by_trial[name].to_numpy(dtype=float) if known else None for name in ("start_time", "stop_time"))
+    known = set(ENDS) <= set(by_trial)
+    start, stop = (by_trial[name].to_numpy(dtype=float) if known else None for name in ENDS)
     spikes = TrialwiseSpikes(
         times=_by_trial_and_unit(units, times * factor, trials, ids[kept]),
         neurons=neurons,
@@ -196,13 +214,60 @@ def _begin_anew(times: np.ndarray, trials: np.ndarray) -> bool:
     return len(first) > 1 and float(np.ptp(first)) < float(np.median(last - first))
 
 
-def _spans_of_trials(table: Table, times: np.ndarray, trials: np.ndarray, bin_s: float) -> pd.DataFrame:
-    """The trials of spikes on one clock, in whole bins from the first to the last spike of each."""
-    by_trial: Table = pd.Series(times).groupby(trials, sort=True)
+def _spans_of_trials(table: Table, times: np.ndarray, factor: float, trials: np.ndarray, bin_s: float) -> pd.DataFrame:
+    """The trials of spikes on one clock, as the table says; else from the first to the last spike of each.
+
+    Without a stop, a trial lasts to the end of the bin with its last spike, but not into the next one, in which that
+    spike would be counted again.
+    """
+    by_trial: Table = pd.Series(times * factor).groupby(trials, sort=True)
     first, last = by_trial.min().to_numpy(), by_trial.max().to_numpy()
+    if set(ENDS) <= set(table):
+        start, stop = (table[name].to_numpy(dtype=float) for name in ENDS)
+        inside = [((start * k <= first + EDGE) & (last <= stop * k + EDGE)).sum() for k in (1.0, factor)]
+        k = factor if inside[1] > inside[0] else 1.0
+        return table.assign(start_time=start * k, stop_time=stop * k)
     stop = first + (np.floor((last - first) / bin_s + EDGE) + 1) * bin_s
-    own = {name: values for name, values in (("start_time", first), ("stop_time", stop)) if name not in table}
-    return table.assign(**own)
+    order = np.argsort(first, kind="stable")
+    stop[order[:-1]] = np.minimum(stop[order[:-1]], first[order[1:]])
+    return table.assign(start_time=first, stop_time=stop)
+
+
+def _check_one_animal(table: Table) -> None:
+    for name in table:
+        n = table[name].nunique() if plain_name(name) in ANIMALS else 1
+        if n > 1:
+            raise DataError(
+                f"the table holds {n} different '{name}', whose neurons were never recorded together; load one at a "
+                "time."
+            )
+
+
+def _with_whole_keys(table: Table, columns: Columns, notes: list[str]) -> tuple[Table, Columns]:
+    """The table with a column of its own for units, or trials, that are numbered anew in each group of another column.
+
+    They are where the lowest number comes in every group: a unit of many channels is hardly on all of them.
+    """
+    plain = {plain_name(name): str(name) for name in reversed(list(table))}
+    unit, trial = columns.unit, columns.trial
+    groups = [plain[name] for name in GROUPS if name in plain and plain[name] not in (unit, trial)]
+    group = next((name for name in groups if _numbered_anew(table, name, unit)), None)
+    if group is not None:
+        notes.append(f"'{group}' and '{unit}' together name a neuron, as units are numbered anew in each '{group}'")
+        table = table.assign(**{KEY: table.groupby([group, unit]).ngroup()})
+        columns = replace(columns, unit=KEY)
+    blocks = [] if trial is None else [plain[name] for name in BLOCKS if name in plain and plain[name] != unit]
+    block = next((name for name in blocks if trial is not None and _numbered_anew(table, name, trial)), None)
+    if block is not None:
+        notes.append(f"'{block}' and '{trial}' together name a trial, as trials are numbered anew in each '{block}'")
+        table = table.assign(**{TRIAL_KEY: table.groupby([block, trial]).ngroup()})
+        columns = replace(columns, trial=TRIAL_KEY)
+    return table, columns
+
+
+def _numbered_anew(table: Table, group: str, name: str) -> bool:
+    lowest = table.groupby(group)[name].min()
+    return len(lowest) > 1 and lowest.nunique() == 1
 
 
 def _by_trial_and_unit(

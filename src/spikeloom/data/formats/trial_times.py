@@ -11,6 +11,8 @@ from spikeloom.data.formats.bin_width import MILLISECONDS, Clock
 from spikeloom.data.tables import TABLES
 from spikeloom.errors import DataError
 
+MOST_ADJOIN = 0.5
+"""Share of the trials that begin where the one before ends, by which it is seen from where bins are counted."""
 MOST_BEHIND = 0.5
 """Share of the times that may lie behind the end of the recording before another unit than seconds is tried."""
 
@@ -22,6 +24,7 @@ class TrialTimes:
         self.file = file
         self.clock = clock
         self.n_bins = n_bins
+        self.first_bin = 0
         self.known: dict[str, np.ndarray] = {}
 
     def of_trials(self) -> dict[str, Float[np.ndarray, "trial"]]:
@@ -34,9 +37,12 @@ class TrialTimes:
             stored = self.file.stored[name]
             raise DataError(f"'{name}' is {stored}, but trials are (trial,) starts, or (trial, 2) starts and stops.")
         if len(shape) == 2:
+            pairs = np.asarray(self.file.read(name))
+            self._look_for_first_bin(*(pairs.T if shape[1] == 2 else pairs))
             both = self.seconds(name, ends=True)
             return dict(zip(("start_time", "stop_time"), both.T if shape[1] == 2 else both))
         stops = [n for n, stored in self.file.free() if stored.shape == shape and time_role(n) == "stop"]
+        self._look_for_first_bin(self.file.read(name), self.file.read(stops[0]) if len(stops) == 1 else None)
         if len(stops) != 1:
             return {"start_time": self.seconds(name)}
         self.file.notes.append(f"trials stop at the times in '{stops[0]}', by its name")
@@ -55,6 +61,21 @@ class TrialTimes:
                 f"'{name}' is {self.file.stored[name]}, but events to align to are one time for each trial."
             )
         return self.seconds(name)
+
+    def _look_for_first_bin(self, start: np.ndarray, stop: np.ndarray | None) -> None:
+        """Whether bins are counted from 1, with stops that are in the trial, as MATLAB does: by trials that adjoin."""
+        start = np.asarray(start)
+        if start.dtype.kind not in "uif" or len(start) < 2 or (start != np.floor(start)).any() or start.min() != 1:
+            return
+        order = np.argsort(start)
+        gap = np.diff(start[order])
+        if stop is None:  # the last trial ends with the recording, if it is as long as all others
+            adjoin = len(set(gap.tolist())) == 1 and start.max() + gap[0] - 1 == self.n_bins
+        else:
+            ends = np.asarray(stop)[order]
+            adjoin = (ends[:-1] + 1 == start[order][1:]).mean() > MOST_ADJOIN or ends.max() == self.n_bins
+            adjoin = adjoin and (ends[:-1] == start[order][1:]).mean() < MOST_ADJOIN
+        self.first_bin = int(adjoin)
 
     def _starts(self) -> str | None:
         file, given = self.file, self.file.options.trials
@@ -101,11 +122,21 @@ class TrialTimes:
         if unit_s is None and not in_bins(name):
             unit_s, how = self._guessed_unit(values)
         if unit_s is None:
-            file.notes.append(f"'{name}' is taken as numbers of bins, counted from 0, {how}")
-            return self._of_bins(values.astype(np.float64), ends)
+            file.notes.append(f"'{name}' is taken as numbers of bins, counted from {self.first_bin}, {how}")
+            return self._of_bins(self._from_zero(values.astype(np.float64), ends), ends)
         unit = {1.0: "seconds", MILLISECONDS: "milliseconds"}.get(unit_s, f"units of {unit_s:g} s")
         file.notes.append(f"'{name}' is taken as {unit}, {how}")
         return values.astype(np.float64) * unit_s
+
+    def _from_zero(self, numbers: np.ndarray, ends: bool) -> np.ndarray:
+        """Numbers of bins from 0; a stop counted from 1 that is in its trial is the one behind it, counted from 0."""
+        if not self.first_bin or (ends and numbers.ndim == 1):
+            return numbers
+        if ends and numbers.ndim == 2:
+            start = np.zeros(numbers.shape)
+            start[(slice(None), 0) if numbers.shape[1] == 2 else 0] = 1
+            return numbers - start
+        return numbers - 1
 
     def _guessed_unit(self, values: np.ndarray) -> tuple[float | None, str]:
         """Seconds in the unit of times that name none, or None for numbers of bins; and why."""

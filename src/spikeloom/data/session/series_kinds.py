@@ -21,6 +21,10 @@ NO_UNITS = (*NO_UNITS, "state", "states", "code", "codes", "index", "id", "bool"
 """Units of series whose values measure nothing."""
 MOST_STATES = 20
 """A series of more different values is no code of states."""
+FULL = 0.1
+"""Share of a turn that values may miss, or exceed, where nothing but they say that they are angles."""
+SMALL_STEP = 0.1
+"""Angles that are seen to turn do so by less than this share of a turn from sample to sample."""
 MOST_CHANGES = 0.5
 """States last: a series of whole numbers that changes from sample to sample more often than this is a measurement."""
 
@@ -43,13 +47,11 @@ def with_angles(series: Mapping[str, Series], circular: Sequence[str], notes: li
         if name in named:
             angle = as_angle(one)
             notes.append(f"signal '{name}' is an angle with a full turn of {max(angle.periods):.6g}, as was asked for")
-        elif one.kind == "continuous" and unit_of(one) in TURNS:
+        elif one.kind == "continuous" and (unit_of(one) in TURNS or (unit_of(one) in NO_UNITS and _fills_a_turn(one))):
             angle = wrapped_angle(one)
             if angle is not None:
-                notes.append(
-                    f"signal '{name}' wraps at a full turn ({max(angle.periods):.6g} {one.unit}) and is averaged on "
-                    "the circle"
-                )
+                turn = f"{max(angle.periods):.6g} {one.unit}".strip()
+                notes.append(f"signal '{name}' wraps at a full turn ({turn}) and is averaged on the circle")
         result[name] = angle or one
     return result
 
@@ -79,6 +81,21 @@ def wrapped_angle(one: Series) -> Series | None:
 def _turn(one: Series) -> float:
     """A full turn in the unit of the series; without one, in radians if its values span no more than one of these."""
     return TURNS.get(unit_of(one)) or (2 * np.pi if _span(one.values) <= 2 * np.pi * (1 + 1e-3) else 360.0)
+
+
+def _fills_a_turn(one: Series) -> bool:
+    """Whether values without a unit go around a circle: from one end of a turn to the other, and on by small steps."""
+    turn = _turn(one)
+    for column in one.values.T:
+        known = column[np.isfinite(column)]
+        if len(known) < 2 or abs(np.ptp(known) / turn - 1) > FULL:
+            return False
+        begins = min(abs(known.min()), abs(known.min() + turn / 2))
+        step = np.diff(known)
+        on = abs((step + turn / 2) % turn - turn / 2)  # along the circle
+        if begins > FULL * turn or np.median(on) > SMALL_STEP * turn or (abs(step) > turn / 2).mean() > MOST_CHANGES:
+            return False
+    return True
 
 
 def unit_of(one: Series) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.columns import typed_column
+from spikeloom.data.session.clocks import plain_name
 from spikeloom.errors import DataError
 
 START = ("start_time", "start_s", "start", "starts", "trial_start", "trial_start_s", "intervals_0", "t_start", "onset")
@@ -73,9 +74,10 @@ def _of_intervals(intervals: Any) -> pd.DataFrame:
 
 def with_usual_names(table: pd.DataFrame) -> pd.DataFrame:
     """The table with its start and stop columns called "start_time" and "stop_time", if it has any of a usual name."""
+    plain = {plain_name(name): name for name in reversed(list(table))}
     names = {}
     for name, usual in (("start_time", START), ("stop_time", STOP)):
-        found = [c for c in usual if c in table]
-        if found and found[0] != name:
-            names[found[0]] = name
+        found = next((plain[one] for one in usual if one in plain), name)
+        if found != name and name not in table:
+            names[found] = name
     return table.rename(columns=names)

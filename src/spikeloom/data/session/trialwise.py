@@ -36,6 +36,7 @@ class TrialwiseSpikes:
         start_s: Where each trial starts on its clock; with ``stop_s`` taken from the spikes if not given.
         stop_s: Where it stops.
         clock_s: When the clock of each trial was zero, on that of the recording; None where that is not known.
+        event_s: When the event to align to was, on the clock of its trial; by the column of its name if not given.
         provenance: Where it comes from.
         notes: What was guessed or left out so far.
     """
@@ -46,6 +47,7 @@ class TrialwiseSpikes:
     start_s: Float[np.ndarray, "trial"] | None = None
     stop_s: Float[np.ndarray, "trial"] | None = None
     clock_s: Float[np.ndarray, "trial"] | None = None
+    event_s: Float[np.ndarray, "trial"] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -82,7 +84,9 @@ def bin_trialwise(spikes: TrialwiseSpikes, options: LoadOptions) -> SpikeData:
         and options.align in spikes.trials
         and options.align not in ("start_time", "stop_time")
     ):
-        if pd.api.types.is_numeric_dtype(table[options.align].dtype):
+        if spikes.event_s is not None:
+            table[options.align] = spikes.event_s + later
+        elif pd.api.types.is_numeric_dtype(table[options.align].dtype):
             table[options.align] = table[options.align] + later
     observed = np.column_stack([table["start_time"], table["stop_time"]])[known]
     session = Session(trains, spikes.neurons, table, observed=[observed] * n_neurons, provenance=spikes.provenance)
