@@ -12,7 +12,7 @@ from spikeloom.evaluation.mmd import gaussian_mmd, mmd
 from spikeloom.models.gnocchi import GNOCCHIConfig
 from spikeloom.models.presets import preset_config
 from spikeloom.nets.recurrent import CodedSequence, TrialEncoder, waves
-from spikeloom.nets.tokens import Tokens
+from spikeloom.nets.tokens import Tokens, principal_axes
 from spikeloom.priors.code_diffusion import CodeDiffusion, CodeDiffusionConfig
 from spikeloom.priors.mmd import MMDConfig, squared_mmd, squared_mmd_to_normal
 from spikeloom.priors.samplers import Grid, NoiseSchedule, ddpm
@@ -239,6 +239,26 @@ class TestNetworks:
         whole = network(code, 12, x, torch.tensor([12, 6]))
         alone = network(code[1:], 6, x[1:, :6], torch.tensor([6]))
         torch.testing.assert_close(whole[1, :6], alone[0])
+
+    def test_components_of_large_tokens_are_nearly_those_found_in_full(self, monkeypatch):
+        """A few strong dimensions in noise, as z-scored counts are; the weak axes beyond them are interchangeable."""
+        rng = torch.Generator().manual_seed(0)
+        strong = torch.randn(1500, 12, generator=rng) * torch.linspace(3, 1, 12)
+        x = strong @ torch.randn(12, 400, generator=rng) / 5 + torch.randn(1500, 400, generator=rng)
+        variance, axes = principal_axes(x, 20)
+        monkeypatch.setattr("spikeloom.nets.tokens.MOST_IN_FULL", 300)
+        state = torch.random.get_rng_state()
+        large_variance, large_axes = principal_axes(x, 20)
+        assert torch.equal(torch.random.get_rng_state(), state)
+        assert not torch.equal(large_axes, axes)  # found in another way
+        torch.testing.assert_close(large_variance[:12], variance[:12], rtol=1e-4, atol=0)
+        torch.testing.assert_close(large_variance, variance, rtol=0.06, atol=0)
+        assert torch.linalg.svdvals(large_axes[:, :12].T @ axes[:, :12]).min() > 0.9999
+        torch.testing.assert_close(large_axes.T @ large_axes, torch.eye(20).double(), atol=1e-5, rtol=0)
+        lost = [((x.double() - x.double() @ a @ a.T) ** 2).mean() for a in (axes, large_axes)]
+        assert lost[1] < 1.002 * lost[0]
+        torch.manual_seed(5)
+        assert torch.equal(principal_axes(x, 20)[1], large_axes)  # the same in every training
 
     def test_tokens_without_components_are_the_bins(self):
         tokens = Tokens(3, 4, None)

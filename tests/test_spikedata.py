@@ -40,6 +40,34 @@ def test_select_keeps_rows_together(data: SpikeData, draw: st.DataObject) -> Non
         assert {trials[i] for i in indices} == set(data.splits[name].tolist()) & set(trials)
 
 
+def test_neurons_stay_innermost_in_memory() -> None:
+    rates = np.random.default_rng(1).random((4, 10, 3))
+    data = toy(rates=rates)
+    for part in (
+        data,
+        data[[2, 0]],
+        data[1:],
+        data.select(neurons=[2, 0]),
+        data.select([3, 1], [2, 0]),
+        data.rebin(0.04),
+    ):
+        assert part.counts.flags.c_contiguous
+        assert part.rates is not None
+        assert part.rates.flags.c_contiguous
+    assert not data.select().counts.flags.owndata  # all of it is not copied
+
+
+def test_counts_in_another_memory_order_are_put_right() -> None:
+    counts = np.random.default_rng(0).poisson(1.0, (4, 10, 3)).astype(np.uint8)
+    for other in (np.asfortranarray(counts), counts.transpose(2, 0, 1).copy().transpose(1, 2, 0)):
+        for dtype in (np.uint8, np.int64):
+            data = SpikeData(other.astype(dtype), bin_s=0.02, rates=np.asfortranarray(counts))
+            np.testing.assert_array_equal(data.counts, counts)
+            assert data.counts.flags.c_contiguous
+            assert data.rates is not None
+            assert data.rates.flags.c_contiguous
+
+
 @quick
 @given(recordings(), st.data())
 def test_indexing_selects_trials(data: SpikeData, draw: st.DataObject) -> None:

@@ -22,6 +22,7 @@ from spikeloom.data.validation import (
     as_table,
     check_bin_s,
     is_ragged,
+    neurons_innermost,
     padded,
 )
 from spikeloom.errors import DataError
@@ -141,7 +142,7 @@ class SpikeData:
                     f"{name} has shape {values.shape}, but the counts need ({n_trials} trials, {n_bins} bins, ...); "
                     "align it to the bins of the counts."
                 )
-            return values if valid.all() else np.where(valid[..., None], values, np.float32(0))
+            return neurons_innermost(values if valid.all() else np.where(valid[..., None], values, np.float32(0)))
 
         if not valid.all():
             # The integer type is that of the valid counts: values in the padding must leave no trace.
@@ -237,21 +238,26 @@ class SpikeData:
             DataError: If a trial or neuron does not exist, or if none is kept.
         """
         t = as_indices(trials, self.n_trials, "trial")
-        # All neurons are a slice: indices would gather every count on its own, which takes seconds.
-        n = slice(None) if neurons is None else as_indices(neurons, self.n_neurons, "neuron")
+        n = None if neurons is None else as_indices(neurons, self.n_neurons, "neuron")
         place = {int(old): new for new, old in enumerate(t)}
         splits = {
             k: np.array([place[int(i)] for i in v if int(i) in place], dtype=np.int64) for k, v in self.splits.items()
         }
+
+        def kept(values: np.ndarray) -> np.ndarray:
+            values = values if trials is None else values[t]
+            # Not values[:, :, n], which gathers every count on its own and leaves the neuron axis outermost.
+            return values if n is None else np.take(values, n, axis=2)
+
         return replace(
             self,
-            counts=self.counts[t][:, :, n],
+            counts=kept(self.counts),
             lengths=self.lengths[t],
             signals={k: Signal(s.values[t], s.unit, s.columns) for k, s in self.signals.items()},
             trials=self.trials.iloc[t].reset_index(drop=True),
-            neurons=self.neurons.iloc[n].reset_index(drop=True),
+            neurons=self.neurons if n is None else self.neurons.iloc[n].reset_index(drop=True),
             splits={k: v for k, v in splits.items() if len(v)},
-            rates=None if self.rates is None else self.rates[t][:, :, n],
+            rates=None if self.rates is None else kept(self.rates),
             latents=None if self.latents is None else self.latents[t],
         )
 

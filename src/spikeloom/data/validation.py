@@ -19,7 +19,7 @@ WIDEST_BIN_S = 5.0
 
 
 def as_counts(values: Any, name: str = "counts") -> UInt[np.ndarray, "trial time neuron"]:
-    """Check that an array holds spike counts and return it in the smallest unsigned integer type.
+    """Check that an array holds spike counts and return it in the smallest unsigned integer type, neurons side by side.
 
     Raises:
         DataError: If it has not three axes, is empty, or holds NaN, negative or fractional values; names the place.
@@ -56,7 +56,12 @@ def as_counts(values: Any, name: str = "counts") -> UInt[np.ndarray, "trial time
         check(values != np.floor(values), "not integers", "are these rates? Draw counts from them first")
     largest = int(values.max())
     dtype = np.uint8 if largest < 2**8 else np.uint16 if largest < 2**16 else np.uint32
-    return values.astype(dtype, copy=values.dtype != dtype)
+    return neurons_innermost(values.astype(dtype, order="C") if values.dtype != dtype else values)
+
+
+def neurons_innermost(values: np.ndarray) -> np.ndarray:
+    """The values with the last axis next to each other in memory, as everything that reads them expects for speed."""
+    return values if values.strides[-1] == values.itemsize else np.ascontiguousarray(values)
 
 
 def check_bin_s(bin_s: float) -> None:

@@ -13,6 +13,11 @@ from torch import Tensor, nn
 LEAST_TOKENS = 5
 """A recurrent network is as deep as a trial has tokens: with two, samples of reaches were much worse."""
 
+MOST_IN_FULL = 2000
+"""Values of a token up to which its components are found in full, which costs their number cubed."""
+OVERSAMPLED, POWER_ITERATIONS = 32, 6
+"""Further directions, and passes over the tokens, by which the leading components of larger tokens are found."""
+
 Bins = Float[Tensor, "trial time unit"]
 Parts = Float[Tensor, "trial token component"]
 
@@ -47,8 +52,8 @@ class Tokens(nn.Module):
         self.reduced = components is not None
         self.size = patch * size if components is None else min(components, patch * size)
         if self.reduced:
-            self.register_buffer("to_components", torch.eye(patch * size)[:, : self.size].clone())
-            self.register_buffer("to_units", torch.eye(patch * size)[: self.size].clone())
+            self.register_buffer("to_components", torch.eye(patch * size, self.size))
+            self.register_buffer("to_units", torch.eye(self.size, patch * size))
             self.register_buffer("prepared", torch.tensor(False))
 
     def prepare(self, x: Bins, mask: Bool[Tensor, "trial time 1"]) -> None:
@@ -61,11 +66,9 @@ class Tokens(nn.Module):
             return
         inside = self._grouped(mask.to(x.dtype)).amin(2) > 0
         tokens = self._grouped(x * mask)
-        whole = (
-            (tokens[inside] if inside.any() else tokens.flatten(0, 1)).cpu().double()
-        )  # not every device has doubles
-        variance, axes = torch.linalg.eigh(whole.T @ whole / len(whole))
-        variance, axes = variance.flip(0)[: self.size].clamp(min=1e-8), axes.flip(1)[:, : self.size]
+        # Not every device has doubles.
+        variance, axes = principal_axes((tokens[inside] if inside.any() else tokens.flatten(0, 1)).cpu(), self.size)
+        variance = variance.clamp(min=1e-8)
         scale = variance ** (-self.whitening / 2)
         scale = scale / (variance * scale.square()).mean().sqrt()  # components have unit variance on average
         self.to_components.copy_(axes * scale)
@@ -94,3 +97,28 @@ class Tokens(nn.Module):
     def _grouped(self, x: Bins) -> Float[Tensor, "trial token _"]:
         missing = -x.shape[1] % self.patch
         return F.pad(x, (0, 0, 0, missing)).unflatten(1, (-1, self.patch)).flatten(2)
+
+
+def principal_axes(
+    rows: Float[Tensor, "row value"], n_axes: int
+) -> tuple[Float[Tensor, "axis"], Float[Tensor, "value axis"]]:
+    """Mean square along the leading principal axes of rows that are centred, largest first, and the axes.
+
+    Of rows with many values a random subspace is taken, which the products of several passes turn towards the leading
+    axes (Halko, Martinsson and Tropp 2011, "Finding structure with randomness", algorithm 4.4): with the number of
+    values the cost grows in proportion, where it would grow with their cube.
+
+    Args:
+        rows: The rows.
+        n_axes: Number of axes.
+    """
+    n_rows, n_values = rows.shape
+    q = min(n_axes + OVERSAMPLED, n_rows, n_values)
+    if n_values <= MOST_IN_FULL or 2 * q > n_values or q < n_axes:
+        rows = rows.double()
+        variance, axes = torch.linalg.eigh(rows.T @ rows / n_rows)
+        return variance.flip(0)[:n_axes], axes.flip(1)[:, :n_axes]
+    with torch.random.fork_rng(devices=[]):  # the same whatever was drawn before
+        torch.manual_seed(0)
+        _, length, axes = torch.svd_lowrank(rows, q, POWER_ITERATIONS)
+    return length[:n_axes].double().square() / n_rows, axes[:, :n_axes].double()
