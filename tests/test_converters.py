@@ -93,6 +93,8 @@ class TestSpikeTimes:
             ((np.linspace(0, 9, 40), np.array(["a", "b"] * 20)), r"the unit of each; split them with \{u: times"),
             ([np.linspace(0, 9, 40), (np.arange(40) % 4).astype(float)], "the unit of each"),
             (np.linspace(0, 9, 40), r"of one neuron, pass \[times\]"),
+            ([[[0.1, 0.2], [0.3]], [[0.1], [0.2]]], r"neuron 0 are 2 lists, .* add the start of each trial and join"),
+            ([[0.1, 0.2], [np.array([0.1]), np.array([0.2, 0.3])]], "neuron 1 are 2 lists"),
             (np.random.default_rng(0).poisson(1, (5, 100)), "counts in bins rather than times"),
             ([np.zeros(9, bool)], "are bool of shape"),
             ([["a", "b"]], "must be a list of seconds"),
@@ -313,6 +315,21 @@ class TestXarray:
         with pytest.raises(DataError, match=message):
             sl.from_xarray(xr.DataArray(np.ones((2, 9, 3), int), dims=dims, coords=coords))
 
+    def test_coordinates_in_milliseconds(self):
+        def counts(step, **attributes):
+            array = xr.DataArray(
+                np.ones((2, 9, 3), int), dims=("trial", "time", "unit"), coords={"time": step * np.arange(9)}
+            )
+            array["time"].attrs.update(attributes)
+            return array
+
+        assert sl.from_xarray(counts(20.0, units="ms")).bin_s == 0.02
+        assert sl.from_xarray(counts(20.0), stored_bin_s=0.02).bin_s == 0.02
+        assert sl.from_xarray(counts(5.0, units="ms")).bin_s == 0.005
+        for step in (1.0, 2.0, 20.0):
+            with pytest.raises(DataError, match=r"time'\].attrs\['units'\] = 'ms'"):
+                sl.from_xarray(counts(step))
+
     def test_counts_that_are_not_clear(self):
         both = {name: (("trial", "time", "unit"), np.ones((2, 9, 3), int)) for name in ("a", "b")}
         with pytest.raises(DataError, match=r"not clear \(variables: a \(trial, time, unit\), b"):
@@ -333,6 +350,27 @@ class TestNeo:
                 self.train(t, name=f"u{i}", area=["M1", "PMd"][i % 2], depth=i * 100 * pq.um, **keywords)
             )
         return segment
+
+    @pytest.mark.parametrize("name", ["artifacts", "bad_times", "Invalid", None])
+    def test_epochs_that_are_called_bad_are_left_out(self, name):
+        times = population()
+        segment = self.segment(times)
+        label = "noise stimulus" if name else "BAD_motion"
+        segment.epochs.append(neo.Epoch([5.2, 11.0] * pq.s, durations=[0.5, 2.0] * pq.s, labels=[label] * 2, name=name))
+        segment.epochs.append(neo.Epoch([0.0] * pq.s, durations=[20.0] * pq.s, labels=["rest"], name="all"))
+        data = sl.from_neo(segment, bin_s=BIN_S)
+        starts, lengths = [0.0, 5.7, 13.0], np.array([260, 265, 350])
+        assert data.lengths.tolist() == lengths.tolist()
+        np.testing.assert_array_equal(data.counts.sum(axis=1), [
+            counted(times, [s], n).sum(axis=(0, 1)) for s, n in zip(starts, lengths)
+        ])  # fmt: skip
+        assert "2 intervals of the Epoch" in notes_of(data)
+
+    def test_trials_that_are_called_bad_stay(self):
+        segment = self.segment(population())
+        labels = ["good", "bad", "good"]
+        segment.epochs.append(neo.Epoch(STARTS * pq.s, durations=[1.0] * 3 * pq.s, labels=labels, name="trials"))
+        assert sl.from_neo(segment, bin_s=BIN_S).trials["label"].tolist() == labels
 
     def test_an_epoch_makes_trials_and_events_lie_in_them(self):
         times = population()
@@ -480,6 +518,21 @@ class TestSpikeInterface:
         data = sl.from_spikeinterface(Sorting([times]), bin_s=BIN_S, trials=PAIRS)
         np.testing.assert_array_equal(data.counts, counted(times, STARTS, 50))
         assert data.neurons.to_dict("list") == {"id": ["#0", "#1", "#2"], "quality": ["good", "mua", "good"]}
+
+    def test_units_of_a_quality(self):
+        times = [np.rint(t * 30_000) / 30_000 for t in population()]
+        good = sl.from_spikeinterface(
+            Sorting([times]), bin_s=BIN_S, trials=PAIRS, options=sl.LoadOptions(quality="good")
+        )
+        np.testing.assert_array_equal(good.counts, counted([times[0], times[2]], STARTS, 50))
+        parts = [population(seed=seed, stop_s=2.0) for seed in range(2)]
+        options = sl.LoadOptions(quality="mua")
+        several = sl.from_spikeinterface(Sorting(parts, recorded_s=2.0), bin_s=BIN_S, options=options)
+        assert several.neurons["id"].tolist() == ["#1"]
+        from_times = sl.from_spike_times(
+            times, bin_s=BIN_S, trials=PAIRS, neurons={"quality": ["good", "mua", "good"]}, options=options
+        )
+        np.testing.assert_array_equal(from_times.counts, counted([times[1]], STARTS, 50))
 
     def test_the_registered_recording_is_the_observed_time(self):
         times = [t[t < 9] for t in population()]

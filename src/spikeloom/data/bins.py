@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Int
 
 from spikeloom.data.recorded_time import times_of_cut
-from spikeloom.data.smoothing import SMOOTHED
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.data.widening import widened_signals
 from spikeloom.errors import DataError
 
 
@@ -29,10 +29,10 @@ def whole_bins(seconds: float, bin_s: float, name: str) -> int:
 
 
 def rebin(data: SpikeData, bin_s: float) -> SpikeData:
-    """Sum counts into wider bins; signals and latents are averaged, and incomplete bins at the end are dropped.
+    """Sum counts into wider bins; signals become what ``widening`` makes of them, and latents are averaged.
 
-    Smoothed counts are spikes per bin, and summed as counts are. Trials shorter than one new bin are dropped, which is
-    noted in the provenance.
+    Bins at the end of a trial that do not fill a new one are dropped, and so are trials shorter than one new bin, which
+    is noted in the provenance.
 
     Args:
         data: A recording.
@@ -54,26 +54,31 @@ def rebin(data: SpikeData, bin_s: float) -> SpikeData:
             f"a bin of {bin_s:g} s is wider than the longest trial ({data.lengths.max() * data.bin_s:g} s); "
             "ask for narrower bins."
         )
+    notes = []
     if not lengths.all():
-        data = data.with_notes([f"{int((lengths == 0).sum())} trials shorter than one bin were dropped"])
+        notes.append(f"{int((lengths == 0).sum())} trials shorter than one bin were dropped")
+    left = (data.lengths % k)[lengths > 0]
+    if left.any():
+        notes.append(
+            f"up to {left.max()} bins at the end of {(left > 0).sum()} of {len(left)} trials were dropped, as they do "
+            f"not fill one of {bin_s:g} s"
+        )
     data, lengths = data.select(trials=lengths > 0), lengths[lengths > 0]
     n_bins = int(lengths.max())
 
     def grouped(values: np.ndarray) -> np.ndarray:
         return values[:, : n_bins * k].reshape(len(values), n_bins, k, values.shape[2])
 
-    def widened(name: str, values: np.ndarray) -> np.ndarray:
-        return grouped(values).sum(axis=2) if name == SMOOTHED else grouped(values).mean(axis=2)
-
+    signals = widened_signals(data, k, n_bins, notes)
     return replace(
         data,
         counts=grouped(data.counts).sum(axis=2, dtype=np.uint32),
         bin_s=bin_s,
         lengths=lengths,
-        signals={n: Signal(widened(n, s.values), s.unit, s.columns) for n, s in data.signals.items()},
+        signals=signals,
         rates=None if data.rates is None else grouped(data.rates).sum(axis=2),
         latents=None if data.latents is None else grouped(data.latents).mean(axis=2),
-    )
+    ).with_notes(notes)
 
 
 def windows(data: SpikeData, n_bins: int, step: int | None = None) -> SpikeData:

@@ -304,10 +304,10 @@ class SpikeData:
         return windows(self, n_bins, step)
 
     def rebin(self, bin_s: float) -> SpikeData:
-        """Sum counts into wider bins; signals and latents are averaged.
+        """Sum counts into wider bins; signals and latents are averaged, angles on the circle and codes not at all.
 
-        Incomplete bins at the end of a trial are dropped. Trials shorter than one new bin are dropped, too, which is
-        noted in the provenance.
+        Bins at the end of a trial that do not fill a new one are dropped, and so are trials shorter than one new bin,
+        which is noted in the provenance.
 
         Args:
             bin_s: Width of the new bins in seconds, a whole multiple of the present width.

@@ -28,6 +28,8 @@ AXES = {
 SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3}
 SECONDS |= {"millisecond": 1e-3, "us": 1e-6, "microseconds": 1e-6, "ns": 1e-9, "nanoseconds": 1e-9}
 """Units of time in seconds."""
+SURELY_SECONDS = 0.5
+"""Steps without a unit are seconds below this."""
 UNEVEN = 1e-3
 """Share of a bin by which bins may differ in width: coordinates have floating-point noise."""
 
@@ -89,7 +91,10 @@ def width_of_bins(dataset: Any, dim: str, options: LoadOptions, notes: list[str]
     if step is not None:
         return step
     if options.bin_s is None:
-        raise DataError(f"the coordinate '{dim}' does not say how wide bins are; give stored_bin_s in seconds.")
+        unit = (
+            f", or its unit if it has one (recording['{dim}'].attrs['units'] = 'ms')" if dim in dataset.coords else ""
+        )
+        raise DataError(f"the coordinate '{dim}' does not say how wide bins are; give stored_bin_s in seconds{unit}.")
     notes.append(f"bins are taken to be bin_s = {options.bin_s:g} s wide, as the coordinate '{dim}' does not say it")
     return options.bin_s
 
@@ -120,6 +125,14 @@ def _step(coordinate: Any, stated: float | None) -> float | None:
         )
     if not unit and abs(step - 1.0) < 1e-9 and (values == np.rint(values)).all():
         return None if stated is None or abs(stated - 1.0) > 1e-9 else 1.0
+    if not unit and stated is not None and abs(step * 1e-3 - stated) <= UNEVEN * stated:
+        return _short(step * 1e-3)
+    if not unit and step >= SURELY_SECONDS and stated is None:
+        raise DataError(
+            f"the coordinate '{coordinate.name}' is in steps of {step:g} without a unit, and bins are hardly "
+            f"{step:g} s wide; did you mean {step * 1e-3:g} s ({step:g} ms)? Say so with "
+            f"recording['{coordinate.name}'].attrs['units'] = 'ms' (or 's')."
+        )
     return _short(step)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.columns import plain_column, typed_column, typed_table
-from spikeloom.data.converters.neo_trials import first_events, loaded, trials_of
+from spikeloom.data.converters.neo_trials import first_events, invalid_times, loaded, trials_of
 from spikeloom.data.converters.neo_units import matched_units, single_values, unit_table
 from spikeloom.data.converters.pieces import Piece, cut_pieces
 from spikeloom.data.converters.rows import with_own_columns
@@ -103,7 +103,8 @@ def from_neo(
     one. Of several segments each is a trial, on its own clock (the column "recorded_piece"), with its annotations as
     columns, unless ``trials`` names an Epoch. Units are matched over segments by their Groups, or else by names, or by
     position, which is noted. Events become trial columns with the time of the first in each trial, under the name of
-    the Event and under each of its labels. Without an Epoch, ``align`` names the Event that makes the trials.
+    the Event and under each of its labels. Epochs called bad or artifacts are left out of the recorded time. Without an
+    Epoch, ``align`` names the Event that makes the trials.
 
     It is the inverse of ``SpikeData.to_neo``.
 
@@ -141,6 +142,7 @@ def from_neo(
                 series=_series(segment, chosen.signals, cut_in.bin_s or DEFAULT_BIN_S),
                 columns={} if about else {**first, **_of_segment(segment)},
                 events=[*events, *first],
+                invalid=invalid_times(segment, trials, notes),
             )
         )
     data, rows = cut_pieces(pieces, _neurons(units, own_types.get("neurons")), cut_in, notes, "neo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,17 @@ import pandas as pd
 from spikeloom.data.columns import typed_column
 from spikeloom.data.converters.spike_times import EVENT
 from spikeloom.data.options import LoadOptions
+from spikeloom.data.session.clocks import plain_name
 from spikeloom.data.session.events import events_in_trials
 from spikeloom.data.session.trial_table import as_trial_table
 from spikeloom.errors import DataError
 
 USUAL = ("trials", "trial")
 """Names of the Epoch whose intervals are trials."""
+INVALID = re.compile(
+    r"\b(bad|artifacts?|artefacts?|invalid|reject(ed)?|exclu(de|ded|sion)|corrupt(ed)?|saturat(ed|ion))\b"
+)
+"""Words in the name of an Epoch, or in labels of its intervals, by which their time is no recording."""
 MOST_LABELS = 50
 """An Event with more different labels has a text of its own for each, not a few kinds."""
 
@@ -70,7 +76,7 @@ def _intervals(segment: Any, trials: Any, n_segments: int, notes: list[str]) -> 
                 "trials is a table, but segments have clocks of their own; name an Epoch, or pass one segment."
             )
         return as_trial_table(trials)
-    epochs = [loaded(epoch) for epoch in segment.epochs]
+    epochs = [epoch for epoch in map(loaded, segment.epochs) if trials is not None or not _is_invalid(epoch).all()]
     if hasattr(trials, "durations"):
         return _of_epoch(trials)
     if trials is not None:
@@ -91,6 +97,43 @@ def _intervals(segment: Any, trials: Any, n_segments: int, notes: list[str]) -> 
     if not usual:
         notes.append(f"the intervals of the Epoch '{chosen[0].name}' are taken for the trials, as it is the only one")
     return _of_epoch(chosen[0])
+
+
+def invalid_times(segment: Any, trials: Any, notes: list[str]) -> np.ndarray | None:
+    """(interval, 2) times that are called bad: Epochs of such a name, or intervals of such a label; None without any.
+
+    Args:
+        segment: The segment.
+        trials: The Epoch whose intervals are the trials, or its name: none of these is left out.
+        notes: Gets a note about what is left out.
+    """
+    found = []
+    for epoch in map(loaded, segment.epochs):
+        bad = _is_invalid(epoch)
+        are_trials = epoch is trials or epoch.name in (trials, *USUAL) or (len(segment.epochs) == 1 and not bad.all())
+        if not bad.any() or are_trials:
+            continue
+        table = _of_epoch(epoch)
+        found.append(table[["start_time", "stop_time"]].to_numpy(dtype=float)[bad])
+        length_s = float((found[-1][:, 1] - found[-1][:, 0]).sum())
+        notes.append(
+            f"{bad.sum()} intervals of the Epoch '{epoch.name}' ({length_s:.4g} s) are left out, as they are called "
+            f"'{epoch.name if bad.all() else epoch.labels[int(np.argmax(bad))]}'"
+        )
+    return np.concatenate(found) if found else None
+
+
+def _is_invalid(epoch: Any) -> np.ndarray:
+    """Which intervals of an Epoch are called bad: all by its name, or some by their labels."""
+    n = len(epoch.times)
+    if _words_of(epoch.name):
+        return np.ones(n, dtype=bool)
+    labels = list(epoch.labels) if len(epoch.labels) == n else [""] * n
+    return np.array([_words_of(label) for label in labels], dtype=bool)
+
+
+def _words_of(name: Any) -> bool:
+    return INVALID.search(plain_name(name or "").replace("_", " ")) is not None
 
 
 def _around(

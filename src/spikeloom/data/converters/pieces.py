@@ -16,6 +16,7 @@ from spikeloom.data.options import LoadOptions
 from spikeloom.data.recorded_time import FROM_S, PIECE
 from spikeloom.data.session.series import Series
 from spikeloom.data.session.session import Session
+from spikeloom.data.session.sorting import of_quality
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
@@ -35,6 +36,7 @@ class Piece:
         series: Behavioural time series by name.
         columns: What is known of the piece as a whole; columns of its trials, too.
         events: Names of those columns that are times.
+        invalid: Intervals that are to be left out.
     """
 
     spikes: Sequence[np.ndarray]
@@ -43,6 +45,7 @@ class Piece:
     series: Mapping[str, Series] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
     events: Sequence[str] = ()
+    invalid: Float[np.ndarray, "_ 2"] | None = None
 
 
 def cut_pieces(
@@ -67,13 +70,14 @@ def cut_pieces(
     provenance = {"format": origin}
     if len(pieces) == 1:
         one = pieces[0]
-        session = Session(one.spikes, neurons, one.trials, one.series, one.observed, provenance=provenance)
-        data, more, rows = cut_with_rows(session, options)
+        session = Session(one.spikes, neurons, one.trials, one.series, one.observed, one.invalid, provenance=provenance)
+        data, more, rows = cut_with_rows(of_quality(session, options.quality), options)
         notes += more
         return data, rows
     spans = np.array([_span(number, piece, notes) for number, piece in enumerate(pieces)])
     begin = np.r_[0.0, np.cumsum(spans[:, 1] - spans[:, 0] + APART_S)[:-1]]
     later = begin - spans[:, 0]
+    invalid = [piece.invalid + by for piece, by in zip(pieces, later) if piece.invalid is not None]
     session = Session(
         spikes=[np.concatenate([p.spikes[n] + by for p, by in zip(pieces, later)]) for n in range(len(neurons))],
         neurons=neurons,
@@ -85,9 +89,10 @@ def cut_pieces(
             )
             for n in range(len(neurons))
         ],
+        invalid=np.concatenate(invalid) if invalid else None,
         provenance=provenance,
     )
-    data, more, rows = cut_with_rows(session, options)
+    data, more, rows = cut_with_rows(of_quality(session, options.quality), options)
     notes += more
     piece = np.searchsorted(begin - APART_S / 2, data.trials[FROM_S].to_numpy(), side="right") - 1
     events = {name for piece in pieces for name in piece.events}

@@ -15,6 +15,7 @@ from spikeloom.data.options import EventOptions, LoadOptions, SeriesOptions, Ses
 from spikeloom.data.session.cutting import DEFAULT_BIN_S, bin_session
 from spikeloom.data.session.series import Series
 from spikeloom.data.session.session import Session, resolution
+from spikeloom.data.session.sorting import of_quality
 from spikeloom.data.session.trial_table import as_trial_table
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.validation import as_table
@@ -148,7 +149,7 @@ def session_of(
         intervals = _pairs("observed", intervals)
     bin_s = options.bin_s or DEFAULT_BIN_S
     series: dict[str, Series] = {str(name): as_series(str(name), one, bin_s) for name, one in (signals or {}).items()}
-    return Session(
+    session = Session(
         spikes=trains,
         neurons=table,
         trials=trials,
@@ -157,6 +158,7 @@ def session_of(
         resolution_s=max((resolution(train) for train in trains if train.dtype != np.float64), default=0.0),
         provenance={"format": origin},
     )
+    return of_quality(session, options.quality)
 
 
 def spike_times(data: SpikeData, trial_start_s: Float[np.ndarray, "trial"]) -> list[np.ndarray]:
@@ -227,15 +229,23 @@ def _trains(times: Any) -> tuple[list[Any] | None, list[np.ndarray]]:
 
 
 def _train(neuron: int, times: Any) -> np.ndarray:
-    """Times of a neuron as an array; those with a unit of time are brought to seconds."""
+    """Times of a neuron as an array; those with a unit of time are brought to seconds.
+
+    Raises:
+        DataError: If they are lists of lists, such as those of trials.
+    """
     if hasattr(times, "rescale"):  # quantities
         return np.asarray(times.rescale("s").magnitude, dtype=np.float64)
     if times is None:
         return np.zeros(0)
-    try:
-        train = np.asarray(getattr(times, "t", times))
-    except ValueError as error:
-        raise DataError(f"the spike times of neuron {neuron} are not a list of seconds ({error}).") from None
+    ragged = isinstance(times, list | tuple) or (isinstance(times, np.ndarray) and times.dtype == object)
+    if ragged and any(hasattr(one, "__len__") and not isinstance(one, str) for one in times):
+        raise DataError(
+            f"the spike times of neuron {neuron} are {len(times)} lists, but must be one list of seconds on the clock "
+            "of the session; of times[neuron][trial], add the start of each trial and join them: "
+            "[numpy.concatenate([numpy.asarray(t) + s for t, s in zip(one, starts)]) for one in times]."
+        )
+    train = np.asarray(getattr(times, "t", times))
     if train.dtype.kind == "m":
         return train / np.timedelta64(1, "s")
     if train.dtype == object and train.ndim == 1 and all(isinstance(t, float | int | np.number) for t in train):

@@ -15,6 +15,9 @@ from spikeloom.data.spikedata import Signal
 GAP = 3.0
 """Samples of a signal further apart than this many sampling intervals have a gap between them, not a straight line."""
 
+SHORT = 1e-9
+"""A mean direction that is no longer than this is none: angles lie on all sides."""
+
 Kind = Literal["continuous", "circular", "state", "steps", "events"]
 """What the value of a series in a bin is, see ``Series``."""
 
@@ -133,10 +136,24 @@ def _mean(series: Series, bin_start_s: np.ndarray, bin_s: float) -> np.ndarray:
         total += values
         direction += np.exp(1j * values[:, circular] / turn)
     mean = total / n_points
-    mean[:, circular] = np.where(abs(direction) > 1e-9 * n_points, np.angle(direction) * turn, np.nan)
+    mean[:, circular] = np.where(abs(direction) > SHORT * n_points, np.angle(direction) * turn, np.nan)
     for dim in np.flatnonzero(circular):
         mean[:, dim] = _in_turn_of(mean[:, dim], series.values[:, dim], float(periods[dim]))
     return mean
+
+
+def mean_angle(
+    values: Float[np.ndarray, "*bins sample"], period: float, source: Float[np.ndarray, "value"]
+) -> Float[np.ndarray, "*bins"]:
+    """The mean of angles along the last axis, on the circle and in the turn of their source; NaN where there is none.
+
+    Example:
+        >>> mean_angle(np.array([[350.0, 20.0]]), 360.0, np.array([0.0, 350.0])).round(6).tolist()
+        [5.0]
+    """
+    turn = period / (2 * np.pi)
+    direction = np.exp(1j * np.asarray(values, dtype=np.float64) / turn).mean(axis=-1)
+    return _in_turn_of(np.where(abs(direction) > SHORT, np.angle(direction) * turn, np.nan), source, period)
 
 
 def _in_turn_of(angle: np.ndarray, source: np.ndarray, period: float) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from spikeloom.data.session.session import Session
 from spikeloom.data.tables import Column, Table
 from spikeloom.errors import DataError
 
@@ -55,6 +56,15 @@ def quality_mask(neurons: Table, quality: str, columns: Sequence[str] = QUALITY)
         values = ", ".join(sorted({str(v) for name in found for v in neurons[name].dropna().unique()})[:8])
         raise DataError(f"no unit has the quality '{quality}' ({' and '.join(found)}: {values}); name one of these.")
     return mask
+
+
+def of_quality(session: Session, quality: str | None) -> Session:
+    """The session of the units of a quality; all of them where none is asked for.
+
+    Raises:
+        DataError: As ``quality_mask``.
+    """
+    return session if quality is None else session.select(quality_mask(session.neurons, quality))
 
 
 def is_known(column: Column) -> np.ndarray:
