@@ -357,7 +357,6 @@ class TestNeo:
         segment = self.segment(times)
         label = "noise stimulus" if name else "BAD_motion"
         segment.epochs.append(neo.Epoch([5.2, 11.0] * pq.s, durations=[0.5, 2.0] * pq.s, labels=[label] * 2, name=name))
-        segment.epochs.append(neo.Epoch([0.0] * pq.s, durations=[20.0] * pq.s, labels=["rest"], name="all"))
         data = sl.from_neo(segment, bin_s=BIN_S)
         starts, lengths = [0.0, 5.7, 13.0], np.array([260, 265, 350])
         assert data.lengths.tolist() == lengths.tolist()

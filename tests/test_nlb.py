@@ -10,8 +10,8 @@ from scipy.signal import decimate
 from nlb_files import ONSET_S, TRAIN, TRIAL_S, write_train
 from spikeloom.data.files import load
 from spikeloom.data.options import LoadOptions
+from spikeloom.data.series.series import Series
 from spikeloom.data.session.grid import Grid
-from spikeloom.data.session.series import Series
 from spikeloom.errors import DataError
 
 WINDOW = LoadOptions(bin_s=0.005, align="move_onset_time", before_s=0.25, after_s=0.45, binning="nlb")

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from recordings import recordings as any_recording
+from spikeloom.data.binning import bin_spikes
 from spikeloom.data.files import load, save
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.session.binning import bin_spikes
-from spikeloom.data.session.series import Series, resample
+from spikeloom.data.series.series import Series, resample
 from spikeloom.data.spikedata import Signal, SpikeData, content_hash
 from spikeloom.errors import DataError
 

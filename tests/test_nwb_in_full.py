@@ -14,8 +14,8 @@ from pynwb.epoch import TimeIntervals
 from pynwb.misc import AnnotationSeries, IntervalSeries
 
 import spikeloom as sl
-from spikeloom.data.session.series import Series, resample
-from spikeloom.data.session.series_kinds import with_angles
+from spikeloom.data.series.kinds import with_angles
+from spikeloom.data.series.series import Series, resample
 from spikeloom.errors import DataError
 
 START = np.arange(0.0, 10, 2)

@@ -12,7 +12,7 @@ import pytest
 import spikeloom as sl
 from spikeloom.cli import main
 from spikeloom.data.plausibility import plausibility_notes
-from spikeloom.data.session.series import Series
+from spikeloom.data.series.series import Series
 from spikeloom.data.session.time_checks import in_order
 from spikeloom.errors import DataError
 

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Int
 
 from spikeloom.data.recorded_time import times_of_cut
+from spikeloom.data.series.widening import widened_signals
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.data.widening import widened_signals
 from spikeloom.errors import DataError
 
 

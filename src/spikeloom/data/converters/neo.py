@@ -18,8 +18,8 @@ from spikeloom.data.converters.rows import with_own_columns
 from spikeloom.data.converters.signals import series_of
 from spikeloom.data.converters.spike_times import chosen_options, spike_times
 from spikeloom.data.options import LoadOptions
+from spikeloom.data.series.series import Series
 from spikeloom.data.session.cutting import DEFAULT_BIN_S
-from spikeloom.data.session.series import Series
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError

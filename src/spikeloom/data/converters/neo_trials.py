@@ -110,15 +110,16 @@ def invalid_times(segment: Any, trials: Any, notes: list[str]) -> np.ndarray | N
     found = []
     for epoch in map(loaded, segment.epochs):
         bad = _is_invalid(epoch)
-        are_trials = epoch is trials or epoch.name in (trials, *USUAL) or (len(segment.epochs) == 1 and not bad.all())
-        if not bad.any() or are_trials:
+        named = epoch.name in (*USUAL, trials if isinstance(trials, str) else USUAL[0])
+        alone = len(segment.epochs) == 1 and not bad.all()
+        if not bad.any() or epoch is trials or named or alone:
             continue
         table = _of_epoch(epoch)
         found.append(table[["start_time", "stop_time"]].to_numpy(dtype=float)[bad])
         length_s = float((found[-1][:, 1] - found[-1][:, 0]).sum())
         notes.append(
             f"{bad.sum()} intervals of the Epoch '{epoch.name}' ({length_s:.4g} s) are left out, as they are called "
-            f"'{epoch.name if bad.all() else epoch.labels[int(np.argmax(bad))]}'"
+            f"'{epoch.name if _says_bad(epoch.name) else epoch.labels[int(np.argmax(bad))]}'"
         )
     return np.concatenate(found) if found else None
 
@@ -126,13 +127,13 @@ def invalid_times(segment: Any, trials: Any, notes: list[str]) -> np.ndarray | N
 def _is_invalid(epoch: Any) -> np.ndarray:
     """Which intervals of an Epoch are called bad: all by its name, or some by their labels."""
     n = len(epoch.times)
-    if _words_of(epoch.name):
+    if _says_bad(epoch.name):
         return np.ones(n, dtype=bool)
     labels = list(epoch.labels) if len(epoch.labels) == n else [""] * n
-    return np.array([_words_of(label) for label in labels], dtype=bool)
+    return np.array([_says_bad(label) for label in labels], dtype=bool)
 
 
-def _words_of(name: Any) -> bool:
+def _says_bad(name: Any) -> bool:
     return INVALID.search(plain_name(name or "").replace("_", " ")) is not None
 
 

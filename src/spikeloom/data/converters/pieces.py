@@ -14,7 +14,7 @@ from spikeloom.data.columns import typed_table
 from spikeloom.data.converters.rows import cut_with_rows
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.recorded_time import FROM_S, PIECE
-from spikeloom.data.session.series import Series
+from spikeloom.data.series.series import Series
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import of_quality
 from spikeloom.data.spikedata import SpikeData

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.session.series import Series
+from spikeloom.data.series.series import Series
 from spikeloom.errors import DataError
 
 

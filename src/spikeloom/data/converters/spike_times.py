@@ -12,8 +12,8 @@ from jaxtyping import Float
 
 from spikeloom.data.converters.signals import as_series
 from spikeloom.data.options import EventOptions, LoadOptions, SeriesOptions, SessionOptions, check_supported
+from spikeloom.data.series.series import Series
 from spikeloom.data.session.cutting import DEFAULT_BIN_S, bin_session
-from spikeloom.data.session.series import Series
 from spikeloom.data.session.session import Session, resolution
 from spikeloom.data.session.sorting import of_quality
 from spikeloom.data.session.trial_table import as_trial_table

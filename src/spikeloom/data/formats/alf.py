@@ -17,8 +17,8 @@ import pandas as pd
 from spikeloom.data.formats.npy_files import read_npy, read_vector
 from spikeloom.data.formats.spike_tables import FAMILIES, refuse_intervals
 from spikeloom.data.options import LoadOptions, check_supported
+from spikeloom.data.series.series import Series
 from spikeloom.data.session.cutting import bin_session
-from spikeloom.data.session.series import Series
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import quality_mask, trains_of
 from spikeloom.data.session.spans import rows_of

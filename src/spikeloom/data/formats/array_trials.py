@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from spikeloom.data.binning import EDGE
 from spikeloom.data.bins import whole_bins
 from spikeloom.data.formats.array_columns import trial_columns
 from spikeloom.data.formats.array_file import ArrayFile
@@ -18,7 +19,6 @@ from spikeloom.data.formats.bin_width import Clock
 from spikeloom.data.formats.trial_times import TrialTimes
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.selection import rows_to_load
-from spikeloom.data.session.binning import EDGE
 from spikeloom.data.session.events import event_column, event_times
 from spikeloom.data.session.spans import around_events, rows_of, whole_trials
 from spikeloom.data.session.trial_files import read_trials

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from spikeloom.data.binning import EDGE, bin_spikes
 from spikeloom.data.formats.containers import check_readable, reading_file
 from spikeloom.data.formats.hdf5_files import Hdf5, opened_hdf5
 from spikeloom.data.options import LoadOptions, SeriesOptions, check_supported
 from spikeloom.data.recorded_time import FROM_S
-from spikeloom.data.session.binning import EDGE, bin_spikes
-from spikeloom.data.session.series import Series, resampled
+from spikeloom.data.series.series import Series, resampled
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError

@@ -24,8 +24,8 @@ from spikeloom.data.formats.nwb_items import (
     text,
     type_of,
 )
-from spikeloom.data.session.series import Series
-from spikeloom.data.session.series_kinds import TURNS, as_states, is_regular, unit_of, wrapped_angle
+from spikeloom.data.series.kinds import TURNS, as_states, is_regular, unit_of, wrapped_angle
+from spikeloom.data.series.series import Series
 
 EVENT_CONTAINERS = ("BehavioralEvents",)
 EVENT_TYPES = ("Events", "LabeledEvents", "TTLs")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from spikeloom.data.formats.containers import Hdf5
 from spikeloom.data.formats.nwb_items import Unreadable, found, is_group, member, names, path_of, type_of
 from spikeloom.data.formats.nwb_samples import read_series
-from spikeloom.data.session.series import Series
+from spikeloom.data.series.series import Series
 from spikeloom.errors import DataError
 
 BEHAVIOUR = "processing/behavior"

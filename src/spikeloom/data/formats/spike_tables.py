@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from spikeloom.data.binning import EDGE
 from spikeloom.data.options import EventOptions, LoadOptions, SeriesOptions, SessionOptions, check_supported
-from spikeloom.data.session.binning import EDGE
 from spikeloom.data.session.clocks import SAMPLES, in_seconds, plain_name, without_unit
 from spikeloom.data.session.cutting import DEFAULT_BIN_S, bin_session
 from spikeloom.data.session.session import Session

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from spikeloom.data.binning import bin_spikes
 from spikeloom.data.bins import whole_bins
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.selection import neuron_mask, rows_to_load
-from spikeloom.data.session.binning import bin_spikes
+from spikeloom.data.series.kinds import with_angles
+from spikeloom.data.series.series import resampled
 from spikeloom.data.session.grid import Grid
 from spikeloom.data.session.jitter import COLUMN, jitter_bins
 from spikeloom.data.session.observed import recorded_pieces, stated_time, time_with_spikes, without_invalid
-from spikeloom.data.session.series import resampled
-from spikeloom.data.session.series_kinds import with_angles
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.spans import Spans, around_events, extent, recorded_pieces_as_trials, rows_of, whole_trials
 from spikeloom.data.session.time_checks import check_size

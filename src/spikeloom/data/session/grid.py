@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Int
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.signal import firwin
 
-from spikeloom.data.session.binning import bin_numbered
-from spikeloom.data.session.series import Series, resampled
+from spikeloom.data.binning import bin_numbered
+from spikeloom.data.series.series import Series, resampled
 from spikeloom.data.spikedata import Signal
 from spikeloom.errors import DataError
 

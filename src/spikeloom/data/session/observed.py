@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from spikeloom.data.binning import EDGE
 from spikeloom.data.plausibility import CHANCE_SPIKES
-from spikeloom.data.session.binning import EDGE
 from spikeloom.data.session.intervals import difference, intersection, merged
 from spikeloom.data.session.session import Intervals, Session
 from spikeloom.errors import DataError

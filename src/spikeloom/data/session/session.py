@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from spikeloom.data.session.series import Series
+from spikeloom.data.series.series import Series
 from spikeloom.data.session.time_checks import clock_notes, in_order, series_notes, trial_notes
 from spikeloom.errors import DataError
 

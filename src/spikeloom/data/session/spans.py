@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from spikeloom.data.binning import EDGE
 from spikeloom.data.bins import whole_bins
 from spikeloom.data.comparisons import column_of
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.selection import SCORED
-from spikeloom.data.session.binning import EDGE
 from spikeloom.data.session.events import event_times, in_own_trial
 from spikeloom.data.session.grid import Grid
 from spikeloom.data.session.jitter import COLUMN

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.session.series import Series
+from spikeloom.data.series.series import Series
 from spikeloom.errors import DataError
 
 FEWEST = 10

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from spikeloom.data.binning import EDGE
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.plausibility import CHANCE_SPIKES
 from spikeloom.data.recorded_time import FROM_S, PIECE
-from spikeloom.data.session.binning import EDGE
 from spikeloom.data.session.cutting import DEFAULT_BIN_S, cut
 from spikeloom.data.session.session import Session
 from spikeloom.data.spikedata import SpikeData

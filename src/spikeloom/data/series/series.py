@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from spikeloom.data.session.binning import CLOCK_NOISE, EDGE
+from spikeloom.data.binning import CLOCK_NOISE, EDGE
 from spikeloom.data.spikedata import Signal
 
 GAP = 3.0

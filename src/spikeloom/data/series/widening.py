@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool
 
-from spikeloom.data.session.series import Series, mean_angle
-from spikeloom.data.session.series_kinds import as_states, with_angles
+from spikeloom.data.series.kinds import as_states, with_angles
+from spikeloom.data.series.series import Series, mean_angle
 from spikeloom.data.smoothing import SMOOTHED
 from spikeloom.data.spikedata import Signal, SpikeData
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from spikeloom.data.session.series import GAP, Series, sampling_interval
+from spikeloom.data.series.series import GAP, Series, sampling_interval
 from spikeloom.errors import DataError
 
 TURNS = {
