@@ -1,10 +1,10 @@
 """Damage files at random, and count what reading them comes to.
 
-    python benchmarks/fuzz.py [N] [--seed 0] [--formats npz,h5] [--keep FOLDER] [--out benchmarks/results/fuzz.md]
+    python benchmarks/fuzz.py [N] [--seed 0] [--formats plain.npz,own.h5] [--keep FOLDER] [--out FILE]
 
-Each of N damaged files is loaded in a process that may crash or hang alone. A file is refused by a DataError or
-RunError, read with the counts of the undamaged file, or read with others, of which the notes may or may not tell;
-everything else is a fault of ours.
+Each of N damaged files or folders is loaded in a process that may crash or hang alone. It is refused in one sentence,
+read with the counts of the undamaged file (a run folder: with its configuration, recording and weights; a preset: with
+its values), or read with others, of which the notes may or may not tell; everything else is a fault of ours.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import sys
 import tempfile
 import time
 import warnings
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,16 @@ import pandas as pd
 import scipy.io
 
 import spikeloom as sl
+from spikeloom.bench.tables import markdown_table
+from spikeloom.config import shipped
 from spikeloom.errors import SpikeloomError
+from spikeloom.training.checkpoint import weights_hash
 
 LIMIT_S = 60.0
 """Seconds of wall time before a file counts as one that hangs; a busy machine needs some for a new process."""
 LIMIT_BYTES = 4e9
 """Address space of the process that reads; that of a mere import of everything is above 1e9."""
-FAULTS = ("traceback", "crash", "hang")
+FAULTS = ("no sentence", "traceback", "crash", "hang")
 OUTCOMES = ("refused", "same counts", "other counts, told", "other counts", *FAULTS)
 
 
@@ -74,6 +78,15 @@ def make_files(folder: Path) -> dict[str, Path]:
     table = pd.DataFrame({"unit": np.arange(400) % 5, "time_s": np.sort(rng.uniform(0, 20, 400))})
     table.to_csv(paths["spikes.csv"], index=False)
     table.to_parquet(paths["spikes.parquet"])
+    pd.DataFrame(counts[0], columns=[f"n{i}" for i in range(5)]).to_csv(paths["counts.tsv"], index=False, sep="\t")
+    np.save(paths["counts.npy"], counts)
+    support = {"start": np.array([0.0]), "end": np.array([20.0]), "type": np.array(["TsGroup"])}
+    group = {"t": table.time_s.to_numpy(), "index": table.unit.to_numpy(), "keys": np.arange(5)}
+    np.savez(paths["pynapple.npz"], **support, **group)
+    _make_phy(paths["phy"], table)
+    _make_alf(paths["alf"], table)
+    preset = shipped("presets")["ldns"]
+    shutil.copy(preset, paths["preset.yaml"])
     paths["run"].mkdir()
     model = sl.LDNS("ldns", max_steps=1)
     sl.save(data, folder / "recording.npz")
@@ -82,9 +95,37 @@ def make_files(folder: Path) -> dict[str, Path]:
     return paths
 
 
+def _make_phy(folder: Path, table: pd.DataFrame) -> None:
+    """Sorted spikes as Phy keeps them."""
+    folder.mkdir()
+    np.save(folder / "spike_times.npy", (table.time_s.to_numpy() * 30000).astype(np.uint64))
+    np.save(folder / "spike_clusters.npy", table.unit.to_numpy().astype(np.int32))
+    (folder / "params.py").write_text("dat_path = 'a.dat'\nn_channels_dat = 5\nsample_rate = 30000.0\n")
+    groups = pd.DataFrame({"cluster_id": range(5), "group": ["good", "mua", "good", "noise", "good"]})
+    groups.to_csv(folder / "cluster_group.tsv", sep="\t", index=False)
+
+
+def _make_alf(folder: Path, table: pd.DataFrame) -> None:
+    """A session in the ALF standard, with trials and a signal."""
+    folder.mkdir()
+    times = np.linspace(0, 20, 200)
+    arrays = {
+        "spikes.times": table.time_s,
+        "spikes.clusters": table.unit,
+        "clusters.depths": np.arange(5.0),
+        "_ibl_trials.intervals": np.column_stack([np.arange(9) * 2.0, np.arange(9) * 2.0 + 1.5]),
+        "_ibl_trials.choice": np.arange(9) % 2,
+        "_ibl_wheel.timestamps": times,
+        "_ibl_wheel.position": np.sin(times),
+    }
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", np.asarray(values))
+
+
 FORMATS = (
-    "own.npz", "plain.npz", "packed.npz", "own.h5", "plain.h5", "packed.h5", "v5.mat", "v5_packed.mat", "v73.mat",
-    "own.nwb", "spikes.csv", "spikes.parquet", "run",
+    "own.npz", "plain.npz", "packed.npz", "pynapple.npz", "counts.npy", "own.h5", "plain.h5", "packed.h5", "v5.mat",
+    "v5_packed.mat", "v73.mat", "own.nwb", "spikes.csv", "counts.tsv", "spikes.parquet", "phy", "alf", "run",
+    "preset.yaml",
 )  # fmt: skip
 
 
@@ -161,37 +202,50 @@ def read(path: Path) -> tuple[str, list[str], Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if path.is_dir():
+            if path.suffix == ".yaml":
+                return "read", [], repr(sl.LDNS(path).config)
+            if path.is_dir() and path.name.endswith("run"):
                 model = sl.load_model(path)
-                return "read", [], repr(model)
-            bins = {} if path.suffix in (".csv", ".parquet", ".nwb") else {"stored_bin_s": 0.02}
-            data = _load(path, bins)
+                return "read", [], [repr(model.config), repr(model.data_spec), weights_hash(model)]
+            data = sl.load(path, **({"stored_bin_s": 0.02} if path.suffix in BINS_UNKNOWN else {}))
         return "read", list(data.provenance.get("notes", [])), (data.counts.shape, int(_hash(data)))
-    except SpikeloomError:
+    except SpikeloomError as error:
+        text = str(error)
+        if "\n" in text or not text.endswith((".", "?")):
+            return "no sentence", [text[:300]], None
         return "refused", [], None
     except BaseException as error:  # what this script is for
         return "traceback", [f"{type(error).__name__}: {error}"[:200]], None
 
 
-def _load(path: Path, bins: dict[str, float]) -> sl.SpikeData:
-    try:
-        return sl.load(path, **bins)
-    except sl.DataError:
-        return sl.load(path)  # a file of ours says its own bins
+BINS_UNKNOWN = (".npy", ".tsv")
+"""Endings of those undamaged files that do not say how wide their bins are."""
 
 
 def _hash(data: sl.SpikeData) -> int:
-    import zlib
-
     return zlib.crc32(np.ascontiguousarray(data.counts, dtype=np.int64).tobytes())
 
 
 def work() -> None:
-    """Read the files that the parent names, one after another."""
+    """Read the files that the parent names, one after another; says the computing seconds and the memory of each."""
     resource.setrlimit(resource.RLIMIT_AS, (int(LIMIT_BYTES), int(LIMIT_BYTES)))
     for line in sys.stdin:
+        before = _seconds()
         answer = read(Path(line.rstrip("\n")))
-        print("\n" + json.dumps(answer), flush=True)
+        print("\n" + json.dumps([*answer, _seconds() - before, _peak_bytes()]), flush=True)
+
+
+def _seconds() -> float:
+    """Of computing, by this process and by those that it has waited for."""
+    return sum(part for who in WHO for part in resource.getrusage(who)[:2])
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process, or one that it has waited for, has had at a time."""
+    return max(resource.getrusage(who).ru_maxrss for who in WHO) * 1024
+
+
+WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
 class Reader:
@@ -199,6 +253,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+        self.most_seconds, self.most_bytes = 0.0, 0
 
     def read(self, path: Path) -> tuple[str, list[str], Any]:
         """As ``read``, or "crash" or "hang"."""
@@ -219,7 +274,8 @@ class Reader:
                 self.close()
                 return ("crash" if ready else "hang"), [f"status {child.returncode}"], None
             text += part
-        outcome, notes, content = json.loads(text[text.index(b"\n[") :])
+        outcome, notes, content, seconds, peak = json.loads(text[text.index(b"\n[") :])
+        self.most_seconds, self.most_bytes = max(self.most_seconds, seconds), max(self.most_bytes, peak)
         return outcome, notes, content
 
     def close(self) -> None:
@@ -244,7 +300,7 @@ def fuzz(
         for number in range(n):
             name = names[number % len(names)]
             rng = np.random.default_rng([seed, number])
-            target = folder / f"damaged-{number}{undamaged[name].suffix}"
+            target = folder / f"damaged-{number}-{name}"
             how = damage(undamaged[name], target, rng)
             outcome, notes, content = json.loads(json.dumps(read_file(target)))
             if outcome == "read":
@@ -260,38 +316,44 @@ def fuzz(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("n", type=int, nargs="?", default=300)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("n", type=int, nargs="?", default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--formats", default=",".join(FORMATS))
-    parser.add_argument("--keep", type=Path)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--work", action="store_true")
+    parser.add_argument("--keep", type=Path, help="folder for the files that show a fault")
+    parser.add_argument("--out", type=Path, help="Markdown file that gets the table, as it grows")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         return work()
-    names, reader, counts, start = tuple(options.formats.split(",")), Reader(), Counter(), time.monotonic()
+    names, reader, counts, number = tuple(options.formats.split(",")), Reader(), Counter(), 0
     try:
         for number, (name, outcome, detail) in enumerate(
-            fuzz(options.n, options.seed, names, reader.read, options.keep)
+            fuzz(options.n, options.seed, names, reader.read, options.keep), start=1
         ):
             counts[name, outcome] += 1
             if outcome in FAULTS:
                 print(f"{number} {name}: {outcome} {detail}", flush=True)
+            if options.out is not None and (number % 100 == 0 or number == options.n):
+                options.out.write_text(page(number, options, names, counts, reader))
     finally:
         reader.close()
-    lines = [f"| file | {' | '.join(OUTCOMES)} |", f"|---|{'---|' * len(OUTCOMES)}"]
-    for name in names:
-        lines.append(f"| {name} | {' | '.join(str(counts[name, outcome]) for outcome in OUTCOMES)} |")
-    totals = [sum(counts[name, outcome] for name in names) for outcome in OUTCOMES]
-    lines.append(f"| all {options.n} (seed {options.seed}) | {' | '.join(map(str, totals))} |")
-    print("\n".join(lines), f"\n{time.monotonic() - start:.0f} s")
-    if options.out is not None:
-        options.out.write_text(
-            f"# Damaged files\n\n`python benchmarks/fuzz.py {options.n} --seed {options.seed}`\n\n"
-            + "\n".join(lines)
-            + "\n"
-        )
+    print(page(number, options, names, counts, reader))
+
+
+def page(done: int, options: argparse.Namespace, names: Sequence[str], counts: Counter, reader: Reader) -> str:
+    """The results so far."""
+    header = ["file", *OUTCOMES]
+    rows = [[name, *(str(counts[name, outcome]) for outcome in OUTCOMES)] for name in names]
+    totals = [str(sum(counts[name, outcome] for name in names)) for outcome in OUTCOMES]
+    some = "" if options.formats == ",".join(FORMATS) else f" --formats {options.formats}"
+    return (
+        f"# Damaged files\n\n`python benchmarks/fuzz.py {options.n} --seed {options.seed}{some}`, {done} files read; "
+        "the script says what is counted.\n\n"
+        f"{markdown_table(header, [*rows, ['all', *totals]])}\n\n"
+        f"The file that took most: {reader.most_seconds:.1f} s of computing. The most memory of the reading process "
+        f"and those it starts: {reader.most_bytes / 1e9:.2f} GB.\n"
+    )
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@
 Every command works on a tiny recording, is ended N times by SIGKILL and N times by SIGTERM, at moments drawn evenly
 from its running time, and is run again (``fit`` with --resume where there is a run). Then it must have given what an
 undisturbed command gives: the same weights, samples, scores or bytes. Nothing may be left: no hidden file, no part of a
-download, no lock. What SIGTERM ends must leave nothing by itself, and exit with status 143.
+download, no lock, no process. What SIGTERM ends must leave nothing by itself, and exit with status 143.
 
 A command runs in a fork of this process, which has imported everything: moments fall into its work, not into imports.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
 import os
 import re
@@ -20,6 +21,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -46,6 +48,12 @@ from web import Page, Web, serving  # noqa: E402
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 NAME = "kills_recording"
+MARK = "SPIKELOOM_KILLS"
+"""Variable of the environment by which the processes that a command has started are known again."""
+PROCESSES_END_S = 10.0
+"""Seconds that processes have to notice that the command that started them is dead."""
+ESCAPED = 99
+"""Exit status of a command that let an error escape."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class Counts:
     wrong_status: int = 0
     lost: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    processes: int = 0
 
 
 def main() -> None:
@@ -91,8 +100,8 @@ def main() -> None:
                 counts = table[name, number.name] = Counts()
                 for _ in range(options.n):
                     once(case, number, float(generator.uniform(0, seconds)), expected, counts)
+                    options.out.write_text(page(options, table))
                 print(name, number.name, f"of {seconds:.1f} s", counts, flush=True)
-                options.out.write_text(page(options, table))
 
 
 def arguments():
@@ -148,6 +157,7 @@ def all_cases() -> dict[str, Case]:
         "fit": Case([*FIT, "--out", "out/run"], weights("out/run"), [*FIT, "--out", "out/run", "--resume"], "out/run"),
         "sample": Case([*sample, "out/a.npz"], spikes("out/a.npz")),
         "sample --workers 1": Case([*sample, "out/a.h5", "--workers", "1"], spikes("out/a.h5")),
+        "describe": Case(["describe", "data.npz", "--figure", "out/d.png"], lambda: picture("out/d.png")),
         "compare": Case(["compare", "run", "samples.npz", "--json", "out/s.json"], text("out/s.json")),
         "report": Case(["report", "run", "--out", "out/r.html"], text("out/r.html", r"\d{4}-\d\d-\d\dT[\d:+]+")),
         "bench": Case(
@@ -172,6 +182,13 @@ def spikes(path: str) -> Callable[[], object]:
     return lambda: content_hash(sl.load(path))
 
 
+def picture(path: str) -> str:
+    """The pixels of a picture, whose file says when it was made."""
+    from matplotlib.image import imread
+
+    return hashlib.sha256(imread(path).tobytes()).hexdigest()
+
+
 def search(folder: str) -> Callable[[], object]:
     return lambda: (weights(f"{folder}/best")(), Path(folder, "trials.csv").read_text())
 
@@ -186,14 +203,19 @@ def start(words: Sequence[str]) -> int:
     if process:
         return process
     os.setsid()
-    with suppress(BaseException):
+    os.environ[MARK] = str(os.getpid())
+    try:
         sys.argv = ["spikeloom", *words]
         for stream, name in ((1, "out.txt"), (2, "err")):
             os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+        faulthandler.enable()
         status = spikeloom.cli.main(list(words))
         sys.stdout.flush()
-        os._exit(status)
-    os._exit(99)
+    except BaseException:  # an error that the command should have said in a sentence
+        traceback.print_exc()
+        status = ESCAPED
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def finished(process: int) -> int:
@@ -221,6 +243,27 @@ def hidden() -> list[str]:
     return [str(p) for p in places if p.name.startswith(".") or p.suffix in (".part", ".tmp")]
 
 
+def started_by(process: int) -> list[int]:
+    """The processes that a command has started and that still run."""
+    found, mark = [], f"{MARK}={process}".encode()
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (place / "environ").read_bytes().split(b"\0") and int(place.name) != process:
+                found.append(int(place.name))
+    return found
+
+
+def processes_left(process: int) -> int:
+    """How many processes of a command outlive it by too long; they are ended."""
+    until = time.monotonic() + PROCESSES_END_S
+    while (left := started_by(process)) and time.monotonic() < until:
+        time.sleep(0.1)
+    for one in left:
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)
+    return len(left)
+
+
 def once(case: Case, number: signal.Signals, after_s: float, expected: object, counts: Counts) -> None:
     clean()
     process = start(case.words)
@@ -228,6 +271,7 @@ def once(case: Case, number: signal.Signals, after_s: float, expected: object, c
     with suppress(ProcessLookupError):
         os.kill(process, number)
     status = finished(process)
+    counts.processes += processes_left(process)
     if status == 0:
         counts.done_before += 1
     else:
@@ -238,7 +282,7 @@ def once(case: Case, number: signal.Signals, after_s: float, expected: object, c
         words = case.again if case.started and Path(case.started, "config.yaml").exists() else case.words
         status = finished(start(words))
         if status != 0:
-            counts.lost.append(Path("err").read_text()[-300:])
+            counts.lost.append(f"status {status}: {Path('err').read_text()[-2000:]}")
             return
     try:
         same = case.result() == expected
@@ -255,15 +299,14 @@ def page(options, table: dict[tuple[str, str], Counts]) -> str:
         "",
         f"`python benchmarks/kills.py {options.n} --seed {options.seed}`; the script says how.",
         "",
-        "| command | signal | ended | had finished | other result or error | files left behind | "
+        "| command | signal | ended | had finished | other result or error | files / processes left behind | "
         "SIGTERM: other status / hidden file before the rerun |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (name, number), c in table.items():
+        left = f"{len(c.left)} / {c.processes}"
         by_term = f"{c.wrong_status} / {c.left_hidden}" if number == "SIGTERM" else ""
-        lines.append(
-            f"| `{name}` | {number} | {c.ended} | {c.done_before} | {len(c.lost)} | {len(c.left)} | {by_term} |"
-        )
+        lines.append(f"| `{name}` | {number} | {c.ended} | {c.done_before} | {len(c.lost)} | {left} | {by_term} |")
     return "\n".join(lines) + "\n"
 
 

@@ -64,6 +64,15 @@ def recordings() -> Path:
 
 
 @pytest.fixture(scope="session")
+def damaged() -> Path:
+    """Folder of files that have hung or crashed a library once, or skip: they are not part of the project."""
+    place = os.environ.get("SPIKELOOM_TEST_DAMAGED", Path(__file__).parents[2] / "shared" / "cases" / "damaged")
+    if not Path(place).is_dir():
+        pytest.skip(f"no damaged files at {place}; set SPIKELOOM_TEST_DAMAGED to the folder that holds them")
+    return Path(place)
+
+
+@pytest.fixture(scope="session")
 def shop(tmp_path_factory):
     """A recording and a run trained on it, for tests that only read them."""
     from spikeloom.cli import main

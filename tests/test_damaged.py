@@ -5,15 +5,19 @@ import os
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 import spikeloom as sl
 from spikeloom.data.declared import check_declared
 from spikeloom.data.formats import guard
 from spikeloom.errors import DataError
+from spikeloom.training.checkpoint import read_tensors, write_tensors
 
 COUNTS = np.random.default_rng(0).poisson(1.0, (12, 20, 5)).astype(np.uint8)
 
@@ -172,6 +176,75 @@ def test_a_spike_at_an_impossible_time_allocates_nothing(tmp_path) -> None:
     (tmp_path / "a.csv").write_text(f"unit,time_s\n{times}\n1,6.2e10\n")
     with pytest.raises(DataError, match="are times in seconds"):
         sl.load(tmp_path / "a.csv")
+
+
+def test_bytes_behind_the_array_of_an_npy_file_are_told(tmp_path) -> None:
+    np.save(tmp_path / "a.npy", COUNTS)
+    with (tmp_path / "a.npy").open("ab") as file:
+        file.write(bytes(512))
+    with pytest.raises(DataError, match="needs 1200 bytes, but the file holds 1712; it is damaged, or holds several"):
+        sl.load(tmp_path / "a.npy", stored_bin_s=0.02)
+
+
+def test_a_folder_that_does_not_fit_into_memory(tmp_path, monkeypatch) -> None:
+    from spikeloom.data.formats import folders
+
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(folders, "is_phy", lambda folder: True)
+    monkeypatch.setattr(folders, "read_phy", full)
+    with pytest.raises(DataError, match=f"not enough memory to load {tmp_path}, or it is damaged"):
+        sl.load(tmp_path)
+
+
+@pytest.mark.parametrize(("end", "is_told"), [("", True), ("\n", False), ("\r\n", False)])
+def test_a_table_that_may_have_been_cut_says_so(tmp_path, end, is_told) -> None:
+    times = "\n".join(f"{i % 3},{i * 0.1:.1f}" for i in range(60))
+    (tmp_path / "a.csv").write_bytes(f"unit,time_s\n{times}{end}".encode())
+    said = "a.csv does not end with a line break" in "; ".join(sl.load(tmp_path / "a.csv").provenance["notes"])
+    assert said == is_told
+
+
+class TestParquet:
+    @pytest.fixture
+    def path(self, tmp_path):
+        pytest.importorskip("pyarrow")
+        table = pd.DataFrame({"unit": np.arange(60) % 3, "time_s": np.arange(60) * 0.1})
+        table.to_parquet(tmp_path / "a.parquet")
+        return tmp_path / "a.parquet"
+
+    def test_more_rows_than_fit_into_memory_are_not_read(self, path, monkeypatch) -> None:
+        import pyarrow.parquet as pq
+
+        class Claiming(pq.ParquetFile):
+            metadata = SimpleNamespace(num_rows=10**13, num_columns=2, num_row_groups=0)
+
+            def read(self, *_, **__):
+                pytest.fail("read")
+
+        monkeypatch.setattr(pq, "ParquetFile", Claiming)
+        with pytest.raises(DataError, match=r"a\.parquet: .* claims 1\.6e\+05 GB, but .* are free"):
+            sl.load(path)
+
+    def test_every_error_of_the_library_ends_in_a_sentence(self, path) -> None:
+        content = path.read_bytes()
+        assert content.count(b"pandas_type") > 0
+        path.write_bytes(content.replace(b"pandas_type", b"pandas_tipe"))
+        with pytest.raises(DataError, match=r"a\.parquet is not a table .*pandas_type"):
+            sl.load(path)
+
+
+def test_weights_that_are_not_those_that_were_written_are_refused(tmp_path) -> None:
+    path = tmp_path / "weights.safetensors"
+    write_tensors(path, {"b": torch.ones(3), "a": torch.zeros(2, 2), "c": torch.tensor(1)})
+    tensors, _ = read_tensors(path)
+    assert tensors["a"].tolist() == [[0, 0], [0, 0]]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"weights\.safetensors is damaged: its checksum does not hold"):
+        read_tensors(path)
 
 
 def test_sixty_damaged_files_are_refused_or_read(tmp_path) -> None:

@@ -1,6 +1,7 @@
 """NWB files at an address: only parts are fetched, and a server that fails or lies ends in one sentence."""
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import spikeloom as sl
-from spikeloom.data.formats import remote_file
+from spikeloom.data.formats import guard, remote_file
 from spikeloom.data.formats.nwb_remote import address_of
 from spikeloom.data.published.archives import dandi_asset
 from spikeloom.data.sources import load_source
@@ -165,3 +166,33 @@ def test_an_address_stays_one_in_a_run() -> None:
     assert _place("https://host/a.nwb") == "https://host/a.nwb"
     assert address_of(Path("dandi://000140/draft/a.nwb")) == "dandi://000140/draft/a.nwb"
     assert json.dumps(_place(Path("https://host/a.nwb"))) == '"https://host/a.nwb"'
+
+
+def test_a_library_that_hangs_in_a_file_of_the_web_is_ended(
+    web: Web, stored: tuple[bytes, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web.pages["/a.nwb"] = Page(stored[0])
+    hangs = (
+        "import sys; from spikeloom.data.formats import probe; probe.STEP_S = 0.1\n"
+        "def endless(*_):\n"
+        "    while True: pass\n"
+        "probe._try_array = endless; probe.main(sys.argv[1:])"
+    )
+    monkeypatch.setattr(guard, "_command", lambda *words: [sys.executable, "-c", hangs, *words])
+    with pytest.raises(DataError, match=r"a\.nwb: the file is damaged: .* does not come to an end in it; copy or"):
+        sl.load(f"{web.url}/a.nwb", bin_s=0.02)
+
+
+def test_the_file_of_the_web_that_hangs_hdf5(web: Web, damaged: Path) -> None:
+    web.pages["/a.nwb"] = Page((damaged / "hang_global_heap.nwb").read_bytes())
+    with pytest.raises(DataError, match="does not come to an end in it"):
+        sl.load(f"{web.url}/a.nwb")
+
+
+def test_declared_sizes_of_a_file_of_the_web_are_held_against_what_is_stored(web: Web, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.nwb", "w") as file:
+        file.create_dataset("units/spike_times", (10**10,), np.float64, chunks=(1000,))
+        file["units/spike_times_index"] = np.array([200, 10**10])
+    web.pages["/a.nwb"] = Page((tmp_path / "a.nwb").read_bytes())
+    with pytest.raises(DataError, match="claims 80 GB"):
+        sl.load(f"{web.url}/a.nwb")

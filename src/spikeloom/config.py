@@ -116,7 +116,8 @@ def read_shipped(kind: str, folder: str, name: str | Path) -> tuple[Path, Any]:
     try:
         return path, yaml.safe_load(path.read_text())
     except (OSError, ValueError, RecursionError, MemoryError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise ConfigError(f"{path} is not a YAML file ({reason}); correct it, or copy it again.") from error
 
 
 def preset_files() -> dict[str, Path]:

@@ -51,6 +51,11 @@ def check_declared(shape: Sequence[int], itemsize: int, stored_bytes: float | No
         )
 
 
+def not_enough_memory(source: object) -> DataError:
+    """The error where a recording does not fit into memory, or claims to be larger than it is."""
+    return DataError(f"there is not enough memory to load {source}, or it is damaged; load a part of it.")
+
+
 def available_bytes() -> float:
     """Bytes of memory that can still be had: of the machine, of the group this process is in, and of its own limit."""
     return min(_free_of_machine(), _free_of_group(), _free_of_process())

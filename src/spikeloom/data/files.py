@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spikeloom.data.declared import not_enough_memory
 from spikeloom.data.formats.arrays import from_arrays
 from spikeloom.data.formats.containers import (
     all_or_nothing,
@@ -78,7 +79,7 @@ def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  
             return read_pynapple(stored, kind, options, origin)
         return from_arrays(stored, options, origin)
     except MemoryError:
-        raise DataError(f"there is not enough memory to load {path}, or it is damaged; load a part of it.") from None
+        raise not_enough_memory(path) from None
     except DataError as error:
         text = str(error)
         raise DataError(text if str(path) in text else f"{path}: {text}") from error.__cause__

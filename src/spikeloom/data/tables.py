@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from spikeloom.data.damage import DAMAGE
+from spikeloom.data.declared import check_declared, not_enough_memory
 from spikeloom.errors import DataError
 
 Table = Any
@@ -22,6 +25,8 @@ TEXT = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet", ".pqt", ".pq")
 TABLES = (*TEXT, *PARQUET)
 """Endings of files that hold a table."""
+VALUE_BYTES = 8
+"""Of a value of a table in memory, about."""
 HEAD_BYTES = 1 << 16
 """How much of a text file is looked at to tell its delimiter, decimal mark, comments and header."""
 DELIMITERS = ("\t", ";", "|", ",")
@@ -71,7 +76,9 @@ def read_table(path: Path, notes: list[str]) -> pd.DataFrame:
         raise
     except PermissionError:
         raise DataError(f"{path} cannot be read: permission denied; check its rights.") from None
-    except (pd.errors.ParserError, OSError, ValueError, csv.Error) as error:
+    except MemoryError:
+        raise not_enough_memory(path.name) from None
+    except (*DAMAGE, csv.Error) as error:  # those of pandas and Arrow are among them
         detail = " ".join(str(error).split())[:120].rstrip(".")
         raise DataError(
             f"{path.name} is not a table with as many values in every row ({detail}); correct it."
@@ -98,7 +105,11 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise DataError(
             f"{path.name} is a Parquet file, which needs pyarrow; install it with: pip install 'spikeloom[tables]'."
         ) from None
-    table = pq.ParquetFile(path).read().to_pandas()
+    file = pq.ParquetFile(path)
+    about = file.metadata
+    check_declared((about.num_rows, about.num_columns), VALUE_BYTES)
+    check_declared([sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))], 1)
+    table = file.read().to_pandas()
     named = table.index.name is not None or isinstance(table.index, pd.MultiIndex)
     return table.reset_index() if named else table
 
@@ -116,6 +127,8 @@ def _read_text(path: Path, notes: list[str]) -> pd.DataFrame:
         skipinitialspace=True,
         low_memory=False,
     )
+    if not _ends_a_line(path):
+        notes.append(f"{path.name} does not end with a line break: if it was cut there, rows are missing")
     if not isinstance(table.index, pd.RangeIndex):
         raise DataError(f"{path.name} has more values in a row than names in its header; correct the header.")
     # A delimiter at the end of every line, as some programs write it, makes a column of nothing.
@@ -149,6 +162,12 @@ def _dialect(path: Path, notes: list[str]) -> _Dialect:
         notes.append(f"{path.name} has decimal commas")
     names = _header(path, cells, remarks, delimiter, decimal, notes)
     return _Dialect(encoding, delimiter, decimal, comment, names)
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, 4), os.SEEK_END)
+        return file.read().rstrip(b"\0")[-1:] in (b"\n", b"\r")  # zeros: those of UTF-16
 
 
 def _delimiter(rows: list[str]) -> str:

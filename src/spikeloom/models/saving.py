@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from spikeloom.config import from_mapping
 from spikeloom.errors import RunError, SpikeloomError
 from spikeloom.models.data_spec import DataSpec
-from spikeloom.training.checkpoint import write_tensors
+from spikeloom.training.checkpoint import read_tensors, write_tensors
 from spikeloom.training.run import Run
 
 if TYPE_CHECKING:
@@ -57,10 +56,10 @@ def load(cls: type[Model], folder: str | Path) -> Model:
     try:
         spec = DataSpec.from_json(record["recording"])
         model = cls.for_spec(from_mapping(cls.Config, content, where="config.yaml"), spec)
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(read_tensors(path)[0])
         model.trained = record.get("trained", True) is True  # older folders hold trained models only
         model._splits = _splits(record.get("splits", {}))
-    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, SpikeloomError):
             raise
         reason = " ".join(str(error).split())[:200]

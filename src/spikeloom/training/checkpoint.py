@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from spikeloom.atomic import atomic
 from spikeloom.errors import RunError
 
+CHECKSUM = "sha256"
+"""Key of the texts in a file under which the checksum of its tensors stands."""
+
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write named tensors as a safetensors file, all of it or nothing.
@@ -27,13 +30,31 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     try:
         with atomic(path) as temporary:
             whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-            save_file(whole, temporary, metadata=dict(metadata or {}))
+            save_file(
+                whole, temporary, metadata={**(metadata or {}), CHECKSUM: tensors_hash(dict(sorted(whole.items())))}
+            )
     except (OSError, SafetensorError) as error:
         full = "No space left" in str(error)
         reason = "no space is left on the device" if full else " ".join(str(error).split())
         raise RunError(
             f"{path} could not be written: {reason}; make room, then continue with `spikeloom fit ... --resume`."
         ) from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The named tensors of a safetensors file, and the texts beside them.
+
+    Raises:
+        OSError: If the file cannot be read.
+        SafetensorError: If it is damaged, or of another format.
+        ValueError: If its tensors are not those that were written; files of older versions do not tell.
+    """
+    with safe_open(path, "pt") as file:
+        metadata = dict(file.metadata() or {})
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    if metadata.get(CHECKSUM) not in (None, tensors_hash(dict(sorted(tensors.items())))):
+        raise ValueError(f"{path.name} is damaged: its checksum does not hold")
+    return tensors, metadata
 
 
 def weights_hash(module: nn.Module) -> str:
@@ -43,8 +64,13 @@ def weights_hash(module: nn.Module) -> str:
         >>> weights_hash(nn.Linear(2, 3)) == weights_hash(nn.Linear(2, 3))
         False
     """
+    return tensors_hash(module.state_dict())
+
+
+def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values, in their order."""
     digest = hashlib.sha256()
-    for name, value in module.state_dict().items():
+    for name, value in tensors.items():
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
@@ -127,9 +153,8 @@ class Checkpoint:
             RunError: If the file is damaged or was written for another model.
         """
         try:
-            with safe_open(path, "pt") as file:
-                facts = json.loads(file.metadata()["facts"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors, metadata = read_tensors(path)
+            facts = json.loads(metadata["facts"])
             weights = {name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")}
             model.load_state_dict(weights)
             return cls(**facts, tensors=tensors)
@@ -174,9 +199,8 @@ def inherit(origin: Path, heir: Path) -> None:
         RunError: If it cannot be read or written.
     """
     try:
-        with safe_open(origin, "pt") as file:
-            facts = json.loads(file.metadata()["facts"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors, metadata = read_tensors(origin)
+        facts = json.loads(metadata["facts"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise RunError(f"{origin} cannot be copied ({' '.join(str(error).split())[:200]}).") from error
     write_tensors(heir, tensors, {"facts": json.dumps(facts | {"best_value": math.inf, "unimproved": 0})})

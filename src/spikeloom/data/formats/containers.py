@@ -128,11 +128,16 @@ def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], n
         return _header(stream)
 
 
-def check_npy(stream: Any, n_bytes: int) -> None:
+def check_npy(stream: Any, n_bytes: int, is_whole: bool = True) -> None:
     """Hold what the header of an open npy file declares against its bytes and the memory; goes back to its start.
 
+    Args:
+        stream: The file.
+        n_bytes: Its bytes.
+        is_whole: Whether those are all; a bound of them if not.
+
     Raises:
-        DataError: If they are not in the file, or do not fit into memory.
+        DataError: If they are not in the file, or do not fit into memory, or if there are more.
     """
     shape, dtype = _header(stream)
     check_declared(shape, dtype.itemsize)
@@ -141,6 +146,11 @@ def check_npy(stream: Any, n_bytes: int) -> None:
         raise DataError(
             f"an array of shape {shape} and type {dtype} needs {math.prod(shape) * dtype.itemsize} bytes, but the file "
             f"holds {stored}; it is truncated or damaged: copy or download it again."
+        )
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize < stored and is_whole:
+        raise DataError(
+            f"an array of shape {shape} and type {dtype} needs {math.prod(shape) * dtype.itemsize} bytes, but the file "
+            f"holds {stored}; it is damaged, or holds several arrays: copy it again, or save each in a file of its own."
         )
     stream.seek(0)
 
@@ -160,7 +170,7 @@ def _read_npy(path: Path, name: str) -> np.ndarray:
     with reading_file(path), zipfile.ZipFile(path) as archive, archive.open(name) as stream:
         # A forged directory of the archive is met by deflate's own limit.
         packed = archive.getinfo(name)
-        check_npy(stream, min(packed.file_size, MOST_DEFLATED * path.stat().st_size))
+        check_npy(stream, min(packed.file_size, MOST_DEFLATED * path.stat().st_size), is_whole=False)
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spikeloom.data.declared import not_enough_memory
 from spikeloom.data.formats.alf import probes, read_alf
 from spikeloom.data.formats.phy import is_phy, read_phy
 from spikeloom.data.options import LoadOptions
@@ -23,6 +24,8 @@ def read_folder(folder: Path, options: LoadOptions) -> SpikeData:
         if next(probes(folder), None) is not None:
             return read_alf(folder, options)
         below = sorted(path.name for path in folder.iterdir() if path.is_dir() and is_phy(path))
+    except MemoryError:
+        raise not_enough_memory(folder) from None
     except PermissionError as error:
         raise DataError(f"{error.filename} cannot be read: permission denied; check its rights.") from None
     except DataError as error:

@@ -32,34 +32,34 @@ def opened_hdf5(path: Path) -> Iterator[Hdf5]:
         yield file
 
 
-def linked(group: Hdf5, name: str) -> Hdf5:
+def linked(group: Hdf5, name: str, depth: int = 0) -> Hdf5:
     """A member of a group, through a link into another file only if that is sound and below the folder of this one.
 
+    Args:
+        group: The group.
+        name: Of the member.
+        depth: Links that have led to this one.
+
     Raises:
-        DataError: If the link leads elsewhere.
+        DataError: If the link leads elsewhere, or in a circle.
         KeyError: If there is no such member.
     """
     link = group.get(name, getlink=True)
+    if depth > MOST_FILES:
+        raise DataError(f"the link '{name}' leads in a circle")
     if isinstance(link, h5py.ExternalLink):
         with h5py.File(beside(group, link.filename), "r") as other:
-            _along(other, link.path, name)  # its own links are looked at too
+            _along(other, link.path, depth + 1)  # its own links are looked at too
     elif isinstance(link, h5py.SoftLink):
-        return _along(group.file if link.path.startswith("/") else group, link.path, name)
+        return _along(group.file if link.path.startswith("/") else group, link.path, depth + 1)
     return group[name]
 
 
-def _along(group: Hdf5, path: str, name: str, depth: int = 0) -> Hdf5:
-    """What a soft link leads to; each part of it may be a link again."""
+def _along(group: Hdf5, path: str, depth: int) -> Hdf5:
+    """What a path leads to; each part of it may be a link again."""
     for part in path.split("/"):
-        if part in ("", "."):
-            continue
-        link = group.get(part, getlink=True)
-        if depth > MOST_FILES:
-            raise KeyError(f"the link '{name}' leads in a circle")
-        if isinstance(link, h5py.SoftLink):
-            group = _along(group.file if link.path.startswith("/") else group, link.path, name, depth + 1)
-        else:
-            group = linked(group, part)
+        if part not in ("", "."):
+            group = linked(group, part, depth)
     return group
 
 
@@ -113,7 +113,7 @@ def other_files(item: Hdf5, depth: int = 0) -> list[str]:
 
 def _others_of(file: Hdf5, array: str, depth: int) -> list[str]:
     try:
-        source = _along(file, array, array)
+        source = _along(file, array, 0)
         if not isinstance(source, h5py.Dataset):
             raise KeyError(array)
         return other_files(source, depth + 1)

@@ -16,6 +16,8 @@ import pandas as pd
 from spikeloom.data.formats.containers import reading_file
 from spikeloom.data.formats.hdf5_files import Hdf5, opened_hdf5
 from spikeloom.data.formats.nwb_intervals import invalid_times, trials_of
+from spikeloom.data.formats.nwb_items import Unreadable, found, read
+from spikeloom.data.formats.nwb_links import links_noted
 from spikeloom.data.formats.nwb_series import behaviour
 from spikeloom.data.formats.nwb_tables import table
 from spikeloom.data.formats.nwb_units import StoredUnits, observed_intervals, stored_units
@@ -85,20 +87,21 @@ def session_of(file: Hdf5, name: str, options: LoadOptions) -> Session:
     """
     check_supported(options, FAMILIES, "an NWB file")
     notes: list[str] = []
-    saved_bin_s, provenance = _written_by_us(file)
-    units = stored_units(file, notes)
-    session = Session(
-        spikes=units.spikes,
-        neurons=_neurons(units, notes),
-        trials=trials_of(file, options, notes),
-        series=behaviour(file, options.signals, notes, guess=saved_bin_s is None),
-        observed=observed_intervals(units.table, len(units.spikes)),
-        invalid=invalid_times(file, notes),
-        resolution_s=units.resolution_s,
-        saved_bin_s=saved_bin_s,
-        provenance={**provenance, "file": name, "format": "nwb"},
-        notes=notes,
-    )
+    with links_noted(file, notes):
+        saved_bin_s, provenance = _written_by_us(file)
+        units = stored_units(file, notes)
+        session = Session(
+            spikes=units.spikes,
+            neurons=_neurons(units, notes),
+            trials=trials_of(file, options, notes),
+            series=behaviour(file, options.signals, notes, guess=saved_bin_s is None),
+            observed=observed_intervals(units.table, len(units.spikes)),
+            invalid=invalid_times(file, notes),
+            resolution_s=units.resolution_s,
+            saved_bin_s=saved_bin_s,
+            provenance={**provenance, "file": name, "format": "nwb"},
+            notes=notes,
+        )
     if options.quality is None:
         return session
     column = next((name for name in QUALITY if name in session.neurons), QUALITY[0])
@@ -114,7 +117,7 @@ def _neurons(units: StoredUnits, notes: list[str]) -> pd.DataFrame:
 def _written_by_us(file: Hdf5) -> tuple[float | None, dict[str, Any]]:
     """The width of a bin and the provenance of a recording that ``write_nwb`` wrote; nothing for any other file."""
     try:
-        notes = json.loads(file["general/notes"].asstr()[()])
+        notes = json.loads(str(read(found(file, "general/notes"))))
         return (float(notes["bin_s"]), dict(notes["provenance"])) if "spikeloom_nwb" in notes else (None, {})
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (Unreadable, KeyError, TypeError, ValueError, AttributeError):
         return None, {}

@@ -10,6 +10,7 @@ import numpy as np
 
 from spikeloom.data.damage import DAMAGE
 from spikeloom.data.formats.hdf5_files import Hdf5, check_size, linked, other_files
+from spikeloom.data.formats.nwb_links import note_files, note_link
 from spikeloom.errors import DataError
 
 
@@ -24,7 +25,9 @@ def member(group: Hdf5, name: str) -> Hdf5:
         Unreadable: If there is none, its link is broken, or it leads out of the folder of the file.
     """
     try:
-        return linked(group, name)
+        item = linked(group, name)
+        note_link(group, name, group.get(name, getlink=True))
+        return item
     except DataError as error:
         raise Unreadable(str(error)) from None
     except DAMAGE as error:
@@ -159,9 +162,19 @@ def read(item: Hdf5) -> np.ndarray:
         raise Unreadable(f"{path_of(item)} cannot be read ({reason(error)})") from None
 
 
+def references(item: Hdf5) -> list[Any]:
+    """The references to other items that an array holds, in one list.
+
+    Raises:
+        Unreadable: If its values are in another file, or do not fit into memory.
+    """
+    _check_own(item)
+    return list(np.ravel(item[...]))
+
+
 def _check_own(item: Hdf5) -> None:
     try:
-        other_files(item)
+        note_files(item, other_files(item))
         check_size(item)
     except DataError as error:
         raise Unreadable(f"{path_of(item)}: {str(error).rstrip('.')}") from None

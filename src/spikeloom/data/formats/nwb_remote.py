@@ -10,7 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 import h5py
 
+from spikeloom.data.declared import not_enough_memory
 from spikeloom.data.formats.containers import Hdf5, reading_file
+from spikeloom.data.formats.guard import check_sound_at
 from spikeloom.data.formats.nwb import session_of
 from spikeloom.data.formats.remote_file import RemoteFile
 from spikeloom.data.options import LoadOptions
@@ -52,6 +54,8 @@ def read_nwb_at(address: str, options: LoadOptions, name: str | None = None) -> 
         with _opened(address) as file:
             session = session_of(file, name, options)
         return bin_session(session, options)
+    except MemoryError:
+        raise not_enough_memory(address) from None
     except DataError as error:
         text = str(error)
         raise DataError(text if address in text else f"{address}: {text}") from None
@@ -63,6 +67,7 @@ def _opened(address: str) -> Iterator[Hdf5]:
         try:
             if SIGNATURE not in remote.read(4096):  # behind a user block, if there is one
                 raise DataError("there is no HDF5 file at this address; name one that ends in .nwb.")
+            check_sound_at(remote)
             with reading_file(Path(address)), h5py.File(remote, "r") as file:
                 yield file
         finally:

@@ -25,6 +25,7 @@ from spikeloom.data.formats.nwb_items import (
     path_of,
     read,
     reason,
+    references,
     target,
     text,
     type_of,
@@ -110,7 +111,7 @@ def column(item: Hdf5) -> np.ndarray | None:
         Unreadable: If they cannot be read.
     """
     if is_reference(item):
-        return np.array([_name_of(item, reference) for reference in np.ravel(item[...])], dtype=np.str_)
+        return np.array([_name_of(item, reference) for reference in references(item)], dtype=np.str_)
     if not (is_text(item) or is_number(item)):
         return None
     values = read(item)
@@ -260,7 +261,7 @@ def _of_electrode_group(group: Hdf5, columns: dict[str, np.ndarray]) -> dict[str
     if "electrode_group" not in columns or "location" in columns or item is None:
         return {}
     try:
-        places = [_place(target(item, reference)) for reference in np.ravel(item[...])]
+        places = [_place(target(item, reference)) for reference in references(item)]
     except (Unreadable, *DAMAGE):
         return {}
     return {"location": np.array(places, dtype=np.str_)} if any(places) else {}

@@ -1,5 +1,7 @@
 """The process that tries a file: ``python -m spikeloom.data.formats.probe FILE`` reads it within limits.
 
+Instead of FILE, ``- SIZE`` stands for an HDF5 file of so many bytes whose parts come from the standard input.
+
 It says on one line of JSON what the parent has to know, and is ended by the system where the library does not end.
 Errors that a library raises are no concern of it: whoever reads the file meets them again.
 """
@@ -10,7 +12,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +25,53 @@ WALL_S = 90.0
 LIMIT_BYTES, EXPANSION = 512e6, 100
 """Bytes of memory, and bytes for each byte of the file: deflate makes at most 1,032 of one, but seldom 100."""
 ARRAY_BYTES = 1.6e7
-"""Larger arrays are not read, only their index and their ends."""
+"""Larger arrays are not read, only their index and (in a file at hand) their ends."""
+PIPED_BYTES, PIPED_ARRAY_BYTES = 1 << 25, 1e5
+"""Bytes that are read of a file of the web, then it is taken as sound; and those of the largest array among them."""
+PIPED_WALL_S = 3600.0
+"""Whoever fetches the parts has limits of its own for each."""
 TOO_MUCH = "needs far more memory than the file has bytes"
 
 
-def main(path: Path) -> None:
+def main(words: Sequence[str]) -> None:
     """Try a file and say so."""
-    with path.open("rb") as file:
-        is_hdf5 = _is_hdf5(file, path.stat().st_size)
     problem = ""
     try:
-        if is_hdf5:
-            import h5py
-
-            _limit(path.stat().st_size)
-            _try_hdf5(h5py, path)
-        elif path.suffix.lower() == ".mat":
-            import scipy.io.matlab
-
-            _limit(path.stat().st_size)
-            scipy.io.matlab.loadmat(path, struct_as_record=True, chars_as_strings=True)
+        if words[0] == "-":
+            _try_piped(int(words[1]))
+        else:
+            _try_file(Path(words[0]))
     except MemoryError:
         problem = TOO_MUCH
     except Exception as error:  # of whatever kind: the parent meets it again
         problem = TOO_MUCH if _of_memory(error) else ""
     print(json.dumps({"problem": problem}), flush=True)
+
+
+def _try_file(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        is_hdf5 = _is_hdf5(file, size)
+    if is_hdf5:
+        import h5py
+
+        _limit(size, WALL_S)
+        _try_hdf5(h5py, path, size, ARRAY_BYTES)
+    elif path.suffix.lower() == ".mat":
+        import scipy.io.matlab
+
+        _limit(size, WALL_S)
+        scipy.io.matlab.loadmat(path, struct_as_record=True, chars_as_strings=True)
+
+
+def _try_piped(size: int) -> None:
+    import h5py
+
+    from spikeloom.data.formats.piped import PipedFile
+
+    file = PipedFile(size, sys.stdin.buffer, sys.stdout.buffer, PIPED_BYTES)
+    _limit(PIPED_BYTES, PIPED_WALL_S)
+    _try_hdf5(h5py, file, int(PIPED_ARRAY_BYTES), PIPED_ARRAY_BYTES)
 
 
 def _is_hdf5(file: Any, size: int) -> bool:
@@ -61,7 +85,7 @@ def _is_hdf5(file: Any, size: int) -> bool:
     return False
 
 
-def _limit(size: int) -> None:
+def _limit(size: int, wall_s: float) -> None:
     """Limits that the system keeps, whatever the library does; counted from now."""
     if sys.platform == "win32":
         return
@@ -72,7 +96,7 @@ def _limit(size: int) -> None:
     _lower(resource.RLIMIT_CORE, 0)
     for name in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(name, signal.SIG_DFL)  # ends the process without Python, which has no say inside the library
-    signal.setitimer(signal.ITIMER_REAL, WALL_S)
+    signal.setitimer(signal.ITIMER_REAL, wall_s)
     _next_step(size)
 
 
@@ -102,11 +126,10 @@ def _of_memory(error: BaseException) -> bool:
     return "allocat" in text and ("memory" in text or "unable to allocate" in text)
 
 
-def _try_hdf5(h5py: Any, path: Path) -> None:
+def _try_hdf5(h5py: Any, source: Any, size: int, array_bytes: float) -> None:
     """Walk through a file and read its attributes and arrays: the small ones whole, of the large ones the ends."""
-    size = path.stat().st_size
-    with h5py.File(path, "r") as file:
-        for attempt in _attempts(h5py, file):
+    with h5py.File(source, "r") as file:
+        for attempt in _attempts(h5py, file, array_bytes):
             _next_step(size)
             try:
                 attempt()
@@ -119,7 +142,7 @@ def _try_hdf5(h5py: Any, path: Path) -> None:
                 return
 
 
-def _attempts(h5py: Any, file: Any) -> Iterator[Any]:
+def _attempts(h5py: Any, file: Any, array_bytes: float) -> Iterator[Any]:
     """All that is to be tried, one after another; items are met by their own names, not through links."""
     seen, groups = set(), [file]
 
@@ -150,19 +173,19 @@ def _attempts(h5py: Any, file: Any) -> Iterator[Any]:
         for name in names:
             yield lambda group=group, name=name: meet(group, name)
         for item in found:
-            yield lambda item=item: _try_array(item)
+            yield lambda item=item: _try_array(item, array_bytes)
 
 
-def _try_array(item: Any) -> None:
+def _try_array(item: Any, array_bytes: float) -> None:
     if item.shape is None or item.external or item.is_virtual:
         return
     if item.chunks is not None:
         item.id.get_num_chunks()
         if item.dtype.itemsize * _product(item.chunks) > ARRAY_BYTES:
             return
-    if item.nbytes <= ARRAY_BYTES:
+    if item.nbytes <= array_bytes:
         item[...]
-    elif item.shape:
+    elif item.shape and array_bytes == ARRAY_BYTES:  # those of the web would be fetched
         first, last = (0,) * len(item.shape), tuple(n - 1 for n in item.shape)
         item[first], item[last]
 
@@ -177,4 +200,4 @@ def _product(numbers: tuple[int, ...]) -> int:
 _STARTED = time.process_time()
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1:])
