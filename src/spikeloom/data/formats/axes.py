@@ -28,6 +28,8 @@ from spikeloom.errors import DataError, warn
 Order = tuple[str, ...]
 Sizes = Mapping[str, int]
 STANDARD = ("trial", "time", "neuron")
+AXES = "axes of the reader"
+"""Array by which a reader of ours declares the order of the axes, as it has laid them out itself."""
 _WORDS = {"trials": "trial", "bin": "time", "bins": "time", "times": "time", "timepoints": "time", "t": "time"}
 _WORDS |= {word + s: "neuron" for word in ("unit", "neuron", "cell", "channel", "cluster") for s in ("", "s")}
 
@@ -132,7 +134,7 @@ def _assumed(file: ArrayFile, counts: str, shape: tuple[int, ...], evidence: lis
 
 def _stated(file: ArrayFile, n_axes: int) -> tuple[Order | None, str]:
     """The order that the user gives, or that an array of the file declares, and which of the two it is."""
-    declaring = [name for name in file.stored if plain(name) in ("dims", "axes", "dimensions", "axis_names")]
+    declaring = [n for n in file.stored if n == AXES or plain(n) in ("dims", "axes", "dimensions", "axis_names")]
     if file.options.axes is not None:
         order = split_axes(file.options.axes)
         if len(order) != n_axes:
@@ -144,7 +146,8 @@ def _stated(file: ArrayFile, n_axes: int) -> tuple[Order | None, str]:
             words = ",".join(text_of(word) for word in file.read(name).ravel()).replace(" ", ",").lower().split(",")
             order = tuple(_WORDS.get(word, word) for word in words if word)
             if sorted(order) == sorted(STANDARD[-n_axes:]):
-                file.notes.append(f"the order of the axes is taken from '{name}'")
+                if name != AXES:
+                    file.notes.append(f"the order of the axes is taken from '{name}'")
                 return order, f"which '{name}' declares"
     return None, ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,9 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from spikeloom.data.formats.arrays import from_arrays
+from spikeloom.data.formats.axes import AXES
 from spikeloom.data.formats.containers import StoredArray
+from spikeloom.data.formats.neuron_columns import neurons_and_signals
 from spikeloom.data.formats.spike_tables import COUNTS, TRIALS, Columns, time_column
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.recorded_time import FROM_S
@@ -23,10 +24,6 @@ from spikeloom.errors import DataError
 
 SEGMENTS = (*TRIALS, "segment", "segments", "segment_id", "epoch", "block", "sweep")
 ROW_NUMBERS = ("bin", "bins", "bin_index", "bin_number", "time_bin", "row", "index", "frame", "sample", "unnamed_0")
-_NEURON = re.compile(
-    r"(unit|neuron|cell|cluster|clu|channel|chan|ch|electrode|elec|sig|spikes?|counts?|n|u|c)?_?\d+[a-z]?"
-)
-"""Names that only neurons have; where there are any, other columns are no neurons."""
 FEWEST_BINS = 5
 """Fewer times that are the same for all units may be so by chance."""
 STEADY = 0.05
@@ -99,9 +96,9 @@ def read_count_table(
 ) -> SpikeData:
     """The recording of a wide table, as ``arrays.from_arrays`` reads named arrays.
 
-    Columns of whole numbers are neurons; where some have names that only neurons have ("unit_3"), these alone. A column
-    of time gives the width of a bin, and its gaps end a piece of the recording, as a change of the trial does. Columns
-    that stay the same in every trial become trial columns, other numbers signals.
+    Which columns are neurons is told by ``neuron_columns``. A column of time gives the width of a bin, and its gaps end
+    a piece of the recording, as a change of the trial does. Columns that stay the same in every trial become trial
+    columns, other numbers signals.
 
     Args:
         table: The table.
@@ -127,7 +124,7 @@ def read_count_table(
         raise DataError(f"the table has no column but '{time or segment}'; add the unit of each spike, or counts.")
     by_run = table.groupby(run, sort=False)
     constant = [n for n in others if segment is not None and _is_trial_column(table[n], by_run[n])]
-    neurons, signals = _neurons(table, [n for n in others if n not in constant], notes)
+    neurons, signals = neurons_and_signals(table, [n for n in others if n not in constant], options.signals, notes)
     notes.append(
         f"each row is a bin: {len(neurons)} columns are neurons ({neurons[0]} to {neurons[-1]})"
         + (f", signals are {', '.join(signals)}" if signals else "")
@@ -135,10 +132,10 @@ def read_count_table(
     stored: dict[str, np.ndarray] = {"neuron_id": _ids(neurons)}
     counts = _plain(table[neurons])
     values = {name: _plain(table[[name]]).astype(np.float32) for name in signals}
-    if width is None and options.stored_bin_s is not None:
-        width = options.stored_bin_s
-    if width is not None:
-        stored["bin_s"] = np.array(width)
+    width = width or options.stored_bin_s
+    if width is None:
+        raise _no_width(options)
+    stored["bin_s"] = np.array(width)
     if segment is None:
         stored |= {"counts": counts, **values}
         if seconds is not None:
@@ -162,8 +159,16 @@ def _read(
     stored: Mapping[str, np.ndarray], options: LoadOptions, origin: Mapping[str, Any], notes: list[str], axes: str
 ) -> SpikeData:
     arrays = {name: StoredArray(v.shape, v.dtype, lambda v=v: v) for name, v in stored.items()}
-    arrays["axes"] = StoredArray((axes.count(",") + 1,), np.dtype("U8"), lambda: np.array(axes.split(",")))
+    arrays[AXES] = StoredArray((axes.count(",") + 1,), np.dtype("U8"), lambda: np.array(axes.split(",")))
     return from_arrays(arrays, options, {**origin, "notes": notes})
+
+
+def _no_width(options: LoadOptions) -> DataError:
+    wanted = "" if options.bin_s is None else f" (bin_s={options.bin_s:g} is the width that is wanted)"
+    return DataError(
+        f"each row is a bin, and the table has no column of their times, so that their width is not known{wanted}; "
+        "give it in seconds with stored_bin_s, or call a column of times 'time_s'."
+    )
 
 
 def _without_row_numbers(table: Table, notes: list[str]) -> pd.DataFrame:
@@ -247,32 +252,6 @@ def _split_at_gaps(
         f"first behind {seconds[row]:.6g} s"
     )
     return np.cumsum(np.r_[0, (gap | (np.diff(run) != 0)).astype(np.int64)])
-
-
-def _neurons(table: Table, names: list[str], notes: list[str]) -> tuple[list[str], list[str]]:
-    """The columns that are neurons, and those that are signals."""
-    numeric = [n for n in names if pd.api.types.is_numeric_dtype(table[n].dtype)]
-    text = [n for n in names if n not in numeric]
-    if text:
-        notes.append(f"columns left out, as they hold text: {', '.join(text)}")
-    named = [n for n in numeric if _NEURON.fullmatch(plain_name(n)) or plain_name(n).startswith(("unit_", "neuron_"))]
-    neurons = named or [n for n in numeric if _whole(table[n])]
-    if not neurons:
-        listed = ", ".join(map(str, list(table)[:12]))
-        raise DataError(
-            f"the table has neither a unit and a time for each spike, nor columns of counts (columns: {listed}); name "
-            "the columns 'unit' and 'time_s', or give every neuron a column of whole numbers."
-        )
-    signals = [n for n in numeric if n not in neurons]
-    partly = [n for n in signals if table[n].isna().any() and _whole(table[n].dropna())]
-    if partly:
-        notes.append(f"taken as signals, as some of their values are missing: {', '.join(partly)}")
-    return neurons, signals
-
-
-def _whole(column: Column) -> bool:
-    values = column.to_numpy(dtype=float, na_value=np.nan)
-    return bool((values >= 0).all() and (values == np.floor(values)).all())
 
 
 def _is_trial_column(column: Column, by_run: Any) -> bool:

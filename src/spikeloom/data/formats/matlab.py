@@ -13,6 +13,7 @@ import pandas as pd
 
 from spikeloom.data.formats.array_names import COUNTS
 from spikeloom.data.formats.arrays import from_arrays
+from spikeloom.data.formats.axes import AXES
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.formats.indy import is_indy, read_indy
 from spikeloom.data.formats.matlab_spikes import Spikes, spikes_in
@@ -26,7 +27,7 @@ from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import quality_mask, trains_of
 from spikeloom.data.session.spans import rows_of
 from spikeloom.data.session.trial_table import START, STOP, with_usual_names
-from spikeloom.data.session.trialwise import TrialwiseSpikes, bin_trialwise
+from spikeloom.data.session.trialwise import TrialwiseSpikes, begin_anew, bin_trialwise
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
@@ -165,7 +166,7 @@ def _of_counts(
     """Counts of each trial and what belongs to it, as arrays."""
     notes: list[str] = []
     stored = counts_by_trial(found, others, options, notes)
-    stored["axes"] = np.array(["trial", "time", "neuron"])
+    stored[AXES] = np.array(["trial", "time", "neuron"])
     arrays = {name: StoredArray(v.shape, v.dtype, lambda v=v: v) for name, v in stored.items()}
     for name, array in others.items():
         arrays.setdefault(name, array)
@@ -296,10 +297,8 @@ def _clocks(
         notes.append("most spikes are outside of the starts and stops of their trials, which are kept as columns only")
     first = np.array([one.min() if len(one) else np.nan for one in pooled])
     last = np.array([one.max() if len(one) else np.nan for one in pooled])
-    anew = (
-        len(first) < 2 or not np.isfinite(first).any() or np.ptp(first[np.isfinite(first)]) < np.nanmedian(last - first)
-    )
-    if anew:
+    fired = np.isfinite(first)
+    if fired.sum() < 2 or begin_anew(first[fired], last[fired]):
         notes.append("spike times are counted from the start of each trial, as they begin anew in each")
         return None, None, None
     notes.append(

@@ -11,13 +11,15 @@ import pandas as pd
 
 from spikeloom.data.binning import EDGE
 from spikeloom.data.options import EventOptions, LoadOptions, SeriesOptions, SessionOptions, check_supported
+from spikeloom.data.plausibility import CHANCE_SPIKES
 from spikeloom.data.session.clocks import SAMPLES, in_seconds, plain_name, without_unit
 from spikeloom.data.session.cutting import DEFAULT_BIN_S, bin_session
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import quality_mask, trains_of
 from spikeloom.data.session.spans import rows_of
+from spikeloom.data.session.trial_files import read_trials, trials_by_label
 from spikeloom.data.session.trial_table import with_usual_names
-from spikeloom.data.session.trialwise import TrialwiseSpikes, bin_trialwise
+from spikeloom.data.session.trialwise import TrialwiseSpikes, begin_anew, bin_trialwise
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.tables import Column, Table
 from spikeloom.errors import DataError
@@ -143,23 +145,28 @@ def read_spike_table(
     kept = np.ones(len(ids), dtype=bool) if options.quality is None else quality_mask(neurons, options.quality)
     neurons = rows_of(neurons, kept)
     provenance = dict(origin)
+    if trials is not None and options.trials is None:
+        by_trial = _with_silent_trials(by_trial, len(times), _begin_anew(times, trials), notes)
     if trials is None or not _begin_anew(times, trials):
         n_trials, duration = 1, float(np.ptp(times))
         factor, _ = in_seconds(times, columns.time, len(ids), duration, notes)
         trains = [train for train, keep in zip(trains_of(units, times * factor)[1], kept) if keep]
         rows = None
-        if trials is not None:
+        if trials is not None and options.trials is None:
             rows = _spans_of_trials(by_trial, times, factor, trials, options.bin_s or DEFAULT_BIN_S)
             ends = "its start to its stop" if set(ENDS) <= set(by_trial) else "its first to its last spike"
             notes.append(f"'{columns.time}' is on one clock, and a trial lasts from {ends}")
         return bin_session(Session(trains, neurons, rows, provenance=provenance, notes=notes), options)
+    if options.trials is not None:
+        by_trial = trials_by_label(read_trials(options.trials, notes), by_trial, str(columns.trial), notes)
     n_trials, duration = len(by_trial), float(times.max() - min(times.min(), 0.0))
     factor, _ = in_seconds(times, columns.time, len(ids) * n_trials, duration, notes, by_trial=True)
     notes.append(f"'{columns.time}' is counted from the start of each trial ('{columns.trial}')")
     known = set(ENDS) <= set(by_trial)
+    labels = by_trial["trial"].to_numpy()
     start, stop = (by_trial[name].to_numpy(dtype=float) if known else None for name in ENDS)
     spikes = TrialwiseSpikes(
-        times=_by_trial_and_unit(units, times * factor, trials, ids[kept]),
+        times=_by_trial_and_unit(units, times * factor, trials, ids[kept], labels),
         neurons=neurons,
         trials=by_trial,
         start_s=None if start is None else np.zeros(n_trials),
@@ -167,6 +174,7 @@ def read_spike_table(
         clock_s=start,
         provenance=provenance,
         notes=notes,
+        has_table=options.trials is not None,
     )
     return bin_trialwise(spikes, options)
 
@@ -208,10 +216,8 @@ def _constant(table: Table, groups: np.ndarray, names: Sequence[str], key: str, 
 
 
 def _begin_anew(times: np.ndarray, trials: np.ndarray) -> bool:
-    """Whether times start again with every trial: their first spikes lie closer together than trials are long."""
     by_trial: Table = pd.Series(times).groupby(trials)
-    first, last = by_trial.min().to_numpy(), by_trial.max().to_numpy()
-    return len(first) > 1 and float(np.ptp(first)) < float(np.median(last - first))
+    return begin_anew(by_trial.min().to_numpy(), by_trial.max().to_numpy())
 
 
 def _spans_of_trials(table: Table, times: np.ndarray, factor: float, trials: np.ndarray, bin_s: float) -> pd.DataFrame:
@@ -231,6 +237,37 @@ def _spans_of_trials(table: Table, times: np.ndarray, factor: float, trials: np.
     order = np.argsort(first, kind="stable")
     stop[order[:-1]] = np.minimum(stop[order[:-1]], first[order[1:]])
     return table.assign(start_time=first, stop_time=stop)
+
+
+def _with_silent_trials(table: pd.DataFrame, n_spikes: int, anew: bool, notes: list[str]) -> pd.DataFrame:
+    """The trials with those that no row is of, by the gaps in their numbers, where silence may be chance.
+
+    Args:
+        table: The trials that have a spike.
+        n_spikes: How many spikes there are.
+        anew: Whether times begin anew with every trial: else nothing says when a trial without a spike was.
+        notes: Gets a note about trials that are missing.
+    """
+    labels = table["trial"].to_numpy()
+    if labels.dtype.kind not in "iu":
+        return table
+    missing = (
+        np.setdiff1d(np.arange(labels.min(), labels.max() + 1), labels) if np.ptp(labels) < 2 * len(labels) else ()
+    )
+    if not len(missing):
+        return table
+    some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+    if anew and n_spikes / len(labels) < CHANCE_SPIKES:
+        notes.append(
+            f"{len(missing)} of {len(labels) + len(missing)} trials ({some}) have no row, and are taken for trials "
+            "without a spike; give the table of trials with trials if it is not so"
+        )
+        return table.set_index("trial").reindex(np.sort(np.r_[labels, missing])).rename_axis("trial").reset_index()
+    notes.append(
+        f"no row is of trial {some}: whether it was left out or had no spike is not known, and it is not among the "
+        f"{len(labels)} trials; give the table of trials with trials if it was recorded"
+    )
+    return table
 
 
 def _check_one_animal(table: Table) -> None:
@@ -271,12 +308,14 @@ def _numbered_anew(table: Table, group: str, name: str) -> bool:
 
 
 def _by_trial_and_unit(
-    units: np.ndarray, times: np.ndarray, trials: np.ndarray, ids: np.ndarray
+    units: np.ndarray, times: np.ndarray, trials: np.ndarray, ids: np.ndarray, labels: np.ndarray
 ) -> list[list[np.ndarray]]:
-    """Spike times of every unit in every trial, both in increasing order."""
+    """Spike times of every unit in each of the trials; some may be without a spike."""
     result = []
-    for rows in trains_of(trials, np.arange(len(trials)))[1]:
-        at = rows.astype(np.int64)
+    rows_of_trial = dict(zip(*(part if isinstance(part, list) else part.tolist() for part in trains_of(
+        trials, np.arange(len(trials)))), strict=True))  # fmt: skip
+    for label in labels.tolist():
+        at = rows_of_trial.get(label, np.zeros(0)).astype(np.int64)
         found, trains = trains_of(units[at], times[at])
         by_unit = dict(zip(found.tolist(), trains))
         result.append([by_unit.get(unit, np.zeros(0)) for unit in ids.tolist()])

@@ -1,10 +1,11 @@
-"""Tables as recordings: by their columns, a row is a spike, a bin of one unit, or a bin of all neurons."""
+"""Tables as recordings: by their columns, a row is a spike, a bin of one unit or of all neurons, or nothing at all."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from spikeloom.data.formats.count_tables import read_count_table, tidy_counts
+from spikeloom.data.formats.ragged_tables import is_ragged, read_ragged_table
 from spikeloom.data.formats.spike_tables import UNITS, columns_of, read_spike_table, time_column
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.session.clocks import plain_name
@@ -17,7 +18,8 @@ def read_table_file(path: Path, options: LoadOptions) -> SpikeData:
     """The recording of a CSV, TSV or Parquet file.
 
     With a column of units and one of times, each row is a spike (``spike_tables``), or, with a column of counts, a bin
-    of one unit. Otherwise each row is a bin, and each neuron a column (``count_tables``).
+    of one unit. Otherwise each column is a neuron: with its spike times (``ragged_tables``), or its counts, and then
+    each row is a bin (``count_tables``).
 
     Args:
         path: The file.
@@ -37,6 +39,8 @@ def read_table_file(path: Path, options: LoadOptions) -> SpikeData:
                 f"the table has a unit for each row ('{unit}'), but no time (columns: {', '.join(table)}); call the "
                 "column of spike times 'time_s'."
             )
+        if is_ragged(table):
+            return read_ragged_table(table, options, origin, notes)
         return read_count_table(table, options, origin, notes)
     counted = tidy_counts(table, columns)
     if counted is not None:

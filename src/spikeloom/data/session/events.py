@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
+from spikeloom.data.session.clocks import plain_name
 from spikeloom.data.session.trial_table import START, STOP
 from spikeloom.errors import DataError
 
@@ -38,7 +39,7 @@ def event_column(trials: pd.DataFrame, name: str) -> str:
     if name in trials:
         return name
     for column, usual in (("start_time", START), ("stop_time", STOP)):
-        if name in usual and column in trials:
+        if plain_name(name) in usual and column in trials:
             return column
     columns = ", ".join(map(str, trials))
     raise DataError(f"there is no trial column '{name}' to align to (columns: {columns}); name one of these.")

@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.damage import DAMAGE
+from spikeloom.data.session.clocks import plain_name
 from spikeloom.data.session.trial_table import START, STOP, as_trial_table, with_usual_names
 from spikeloom.data.tables import TABLES, Table, read_table
 from spikeloom.errors import DataError
 
+TRIAL_LABELS = ("trial", "trials", "trial_id", "trial_number", "trial_index", "trial_num", "trial_nr", "trial_no", "id")
+"""Names of columns that number trials, or name them."""
 ARRAYS = (".npy", ".npz")
 _UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "milliseconds": 1e-3}
 
@@ -36,6 +39,44 @@ def read_trials(file: str | Path, notes: list[str]) -> pd.DataFrame:
     if path.suffix.lower() in ARRAYS:
         return as_trial_table(_intervals(path))
     return _in_seconds(read_table(path, notes), path.name, notes)
+
+
+def trials_by_label(table: pd.DataFrame, known: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
+    """The trials of a table beside spikes that name theirs, with the column "trial" and what else is known of them.
+
+    Args:
+        table: The table of all trials, one row for each.
+        known: The trials with a spike: their labels in "trial", and what the spikes say of them.
+        name: The column by which spikes name their trial.
+        notes: Gets a note about how rows were matched, and about trials that only one of the two has.
+
+    Raises:
+        DataError: If nothing tells which trial a row is.
+    """
+    labels = known["trial"].to_numpy()
+    key = next((str(n) for n in table if plain_name(n) == plain_name(name)), None)
+    key = key or next((str(n) for n in table if plain_name(n) in TRIAL_LABELS), None)
+    if key is not None:
+        table = table.rename(columns={key: "trial"})
+    else:
+        first = 1 if labels.dtype.kind in "iu" and labels.min() >= 1 and labels.max() == len(table) else 0
+        if labels.dtype.kind not in "iu" or labels.min() < first or labels.max() >= len(table) + first:
+            raise DataError(
+                f"the table of trials has {len(table)} rows and no column '{name}', so that it is not clear which row "
+                f"is which of the {len(labels)} trials with spikes; add that column."
+            )
+        notes.append(f"rows of the table of trials are taken for '{name}' {first}, {first + 1}, ...")
+        table = table.assign(trial=np.arange(len(table)) + first)
+    if table["trial"].duplicated().any():
+        raise DataError(f"'{key}' of the table of trials is not different in every row; number the trials.")
+    silent, unknown = ~table["trial"].isin(labels), ~np.isin(labels, table["trial"].to_numpy())
+    if silent.all():
+        raise DataError(f"none of the {len(table)} trials of the table ('{key}') has a spike ('{name}'); name another.")
+    if silent.any():
+        notes.append(f"{silent.sum()} of {len(table)} trials have no spike")
+    if unknown.any():
+        notes.append(f"spikes of {unknown.sum()} trials that are not in the table of trials were left out")
+    return table.merge(known[["trial", *(n for n in known if n not in table)]], on="trial", how="left")
 
 
 def _intervals(path: Path) -> np.ndarray:

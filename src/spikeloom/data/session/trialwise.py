@@ -22,6 +22,8 @@ from spikeloom.errors import DataError
 
 APART_S = 1.0
 """Trials are laid this far from each other on a clock that only binning sees."""
+MOST_OVERLAP = 0.5
+"""Share of the trials whose spikes begin before those of an earlier one end: on one clock, hardly any does."""
 _ROW = "row of the trial"
 
 
@@ -39,6 +41,7 @@ class TrialwiseSpikes:
         event_s: When the event to align to was, on the clock of its trial; by the column of its name if not given.
         provenance: Where it comes from.
         notes: What was guessed or left out so far.
+        has_table: Whether ``trials`` is the table that the user asked for with the option of this name.
     """
 
     times: Sequence[Sequence[np.ndarray]]
@@ -50,6 +53,25 @@ class TrialwiseSpikes:
     event_s: Float[np.ndarray, "trial"] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    has_table: bool = False
+
+
+def begin_anew(first: Float[np.ndarray, "trial"], last: Float[np.ndarray, "trial"]) -> bool:
+    """Whether the clock begins anew with every trial, by the first and the last spike of each.
+
+    It does where trials begin closer together than they are long, or where most of them lie in others.
+
+    Example:
+        >>> begin_anew(np.array([0.1, 0.3, 0.2]), np.array([0.9, 0.8, 0.4]))
+        True
+        >>> begin_anew(np.array([0.1, 1.3, 2.2]), np.array([0.9, 1.8, 2.4]))
+        False
+    """
+    if len(first) < 2:
+        return False
+    order = np.argsort(first, kind="stable")
+    overlap = first[order][1:] < np.maximum.accumulate(last[order])[:-1]
+    return bool(np.ptp(first) < np.median(last - first) or overlap.mean() > MOST_OVERLAP)
 
 
 def bin_trialwise(spikes: TrialwiseSpikes, options: LoadOptions) -> SpikeData:
@@ -61,7 +83,7 @@ def bin_trialwise(spikes: TrialwiseSpikes, options: LoadOptions) -> SpikeData:
     Raises:
         DataError: As ``cut``, and if a table of trials on another clock is asked for.
     """
-    if options.trials is not None:
+    if options.trials is not None and not spikes.has_table:
         raise DataError(f"trials is '{options.trials}', but the spike times are already those of trials; leave it out.")
     notes = list(spikes.notes)
     start, stop = spikes.start_s, spikes.stop_s
@@ -90,7 +112,7 @@ def bin_trialwise(spikes: TrialwiseSpikes, options: LoadOptions) -> SpikeData:
             table[options.align] = table[options.align] + later
     observed = np.column_stack([table["start_time"], table["stop_time"]])[known]
     session = Session(trains, spikes.neurons, table, observed=[observed] * n_neurons, provenance=spikes.provenance)
-    data, more = cut(session, options)
+    data, more = cut(session, replace(options, trials=None))
     return apply_options(_on_own_clocks(data, spikes, later), options, [*notes, *more])
 
 
