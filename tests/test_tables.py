@@ -136,7 +136,7 @@ def test_times_that_begin_anew_in_each_trial(tmp_path):
         inside = (since >= -1e-9) & (since < 0.5 - 1e-9)
         assert aligned.counts[trial].sum() == inside.sum()
     np.testing.assert_allclose(aligned.trials["cue"], np.arange(10, 22) * 0.01)
-    with pytest.raises(DataError, match="there is no file .* with trials"):
+    with pytest.raises(DataError, match=r"there is no file .* with trials"):
         sl.load(tmp_path / "a.csv", trials=tmp_path / "t.csv")
 
 

@@ -69,7 +69,7 @@ def trials_by_label(table: pd.DataFrame, known: pd.DataFrame, name: str, notes: 
         table = table.assign(trial=np.arange(len(table)) + first)
     if table["trial"].duplicated().any():
         raise DataError(f"'{key}' of the table of trials is not different in every row; number the trials.")
-    silent, unknown = ~table["trial"].isin(labels), ~np.isin(labels, table["trial"].to_numpy())
+    silent, unknown = ~np.isin(table["trial"].to_numpy(), labels), ~np.isin(labels, table["trial"].to_numpy())
     if silent.all():
         raise DataError(f"none of the {len(table)} trials of the table ('{key}') has a spike ('{name}'); name another.")
     if silent.any():
