@@ -14,10 +14,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 shapes.check("spikeloom")
 
-from quick_compare import hurry  # noqa: E402  # imports the package, which is checked from here on
+from probing import Prober  # noqa: E402  # imports the package, which is checked from here on
+from quick_compare import hurry  # noqa: E402
+from quick_figures import hurry_figures  # noqa: E402
 from spikeloom import errors  # noqa: E402
 
 errors._DECORATORS += ("shapes",)  # its calls stand between a test and the library
+
+PROBER = Prober()
 
 NUMBERS_ARE_TESTED = ("test_evaluation", "test_verdict", "test_novelty", "test_classifier", "test_report_calibration")
 
@@ -42,6 +46,24 @@ def _quick_comparisons(request):
             patch.setattr(reference, "N_SLOW_REPLICATES", 20)
         else:
             hurry(patch)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_figures(request):
+    with pytest.MonkeyPatch.context() as patch:
+        hurry_figures(patch, request.path)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _files_are_tried_by_one_process(request):
+    """Its children do what the package does in a process for each file; test_damaged shows that, and uses the latter."""
+    from spikeloom.data.formats import guard
+
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.stem != "test_damaged":
+            patch.setattr(guard, "_read_in_child", PROBER)
         yield
 
 

@@ -11,9 +11,11 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.io
 import torch
 
 import spikeloom as sl
+from probing import Prober
 from spikeloom.data.declared import check_declared
 from spikeloom.data.formats import guard
 from spikeloom.errors import DataError
@@ -137,6 +139,18 @@ class TestGuard:
         )
         with pytest.raises(DataError, match="does not come to an end"):
             sl.load(write(folder / "a.h5"))
+
+    def test_the_process_of_the_tests_answers_as_that_of_the_package(self, folder) -> None:
+        sound = [write(folder / "a.h5"), folder / "b.mat"]
+        scipy.io.savemat(sound[1], {"counts": COUNTS}, do_compression=True)
+        cut = [folder / f"cut{path.suffix}" for path in sound]
+        for path, copy in zip(sound, cut):
+            copy.write_bytes(path.read_bytes()[:-200])
+        prober = Prober()
+        for path in (*sound, *cut, folder / "missing.h5", sound[0]):
+            own, shared = guard._read_in_child(path), prober(path)
+            assert (shared.returncode, shared.stdout) == (own.returncode, own.stdout), path.name
+            assert own.stdout == b'{"problem": ""}\n', path.name
 
     def test_a_file_is_tried_once(self, folder, monkeypatch) -> None:
         tried = []

@@ -23,7 +23,7 @@ from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.results import METRICS, Comparison, MetricResult
 from spikeloom.evaluation.verdict import Level
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
-from spikeloom.plot.style import data_uri
+from spikeloom.plot.style import data_uri, new_figure, save_figure
 from spikeloom.report import figures, panels
 from spikeloom.report.format import CONTROLS, LEVELS
 from spikeloom.report.page import write_report
@@ -491,6 +491,24 @@ def test_whatever_a_model_cannot_infer_costs_its_figure_and_not_the_page(tmp_pat
         text = write_report(tmp_path / "b.html", **parts, codes=fails).read_text()
     assert "<li>Codes: it could not be drawn" in text
     assert "<h3>Codes" not in text
+
+
+@pytest.mark.parametrize(("kind", "layout"), [("svg", "constrained"), ("png", "constrained"), ("png", None)])
+def test_a_figure_is_drawn_once_and_is_that_of_matplotlib(kind, layout):
+    images, drawn = [], []
+    for save in (save_figure, Figure.savefig):
+        figure = new_figure(3.0, 2.0)
+        axes = figure.subplots(1, 2)
+        axes[1].set_ylabel("a label that takes room")
+        figure.set_layout_engine(layout)
+        draw = axes[0].patch.draw
+        axes[0].patch.draw = lambda renderer, draw=draw, save=save: (drawn.append(save), draw(renderer))
+        save(figure, image := io.BytesIO(), format=kind, metadata={"Date": None} if kind == "svg" else None)
+        images.append(re.sub(rb"(clip|p|m)[0-9a-f]{10}", b"", image.getvalue()))
+        figure.draw_without_rendering()  # as ever
+        assert drawn.pop() is save
+    assert images[0] == images[1]
+    assert drawn == [save_figure] + [Figure.savefig] * (2 if layout else 1)
 
 
 def test_figures_leave_the_style_of_the_reader_alone():

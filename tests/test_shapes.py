@@ -1,8 +1,10 @@
 """The tests check shapes and types: of every kind of function, in each test anew."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
-from jaxtyping import TypeCheckError
+from jaxtyping import Float, TypeCheckError
 
 import shapes
 from spikeloom.evaluation.trial_set import spread
@@ -31,12 +33,24 @@ def test_every_kind_of_function_is_checked_at_first_and_in_the_next_test_again()
     for call in (Place().method, Place.static, Place.of, lambda x: Place().wrong):
         with pytest.raises(TypeCheckError):
             call("no integer")
+    shapes.next_test()
     for _ in range(shapes.CALLS):
         Place.static(1)
-    assert Place.static("after so many calls") == "after so many calls"
+    for _ in range(3):  # the fifth, the sixth and the seventh
+        assert Place.static("after so many calls") == "after so many calls"
+    with pytest.raises(TypeCheckError):
+        Place.static("the eighth")
     shapes.next_test()
     with pytest.raises(TypeCheckError):
         Place.static("no integer")
+
+
+def test_arrays_are_found_wherever_they_stand():
+    array = Float[np.ndarray, "n"]
+    for hint in (array, array | None, dict[str, array], Callable[[array], int], "NotKnownHere"):
+        assert shapes._has_arrays(hint), hint
+    for hint in (int, np.ndarray, dict[str, int | None], Callable[[int], str], None):
+        assert not shapes._has_arrays(hint), hint
 
 
 def test_functions_and_fields_of_the_package_are_checked():

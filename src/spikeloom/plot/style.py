@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import re
 from pathlib import Path
@@ -82,6 +83,33 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def save_figure(figure: Figure, file: Path | io.BytesIO, **options: Any) -> None:
+    """Write the figure as ``Figure.savefig`` does, bit by bit, but draw it once.
+
+    Where the parts of a figure arrange themselves, matplotlib draws it twice, and from the first drawing takes nothing
+    but the arrangement.
+
+    Args:
+        figure: The figure.
+        file: Where to write.
+        options: Of ``Figure.savefig``, without ``bbox_inches``.
+    """
+    draw, engine = figure.draw, figure.get_layout_engine()
+
+    def arrange(renderer: Any) -> None:
+        figure.draw = draw
+        if engine is not None and figure.axes:
+            with contextlib.suppress(ValueError):  # as in Figure.draw
+                engine.execute(figure)
+
+    if engine is not None:
+        figure.draw = arrange
+    try:
+        figure.savefig(file, **options)
+    finally:
+        vars(figure).pop("draw", None)
+
+
 @styled
 def data_uri(figure: Figure, kind: Literal["svg", "png"]) -> str:
     """The figure as text that an HTML page can hold; PNG at two pixels a point of the screen.
@@ -92,10 +120,10 @@ def data_uri(figure: Figure, kind: Literal["svg", "png"]) -> str:
     """
     file = io.BytesIO()
     if kind == "svg":
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        save_figure(figure, file, format="svg", metadata={"Date": None})
         content = COORDINATES.sub(lambda found: DECIMALS.sub(r"\1", found[0]), file.getvalue().decode()).encode()
         return "data:image/svg+xml;base64," + base64.b64encode(content).decode()
-    figure.savefig(file, format="png", dpi=200, pil_kwargs={"compress_level": 1})
+    save_figure(figure, file, format="png", dpi=200, pil_kwargs={"compress_level": 1})
     image = (
         Image.open(file).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     )  # a third of the size
@@ -108,7 +136,7 @@ def data_uri(figure: Figure, kind: Literal["svg", "png"]) -> str:
 def write_png(figure: Figure, path: Path) -> None:
     """Write the figure, all of it or nothing."""
     with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=160)
+        save_figure(figure, temporary, format="png", dpi=160)
 
 
 FIGURE_ENDINGS = (".png", ".svg", ".pdf")
@@ -121,7 +149,7 @@ def write_figure(figure: Figure, path: Path) -> None:
     kind = path.suffix.lower()[1:]
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with atomic(path) as temporary:
-        figure.savefig(temporary, format=kind, dpi=160, metadata=undated.get(kind))
+        save_figure(figure, temporary, format=kind, dpi=160, metadata=undated.get(kind))
 
 
 def label_figure(figure: Figure, x: str | None = None, y: str | None = None) -> None:

@@ -177,6 +177,7 @@ def navigate(
 
 def write_traversal(traversal: Traversal, data: SpikeData, out: str | Path) -> None:
     """Write generated trials (samples.npz), a table and figures (traversal.csv, traversal.png, axes.png)."""
+    from spikeloom.plot.style import save_figure
     from spikeloom.report.figures import axis_cosines, traversals
 
     out = Path(out)
@@ -195,7 +196,7 @@ def write_traversal(traversal: Traversal, data: SpikeData, out: str | Path) -> N
         figures["axes.png"] = axis_cosines(traversal.map)
     for name, figure in figures.items():
         with atomic(out / name) as temporary:
-            figure.savefig(temporary, format="png", dpi=160)
+            save_figure(figure, temporary, format="png", dpi=160)
 
 
 def joined(parts: Sequence[SpikeData]) -> SpikeData:

@@ -118,19 +118,23 @@ def _try(path: Path) -> None:
     if not sys.executable:  # an embedded interpreter
         return
     try:
-        child = subprocess.run(
-            _command(str(path.absolute())),
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=CHILD_STARTS_S,
-            check=False,
-        )
+        child = _read_in_child(path)
     except subprocess.TimeoutExpired:
         raise DataError(_sentence(ENDLESS)) from None
     except OSError:
         return  # no process can be started: read it as it is
     _judge(child.returncode, child.stdout)
+
+
+def _read_in_child(path: Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        _command(str(path.absolute())),
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=CHILD_STARTS_S,
+        check=False,
+    )
 
 
 def _command(*words: str) -> list[str]:
