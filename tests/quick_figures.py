@@ -1,6 +1,6 @@
 """Figures of tests that do not look at them: drawn whole, so that one that cannot be drawn fails, but not arranged.
 
-Arranging its parts without overlap is more than half of the time of a figure. Files that look at figures are named here.
+Arranging its parts without overlap is over half of the time of a figure. Files that look at figures are named here.
 """
 
 from pathlib import Path
