@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quick_compare import share_references
 from spikeloom.cli import main
 from spikeloom.data.files import save
 from spikeloom.data.spikedata import SpikeData
@@ -22,6 +23,13 @@ FAST = {"n_draws": 1, "n_floor": 2, "classifiers": ()}
 def make(seed, n_trials=60, n_bins=40, n_neurons=8, rate=0.4, bin_s=BIN_S, **kwargs):
     counts = np.random.default_rng(seed).poisson(rate, (n_trials, n_bins, n_neurons))
     return SpikeData(counts, bin_s, **kwargs)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def references():
+    """Most tests compare with the same recording."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield share_references(patch)
 
 
 @pytest.fixture
