@@ -10,7 +10,9 @@ from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.errors import ConfigError
 from spikeloom.models.autoencoder import Autoencoder, AutoencoderConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
+from spikeloom.nets import convolution, ssm
 from spikeloom.observation.poisson import Poisson
+from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
 from spikeloom.training.batch import Batch
 from spikeloom.training.stages import StageConfig
 
@@ -49,7 +51,8 @@ def test_only_hidden_counts_enter_the_likelihood(monkeypatch):
         return torch.zeros(*counts.shape[:2], 1)
 
     monkeypatch.setattr(autoencoder, "encode", encode)
-    monkeypatch.setattr(autoencoder, "decode", lambda z, mask=None: torch.full((*z.shape[:2], 3), 0.5))
+    before_softplus = math.log(math.expm1(0.5))
+    monkeypatch.setattr(autoencoder, "activations", lambda z, mask=None: torch.full((*z.shape[:2], 3), before_softplus))
     counts = torch.ones(4, 50, 3, dtype=torch.uint8)
     batch = Batch(torch.full((4,), 50), False, counts=counts)
     loss = float(autoencoder.loss(batch, torch.Generator().manual_seed(0)))
@@ -162,3 +165,24 @@ def test_rates_start_at_the_mean_counts_however_large():
     mean = torch.tensor([1e-3, 0.5, 20.0, 200.0])
     autoencoder = Autoencoder(4, AutoencoderConfig(latents=2, channels=4, encoder_blocks=1, state=4), mean)
     torch.testing.assert_close(torch.nn.functional.softplus(autoencoder.read_out.bias), mean, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("module", ["autoencoder", "prior"])
+def test_bins_beyond_the_longest_trial_of_a_batch_are_left_out_and_change_nothing(module, monkeypatch):
+    lengths = torch.tensor([3, 9, 6])
+    counts = torch.randint(3, (3, 17, 4), dtype=torch.uint8)
+    batch = Batch(lengths, True, counts=counts, latents=torch.randn(3, 17, 2))
+    torch.manual_seed(0)
+    part = {
+        "autoencoder": Autoencoder(4, AutoencoderConfig(latents=2, channels=4, encoder_blocks=1, state=4)),
+        "prior": DiffusionPrior(2, DiffusionConfig(channels=8, blocks=1, state=4)),
+    }[module]
+    part.longest = torch.tensor(17)
+    in_use = []
+    monkeypatch.setattr(convolution, "fast_size", lambda n, size=convolution.fast_size: in_use.append(n) or size(n))
+    monkeypatch.setattr(ssm, "toeplitz_wins", lambda length, device: False)
+    losses = [part.loss(batch, torch.Generator().manual_seed(1))]
+    monkeypatch.setattr(Batch, "n_bins_in_use", property(lambda batch: batch.n_bins))
+    losses.append(part.loss(batch, torch.Generator().manual_seed(1)))
+    assert in_use == {"autoencoder": [17, 33], "prior": [5, 9]}[module]  # twice the bins, or tokens of four, less one
+    torch.testing.assert_close(*losses)

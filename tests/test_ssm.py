@@ -5,7 +5,8 @@ import copy
 import pytest
 import torch
 
-from spikeloom.nets import ssm
+from spikeloom.nets import convolution, ssm
+from spikeloom.nets.blocks import SSMBlock
 from spikeloom.nets.ssm import SSM, DiagonalKernel, DPLRKernel
 
 LENGTH = 37
@@ -108,7 +109,7 @@ def direct(layer: SSM, x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("toeplitz", [False, True])
 def test_convolution_is_the_sum_it_stands_for(kernel, bidirectional, toeplitz, monkeypatch):
-    monkeypatch.setattr(ssm, "_toeplitz_wins", lambda length, device: toeplitz)
+    monkeypatch.setattr(ssm, "toeplitz_wins", lambda length, device: toeplitz)
     layer = SSM(4, kernel, 8, bidirectional).double()
     x = torch.randn(3, 19, 4, dtype=torch.float64)
     with torch.no_grad():
@@ -123,7 +124,7 @@ def test_both_convolutions_have_the_same_gradients(monkeypatch):
     weight = torch.randn(5, 11, 3, dtype=torch.float64)
     gradients = []
     for toeplitz in (False, True):
-        monkeypatch.setattr(ssm, "_toeplitz_wins", lambda length, device, value=toeplitz: value)
+        monkeypatch.setattr(ssm, "toeplitz_wins", lambda length, device, value=toeplitz: value)
         loss = (layer(x) * weight).square().sum()
         gradients.append(torch.autograd.grad(loss, [x, *layer.parameters()]))
     for by_fft, by_toeplitz in zip(*gradients, strict=True):
@@ -167,3 +168,41 @@ def test_half_precision_follows_full_precision():
             rough = layer(x)
     assert rough.dtype == torch.bfloat16
     assert (rough.float() - exact).norm() / exact.norm() < 0.02
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 20])
+def test_gradient_of_the_diagonal_kernel_is_the_derivative(length):
+    kernel = DiagonalKernel(2, 4, 2).double()
+    for parameter in kernel.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    parameters = tuple(p.detach().requires_grad_() for p in kernel.parts())
+    assert torch.autograd.gradcheck(lambda *values: DiagonalKernel.response(length, *values), parameters)
+
+
+@pytest.mark.parametrize(("kernel", "bidirectional"), [("s4", False), ("s4d", True)])
+def test_kernels_of_all_layers_together_are_those_of_each(kernel, bidirectional):
+    blocks = [SSMBlock(channels, "per_bin", kernel, 8, bidirectional).double() for channels in (2, 3)]
+    weights = [torch.randn(block.ssm.skip.shape[0], 2 * LENGTH - 1, dtype=torch.float64) for block in blocks]
+    parameters = [p for block in blocks for p in block.ssm.parameters()]
+
+    def gradients(lags):
+        return torch.autograd.grad(sum((w * k).sum() for w, k in zip(weights, lags, strict=True)), parameters)
+
+    together, each = ssm.joint_lags(blocks, LENGTH), [block.ssm.lags(LENGTH) for block in blocks]
+    for a, b in zip([*together, *gradients(together)], [*each, *gradients(each)], strict=True):
+        torch.testing.assert_close(a, b)
+    with torch.no_grad():
+        assert ssm.joint_lags(blocks, LENGTH) == [None, None], "kept kernels are used instead"
+
+
+def test_a_batch_in_parts_is_filtered_as_a_whole(monkeypatch):
+    layer = SSM(3, "s4d", 8).double()
+    x = torch.randn(5, LENGTH, 3, dtype=torch.float64, requires_grad=True)
+    results = []
+    for values in (1, 2 * 3 * LENGTH, 2**20):
+        monkeypatch.setattr(convolution, "CACHED_VALUES", values)
+        out = layer(x)
+        results.append([out, *torch.autograd.grad(out.square().sum(), [x, *layer.parameters()])])
+    for result in results[1:]:
+        for a, b in zip(result, results[0], strict=True):
+            torch.testing.assert_close(a, b)

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
 from spikeloom.models.held_out_inputs import HeldOutInputs, HeldOutInputsConfig
 from spikeloom.nets.blocks import GroupedLinear, Mask, Norm, SSMBlock, groups_for
-from spikeloom.nets.ssm import KERNELS
+from spikeloom.nets.ssm import KERNELS, joint_lags
 from spikeloom.observation.poisson import Poisson
 from spikeloom.training.batch import Batch
 
@@ -126,36 +126,46 @@ class Autoencoder(nn.Module):
         if self.held_out_inputs is not None:
             counts = self.held_out_inputs(counts, None if mask is None else mask.sum((1, 2)))
         h = self.read_in(counts).float()
-        for block in self.encoder:
-            h = block(h, mask)
+        for block, lags in zip(self.encoder, joint_lags(self.encoder, h.shape[1]), strict=True):
+            h = block(h, mask, lags)
         return self.to_latents(h).float()
 
     def decode(self, latents: Latents, mask: Mask | None = None) -> Rates:
         """Rates (expected counts per bin) of latents."""
+        return F.softplus(self.activations(latents, mask))
+
+    def activations(self, latents: Latents, mask: Mask | None = None) -> Rates:
+        """What the softplus turns into rates."""
         h = self.from_latents(latents)
         for block in self.decoder:
             h = block(h.float(), mask)
         # Half precision would round the rates by up to 0.4 %.
         with torch.autocast(latents.device.type, enabled=False):
-            return F.softplus(self.read_out(F.gelu(h.float())))
+            return self.read_out(F.gelu(h.float()))
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
         """Poisson loss of the hidden counts plus the latent penalties, per (trial, bin, neuron) (LDNS, Eq. 4)."""
         assert batch.counts is not None
         hidden_share = self.config.coordinated_dropout
-        counts = batch.counts.float()
-        mask = batch.mask
-        draws = torch.rand(counts.shape, generator=generator, device=counts.device)
-        kept = (draws >= hidden_share).float()
+        draws = torch.rand(batch.counts.shape, generator=generator, device=batch.counts.device)
+        n_bins = batch.n_bins_in_use  # draws do not depend on it, so that no trial's do on the others
+        counts, mask = batch.counts[:, :n_bins], batch.mask_in_use
+        kept = draws[:, :n_bins] >= hidden_share
         if (
             self.held_out_inputs is not None and self.held_out_inputs.anything
         ):  # these are never shown, so they always teach
-            kept = kept * self.held_out_inputs.shown(batch.lengths, counts.shape[1])
-        latents = self.encode(counts * kept / (1 - hidden_share), mask)
-        hidden = 1 - kept if mask is None else (1 - kept) * mask
-        nll = (hidden * self.observation.nll(batch.counts, self.decode(latents, mask))).sum()
+            kept = kept & self.held_out_inputs.shown(batch.lengths, n_bins)
+        latents = self.encode(counts * (kept / (1 - hidden_share)), mask)
+        hidden = kept.logical_not() if mask is None else kept.logical_not() & mask
         n_entries = counts.numel() if mask is None else mask.sum() * counts.shape[-1]
+        nll = self._summed_nll(counts, self.activations(latents, mask), hidden)
         return (nll + self.latent_penalty(latents, batch.lengths if batch.ragged else None)) / n_entries
+
+    def _summed_nll(self, counts: Tensor, activations: Rates, chosen: Bool[Tensor, "trial time neuron"]) -> Tensor:
+        """Negative log-likelihood of the chosen counts; the others, most of them, cost nothing."""
+        index = chosen.flatten().nonzero()[:, 0]
+        rates = F.softplus(activations.flatten().index_select(0, index))
+        return self.observation.nll(counts.flatten().index_select(0, index)[None, None], rates[None, None]).sum()
 
     def latent_penalty(self, latents: Latents, lengths: Int[Tensor, "trial"] | None = None) -> Float[Tensor, ""]:
         """Summed squared latents and squared differences at the first lags, over valid bins."""

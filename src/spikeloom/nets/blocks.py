@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from spikeloom.nets.ssm import SSM
+from spikeloom.nets.ssm import SSM, Lags
 
 Sequence = Float[Tensor, "batch time channel"]
 Mask = Bool[Tensor, "batch time 1"]
@@ -85,10 +85,16 @@ class SSMBlock(nn.Module):
         self.widen = nn.Linear(channels, 2 * channels, bias=False)
         self.narrow = nn.Linear(2 * channels, channels, bias=False)
 
-    def forward(self, x: Sequence, mask: Mask | None = None) -> Sequence:
-        """Same shape in and out; padded bins influence no valid bin."""
+    def forward(self, x: Sequence, mask: Mask | None = None, lags: Lags | None = None) -> Sequence:
+        """Same shape in and out; padded bins influence no valid bin.
+
+        Args:
+            x: Sequences.
+            mask: Their valid bins; all when not given.
+            lags: Response of the filter, where it has been computed already.
+        """
         h = self._normalised(x, mask, 0)
-        h = F.gelu(self.ssm(h if mask is None else h * mask))
+        h = F.gelu(self.ssm(h if mask is None else h * mask, lags))
         x = x + torch.addcmul(self.offset, self.gain, h)
         h = self._normalised(x, mask, 1)
         return x + self.narrow(F.gelu(self.widen(h)))
@@ -115,12 +121,21 @@ class ModulatedSSMBlock(nn.Module):
         self.widen = nn.Linear(channels, 2 * channels)
         self.narrow = nn.Linear(2 * channels, channels)
 
-    def forward(self, x: Sequence, embedding: Float[Tensor, "batch e"], mask: Mask | None = None) -> Sequence:
-        """Same shape in and out; padded bins influence no valid bin."""
+    def forward(
+        self, x: Sequence, embedding: Float[Tensor, "batch e"], mask: Mask | None = None, lags: Lags | None = None
+    ) -> Sequence:
+        """Same shape in and out; padded bins influence no valid bin.
+
+        Args:
+            x: Sequences.
+            embedding: What modulates each of them.
+            mask: Their valid bins; all when not given.
+            lags: Response of the filter, where it has been computed already.
+        """
         modulation = self.modulation(F.gelu(embedding)).to(x.dtype)
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation[:, None].chunk(6, dim=-1)
         h = torch.addcmul(shift1, self.norm(x, mask), 1 + scale1)
-        h = F.gelu(self.ssm(h if mask is None else h * mask))
+        h = F.gelu(self.ssm(h if mask is None else h * mask, lags))
         x = torch.addcmul(x, gate1, h)
         h = torch.addcmul(shift2, self.norm(x, mask), 1 + scale2)
         return torch.addcmul(x, gate2, self.narrow(F.gelu(self.widen(h))))

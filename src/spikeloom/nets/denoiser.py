@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from spikeloom.nets.blocks import GroupedLinear, Mask, ModulatedSSMBlock, groups_for
 from spikeloom.nets.embedding import sinusoids
+from spikeloom.nets.ssm import joint_lags
 
 STEP_FREQUENCIES = 256
 
@@ -83,8 +84,8 @@ class Denoiser(nn.Module):
         if self.aligned:
             tokens = torch.cat([tokens, self._tokens(aligned, mask)], dim=-1)
         h = self.project_in(tokens).float()
-        for block in self.blocks:
-            h = block(h, embedding, token_mask)
+        for block, lags in zip(self.blocks, joint_lags(self.blocks, h.shape[1]), strict=True):
+            h = block(h, embedding, token_mask, lags)
         out = self.project_out(h).float()
         return out.unflatten(2, (self.patch, size)).flatten(1, 2)[:, :n_bins] if self.patch > 1 else out
 

@@ -155,14 +155,18 @@ class DiffusionPrior(ConditionalPrior):
             shown, counted = None, centre_mask(lengths, window)
             features = self._features(condition, lengths, window)
             z = centred(z, lengths, window)
+            drawn = window
         else:
-            whole = batch.n_bins % self.config.patch == 0
-            shown = counted = batch.mask if batch.ragged or whole else mask_of(lengths, batch.n_bins)
-            features = self._features(condition, lengths, batch.n_bins)
+            drawn = z.shape[1]
+            # No more tokens than the longest trial of the batch has; noise is drawn for all, whatever the others are.
+            z = z[:, : min(drawn, _whole(batch.n_bins_in_use, self.config.patch))]
+            whole = z.shape[1] % self.config.patch == 0
+            shown = counted = None if whole and not batch.ragged else mask_of(lengths, z.shape[1])
+            features = self._features(condition, lengths, z.shape[1])
         if shown is not None:
             z = z * shown
         step, signal, noise = self._training_levels(len(z), generator)
-        eps = torch.randn(z.shape, generator=generator, device=z.device)
+        eps = torch.randn((len(z), drawn, z.shape[2]), generator=generator, device=z.device)[:, : z.shape[1]]
         signal, noise = signal[:, None, None], noise[:, None, None]
         predicted = self._predict(signal * z + noise * eps, step, shown, features)
         target = eps if self.config.prediction == "noise" else signal * eps - noise * z

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -40,13 +41,11 @@ class NoiseSchedule:
     @property
     def signal_squared(self) -> Float[Tensor, "step"]:
         """Share of the variance that is signal (alpha-bar) at steps 0 to the last, in double precision."""
-        beta = torch.linspace(self.first_beta, self.last_beta, self.steps, dtype=torch.float64)
-        return torch.cumprod(1 - beta, dim=0)
+        return _signal_squared(self.first_beta, self.last_beta, self.steps)
 
     def log_ratio(self) -> Float[Tensor, "step"]:
         """Logarithm of signal over noise, half the log-SNR, falling with the step."""
-        signal_squared = self.signal_squared
-        return 0.5 * (signal_squared.log() - (1 - signal_squared).log())
+        return _log_ratio(self.first_beta, self.last_beta, self.steps)
 
     def scales_at(self, step: float) -> tuple[float, float]:
         """Signal and noise scale at a fractional step, interpolated in log-SNR."""
@@ -76,6 +75,18 @@ class NoiseSchedule:
         log_ratio = (low + (high - low) * uniform).double()  # on the CPU: not every device has double precision
         signal, noise = torch.sigmoid(2 * log_ratio).sqrt(), torch.sigmoid(-2 * log_ratio).sqrt()
         return self.step_at(log_ratio).float(), signal.float(), noise.float()
+
+
+@cache
+def _signal_squared(first_beta: float, last_beta: float, steps: int) -> Float[Tensor, "step"]:
+    beta = torch.linspace(first_beta, last_beta, steps, dtype=torch.float64)
+    return torch.cumprod(1 - beta, dim=0)
+
+
+@cache  # a table that every training step looks into
+def _log_ratio(first_beta: float, last_beta: float, steps: int) -> Float[Tensor, "step"]:
+    signal_squared = _signal_squared(first_beta, last_beta, steps)
+    return 0.5 * (signal_squared.log() - (1 - signal_squared).log())
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ class Batch:
         return len(self.lengths)
 
     def __getitem__(self, index: Tensor | slice) -> Batch:
+        if isinstance(index, Tensor) and index.dtype == torch.int64:  # whole trials are copied, not their values
+            return self._map(lambda values: values.index_select(0, index))
         return self._map(lambda values: values[index])
 
     def to(self, device: torch.device | str) -> Batch:
@@ -72,6 +74,16 @@ class Batch:
     def mask(self) -> Bool[Tensor, "trial time 1"] | None:
         """True in the valid bins; None when every bin of every trial is valid."""
         return mask_of(self.lengths, self.n_bins) if self.ragged else None
+
+    @property
+    def n_bins_in_use(self) -> int:
+        """Bins of the longest trial of this batch."""
+        return min(self.n_bins, int(self.lengths.max())) if self.ragged else self.n_bins
+
+    @property
+    def mask_in_use(self) -> Bool[Tensor, "trial time 1"] | None:
+        """The mask of those bins; None when every bin of every trial is valid."""
+        return mask_of(self.lengths, self.n_bins_in_use) if self.ragged else None
 
 
 def mask_of(lengths: Int[Tensor, "trial"], n_bins: int) -> Bool[Tensor, "trial {n_bins} 1"]:

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from spikeloom.errors import ConfigError, RunError
+from spikeloom.memory import keep_freed_memory
 from spikeloom.progress import Progress
 from spikeloom.signals import held_back
 from spikeloom.training.batch import Batch
@@ -88,6 +89,7 @@ class StageTraining:
     """
 
     def __init__(self, training: Training, index: int, stage: Stage, checkpoint: Checkpoint | None, stop: int | None):
+        keep_freed_memory()
         fabric, config = training.fabric, stage.config
         self.training, self.index, self.stage, self.stop = training, index, stage, stop
         self.fabric, self.config, self.run = fabric, config, training.run
@@ -101,7 +103,11 @@ class StageTraining:
             )
         self.parameters = [p for p in stage.module.parameters() if p.requires_grad]
         groups = parameter_groups(stage)
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+        # On a CPU fused means one operation for all parameters; on others the default is as good, and may be scaled.
+        fused = (fabric.device.type == "cpu" and fabric.strategy.precision.precision != "16-mixed") or None
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused
+        )
         self.averaged = [p.detach().clone() for p in self.parameters] if config.ema_decay else []
         self.best = Best([p.detach().clone() for p in self.parameters])
         self.losses: list[Tensor] = []
