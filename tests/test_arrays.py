@@ -278,7 +278,7 @@ def test_two_neurons_are_not_a_list_of_spikes(tmp_path: Path) -> None:
 
 def test_rates_and_files_without_counts_are_refused(tmp_path: Path) -> None:
     refused(written(tmp_path, spikes=WHOLE.astype(int) * 100, bin_s=0.02), "2e+03 Hz", "no neuron has", "stored_bin_s")
-    path = written(tmp_path, spike_times=np.sort(RNG.random(400)), spike_clusters=RNG.integers(0, 9, 400))
+    path = written(tmp_path, spike_times=np.sort(RNG.random(400)), spike_amplitudes=RNG.random(300))
     refused(path, "'spike_times' may hold spike times", "from_spike_times")
     data = sl.load(written(tmp_path, activity=WHOLE, bin_s=0.02))
     assert "the only array of whole numbers" in notes_of(data)

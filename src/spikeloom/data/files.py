@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from spikeloom.data.declared import not_enough_memory
+from spikeloom.data.formats.array_tree import holds_spike_times, tree_of
 from spikeloom.data.formats.arrays import from_arrays
 from spikeloom.data.formats.containers import (
     all_or_nothing,
@@ -21,6 +22,7 @@ from spikeloom.data.formats.layout import packed, unpacked
 from spikeloom.data.formats.matlab import read_matlab
 from spikeloom.data.formats.pynapple_files import kind_of, read_pynapple
 from spikeloom.data.formats.table_files import read_table_file
+from spikeloom.data.formats.trees import read_tree
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.steps import apply_options
@@ -35,9 +37,9 @@ def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  
     """Load a recording from a file; its ending gives the format: .npz, .npy, .h5, .hdf5, .mat, .nwb or a table.
 
     A file written by ``save`` comes back as it was. Arrays of other origin are interpreted by their names, see
-    ``arrays.from_arrays``; NWB files by their units and trials, see ``nwb.read_nwb``; tables by their columns, see
-    ``table_files.read_table_file``. What was guessed or dropped is listed under "notes" in the provenance. Loading
-    never executes anything in a file.
+    ``arrays.from_arrays`` and, where they hold spike times or groups of trials, ``trees.read_tree``; NWB files by their
+    units and trials, see ``nwb.read_nwb``; tables by their columns, see ``table_files.read_table_file``. What was
+    guessed or dropped is listed under "notes" in the provenance. Loading never executes anything in a file.
 
     Args:
         path: The file.
@@ -77,6 +79,9 @@ def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  
         origin = {"file": path.name, "format": ending[1:]}
         if ending == ".npz" and (kind := kind_of(stored)) is not None:
             return read_pynapple(stored, kind, options, origin)
+        variables = tree_of(stored)
+        if holds_spike_times(variables, stored, options):
+            return read_tree(variables, options, origin, plain_first=False)
         return from_arrays(stored, options, origin)
     except MemoryError:
         raise not_enough_memory(path) from None

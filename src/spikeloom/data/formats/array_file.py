@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
-from spikeloom.data.formats.array_names import plain
+from spikeloom.data.formats.array_names import plain, text_of
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.options import LoadOptions
 from spikeloom.errors import DataError
@@ -108,11 +107,6 @@ class ArrayFile:
         unused = sorted(set(self.stored) - self.taken)
         if unused:
             self.notes.append("not used: " + ", ".join(f"{name} {self.stored[name]}" for name in unused))
-
-
-def text_of(value: Any) -> str:
-    """Text without the blanks that pad it."""
-    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
 def column(values: np.ndarray) -> np.ndarray:

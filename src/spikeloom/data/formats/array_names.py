@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 COUNTS = ("counts", "spikes", "spike_counts", "spikecounts", "spike_count", "binned_spikes", "spikes_binned")
 COUNTS = (*COUNTS, "binned_counts", "binned_spike_counts")
@@ -138,3 +139,8 @@ def time_role(name: str) -> str | None:
         if pattern.fullmatch(stem):
             return role
     return None
+
+
+def text_of(value: Any) -> str:
+    """Text without the blanks that pad it."""
+    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()

@@ -8,7 +8,7 @@ from itertools import permutations
 
 import numpy as np
 
-from spikeloom.data.formats.array_file import ArrayFile, text_of
+from spikeloom.data.formats.array_file import ArrayFile
 from spikeloom.data.formats.array_names import (
     LENGTHS,
     NEURON_ID,
@@ -19,6 +19,7 @@ from spikeloom.data.formats.array_names import (
     of_neurons,
     of_trials,
     plain,
+    text_of,
     time_role,
 )
 from spikeloom.data.formats.containers import StoredArray

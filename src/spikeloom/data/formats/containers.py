@@ -20,6 +20,7 @@ import scipy.io
 from spikeloom.atomic import atomic
 from spikeloom.data.damage import DAMAGE
 from spikeloom.data.declared import check_declared
+from spikeloom.data.formats.array_names import bins_per_second, is_bin_width, text_of
 from spikeloom.data.formats.hdf5_files import Hdf5, check_size, opened_hdf5, other_files, walk
 from spikeloom.errors import DataError
 from spikeloom.signals import held_back
@@ -175,12 +176,39 @@ def _read_npy(path: Path, name: str) -> np.ndarray:
 
 
 def open_hdf5(path: Path) -> dict[str, StoredArray]:
-    """The data sets of an HDF5 file by their full names; those in other files only from below its own folder."""
+    """The data sets of an HDF5 file by their full names; those in other files only from below its own folder.
+
+    Attributes that say how wide bins are, or how fast samples were taken, are among them, as if they were data sets
+    beside those that they belong to; and so are all single values of groups that are numbered ("trial_3").
+    """
     found: dict[str, StoredArray] = {}
+    said: dict[str, StoredArray] = {}
     with reading_file(path), opened_hdf5(path) as file:
+        said |= _attributes("", file)
         for name, item in walk(file):
             if isinstance(item, h5py.Dataset) and not name.startswith("#") and item.dtype.kind != "V":
                 found[name] = stored_hdf5(path, name, item)
+                said |= {k: v for k, v in _attributes(name.rpartition("/")[0], item).items() if k not in said}
+            elif isinstance(item, h5py.Group):
+                said |= _attributes(name, item)
+    return found | {name: stored for name, stored in said.items() if name not in found}
+
+
+def _attributes(group: str, item: Hdf5) -> dict[str, StoredArray]:
+    """Attributes with a single value that say something of counts, or of a trial, as arrays of a group."""
+    is_element = isinstance(item, h5py.Group) and group[-1:].isdigit()
+    found = {}
+    for name in item.attrs:
+        if not (is_element or is_bin_width(name) or bins_per_second(name) is not None):
+            continue
+        try:
+            value = np.asarray(item.attrs[name])
+        except (OSError, TypeError, ValueError):
+            continue  # of a type that h5py does not know
+        if value.size != 1 or value.dtype.kind not in "buifUSO":
+            continue
+        value = value.reshape(()) if value.dtype.kind in "buif" else np.array(text_of(value.item()))
+        found[f"{group}/{name}".lstrip("/")] = StoredArray((), value.dtype, lambda value=value: value)
     return found
 
 

@@ -37,6 +37,7 @@ class Spikes:
         order: How its axes were understood, for a note.
         unit_fields: What structures of units hold beside spike times by trial.
         is_matrix: Whether it is a cell array with two axes, of which the second may be trials or units of a channel.
+        variables: Names of the variables that it was made of; that of the name if there are none.
     """
 
     name: str
@@ -46,6 +47,11 @@ class Spikes:
     order: str = ""
     unit_fields: Mapping[str, Sequence[Value]] = field(default_factory=dict)
     is_matrix: bool = False
+    variables: Sequence[str] = ()
+
+    def has(self, variable: str) -> bool:
+        """Whether it was made of a variable, or of a part of it."""
+        return any(name.startswith(variable) for name in self.variables or [self.name])
 
     def arrays(self) -> list[StoredArray]:
         """The values where each is one array."""
@@ -127,7 +133,7 @@ def _of_struct(name: str, value: Struct) -> Iterator[Spikes]:
         arrays = [one for one in values if isinstance(one, StoredArray) and one.is_number]
         cells = [one for one in values if isinstance(one, Cell)]
         if len(arrays) == len(values) and all(_is_vector(one) for one in arrays):
-            if max((_length(one) for one in arrays), default=0) < 2 or not _are_times(arrays):
+            if max((_length(one) for one in arrays), default=0) < 2 or not are_times(arrays):
                 continue
             if TRIAL.fullmatch(own) and not UNIT.fullmatch(own):
                 yield Spikes(full, "trials", [[one] for one in arrays], others, "a trial a structure, of one neuron")
@@ -149,7 +155,7 @@ def _of_struct(name: str, value: Struct) -> Iterator[Spikes]:
 def _of_cell(name: str, value: Cell) -> Spikes | None:
     if not value.items:
         return None
-    if _holds_times(value) and _are_times(_vectors(value)):
+    if _holds_times(value) and are_times(_vectors(value)):
         items, (rows, columns) = _vectors(value), (value.shape[0], int(np.prod(value.shape[1:])))
         if min(rows, columns) == 1:
             return Spikes(name, "units", items, order="a neuron a cell")
@@ -184,7 +190,7 @@ def _length(stored: StoredArray) -> int:
     return int(np.prod(stored.shape))
 
 
-def _are_times(arrays: Sequence[StoredArray]) -> bool:
+def are_times(arrays: Sequence[StoredArray]) -> bool:
     """Whether vectors increase, up to ties, as spike times do and other numbers do not; the first few are looked at."""
     looked_at = [one.read().ravel() for one in [one for one in arrays if _length(one) > 1][:20]]
     steps = np.concatenate([np.zeros(0), *(np.diff(one.astype(np.float64)) for one in looked_at)])

@@ -30,6 +30,8 @@ BEHAVIOUR = re.compile(
     r"|temperature|acc|accel|gyro|count_total|total|sum|mean|population|pop)(_.*)?"
 )
 """Names of what an animal does, sees or is in, and of what was recorded beside neurons."""
+EVENT = re.compile(r"(.*_)?(events?|evt|strobed|markers?|trigger|trig|ttl|all_?file|keyboard|frames?)_?\d*(_.*)?")
+"""Names of the events of recording systems."""
 STATE = 0.8
 """Share of the bins above zero that are followed by the same value: no neuron repeats its counts so, and states do."""
 FEWEST = 5

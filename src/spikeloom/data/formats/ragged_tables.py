@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.formats.neuron_columns import BEHAVIOUR, NEURON
+from spikeloom.data.formats.neuron_columns import BEHAVIOUR, EVENT, NEURON
 from spikeloom.data.formats.spike_tables import FAMILIES, refuse_intervals
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.session.clocks import in_seconds, plain_name
@@ -20,8 +19,6 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.tables import Table
 from spikeloom.errors import DataError
 
-_EVENT = re.compile(r"(.*_)?(event|evt|strobed|marker|trigger|trig|ttl|allfile|keyboard|frame)_?\d*(_.*)?")
-"""Names of the events of recording systems."""
 IN_ORDER = 0.99
 """Share of the times of a column that follow the one above them."""
 
@@ -76,7 +73,7 @@ def read_ragged_table(
     of_trials = [name for name in (starts, stops) if name is not None]
     others = [name for name in times if name not in of_trials]
     neurons = [name for name in others if NEURON.fullmatch(plain_name(name))] or [
-        name for name in others if not _EVENT.fullmatch(plain_name(name)) and not BEHAVIOUR.fullmatch(plain_name(name))
+        name for name in others if not EVENT.fullmatch(plain_name(name)) and not BEHAVIOUR.fullmatch(plain_name(name))
     ]
     if not neurons:
         raise DataError(

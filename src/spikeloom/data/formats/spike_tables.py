@@ -32,7 +32,18 @@ UNITS = (*UNITS, "unit_name", "neuron_name", "sender", "senders", "gid")
 CHANNELS = ("channel_id", "channel", "electrode_id", "electrode", "id", "index", "ch")
 """Names that may stand for units, where there is no better one and they repeat from row to row."""
 TIMES = ("time", "times", "t", "spike_time", "spike_times", "spiketime", "spiketimes", "timestamp", "timestamps", "ts")
-TIMES = (*TIMES, "spike_timestamp", "spike_timestamps", "spike_t", "st", "spike", "spikes", "")
+TIMES = (
+    *TIMES,
+    "time_stamp",
+    "time_stamps",
+    "spike_timestamp",
+    "spike_timestamps",
+    "spike_t",
+    "st",
+    "spike",
+    "spikes",
+    "",
+)
 TRIALS = ("trial", "trials", "trial_id", "trial_number", "trial_index", "trial_num", "trial_nr", "trial_no")
 ENDS = ("start_time", "stop_time")
 KEY, TRIAL_KEY = "neuron (numbered)", "trial (numbered)"
@@ -41,7 +52,20 @@ COUNTS = ("count", "counts", "n_spikes", "spike_count", "spike_counts", "num_spi
 """Columns by which a row is a bin, not a spike."""
 
 
-GROUPS = ("tetrode", "tetrode_id", "probe", "probe_id", "shank", "shank_id", "array", "region", "area", "brain_area")
+GROUPS = (
+    "electrodes",
+    "channels",
+    "tetrode",
+    "tetrode_id",
+    "probe",
+    "probe_id",
+    "shank",
+    "shank_id",
+    "array",
+    "region",
+    "area",
+    "brain_area",
+)
 GROUPS = (*GROUPS, "electrode", "electrode_id", "channel", "channel_id", "ch")
 """Columns within which units may be numbered anew."""
 BLOCKS = ("session", "session_id", "block", "block_id", "run", "run_id", "day", "date", "recording", "recording_id")

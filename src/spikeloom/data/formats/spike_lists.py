@@ -1,0 +1,290 @@
+"""Spike times in lists: one list with the unit of each spike beside it, or a list of its own name for each unit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from spikeloom.data.formats.array_file import column
+from spikeloom.data.formats.containers import StoredArray
+from spikeloom.data.formats.matlab_spikes import Spikes, are_times
+from spikeloom.data.formats.neuron_columns import BEHAVIOUR, EVENT, NEURON
+from spikeloom.data.formats.phy import CODES, NOISE
+from spikeloom.data.formats.spike_tables import FAMILIES, GROUPS, TIMES, UNITS, refuse_intervals
+from spikeloom.data.formats.unit_sessions import RATES, seconds_of, session_of_units
+from spikeloom.data.options import LoadOptions, check_supported
+from spikeloom.data.session.clocks import plain_name, without_unit
+from spikeloom.data.session.sorting import trains_of
+from spikeloom.data.session.trial_table import START, STOP
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError
+
+IDS = (
+    "cids",
+    "ids",
+    "id",
+    "cluster_ids",
+    "unit_ids",
+    "neuron_ids",
+    "cell_ids",
+    "unique_clusters",
+    "cluster_id",
+    "unit_id",
+)
+"""Names of lists of units, in whose order other lists describe them."""
+PHY_GROUPS = ("cgs", "cluster_groups", "cluster_group")
+"""Names of lists with the group of each unit, in Phy's numbers or words."""
+INVALID_UNIT = 255
+"""The unit of Blackrock's files that holds what is no spike."""
+
+
+@dataclass(frozen=True)
+class SpikeList:
+    """Spikes one by one.
+
+    Attributes:
+        name: Name of the times.
+        times: (spike,) times as they are stored.
+        units: (spike,) label of the unit of each.
+        note: How they were understood.
+        used: Names of the arrays that it was made of.
+        columns: What is known of each unit, by its label.
+        factor: Seconds in one unit of time; None to tell it by name and rates.
+    """
+
+    name: str
+    times: np.ndarray
+    units: np.ndarray
+    note: str
+    used: tuple[str, ...]
+    columns: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
+    factor: float | None = None
+
+
+def spike_list_in(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
+    """The spikes of a file in one list, or None where there is none.
+
+    These are vectors of spike times and of the unit of each ("spike_times" and "spike_clusters"; with a channel, within
+    which units are numbered anew, of Blackrock); times and where those of each unit end ("spike_times_index");
+    "cluster_class" of wave_clus; and WaveMark channels of Spike2, with "times" and "codes".
+    """
+    for find in (_of_wave_clus, _of_wave_marks, _of_pair, _of_ends):
+        found = find(arrays)
+        if found is not None:
+            return found
+    return None
+
+
+def read_spike_list(
+    found: SpikeList, arrays: Mapping[str, StoredArray], options: LoadOptions, origin: Mapping[str, Any]
+) -> SpikeData:
+    """The recording of a list of spikes, with the trials and the columns of units that lie beside it.
+
+    Args:
+        found: The spikes.
+        arrays: All arrays of the file.
+        options: How to cut and bin it, and what to keep.
+        origin: Start of the provenance.
+
+    Raises:
+        DataError: If the unit of time is open, or as ``cutting.cut``.
+    """
+    check_supported(options, FAMILIES, f"spike times ('{found.name}')")
+    refuse_intervals(options, "the file")
+    notes = [found.note]
+    ids, trains = trains_of(found.units, found.times)
+    others = {name: stored for name, stored in arrays.items() if name not in found.used}
+    factor = found.factor
+    if factor is None:
+        span = float(np.ptp(found.times)) if len(found.times) else 0.0
+        factor = seconds_of(found.times, found.name, len(ids), span, others, notes)
+    columns = {"id": ids, **{name: [of[one] for one in ids.tolist()] for name, of in found.columns.items()}}
+    described, used = _described(others, found.name, ids)
+    columns |= {name: values for name, values in described.items() if name not in columns}
+    others = {name: stored for name, stored in others.items() if name not in used}
+    groups = columns.get("group")
+    if groups is not None and options.quality is None:
+        noise = pd.Series(groups).astype(str).str.lower().eq(NOISE).to_numpy()
+        if noise.any() and not noise.all():
+            notes.append(f"{noise.sum()} of {len(noise)} units are {NOISE} and were left out")
+            trains = [train for train, left in zip(trains, noise) if not left]
+            columns = {name: np.asarray(values)[~noise] for name, values in columns.items()}
+    data = session_of_units([train * factor for train in trains], columns, factor, others, options, origin, notes)
+    kept = {*data.trials, *data.neurons}
+    unused = [n for n in others if _last(n) not in kept and plain_name(_last(n)) not in (*START, *STOP, *RATES)]
+    return data.with_notes([f"not used: {', '.join(sorted(unused))}"] if unused and options.columns is None else [])
+
+
+def vectors_of_units(arrays: Mapping[str, StoredArray]) -> Spikes | None:
+    """Vectors of increasing times that are called neurons ("sig001a"), or that differ in a number alone ("unit_3").
+
+    None where there are none; vectors of events and behaviour are none.
+    """
+    vectors = {n: v for n, v in arrays.items() if v.dtype.kind in "uif" and (len(v.shape) == 1 or 0 in v.shape)}
+    plain = {name: plain_name(name.rsplit("/", 1)[-1]) for name in vectors}
+    chosen = [name for name in vectors if NEURON.fullmatch(plain[name])]
+    chosen = [name for name in chosen if not any(name.startswith(f"{other}_") for other in chosen)]
+    if not chosen:
+        stems: dict[str, list[str]] = {}
+        for name in vectors:
+            if re.search(r"\d", plain[name]) and not any(p.fullmatch(plain[name]) for p in (EVENT, BEHAVIOUR)):
+                stems.setdefault(re.sub(r"\d+", "#", plain[name]), []).append(name)
+        chosen = max(stems.values(), key=len, default=[])
+        chosen = chosen if len(chosen) > 1 else []
+    values = [vectors[name] for name in chosen]
+    if not values or not are_times(values) or max(map(_length, values)) < 2:
+        return None
+    names = [name.rsplit("/", 1)[-1] for name in chosen]
+    fields = {"id": [_word(name) for name in names]}
+    return Spikes(
+        chosen[0], "units", values, fields, f"a vector for each unit ({names[0]} to {names[-1]})", variables=chosen
+    )
+
+
+# -- kinds of lists --------------------------------------------------------------------------------------------------
+
+
+def _of_pair(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
+    for name, stored in arrays.items():
+        parent, _, last = name.rpartition("/")
+        if len(stored.shape) != 1 or plain_name(last) not in (*UNITS, *IDS) or stored.dtype.kind not in "buifUS":
+            continue
+        beside = {n: v for n, v in arrays.items() if n.rpartition("/")[0] == parent and v.shape == stored.shape}
+        times = [n for n, v in beside.items() if n != name and v.is_number and _is_time(n.rpartition("/")[2])]
+        if not times:
+            continue
+        values, units = np.asarray(arrays[times[0]].read(), dtype=np.float64), column(stored.read())
+        units = units.astype(np.int64) if units.dtype.kind == "f" and (units == np.floor(units)).all() else units
+        note = f"spike times are in '{times[0]}', and the unit of each in '{name}'"
+        for other in (n for n in beside if plain_name(n.rpartition("/")[2]) in GROUPS and n != name):
+            group = column(beside[other].read())
+            if _numbered_anew(group, units):
+                return _by_group(times[0], values, name, units, other, group, note)
+        return SpikeList(times[0], values, units, note, (times[0], name))
+    return None
+
+
+def _by_group(
+    times: str, values: np.ndarray, name: str, units: np.ndarray, other: str, group: np.ndarray, note: str
+) -> SpikeList:
+    """Spikes whose units are numbered anew in each group, such as an electrode."""
+    kept = np.ones(len(units), dtype=bool)
+    if units.dtype.kind in "iu" and units.max() == INVALID_UNIT:
+        kept = units != INVALID_UNIT
+        note += f"; {(~kept).sum()} events of unit {INVALID_UNIT}, which are no spikes, were left out"
+    table = pd.DataFrame({"group": group[kept], "unit": units[kept]})
+    label = table.groupby(["group", "unit"]).ngroup().to_numpy()
+    first = table.groupby(label).first()
+    columns = {last: dict(enumerate(first[key])) for last, key in zip((_last(other), _last(name)), ("group", "unit"))}
+    note += f"; '{_last(other)}' and '{_last(name)}' together name a unit, as units are numbered anew in each"
+    return SpikeList(times, values[kept], label, note, (times, name, other), columns)
+
+
+def _of_ends(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
+    for name, stored in arrays.items():
+        base = name.removesuffix("_index")
+        if base == name or base not in arrays or len(stored.shape) != 1 or stored.dtype.kind not in "ui":
+            continue
+        times, ends = arrays[base], stored.read().astype(np.int64)
+        if len(times.shape) != 1 or not times.is_number or not _is_time(_last(base)):
+            continue
+        if not len(ends) or (np.diff(ends) < 0).any() or ends[-1] != times.shape[0]:
+            raise DataError(
+                f"'{name}' should say where the times of each unit in '{base}' end, but does not; correct it."
+            )
+        units = np.repeat(np.arange(len(ends)), np.diff(np.r_[0, ends]))
+        parent = name.rpartition("/")[0]
+        ids = [n for n, v in arrays.items() if v.shape == ends.shape and n.rpartition("/")[0] == parent and _is_id(n)]
+        labels = column(arrays[ids[0]].read()) if ids else np.arange(len(ends))
+        note = f"spike times are in '{base}', and where those of each unit end in '{name}'"
+        return SpikeList(base, np.asarray(times.read(), dtype=np.float64), labels[units], note, (base, name))
+    return None
+
+
+def _of_wave_clus(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
+    name = next((n for n, v in arrays.items() if plain_name(_last(n)) == "cluster_class" and len(v.shape) == 2), None)
+    if name is None or arrays[name].shape[1] < 2:
+        return None
+    cluster, time_ms = np.asarray(arrays[name].read(), dtype=np.float64)[:, :2].T
+    assigned = cluster > 0
+    if not assigned.any():
+        raise DataError(f"'{name}' of wave_clus has no spike in a cluster but 0, which holds the rest; sort it again.")
+    note = f"'{name}' is of wave_clus: the cluster of each spike, and its time in milliseconds"
+    if not assigned.all():
+        note += f"; {(~assigned).sum()} spikes of cluster 0, which were not assigned, were left out"
+    return SpikeList(name, time_ms[assigned], cluster[assigned].astype(np.int64), note, (name,), factor=1e-3)
+
+
+def _of_wave_marks(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
+    times, units, used = [], [], []
+    for name, stored in arrays.items():
+        parent, _, last = name.rpartition("/")
+        codes = arrays.get(f"{parent}/codes")
+        if not parent or last != "times" or codes is None or not codes.shape or codes.shape[0] != stored.shape[0]:
+            continue
+        times.append(np.ravel(stored.read()).astype(np.float64))
+        units.append([f"{parent}_{code}" for code in codes.read().reshape(len(times[-1]), -1)[:, 0].tolist()])
+        used += [name, f"{parent}/codes"]
+    if not times:
+        return None
+    note = f"WaveMark channels of Spike2 ({', '.join(n.rpartition('/')[0] for n in used[::2])}): a code is a unit"
+    joined = np.array([label for one in units for label in one], dtype=object)
+    return SpikeList(used[0], np.concatenate(times), joined.astype(str), note, tuple(used), factor=1.0)
+
+
+# -- columns and names -------------------------------------------------------------------------------------------------
+
+
+def _described(
+    others: Mapping[str, StoredArray], times: str, ids: np.ndarray
+) -> tuple[dict[str, np.ndarray], Sequence[str]]:
+    """The columns of units in lists beside a list that names all of them, and the names of these lists."""
+    parent = times.rpartition("/")[0]
+    beside = {n: v for n, v in others.items() if n.rpartition("/")[0] == parent and len(v.shape) == 1}
+    for name in (n for n in beside if _is_id(n)):
+        listed = column(beside[name].read())
+        place = {label: row for row, label in enumerate(listed.tolist())}
+        if len(place) != len(listed) or not set(ids.tolist()) <= set(place):
+            continue
+        rows = [place[label] for label in ids.tolist()]
+        used = [n for n, v in beside.items() if v.shape == listed.shape]
+        found = {_last(n): column(beside[n].read())[rows] for n in used if n != name}
+        for group in (n for n in PHY_GROUPS if n in found):
+            values = found.pop(group)
+            found["group"] = pd.Series(values).map(CODES).to_numpy() if values.dtype.kind in "uif" else values
+        return found, used
+    return {}, ()
+
+
+def _numbered_anew(group: np.ndarray, units: np.ndarray) -> bool:
+    """Whether the lowest number of units is the same in each of several groups."""
+    if units.dtype.kind not in "iu":
+        return False
+    lowest = pd.Series(units).groupby(group).min()
+    return len(lowest) > 1 and lowest.nunique() == 1
+
+
+def _is_time(name: str) -> bool:
+    return without_unit(name)[0] in TIMES
+
+
+def _is_id(name: str) -> bool:
+    return plain_name(_last(name)) in (*IDS, *UNITS)
+
+
+def _last(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
+
+
+def _length(stored: StoredArray) -> int:
+    return int(np.prod(stored.shape))
+
+
+def _word(text: str) -> StoredArray:
+    value = np.array(text)
+    return StoredArray((), value.dtype, lambda: value)

@@ -1,0 +1,305 @@
+"""Named arrays, structures of trials or units, and cells of spike times as recordings: MATLAB, HDF5 and npz files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from spikeloom.data.formats.array_names import COUNTS
+from spikeloom.data.formats.arrays import from_arrays
+from spikeloom.data.formats.axes import AXES
+from spikeloom.data.formats.containers import StoredArray
+from spikeloom.data.formats.matlab_spikes import Spikes, spikes_in
+from spikeloom.data.formats.matlab_trials import NEURON_WORDS, counts_by_trial, row_columns
+from spikeloom.data.formats.matlab_values import Struct, Value, arrays_of
+from spikeloom.data.formats.spike_lists import read_spike_list, spike_list_in, vectors_of_units
+from spikeloom.data.formats.spike_tables import FAMILIES, refuse_intervals
+from spikeloom.data.formats.unit_sessions import RATES, column, neuron_columns, seconds_of, session_of_units
+from spikeloom.data.options import LoadOptions, check_supported, split_axes
+from spikeloom.data.session.clocks import plain_name
+from spikeloom.data.session.sorting import quality_mask
+from spikeloom.data.session.spans import rows_of
+from spikeloom.data.session.trial_table import START, STOP, with_usual_names
+from spikeloom.data.session.trialwise import TrialwiseSpikes, begin_anew, bin_trialwise
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import DataError
+
+MOST_UNITS = 8
+"""Most units of one channel, as columns of a cell array."""
+LONGEST_TRIAL_S = 60.0
+"""Spikes over a longer time are of a session, in a cell array whose columns may be units or trials."""
+LOWEST_RATE_HZ = 0.05
+"""A lower one over a longer time is that of milliseconds."""
+MOST_EVENTS = 0.5
+"""Share of the events that lie in their trials, where they are on one clock with these."""
+INSIDE = 0.95
+"""Share of the spikes that lie in their trials where start and stop are those of the trial."""
+
+
+def read_tree(
+    variables: Mapping[str, Value], options: LoadOptions, origin: Mapping[str, Any], plain_first: bool = True
+) -> SpikeData:
+    """The recording of named arrays, structures and cells.
+
+    It holds an array of counts, see ``arrays.from_arrays``; a structure of trials with counts or with cells of spike
+    times ("trial(i).spikes"); a structure of units with spike times ("unit(i).times"); cells of spike times,
+    "{neuron}", "{neuron, trial}" or "{trial}{neuron}"; a list of spikes with the unit of each; or a vector of spike
+    times for each unit, see ``spike_lists``. The other fields become columns of the trials or neurons, or signals. How
+    axes and units of time were understood is noted.
+
+    Args:
+        variables: What the file holds.
+        options: How to cut and bin it, and what to keep; ``counts`` names the variable, such as "trial.spikes".
+        origin: Start of the provenance.
+        plain_first: Whether an array that seems to hold counts is taken before all else.
+
+    Raises:
+        DataError: If there are no spikes; lists what there is.
+    """
+    arrays = arrays_of(variables)
+    listed = spike_list_in(arrays) if options.counts is None else None
+    if listed is not None and (listed.factor is not None or not plain_first):
+        return read_spike_list(listed, arrays, options, origin)
+    plain = [name for name, stored in arrays.items() if _is_counts(name, stored)] if plain_first else []
+    if options.counts in arrays or (options.counts is None and plain):
+        return from_arrays(arrays, options, origin)
+    found = spikes_in(variables, options.counts)
+    if found is None and listed is not None:
+        return read_spike_list(listed, arrays, options, origin)
+    if found is None and options.counts is None:
+        found = vectors_of_units(arrays)
+    if found is None:
+        if len(arrays) == len(variables) or not plain_first:
+            return from_arrays(arrays, options, origin)
+        shown = "; ".join(f"{name} {value}" for name, value in variables.items())
+        what = "there are no spikes" if options.counts is None else f"there are no spikes in '{options.counts}'"
+        raise DataError(
+            f"{what} in the file, as an array of counts, a struct of trials or units, or a cell of spike times; it "
+            f"holds: {shown}."
+        )
+    others = {
+        name: stored
+        for name, stored in arrays.items()
+        if not (name in found.variables if found.variables else found.has(name))
+    }
+    if found.form == "counts":
+        return _of_counts(found, others, options, origin)
+    others |= _columns_of_structures(variables, found)
+    asked = replace(options, counts=None, axes=None if found.is_matrix else options.axes)
+    check_supported(asked, FAMILIES, f"spike times ('{found.name}')")
+    refuse_intervals(options, "the file")
+    channels = _channels_of(found, others)
+    of_channel: Mapping[str, Any] = {}
+    if channels is not None:
+        found, of_channel = channels
+    elif found.is_matrix:
+        found = _turned(found, others, options)
+    notes = [f"spike times are in '{found.name}': {found.order}"]
+    if found.form == "units":
+        data = _of_units(found, others, asked, origin, notes, of_channel)
+    else:
+        data = _of_trials(found, others, asked, origin, notes)
+    return data.with_notes(_not_used(data, variables, others, found, options))
+
+
+def _columns_of_structures(variables: Mapping[str, Value], found: Spikes) -> dict[str, StoredArray]:
+    """The fields of arrays of structures beside the spikes, as one array each, named ``structure/field``."""
+    columns = {}
+    for name, value in variables.items():
+        if isinstance(value, Struct) and value.size > 1 and not found.has(name):
+            fields, _ = row_columns(value.fields, value.size, [], quietly=True)
+            columns |= {f"{name}/{k}": StoredArray(v.shape, v.dtype, lambda v=v: v) for k, v in fields.items()}
+    return columns
+
+
+def _turned(found: Spikes, others: Mapping[str, StoredArray], options: LoadOptions) -> Spikes:
+    """The spike times of a cell array by the order of axes that is given, or that arrays of one value for each show."""
+    by_trial = found.lists()
+    n_columns, n_rows = len(by_trial), len(by_trial[0])
+    if options.axes is not None:
+        order = [axis for axis in split_axes(options.axes) if axis != "time"]
+        rows_are_trials, why = order == ["trial", "neuron"], "as axes says"
+    else:
+        votes = {True: [], False: []}
+        for name, stored in others.items():
+            if stored.shape in ((n_rows,), (n_columns,)) and n_rows != n_columns:
+                of_neurons = any(word in name.lower() for word in NEURON_WORDS)
+                votes[(stored.shape == (n_rows,)) != of_neurons].append(name.rsplit("/", 1)[-1])
+        rows_are_trials = len(votes[True]) > len(votes[False])
+        why = "assumed, as nothing says otherwise; give the order with axes, such as axes=trial,time,neuron"
+        if len(votes[True]) != len(votes[False]):
+            why = f"as {', '.join(votes[rows_are_trials][:4])} fit{'s' * (len(votes[rows_are_trials]) == 1)}"
+    if rows_are_trials:
+        by_trial = [list(row) for row in zip(*by_trial)]
+    order = "trials x {1} neurons" if rows_are_trials else "neurons x {1} trials"
+    return replace(found, values=by_trial, order=f"{n_rows} {order.format(n_rows, n_columns)}, {why}")
+
+
+def _not_used(
+    data: SpikeData,
+    variables: Mapping[str, Value],
+    others: Mapping[str, StoredArray],
+    found: Spikes,
+    options: LoadOptions,
+) -> list[str]:
+    """A note on what is in the file and not in the recording."""
+    kept = {*data.trials, *data.neurons}
+    times = (*START, *STOP, *RATES)
+    unused = [n for n in others if (last := n.rsplit("/", 1)[-1]) not in kept and plain_name(last) not in times]
+    unused += [
+        name
+        for name, value in variables.items()
+        if not found.has(name) and not any(n == name or n.startswith(f"{name}/") for n in others)
+    ]
+    return [f"not used: {', '.join(sorted(unused))}"] if unused and options.columns is None else []
+
+
+def _is_counts(name: str, stored: StoredArray) -> bool:
+    last = name.rsplit("/", 1)[-1].lower()
+    return stored.is_number and len(stored.shape) in (2, 3) and (last in COUNTS or "spike" in last or "count" in last)
+
+
+def _of_counts(
+    found: Spikes, others: Mapping[str, StoredArray], options: LoadOptions, origin: Mapping[str, Any]
+) -> SpikeData:
+    """Counts of each trial and what belongs to it, as arrays."""
+    notes: list[str] = []
+    stored = counts_by_trial(found, others, options, notes)
+    stored[AXES] = np.array(["trial", "time", "neuron"])
+    arrays = {name: StoredArray(v.shape, v.dtype, lambda v=v: v) for name, v in stored.items()}
+    for name, array in others.items():
+        arrays.setdefault(name, array)
+    changed = replace(options, counts=None, axes=None)
+    return from_arrays(arrays, changed, {**origin, "notes": notes})
+
+
+def _channels_of(found: Spikes, others: Mapping[str, StoredArray]) -> tuple[Spikes, dict[str, Any]] | None:
+    """The units of a cell array {channel, unit}, and the channel of each; None where its columns are trials.
+
+    They are units where the names of channels are as many as its rows, or where each lasts over a minute.
+    """
+    columns = found.lists()
+    if not found.is_matrix or len(columns) > MOST_UNITS:
+        return None
+    n_rows = len(columns[0])
+    texts = {name: v for name, v in others.items() if v.shape == (n_rows,) and not v.is_number}
+    names = next((v for name, v in texts.items() if "chan" in name.lower()), None)
+    trains = [np.ravel(one.read()).astype(np.float64) for column in columns for one in column]
+    spans = [float(np.ptp(one)) for one in trains if len(one) > 1]
+    rates = [len(one) / max(float(np.ptp(one)), 1e-9) for one in trains if len(one) > 1]
+    long = bool(spans) and np.median(spans) > LONGEST_TRIAL_S and np.median(rates) > LOWEST_RATE_HZ
+    if names is None and not long:
+        return None
+    label = np.arange(n_rows) if names is None else column(names.read())
+    chosen = [(r, c) for r in range(n_rows) for c in range(len(columns)) if 0 not in columns[c][r].shape]
+    order = "a channel a row, a unit a column; empty cells are left out"
+    units = Spikes(found.name, "units", [columns[c][r] for r, c in chosen], order=order)
+    return units, {"channel": [label[r] for r, _ in chosen], "unit": [c for _, c in chosen]}
+
+
+def _of_units(
+    found: Spikes,
+    others: Mapping[str, StoredArray],
+    options: LoadOptions,
+    origin: Mapping[str, Any],
+    notes: list[str],
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> SpikeData:
+    """Spike times of each unit on one clock."""
+    trains = [np.asarray(one.read(), dtype=np.float64).ravel() for one in found.arrays()]
+    pooled = np.concatenate([np.zeros(0), *trains])
+    factor = seconds_of(pooled, found.name, len(trains), float(np.ptp(pooled)) if len(pooled) else 0.0, others, notes)
+    columns, _ = row_columns(found.fields, len(trains), notes)
+    own = {**columns, **more}
+    return session_of_units([train * factor for train in trains], own, factor, others, options, origin, notes)
+
+
+def _of_trials(
+    found: Spikes, others: Mapping[str, StoredArray], options: LoadOptions, origin: Mapping[str, Any], notes: list[str]
+) -> SpikeData:
+    """Spike times of each unit in each trial."""
+    times = [[np.asarray(one.read(), dtype=np.float64).ravel() for one in trial] for trial in found.lists()]
+    n_trials, n_neurons = len(times), len(times[0])
+    pooled = [np.concatenate([np.zeros(0), *trial]) for trial in times]
+    everything = np.concatenate(pooled)
+    duration = float(np.median([np.ptp(one) for one in pooled if len(one)] or [0.0]))
+    factor = seconds_of(everything, found.name, n_trials * n_neurons, duration, others, notes, by_trial=True)
+    columns, _ = row_columns(found.fields, n_trials, notes)
+    own = {name: stored.read() for name, stored in others.items() if stored.shape == (n_trials,)}
+    trials = with_usual_names(pd.DataFrame({**_last_names(own, n_neurons), **columns}, index=range(n_trials)))
+    of_units, _ = row_columns(found.unit_fields, n_neurons, notes)
+    neurons = pd.DataFrame({**of_units, **neuron_columns(others, n_neurons)}, index=range(n_neurons))
+    kept = np.ones(n_neurons, dtype=bool) if options.quality is None else quality_mask(neurons, options.quality)
+    scaled = [[one * factor for one, keep in zip(trial, kept) if keep] for trial in times]
+    start, stop, clock = _clocks(scaled, trials, factor, notes)
+    if start is not None and clock is not None and start.any():  # on one clock: from there to that of each trial
+        scaled = [[one - begin for one in trial] for trial, begin in zip(scaled, start)]
+        stop = None if stop is None else stop - start
+        start = np.zeros(n_trials)
+    event = None
+    if options.align is not None and clock is not None and stop is not None and options.align in trials:
+        event = _since_start(pd.Series(trials[options.align]), clock, stop, factor)
+    spikes = TrialwiseSpikes(scaled, rows_of(neurons, kept), trials, start, stop, clock, event, dict(origin), notes)
+    return bin_trialwise(spikes, options)
+
+
+def _clocks(
+    times: Sequence[Sequence[np.ndarray]], trials: pd.DataFrame, factor: float, notes: list[str]
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Start and stop of each trial on the clock of its spikes, and when its clock began, as far as they are known."""
+    pooled = [np.concatenate([np.zeros(0), *trial]) for trial in times]
+    if {"start_time", "stop_time"} <= set(trials):
+        given = [trials[name].to_numpy(dtype=float) for name in ("start_time", "stop_time")]
+        for scale in dict.fromkeys((factor, 1.0)):
+            start, stop = given[0] * scale, given[1] * scale
+            if _inside(pooled, start, stop):
+                return start, stop, start
+            if _inside(pooled, np.zeros(len(start)), stop - start):
+                notes.append("spike times are counted from the start of each trial")
+                return np.zeros(len(start)), stop - start, start
+        notes.append("most spikes are outside of the starts and stops of their trials, which are kept as columns only")
+    first = np.array([one.min() if len(one) else np.nan for one in pooled])
+    last = np.array([one.max() if len(one) else np.nan for one in pooled])
+    fired = np.isfinite(first)
+    if fired.sum() < 2 or begin_anew(first[fired], last[fired]):
+        notes.append("spike times are counted from the start of each trial, as they begin anew in each")
+        return None, None, None
+    notes.append(
+        "spike times of trials follow each other, so they are on one clock, and a trial lasts from its first to its "
+        "last spike"
+    )
+    return first, np.nextafter(last, np.inf) + 1e-6, first
+
+
+def _since_start(event: pd.Series, clock: np.ndarray, length: np.ndarray, factor: float) -> np.ndarray | None:
+    """An event of each trial since its start: as it is, or on the clock of the recording; None where it is neither."""
+    if not pd.api.types.is_numeric_dtype(event.dtype):
+        return None
+    for scale in dict.fromkeys((factor, 1.0)):
+        for begin in (clock, np.zeros(len(clock))):
+            since = event.to_numpy(dtype=float) * scale - begin
+            known = np.isfinite(since)
+            if known.any() and ((since >= 0) & (since <= length))[known].mean() >= MOST_EVENTS:
+                return since
+    return None
+
+
+def _inside(pooled: Sequence[np.ndarray], start: np.ndarray, stop: np.ndarray) -> bool:
+    n = sum(map(len, pooled))
+    within = sum(int(((one >= a - 1e-6) & (one <= b + 1e-6)).sum()) for one, a, b in zip(pooled, start, stop))
+    return n > 0 and within >= INSIDE * n
+
+
+def _last_names(columns: Mapping[str, np.ndarray], n_neurons: int) -> dict[str, Any]:
+    """Columns of trials by the last part of their names, without those of neurons where these are as many."""
+    kept = {
+        name: values
+        for name, values in columns.items()
+        if len(values) != n_neurons or not any(word in name.lower() for word in NEURON_WORDS)
+    }
+    return {name.rsplit("/", 1)[-1]: column(values) for name, values in kept.items()}
