@@ -24,6 +24,7 @@ def tree_of(arrays: Mapping[str, StoredArray]) -> dict[str, Value]:
     ("trial"), in the order of their numbers; and so are numbered vectors in each of these the elements of a cell.
 
     Example:
+        >>> import numpy as np
         >>> one = StoredArray((5, 2), np.dtype(int), lambda: np.zeros((5, 2), int))
         >>> print(tree_of({f"trials/trial_{i}/counts": one for i in range(3)})["trials"].fields["trial"][0])
         struct 3 (counts)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.formats.neuron_columns import BEHAVIOUR, EVENT, NEURON
-from spikeloom.data.formats.spike_tables import FAMILIES, refuse_intervals
+from spikeloom.data.formats.spike_tables import FAMILIES, refuse_intervals, time_column
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.session.clocks import in_seconds, plain_name
 from spikeloom.data.session.cutting import bin_session
@@ -26,6 +26,8 @@ IN_ORDER = 0.99
 def is_ragged(table: Table) -> bool:
     """Whether every column holds increasing times, with nothing below them, and columns differ in length.
 
+    A column that is called time is that of bins.
+
     Example:
         >>> is_ragged(pd.DataFrame({"sig001a": [0.5, 1.5, 2.5], "sig002a": [0.25, 1.75, float("nan")]}))
         True
@@ -33,7 +35,11 @@ def is_ragged(table: Table) -> bool:
         False
     """
     columns = [table[name] for name in table]
-    if not columns or not all(pd.api.types.is_numeric_dtype(column.dtype) for column in columns):
+    if (
+        not columns
+        or time_column(table) is not None
+        or not all(pd.api.types.is_numeric_dtype(column.dtype) for column in columns)
+    ):
         return False
     sizes = set()
     for column in columns:
