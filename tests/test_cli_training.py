@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -243,3 +244,30 @@ def test_two_processes_fail_as_one(toy, tmp_path):
     errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
     assert len(errors) == 1, done.stderr
     assert "the loss of stage 'prior'" in errors[0]
+
+
+def test_two_processes_are_interrupted_as_one(toy, tmp_path):
+    """The first alone gets the signal, as where a batch system signals the process that it has started."""
+    endless = ["--max_steps", "100000", "--autoencoder_training.patience", "null"]
+    words = ["fit", toy, "--out", tmp_path / "two", *FIT, *endless, "--devices", "2"]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "spikeloom", *map(str, words)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        metrics = tmp_path / "two" / "metrics.csv"
+        for _ in range(9000):
+            if started.poll() is not None or (metrics.exists() and metrics.read_text().count("autoencoder,") > 1):
+                break
+            time.sleep(0.01)
+        started.send_signal(signal.SIGTERM)
+        _, said = started.communicate(timeout=60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+    assert started.returncode == 143, said
+    assert said.splitlines()[-1] == "spikeloom: stopped; continue with the same command and --resume."
+    assert (tmp_path / "two" / "resume" / "state.safetensors").exists()

@@ -1,26 +1,34 @@
 """Runs that are ended, killed, started twice, or whose folder vanishes; files that exist; what dead writers leave."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from jsonargparse import Namespace
 
 import spikeloom as sl
 from commands import counts, tiny
 from spikeloom.atomic import atomic, sweep
-from spikeloom.cli import main
+from spikeloom.bench.generation import run_generation_benchmark
+from spikeloom.cli import COMMANDS, Command, main
+from spikeloom.cli.options import value_of
 from spikeloom.errors import RunError
 from spikeloom.locks import locked
 from spikeloom.models import load_model
 from spikeloom.signals import Terminated, held_back, terminating
 from spikeloom.training import stage_training
 
+ROOT = Path(__file__).parents[1]
 FIT = ["--device", "cpu", *tiny("autoencoder"), "--model", "gaussian"]
 
 
@@ -206,3 +214,41 @@ def test_functions_of_python_replace_files_as_users_of_numpy_expect(tmp_path: Pa
     for _ in range(2):
         sl.save(data, tmp_path / "a.npz")
     assert sl.load(tmp_path / "a.npz").n_trials == data.n_trials
+
+
+def test_no_output_is_named_twice_on_the_pages_that_users_follow(folder: Path, monkeypatch, capsys) -> None:
+    """Commands of the README in their order, of which each only makes the files that it would write."""
+
+    def write(command: Command, options: Namespace) -> None:
+        assert command.files is not None
+        for path in [path for path in command.files(options) if path is not None]:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("made")
+
+    for name, command in COMMANDS.items():
+        monkeypatch.setitem(COMMANDS, name, replace(command, run=partial(write, command)))
+    trained = []
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for words in commands_of(page.read_text()):
+            if COMMANDS[words[0]].files is not None:
+                assert main(words) == 0, f"{page.name}: {' '.join(words)}: {capsys.readouterr().err}"
+            out = value_of("--out", words)
+            if words[0] in ("fit", "navigate", "demo") and "--resume" not in words and out is not None:
+                assert out not in trained, f"{page.name}: {' '.join(words)}: the folder {out} exists"
+                trained.append(out)
+    assert len(trained) > 3
+    assert main(["sample", "runs/session", "-n", "5", "--out", "generated.npz"]) == 2
+
+
+def commands_of(page: str) -> list[list[str]]:
+    """The commands in the blocks of a page, without the first word."""
+    lines = [line for block in re.findall(r"```\w*\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("spikeloom ")]
+
+
+def test_two_benchmarks_in_one_folder_from_python(folder: Path) -> None:
+    process = python("from spikeloom.locks import locked\nlock = locked('scores')\nlock.__enter__()")
+    with pytest.raises(RunError, match=rf"scores is in use by process {process.pid}"):
+        run_generation_benchmark("scores", "data.npz")
+    process.kill()
+    process.wait()

@@ -71,13 +71,19 @@ class HeldBack:
         for number in self._handlers:
             signal.signal(number, self._note)
 
-    def deliver(self) -> None:
-        """Let the first that came take effect, if any has, and those to come at once."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+    def deliver(self, number: int | None = None) -> None:
+        """Let the first that came take effect, if any has, and those to come at once.
+
+        Args:
+            number: The one to take effect, which need not have come to this process.
+        """
+        for known, handler in self._handlers.items():
+            signal.signal(known, handler)
         came, self.came = self.came, []
-        if came:
-            signal.raise_signal(came[0])
+        if number is None and came:
+            number = came[0]
+        if number is not None:
+            signal.raise_signal(number)
 
     def _note(self, number: int, frame: object) -> None:
         self.came.append(number)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from spikeloom.atomic import atomic
 from spikeloom.bench.records import AnyRecord, typed
@@ -15,6 +17,7 @@ from spikeloom.data.sources import is_run, load_source
 from spikeloom.data.spikedata import SpikeData, content_hash
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError, RunError
+from spikeloom.locks import locked
 from spikeloom.migrations import upgraded
 from spikeloom.progress import Progress
 from spikeloom.training.engine import Engine
@@ -24,6 +27,24 @@ SUBJECTS = "subjects"
 """Entry of a setting with what is compared, by name."""
 
 Item = TypeVar("Item")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def locking_out(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, which locks the folder that is its argument ``out`` while it runs.
+
+    Two of them would each write a record without the results of the other. The function raises a RunError where another
+    process works in the folder.
+    """
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> R:
+        with locked(signature.bind(*args, **kwargs).arguments["out"]):
+            return function(*args, **kwargs)
+
+    return alone
 
 
 @dataclass(frozen=True)

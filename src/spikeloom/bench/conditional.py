@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeloom.bench.benchmark import SUBJECTS, Benchmark, recording_setting, training_recording
+from spikeloom.bench.benchmark import SUBJECTS, Benchmark, locking_out, recording_setting, training_recording
 from spikeloom.bench.conditional_record import (
     ALL_OCTANTS,
     ANOTHER,
@@ -59,6 +59,7 @@ MODELS = ("ldns", "eag")
 CONDITIONAL = Benchmark("conditional", ConditionalRecord, conditional_page, subjects={name: name for name in MODELS})
 
 
+@locking_out
 def run_conditional_benchmark(
     out: str | Path,
     source: str,

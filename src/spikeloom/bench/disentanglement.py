@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spikeloom.bench.benchmark import Benchmark, recording_setting
+from spikeloom.bench.benchmark import Benchmark, locking_out, recording_setting
 from spikeloom.bench.code_measures import references, scores
 from spikeloom.bench.code_subjects import PCA, SUBJECTS, CodeModel, NetworkCodes, WindowPCACodes
 from spikeloom.bench.disentanglement_page import disentanglement_page
@@ -52,6 +52,7 @@ DISENTANGLEMENT = Benchmark(
 )
 
 
+@locking_out
 def run_disentanglement_benchmark(
     out: str | Path,
     source: str = "reaching-ring",

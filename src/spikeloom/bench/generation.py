@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from spikeloom.bench.benchmark import Benchmark, recording_setting, training_recording
+from spikeloom.bench.benchmark import Benchmark, locking_out, recording_setting, training_recording
 from spikeloom.bench.generation_record import Copies, GenerationRecord, GenerationResult, generation_page
 from spikeloom.bench.generation_subjects import (
     SUBJECTS,
@@ -60,6 +60,7 @@ GENERATION = Benchmark(
 )
 
 
+@locking_out
 def run_generation_benchmark(
     out: str | Path,
     source: str = "lorenz",

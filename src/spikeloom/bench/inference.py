@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import PoissonRegressor
 
-from spikeloom.bench.benchmark import Benchmark, command
+from spikeloom.bench.benchmark import Benchmark, command, locking_out
 from spikeloom.bench.records import Record
 from spikeloom.bench.tables import markdown_table, number, page
 from spikeloom.data.published.datasets import PUBLISHED
@@ -75,6 +75,7 @@ def inference_page(record: InferenceRecord) -> str:
 INFERENCE = Benchmark("inference", InferenceRecord, inference_page)
 
 
+@locking_out
 def run_inference_benchmark(
     runs: Sequence[str | Path],
     out: str | Path,

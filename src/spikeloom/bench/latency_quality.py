@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from spikeloom.bench.benchmark import Benchmark
+from spikeloom.bench.benchmark import Benchmark, locking_out
 from spikeloom.bench.latency_record import LatencyRecord, Point, Reference, Speed, latency_page
 from spikeloom.bench.quality import PROTOCOLS, Protocol, Quality
 from spikeloom.data.sources import load_source
@@ -108,6 +108,7 @@ class TimedRun:
         return found[0], found[1]
 
 
+@locking_out
 def run_latency_benchmark(
     runs: Sequence[str | Path],
     out: str | Path,

@@ -92,7 +92,6 @@ COMMANDS = {
         "compare models with each other, or time with quality",
         bench.bench_options,
         bench.bench,
-        folder=lambda options: options.out,
     ),
 }
 

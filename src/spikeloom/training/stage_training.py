@@ -27,6 +27,9 @@ from spikeloom.training.validation import VALIDATION_TRIALS, diagnose, validatio
 CHECKPOINT_EVERY_S = 60.0
 """Seconds of training that a killed run can lose, up to the next validation."""
 
+AGREE_EVERY = 10
+"""Steps after which several processes agree on whether to stop: a batch system waits for half a minute, and more."""
+
 
 @dataclass
 class Training:
@@ -132,8 +135,7 @@ class StageTraining:
         self.stage.module.train()
         exhausted = False
         with (
-            # Several processes would not stop at the same step, so signals act on them at once.
-            held_back(most=1 if fabric.world_size == 1 else 0) as interruptions,
+            held_back(most=1) as interruptions,
             torch.random.fork_rng(devices=devices),
             Progress(self.stage.name, config.steps, visible=fabric.is_global_zero) as progress,
         ):
@@ -144,9 +146,11 @@ class StageTraining:
                 exhausted = validating and config.patience is not None and self.best.unimproved >= config.patience
                 if exhausted or self.step == self.stop:
                     break
-                if interruptions.came:
+                number = self.interruption(interruptions.came)
+                if number is not None:
                     self.save()
-                    interruptions.deliver()
+                    fabric.barrier()  # Fabric kills them all when one has ended, so none ends before all is written
+                    interruptions.deliver(number)
                     interruptions.wait()  # where a handler of the user's own has let the training go on
                 if validating and time.perf_counter() - self.saved > CHECKPOINT_EVERY_S:
                     self.save()
@@ -155,6 +159,19 @@ class StageTraining:
             return False
         self.finish()
         return True
+
+    def interruption(self, came: Sequence[int]) -> int | None:
+        """The signal for which training stops here, if there is one.
+
+        Several processes stop at the same step, whichever of them was told to; they ask each other now and then.
+        """
+        if self.fabric.world_size == 1:
+            return came[0] if came else None
+        if self.step % AGREE_EVERY and self.step % self.config.validate_every:
+            return None
+        own = torch.tensor(max(came, default=0), device=self.fabric.device, dtype=torch.int64)
+        largest: Any = self.fabric.all_reduce(own, reduce_op="max")
+        return int(largest) or None
 
     def optimise(self) -> None:
         """One optimiser step."""
