@@ -50,7 +50,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 NAME = "kills_recording"
 MARK = "SPIKELOOM_KILLS"
 """Variable of the environment by which the processes that a command has started are known again."""
-PROCESSES_END_S = 10.0
+PROCESSES_END_S = 60.0
 """Seconds that processes have to notice that the command that started them is dead."""
 ESCAPED = 99
 """Exit status of a command that let an error escape."""
@@ -80,10 +80,10 @@ class Counts:
     ended: int = 0
     done_before: int = 0
     left_hidden: int = 0
-    wrong_status: int = 0
+    wrong_status: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
-    processes: int = 0
+    processes: list[str] = field(default_factory=list)
 
 
 def main() -> None:
@@ -135,6 +135,7 @@ def prepare(web: Web) -> None:
 FIT = ["fit", "data.npz", "--model", "ldns", "--max_steps", "30", "--device", "cpu", *tiny_of("ldns")]
 FIT += ["--autoencoder_training.validate_every", "10", "--prior_training.validate_every", "10"]
 TUNE = ["tune", "data.npz", "--model", "gaussian", "--method", "random", "--trials", "3", "--max_steps", "40"]
+TUNE += ["--autoencoder.channels", "12", "--autoencoder.state", "4"]
 BENCH = [
     "bench",
     "generation",
@@ -170,7 +171,7 @@ def all_cases() -> dict[str, Case]:
         ),
         "fetch": Case(["fetch", NAME], lambda: hashlib.sha256(fetched.read_bytes()).hexdigest()),
         "sample --workers 2": Case([*sample, "out/b.h5", "--workers", "2"], spikes("out/b.h5")),
-        "tune": Case([*TUNE, *tiny_of("gaussian"), "--out", "out/search"], search("out/search")),
+        "tune": Case([*TUNE, "--out", "out/search"], search("out/search")),
     }
 
 
@@ -257,15 +258,17 @@ def started_by(process: int) -> list[int]:
     return found
 
 
-def processes_left(process: int) -> int:
-    """How many processes of a command outlive it by too long; they are ended."""
+def processes_left(process: int) -> list[str]:
+    """The processes of a command that outlive it by too long; they are ended."""
     until = time.monotonic() + PROCESSES_END_S
     while (left := started_by(process)) and time.monotonic() < until:
         time.sleep(0.1)
+    names = []
     for one in left:
-        with suppress(ProcessLookupError):
+        with suppress(OSError):
+            names.append(Path(f"/proc/{one}/cmdline").read_text().replace("\0", " ")[:100])
             os.kill(one, signal.SIGKILL)
-    return len(left)
+    return names
 
 
 def once(case: Case, number: signal.Signals, after_s: float, expected: object, counts: Counts) -> None:
@@ -281,11 +284,14 @@ def once(case: Case, number: signal.Signals, after_s: float, expected: object, c
     else:
         counts.ended += 1
         if number == signal.SIGTERM:
-            counts.wrong_status += status not in (143, -signal.SIGTERM)
+            if status not in (143, -signal.SIGTERM):
+                counts.wrong_status.append(f"{status}: {Path('err').read_text()[-2000:]}")
             counts.left_hidden += any(not place.endswith(".part") for place in hidden())
         words = case.again if case.started and Path(case.started, "config.yaml").exists() else case.words
         status = finished(start(words))
-        if status != 0:
+        if status == 2 and "exists; name another file" in Path("err").read_text():
+            counts.ended, counts.done_before = counts.ended - 1, counts.done_before + 1  # it was about to exit
+        elif status != 0:
             counts.lost.append(f"status {status}: {Path('err').read_text()[-2000:]}")
             return
     try:
@@ -308,8 +314,8 @@ def page(options, table: dict[tuple[str, str], Counts]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (name, number), c in table.items():
-        left = f"{len(c.left)} / {c.processes}"
-        by_term = f"{c.wrong_status} / {c.left_hidden}" if number == "SIGTERM" else ""
+        left = f"{len(c.left)} / {len(c.processes)}"
+        by_term = f"{len(c.wrong_status)} / {c.left_hidden}" if number == "SIGTERM" else ""
         lines.append(f"| `{name}` | {number} | {c.ended} | {c.done_before} | {len(c.lost)} | {left} | {by_term} |")
     return "\n".join(lines) + "\n"
 

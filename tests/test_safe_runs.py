@@ -1,5 +1,6 @@
 """Runs that are ended, killed, started twice, or whose folder vanishes; files that exist; what dead writers leave."""
 
+import errno
 import os
 import re
 import shlex
@@ -181,6 +182,83 @@ def test_a_full_disk_is_an_error_and_resumed(folder: Path, capsys, monkeypatch) 
         assert main(["fit", "data.npz", "--out", "run", "--max_steps", "5", *FIT]) == 2
     assert "No space left on device; make room, then continue" in capsys.readouterr().err
     assert main(["fit", "data.npz", "--out", "run", "--max_steps", "5", *FIT, "--resume"]) == 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(folder: Path, number: int, monkeypatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked("run"), pytest.raises(RunError, match=r"run is in use by .*; wait until it has ended"), locked("run"):
+        pass
+    with atomic(folder / "a.txt") as temporary:
+        temporary.write_text("whole")
+    assert (folder / "a.txt").read_text() == "whole"
+    assert hidden(folder) == []
+
+
+def test_two_resumptions_in_one_folder(folder: Path, capsys) -> None:
+    assert main(["fit", "data.npz", "--out", "run", "--max_steps", "2", *FIT]) == 0
+    before = {path: path.read_bytes() for path in Path("run").iterdir()}
+    process = python(LOCKING)
+    assert main(["fit", "data.npz", "--out", "run", "--max_steps", "2", *FIT, "--resume"]) == 2
+    assert f"is in use by process {process.pid}" in capsys.readouterr().err
+    process.kill()
+    process.wait()
+    assert {path: path.read_bytes() for path in Path("run").iterdir()} == before
+
+
+WRITTEN = {
+    "a.npz": ["sample", "run", "-n", "400", "--out"],
+    "a.nwb": ["sample", "run", "-n", "400", "--out"],
+    "a.h5": ["sample", "run", "-n", "400", "--workers", "1", "--out"],
+    "e.npz": ["encode", "run", "run", "--out"],
+    "d.png": ["describe", "data.npz", "--figure"],
+    "s.json": ["compare", "run", "few.npz", "--json"],
+}
+"""Commands by the file that they write."""
+
+
+def test_files_that_do_not_fit_end_in_one_sentence_and_leave_what_was_there(folder: Path, capfd) -> None:
+    """A limit of the system on the size of a file stands for a disk that is full: the same calls fail."""
+    resource = pytest.importorskip("resource")
+    assert main(["fit", "data.npz", "--out", "run", "--max_steps", "2", *FIT]) == 0
+    assert main(["sample", "run", "-n", "60", "--out", "few.npz"]) == 0
+    capfd.readouterr()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for name, words in WRITTEN.items():
+        Path(name).write_text("precious")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+        try:
+            status = main([*words, name, "--overwrite"])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        said = [line for line in capfd.readouterr().err.splitlines() if "comparing" not in line]
+        assert status == 2, name
+        assert len(said) == 1, (name, said)
+        assert name in said[0]
+        assert "File too large" in said[0]
+        assert Path(name).read_text() == "precious"
+        assert hidden(folder) == []
+
+
+def test_a_folder_that_may_not_be_changed(folder: Path, capsys, monkeypatch) -> None:
+    assert main(["fit", "data.npz", "--out", "run", "--max_steps", "2", *FIT]) == 0
+    Path("kept").mkdir()
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "kept" and real(path, mode))
+    capsys.readouterr()
+    commands = [*WRITTEN.values(), ["fit", "data.npz", *FIT, "--out"], ["tune", "data.npz", "--out"]]
+    for words in commands:
+        place = (
+            "kept/new" if words[0] in ("fit", "tune") else f"kept/{next(k for k, v in WRITTEN.items() if v is words)}"
+        )
+        assert main([*words, place]) == 2
+        assert re.search(r"kept may not be changed by this user; choose another place\.$", capsys.readouterr().err)
+        assert list(Path("kept").iterdir()) == []
 
 
 def test_nothing_is_overwritten_unless_that_is_wanted(folder: Path, capsys) -> None:

@@ -32,7 +32,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with scratch(path) as folder:
+    with _of(path), scratch(path) as folder:
         temporary = folder / path.name
         temporary.touch()
         yield temporary
@@ -49,13 +49,24 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with scratch(path) as folder:
+    with _of(path), scratch(path) as folder:
         temporary = folder / path.name
         temporary.mkdir()
         yield temporary
         if path.exists():
             path.rmdir()
         temporary.replace(path)
+
+
+@contextmanager
+def _of(path: Path) -> Iterator[None]:
+    """An error of the operating system that names no file, or one that nobody has asked for, names this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and (error.filename is None or ENDING in str(error.filename)):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 @contextmanager

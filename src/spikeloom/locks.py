@@ -96,7 +96,7 @@ def acquired(place: Path, wait_s: float = 0.0) -> BaseFileLock | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where a file system has no locks, the other kind takes over
         for kind in (FileLock, SoftFileLock):
-            lock = kind(place, timeout=wait_s)
+            lock, is_new = kind(place, timeout=wait_s), not place.exists()
             try:
                 lock.acquire()
                 return lock
@@ -105,6 +105,9 @@ def acquired(place: Path, wait_s: float = 0.0) -> BaseFileLock | None:
             except OSError as error:
                 if kind is SoftFileLock or error.errno not in NO_LOCKS:
                     raise
+                with suppress(OSError):  # the attempt leaves a file, which would be a lock of the other kind
+                    if is_new and place.stat().st_size == 0:
+                        place.unlink()
     return None
 
 

@@ -18,6 +18,7 @@ from pynwb.file import Subject
 from pynwb.misc import Units
 
 from spikeloom import __version__
+from spikeloom.data.formats.containers import new_hdf5
 from spikeloom.data.spikedata import Signal, SpikeData, content_hash
 
 GAP_S = 1.0
@@ -79,7 +80,7 @@ def write_nwb(data: SpikeData, path: Path) -> None:
         for name, (values, unit, description) in known.items():
             if values is not None:
                 module.add(_series(name, Signal(values, unit), data, start, description))
-    with NWBHDF5IO(path=str(path), mode="w") as io:
+    with new_hdf5(path) as writing, writing() as target, NWBHDF5IO(file=target, mode="w") as io:
         io.write(container=file)
 
 
