@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -155,3 +156,11 @@ class TestCommand:
     def test_of_a_run_comes_its_report(self, run, capsys):
         assert main(["describe", run]) == 0
         assert capsys.readouterr().out.strip().splitlines()[-1].endswith(f"spikeloom report {run}")
+
+    def test_of_an_unfinished_run_comes_the_rest_of_its_training(self, run, tmp_path, capsys):
+        unfinished = tmp_path / "unfinished"
+        shutil.copytree(run, unfinished)
+        (unfinished / "weights.safetensors").unlink()
+        assert main(["describe", str(unfinished)]) == 0
+        command = shlex.split(capsys.readouterr().out.strip().splitlines()[-1].removeprefix("next"))
+        assert (command[:2], command[3:]) == (["spikeloom", "fit"], ["--resume", "--out", str(unfinished)])

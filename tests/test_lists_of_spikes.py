@@ -152,6 +152,42 @@ def test_wave_marks_of_spike2(tmp_path, trains, expected):
     assert data.neurons["id"].tolist() == ["V1_Ch3_1", "V1_Ch3_2", "V1_Ch5_1", "V1_Ch5_2", "V1_Ch5_3"]
 
 
+def test_channels_with_titles_of_spike2(tmp_path, trains, expected):
+    titles = ["unit1", "unit2", "Unit 3", "cell 4", "Neuron_5"]
+    channels = {f"V1_Ch{i}": {"title": name, "times": t[:, None]} for i, (name, t) in enumerate(zip(titles, trains))}
+    channels["V1_Ch9"] = {"title": "stimulus", "times": np.arange(9.0)[:, None]}
+    (tmp_path / "trials.csv").write_text("start,stop\n" + "\n".join(f"{2 * i},{2 * i + 1}" for i in range(N_TRIALS)))
+    scipy.io.savemat(tmp_path / "a.mat", channels)
+    data = sl.load(tmp_path / "a.mat", bin_s=BIN_S, trials=tmp_path / "trials.csv")
+    np.testing.assert_array_equal(data.counts, expected)
+    assert data.neurons["id"].tolist() == titles
+
+
+def test_structures_in_structures_of_trials(tmp_path):
+    def struct(**fields):
+        one = np.zeros((1, 1), [(name, object) for name in fields])
+        for name, value in fields.items():
+            one[0, 0][name] = value
+        return one
+
+    rng = np.random.default_rng(0)
+    trials = np.zeros((1, 12), [(name, object) for name in ("number", "neural", "hand", "task")])
+    counts = [rng.poisson(0.3, (6, 40 + i % 3)) for i in range(12)]
+    for i, one in enumerate(counts):
+        trials[0, i]["number"] = i
+        trials[0, i]["neural"] = struct(spikes=one, binSize=20.0)
+        trials[0, i]["hand"] = struct(position=np.full((one.shape[1], 2), float(i)))
+        trials[0, i]["task"] = struct(target=struct(angle=45.0 * i), success=i % 2)
+    scipy.io.savemat(tmp_path / "a.mat", {"TrialData": trials})
+    data = sl.load(tmp_path / "a.mat")
+    assert data.bin_s == 0.02
+    for trial, one in zip(data.counts, counts):
+        np.testing.assert_array_equal(trial[: one.shape[1]], one.T)
+    assert data.trials["angle"].tolist() == [45.0 * i for i in range(12)]
+    assert data.trials["success"].tolist() == [i % 2 for i in range(12)]
+    assert data.signals["position"].values[3, 0].tolist() == [3.0, 3.0]
+
+
 # -- groups of HDF5 ----------------------------------------------------------------------------------------------------
 
 
@@ -197,6 +233,7 @@ def test_a_group_for_each_unit(tmp_path, trains, expected):
     data = sl.load(tmp_path / "a.h5", bin_s=BIN_S)
     np.testing.assert_array_equal(data.counts, expected)
     assert data.neurons["area"].tolist() == ["CA1"] * 5
+    assert data.neurons["id"].tolist() == list("01234")
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,16 @@ def test_rows_without_a_unit_or_time_are_left_out_and_told(tmp_path):
     assert data.neurons["id"].tolist() == [3, 7, 12]
 
 
+@pytest.mark.parametrize("name", ["CellNumber", "neuron_no", "Unit Nr", "cluster_idx", "cellNum"])
+def test_units_are_numbered_under_many_names(tmp_path, name):
+    times, units = np.arange(1, 400) * 0.05, np.arange(1, 400) % 4
+    table = pd.DataFrame({name: units, "Timestamp (us)": np.rint(times * 1e6).astype(int)})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    data = sl.load(tmp_path / "a.csv", bin_s=0.1)
+    assert data.neurons["id"].tolist() == [0, 1, 2, 3]
+    assert data.counts.sum(axis=(0, 1)).tolist() == pytest.approx(np.bincount(units).tolist(), abs=1)
+
+
 def test_further_columns_are_those_of_neurons(tmp_path):
     table = long()
     area = table["unit"].map({3: "V1", 7: "CA1", 12: "V1"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -85,10 +86,15 @@ def describe(options: Namespace) -> None:
 def next_command(options: Namespace, data: SpikeData) -> list[str]:
     """The words of the command that follows ``describe``, with the load options that were given to it.
 
-    That is the training of a model; of a run, its report; of a recording that is too short to be split, another
-    description, of windows.
+    That is the training of a model; of a run, its report, or the rest of its training; of a recording that is too short
+    to be split, another description, of windows.
     """
     if (Path(options.source) / "data.json").exists():
+        from spikeloom.training.run import Run
+
+        if not Run(Path(options.source)).finished:
+            own = json.loads((Path(options.source) / "data.json").read_text(encoding="utf-8"))["source"]
+            return ["spikeloom", "fit", str(own), "--resume", "--out", options.source]
         return ["spikeloom", "report", options.source]
     given = load_options_from(options)
     same = [*_words({"source": options.source}), *_words(given.to_dict())]

@@ -10,7 +10,7 @@ from spikeloom.data.formats.array_names import COUNTS, plain
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.formats.matlab_spikes import spikes_in
 from spikeloom.data.formats.matlab_values import Cell, Struct, Value, arrays_of
-from spikeloom.data.formats.spike_lists import spike_list_in, vectors_of_units
+from spikeloom.data.formats.spike_lists import spike_list_in, vectors_of_units, word
 from spikeloom.data.options import LoadOptions
 
 Node = dict[str, Any]
@@ -27,7 +27,7 @@ def tree_of(arrays: Mapping[str, StoredArray]) -> dict[str, Value]:
         >>> import numpy as np
         >>> one = StoredArray((5, 2), np.dtype(int), lambda: np.zeros((5, 2), int))
         >>> print(tree_of({f"trials/trial_{i}/counts": one for i in range(3)})["trials"].fields["trial"][0])
-        struct 3 (counts)
+        struct 3 (id, counts)
     """
     root: Node = {}
     for name, stored in arrays.items():
@@ -77,7 +77,8 @@ def _fields(node: Node, within: bool) -> dict[str, Value]:
         elements = [one for _, one in structs if isinstance(one, Struct)]
         shared = [key for key in elements[0].fields if all(key in one.fields for one in elements)]
         if shared:
-            joined = Struct((len(elements),), {key: [one.fields[key][0] for one in elements] for key in shared})
+            of_all = {key: [one.fields[key][0] for one in elements] for key in shared}
+            joined = Struct((len(elements),), {"id": [word(name) for name in sorted(names, key=_numbers)], **of_all})
             fields = {name: member for name, member in fields.items() if name not in names}
             fields[stem or "elements"] = joined
     return fields

@@ -128,7 +128,8 @@ def _of_struct(name: str, value: Struct) -> Iterator[Spikes]:
             inner = _as_struct(Cell(value.shape, values))
             if inner is not None:
                 for spikes in _of_struct(full, inner):
-                    yield Spikes(spikes.name, spikes.form, spikes.values, {**others, **spikes.fields}, spikes.order)
+                    beside = {**_flattened(others), **spikes.fields}
+                    yield Spikes(spikes.name, spikes.form, spikes.values, beside, spikes.order)
             continue
         arrays = [one for one in values if isinstance(one, StoredArray) and one.is_number]
         cells = [one for one in values if isinstance(one, Cell)]
@@ -150,6 +151,18 @@ def _of_struct(name: str, value: Struct) -> Iterator[Spikes]:
                 yield Spikes(full, "trials", turned, {}, "a unit a structure, a trial a cell", others)
             else:
                 yield Spikes(full, "trials", of_each, others, "a trial a structure, a neuron a cell")
+
+
+def _flattened(fields: Mapping[str, Sequence[Value]]) -> dict[str, Sequence[Value]]:
+    """Fields of which those that hold a structure in each element are replaced by its fields: trial(i).task.target."""
+    flat: dict[str, Sequence[Value]] = {}
+    for name, values in fields.items():
+        inner = _as_struct(Cell((len(values), 1), values))
+        if inner is None:
+            flat[name] = values
+        else:
+            flat |= {key: one for key, one in _flattened(inner.fields).items() if key not in flat}
+    return flat
 
 
 def _of_cell(name: str, value: Cell) -> Spikes | None:

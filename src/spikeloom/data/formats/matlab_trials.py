@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spikeloom.data.formats.array_names import bins_per_second, is_bin_width
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.formats.matlab_spikes import Spikes
 from spikeloom.data.formats.matlab_values import Value, squeezed
@@ -52,6 +53,9 @@ def counts_by_trial(
         else:
             columns[f"trial_{name}"] = values
             notes.append(f"'{name}' has one value a trial, and is called 'trial_{name}'")
+    for name in [name for name in columns if is_bin_width(name) or bins_per_second(name) is not None]:
+        if len(np.unique(columns[name])) == 1:  # said of every trial
+            columns[name] = np.array(columns[name][0])
     result: dict[str, np.ndarray] = {"counts": counts, "lengths": lengths, **columns}
     dropped = []
     for name in left:

@@ -39,6 +39,8 @@ IDS = (
 """Names of lists of units, in whose order other lists describe them."""
 PHY_GROUPS = ("cgs", "cluster_groups", "cluster_group")
 """Names of lists with the group of each unit, in Phy's numbers or words."""
+TITLES = ("title", "name", "label")
+"""Fields with the name that a person gave a channel."""
 INVALID_UNIT = 255
 """The unit of Blackrock's files that holds what is no spike."""
 
@@ -126,9 +128,10 @@ def vectors_of_units(arrays: Mapping[str, StoredArray]) -> Spikes | None:
     None where there are none; vectors of events and behaviour are none.
     """
     vectors = {n: v for n, v in arrays.items() if v.dtype.kind in "uif" and (len(v.shape) == 1 or 0 in v.shape)}
-    plain = {name: plain_name(name.rsplit("/", 1)[-1]) for name in vectors}
+    called = {name: _called(name, arrays) for name in vectors}
+    plain = {name: plain_name(label) for name, label in called.items()}
     chosen = [name for name in vectors if NEURON.fullmatch(plain[name])]
-    chosen = [name for name in chosen if not any(name.startswith(f"{other}_") for other in chosen)]
+    chosen = [name for name in chosen if not any(called[name].startswith(f"{called[other]}_") for other in chosen)]
     if not chosen:
         stems: dict[str, list[str]] = {}
         for name in vectors:
@@ -139,8 +142,8 @@ def vectors_of_units(arrays: Mapping[str, StoredArray]) -> Spikes | None:
     values = [vectors[name] for name in chosen]
     if not values or not are_times(values) or max(map(_length, values)) < 2:
         return None
-    names = [name.rsplit("/", 1)[-1] for name in chosen]
-    fields = {"id": [_word(name) for name in names]}
+    names = [called[name] for name in chosen]
+    fields = {"id": [word(name) for name in names]}
     return Spikes(
         chosen[0], "units", values, fields, f"a vector for each unit ({names[0]} to {names[-1]})", variables=chosen
     )
@@ -277,6 +280,16 @@ def _is_id(name: str) -> bool:
     return plain_name(_last(name)) in (*IDS, *UNITS)
 
 
+def _called(name: str, arrays: Mapping[str, StoredArray]) -> str:
+    """What a vector is called: its own name, or that of its structure, or the title in this, where it is just times."""
+    parent, _, last = name.rpartition("/")
+    if not parent or not _is_time(last):
+        return last
+    titles = [arrays[f"{parent}/{key}"] for key in TITLES if f"{parent}/{key}" in arrays]
+    words = [str(title.read()) for title in titles if title.shape == () and not title.is_number]
+    return words[0] if words and words[0].strip() else _last(parent)
+
+
 def _last(name: str) -> str:
     return name.rsplit("/", 1)[-1]
 
@@ -285,6 +298,7 @@ def _length(stored: StoredArray) -> int:
     return int(np.prod(stored.shape))
 
 
-def _word(text: str) -> StoredArray:
+def word(text: str) -> StoredArray:
+    """A text as an array of a file."""
     value = np.array(text)
     return StoredArray((), value.dtype, lambda: value)

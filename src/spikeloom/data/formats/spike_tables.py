@@ -29,6 +29,11 @@ FAMILIES = (EventOptions, SessionOptions, SeriesOptions)
 UNITS = ("unit_id", "unit", "units", "neuron_id", "neuron", "neurons", "cell_id", "cell", "cluster_id", "cluster")
 UNITS = (*UNITS, "clu", "spike_clusters", "spike_cluster", "spike_unit", "unit_number", "unit_index", "neuron_index")
 UNITS = (*UNITS, "unit_name", "neuron_name", "sender", "senders", "gid")
+_WHAT, _NUMBER = (
+    ("unit", "neuron", "cell", "cluster", "nrn"),
+    ("number", "num", "no", "nr", "index", "idx", "label", "name"),
+)
+UNITS = (*UNITS, *(f"{what}_{number}" for what in _WHAT for number in _NUMBER))
 CHANNELS = ("channel_id", "channel", "electrode_id", "electrode", "id", "index", "ch")
 """Names that may stand for units, where there is no better one and they repeat from row to row."""
 TIMES = ("time", "times", "t", "spike_time", "spike_times", "spiketime", "spiketimes", "timestamp", "timestamps", "ts")
