@@ -268,7 +268,7 @@ def _numbered_anew(group: np.ndarray, units: np.ndarray) -> bool:
     """Whether the lowest number of units is the same in each of several groups."""
     if units.dtype.kind not in "iu":
         return False
-    lowest = pd.Series(units).groupby(group).min()
+    lowest: Any = pd.Series(units).groupby(group).min()
     return len(lowest) > 1 and lowest.nunique() == 1
 
 
