@@ -20,6 +20,7 @@ from spikeloom.cli.messages import about_options, how_to_go_on, one_line, show_w
 from spikeloom.errors import ConfigError, SpikeloomError, did_you_mean
 from spikeloom.locks import is_first_process
 from spikeloom.signals import exit_status, terminating
+from spikeloom.threads import prepare_environment
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -103,6 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after ``spikeloom``; those of the process when not given.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    prepare_environment()
     try:
         with terminating(), warnings.catch_warnings():
             warnings.showwarning = show_warning

@@ -25,6 +25,7 @@ from spikeloom.models.data_spec import DataSpec
 from spikeloom.models.plan import Plan, drawn_lengths, make_plan, number_of_trials
 from spikeloom.models.presets import configuration
 from spikeloom.models.sampling import GeneratedBatch, check_keywords, checked_keywords, generate
+from spikeloom.threads import working_threads
 from spikeloom.training.batch import Batch
 from spikeloom.training.engine import Engine
 from spikeloom.training.loop import fit
@@ -157,7 +158,8 @@ class GenerativeModel(nn.Module):
         if self._data_spec is None:
             self._build_for_data(data, seed)
         self.check_trainable(data)
-        fit(self, data, run, engine, seed)
+        with working_threads(engine.for_training(self, len(data.splits["train"]), data.n_bins).threads):
+            fit(self, data, run, engine, seed)
         return self
 
     def mark_trained(self, data: SpikeData) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
+from spikeloom.threads import threads_for
+from spikeloom.training.stages import StageConfig
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its messages are no news to a user
 
@@ -33,9 +36,28 @@ class Engine:
     """32-true, 16-mixed or bf16-mixed; auto takes bf16-mixed where a GPU has it, else 32-true."""
     seed: int = 0
     """Seed of initial weights and of everything drawn in training."""
+    threads: int = 0
+    """Threads of each process on a CPU; 0 takes OMP_NUM_THREADS where that is set, else as many as a training of this
+    size can use. A resumed training keeps its number: another one rounds sums differently."""
 
     def __post_init__(self) -> None:
-        check_fields(self, least={"devices": 1, "num_nodes": 1, "seed": 0}, one_of={"precision": PRECISIONS})
+        least = {"devices": 1, "num_nodes": 1, "seed": 0, "threads": 0}
+        check_fields(self, least=least, one_of={"precision": PRECISIONS})
+
+    def for_training(self, model: nn.Module, n_trials: int, n_bins: int) -> Engine:
+        """The engine with a number of threads, chosen by the size of a training where it has none.
+
+        Args:
+            model: The model, whose ``config`` has the training stages.
+            n_trials: Trials to learn from.
+            n_bins: Bins of a trial.
+        """
+        if self.threads:
+            return self
+        stages = [v for v in vars(model.config).values() if isinstance(v, StageConfig)]
+        batch = min(n_trials, max((stage.batch_size for stage in stages), default=n_trials))
+        work = sum(p.numel() for p in model.parameters()) * batch * n_bins / self.devices / self.num_nodes
+        return replace(self, threads=threads_for(work, self.devices))
 
     def fabric(self) -> Fabric:
         """A Fabric that is not launched yet, so that its other processes need not start in vain.

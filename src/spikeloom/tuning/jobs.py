@@ -87,10 +87,11 @@ def ray_jobs(resources: Resources) -> Iterator[RayJobs]:
 
 def _work(work: Callable[[Job], Outcome], job: Job, threads: int) -> Outcome:
     """A job in its own process."""
-    import torch
+    from spikeloom.threads import choose, working_threads
 
-    torch.set_num_threads(threads)
-    return work(job)
+    choose(threads)  # for trainings that this one starts, or that choose by their size
+    with working_threads(threads):
+        return work(job)
 
 
 def _short(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,8 @@ class SearchSetup:
             raise DataError(
                 f"{source} is a folder; fit to a recording, not to a run: a file, or the name of a data set."
             )
-        self.engine = Engine(device="auto" if resources.gpus else "cpu", precision=precision)
+        threads = max(1, int(resources.cpus))
+        self.engine = Engine(device="auto" if resources.gpus else "cpu", precision=precision, threads=threads)
         self.engine.fabric()
         reading = reading or LoadOptions()
         data = with_default_splits(load_source(source, reading))
@@ -122,7 +123,7 @@ class SearchSetup:
             run = Run(folder)
             run.write_config(self.model, config, run.format_version)
             return run
-        engine = Engine(self.engine.device, precision=self.engine.precision, seed=seed_of(self.search.seed, member))
+        engine = replace(self.engine, seed=seed_of(self.search.seed, member))
         files = first_files(self.model, config, self.preset, engine, engine.fabric(), self.record)
 
         def with_autoencoder(run: Run) -> None:

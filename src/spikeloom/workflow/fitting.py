@@ -17,6 +17,7 @@ from spikeloom.models import load_model, model_class
 from spikeloom.models.latent import LatentModel
 from spikeloom.models.latent_config import refuse_other_autoencoder
 from spikeloom.models.presets import Preset, limited, preset_config, preset_content, sharing, with_changes
+from spikeloom.threads import working_threads
 from spikeloom.training.checkpoint import Checkpoint, weights_hash
 from spikeloom.training.engine import Engine
 from spikeloom.training.loop import fit as train
@@ -119,6 +120,7 @@ def _start(
     Run.refuse_occupied(out, "choose another --out, or add --resume to continue a run")
     fabric = engine.fabric()
     model, data, record = _untrained(source, preset, options, engine, config, autoencoder)
+    engine = engine.for_training(model, len(data.splits["train"]), data.n_bins)
     fabric.launch()
     if fabric.is_global_zero:
         files = first_files(model.name, model.config, preset, engine, fabric, record)
@@ -131,7 +133,8 @@ def _start(
 
         Run.create(out, files, prepare)
     fabric.barrier()
-    train(model, data, Run(Path(out)), fabric, engine.seed)
+    with working_threads(engine.threads):
+        train(model, data, Run(Path(out)), fabric, engine.seed)
     return model
 
 
@@ -199,11 +202,14 @@ def _resume(folder: str | Path, engine: Engine | None, until: int | None, data: 
         return load_model(folder)
     record = RunRecord.of(run)
     seed = record.engine.seed
-    fabric = (engine or record.engine).fabric()
+    engine = engine or record.engine
+    fabric = engine.fabric()
     data = load_source(run.folder) if data is None else data
     model = model_class(run.config()[0]).make(data, record.config, seed)
     model.format_version = run.format_version
-    train(model, data, run, fabric, seed, until)
+    # A run of an earlier version has recorded no number.
+    with working_threads(engine.for_training(model, len(data.splits["train"]), data.n_bins).threads):
+        train(model, data, run, fabric, seed, until)
     return model
 
 
