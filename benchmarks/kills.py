@@ -96,7 +96,7 @@ def main() -> None:
         generator = np.random.default_rng(options.seed)
         for name, case in cases.items():
             expected, seconds = undisturbed(case)
-            for number in SIGNALS:
+            for number in [number for number in SIGNALS if number.name in options.signals]:
                 counts = table[name, number.name] = Counts()
                 for _ in range(options.n):
                     once(case, number, float(generator.uniform(0, seconds)), expected, counts)
@@ -108,6 +108,7 @@ def arguments():
     parser = parser_of(__doc__)
     parser.add_argument("n", type=int, help="kills of each command by each signal")
     parser.add_argument("commands", nargs="*", help="of those in the table; all if not given")
+    parser.add_argument("--signals", nargs="+", default=[number.name for number in SIGNALS])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=lambda path: Path(path).resolve(), default=ROOT / "benchmarks/results/kills.md")
     return parser.parse_args()

@@ -28,6 +28,7 @@ from spikeloom.locks import locked
 from spikeloom.models import load_model
 from spikeloom.signals import Terminated, held_back, terminating
 from spikeloom.training import stage_training
+from spikeloom.workflow.ray_cluster import cluster
 
 ROOT = Path(__file__).parents[1]
 FIT = ["--device", "cpu", *tiny("autoencoder"), "--model", "gaussian"]
@@ -132,6 +133,29 @@ def test_a_second_interruption_does_not_wait() -> None:
         time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
         pytest.fail("the second has to act")
+
+
+def test_sigterm_that_a_library_makes_another_interruption_of_is_sigterm() -> None:
+    with pytest.raises(Terminated), terminating():  # noqa: PT012
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None
+    with pytest.raises(KeyboardInterrupt) as caught, terminating():
+        raise KeyboardInterrupt
+    assert not isinstance(caught.value, Terminated)
+
+
+def test_sigterm_while_ray_starts(monkeypatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def start(**_: object) -> None:
+        sys.exit(signal.SIGTERM)
+
+    monkeypatch.setattr(ray, "init", start)
+    with pytest.raises(Terminated), cluster():
+        pytest.fail("it has not started")
 
 
 def test_signals_outside_of_the_main_thread_are_left_alone() -> None:

@@ -33,9 +33,20 @@ def terminating() -> Iterator[None]:
     if not _may_change() or before is not signal.SIG_DFL:
         yield
         return
-    signal.signal(signal.SIGTERM, _terminate)
+    came: list[int] = []
+
+    def terminate(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: batch systems repeat it, and cleaning up takes a moment
+        came.append(number)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         yield
+    except KeyboardInterrupt as interruption:
+        if came and not isinstance(interruption, Terminated):  # Ray raises one of its own in place of it
+            raise Terminated from interruption
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -105,11 +116,6 @@ def held_back(most: int | None = None) -> Iterator[HeldBack]:
         yield held
     finally:
         held.deliver()
-
-
-def _terminate(number: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once: batch systems repeat it, and cleaning up takes a moment
-    raise Terminated
 
 
 def _may_change() -> bool:

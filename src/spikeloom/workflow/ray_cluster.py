@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from spikeloom.errors import ConfigError, RunError
-from spikeloom.signals import kept_handlers
+from spikeloom.signals import Terminated, kept_handlers
 
 REMEDY = 'pip install "spikeloom[cluster]"'
 ANSWER_S = 5.0
@@ -68,6 +68,9 @@ def cluster(address: str | None = None, cpus: int | None = None) -> Iterator[Any
     try:
         with kept_handlers():  # Ray would end the process at SIGTERM, without cleaning up
             ray.init(**how)
+    except SystemExit:  # at SIGTERM, of which Ray has a handler of its own while it starts
+        ray.shutdown()
+        raise Terminated from None
     except Exception as error:  # a plain one, where it did not start in time
         ray.shutdown()
         reason = " ".join(str(error).split())[:160].rstrip(".")
