@@ -18,7 +18,7 @@ Sequence = Float[Tensor, "batch time channel"]
 Lags = Float[Tensor, "channel lag"]
 
 CACHED_VALUES = 2**17
-"""Values of a batch that are worked on together on a CPU, half a megabyte: measured (``benchmarks/convolution.py``)."""
+"""Values of a batch that are transformed together on a CPU, half a megabyte; 2**16 to 2**18 are alike."""
 
 
 class Filter(Protocol):
