@@ -17,9 +17,10 @@ from spikeloom.evaluation.classifier import (
     TwoSampleTest,
     delong,
     learning_sets,
+    prepared,
     rich_test,
 )
-from spikeloom.evaluation.classifier_features import FeatureBasis, rich_features
+from spikeloom.evaluation.classifier_features import RIDGE, FeatureBasis, rich_features
 from spikeloom.evaluation.summary import TrialSet
 
 BIN_S = 0.02
@@ -299,6 +300,39 @@ def test_notes_say_how_many_trials_were_used(monkeypatch):
     monkeypatch.setattr("spikeloom.evaluation.classifier.MOST_LEARN", 30)
     result = rich_test(sets, BIN_S, 0)
     assert (result.note, result.n_learn) == ("learned from 30 of 40 trials a side", 30)
+
+
+def test_large_populations_are_predicted_from_some_neurons_and_seen_in_leading_components(monkeypatch):
+    rng = np.random.default_rng(12)
+    sets = [trial_set(process(rng, 40, n_neurons=12)) for _ in range(2)]
+    whole = FeatureBasis.fit((sets[0], sets[1]), BIN_S)
+    monkeypatch.setattr("spikeloom.evaluation.classifier_features.MOST_COMPONENTS", 8)
+    monkeypatch.setattr("spikeloom.evaluation.classifier_features.MOST_PREDICTORS", 5)
+    part = FeatureBasis.fit((sets[0], sets[1]), BIN_S)
+    np.testing.assert_array_equal(part.components, whole.components[:, :8])
+    for few, all_of_them in zip(part.patterns, whole.patterns):
+        np.testing.assert_allclose(few, all_of_them[:8, :8], atol=1e-5)
+    z = np.concatenate([whole.standardised(side.counts.astype(np.float32), side.lengths) for side in sets])
+    assert part.predictors is not None
+    assert part.prediction.shape == (5, 12)
+    assert (part.prediction[np.arange(5), part.predictors] == 0).all()  # no neuron predicts itself
+    rows = z.reshape(-1, 12)
+    for neuron in range(12):
+        others = np.setdiff1d(part.predictors, neuron)
+        gram = rows[:, others].T @ rows[:, others] / len(rows) + RIDGE * np.eye(len(others))
+        weights = np.linalg.solve(gram, rows[:, others].T @ rows[:, neuron] / len(rows))
+        expected = rows[:, neuron] - rows[:, others] @ weights
+        np.testing.assert_allclose(part.private(z).reshape(-1, 12)[:, neuron], expected, atol=1e-4)
+    assert rich_features(sets[0], part).values.shape[0] == 40
+
+
+def test_a_hundred_trials_are_kept_however_large_they_are(monkeypatch):
+    monkeypatch.setattr("spikeloom.evaluation.classifier.MOST_ELEMENTS", 1000)
+    rng = np.random.default_rng(13)
+    learn, test = (trial_set(rng.poisson(0.5, (n, 10, 6))) for n in (150, 120))
+    sets, note = prepared(LearningSets(learn, learn, test, test), 0)
+    assert [len(side.lengths) for side in sets.sides] == [100] * 4
+    assert note == "learned from 100 of 150 trials a side; judged on 100 of 120 trials a side"
 
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")

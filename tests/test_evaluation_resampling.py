@@ -12,6 +12,7 @@ from spikeloom.evaluation.compared_sets import ComparedSets, SetStatistics, repl
 from spikeloom.evaluation.frame import Frame
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.neuron_groups import NeuronGroups
+from spikeloom.evaluation.resampling import in_blocks, number_of_blocks
 from spikeloom.evaluation.summary import GROUPS, summarise
 from spikeloom.evaluation.trial_set import TrialSet, spread_out
 
@@ -132,5 +133,29 @@ def test_large_sets_use_a_part_of_their_trials_at_a_lag(monkeypatch):
     assert set(kept) == {0, 1, 2}
     np.testing.assert_array_equal(blocks.blocks("lagged_bins")[:, 0], 60 * kept)
     np.testing.assert_array_equal(blocks.blocks("private_bins")[:, 0], 60 * kept)
-    for name in ("cross_correlations", "private_autocovariance"):
+    np.testing.assert_array_equal(blocks.blocks("smooth_n"), 60 * kept)
+    for name in ("cross_correlations", "private_autocovariance", "dimension"):
         np.testing.assert_allclose(getattr(SetStatistics(blocks), name), getattr(whole, name), atol=1e-5)
+    some = spread_out(test, 60)
+    assert whole.dimension == pytest.approx(SetStatistics(summarise(some, frame)).dimension)
+
+
+def test_products_of_groups_are_those_of_their_neurons():
+    rows = np.random.default_rng(0).normal(size=(50, 24))
+    for groups in (NeuronGroups.of_all(24), NeuronGroups.drawn(24, 60)):
+        i, j = groups.pairs.T
+        squares, products = groups.products(rows)
+        np.testing.assert_allclose(squares, (rows**2).sum(axis=0))
+        np.testing.assert_allclose(products, (rows[:, i] * rows[:, j]).sum(axis=0))
+        for lag, values in enumerate(groups.lagged_products(rows, 3), start=1):
+            early, late = rows[:-lag], rows[lag:]
+            expected = [(early[:, a] * late[:, b]).sum(axis=0) for a, b in ((i, j), (j, i))]
+            np.testing.assert_allclose(values, np.concatenate(expected))
+
+
+def test_errors_rest_on_fifty_blocks_whatever_the_population():
+    trials = TrialSet(np.zeros((200, 2, 3), np.uint8), np.full(200, 2), np.zeros(200, np.int64))
+    for n_neurons in (10, 100, 1500, 3000, 100_000):
+        most = number_of_blocks(n_neurons)
+        assert most >= 50
+        assert len(in_blocks(trials, np.arange(200), most, np.random.default_rng(0)).starts) == most

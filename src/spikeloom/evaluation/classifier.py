@@ -31,6 +31,9 @@ MOST_LEARN = 1500
 MOST_ELEMENTS = 12_000_000
 """Trials a side, and bins x neurons x trials a side, beyond which more teach little and take long."""
 
+LEAST_KEPT = 100
+"""Trials a side that are kept however large they are: a classifier of fewer hardly learns."""
+
 COINCIDENCE_SPIKES = 10
 """Two trials of fewer spikes may be identical by chance; of more, one is a copy."""
 
@@ -281,7 +284,7 @@ def prepared(sets: LearningSets, seed: int) -> tuple[LearningSets, str]:
         (sets.unseen_real, sets.unseen_generated, "judged on", MOST_ELEMENTS),
     ):
         n = len(real.lengths)
-        most = max(MIN_LEARN, min(most, MOST_ELEMENTS // real.counts[0].size))
+        most = min(most, max(LEAST_KEPT, MOST_ELEMENTS // real.counts[0].size))
         if n > most:
             kept = np.sort(rng.permutation(n)[:most])  # the same places on both sides, so that lengths stay equal
             real, generated = real.take(kept), generated.take(kept)

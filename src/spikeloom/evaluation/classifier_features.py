@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spikeloom.evaluation.spike_statistics import CHUNK_ELEMENTS, valid_mask
-from spikeloom.evaluation.summary import TrialSet
+from spikeloom.evaluation.trial_set import TrialSet, spread_out, trials_within
 
 N_LAGS = 8
 PAIRED_COMPONENTS = (49, 30, 30)
@@ -32,6 +32,15 @@ OUTSIDE = (3, 8, 16)
 
 N_EDGE_BINS = 3
 """Bins at the start and at the end of a trial that are set against its mean."""
+
+MOST_COMPONENTS = 256
+"""Components beyond which nothing is looked at: of many neurons, the rest are noise, and their products are costly."""
+
+MOST_PREDICTORS = 300
+"""Neurons from which the others are predicted; of larger populations a random choice."""
+
+MOST_FITTED = 60_000_000
+"""Bins x neurons from which the constants are fixed; of larger sets some of the trials are used."""
 
 RIDGE = 0.05
 """Added to correlations of 1 before one neuron is predicted from the others."""
@@ -94,7 +103,8 @@ class FeatureBasis:
         mean: (neuron,) mean count.
         sd: (neuron,) standard deviation of counts, one for silent neurons.
         components: (neuron, component) principal components of the standardised counts, largest variance first.
-        private: (neuron, neuron) map from standardised counts to what the other neurons do not predict (ridge).
+        predictors: Neurons that predict the others; None for all.
+        prediction: (predictor, neuron) weights by which others predict each neuron's standardised count (ridge).
         patterns: For each lag the (component, component) mean covariances of different neurons, in components.
         bin_s: Bin width in seconds.
     """
@@ -102,7 +112,8 @@ class FeatureBasis:
     mean: np.ndarray
     sd: np.ndarray
     components: np.ndarray
-    private: np.ndarray
+    predictors: np.ndarray | None
+    prediction: np.ndarray
     patterns: tuple[np.ndarray, ...]
     bin_s: float
 
@@ -113,7 +124,7 @@ class FeatureBasis:
         total = np.zeros(n_neurons)
         products = np.zeros((len(PAIRED_COMPONENTS), n_neurons, n_neurons))
         pairs = np.zeros(len(PAIRED_COMPONENTS))
-        for trials in sets:
+        for trials in (spread_out(each, trials_within(each.counts.shape, MOST_FITTED // len(sets))) for each in sets):
             for _, counts in _chunks(trials):
                 total += counts.sum(axis=(0, 1))
                 for lag in range(min(len(pairs), counts.shape[1])):
@@ -125,13 +136,13 @@ class FeatureBasis:
         sd = np.sqrt(np.maximum(np.diag(covariances[0]), 0))
         sd = np.where(sd > 1e-6, sd, 1.0)
         correlations = covariances / np.outer(sd, sd)
-        components = np.linalg.eigh(correlations[0])[1][:, ::-1]
-        precision = np.linalg.inv(correlations[0] + RIDGE * np.eye(n_neurons))
+        components = np.linalg.eigh(correlations[0])[1][:, : -MOST_COMPONENTS - 1 : -1]
         between = correlations * (1 - np.eye(n_neurons))
         patterns = tuple(components.T @ each @ components for each in between)
-        private = precision / np.diag(precision)
-        mean, sd, components, private = (x.astype(np.float32) for x in (mean, sd, components, private))
-        return cls(mean, sd, components, private, tuple(x.astype(np.float32) for x in patterns), bin_s)
+        predictors, prediction = _prediction(correlations[0])
+        mean, sd, components, prediction = (x.astype(np.float32) for x in (mean, sd, components, prediction))
+        patterns = tuple(x.astype(np.float32) for x in patterns)
+        return cls(mean, sd, components, predictors, prediction, patterns, bin_s)
 
     def standardised(self, counts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Counts minus the mean over the standard deviation, zero in the padding."""
@@ -139,6 +150,24 @@ class FeatureBasis:
         if (lengths < counts.shape[1]).any():
             z *= valid_mask(lengths, counts.shape[1])[..., None]
         return z
+
+    def private(self, z: np.ndarray) -> np.ndarray:
+        """What the other neurons do not predict of standardised counts."""
+        return z - (z if self.predictors is None else np.take(z, self.predictors, axis=2)) @ self.prediction
+
+
+def _prediction(
+    correlations: Float[np.ndarray, "neuron neuron"],
+) -> tuple[np.ndarray | None, Float[np.ndarray, "predictor neuron"]]:
+    """Ridge regression of every neuron on the others, or on some of them, all from one inverse; see ``private.py``."""
+    n = len(correlations)
+    some = None if n <= MOST_PREDICTORS else np.sort(np.random.default_rng(0).permutation(n)[:MOST_PREDICTORS])
+    chosen = np.arange(n) if some is None else some
+    inverse = np.linalg.inv(correlations[np.ix_(chosen, chosen)] + RIDGE * np.eye(len(chosen)))
+    weights = inverse @ correlations[chosen]
+    weights[:, chosen] = -inverse / np.diag(inverse)
+    weights[np.arange(len(chosen)), chosen] = 0
+    return some, weights
 
 
 def rich_features(trials: TrialSet, basis: FeatureBasis) -> Features:
@@ -166,7 +195,7 @@ def _blocks(counts: np.ndarray, lengths: np.ndarray, basis: FeatureBasis) -> Ite
     z = basis.standardised(counts, lengths)
     yield from _single_counts(counts, mean, n)
     yield from _products(z, n, "autocovariance", basis.bin_s)
-    yield from _products(z @ basis.private, n, "autocovariance that other neurons do not share", basis.bin_s)
+    yield from _products(basis.private(z), n, "autocovariance that other neurons do not share", basis.bin_s)
     w = z @ basis.components
     yield from _pair_blocks(w, n, basis)
     yield from _component_blocks(w[..., : COMPONENT_GROUPS[-1][1]], z, n)

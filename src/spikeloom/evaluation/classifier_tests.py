@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikeloom.evaluation.classifier import LearningSets, TwoSampleTest, learning_sets, rich_test
+from spikeloom.evaluation.classifier import LEAST_KEPT, LearningSets, TwoSampleTest, learning_sets, rich_test
 from spikeloom.evaluation.metric import OVERALL, Metric
 from spikeloom.evaluation.pairing import Pairing, tied
-from spikeloom.evaluation.summary import TrialSet
+from spikeloom.evaluation.trial_set import TrialSet, spread, spread_out, trials_within
 from spikeloom.evaluation.verdict import OF_AUC
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
 
 YARDSTICK_TRIALS = 400
-"""Trials a side from which a classifier learns to see the yardstick, which is easy to see."""
+YARDSTICK_ELEMENTS = 4_000_000
+"""Trials a side, and bins x neurons x trials a side, from which a classifier learns to see the yardstick, which is easy
+to see."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,15 @@ def judge_yardstick(pairing: Pairing, classifier: Classifier, bin_s: float, seed
     """Test the classifier's yardstick: real trials with one known fault."""
     rng = np.random.default_rng([seed, 4])
     learn, test = _learned(pairing), _test(pairing)
-    if len(learn.lengths) > YARDSTICK_TRIALS:
-        learn = learn.take(np.sort(rng.permutation(len(learn.lengths))[:YARDSTICK_TRIALS]))
+    most = min(YARDSTICK_TRIALS, trials_within(learn.counts.shape, YARDSTICK_ELEMENTS, LEAST_KEPT))
+    if len(learn.lengths) > most:
+        learn = learn.take(np.sort(rng.permutation(len(learn.lengths))[:most]))
+    test = spread_out(test, trials_within(test.counts.shape, YARDSTICK_ELEMENTS, LEAST_KEPT))
     mean = learn.counts.sum(axis=(0, 1)) / learn.lengths.sum()
     corrupt = CORRUPTIONS[classifier.metric.yardstick].corrupt
     corrupted = [corrupt(trials, mean, bin_s, rng, 1.0) for trials in (learn, test)]
-    units = (pairing.test_unit, pairing.test_unit) if tied(pairing.test_unit) else None
+    unit = pairing.test_unit[spread(len(pairing.test_unit), len(test.lengths))]
+    units = (unit, unit) if tied(pairing.test_unit) else None
     return classifier.test(LearningSets(learn, corrupted[0], test, corrupted[1], units), bin_s, seed)
 
 

@@ -63,7 +63,7 @@ def compare(
         seed: Seed of every draw.
         n_draws: Draws of generated trials (heldout). When not given, 10, or 3 for sets of more
             than ten million bins x neurons, which hardly scatter.
-        n_floor: Draws of training trials for the floor (heldout). When not given, 20, or 8 for such sets.
+        n_floor: Draws of training trials for the floor (heldout). When not given, 20, or 5 for such sets.
         bootstrap: Resamplings of the generated trials (ldns); 0 scores them once, not comparable with published values.
         aligned: Whether a bin is the same time in every trial, so that average responses exist. When not given, true
             for trials with a condition, false for windows cut from longer stretches.

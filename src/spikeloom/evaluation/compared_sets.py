@@ -181,7 +181,7 @@ class SetStatistics:
     def dimension(self) -> float:
         """Participation ratio of the smoothed population."""
         sums, groups = self.sums, self.frame.groups
-        moments = float(sums["n"]), sums["smooth_total"], sums["smooth_square"], sums["smooth_cross"]
+        moments = float(sums["smooth_n"]), sums["smooth_total"], sums["smooth_square"], sums["smooth_cross"]
         return dynamics.participation_ratio(*ss.pair_covariances(*moments, groups.pairs), groups.scale)
 
     @cached_property

@@ -12,12 +12,16 @@ from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.centred import centred
 from spikeloom.evaluation.components import TrialComponents
 from spikeloom.evaluation.count_shares import CountShares, fit_count_shares
-from spikeloom.evaluation.neuron_groups import MOST_PAIRS, NeuronGroups
+from spikeloom.evaluation.neuron_groups import NeuronGroups
 from spikeloom.evaluation.private import Prediction, fit_prediction
 from spikeloom.evaluation.trial_set import TrialSet, halves, spread, spread_out, trials_within
 
 MOST_LAGGED_ELEMENTS = 10_000_000
-"""Bins x neurons that are enough for covariances at a lag; of larger sets a part of the trials is used."""
+"""Bins x neurons that are enough for covariances at a lag, and of smoothed counts; of larger sets a part of the trials
+is used."""
+
+MOST_LAGGED_PAIRS = 5_000
+"""Pairs of neurons compared at a lag: each counts in both orders and at every lag."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,7 @@ class Frame:
         cell_width: Width of a cell of the population count, in spikes.
         largest: Largest population count of a bin in the real data.
         aligned: Whether bins of different trials mean the same time, so that PSTHs exist.
-        n_lagged_trials: Trials of either side used for covariances at a lag.
+        n_lagged_trials: Trials of either side used for covariances at a lag and of smoothed counts.
         lagged_sampled: Whether those are fewer than there are.
     """
 
@@ -99,8 +103,8 @@ class Frame:
 
     @cached_property
     def lagged_groups(self) -> NeuronGroups:
-        """Pairs of neurons compared at a lag; half as many, since both orders count."""
-        return NeuronGroups.drawn(self.n_neurons, MOST_PAIRS // 2)
+        """Pairs of neurons compared at a lag."""
+        return NeuronGroups.drawn(self.n_neurons, MOST_LAGGED_PAIRS)
 
     @property
     def pairs(self) -> Int[np.ndarray, "pair 2"]:

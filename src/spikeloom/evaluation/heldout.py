@@ -15,6 +15,7 @@ from spikeloom.evaluation.distances import sd
 from spikeloom.evaluation.metric import NAN, Metric
 from spikeloom.evaluation.pairing import Pairing
 from spikeloom.evaluation.reference import (
+    LARGE_SET,
     MOST_RESAMPLED,
     Progress,
     Reference,
@@ -81,7 +82,12 @@ def measure(
     held_out, metrics = reference.held_out, reference.metrics
     n, n_pool = len(pairing.test.lengths), len(pairing.pool.lengths)
     # When every generated trial is used there is only one such set, in whatever order.
-    n_draws = 1 if n_pool <= n else n_draws or default_draws(pairing.test.counts.size)[0]
+    if n_pool <= n:
+        n_draws = 1
+    elif n_draws is None:
+        n_draws = default_draws(pairing.test.counts.size)[0]
+        if pairing.test.counts.size > LARGE_SET:  # further draws would be of the same trials
+            n_draws = max(2, min(n_draws, n_pool // n))
     n_resampled = min(max(1, n_pool // n), MOST_RESAMPLED, n_draws)
     most = number_of_blocks(pairing.test.counts.shape[2])
     tick = counter(progress, n_draws + len(classifiers))

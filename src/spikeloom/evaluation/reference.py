@@ -119,7 +119,7 @@ class Reference:
 
 def default_draws(n_elements: int) -> tuple[int, int]:
     """Number of generated draws and of floor draws for sets of so many bins x neurons."""
-    return (10, 20) if n_elements <= LARGE_SET else (3, 8)
+    return (10, 20) if n_elements <= LARGE_SET else (3, 5)
 
 
 def make_reference(

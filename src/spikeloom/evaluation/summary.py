@@ -99,13 +99,18 @@ class Summary:
         return spread(self.n_trials, self.frame.n_lagged_trials)
 
     @cached_property
-    def lagged(self) -> tuple[Centred, Int[np.ndarray, "block"], np.ndarray]:
-        """The centred trials used at a lag, first of them in each block that has any, and which blocks those are."""
+    def some(self) -> tuple[TrialSet, Int[np.ndarray, "block"], np.ndarray]:
+        """The trials used at a lag, first of them in each block that has any, and which blocks those are."""
         kept = self.lagged_trials
         trials = self.trials if len(kept) == self.n_trials else self.trials.take(kept)
         block = np.searchsorted(self.starts, kept, side="right") - 1
         present, starts = np.unique(block, return_index=True)
-        return centred(trials, self.frame.aligned), starts, present
+        return trials, starts, present
+
+    @cached_property
+    def lagged(self) -> Centred:
+        """The trials used at a lag, centred."""
+        return centred(self.some[0], self.frame.aligned)
 
 
 def summarise(
@@ -156,10 +161,10 @@ def _autocorrelation(summary: Summary) -> dict[str, np.ndarray]:
 
 
 def _smoothed(summary: Summary) -> dict[str, np.ndarray]:
-    counts, lengths, _ = summary.trials
-    frame = summary.frame
-    _, total, square, cross = dynamics.smoothed_moments(counts, lengths, summary.starts, frame.groups, frame.bin_s)
-    return {"smooth_total": total, "smooth_square": square, "smooth_cross": cross}
+    (counts, lengths, _), starts, present = summary.some
+    moments = dynamics.smoothed_moments(counts, lengths, starts, summary.frame.groups, summary.frame.bin_s)
+    sums = {f"smooth_{name}": value for name, value in moments._asdict().items()}
+    return _in_all_blocks(sums, present, len(summary.starts))
 
 
 def _noise(summary: Summary) -> dict[str, np.ndarray]:
@@ -182,15 +187,15 @@ def _intervals(summary: Summary) -> dict[str, Any]:
 
 
 def _lagged_pairs(summary: Summary) -> dict[str, np.ndarray]:
-    trials, starts, present = summary.lagged
-    sums = lagged_pair_sums(trials, starts, summary.frame.lagged_groups)
+    _, starts, present = summary.some
+    sums = lagged_pair_sums(summary.lagged, starts, summary.frame.lagged_groups)
     return _in_all_blocks(sums, present, len(summary.starts))
 
 
 def _private(summary: Summary) -> dict[str, np.ndarray]:
-    trials, starts, present = summary.lagged
+    _, starts, present = summary.some
     half = None if summary.half is None else summary.half[summary.lagged_trials]
-    sums = private_sums(trials, starts, summary.frame.predictions, half)
+    sums = private_sums(summary.lagged, starts, summary.frame.predictions, half)
     return _in_all_blocks(sums, present, len(summary.starts))
 
 
@@ -220,7 +225,7 @@ GROUPS: Mapping[Callable[[Summary], dict[str, Any]], tuple[str, ...]] = {
     _histogram: ("histogram",),
     _spectrum: ("spectrum", "n_trials"),
     _autocorrelation: ("lag_products", "lag_sums", "lag_pairs"),
-    _smoothed: ("smooth_total", "smooth_square", "smooth_cross"),
+    _smoothed: ("smooth_n", "smooth_total", "smooth_square", "smooth_cross"),
     _noise: ("noise_square", "noise_cross", "fano_variance", "fano_mean"),
     _intervals: ("isi_n", "isi_sum", "isi_square", "isi_number"),
     _lagged_pairs: ("lagged_products", "lagged_squares", "lagged_bins"),
