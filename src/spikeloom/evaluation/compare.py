@@ -201,9 +201,11 @@ def _compare_heldout(
     excluded = excluded_neurons(measured.sets)
     if silenced := excluded[SILENCED]:
         warnings.append(f"neurons {silenced} never fire in the generated data but do in the real data.")
-    if reference.frame.pairs_sampled:
+    frame = reference.frame
+    if frame.pairs_sampled:
         warnings.append(
-            f"with {real.n_neurons} neurons, correlations are those of {len(reference.frame.pairs):,} random pairs."
+            f"with {real.n_neurons} neurons, correlations are those of {len(frame.pairs):,} random pairs, at a lag of "
+            f"{len(frame.lagged_groups.pairs):,}."
         )
     details = {
         "excluded_neurons": excluded,
@@ -212,8 +214,11 @@ def _compare_heldout(
             "floor": len(reference.floor["rate_rmse"]),
             "blocks": len(reference.held_out.blocks.starts),
         },
-        "population_cell_width": reference.frame.cell_width,
-        "largest_population_count": reference.frame.largest,
+        "pairs": len(frame.pairs),
+        "lagged_pairs": len(frame.lagged_groups.pairs),
+        "lagged_trials": frame.n_lagged_trials,
+        "population_cell_width": frame.cell_width,
+        "largest_population_count": frame.largest,
         "aligned": aligned,
         "matched_by_condition": pairing.conditional,
         "alpha": ALPHA,
