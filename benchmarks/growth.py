@@ -162,7 +162,7 @@ def page(rows: list[dict]) -> str:
     """Times and memory of every verb by size, the exponents, and what they mean."""
     text = [
         "# Growth\n",
-        "`python benchmarks/growth.py sweep`, `session` and `page`; " + (__doc__ or "").split("\n\n")[2],
+        "`python benchmarks/growth.py sweep`, `session` and `page`; " + (__doc__ or "").split("\n\n")[2].strip(),
     ]
     text.append(_verdicts(rows))
     for factor in SIZES:
@@ -188,7 +188,15 @@ def page(rows: list[dict]) -> str:
         text.append(
             f"`fit` is {STEPS[0]} steps of each stage. Wall times are those of a machine that was busy with other work."
         )
+    missing = [f"{verb} by {factor}" for verb in VERBS for factor in SIZES if _n_sizes(rows, verb, factor) < 2]
+    missing += [f"{verb} of the session" for verb in VERBS if not _n_sizes(rows, verb, "session")]
+    if missing:
+        text.append(f"Not measured yet: {', '.join(missing)}.")
     return "\n\n".join(text) + "\n"
+
+
+def _n_sizes(rows: list[dict], verb: str, factor: str) -> int:
+    return len({row["size"] for row in rows if (row["verb"], row["factor"]) == (verb, factor)})
 
 
 def _quantities() -> list[tuple[str, str, str]]:

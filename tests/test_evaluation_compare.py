@@ -278,6 +278,20 @@ def as_trials(data):
     return TrialSet(data.counts, data.lengths, data.trials["condition"].to_numpy())
 
 
+def test_pairs_of_many_neurons_are_sampled_and_told():
+    rng = np.random.default_rng(3)
+    real = SpikeData(
+        rng.poisson(0.5, (40, 6, 210)), bin_s=0.02, splits={"train": np.arange(28), "test": np.arange(28, 40)}
+    )
+    generated = SpikeData(rng.poisson(0.5, (24, 6, 210)), bin_s=0.02)
+    result = compare(real, generated, n_draws=1, n_floor=2, classifiers=())
+    pairs, lagged = result.details["pairs"], result.details["lagged_pairs"]
+    assert lagged <= 5_000 < pairs <= 20_000
+    told = f"with 210 neurons, correlations are those of {pairs:,} random pairs, at a lag of {lagged:,}."
+    assert told in result.warnings
+    assert result.metrics["corr_rmse"].n == pairs
+
+
 def test_draws_shrink_for_large_sets():
     assert default_draws(216 * 140 * 182) == (10, 20)
     # Three to five draws of such sets are as many as are independent where there are as many trials as usual.
