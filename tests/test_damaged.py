@@ -18,8 +18,9 @@ import spikeloom as sl
 from probing import Prober
 from spikeloom.data.declared import check_declared
 from spikeloom.data.formats import guard
-from spikeloom.errors import DataError
+from spikeloom.errors import DataError, RunError
 from spikeloom.training.checkpoint import read_tensors, write_tensors
+from spikeloom.training.run import Run
 
 COUNTS = np.random.default_rng(0).poisson(1.0, (12, 20, 5)).astype(np.uint8)
 
@@ -247,6 +248,18 @@ class TestParquet:
         path.write_bytes(content.replace(b"pandas_type", b"pandas_tipe"))
         with pytest.raises(DataError, match=r"a\.parquet is not a table .*pandas_type"):
             sl.load(path)
+
+
+def test_a_configuration_that_was_cut_is_not_read_with_defaults(tmp_path) -> None:
+    run = Run(tmp_path)
+    run.write_yaml("config.yaml", {"model": "ldns", "patience": 8})
+    assert run.read_yaml("config.yaml") == {"model": "ldns", "patience": 8}
+    content = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(content[:-5])
+    with pytest.raises(
+        RunError, match=r"config\.yaml cannot be read \(it does not end with a line break, so it was cut"
+    ):
+        run.read_yaml("config.yaml")
 
 
 def test_weights_that_are_not_those_that_were_written_are_refused(tmp_path) -> None:

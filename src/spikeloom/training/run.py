@@ -149,7 +149,7 @@ class Run:
 
     def read_yaml(self, name: str) -> dict[str, Any]:
         """Read a YAML file of the folder; plain values only."""
-        return self._read(name, yaml.safe_load)
+        return self._read(name, _whole_yaml)
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON file of the folder."""
@@ -227,6 +227,13 @@ class Run:
 def config_content(model: str, config: Any, format_version: int = FORMAT_VERSION) -> dict[str, Any]:
     """Content of ``config.yaml``: names are always the present ones; the version stays that of a model's first run."""
     return {"model": model, KEY: format_version, **asdict(config)}
+
+
+def _whole_yaml(text: str) -> Any:
+    """Plain values; what was cut would be read with defaults in place of the lines that are missing."""
+    if text and not text.endswith("\n"):
+        raise ValueError("it does not end with a line break, so it was cut")
+    return yaml.safe_load(text)
 
 
 def strict_json(content: Any) -> str:
