@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 MOST_PAIRS = 20_000
 """Pairs of neurons for which second moments are kept; more say nothing new, and cost memory in every block."""
+
+
+class Places(NamedTuple):
+    """Where squares of neurons, in the order of the groups, and products of pairs (i, j) and (j, i) stand."""
+
+    own: Int[np.ndarray, "neuron"]
+    below: Int[np.ndarray, "pair"]
+    above: Int[np.ndarray, "pair"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,24 +76,21 @@ class NeuronGroups:
         self, rows: Float[np.ndarray, "row neuron"]
     ) -> tuple[Float[np.ndarray, "neuron"], Float[np.ndarray, "pair"]]:
         """Squares of each neuron, and products of the two neurons of each pair, summed over rows."""
-        squares, products = np.empty(self.n_neurons, rows.dtype), []
-        for part, members, (below, _) in zip(self._parts(rows), self.members, self._places):
-            product = part.T @ part
-            squares[members] = np.diag(product)
-            products.append(product.ravel()[below])
-        return squares, np.concatenate(products)
+        parts = self._parts(rows)
+        products = (parts.transpose(0, 2, 1) @ parts).ravel()
+        squares = np.empty(self.n_neurons, rows.dtype)
+        squares[np.concatenate(self.members)] = products[self._places.own]
+        return squares, products[self._places.below]
 
     def lagged_products(self, rows: Float[np.ndarray, "row neuron"], n_lags: int) -> Float[np.ndarray, "lag ordered"]:
         """Products of x_i(t) and x_j(t + lag) for every ordered pair (i, j), summed over rows, at lags 1 to n_lags."""
-        n_pairs, first = len(self.pairs), 0
+        n_pairs = len(self.pairs)
         out = np.empty((n_lags, 2 * n_pairs), rows.dtype)
-        for part, (below, above) in zip(self._parts(rows), self._places):
-            last = first + len(below)
-            for lag in range(1, n_lags + 1):
-                product = (part[: len(part) - lag].T @ part[lag:]).ravel()
-                out[lag - 1, first:last] = product[below]
-                out[lag - 1, n_pairs + first : n_pairs + last] = product[above]
-            first = last
+        parts = self._parts(rows)
+        for lag in range(1, n_lags + 1):
+            products = (parts[:, : len(rows) - lag].transpose(0, 2, 1) @ parts[:, lag:]).ravel()
+            out[lag - 1, :n_pairs] = products[self._places.below]
+            out[lag - 1, n_pairs:] = products[self._places.above]
         return out
 
     def matrix(self, diagonal: Float[np.ndarray, "neuron"], values: Float[np.ndarray, "pair"]) -> np.ndarray:
@@ -94,29 +100,35 @@ class NeuronGroups:
         out[i, j] = out[j, i] = values
         return out
 
-    def _parts(self, rows: np.ndarray) -> list[np.ndarray]:
-        """The columns of each group: all are gathered at once, as a pass over the rows for each group takes longer."""
+    def _parts(self, rows: np.ndarray) -> np.ndarray:
+        """(group, row, member) columns of each group, by which the products of all groups are one call.
+
+        Zero where a group has fewer members than the largest.
+        """
         if not self.sampled:
-            return [rows]
-        return np.split(np.take(rows, self._order, axis=1), self._edges, axis=1)
-
-    @cached_property
-    def _order(self) -> Int[np.ndarray, "neuron"]:
-        return np.concatenate(self.members)
-
-    @cached_property
-    def _edges(self) -> Int[np.ndarray, "edge"]:
-        return np.cumsum([len(members) for members in self.members])[:-1]
+            return rows[None]
+        size, n_groups = len(self.members[0]), len(self.members)  # the first groups are the largest
+        index = np.concatenate([np.resize(members, size) for members in self.members])
+        parts = np.take(rows, index, axis=1).reshape(len(rows), n_groups, size)
+        for group, members in enumerate(self.members):
+            parts[:, group, len(members) :] = 0
+        return parts.transpose(1, 0, 2)
 
     @cached_property
     def _below(self) -> list[tuple[np.ndarray, ...]]:
         return [np.tril_indices(len(members), -1) for members in self.members]
 
     @cached_property
-    def _places(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Of each group, places of its pairs (i, j) and (j, i) in its flattened matrix of products."""
-        sizes = [len(members) for members in self.members]
-        return [(i * size + j, j * size + i) for size, (i, j) in zip(sizes, self._below)]
+    def _places(self) -> Places:
+        """Places in the flattened products of all groups."""
+        size = len(self.members[0])
+        own, below, above = [], [], []
+        for group, (members, (i, j)) in enumerate(zip(self.members, self._below)):
+            first = group * size**2
+            own.append(first + np.arange(len(members)) * (size + 1))
+            below.append(first + i * size + j)
+            above.append(first + j * size + i)
+        return Places(*map(np.concatenate, (own, below, above)))
 
 
 def _n_pairs(n_neurons: int, n_groups: int) -> int:
