@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spikeloom.nets import convolution, ssm
-from spikeloom.nets.blocks import SSMBlock
+from spikeloom.nets.blocks import ModulatedSSMBlock, SSMBlock
 from spikeloom.nets.ssm import SSM, DiagonalKernel, DPLRKernel
 
 LENGTH = 37
@@ -206,3 +206,26 @@ def test_a_batch_in_parts_is_filtered_as_a_whole(monkeypatch):
     for result in results[1:]:
         for a, b in zip(result, results[0], strict=True):
             torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+def test_valid_bins_alone_pass_through_the_perceptrons_in_training(modulated, monkeypatch):
+    block = ModulatedSSMBlock(6, 4, "per_bin", "s4d", 8) if modulated else SSMBlock(6, "per_bin", "s4d", 8, True)
+    block = block.double()
+    for parameter in block.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    x = torch.randn(3, 9, 6, dtype=torch.float64)
+    mask = (torch.arange(9) < torch.tensor([9, 4, 1])[:, None])[..., None]
+    weight = torch.randn_like(x) * mask
+    further = (torch.randn(3, 4, dtype=torch.float64),) if modulated else ()
+    rows, results = [], []
+    block.widen.register_forward_hook(lambda layer, inputs, out: rows.append(out.shape[:-1].numel()))
+    for valid_only in (True, False):
+        if not valid_only:
+            monkeypatch.setattr("spikeloom.nets.blocks._valid_bins", lambda *args: None)
+        out = block(x.requires_grad_(), *further, mask)
+        gradients = torch.autograd.grad((out * weight).sum(), [x, *block.parameters()])
+        results.append([out * mask, *gradients])
+    assert rows == [14, 27]
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spikeloom.nets.ssm import SSM, Lags
@@ -96,6 +96,11 @@ class SSMBlock(nn.Module):
         h = self._normalised(x, mask, 0)
         h = F.gelu(self.ssm(h if mask is None else h * mask, lags))
         x = x + torch.addcmul(self.offset, self.gain, h)
+        index = _valid_bins(x, mask, self.norm)
+        if index is not None:
+            rows = x.reshape(-1, 1, x.shape[2])
+            h = self._normalised(rows.index_select(0, index), None, 1)
+            return rows.index_add(0, index, self.narrow(F.gelu(self.widen(h)))).view_as(x)
         h = self._normalised(x, mask, 1)
         return x + self.narrow(F.gelu(self.widen(h)))
 
@@ -137,5 +142,23 @@ class ModulatedSSMBlock(nn.Module):
         h = torch.addcmul(shift1, self.norm(x, mask), 1 + scale1)
         h = F.gelu(self.ssm(h if mask is None else h * mask, lags))
         x = torch.addcmul(x, gate1, h)
+        index = _valid_bins(x, mask, self.norm)
+        if index is not None:
+            rows = x.reshape(-1, 1, x.shape[2])
+            of_rows = modulation[:, modulation.shape[1] // 2 :].index_select(0, index // x.shape[1])
+            shift2, scale2, gate2 = of_rows[:, None].chunk(3, dim=-1)
+            h = torch.addcmul(shift2, self.norm(rows.index_select(0, index)), 1 + scale2)
+            return rows.index_add(0, index, gate2 * self.narrow(F.gelu(self.widen(h)))).view_as(x)
         h = torch.addcmul(shift2, self.norm(x, mask), 1 + scale2)
         return torch.addcmul(x, gate2, self.narrow(F.gelu(self.widen(h))))
+
+
+def _valid_bins(x: Sequence, mask: Mask | None, norm: Norm) -> Int[Tensor, "bin"] | None:
+    """Where the valid bins of a batch are, in training on a CPU; None where a perceptron does as well with all bins.
+
+    Trials of a recording are often far shorter than the longest: padding would take most of the time.
+    """
+    whole = mask is None or norm.kind != "per_bin" or not torch.is_grad_enabled()
+    if whole or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        return None
+    return mask.flatten().nonzero()[:, 0]
