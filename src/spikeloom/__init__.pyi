@@ -66,6 +66,7 @@ from spikeloom.priors.mmd import MMDConfig as MMDConfig
 from spikeloom.training.stages import StageConfig as StageConfig
 
 # Spikes from the rates of any model
+from spikeloom.observation.resample import fit_calibrated as fit_calibrated
 from spikeloom.observation.resample import fit_history as fit_history
 from spikeloom.observation.resample import resample_counts as resample_counts
 

@@ -83,8 +83,8 @@ class CodeConfig:
     )
     """Optimisation of the encoder and of the way back, which are trained together."""
     observation: str = "history"
-    """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
-    al. 2024) or poisson."""
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted), calibrated (the same, and what
+    makes the moments of samples those of the recording), published_history (Kapoor et al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
     """Memory of a neuron for its own spikes."""
 

@@ -11,7 +11,7 @@ from spikeloom.models.autoencoder import AutoencoderConfig
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.training.stages import StageConfig
 
-OBSERVATIONS = ("history", "published_history", "poisson")
+OBSERVATIONS = ("calibrated", "history", "published_history", "poisson")
 """How rates become counts."""
 
 
@@ -32,8 +32,8 @@ class LatentConfig:
     prior_training: StageConfig = field(default_factory=StageConfig)
     """Optimisation of the prior."""
     observation: str = "history"
-    """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
-    al. 2024) or poisson."""
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted), calibrated (the same, and what
+    makes the moments of samples those of the recording), published_history (Kapoor et al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
     """Memory of a neuron for its own spikes."""
     condition_on: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ def check_observation(config: Any) -> None:
     """
     check_fields(config, one_of={"observation": OBSERVATIONS})
     changed = [k for k, v in asdict(config.history).items() if v != getattr(HistoryConfig(), k)]
-    if changed and config.observation != "history":
+    if changed and config.observation not in ("history", "calibrated"):
         raise ConfigError(
             f"history.{changed[0]} is {getattr(config.history, changed[0])}, but with observation "
             f"'{config.observation}' nothing reads it; leave it out, or set observation to history."

@@ -37,8 +37,8 @@ class PiVAEConfig:
     """Labels of a bin: trial columns and signals; "NAME:KIND" for a column says what it is: deg or rad (an angle),
     label or number. Without any, the latents of all bins have one learned normal distribution."""
     observation: str = "history"
-    """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
-    al. 2024) or poisson."""
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted), calibrated (the same, and what
+    makes the moments of samples those of the recording), published_history (Kapoor et al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
     """Memory of a neuron for its own spikes."""
     training: StageConfig = field(

@@ -11,13 +11,16 @@ from spikeloom.errors import ConfigError, DataError
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.observation.base import HistoryModel
+from spikeloom.observation.calibrated import CalibratedHistory
 from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.matching import match
+from spikeloom.observation.moments import Trials
 from spikeloom.observation.poisson import Poisson, Rates
 from spikeloom.observation.softplus import SoftplusHistory
 from spikeloom.training.batch import Batch
 
-CALIBRATION = 512
-"""Samples from which the mean counts of a trained model are calibrated."""
+CALIBRATION, MATCHING = 512, 2000
+"""Samples from which the mean counts of a trained model are calibrated, and from which all moments are matched."""
 CALIBRATION_SEED = 13
 
 
@@ -33,6 +36,8 @@ class SpikingModel(GenerativeModel):
 
     def _make_observation(self) -> Poisson | HistoryModel:
         n_neurons, kind = self.data_spec.n_neurons, self.config.observation
+        if kind == "calibrated":
+            return CalibratedHistory(n_neurons, self.config.history, self.data_spec.bin_s)
         if kind == "history":
             return SpikeHistory(n_neurons, self.config.history, self.data_spec.bin_s)
         return SoftplusHistory(n_neurons) if kind == "published_history" else Poisson()
@@ -72,20 +77,28 @@ class SpikingModel(GenerativeModel):
 
     @torch.no_grad()
     def _calibrate_observation(self, train: Batch) -> None:
-        """Give samples for the conditions of the training trials the mean counts of these."""
-        if not isinstance(self.observation, SpikeHistory) or not self.config.history.calibrated:
+        """Give samples for the conditions of the training trials the mean counts, or all moments, of these."""
+        observation = self.observation
+        if not isinstance(observation, SpikeHistory) or not self.config.history.calibrated:
             return
         self.eval()
         device = next(self.parameters()).device
         generator = torch.Generator(device).manual_seed(CALIBRATION_SEED)
-        chosen = np.resize(np.random.default_rng(CALIBRATION_SEED).permutation(len(train)), CALIBRATION)
+        n = MATCHING if isinstance(observation, CalibratedHistory) else CALIBRATION
+        chosen = np.resize(np.random.default_rng(CALIBRATION_SEED).permutation(len(train)), n)
         trials = train[torch.from_numpy(chosen).to(train.lengths.device)].to(device)
         parts = []
-        for first in range(0, CALIBRATION, ENCODE_CHUNK):
+        for first in range(0, n, ENCODE_CHUNK):
             rates = self._sampled_rates(trials[first : first + ENCODE_CHUNK], generator)
             parts.append(F.pad(rates, (0, 0, 0, trials.n_bins - rates.shape[1])))
+        rates = torch.cat(parts)
+        if isinstance(observation, CalibratedHistory):
+            assert train.counts is not None
+            recorded = Trials(train.counts, train.lengths)
+            match(observation, recorded, rates, trials.lengths, self.data_spec.bin_s, CALIBRATION_SEED)
+            return
         mean = torch.from_numpy(self.data_spec.mean_counts).to(device)
-        self.observation.calibrate(torch.cat(parts), trials.lengths, mean, generator)
+        observation.calibrate(rates, trials.lengths, mean, generator)
 
     def _chosen_observation(self, name: str | None) -> Poisson | HistoryModel:
         """The fitted observation, or Poisson if named.

@@ -123,8 +123,8 @@ class TNDMConfig:
     held_out_inputs: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
     """Counts that are hidden from the encoder."""
     observation: str = "history"
-    """How rates become counts: history (a neuron's own past and its dispersion, fitted), published_history (Kapoor et
-    al. 2024) or poisson."""
+    """How rates become counts: history (a neuron's own past and its dispersion, fitted), calibrated (the same, and what
+    makes the moments of samples those of the recording), published_history (Kapoor et al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
     """Memory of a neuron for its own spikes."""
     posterior_samples: int = 16

@@ -102,11 +102,16 @@ class SpikeHistory(HistoryModel):
         The first bin sees an empty past. A count above the cap has probability 0; so that one such count does not make
         everything impossible, these share a millionth: the first has half of it, the next a quarter, and so on.
         """
-        theta, over = self._sum(counts, rates), (counts - self.cap).clamp(min=0)
+        return self._nll_at(self._sum(counts, rates), counts, (counts - self.cap).clamp(min=0))
+
+    def _nll_at(self, theta: Rates, counts: Counts, over: Counts) -> Rates:
+        """``nll`` given the sum, where ``over`` is what a count has above the cap."""
         y = counts - over
         log_z = self._over_outcomes(theta, lambda log_p, _: log_p.logsumexp(-1))
         log_factorial = torch.lgamma(y.to(log_z.dtype) + 1)
         within = (log_z - theta * y.to(log_z.dtype) + self.dispersion * log_factorial).to(theta.dtype)
+        if (bias := self._count_bias(torch.arange(int(self.cap.max()) + 1, device=theta.device).to(theta))) is not None:
+            within = within - bias[torch.arange(len(bias), device=y.device), y.long()]
         return torch.where(over > 0, over * math.log(2) - math.log(BEYOND), within - math.log1p(-BEYOND))
 
     def mean(self, counts: Counts, rates: Rates) -> Rates:
@@ -124,6 +129,7 @@ class SpikeHistory(HistoryModel):
         uniform share of their total reaches. What it does to the coming bins is added to them at once.
         """
         theta = self._drive(rates).transpose(0, 1).contiguous()
+        self._add_noise(theta, generator)
         uniform = torch.rand(theta.shape, generator=generator, device=theta.device)
         counts = torch.empty(theta.shape, dtype=torch.int32, device=theta.device)
         draw = self._draw_wide if self._wide() else self._drawer()
@@ -138,11 +144,17 @@ class SpikeHistory(HistoryModel):
             coming.addcmul_(self.filters[: len(coming), None], y.log1p_())
         return counts.transpose(0, 1).contiguous()
 
+    def _add_noise(self, theta: Float[Tensor, "time trial neuron"], generator: torch.Generator) -> None:
+        """Add what varies beside rates and history: nothing here."""
+
     def _drawer(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Draws the counts of a bin where no neuron fires many: without a logarithm, in single precision."""
         k, log_factorial, barred = self._outcomes(self.gain.dtype)
         decay = (k[:, None] ** -self.dispersion * (-barred.T).exp())[1:]  # p(k) / p(k - 1) = exp(theta) k^-nu
-        largest = ((2 * HEADROOM + self.dispersion * log_factorial[1:, None]) / k[1:, None]).amin(0)
+        constant = self.dispersion * log_factorial[1:, None]
+        if (bias := self._count_bias(k)) is not None:
+            decay, constant = decay * bias.diff(dim=1).T.exp(), constant - bias.T[1:]
+        largest = ((2 * HEADROOM + constant) / k[1:, None]).amin(0)
         floor = math.exp(-HEADROOM)
 
         def draw(theta: Tensor, uniform: Tensor) -> Tensor:
@@ -186,8 +198,14 @@ class SpikeHistory(HistoryModel):
         exact = self._wide() and theta.device.type != "mps"  # which has no double precision
         k, log_factorial, barred = self._outcomes(torch.float64 if exact else theta.dtype)
         constant = self.dispersion[:, None] * log_factorial + barred
+        if (bias := self._count_bias(k)) is not None:
+            constant = constant - bias
         parts = theta.to(k.dtype).split(self._trials_at_once(theta.shape[1:].numel()))
         return torch.cat([what(part[..., None] * k - constant, k) for part in parts])
+
+    def _count_bias(self, k: Float[Tensor, "count"]) -> Float[Tensor, "neuron count"] | None:
+        """Added to the log-probability of each count before it is normalised, zero at a count of 0; None: nothing."""
+        return None
 
     def _past(self, counts: Tensor) -> Tensor:
         return counts.log1p()

@@ -9,7 +9,10 @@ import torch
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 from spikeloom.observation.base import HistoryModel
+from spikeloom.observation.calibrated import CalibratedHistory
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
+from spikeloom.observation.matching import match
+from spikeloom.observation.moments import Trials
 from spikeloom.observation.poisson import Poisson, Rates
 from spikeloom.training.batch import Batch
 
@@ -30,6 +33,35 @@ def fit_history(recorded: SpikeData, config: HistoryConfig | None = None) -> Spi
     history = SpikeHistory(recorded.n_neurons, config or HistoryConfig(), recorded.bin_s)
     history.fit(batch.counts, rates, batch.lengths)
     return history
+
+
+def fit_calibrated(
+    recorded: SpikeData, generated: SpikeData, config: HistoryConfig | None = None, seed: int = 0
+) -> CalibratedHistory:
+    """Observation whose samples, at the rates of some generator, have the moments of a recording.
+
+    Args:
+        recorded: Recorded training trials with ``rates`` that some model has inferred, in expected counts per bin.
+        generated: New trials with ``rates`` of that model's generator; their counts are ignored. A thousand or more let
+            the moments be matched well.
+        config: What a neuron remembers; the defaults when not given.
+        seed: Seed of the draws.
+
+    Raises:
+        DataError: If either has no rates, or they are of other neurons or bins.
+    """
+    if (recorded.n_neurons, recorded.bin_s) != (generated.n_neurons, generated.bin_s):
+        raise DataError(
+            f"the recording has {recorded.n_neurons} neurons in bins of {recorded.bin_s:g} s, but the generated trials "
+            f"have {generated.n_neurons} in bins of {generated.bin_s:g} s; give trials generated for this recording."
+        )
+    rates, batch = _rates(recorded), Batch.of(recorded)
+    assert batch.counts is not None
+    observation = CalibratedHistory(recorded.n_neurons, config or HistoryConfig(), recorded.bin_s)
+    observation.fit(batch.counts, rates, batch.lengths)
+    lengths = torch.as_tensor(generated.lengths)
+    match(observation, Trials(batch.counts, batch.lengths), _rates(generated), lengths, recorded.bin_s, seed)
+    return observation
 
 
 def resample_counts(generated: SpikeData, observation: HistoryModel | Poisson, seed: int = 0) -> SpikeData:

@@ -1,0 +1,292 @@
+"""Calibration of an observation on samples: their moments become those of the training trials.
+
+Damped moment matching. The goal of each moment is what samples have at first, and what they lack beside the training
+trials, as far as two halves of these have it in common (``moments.reproducible``, ``moments.denoised``): what few
+trials do not determine is left as the likelihood set it. Each round draws counts from generated rates, and moves each
+part of the observation by what is missing in the moment that it decides.
+
+| part | moment |
+|---|---|
+| free distribution of counts | shares of the bins with each count |
+| history filters | autocovariance, at their lags, of what linear prediction from other neurons leaves of a neuron |
+| slow private gain | the same at longer lags |
+| map of log-rates along leading directions | covariances between neurons some bins apart, along these directions |
+| noise shared by neurons | covariances between neurons in the same bin, and some bins apart |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from spikeloom.observation import moments
+from spikeloom.observation.calibrated import DIRECTIONS, SHARED, CalibratedHistory
+from spikeloom.observation.moments import (
+    Differences,
+    Frame,
+    SharedPart,
+    Trials,
+    denoised,
+    reproducible,
+    reproducible_whole,
+)
+from spikeloom.observation.poisson import Rates
+from spikeloom.training.batch import mask_of
+
+DAMPING = (0.5,) * 10 + (0.25,) * 4 + (0.12,) * 4
+"""Share of a step that is taken in each round: less and less, so that the scatter of draws averages out."""
+STEADY = 0.1
+"""Ridge of the steps of gains, in parts of the number of lags."""
+OWN_DAMPING = 0.4
+"""Share of this for filters and gains, which both change a neuron's autocovariance and excite each other."""
+PSEUDO_BINS = 5.0
+"""Bins added to the share of each count, so that none is missing altogether."""
+MOST_BIAS, MOST_FILTER, MOST_VARIANCE, LEAST_VARIANCE = 0.7, 0.15, 1.0, 0.05
+"""Largest step of a free log-probability and of a filter weight, and largest variance of a log-gain, and how
+far a variance may be set below 0, which counts as 0."""
+MOST_STRETCH = 0.3
+"""Largest change of the covariance along a direction in one round, in parts of it."""
+LEAST_EXTENT = 0.05
+"""Covariance along a direction, in parts of the largest, below which it is taken as this."""
+INFORMATION = 0.75
+"""Share of the variance of a count that is left given its rate, about."""
+TAUS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
+"""Time constants, in seconds, among which the fit chooses."""
+FEWEST_TRIALS = 20
+"""Training trials without which nothing is matched."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A moment that samples are to have: that of samples before, and the reproducible part of what they lacked.
+
+    Attributes:
+        value: The moment.
+        lacked: What samples lacked before, as far as it is reproducible.
+        measure: The moment of any trials.
+        doubt: Share of what they lacked that is not reproducible, from 0 to 1.
+    """
+
+    value: Tensor
+    lacked: Tensor
+    measure: Callable[[Trials], Tensor]
+    doubt: float
+
+    @classmethod
+    def of(
+        cls,
+        recorded: Trials,
+        before: Trials,
+        measure: Callable[[Trials], Tensor],
+        reliable: Callable[[Differences], Tensor] = reproducible,
+        of_halves: tuple[Tensor, Tensor] | None = None,
+    ) -> Goal:
+        """The goal that follows from recorded trials and from samples before anything is matched."""
+        real = of_halves or tuple(measure(half) for half in recorded.halves)
+        whole = measure(recorded) if of_halves is None else (real[0] + real[1]) / 2
+        drawn = measure(before)
+        halves = (each - measure(half) for each, half in zip(real, before.halves))
+        lacked = reliable((whole - drawn, *halves))
+        trust = float(lacked.square().mean().sqrt() / (whole - drawn).square().mean().sqrt().clamp(min=1e-12))
+        return cls(drawn + lacked, lacked, measure, 1 - min(trust, 1))
+
+    def missing(self, drawn: Trials) -> Tensor:
+        """What samples lack."""
+        return self.value - self.measure(drawn)
+
+
+@torch.no_grad()
+def match(
+    observation: CalibratedHistory,
+    recorded: Trials,
+    rates: Rates,
+    lengths: Tensor,
+    bin_s: float,
+    seed: int = 0,
+) -> None:
+    """Match the moments of samples to those of recorded trials.
+
+    Args:
+        observation: Fitted to recorded trials; changed in place.
+        recorded: Training trials.
+        rates: Generated rates in expected counts per bin, like those of the samples to come.
+        lengths: Valid bins of each generated trial.
+        bin_s: Bin width in seconds.
+        seed: Seed of the draws.
+    """
+    device = observation.gain.device
+    try:
+        observation.cpu()
+        _match(
+            observation, Trials(recorded.counts.cpu(), recorded.lengths.cpu()), rates.cpu(), lengths.cpu(), bin_s, seed
+        )
+    finally:
+        observation.to(device)
+
+
+def _match(
+    observation: CalibratedHistory, recorded: Trials, rates: Rates, lengths: Tensor, bin_s: float, seed: int
+) -> None:
+    """``match`` on the CPU."""
+    generator = torch.Generator().manual_seed(seed)
+    frame = Frame.of(recorded, bin_s, len(observation.filters))
+    if len(recorded.lengths) < FEWEST_TRIALS or len(frame.kept) < 2 or frame.filter_lags < 1:
+        return
+    rates = rates * Trials(rates.int(), lengths).valid
+    before = Trials(observation.sample(rates, generator), lengths)
+    matching = Matching(observation, frame, recorded, before, rates)
+    drawn = before
+    for damping in DAMPING:
+        matching.step(drawn, damping)
+        drawn = Trials(observation.sample(rates, generator), lengths)
+    mean = recorded.counts.sum((0, 1)) / recorded.lengths.sum()
+    observation.calibrate(rates, lengths, mean, generator)
+
+
+class Matching:
+    """The parts of an observation, each with the moment it is matched by."""
+
+    def __init__(self, observation: CalibratedHistory, frame: Frame, recorded: Trials, before: Trials, rates: Rates):
+        self.observation, self.frame, self.knots = observation, frame, observation.knots()[frame.kept]
+        goal = partial(Goal.of, recorded, before)
+        self.shares = goal(self._root_shares)
+        halves = recorded.halves
+        predictors = [SharedPart.fit(frame, half) for half in halves]  # each is to predict trials it was not fitted to
+        crossed = predictors[1].private(halves[0]), predictors[0].private(halves[1])
+        self.private = goal(predictors[0].private, reproducible_whole, of_halves=crossed)
+        self._set_time_constants(recorded, before)
+        self.covariances = goal(self._between, denoised)
+        self.spaces = [_span(*pair) for pair in zip(self.covariances.value, self.covariances.lacked)]
+
+        self.response = moments.response_to_past(frame, recorded)
+        self.information = INFORMATION * frame.sd**2
+        self.first_filters = observation.filters.clone()
+        self.gain_variance = torch.zeros(2, len(frame.kept))
+        self.noise = torch.zeros(2, len(frame.kept), len(frame.kept))
+        self._set_directions(rates, before.lengths)
+
+    def _between(self, trials: Trials) -> Tensor:
+        """Covariances between neurons: what lasts for some bins, and what is more in the same bin."""
+        shape = torch.exp(-torch.tensor(self.frame.lags) / self.observation.shared_tau)
+        same, *later = moments.covariances(self.frame, (0, *self.frame.lags), trials)
+        slow = torch.einsum("l,lij->ij", shape / shape.square().sum(), torch.stack(later))
+        return torch.stack([slow, same - slow])
+
+    def _root_shares(self, trials: Trials) -> Tensor:
+        """Square roots of the shares of counts, whose sampling variance is that of any share."""
+        pseudo = PSEUDO_BINS / trials.lengths.sum()
+        return (moments.shares(self.frame, self.knots, trials) + pseudo).sqrt().T
+
+    def _set_directions(self, rates: Rates, lengths: Tensor) -> None:
+        """Leading directions of the generated log-rates, in units of the counts' standard deviations."""
+        observation, kept = self.observation, self.frame.kept
+        mean = (rates.sum((0, 1)) / lengths.sum()).clamp(min=1e-6)
+        logs = rates[mask_of(lengths, rates.shape[1])[..., 0]].maximum(1e-3 * mean).log()
+        observation.centre.copy_(logs.mean(0))
+        observation.spread[kept] = self.frame.sd
+        standard = ((logs - logs.mean(0)) * observation.gain * observation.spread)[:, kept]
+        values, vectors = torch.linalg.eigh(standard.T @ standard / len(standard))
+        self.n_directions = min(DIRECTIONS, int((values > 1e-3 * values[-1]).sum()))
+        observation.directions[: self.n_directions, kept] = vectors[:, -self.n_directions :].T.flip(0)
+
+    def _set_time_constants(self, recorded: Trials, before: Trials) -> None:
+        """Those whose autocovariance is most like the one that is missing."""
+        lags = torch.tensor(self.frame.lags)
+        taus_s = [tau for tau in TAUS_S if tau > self.frame.filter_lags * self.frame.bin_s] or TAUS_S[-1:]
+        between = torch.sub(*(moments.covariances(self.frame, self.frame.lags, each) for each in (recorded, before)))
+        alike = (between * between.mean(0)).sum((1, 2))
+        for process, lacked, lasting in (
+            (self.observation.gain_tau, self.private.lacked.mean(1), True),
+            (self.observation.shared_tau, alike, False),
+        ):
+            errors = []
+            for tau_s in taus_s:
+                shapes = [torch.exp(-lags * self.frame.bin_s / tau_s)] + [torch.ones(len(lags))] * lasting
+                design = torch.stack(shapes, 1)
+                weights = torch.linalg.lstsq(design, lacked[:, None]).solution.clamp(min=0)
+                errors.append((lacked - (design @ weights)[:, 0]).square().sum())
+            process.fill_(taus_s[int(torch.stack(errors).argmin())] / self.frame.bin_s)
+
+    def step(self, drawn: Trials, damping: float) -> None:
+        """Move every part by what samples drawn from it lack."""
+        self._private_gain(drawn, damping)
+        self._filters(drawn, damping)
+        self._between_neurons(drawn, damping)
+        self._counts(drawn, damping)
+
+    def _private_gain(self, drawn: Trials, damping: float) -> None:
+        lags = torch.tensor(self.frame.lags)
+        use = lags > self.frame.filter_lags  # the first are those of the filters
+        drift = torch.exp(-lags / self.observation.gain_tau)[use]
+        shapes = torch.stack([drift, torch.ones(len(drift))], 1)
+        ridge = STEADY * len(drift) * torch.eye(2)  # the two shapes are much alike
+        lacking = torch.linalg.solve(shapes.T @ shapes + ridge, shapes.T @ self.private.missing(drawn)[use])
+        self.gain_variance *= 1 - OWN_DAMPING * damping * self.private.doubt
+        self.gain_variance += OWN_DAMPING * damping * lacking / self.information
+        self.gain_variance.clamp_(-LEAST_VARIANCE, MOST_VARIANCE)  # what is cut off at 0 would make chance a bias
+        kept = self.frame.kept
+        self.observation.gain_drift[kept], self.observation.gain_lasting[kept] = self.gain_variance.clamp(min=0).sqrt()
+
+    def _filters(self, drawn: Trials, damping: float) -> None:
+        n = self.frame.filter_lags
+        lacking = self.private.missing(drawn)[:n]
+        step = OWN_DAMPING * damping * lacking / (INFORMATION * self.response)
+        filters, first = self.observation.filters, self.first_filters
+        filters[:, self.frame.kept] += (
+            OWN_DAMPING * damping * self.private.doubt * (first - filters)[:, self.frame.kept]
+        )
+        filters[:n, self.frame.kept] += step.clamp(-MOST_FILTER, MOST_FILTER)
+
+    def _between_neurons(self, drawn: Trials, damping: float) -> None:
+        """Along directions that rates move in they are mapped; elsewhere, and where this fails, noise is added."""
+        slow, brief = (space @ lacking @ space for space, lacking in zip(self.spaces, self.covariances.missing(drawn)))
+        self._map_rates(slow, self.covariances.value[0] - slow, damping)
+        scale = self.frame.sd / self.information
+        for process, lacking in enumerate((brief, slow)):
+            self.noise[process] += 0.5 * damping * lacking * torch.outer(scale, scale)
+            values, vectors = torch.linalg.eigh(self.noise[process])
+            loadings = vectors[:, -SHARED:] * values[-SHARED:].clamp(min=0).sqrt()
+            self.observation.shared[process, self.frame.kept, : loadings.shape[1]] = loadings
+
+    def _map_rates(self, lacking: Tensor, have: Tensor, damping: float) -> None:
+        """Turn the covariance along the directions towards what it should be: whiten, grow or shrink, colour."""
+        n = self.n_directions
+        directions = self.observation.directions[:n, self.frame.kept]
+        lacking, have = (directions @ moment @ directions.T for moment in (lacking, have))
+        values, vectors = torch.linalg.eigh(have)
+        values = values.clamp(min=LEAST_EXTENT * values[-1])
+        whiten, colour = ((vectors * values**power) @ vectors.T for power in (-0.5, 0.5))
+        values, vectors = torch.linalg.eigh(whiten @ lacking @ whiten)
+        grown = (vectors * (1 + damping * values.clamp(-MOST_STRETCH, MOST_STRETCH)).sqrt()) @ vectors.T
+        self.observation.mixing[:n, :n] = colour @ grown @ whiten @ self.observation.mixing[:n, :n]
+
+    def _counts(self, drawn: Trials, damping: float) -> None:
+        """Iterative scaling of the free distribution, and a Newton step of the mean that it leaves off."""
+        goal, kept = self.shares.value, self.frame.kept
+        step = 2 * (goal.log() - (goal - self.shares.missing(drawn)).log()).T  # of square roots
+        step = (damping * step).clamp(-MOST_BIAS, MOST_BIAS)
+        bias = self.observation.count_bias[kept] + step
+        self.observation.count_bias[kept] = bias - bias[:, :1]
+        n_bins, y = drawn.lengths.sum(), drawn.counts[..., kept].float()
+        mean, square = y.sum((0, 1)) / n_bins, y.square().sum((0, 1)) / n_bins
+        share = moments.shares(self.frame, self.knots, drawn)
+        moved = share * step.exp()
+        expected = mean + ((moved / moved.sum(1, keepdim=True) - share) * self.knots).sum(1)
+        step = damping * (self.frame.mean - expected) / (square - mean**2).clamp(min=1e-6)
+        self.observation.offset[kept] += step.clamp(-0.5, 0.5)
+
+
+def _span(*matrices: Tensor) -> Tensor:
+    """Projection on the leading directions of symmetric matrices: elsewhere, what samples lack is their own noise."""
+    leading = []
+    for matrix in matrices:
+        values, vectors = torch.linalg.eigh(matrix)
+        order = values.abs().argsort(descending=True)[:DIRECTIONS]
+        leading.append(vectors[:, order[values.abs()[order] > 1e-6 * values.abs().max()]])
+    basis, sizes, _ = torch.linalg.svd(torch.cat(leading, 1), full_matrices=False)
+    basis = basis[:, sizes > 1e-4]
+    return basis @ basis.T

@@ -1,0 +1,337 @@
+"""The observation that is calibrated on samples: its parts, its moments, and what few trials may not move."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+
+import spikeloom as sl
+from spikeloom.models import spiking
+from spikeloom.observation import moments
+from spikeloom.observation.calibrated import KNOTS, CalibratedHistory
+from spikeloom.observation.history import HistoryConfig, SpikeHistory
+from spikeloom.observation.matching import match
+from spikeloom.observation.moments import Frame, SharedPart, Trials, denoised, reproducible
+from spikeloom.observation.poisson import ObservedCounts
+from spikeloom.observation.slow_gain import SlowGain
+
+BIN_S = 0.05
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def observation(n_neurons=3, cap=6, **values):
+    made = CalibratedHistory(n_neurons, HistoryConfig(max_count=cap), BIN_S)
+    for name, value in values.items():
+        getattr(made, name).copy_(torch.as_tensor(value))
+    return made
+
+
+def shared_rates(n_trials, n_bins, n_neurons, seed, size=0.7):
+    """Rates that move together along two directions."""
+    generator = seeded(seed)
+    course = torch.randn((n_trials, n_bins, 2), generator=generator)
+    for t in range(1, n_bins):
+        course[:, t] = 0.9 * course[:, t - 1] + math.sqrt(1 - 0.81) * course[:, t]
+    loadings = torch.randn((2, n_neurons), generator=seeded(3))
+    return (size * course @ loadings / math.sqrt(2) - 0.7).exp()
+
+
+# -- parts ------------------------------------------------------------------------------------------------------------
+
+
+def test_before_it_is_matched_it_is_spike_history():
+    plain, new = SpikeHistory(4, HistoryConfig(bins=3), BIN_S), CalibratedHistory(4, HistoryConfig(bins=3), BIN_S)
+    for each in (plain, new):
+        each.filters.copy_(torch.tensor([-0.5, 0.2, 0.1])[:, None])
+        each.cap.fill_(5)
+    rates = shared_rates(5, 20, 4, 0)
+    counts = plain.sample(rates, seeded(1))
+    assert torch.equal(counts, new.sample(rates, seeded(1)))
+    assert torch.equal(plain.nll(counts, rates), new.nll(counts, rates))
+    torch.testing.assert_close(plain.mean(counts, rates), new.mean(counts, rates))
+    torch.testing.assert_close(new.marginal_nll(counts, rates, seeded(), draws=3), plain.nll(counts, rates).sum(1))
+
+
+@pytest.mark.parametrize("cap", [6, 90])
+def test_counts_are_drawn_from_the_free_distribution(cap):
+    bias = torch.linspace(0, -2, KNOTS) + torch.tensor([0.0, 0.8, -0.5, 0.3] * 4)
+    bias = bias - bias[0]
+    made = observation(1, cap, count_bias=bias[None])
+    rate = 3.0 if cap == 6 else 40.0
+    counts = made.sample(torch.full((40_000, 1, 1), rate), seeded())
+    knots = made.knots()[0]
+    k = torch.arange(cap + 1.0)
+    free = torch.as_tensor(np.interp(k, knots, bias))
+    expected = (k * math.log(rate) - torch.lgamma(k + 1) + free).softmax(0)
+    found = torch.bincount(counts.flatten(), minlength=cap + 1) / counts.numel()
+    assert (found - expected).abs().max() < 4 * math.sqrt(0.25 / 40_000)
+    nll = made.nll(torch.tensor([[[4]]]), torch.full((1, 1, 1), rate))
+    assert float(nll) == pytest.approx(-math.log(expected[4]), abs=1e-4)
+
+
+def test_knots_hold_every_small_count_and_reach_the_cap():
+    made = observation(2, cap=60)
+    made.cap[0] = 7
+    narrow, wide = made.knots()
+    assert narrow.tolist() == list(range(KNOTS))
+    assert wide[-1] == 60
+    assert (wide.diff() >= 1).all()
+
+
+def test_gains_have_their_autocovariance():
+    process = SlowGain(torch.tensor([0.4, 0.0]), torch.tensor([0.3, 0.2]), tau=4.0)
+    gains = process.draw(30, 20_000, seeded())
+    for lag in (0, 2, 8):
+        found = (gains[lag:] * gains[: 30 - lag]).mean((0, 1))
+        expected = 0.16 * math.exp(-lag / 4) + 0.09, 0.04
+        assert found.tolist() == pytest.approx(expected, abs=0.005)
+
+
+def test_the_mean_is_that_of_samples():
+    made = observation(3, 8, gain_drift=[0.3, 0.0, 0.2], gain_lasting=[0.3, 0.5, 0.0])
+    made.shared[0, :, 0] = 0.3
+    rates = torch.full((1, 1, 3), 1.3)
+    drawn = made.sample(rates.expand(60_000, 1, 3), seeded()).float()
+    expected = made.mean(torch.zeros(1, 1, 3, dtype=torch.int32), rates)
+    torch.testing.assert_close(drawn.mean(0, keepdim=True), expected, atol=0.02, rtol=0)
+
+
+def test_the_marginal_likelihood_favours_the_gains_that_were_drawn():
+    made, plain = observation(3, 12, gain_lasting=[0.8] * 3), observation(3, 12)
+    rates = torch.full((40, 20, 3), 1.0)
+    counts = made.sample(rates, seeded())
+    assert made.marginal_nll(counts, rates, seeded(1)).sum() < plain.nll(counts, rates).sum() - 20
+
+
+class TestContext:
+    """Observed counts tell the gains of those that follow."""
+
+    def continued(self, mask, **parts):
+        made = observation(1, 30, **parts)
+        rates = torch.full((4000, 20, 1), 3.0)
+        truth = made.sample(rates, seeded())
+        sampled = made.sample(rates, seeded(1), ObservedCounts(truth, mask.expand(4000, 20)))
+        assert torch.equal(sampled[mask.expand(4000, 20)], truth[mask.expand(4000, 20)])
+        return truth.float()[..., 0], sampled.float()[..., 0]
+
+    def test_a_lasting_gain_is_kept(self):
+        begun = torch.arange(20)[None] < 12
+        truth, sampled = self.continued(begun, gain_lasting=[0.5])
+        late = sampled[:, 12:].mean(1)
+        known = torch.corrcoef(torch.stack([truth[:, :12].mean(1), late]))[0, 1]
+        real = torch.corrcoef(torch.stack([truth[:, :12].mean(1), truth[:, 12:].mean(1)]))[0, 1]
+        assert real > 0.6
+        assert known == pytest.approx(float(real), abs=0.05)
+        assert late.var() == pytest.approx(float(truth[:, 12:].mean(1).var()), rel=0.1)
+
+    def test_a_drift_is_forgotten(self):
+        begun = torch.arange(20)[None] < 10
+        truth, sampled = self.continued(begun, gain_drift=[0.7], gain_tau=3.0)
+
+        def next_and_last(trials):
+            rows = torch.stack([truth[:, 8:10].mean(1), trials[:, 10], trials[:, 19]])
+            return torch.corrcoef(rows)[0, 1:].tolist()
+
+        assert next_and_last(sampled) == pytest.approx(next_and_last(truth), abs=0.06)
+        assert next_and_last(truth)[0] > 0.3 > next_and_last(truth)[1] + 0.15
+
+    def test_nothing_observed_is_as_any_sample(self):
+        truth, sampled = self.continued(torch.zeros(1, 20, dtype=torch.bool), gain_lasting=[0.4], gain_drift=[0.3])
+        assert sampled.mean(1).var() == pytest.approx(float(truth.mean(1).var()), rel=0.1)
+        assert sampled.mean() == pytest.approx(float(truth.mean()), rel=0.02)
+
+
+# -- what is reproducible ---------------------------------------------------------------------------------------------
+
+
+def noisy(signal, size, seed):
+    """A difference and those of two halves, each with its own noise."""
+    noise = torch.randn((2, *signal.shape), generator=seeded(seed)) * size
+    if signal.ndim == 3:
+        noise = (noise + noise.mT) / math.sqrt(2)
+    return signal + noise.mean(0), signal + noise[0], signal + noise[1]
+
+
+def test_noise_is_not_reproducible():
+    lacking = noisy(torch.zeros(1, 2000), 1.0, 0)
+    assert reproducible(lacking).abs().mean() < 0.1 * lacking[0].abs().mean()
+
+
+def test_a_signal_is():
+    signal = torch.randn((1, 2000), generator=seeded(1))
+    lacking = noisy(signal, 0.3, 0)
+    kept = reproducible(lacking)
+    assert (kept - signal).square().mean() < (lacking[0] - signal).square().mean()
+    assert kept.square().mean() > 0.9 * signal.square().mean()
+
+
+def test_matrices_keep_strong_directions_and_lose_noise():
+    axis = torch.nn.functional.normalize(torch.randn(60, generator=seeded(2)), dim=0)
+    signal = 20 * torch.outer(axis, axis)[None]
+    lacking = noisy(signal, 1.0, 3)
+    kept = denoised(lacking)
+    assert (kept - signal).square().sum() < 0.35 * (lacking[0] - signal).square().sum()
+    assert float(axis @ kept[0] @ axis) == pytest.approx(20, rel=0.15)
+    nothing = noisy(torch.zeros(1, 60, 60), 1.0, 4)
+    assert denoised(nothing).square().sum() < 0.25 * nothing[0].square().sum()
+
+
+def test_the_shared_part_is_that_of_ridge_regression_on_the_others():
+    counts = torch.poisson(shared_rates(60, 12, 5, 1), generator=seeded(4)).int()
+    trials = Trials(counts, torch.full((60,), 12))
+    frame = Frame.of(trials, BIN_S, 3)
+    found = SharedPart.fit(frame, trials).weights
+    z = frame.standard(trials)
+    middle, beside = z[:, 1:-1], z[:, :-2] + z[:, 2:]
+    whole = z.mean(1, keepdim=True).expand_as(middle)
+    for neuron in range(5):
+        others = [i for i in range(5) if i != neuron]
+        x = torch.cat([part[..., others].flatten(0, 1) for part in (middle, beside, whole)], 1)
+        oracle = Ridge(alpha=moments.RIDGE, fit_intercept=False).fit(x, middle[..., neuron].flatten()).coef_
+        assert frame.predictors.sort().values.tolist() == list(range(5))
+        place = {int(p): i for i, p in enumerate(frame.predictors)}
+        rows = [place[i] + block * 5 for block in range(3) for i in others]
+        np.testing.assert_allclose(found[rows, neuron], oracle, atol=1e-3)
+        assert not found[[place[neuron] + block * 5 for block in range(3)], neuron].any()
+
+
+# -- matching ---------------------------------------------------------------------------------------------------------
+
+
+N_NEURONS, N_BINS = 8, 20
+
+
+def truth():
+    """Neurons with slow gains, bursts and counts of their own kind."""
+    made = observation(N_NEURONS, 8, gain_lasting=[0.4] * N_NEURONS, gain_drift=[0.3] * N_NEURONS, gain_tau=4.0)
+    made.count_bias[:, 2:] = 0.6
+    made.filters[0] = 0.3
+    return made
+
+
+def fitted(n_trials, seed=0):
+    """Recorded trials, rates whose shared part is too strong, and an observation with the right cap."""
+    real = truth().sample(shared_rates(n_trials, N_BINS, N_NEURONS, seed, 0.5), seeded(seed + 1))
+    generated = shared_rates(1200, N_BINS, N_NEURONS, seed + 2, 1.0)
+    made = CalibratedHistory(N_NEURONS, HistoryConfig(), BIN_S)
+    made.cap.copy_(real.amax((0, 1)).clamp(min=1))
+    lengths = torch.full((1200,), N_BINS)
+    return Trials(real, torch.full((n_trials,), N_BINS)), generated, lengths, made
+
+
+def distances(made, generated, lengths, fresh):
+    """How far samples are from other trials of the truth, by moment."""
+    drawn = Trials(made.sample(generated, seeded(77)), lengths)
+    frame = Frame.of(fresh, BIN_S, 3)
+    predictor = SharedPart.fit(frame, fresh)
+    knots = made.knots()[frame.kept]
+    measures = {
+        "shares": lambda trials: moments.shares(frame, knots, trials),
+        "private": predictor.private,
+        "covariance": lambda trials: moments.covariances(frame, (0, 1, 3), trials),
+    }
+    return {name: float((of(fresh) - of(drawn)).square().mean().sqrt()) for name, of in measures.items()}
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    rates = shared_rates(1500, N_BINS, N_NEURONS, 50, 0.5)
+    return Trials(truth().sample(rates, seeded(51)), torch.full((1500,), N_BINS))
+
+
+@pytest.fixture(scope="module")
+def matched(fresh):
+    recorded, generated, lengths, made = fitted(800)
+    before = distances(made, generated, lengths, fresh)
+    match(made, recorded, generated, lengths, BIN_S)
+    return made, before, distances(made, generated, lengths, fresh)
+
+
+@pytest.mark.parametrize("moment", ["shares", "private", "covariance"])
+def test_samples_take_on_the_moments_of_trials_that_were_not_seen(matched, moment):
+    _, before, after = matched
+    assert after[moment] < 0.5 * before[moment]
+
+
+def test_each_part_is_found(matched):
+    made, *_ = matched
+    assert made.gain_drift.mean() + made.gain_lasting.mean() > 0.3
+    spread = torch.linalg.svdvals(made.mixing)
+    assert spread.min() < 0.85  # shared rates were too strong
+    assert made.count_bias.any()
+
+
+def test_the_mean_stays_right(matched, fresh):
+    made, *_ = matched
+    rates = shared_rates(1200, N_BINS, N_NEURONS, 2, 1.0)
+    ratio = made.sample(rates, seeded(5)).float().mean((0, 1)) / fresh.counts.float().mean((0, 1))
+    assert (ratio - 1).abs().max() < 0.08
+
+
+def test_a_model_that_is_right_is_left_alone():
+    """Poisson counts of the same rates: a few trials may not invent gains."""
+    rates = shared_rates(60, N_BINS, N_NEURONS, 4)
+    made = CalibratedHistory(N_NEURONS, HistoryConfig(), BIN_S)
+    real = torch.poisson(rates, generator=seeded(6)).int()
+    made.cap.copy_(real.amax((0, 1)))
+    generated = shared_rates(1200, N_BINS, N_NEURONS, 5)
+    lengths = torch.full((1200,), N_BINS)
+    before = made.sample(generated, seeded(8)).float()
+    match(made, Trials(real, torch.full((60,), N_BINS)), generated, lengths, BIN_S)
+    after = made.sample(generated, seeded(8)).float()
+    assert after.var((0, 1)).log().sub(before.var((0, 1)).log()).abs().mean() < 0.15
+    assert (made.gain_drift**2 + made.gain_lasting**2).mean() < 0.05
+
+
+def test_too_few_trials_match_nothing():
+    recorded, generated, lengths, made = fitted(10)
+    before = {name: value.clone() for name, value in made.state_dict().items()}
+    match(made, recorded, generated, lengths, BIN_S)
+    assert all(torch.equal(before[name], value) for name, value in made.state_dict().items())
+
+
+def test_the_seed_decides():
+    results = []
+    for _ in range(2):
+        recorded, generated, lengths, made = fitted(60)
+        match(made, recorded, generated[:200], lengths[:200], BIN_S, seed=3)
+        results.append(made.state_dict())
+    assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
+
+
+def test_uneven_trials_silent_neurons_and_padding():
+    rates = shared_rates(80, N_BINS, N_NEURONS, 9)
+    rates[..., 3] = 0
+    lengths = torch.randint(4, N_BINS + 1, (80,), generator=seeded(1))
+    valid = torch.arange(N_BINS)[None, :, None] < lengths[:, None, None]
+    real = (torch.poisson(rates, generator=seeded(2)) * valid).int()
+    made = CalibratedHistory(N_NEURONS, HistoryConfig(), BIN_S)
+    made.cap.copy_(real.amax((0, 1)).clamp(min=1))
+    match(made, Trials(real, lengths), rates, lengths, BIN_S)
+    assert all(value.isfinite().all() for value in made.state_dict().values())
+    sampled = made.sample(rates * valid, seeded())
+    assert not sampled[~valid.expand_as(sampled)].any()
+    assert not sampled[..., 3].any()
+
+
+# -- models -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_trained_saved_and_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(spiking, "MATCHING", 150)
+    rng = np.random.default_rng(0)
+    data = sl.SpikeData(rng.poisson(0.5, (60, 16, 5)), bin_s=BIN_S)
+    model = sl.LDNS("ldns-small", observation="calibrated", max_steps=3).fit(data)
+    model.save(tmp_path / "run")
+    loaded = sl.LDNS.load(tmp_path / "run")
+    for name, value in model.observation.state_dict().items():
+        assert torch.equal(value, loaded.observation.state_dict()[name])
+    sampled = model.sample(4, seed=2)
+    assert np.array_equal(sampled.counts, loaded.sample(4, seed=2).counts)
+    assert dataclasses.asdict(model.config)["observation"] == "calibrated"
