@@ -44,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    rows = list(HEADER)
+    rows: list[str] = [*HEADER]
     for folder in options.runs:
         for row in measure(folder):
             rows.append(row)

@@ -160,7 +160,7 @@ class CalibratedHistory(SpikeHistory):
         return counts.transpose(0, 1).contiguous()
 
     def _add_noise(self, theta: Float[Tensor, "time trial neuron"], generator: torch.Generator) -> None:
-        noise = self._noise(*theta.shape[:2], generator)
+        noise = self._noise(theta.shape[0], theta.shape[1], generator)
         if noise is not None:
             theta += noise
 

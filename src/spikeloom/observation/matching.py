@@ -89,8 +89,8 @@ class Goal:
         real = of_halves or tuple(measure(half) for half in recorded.halves)
         whole = measure(recorded) if of_halves is None else (real[0] + real[1]) / 2
         drawn = measure(before)
-        halves = (each - measure(half) for each, half in zip(real, before.halves))
-        lacked = reliable((whole - drawn, *halves))
+        first, second = (each - measure(half) for each, half in zip(real, before.halves))
+        lacked = reliable((whole - drawn, first, second))
         trust = float(lacked.square().mean().sqrt() / (whole - drawn).square().mean().sqrt().clamp(min=1e-12))
         return cls(drawn + lacked, lacked, measure, 1 - min(trust, 1))
 
