@@ -158,7 +158,8 @@ def _valid_bins(x: Sequence, mask: Mask | None, norm: Norm) -> Int[Tensor, "bin"
 
     Trials of a recording are often far shorter than the longest: padding would take most of the time.
     """
-    whole = mask is None or norm.kind != "per_bin" or not torch.is_grad_enabled()
-    if whole or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+    if mask is None or norm.kind != "per_bin" or not torch.is_grad_enabled():
+        return None
+    if x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return None
     return mask.flatten().nonzero()[:, 0]
