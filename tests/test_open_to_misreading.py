@@ -243,3 +243,15 @@ def test_errors_list_a_few_arrays_only(tmp_path):
     with pytest.raises(DataError, match="300 in all") as raised:
         sl.load(tmp_path / "a.npz")
     assert len(str(raised.value)) < 1000
+
+
+def test_events_just_behind_the_end_are_seconds_still(tmp_path):
+    """Two of three events came after the recording: as milliseconds all would lie in its first bin."""
+    counts = np.random.default_rng(0).poisson(0.3, (600, 9))
+    times = np.arange(600) * 0.02
+    np.savez(tmp_path / "events.npz", spikes=counts, time=times, go=np.array([1.75, 12.25, 12.25]))
+    data = sl.load(tmp_path / "events.npz", align="go", before_s=0.0, after_s=0.02, bin_s=0.02)
+    np.testing.assert_array_equal(data.counts[:, 0], counts[[87]])
+    np.savez(tmp_path / "events.npz", spikes=counts, time=times, go=np.array([1750.0, 6010.5, 11250.0]))
+    data = sl.load(tmp_path / "events.npz", align="go", before_s=0.0, after_s=0.02, bin_s=0.02)
+    np.testing.assert_array_equal(data.counts[:, 0], counts[[87, 300, 562]])

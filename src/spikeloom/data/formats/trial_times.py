@@ -15,6 +15,8 @@ MOST_ADJOIN = 0.5
 """Share of the trials that begin where the one before ends, by which it is seen from where bins are counted."""
 MOST_BEHIND = 0.5
 """Share of the times that may lie behind the end of the recording before another unit than seconds is tried."""
+LEAST_REACHED = 0.02
+"""Share of the recording that milliseconds must reach: some events just behind its end do not make all of them that."""
 
 
 class TrialTimes:
@@ -153,7 +155,7 @@ class TrialTimes:
         # MATLAB stores whole numbers as floats, too.
         if behind and latest <= self.n_bins and (known == np.floor(known)).all():
             return None, "as it holds whole numbers, and as seconds they would lie behind the end of the recording"
-        if behind and latest * MILLISECONDS <= end_s:
+        if behind and LEAST_REACHED * end_s <= latest * MILLISECONDS <= end_s:
             return MILLISECONDS, "as seconds would lie behind the end of the recording"
         return 1.0, "as it holds floats"
 
