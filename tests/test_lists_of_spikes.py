@@ -255,3 +255,35 @@ def test_counts_beside_lists_of_spikes_stay_counts(tmp_path, trains):
     counts = np.random.default_rng(0).poisson(0.3, (10, 50, 6))
     write(tmp_path / "a.npz", spike_counts=counts, bin_s=0.02, spike_times=times, spike_clusters=units)
     np.testing.assert_array_equal(sl.load(tmp_path / "a.npz").counts, counts)
+
+
+@pytest.mark.parametrize("names", [("spike_times", "spike_clusters", "trial_ids"), ("times", "unit", "spike_trial")])
+def test_the_trial_of_each_spike_parts_the_trials(tmp_path, names):
+    """Times begin anew with every trial: on top of each other they would be one trial of thirty times the rate."""
+    rng = np.random.default_rng(1)
+    rows = [(i, j, x) for i in range(30) for j in range(12) for x in rng.uniform(0, 2, rng.poisson(5))]
+    trial, unit, time = np.array(rows).T
+    np.savez(tmp_path / "a.npz", **dict(zip(names, (time, unit.astype(int), trial.astype(int)))))
+    data = sl.load(tmp_path / "a.npz", bin_s=0.02)
+    assert data.n_trials == 30
+    expected = [[((trial == i) & (unit == j)).sum() for j in range(12)] for i in range(30)]
+    np.testing.assert_array_equal(data.counts.sum(1), expected)
+
+
+def test_spikes_without_a_unit_or_a_time_are_left_out_and_told(tmp_path):
+    rng = np.random.default_rng(2)
+    time, unit = np.sort(rng.uniform(0, 20, 900)), rng.integers(0, 5, 900).astype(float)
+    unit[:40], time[-10:] = np.nan, np.nan
+    np.savez(tmp_path / "b.npz", spike_times=time, spike_clusters=unit)
+    data = sl.load(tmp_path / "b.npz", bin_s=0.02)
+    assert data.neurons["id"].tolist() == [0, 1, 2, 3, 4]
+    assert data.counts.sum() == 850
+    assert any("50 spikes without a time or a unit were left out" in note for note in data.provenance["notes"])
+
+
+def test_units_numbered_anew_on_each_probe_are_apart(tmp_path):
+    rng = np.random.default_rng(3)
+    time, unit = np.sort(rng.uniform(0, 20, 1200)), rng.integers(0, 12, 1200)
+    np.savez(tmp_path / "c.npz", spike_times=time, spike_clusters=unit % 6, spike_probe=unit // 6)
+    data = sl.load(tmp_path / "c.npz", bin_s=0.02)
+    np.testing.assert_array_equal(data.counts.sum((0, 1)), np.bincount(unit))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,16 @@ from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.formats.matlab_spikes import Spikes, are_times
 from spikeloom.data.formats.neuron_columns import BEHAVIOUR, EVENT, NEURON
 from spikeloom.data.formats.phy import CODES, NOISE
-from spikeloom.data.formats.spike_tables import FAMILIES, GROUPS, TIMES, UNITS, refuse_intervals
+from spikeloom.data.formats.spike_tables import (
+    FAMILIES,
+    GROUPS,
+    TIMES,
+    TRIALS,
+    UNITS,
+    Columns,
+    read_spike_table,
+    refuse_intervals,
+)
 from spikeloom.data.formats.unit_sessions import RATES, seconds_of, session_of_units
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.session.clocks import plain_name, without_unit
@@ -41,6 +50,8 @@ PHY_GROUPS = ("cgs", "cluster_groups", "cluster_group")
 """Names of lists with the group of each unit, in Phy's numbers or words."""
 TITLES = ("title", "name", "label")
 """Fields with the name that a person gave a channel."""
+TRIALS_OF_SPIKES = (*TRIALS, "trial_ids", "trial_idx", "trial_numbers")
+"""Names of the trial of each spike."""
 INVALID_UNIT = 255
 """The unit of Blackrock's files that holds what is no spike."""
 
@@ -57,6 +68,7 @@ class SpikeList:
         used: Names of the arrays that it was made of.
         columns: What is known of each unit, by its label.
         factor: Seconds in one unit of time; None to tell it by name and rates.
+        trials: Name and values of the trial of each spike, where the file tells it.
     """
 
     name: str
@@ -66,6 +78,7 @@ class SpikeList:
     used: tuple[str, ...]
     columns: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
     factor: float | None = None
+    trials: tuple[str, np.ndarray] | None = None
 
 
 def spike_list_in(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
@@ -99,8 +112,10 @@ def read_spike_list(
     check_supported(options, FAMILIES, f"spike times ('{found.name}')")
     refuse_intervals(options, "the file")
     notes = [found.note]
-    ids, trains = trains_of(found.units, found.times)
     others = {name: stored for name, stored in arrays.items() if name not in found.used}
+    if found.trials is not None:
+        return _by_trial(found, others, options, origin)
+    ids, trains = trains_of(found.units, found.times)
     factor = found.factor
     if factor is None:
         span = float(np.ptp(found.times)) if len(found.times) else 0.0
@@ -119,6 +134,20 @@ def read_spike_list(
     data = session_of_units([train * factor for train in trains], columns, factor, others, options, origin, notes)
     kept = {*data.trials, *data.neurons}
     unused = [n for n in others if _last(n) not in kept and plain_name(_last(n)) not in (*START, *STOP, *RATES)]
+    return data.with_notes([f"not used: {', '.join(sorted(unused))}"] if unused and options.columns is None else [])
+
+
+def _by_trial(
+    found: SpikeList, others: Mapping[str, StoredArray], options: LoadOptions, origin: Mapping[str, Any]
+) -> SpikeData:
+    """The recording of a list that tells the trial of each spike, which is a long table in other words."""
+    assert found.trials is not None
+    trial, of_each = found.trials
+    described = {name: [of[label] for label in found.units.tolist()] for name, of in found.columns.items()}
+    unit = "unit" if "unit" not in described else "unit (numbered)"
+    table = pd.DataFrame({unit: found.units, found.name: found.times, trial: of_each, **described})
+    data = read_spike_table(table, Columns(unit, found.name, trial), options, origin, [found.note])
+    unused = [name for name in others if plain_name(_last(name)) not in RATES]
     return data.with_notes([f"not used: {', '.join(sorted(unused))}"] if unused and options.columns is None else [])
 
 
@@ -162,30 +191,54 @@ def _of_pair(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
         if not times:
             continue
         values, units = np.asarray(arrays[times[0]].read(), dtype=np.float64), column(stored.read())
-        units = units.astype(np.int64) if units.dtype.kind == "f" and (units == np.floor(units)).all() else units
+        units = _whole(units)
         note = f"spike times are in '{times[0]}', and the unit of each in '{name}'"
-        for other in (n for n in beside if plain_name(n.rpartition("/")[2]) in GROUPS and n != name):
-            group = column(beside[other].read())
+        kept = np.isfinite(values) & ~pd.isna(units)
+        if not kept.any():
+            raise DataError(f"no spike has both a time in '{times[0]}' and a unit in '{name}'; check the file.")
+        if not kept.all():
+            note += f"; {(~kept).sum()} spikes without a time or a unit were left out"
+        values, units = values[kept], _whole(units[kept])
+        found = SpikeList(times[0], values, units, note, (times[0], name))
+        for other in (n for n in beside if _of_each(n) in GROUPS and n != name):
+            group = column(beside[other].read())[kept]
             if _numbered_anew(group, units):
-                return _by_group(times[0], values, name, units, other, group, note)
-        return SpikeList(times[0], values, units, note, (times[0], name))
+                found, kept = _by_group(found, name, other, group, kept)
+                break
+        for other in (n for n in beside if _of_each(n) in TRIALS_OF_SPIKES and n not in found.used):
+            trials = column(beside[other].read())[kept]
+            return replace(found, trials=(other, trials), used=(*found.used, other))
+        return found
     return None
 
 
+def _whole(units: np.ndarray) -> np.ndarray:
+    """Whole numbers that were stored as floats, as MATLAB does, and others as they are."""
+    whole = units.dtype.kind == "f" and (units == np.floor(units)).all()
+    return units.astype(np.int64) if whole else units
+
+
+def _of_each(name: str) -> str:
+    """What an array beside the spikes tells of each, by its name."""
+    return plain_name(_last(name)).removeprefix("spike_")
+
+
 def _by_group(
-    times: str, values: np.ndarray, name: str, units: np.ndarray, other: str, group: np.ndarray, note: str
-) -> SpikeList:
-    """Spikes whose units are numbered anew in each group, such as an electrode."""
-    kept = np.ones(len(units), dtype=bool)
+    found: SpikeList, name: str, other: str, group: np.ndarray, kept: np.ndarray
+) -> tuple[SpikeList, np.ndarray]:
+    """Spikes whose units are numbered anew in each group, such as an electrode, and which in the file they are."""
+    units, note, valid = found.units, found.note, np.ones(len(found.units), dtype=bool)
     if units.dtype.kind in "iu" and units.max() == INVALID_UNIT:
-        kept = units != INVALID_UNIT
-        note += f"; {(~kept).sum()} events of unit {INVALID_UNIT}, which are no spikes, were left out"
-    table = pd.DataFrame({"group": group[kept], "unit": units[kept]})
+        valid = units != INVALID_UNIT
+        note += f"; {(~valid).sum()} events of unit {INVALID_UNIT}, which are no spikes, were left out"
+    table = pd.DataFrame({"group": group[valid], "unit": units[valid]})
     label = table.groupby(["group", "unit"]).ngroup().to_numpy()
     first = table.groupby(label).first()
     columns = {last: dict(enumerate(first[key])) for last, key in zip((_last(other), _last(name)), ("group", "unit"))}
     note += f"; '{_last(other)}' and '{_last(name)}' together name a unit, as units are numbered anew in each"
-    return SpikeList(times, values[kept], label, note, (times, name, other), columns)
+    remaining = kept.copy()
+    remaining[kept] = valid
+    return SpikeList(found.name, found.times[valid], label, note, (*found.used, other), columns), remaining
 
 
 def _of_ends(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
