@@ -87,7 +87,12 @@ def test_what_is_withheld_always_teaches(kind):
         rates.register_hook(lambda gradient: reached.append(gradient != 0))
         return original.nll(counts, rates)
 
-    module.observation = type("Watched", (torch.nn.Module,), {"nll": staticmethod(nll)})()
+    if kind == "ldns":  # whose likelihood is that of the chosen counts alone: what they are read out of is watched
+        module.read_out.register_forward_hook(
+            lambda layer, given, out: out.register_hook(lambda gradient: reached.append(gradient != 0)) and None
+        )
+    else:
+        module.observation = type("Watched", (torch.nn.Module,), {"nll": staticmethod(nll)})()
     module.train()
     module.loss(Batch.of(data), torch.Generator().manual_seed(0)).backward()
     (at,) = reached
