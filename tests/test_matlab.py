@@ -293,3 +293,17 @@ def test_the_cases_of_the_shared_folder(recordings):
     data = sl.load(folder / "cell_of_spike_times.mat", bin_s=BIN_S)
     start = np.floor(min(one[0] for one in times) / BIN_S) * BIN_S
     np.testing.assert_array_equal(data.counts, counts_of(times, [start], data.n_bins))
+
+
+def test_a_cell_of_nan_is_a_trial_without_spikes(tmp_path):
+    """(neuron, trial) cells of spike times, of which one holds NaN for want of a spike."""
+    rng = np.random.default_rng(0)
+    cells = np.empty((8, 20), dtype=object)
+    for place in np.ndindex(cells.shape):
+        cells[place] = np.sort(rng.uniform(0, 2, rng.poisson(12)))[None]
+    cells[3, 5] = np.array([[np.nan]])
+    scipy.io.savemat(tmp_path / "cells.mat", {"spikes": cells})
+    data = sl.load(tmp_path / "cells.mat", bin_s=0.02)
+    expected = [[np.isfinite(cells[neuron, trial]).sum() for neuron in range(8)] for trial in range(20)]
+    np.testing.assert_array_equal(data.counts.sum(1), expected)
+    assert any("1 spike times are NaN" in note for note in data.provenance["notes"])

@@ -202,6 +202,15 @@ def _channels_of(found: Spikes, others: Mapping[str, StoredArray]) -> tuple[Spik
     return units, {"channel": [label[r] for r, _ in chosen], "unit": [c for _, c in chosen]}
 
 
+def _finite(lists: Sequence[Sequence[StoredArray]], notes: list[str]) -> list[list[np.ndarray]]:
+    """Spike times as they are stored, without NaN, by which users of MATLAB mark that there was no spike."""
+    times = [[np.asarray(one.read(), dtype=np.float64).ravel() for one in row] for row in lists]
+    missing = sum(int(np.isnan(one).sum()) for row in times for one in row)
+    if missing:
+        notes.append(f"{missing} spike times are NaN and were left out")
+    return [[one[~np.isnan(one)] for one in row] for row in times]
+
+
 def _of_units(
     found: Spikes,
     others: Mapping[str, StoredArray],
@@ -211,7 +220,7 @@ def _of_units(
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> SpikeData:
     """Spike times of each unit on one clock."""
-    trains = [np.asarray(one.read(), dtype=np.float64).ravel() for one in found.arrays()]
+    trains = _finite([found.arrays()], notes)[0]
     pooled = np.concatenate([np.zeros(0), *trains])
     factor = seconds_of(pooled, found.name, len(trains), float(np.ptp(pooled)) if len(pooled) else 0.0, others, notes)
     columns, _ = row_columns(found.fields, len(trains), notes)
@@ -223,7 +232,7 @@ def _of_trials(
     found: Spikes, others: Mapping[str, StoredArray], options: LoadOptions, origin: Mapping[str, Any], notes: list[str]
 ) -> SpikeData:
     """Spike times of each unit in each trial."""
-    times = [[np.asarray(one.read(), dtype=np.float64).ravel() for one in trial] for trial in found.lists()]
+    times = _finite(found.lists(), notes)
     n_trials, n_neurons = len(times), len(times[0])
     pooled = [np.concatenate([np.zeros(0), *trial]) for trial in times]
     everything = np.concatenate(pooled)
