@@ -602,3 +602,13 @@ def test_a_run_of_version_0_1_0_keeps_the_width_that_bin_s_stood_for(tmp_path: P
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "data.json").write_text(json.dumps(record))
     np.testing.assert_array_equal(load_source(tmp_path / "run").counts, TRIALS)
+
+
+@pytest.mark.parametrize("names", [("start", "stop"), ("reach_onset", "reach_offset"), ("goStart", "goEnd")])
+def test_starts_that_are_named_bring_their_stops(tmp_path, names):
+    starts = 1 + 2.5 * np.arange(4)
+    stops = starts + 1.5
+    path = written(tmp_path, spikes=WHOLE, bin_s=0.02, **dict(zip(names, (starts, stops))))
+    data = sl.load(path, trials=names[0])
+    assert data.lengths.tolist() == [75] * 4
+    np.testing.assert_array_equal(data.counts[1], WHOLE[175:250])
