@@ -358,3 +358,33 @@ def test_metadata_that_pynapple_pickled_are_never_loaded(tmp_path):
     data = sl.load(tmp_path / "g.npz", bin_s=BIN_S)
     assert data.counts.sum() == 20
     assert "'_metadata' is left out" in notes_of(data)
+
+
+@pytest.mark.parametrize(
+    ("columns", "factor"),
+    [
+        (("onset", "duration"), (1, 1)),
+        (("onset", "duration_ms"), (1, 1000)),
+        (("onset_ms", "duration_ms"), (1000, 1000)),
+    ],
+)
+def test_trials_of_an_onset_and_a_duration(tmp_path, columns, factor):
+    """As BIDS has them."""
+    table = long()
+    table.to_csv(tmp_path / "a.csv", index=False)
+    starts = 1 + 3.0 * np.arange(8)
+    values = (starts * factor[0], np.full(8, 1.5) * factor[1])
+    pd.DataFrame(dict(zip(columns, values))).to_csv(tmp_path / "trials.tsv", sep="\t", index=False)
+    data = sl.load(tmp_path / "a.csv", bin_s=BIN_S, trials=tmp_path / "trials.tsv")
+    times = table["time_s"].to_numpy()
+    within = [((times >= start) & (times < start + 1.5)).sum() for start in starts]
+    assert data.counts.sum((1, 2)).tolist() == within
+    assert data.n_bins == round(1.5 / BIN_S)
+
+
+def test_durations_of_an_open_unit_are_not_taken(tmp_path):
+    """Starts in milliseconds say nothing of the unit of a bare "duration"."""
+    long().to_csv(tmp_path / "a.csv", index=False)
+    pd.DataFrame({"onset_ms": [1000.0, 4000.0], "duration": [1500.0, 1500.0]}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match="stop_time"):
+        sl.load(tmp_path / "a.csv", bin_s=BIN_S, trials=tmp_path / "t.csv")

@@ -18,6 +18,8 @@ TRIAL_LABELS = ("trial", "trials", "trial_id", "trial_number", "trial_index", "t
 """Names of columns that number trials, or name them."""
 ARRAYS = (".npy", ".npz")
 _UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "milliseconds": 1e-3}
+DURATIONS = ("duration", "trial_duration")
+"""Columns that say how long trials last."""
 
 
 def read_trials(file: str | Path, notes: list[str]) -> pd.DataFrame:
@@ -95,7 +97,7 @@ def _intervals(path: Path) -> np.ndarray:
 
 def _in_seconds(table: Table, name: str, notes: list[str]) -> pd.DataFrame:
     """The table with usual names of start and stop, which may carry their unit: "Start (ms)"."""
-    renamed: dict[str, str] = {}
+    n_notes, renamed = len(notes), dict[str, str]()
     for column in table:
         plain = re.sub(r"[^0-9a-z]+", "_", str(column).lower()).strip("_")
         stem, _, unit = plain.rpartition("_")
@@ -113,4 +115,25 @@ def _in_seconds(table: Table, name: str, notes: list[str]) -> pd.DataFrame:
     for column in ("start_time", "stop_time"):
         if column in table and not pd.api.types.is_numeric_dtype(table[column].dtype):
             raise DataError(f"{name} has '{table[column].iloc[0]}' in {column}, but times are numbers of seconds.")
+    if "start_time" in table and "stop_time" not in table:
+        table = _with_durations(table, name, notes, in_seconds=len(notes) == n_notes)
+    return table
+
+
+def _with_durations(table: pd.DataFrame, name: str, notes: list[str], in_seconds: bool) -> pd.DataFrame:
+    """Stops from starts and durations (onset and duration are the columns of BIDS), where their unit is the same.
+
+    Args:
+        table: A table with "start_time".
+        name: What it is called.
+        notes: What was guessed so far.
+        in_seconds: Whether the starts were stored in seconds, and durations without a unit are.
+    """
+    for column in table:
+        plain = plain_name(str(column))
+        stem, _, unit = plain.rpartition("_")
+        factor = _UNITS.get(unit) if stem in DURATIONS else 1.0 if plain in DURATIONS and in_seconds else None
+        if factor is not None and pd.api.types.is_numeric_dtype(table[column].dtype):
+            notes.append(f"trials of {name} last as long as '{column}' says")
+            return table.assign(stop_time=table["start_time"] + factor * table[column])
     return table
