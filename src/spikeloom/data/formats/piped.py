@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import IO, Any
+
+from spikeloom.data.formats.seekable import SeekableBytes
 
 
 def hand_out(file: Any, wanted: IO[bytes], parts: IO[bytes]) -> bytes:
@@ -31,7 +32,7 @@ def hand_out(file: Any, wanted: IO[bytes], parts: IO[bytes]) -> bytes:
     return b""
 
 
-class PipedFile(io.RawIOBase):
+class PipedFile(SeekableBytes):
     """The file, as the process that asks for its parts sees it.
 
     Args:
@@ -45,30 +46,12 @@ class PipedFile(io.RawIOBase):
     """
 
     def __init__(self, size: int, parts: IO[bytes], wanted: IO[bytes], most: int):
-        self._size, self._parts, self._wanted, self._left = size, parts, wanted, most
-        self._at = 0
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """The place of the next byte."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        return self._at
+        self.size, self._parts, self._wanted, self._left = size, parts, wanted, most
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer with the next bytes, as many as there are."""
         view = memoryview(buffer).cast("B")
-        n = max(min(len(view), self._size - self._at), 0)
+        n = max(min(len(view), self.size - self._at), 0)
         self._left -= n
         if self._left < 0:
             raise OSError("no more is read of this file")

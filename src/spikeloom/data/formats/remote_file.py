@@ -6,12 +6,12 @@ arrive for the ones it wanted.
 
 from __future__ import annotations
 
-import io
 import re
 import time
 from collections import OrderedDict
 from typing import Any
 
+from spikeloom.data.formats.seekable import SeekableBytes
 from spikeloom.errors import DataError
 
 BLOCK = 1 << 20
@@ -31,7 +31,7 @@ BUSY = (408, 425, 429, 500, 502, 503, 504)
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "spikeloom"}
 
 
-class RemoteFile(io.RawIOBase):
+class RemoteFile(SeekableBytes):
     """A file at an address, read like one on disk.
 
     Attributes:
@@ -46,31 +46,12 @@ class RemoteFile(io.RawIOBase):
         from spikeloom.data.web import Session  # a tenth of a second
 
         self.url = url
-        self.size = 0
         self.error: DataError | None = None
         self._etag: str | None = None
-        self._at = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._session = Session()
         self._session.headers.update(HEADERS)
         self._blocks[0] = self._fetch(0, BLOCK)
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """The place of the next byte."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
-        return self._at
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer with the next bytes, as many as there are.
