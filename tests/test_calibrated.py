@@ -287,6 +287,18 @@ def test_a_model_that_is_right_is_left_alone():
     after = made.sample(generated, seeded(8)).float()
     assert after.var((0, 1)).log().sub(before.var((0, 1)).log()).abs().mean() < 0.15
     assert (made.gain_drift**2 + made.gain_lasting**2).mean() < 0.05
+    # Not all that 60 trials have by chance is taken over (then the two errors are equal, .99 of each other).
+    other = Trials(
+        torch.poisson(shared_rates(1500, N_BINS, N_NEURONS, 7), generator=seeded(9)).int(), lengths[:1].repeat(1500)
+    )
+    frame = Frame.of(other, BIN_S, 3)
+    truth = moments.covariances(frame, (0, 1, 3), other)
+    few = Trials(real, torch.full((60,), N_BINS))
+    error, chance = (
+        float((moments.covariances(frame, (0, 1, 3), trials) - truth).square().mean().sqrt())
+        for trials in (Trials(after.int(), lengths), few)
+    )
+    assert error < 0.87 * chance
 
 
 def test_too_few_trials_match_nothing():
