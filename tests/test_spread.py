@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from spikeloom.bench.quality import Score, marked
-from spikeloom.bench.spread import Spread, difference_p, larger_part, told_apart
+from spikeloom.bench.records import plain, typed
+from spikeloom.bench.spread import Spread, difference, larger_part, told_apart
 from spikeloom.evaluation.results import METRICS, MetricResult
 from spikeloom.evaluation.verdict import Level
 
@@ -45,7 +46,8 @@ def test_scores_of_differences_in_two_directions_are_sizes(name, shown):
 
 def test_systems_are_told_apart_beyond_error_only():
     far = {"a": spread(1.0, 1.01, 0.99, se=0.01), "b": spread(1.01, 1.0, 1.02, se=0.01), "c": spread(3.0, 3.1, 3.05)}
-    assert told_apart({"count_kl": far}) == ["- `count_kl`: a is lowest; higher beyond error: c; not told from it: b."]
+    line = "- `count_kl`: a is lowest; higher beyond error: c (by 2, 1.8 to 2.3); not told from it: b."
+    assert told_apart({"count_kl": far}) == [line]
     assert told_apart({"count_kl": {"a": spread(1.0), "b": spread(9.0)}}) == []  # single seeds show no scatter
     assert told_apart({"count_kl": {"a": spread(1.0, 1.0)}}) == []
     infinite = {"a": spread(1.0, 1.1), "b": spread(np.inf, np.inf), "c": spread(1.0, 1.2)}
@@ -54,7 +56,7 @@ def test_systems_are_told_apart_beyond_error_only():
 
 def test_claims_are_corrected_for_the_whole_table():
     pair = {"a": spread(1.0, 1.0, 1.0, se=0.1), "b": spread(1.4, 1.4, 1.4, se=0.1)}
-    assert difference_p(pair["a"], pair["b"]) == pytest.approx(0.0047, abs=1e-4)
+    assert difference(pair["a"], pair["b"]).p == pytest.approx(0.0047, abs=1e-4)
     assert "higher beyond error: b" in told_apart({"one": pair})[0]
     assert all("not told from it: b" in line for line in told_apart({str(k): pair for k in range(20)}))
 
@@ -62,10 +64,61 @@ def test_claims_are_corrected_for_the_whole_table():
 def test_seeds_of_one_system_are_called_different_as_often_as_promised():
     rng = np.random.default_rng(0)
     errors = [
-        difference_p(*(spread(*rng.normal(size=3), se=0.0) for _ in range(2))) < 0.05  # trials without error
+        difference(*(spread(*rng.normal(size=3), se=0.0) for _ in range(2))).p < 0.05  # trials without error
         for _ in range(400)
     ]
     assert np.mean(errors) < 0.08
+
+
+def measured(rng, effect: float, n_seeds: int, trials: np.ndarray) -> Spread:
+    """A subject whose seeds scatter by 0.2 and that shares the scatter of the held-out trials with all others."""
+    values = effect + 0.2 * rng.standard_normal(n_seeds)
+    return Spread.of([Score(v, float(trials.std()), Level.DIFFERS, replicates=tuple(v + trials)) for v in values])
+
+
+def test_the_error_of_a_difference_is_that_of_a_hierarchical_bootstrap():
+    """Seeds drawn anew, then trials: with many seeds, the plain bootstrap and the formula agree."""
+    rng = np.random.default_rng(0)
+    trials = rng.standard_normal(400)  # five times the scatter of seeds, and the same for both subjects
+    n = 40
+    seeds = [effect + 0.2 * rng.standard_normal(n) for effect in (0.0, 0.3)]
+    own = [0.1 * rng.standard_normal(400) for _ in range(2)]
+    one, other = (
+        Spread.of([Score(v, 1.0, Level.DIFFERS, replicates=tuple(v + trials + o)) for v in values])
+        for values, o in zip(seeds, own)
+    )
+    drawn = []
+    for _ in range(4000):
+        r = rng.integers(400)
+        drawn.append(np.subtract(*(rng.choice(v, n).mean() + o[r] for v, o in zip(seeds, own))))
+    found = difference(one, other)
+    assert found.se == pytest.approx(np.std(drawn), rel=0.05)
+    apart = Spread(other.value, other.seeds, other.trials, other.score, other.levels)  # trials of its own
+    assert difference(one, apart).se > 5 * found.se
+
+
+def test_shared_trials_do_not_hide_a_difference_nor_make_one():
+    rng = np.random.default_rng(1)
+    found, missed, false = [], [], []
+    for _ in range(300):
+        trials = rng.standard_normal(50)
+        reference, same, other = (measured(rng, effect, 5, trials) for effect in (0.0, 0.0, 1.0))
+        false.append(difference(reference, same).p < 0.05)
+        found.append(difference(reference, other).p < 0.05)
+        low, high = difference(other, reference).interval
+        missed.append(not low < 1.0 < high)
+    assert np.mean(false) < 0.08 and np.mean(found) > 0.9
+    assert np.mean(missed) < 0.08
+
+
+def test_records_without_replicates_are_read_and_take_errors_as_independent():
+    row = plain(Score(1.0, 0.3, Level.DIFFERS, replicates=(1.0, 2.0)))
+    assert typed(Score, row).replicates == (1.0, 2.0)
+    del row["replicates"]
+    old = typed(Score, row)
+    assert old.replicates == () and Spread.of([old, old]).replicates is None
+    with pytest.raises(KeyError):
+        typed(Score, {"value": 1.0})
 
 
 def test_the_larger_part_is_named():

@@ -34,6 +34,8 @@ class Score:
             cannot be separated.
         score_low: Lower end of its 95 % interval.
         score_high: Upper end.
+        replicates: Values with resampled held-out trials, the same resamplings for all subjects of a benchmark; empty
+            where the metric has an error of its own.
     """
 
     value: float
@@ -42,13 +44,15 @@ class Score:
     score: float = float("nan")
     score_low: float = float("nan")
     score_high: float = float("nan")
+    replicates: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, result: MetricResult) -> Score:
+    def of(cls, result: MetricResult, replicates: Sequence[float] = ()) -> Score:
         """A row of a comparison; scores of differences that have two directions lose theirs."""
         score = abs(result.score) if result.metric.better == "one" else result.score
         numbers = (float(x) for x in (score, result.score_low, result.score_high))
-        return cls(float(result.value), float(result.se), result.level, *numbers)
+        kept = tuple(float(format(x, ".4g")) for x in replicates)  # a record holds thousands of them
+        return cls(float(result.value), float(result.se), result.level, *numbers, replicates=kept)
 
     def __str__(self) -> str:
         return number(self.value, self.se)
@@ -79,7 +83,9 @@ class Quality:
             warnings[heldout.memorisation.sentence()] = None
 
         def scores(comparison: Comparison) -> dict[str, Score]:
-            return {name: Score.of(result) for name, result in comparison.metrics.items()}
+            kept = comparison.measured.replicates if comparison.measured is not None else {}
+            replicates = {name: values.tolist() for name, values in kept.items()}
+            return {name: Score.of(row, replicates.get(name, ())) for name, row in comparison.metrics.items()}
 
         return Quality(scores(heldout), scores(ldns), tuple(map(float, spectrum_ratio)), tuple(warnings))
 

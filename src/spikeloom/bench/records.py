@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -125,7 +125,8 @@ def typed(kind: Any, value: Any) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{f.name: typed(hints[f.name], value[f.name]) for f in fields(kind)})
+        known = [f for f in fields(kind) if f.name in value or f.default is MISSING]  # a field may be newer than the file
+        return kind(**{f.name: typed(hints[f.name], value[f.name]) for f in known})
     if origin is tuple:
         return tuple(typed(arguments[0], v) for v in value)
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):

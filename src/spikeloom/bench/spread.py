@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from scipy import stats
 
 from spikeloom.bench.quality import Score, marked
@@ -25,6 +26,8 @@ class Spread(NamedTuple):
         trials: Standard error from the choice of trials, root mean square over seeds; NaN where it is not known.
         score: Mean score; NaN where there is none.
         levels: What may be said with each seed.
+        replicates: (replicate,) values with resampled held-out trials, averaged over seeds; None where they were not
+            kept. A replicate is the same choice of trials for all subjects of a table.
     """
 
     value: float
@@ -32,6 +35,7 @@ class Spread(NamedTuple):
     trials: float
     score: float
     levels: tuple[Level, ...]
+    replicates: Float[np.ndarray, "replicate"] | None = None
 
     @classmethod
     def of(cls, scores: Sequence[Score]) -> Spread:
@@ -41,7 +45,10 @@ class Spread(NamedTuple):
             seeds = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else NAN
             trials = float(np.sqrt(np.mean([s.se**2 for s in scores])))
             value, score = float(values.mean()), float(np.mean([s.score for s in scores]))
-        return cls(value, seeds, trials, score, tuple(s.level for s in scores))
+        kept = {len(s.replicates) for s in scores}
+        paired = len(kept) == 1 and kept != {0}
+        replicates = np.mean([s.replicates for s in scores], axis=0) if paired else None
+        return cls(value, seeds, trials, score, tuple(s.level for s in scores), replicates)
 
     @property
     def n(self) -> int:
@@ -58,18 +65,52 @@ class Spread(NamedTuple):
         return marked(number(self.value, self.error), self.levels)
 
 
-def difference_p(one: Spread, other: Spread) -> float:
-    """Probability of such a difference of means without one (Welch's t); NaN where an error is not known.
+class MeanDifference(NamedTuple):
+    """Difference of the means of two subjects over seeds.
 
-    Errors from trials add as if each had trials of its own, although all share the held-out ones: too large rather than
-    too small.
+    Attributes:
+        value: First minus second.
+        se: Its standard error, see ``difference``.
+        df: Degrees of freedom of Student's t.
     """
-    variance = one.error**2 + other.error**2
-    if not (np.isfinite([one.value, other.value, one.seeds, other.seeds, variance]).all() and variance > 0):
-        return NAN
-    of_seeds = sum(s.seeds**4 / (s.n - 1) for s in (one, other))
-    df = variance**2 / of_seeds if of_seeds > 0 else np.inf
-    return float(2 * stats.t.sf(abs(one.value - other.value) / np.sqrt(variance), df))
+
+    value: float
+    se: float
+    df: float
+
+    @property
+    def p(self) -> float:
+        """Two-sided probability of such a difference without one; NaN where the error is not known."""
+        return float(2 * stats.t.sf(abs(self.value) / self.se, self.df)) if self.se > 0 else NAN
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval."""
+        half = float(stats.t.ppf(1 - ALPHA / 2, self.df)) * self.se
+        return self.value - half, self.value + half
+
+
+def difference(one: Spread, other: Spread) -> MeanDifference:
+    """Difference of the means of two subjects, with the error of a hierarchical bootstrap: seeds, then trials.
+
+    Drawing seeds and then held-out trials anew has this variance as its expectation: that of the means over seeds,
+    with one degree of freedom taken for each mean, which the plain bootstrap forgets (a factor of two with two seeds),
+    and that over trials. The trials are the same for both subjects and all seeds, so the difference is taken within
+    each resampling of them, where these were kept; otherwise both errors add, which is too much rather than too little.
+    Only the scatter of seeds costs degrees of freedom (Welch-Satterthwaite).
+    """
+    value, of_seeds = one.value - other.value, one.seeds**2 + other.seeds**2
+    if one.replicates is not None and other.replicates is not None and len(one.replicates) == len(other.replicates):
+        paired = one.replicates - other.replicates
+        paired = paired[np.isfinite(paired)]
+        of_trials = float(paired.var(ddof=1)) if len(paired) > 1 else NAN
+    else:
+        of_trials = one.trials**2 + other.trials**2
+    variance = of_seeds + of_trials
+    if not np.isfinite([value, variance]).all():
+        return MeanDifference(value, NAN, NAN)
+    fourth = sum(s.seeds**4 / (s.n - 1) for s in (one, other))
+    return MeanDifference(value, float(np.sqrt(variance)), variance**2 / fourth if fourth > 0 else np.inf)
 
 
 def told_apart(metrics: Mapping[str, Mapping[str, Spread]]) -> list[str]:
@@ -81,10 +122,12 @@ def told_apart(metrics: Mapping[str, Mapping[str, Spread]]) -> list[str]:
         metrics: For each metric the spreads of the subjects by label.
 
     Returns:
-        A line of Markdown for each metric of at least two subjects with several seeds.
+        A line of Markdown for each metric of at least two subjects with several seeds; differences with their 95 %
+        intervals, each for itself.
     """
     pairs = [(key, a, b) for key, of in metrics.items() for a, b in combinations(of, 2)]
-    probabilities = holm([difference_p(metrics[key][a], metrics[key][b]) for key, a, b in pairs])
+    found = {(key, a, b): difference(metrics[key][a], metrics[key][b]) for key, a, b in pairs}
+    probabilities = holm([found[pair].p for pair in pairs])
     told = {frozenset((a, b)) | {key} for (key, a, b), p in zip(pairs, probabilities) if p < ALPHA}
     lines = []
     for key, of in metrics.items():
@@ -95,10 +138,23 @@ def told_apart(metrics: Mapping[str, Mapping[str, Spread]]) -> list[str]:
         higher = [label for label in others if {best, label, key} in told]
         alike = [label for label in others if label not in higher]
         parts = [f"{best} is lowest"]
-        parts += [f"higher beyond error: {', '.join(higher)}"] if higher else []
+        excess = {label: difference(of[label], of[best]) for label in higher}
+        text = ", ".join(f"{label} (by {interval_text(excess[label])})" for label in higher)
+        parts += [f"higher beyond error: {text}"] if higher else []
         parts += [f"not told from it: {', '.join(alike)}"] if alike else []
         lines.append(f"- `{key}`: {'; '.join(parts)}.")
     return lines
+
+
+def interval_text(found: MeanDifference) -> str:
+    """A difference and its interval in words.
+
+    Example:
+        >>> interval_text(MeanDifference(0.5, 0.1, np.inf))
+        '0.5, 0.3 to 0.7'
+    """
+    low, high = found.interval
+    return f"{found.value:.2g}, {low:.2g} to {high:.2g}"
 
 
 def larger_part(spreads: Iterable[Spread]) -> str:
