@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= demo
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test test-all lint types check clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,8 +17,11 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## simulate, fit, sample, compare, report (OUT=folder)
 	$(BIN)/spikeloom demo --out $(OUT)
 
-test: $(READY)  ## the whole suite
+test: $(READY)  ## every test but those marked slow
 	$(BIN)/python -m pytest
+
+test-all: $(READY)  ## all of them: also trainings to known truths, kills, clusters, the longest commands of the README
+	$(BIN)/python -m pytest -m "slow or not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -28,7 +31,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/pyright
 
-check: lint types test
+check: lint types test-all
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info

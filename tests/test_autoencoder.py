@@ -145,6 +145,7 @@ class TestDirection:
 
 
 @pytest.mark.filterwarnings("ignore:the power of the sampled latents")
+@pytest.mark.slow
 def test_known_rates_are_recovered_and_the_gaussian_prior_keeps_time_scales():
     """A minute of the real thing: Lorenz rates from spikes, and samples whose latents have the right spectrum."""
     data = lorenz(n_trials=300, n_bins=64, n_neurons=64)

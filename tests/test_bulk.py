@@ -395,6 +395,7 @@ def test_ray_is_imported_by_those_who_ask_for_it():
 
 
 @pytest.mark.parametrize("n_workers", [2, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_workers_make_no_difference(ray, conditioned, tmp_path, n_workers):
     folder, data = conditioned
     model = load_model(folder)

@@ -181,6 +181,7 @@ class TestDescribe:
 
 
 class TestCompare:
+    @pytest.mark.slow
     def test_files_of_any_program(self, run, toy, tmp_path, capsys):
         np.savez(tmp_path / "theirs.npz", spikes=counts(seed=3), bin_s=0.02)
         scores = tmp_path / "scores.json"
@@ -205,6 +206,7 @@ def test_report(run, tmp_path, capsys):
     assert f"report: {tmp_path / 'r.html'}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_demo_leaves_everything(tmp_path, monkeypatch, capsys):
     pytest.importorskip("spikeloom.report.page")
     small = with_default_splits(SpikeData(counts(), bin_s=0.02))

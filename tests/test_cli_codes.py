@@ -110,6 +110,7 @@ class TestNavigate:
         )
 
 
+@pytest.mark.slow
 def test_the_report_shows_codes(bench, tmp_path):
     page = tmp_path / "report.html"
     assert main(["report", str(bench / "run"), "--out", str(page)]) == 0

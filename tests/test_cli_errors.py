@@ -212,6 +212,7 @@ class TestFullDisk:
         monkeypatch.setattr(Path, "write_text", self.full)
         assert "No space left" in refused("fit", toy, "--out", "new", *FIT)
 
+    @pytest.mark.slow
     def test_a_disk_that_is_really_full(self, toy, run):
         """On a small file system in memory, where one can be mounted."""
         code = (

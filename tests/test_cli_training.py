@@ -198,6 +198,7 @@ class TestResume:
         Run(cut / "run").write_json(name, content | {key: value})
         assert said in refused("fit", cut / "toy.npz", "--out", cut / "run", "--resume")
 
+    @pytest.mark.slow
     def test_a_real_kill(self, tmp_path):
         """Killed while it trains, resumed to the very weights of a training that was not."""
         file, words = tmp_path / "toy.npz", ["--device", "cpu", *tiny(), "--prior_training.validate_every", "5"]
@@ -224,6 +225,7 @@ class TestResume:
         assert len(Run(tmp_path / "run").metrics()) == len(Run(tmp_path / "whole").metrics())
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(toy, run, tmp_path):
     done = spikeloom("fit", toy, "--out", tmp_path / "two", *FIT, "--devices", 2)
     assert done.returncode == 0, done.stderr
@@ -236,6 +238,7 @@ def test_two_processes_train_as_one(toy, run, tmp_path):
     assert main(["sample", str(tmp_path / "two"), "--out", str(tmp_path / "g.npz"), "-n", "2"]) == 0
 
 
+@pytest.mark.slow
 def test_two_processes_fail_as_one(toy, tmp_path):
     done = spikeloom(
         "fit", toy, "--out", tmp_path / "two", *FIT, "--devices", 2, "--prior_training.learning_rate", 1e30

@@ -73,6 +73,7 @@ def trained(data):
     return model
 
 
+@pytest.mark.slow
 class TestScience:
     def test_samples_follow_their_codes(self, data, trained):
         """Most of the variance of held-out activity comes back from codes, and none from another trial's."""

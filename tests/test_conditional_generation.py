@@ -217,6 +217,7 @@ def only_ldns(measurement, record, out):
     draw(measurement, record, out)
 
 
+@pytest.mark.slow
 def test_everything_is_measured_and_drawn(done):
     result = typed(ConditionalRecord, json.loads((done / "conditional.json").read_text()))
     assert {(s.task, s.model, s.octant) for s in result.scores} == {
@@ -241,6 +242,7 @@ def test_everything_is_measured_and_drawn(done):
             assert picture.width > 800
 
 
+@pytest.mark.slow
 def test_an_octant_is_held_out_from_both_stages(done, source):
     data = with_default_splits(load_source(source))
     held = without(data, "angle_deg", 1)
@@ -253,6 +255,7 @@ def test_an_octant_is_held_out_from_both_stages(done, source):
     assert weights_hash(first.autoencoder) != weights_hash(second.autoencoder)
 
 
+@pytest.mark.slow
 def test_an_autoencoder_is_trained_once(done):
     runs = done / "runs"
     hashes = {
@@ -263,6 +266,7 @@ def test_an_autoencoder_is_trained_once(done):
     assert hashes["angle_deg"] == hashes["hand_vel"]
 
 
+@pytest.mark.slow
 def test_a_benchmark_that_was_cut_goes_on(done, source, presets, tmp_path, monkeypatch):
     out = tmp_path / "again"
     shutil.copytree(done, out)
@@ -281,6 +285,7 @@ def test_a_benchmark_that_was_cut_goes_on(done, source, presets, tmp_path, monke
     assert known(again["scores"]) == known(whole)
 
 
+@pytest.mark.slow
 def test_one_of_its_models_may_be_selected(done, source, presets, monkeypatch):
     drawn = []
     monkeypatch.setattr("spikeloom.plot.style.write_png", lambda figure, path: drawn.append(path.name))
@@ -289,6 +294,7 @@ def test_one_of_its_models_may_be_selected(done, source, presets, monkeypatch):
     assert "EAG" in (done / "conditional.md").read_text()
 
 
+@pytest.mark.slow
 def test_another_benchmark_is_refused(done, source, presets, capsys):
     assert command(source, done, presets, "--unseen", "1", "--guidance", "3") == 2
     assert "guidance.0" in capsys.readouterr().err

@@ -142,6 +142,7 @@ def tuned(sample):
     return np.log(sample.rates.mean(1))
 
 
+@pytest.mark.slow
 class TestSamplesFollow:
     def test_the_angle(self, trained):
         requested = np.tile(ANGLES, 12)

@@ -66,6 +66,7 @@ def missed(drawn: SpikeData, truth: SpikeData, bins: slice) -> float:
     return float(np.square(np.log(drawn.rates[:, bins]) - np.log(truth.rates[:, bins])).mean())
 
 
+@pytest.mark.slow
 def test_trials_are_continued_as_they_began(model, data):
     test = data.split("test")
     observed = np.arange(N_BINS) < 23  # ends within a token

@@ -388,6 +388,7 @@ class TestBenchmark:
         measure(tmp_path / "old", source, codes=4, seeds=2, max_steps=3, device="cpu")
         assert json.loads((tmp_path / "old" / "disentanglement.json").read_text()) == json.loads(written)
 
+    @pytest.mark.slow
     def test_a_cut_benchmark_keeps_what_it_has(self, source, small, tmp_path, monkeypatch):
         once = disentanglement.measured
         number = []

@@ -82,6 +82,7 @@ class TestScore:
         assert torch.isfinite(error.grad).all()
 
     @pytest.mark.parametrize("direct", [True, False], ids=["direct noise", "as published"])
+    @pytest.mark.slow
     def test_two_modes_are_found_but_with_squared_distances_only_their_mean(self, direct):
         def spread_learned(exponent: float) -> tuple[float, float]:
             torch.manual_seed(0)

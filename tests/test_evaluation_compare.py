@@ -149,6 +149,7 @@ def test_a_far_value_is_never_left_out_because_its_control_is_near(real):
     assert "fire" in result.headline
 
 
+@pytest.mark.slow
 def test_fewer_generated_trials_never_match_more(real):
     """Noise is no success: with fewer trials rows may only move to "cannot tell"."""
     rng = np.random.default_rng(7)
@@ -241,6 +242,7 @@ def test_record_is_strict_json_with_the_promised_keys(perfect):
     assert all(m.name in perfect.table() for m in HELDOUT_METRICS)
 
 
+@pytest.mark.slow
 def test_same_seed_same_result_and_other_seed_other_floor(real, references):
     """The same also where tests share the reference, even if it was made beside other generated trials."""
     generated = Process().data(np.random.default_rng(5), 120)
@@ -258,6 +260,7 @@ def test_same_seed_same_result_and_other_seed_other_floor(real, references):
     assert first["metrics"]["corr_rmse"]["value"] == pytest.approx(other["metrics"]["corr_rmse"]["value"])
 
 
+@pytest.mark.slow
 def test_standard_error_matches_the_scatter_of_fresh_sets(real):
     process, rng = Process(), np.random.default_rng(6)
     result = compare(real, process.data(rng, 120), n_draws=1, n_floor=3, classifiers=())
@@ -394,6 +397,7 @@ def test_baselines_keep_conditions_and_lengths():
         assert not drawn.counts[np.arange(40) >= drawn.lengths[:, None]].any()
 
 
+@pytest.mark.slow
 def test_floor_of_independent_neurons_has_a_closed_form():
     counts = np.random.default_rng(0).poisson(0.4, (400, 60, 30))
     splits = {"train": np.arange(300), "test": np.arange(300, 400)}

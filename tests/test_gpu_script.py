@@ -26,6 +26,7 @@ def gpu():
 
 
 @pytest.mark.filterwarnings("ignore")  # of trainings of two steps
+@pytest.mark.slow
 def test_every_part_of_the_script_works(gpu, tmp_path, monkeypatch, capsys):
     some = {name: gpu.SYSTEMS[name] for name in ("ldns", "tndm")}  # all of them take a minute
     monkeypatch.setattr(gpu, "SYSTEMS", some)

@@ -195,6 +195,7 @@ class TestMeasurement:
         assert panel.get_xscale() == "log"
 
 
+@pytest.mark.slow
 class TestResume:
     @pytest.fixture
     def begun(self, shop, tmp_path, monkeypatch):

@@ -515,6 +515,7 @@ class TestSignal:
         signal = Signal(values.astype(np.float32), "au", tuple(f"u{i}" for i in range(n_neurons)))
         return with_default_splits(SpikeData(counts, bin_s=0.02, signals={"activity": signal}))
 
+    @pytest.mark.slow
     def test_it_is_learned_and_generated_in_its_own_units(self):
         data = self.data()
         config = dataclasses.replace(
@@ -545,6 +546,7 @@ class TestSignal:
             LFADS.make(recording(), dataclasses.replace(PLAIN, activity="activity"))
 
 
+@pytest.mark.slow
 def test_it_finds_the_rates_of_a_lorenz_recording():
     """Better than the best Gaussian kernel, chosen with the truth in hand; samples have the spread of the truth."""
     data = lorenz(n_trials=150, n_bins=30, n_neurons=20, seed=3)

@@ -606,6 +606,7 @@ def tuned(angle_deg, words=False) -> SpikeData:
     return with_default_splits(data)
 
 
+@pytest.mark.slow
 class TestRecovery:
     @pytest.fixture(scope="class")
     def discrete(self):

@@ -40,6 +40,7 @@ def test_a_good_recording_gets_no_note(tmp_path: Path) -> None:
     assert notes_of(tmp_path, good(1)[0]) == ["the recording is one long trial; cut it with window_s"]
 
 
+@pytest.mark.slow
 def test_the_simulated_recording_gets_no_note() -> None:
     from spikeloom.data.simulated.lorenz import lorenz
 

@@ -153,6 +153,7 @@ def test_loss_of_padded_trials_counts_valid_bins_only():
     assert loss(z) == pytest.approx(loss(longer), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_trial_means_survive_sampling():
     """Trials that differ in level mostly: a small denoiser must give the levels their spread back."""
     torch.manual_seed(0)
@@ -235,6 +236,7 @@ def trained_on(latents, lengths, steps):
 
 
 @pytest.mark.filterwarnings("ignore:the power of the sampled latents")
+@pytest.mark.slow
 def test_the_end_of_a_sample_of_another_length_keeps_its_variance():
     """Tokens of four bins, trained on whole tokens only: the last, partial token of another length must not fade."""
     torch.manual_seed(0)
@@ -249,6 +251,7 @@ def test_the_end_of_a_sample_of_another_length_keeps_its_variance():
             assert float(sample[:, -1].var()) > 0.6, f"length {other}"
 
 
+@pytest.mark.slow
 def test_what_happens_at_the_end_of_a_trial_is_learned_at_every_length():
     """Every trial ends in a rise; so must samples, wherever in a token of four bins the trial ends."""
     torch.manual_seed(0)

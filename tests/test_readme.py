@@ -55,6 +55,7 @@ def folder(session, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_command_about_an_own_recording(folder, capsys):
     (block,) = [b for b in blocks("") if "spikeloom describe session.nwb" in b]
     commands = [shlex.split(line, comments=True) for line in block.splitlines() if line.startswith("spikeloom ")]
@@ -99,6 +100,7 @@ def test_every_command_about_baselines(folder, capsys):
     assert "| lfads |" in (folder / "scores" / "inference.md").read_text()
 
 
+@pytest.mark.slow
 def test_every_command_about_searches(folder, capsys):
     pytest.importorskip("ray")
     (block,) = [b for b in blocks("") if "spikeloom tune" in b]
@@ -135,6 +137,7 @@ def test_every_published_recording_that_is_named_has_a_recipe():
 
 
 @pytest.mark.filterwarnings("ignore::spikeloom.errors.SpikeloomWarning")
+@pytest.mark.slow
 def test_every_command_about_codes(folder, capsys, monkeypatch):
     """The simulated recording is as it is, but small; the session has a reach every second."""
     import pandas as pd

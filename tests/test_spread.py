@@ -107,7 +107,8 @@ def test_shared_trials_do_not_hide_a_difference_nor_make_one():
         found.append(difference(reference, other).p < 0.05)
         low, high = difference(other, reference).interval
         missed.append(not low < 1.0 < high)
-    assert np.mean(false) < 0.08 and np.mean(found) > 0.9
+    assert np.mean(false) < 0.08
+    assert np.mean(found) > 0.9
     assert np.mean(missed) < 0.08
 
 
@@ -116,7 +117,8 @@ def test_records_without_replicates_are_read_and_take_errors_as_independent():
     assert typed(Score, row).replicates == (1.0, 2.0)
     del row["replicates"]
     old = typed(Score, row)
-    assert old.replicates == () and Spread.of([old, old]).replicates is None
+    assert old.replicates == ()
+    assert Spread.of([old, old]).replicates is None
     with pytest.raises(KeyError):
         typed(Score, {"value": 1.0})
 

@@ -676,6 +676,7 @@ def turning(n_trials: int = 160, n_bins: int = 20, n_neurons: int = 24) -> Spike
     return with_default_splits(SpikeData(rng.poisson(rates), bin_s=0.05, signals=signals, rates=rates))
 
 
+@pytest.mark.slow
 def test_it_finds_behaviour_and_rates():
     """Of held-out trials, from spikes alone; and irrelevant factors do not tell of behaviour what relevant ones do."""
     data = turning()

@@ -31,6 +31,7 @@ def recording(tmp_path_factory):
     return str(path)
 
 
+@pytest.mark.slow
 def test_jobs_that_fail_or_die_end_no_other(ray):
     def work(job):
         import os
@@ -50,6 +51,7 @@ def test_jobs_that_fail_or_die_end_no_other(ray):
     assert ray.is_initialized()  # it was there before
 
 
+@pytest.mark.slow
 def test_a_population_is_the_same_as_without_ray(ray, recording, tmp_path):
     """Four members, two generations, one of which may break; trained in other processes, then here."""
     entries = {"training.learning_rate": {"choices": [1e-3, 1e30], "weight": 0.01}, "dropout": {"low": 0, "high": 0.6}}

@@ -248,6 +248,7 @@ class TestPopulation:
     @pytest.mark.parametrize(
         ("where", "calls"), [pytest.param("prepare_copy", 2, marks=pytest.mark.slow), ("put", 5), ("take_copy", 2)]
     )
+    @pytest.mark.slow
     def test_so_does_one_that_was_killed_between_generations(self, where, calls, whole, recording, tmp_path):
         place = (SearchTable if where == "put" else searching, where)  # of puts, the fifth begins a generation
         original = getattr(*place)
@@ -272,6 +273,7 @@ class TestPopulation:
         assert not list(out.rglob("copy.*"))
         assert same(*(load_file(o / "best" / "weights.safetensors") for o in (out, other)))
 
+    @pytest.mark.slow
     def test_without_copies_members_train_as_if_alone(self, whole, recording, tmp_path):
         """Nothing of a generation shows in a training that only goes on."""
         searched(recording, tmp_path / "out", replace(PBT, exploit="none"))

@@ -115,6 +115,7 @@ def test_a_saved_model_withholds_the_same(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["ldns", "lfads"])
+@pytest.mark.slow
 def test_withheld_neurons_are_predicted_from_the_others(kind):
     """Sixteen neurons of one slow rhythm; the best constant explains none of the rates of those held out."""
     rng = np.random.default_rng(0)

@@ -125,7 +125,9 @@ def typed(kind: Any, value: Any) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and is_dataclass(kind):
         hints = get_type_hints(kind)
-        known = [f for f in fields(kind) if f.name in value or f.default is MISSING]  # a field may be newer than the file
+        known = [
+            f for f in fields(kind) if f.name in value or f.default is MISSING
+        ]  # a field may be newer than the file
         return kind(**{f.name: typed(hints[f.name], value[f.name]) for f in known})
     if origin is tuple:
         return tuple(typed(arguments[0], v) for v in value)
