@@ -130,7 +130,7 @@ class TestSample:
         assert "has no option 'sampler'" in refused(*words, "--sampler", "ddim")
 
     def test_only_some_models_fill_in(self, run, refused):
-        assert "fit one of eag" in refused("sample", run, "--out", "a.npz", "--context", run)
+        assert "trained without a context" in refused("sample", run, "--out", "a.npz", "--context", run)
 
     def test_a_model_without_a_sampler_takes_no_sampler(self, toy, refused, tmp_path):
         small = [*tiny("autoencoder"), "--max_steps", "2", "--device", "cpu"]

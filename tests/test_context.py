@@ -13,9 +13,11 @@ from spikeloom.models.autoencoder import AutoencoderConfig
 from spikeloom.models.context import runs
 from spikeloom.models.eag import EAG, EAGConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
+from spikeloom.models.ldns import LDNS, LDNSConfig
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
 from spikeloom.observation.poisson import ObservedCounts
 from spikeloom.observation.softplus import SoftplusHistory
+from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.priors.energy import EnergyConfig
 from spikeloom.training.stages import StageConfig
 
@@ -31,6 +33,7 @@ PRIOR = EnergyConfig(
     samples=4,
     sampling_steps=6,
 )
+DIFFUSION = DiffusionConfig(channels=32, blocks=2, state=8, sampling_steps=8, context=0.6)
 N_BINS = 40
 
 
@@ -48,15 +51,15 @@ def data() -> SpikeData:
     return waves()
 
 
-@pytest.fixture(scope="module")
-def model(data) -> EAG:
-    config = EAGConfig(
-        AUTOENCODER,
-        PRIOR,
+@pytest.fixture(scope="module", params=["eag", "ldns"])
+def model(data, request) -> EAG | LDNS:
+    training = (
         StageConfig(steps=200, batch_size=32, learning_rate=5e-3),
         StageConfig(steps=300, batch_size=32, learning_rate=5e-3, ema_decay=0.98),
     )
-    return EAG.make(data, config).fit(data)
+    if request.param == "eag":
+        return EAG.make(data, EAGConfig(AUTOENCODER, PRIOR, *training)).fit(data)
+    return LDNS.make(data, LDNSConfig(AUTOENCODER, DIFFUSION, *training)).fit(data)
 
 
 def missed(drawn: SpikeData, truth: SpikeData, bins: slice) -> float:
@@ -120,16 +123,33 @@ def test_one_trial_is_continued_in_many_ways_and_beyond_any_training_trial(model
         ({"observed": np.ones(7, bool)}, DataError, "40 bins of the context"),
         ({"observed": np.zeros(N_BINS, bool)}, DataError, "no bin of the context is observed"),
         ({"length": 12}, DataError, "12 bins, but 40 of its context are observed"),
-        ({"sampler": "ddim"}, ConfigError, "no option 'sampler'.*steps"),
-        ({"reveal_order": "left"}, ConfigError, "reveal_order"),
         ({"steps": 0}, ConfigError, "0 sampling steps|0 passes"),
-        ({"temperature": -1.0}, ConfigError, "temperature"),
     ],
 )
 def test_a_context_that_does_not_fit_is_refused(model, data, options, error, words):
     test = data.split("test").select(range(3))
     with pytest.raises(error, match=words):
         model.sample(3, context=test, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sampler": "ddim"}, "no option 'sampler'.*steps"),
+        ({"reveal_order": "left"}, "reveal_order"),
+        ({"temperature": -1.0}, "temperature"),
+    ],
+)
+@pytest.mark.parametrize("model", ["eag"], indirect=True)
+def test_an_option_of_another_model_or_value_is_refused(model, data, options, words):
+    with pytest.raises(ConfigError, match=words):
+        model.sample(3, context=data.split("test").select(range(3)), **options)
+
+
+def test_a_model_trained_without_a_context_says_what_to_do(data):
+    config = LDNSConfig(AUTOENCODER, DiffusionConfig(channels=8, blocks=1, state=4), StageConfig(1), StageConfig(1))
+    with pytest.raises(ConfigError, match=r"trained without a context.*prior\.context 0\.6"):
+        LDNS.make(data, config).fit(data).sample(3, context=data.split("test").select(range(3)))
 
 
 def test_another_number_of_trials_is_refused(model, data):
@@ -177,3 +197,55 @@ def test_observed_bins_without_a_context_are_refused(model):
 def test_a_context_is_no_reason_to_warn_of_the_spectrum(model, data, recwarn):
     model.sample(220, context=data.split("test").select(range(1)), observed=np.arange(N_BINS) < 39)
     assert not [w for w in recwarn if "power of the sampled latents" in str(w.message)]
+
+
+@pytest.mark.parametrize("model", ["ldns"], indirect=True)
+def test_latents_are_a_context_too(model, data):
+    test = data.split("test").select(range(4))
+    latents = model.encode(test)
+    observed = np.arange(N_BINS) < 23
+    drawn = model.sample(context=latents, observed=observed, seed=1)
+    np.testing.assert_allclose(drawn.latents[:, :23], latents[:, :23], rtol=1e-4, atol=1e-5)
+    garbage = np.where(observed[:, None], latents, 7.0)
+    np.testing.assert_array_equal(model.sample(context=garbage, observed=observed, seed=1).counts, drawn.counts)
+    assert (drawn.counts[:, :23] != test.counts[:, :23]).any()  # counts are drawn from the rates of given latents too
+    one = model.sample(3, context=latents[:1, :10], length=2 * N_BINS)
+    np.testing.assert_allclose(one.latents[2, :10], latents[0, :10], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["ldns"], indirect=True)
+@pytest.mark.parametrize(
+    ("latents", "words"),
+    [
+        (np.zeros((3, 8, 5)), "5 latents, but the model has 2"),
+        (np.zeros((3, 8)), r"array of shape \(3, 8\)"),
+        (np.full((3, 8, 2), np.nan), "not finite"),
+        ("begun.npz", "begun.npz"),
+    ],
+)
+def test_latents_that_do_not_fit_are_refused(model, latents, words):
+    with pytest.raises((DataError, TypeError), match=words):
+        model.sample(3, context=latents)
+
+
+def test_draws_differ_by_what_the_encoder_cannot_know(model, data):
+    """With context_dropout, latents of the context scatter about those of all counts, and without they are these."""
+    begun = data.split("test").select(range(1)).window(23)[:1]
+    everything = model.encode(begun)[0]
+    draws = model.sample(200, context=begun, length=N_BINS).latents[:, :23]
+    np.testing.assert_allclose(draws, np.broadcast_to(everything, draws.shape), rtol=1e-4, atol=1e-4)
+    config = model.config
+    try:
+        model.config = replace(config, context_dropout=0.5)
+        draws = model.sample(200, context=begun, length=N_BINS).latents[:, :23]
+        assert (draws.std(0) > 0.02 * everything.std()).all()
+        other = replace(begun, counts=np.pad(begun.counts, ((0, 0), (0, 4), (0, 0)), constant_values=9), rates=None)
+        spoilt = replace(other, lengths=np.array([27]), trials=None)
+        observed = np.arange(27) < 23
+        first, again = (
+            model.sample(9, context=c, observed=observed, length=N_BINS, seed=4)
+            for c in (spoilt, replace(spoilt, counts=spoilt.counts * (np.arange(27) < 23)[:, None]))
+        )
+        np.testing.assert_array_equal(first.counts, again.counts)
+    finally:
+        model.config = config

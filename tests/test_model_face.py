@@ -143,7 +143,7 @@ class TestArguments:
         accepted = set(inspect.signature(kind.sample).parameters)
         assert accepted >= set(GENERAL)
         assert ("condition" in accepted) == (name in ("ldns", "eag", "pivae"))
-        assert ("context" in accepted) == ("observed" in accepted) == (name == "eag")
+        assert ("context" in accepted) == ("observed" in accepted) == (name in ("ldns", "eag"))
         assert ("codes" in accepted) == (name in ("gnocchi", "code_autoencoder", "lfads", "tndm"))
         assert kind.sample.__doc__
         assert all(f"{p}:" in kind.sample.__doc__ for p in accepted - {"self"})

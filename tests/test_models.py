@@ -113,6 +113,7 @@ MODELS = {
     "gnocchi-published": (GNOCCHI, PUBLISHED_GNOCCHI),
     "code-autoencoder": (CodeAutoencoder, CodeAutoencoderConfig(**SMALL_CODES, decoder=CodeDecoderConfig(hidden=8))),
     "ldns": (LDNS, SMALL_LDNS),
+    "ldns-context": (LDNS, dataclasses.replace(SMALL_LDNS, prior=dataclasses.replace(SMALL_DENOISER, context=0.6))),
     "ldns-published": (LDNS, PUBLISHED_LDNS),
     "lfads": (LFADS, SMALL_LFADS),
     "lfads-controlled": (

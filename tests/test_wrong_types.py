@@ -58,7 +58,7 @@ EXPECTED = {
     "encode": f"the recording is an array of shape (20, 15, 4), but {RECORDING}",
     "compare": f"generated is an array of shape (20, 15, 4), but {RECORDING}",
     "compare a model": f"generated is of type EAG, but {RECORDING}",
-    "context": f"the recording is an array of shape (4, 15, 4), but {RECORDING}",
+    "context": f"context is an array of shape (4, 15, 4), but {RECORDING}",
     "save": f"data is of type str, but {RECORDING}",
     "condition": "condition is 45, but must have values by name, such as {'angle': 45}.",
     "n": "n is 'many', but must be a number of trials, at least one.",

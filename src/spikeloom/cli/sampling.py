@@ -52,7 +52,7 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument(
         "--context",
         type=str,
-        help="trials to continue or fill in, with eag: file or run folder (its split test if any)",
+        help="trials to continue or fill in, with ldns or eag: file or run folder (its split test if any)",
     )
     parser.add_argument(
         "--observed", type=str, help="observed bins of --context, for example 0:50 or 0:20,40:60; all by default"

@@ -284,6 +284,10 @@ class GenerativeModel(nn.Module):
         self._check_trained()
         return make_plan(self, number_of_trials(n, **arguments), length, lengths, seed, **arguments)
 
+    def _check_latents(self, latents: Float[np.ndarray, "trial time latent"]) -> None:
+        """Refuse latents that are none of this model's; of a model that takes latents as a context."""
+        raise DataError(f"a model of kind '{self.name}' does not take latents as a context; give recorded trials.")
+
     def sample_at(self, base_trials: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:
         """Generate a trial for each base trial, at another code than its own (see ``codes``).
 

@@ -2,29 +2,103 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar, cast
+
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
-from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.errors import DataError
 from spikeloom.observation.poisson import ObservedCounts
 
 
-def context_lengths(context: SpikeData, n: int, drawn: Int[np.ndarray, "trial"]) -> Int[np.ndarray, "trial"]:
+@dataclass(frozen=True)
+class ObservedLatents:
+    """Latents that are known, around which others are drawn.
+
+    Attributes:
+        latents: Known latents; the rest is ignored.
+        mask: Bins in which they are known.
+    """
+
+    latents: Float[Tensor, "trial time latent"]
+    mask: Bool[Tensor, "trial time"]
+
+
+Observed = ObservedCounts | ObservedLatents
+AnyObserved = TypeVar("AnyObserved", bound=ObservedCounts | ObservedLatents)
+
+
+@dataclass(frozen=True)
+class LatentTrials:
+    """Latents that are given as a context, instead of recorded trials.
+
+    Attributes:
+        values: Latents, in the units of the autoencoder.
+    """
+
+    values: Float[np.ndarray, "trial time latent"]
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trials."""
+        return len(self.values)
+
+    @property
+    def n_bins(self) -> int:
+        """Bins of every trial."""
+        return self.values.shape[1]
+
+    @property
+    def lengths(self) -> Int[np.ndarray, "trial"]:
+        """Bins of each trial."""
+        return np.full(self.n_trials, self.n_bins)
+
+
+def checked_context(context: Any) -> SpikeData | LatentTrials:
+    """A context as users give it: recorded trials, or an array of latents.
+
+    Raises:
+        DataError: If it is neither, or latents are not finite numbers (trial, time, latent).
+    """
+    if not isinstance(context, np.ndarray) or context.dtype.kind != "f":
+        check_recording(context, "context")
+        return cast(SpikeData, context)
+    values = context.astype(np.float32)
+    if values.ndim != 3 or not values.size or not np.isfinite(values).all():
+        seen = f"an array of shape {values.shape}" if values.ndim != 3 or not values.size else "not finite everywhere"
+        raise DataError(
+            f"latents as a context are an array (trial, time, latent) of finite numbers, but they are {seen}; give "
+            "those of model.encode(trials), or the recorded trials themselves."
+        )
+    return LatentTrials(values)
+
+
+def mapped(observed: AnyObserved, change: Callable[[Tensor], Tensor]) -> AnyObserved:
+    """What is observed, with the same change of its values and of its mask."""
+    return replace(observed, **{f.name: change(getattr(observed, f.name)) for f in fields(observed)})
+
+
+def context_lengths(
+    context: SpikeData | LatentTrials, n: int, drawn: Int[np.ndarray, "trial"]
+) -> Int[np.ndarray, "trial"]:
     """Lengths of the trials to draw: as drawn, but none shorter than its context."""
     return np.maximum(drawn, _one_per_trial(context.lengths, n))
 
 
-def observed_counts(
-    context: SpikeData,
+def observed_part(
+    context: SpikeData | LatentTrials,
     observed: Bool[np.ndarray, "..."] | None,
     lengths: Int[np.ndarray, "trial"],
-) -> ObservedCounts:
-    """The observed counts of new trials, padded to the longest of these.
+) -> Observed:
+    """The observed counts or latents of new trials, padded to the longest of these.
 
     Args:
-        context: Recorded trials: one for all, or one for each.
+        context: Recorded trials, or their latents: one for all, or one for each.
         observed: (time,) or (trial, time) mask of their observed bins; all bins by default.
         lengths: Bins of the trials to draw.
 
@@ -39,9 +113,9 @@ def observed_counts(
         mask = _mask(observed, context) & inside
     if not mask.any():
         raise DataError("no bin of the context is observed; name at least one bin, or leave the context out.")
-    counts, mask = (
+    values, mask = (
         _one_per_trial(np.broadcast_to(v, (context.n_trials, *v.shape[-rest:])), n)
-        for v, rest in ((context.counts, 2), (mask, 1))
+        for v, rest in ((context.counts if isinstance(context, SpikeData) else context.values, 2), (mask, 1))
     )
     ends = np.where(mask.any(1), mask.shape[1] - mask[:, ::-1].argmax(1), 0)
     if (ends > lengths).any():
@@ -50,10 +124,12 @@ def observed_counts(
             f"trial {trial} is to have {lengths[trial]} bins, but {ends[trial]} of its context are observed; sample "
             "longer trials, or name the observed bins."
         )
-    wide = max(n_bins - counts.shape[1], 0)
-    counts = np.pad(counts[:, :n_bins].astype(np.int32), ((0, 0), (0, wide), (0, 0)))
-    mask = np.pad(mask[:, :n_bins], ((0, 0), (0, wide)))
-    return ObservedCounts(torch.from_numpy(counts), torch.from_numpy(mask.copy()))
+    wide = max(n_bins - values.shape[1], 0)
+    values = np.pad(values[:, :n_bins], ((0, 0), (0, wide), (0, 0)))
+    mask = torch.from_numpy(np.pad(mask[:, :n_bins], ((0, 0), (0, wide))).copy())
+    if isinstance(context, LatentTrials):
+        return ObservedLatents(torch.from_numpy(values.copy()), mask)
+    return ObservedCounts(torch.from_numpy(values.astype(np.int32)), mask)
 
 
 def runs(mask: Bool[torch.Tensor, "trial time"]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -69,7 +145,7 @@ def runs(mask: Bool[torch.Tensor, "trial time"]) -> tuple[torch.Tensor, torch.Te
     return trial, first, last - first
 
 
-def _mask(observed: Bool[np.ndarray, "..."], context: SpikeData) -> Bool[np.ndarray, "..."]:
+def _mask(observed: Bool[np.ndarray, "..."], context: SpikeData | LatentTrials) -> Bool[np.ndarray, "..."]:
     try:
         mask = np.asarray(observed)
     except ValueError:  # rows of different lengths

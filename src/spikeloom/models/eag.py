@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from spikeloom.conditioning.features import ConditionSizes
 from spikeloom.conditioning.requests import Request
@@ -53,7 +53,7 @@ class EAG(LatentModel):
         *,
         condition: Request = None,
         seed: int = 0,
-        context: SpikeData | None = None,
+        context: SpikeData | Float[np.ndarray, "..."] | None = None,
         observed: Bool[np.ndarray, "..."] | None = None,
         steps: int | None = None,
         reveal_order: str | None = None,
@@ -72,8 +72,8 @@ class EAG(LatentModel):
                 ``{"hand_vel": array}`` (one for all trials, or one for each), a table with a row for each trial, or a
                 recording to imitate. Variables without a value are left to the model. Signals decide the length,
                 unless ``length`` or ``lengths`` does.
-            context: Recorded trials to continue or to fill in: one for all, or one for each. Counts of observed bins
-                are kept; what comes after, before or between them is drawn.
+            context: Recorded trials to continue or to fill in, or latents of ``encode``: one for all, or one for each.
+                Counts of observed bins (or their latents) are kept; what comes after, before or between is drawn.
             observed: (time,) or (trial, time) mask of the observed bins of the context; all by default, which continues
                 it. Every unbroken interval is encoded by itself, so short ones carry little information.
             steps: Network passes in which a trial is revealed; as configured by default.

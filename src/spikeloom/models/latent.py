@@ -16,10 +16,10 @@ from spikeloom.conditioning.novelty import ConditionNovelty
 from spikeloom.conditioning.requests import Conditions
 from spikeloom.data.codes import with_codes
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import ConfigError, RunError, warn
+from spikeloom.errors import ConfigError, DataError, RunError, warn
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
-from spikeloom.models.context import runs
+from spikeloom.models.context import Observed, ObservedLatents, runs
 from spikeloom.models.data_spec import DataSpec
 from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.models.latent_config import refuse_other_autoencoder
@@ -189,22 +189,32 @@ class LatentModel(SpikingModel):
         generator: torch.Generator,
         condition: Condition | None,
         observation: str | None = None,
-        observed: ObservedCounts | None = None,
+        observed: Observed | None = None,
         **options: Any,
     ) -> GeneratedBatch:
         draws = self._chosen_observation(observation)
-        context = None if observed is None else Context(self._observed_latents(observed), observed.mask)
+        if isinstance(observed, ObservedLatents):
+            context, counts = Context(observed.latents, observed.mask), None
+        else:
+            context, counts = None, observed
+            if observed is not None:
+                context = Context(self._observed_latents(observed, generator), observed.mask)
         latents = self.prior.sample(lengths, generator, condition, context, **options)
         ragged = bool((lengths < latents.shape[1]).any())
         mask = Batch(lengths, ragged, latents=latents).mask
         rates = self._rates(latents, mask)
-        return GeneratedBatch(rates, draws.sample(rates, generator, observed), latents)
+        return GeneratedBatch(rates, draws.sample(rates, generator, counts), latents)
 
-    def _observed_latents(self, observed: ObservedCounts) -> Tensor:
+    def _observed_latents(self, observed: ObservedCounts, generator: torch.Generator) -> Tensor:
         """Latents of the observed bins, zero elsewhere: each unbroken run is encoded as a trial of its own.
 
-        So nothing leaks in from unobserved bins.
+        So nothing leaks in from unobserved bins. With ``context_dropout``, some counts are hidden from the encoder,
+        others for each trial: latents of several draws for one context scatter as far as they may be wrong.
         """
+        counts, hidden = observed.counts.float(), self.config.context_dropout
+        if hidden:
+            kept = torch.rand(counts.shape, generator=generator, device=counts.device) >= hidden
+            counts = counts * (kept / (1 - hidden))
         trial, first, n = runs(observed.mask)
         lengths, longest = n, int(n.max()) if len(n) else 0
         latents = torch.zeros((*observed.mask.shape, len(self.prior.mean)), device=observed.mask.device)
@@ -212,18 +222,35 @@ class LatentModel(SpikingModel):
         for at in torch.arange(len(n), device=n.device).split(ENCODE_CHUNK):
             bins = (first[at, None] + offsets).clamp(max=observed.mask.shape[1] - 1)
             rows, mask = trial[at, None].expand_as(bins), mask_of(lengths[at], longest)
-            encoded = self._latents(observed.counts[rows, bins].float() * mask, mask)
+            encoded = self._latents(counts[rows, bins] * mask, mask)
             inside = mask[..., 0]
             latents[rows[inside], bins[inside]] = encoded[inside]
         return latents
 
     def _check_options(self, requested: frozenset[str], **options: Any) -> None:
-        """Refuse guidance without a condition, or for a prior that has none."""
+        """Refuse guidance without a condition, or for a prior that has none, and a context where none was learned."""
+        if "context" in requested and not self.prior.fills_in:
+            raise ConfigError(
+                f"this {self.name} model was trained without a context, so it cannot continue one or fill in its gaps; "
+                "fit one with prior.context 0.6, or one of eag."
+            )
         guidance = options.get("guidance")
         if guidance not in (None, 1) and "condition" not in requested and self.data_spec.variables:
             raise ConfigError(f"guidance {guidance:g} needs a condition to follow, but there is none; name one.")
         if guidance is not None and self.data_spec.variables:
             self.prior.check(None, guidance)  # before the condition is looked at
+
+    def _check_latents(self, latents: Float[np.ndarray, "trial time latent"]) -> None:
+        """Refuse latents of another number than this model's.
+
+        Raises:
+            DataError: If they are.
+        """
+        size = len(self.prior.mean)
+        if latents.shape[2] != size:
+            raise DataError(
+                f"the context has {latents.shape[2]} latents, but the model has {size}; give latents of model.encode."
+            )
 
     @torch.no_grad()
     def sample_at(self, base_trials: SpikeData, codes: Float[np.ndarray, "trial code"], seed: int = 0) -> SpikeData:

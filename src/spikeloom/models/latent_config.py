@@ -36,12 +36,18 @@ class LatentConfig:
     makes the moments of samples those of the recording), published_history (Kapoor et al. 2024) or poisson."""
     history: HistoryConfig = field(default_factory=HistoryConfig)
     """Memory of a neuron for its own spikes."""
+    context_dropout: float = 0.0
+    """Share of the counts of a context that is hidden from the encoder, others in each draw, so that draws differ by
+    what the encoder cannot know of the context; at 0.5 its latents scatter as far as they may be wrong. 0 takes them
+    for known."""
     condition_on: tuple[str, ...] = ()
     """Trial columns and signals that samples can be conditioned on; "NAME:KIND" declares the kind of a column: deg or
     rad (an angle), label or number."""
 
     def __post_init__(self) -> None:
         check_observation(self)
+        if not 0 <= self.context_dropout < 1:
+            raise ConfigError(f"context_dropout is {self.context_dropout:g}, but must lie in [0, 1).")
 
 
 def check_observation(config: Any) -> None:

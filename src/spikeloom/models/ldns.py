@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 
 from spikeloom.conditioning.features import ConditionSizes
 from spikeloom.conditioning.requests import Request
@@ -54,15 +54,17 @@ class LDNS(LatentModel):
         *,
         condition: Request = None,
         seed: int = 0,
+        context: SpikeData | Float[np.ndarray, "..."] | None = None,
+        observed: Bool[np.ndarray, "..."] | None = None,
         steps: int | None = None,
         sampler: str | None = None,
         guidance: float | None = None,
         observation: str | None = None,
     ) -> SpikeData:
-        """Generate new trials, like the recorded ones or for a condition.
+        """Generate new trials, like the recorded ones or for a condition; or the rest of trials with a context.
 
         Args:
-            n: Number of trials; by default that of a table or recording in ``condition``.
+            n: Number of trials; by default that of the context, or of a table or recording in ``condition``.
             length: Bins of every trial; lengths are drawn from those of the training trials by default.
             lengths: Bins of each trial.
             seed: Seed of all that is drawn: the same seed gives the same trials on the same machine.
@@ -70,7 +72,12 @@ class LDNS(LatentModel):
                 ``{"hand_vel": array}`` (one for all trials, or one for each), a table with a row for each trial, or a
                 recording to imitate. Variables without a value are left to the model. Signals decide the length,
                 unless ``length`` or ``lengths`` does.
-            steps: Network passes; as configured by default.
+            context: Recorded trials to continue or to fill in, or latents of ``encode``: one for all, or one for each.
+                Counts of observed bins (or their latents) are kept; what comes after, before or between is drawn. For
+                a model that was trained with ``prior.context`` above 0.
+            observed: (time,) or (trial, time) mask of the observed bins of the context; all by default, which continues
+                it. Every unbroken interval is encoded by itself, so short ones carry little information.
+            steps: Network passes in each window of a sample; as configured by default.
             sampler: Sampler of the diffusion: "dpm_solver_sde", "dpm_solver", "ddim" or "ddpm"; as configured by
                 default.
             guidance: How strongly trials follow the condition; 1 as learned.
@@ -83,8 +90,9 @@ class LDNS(LatentModel):
 
         Raises:
             NotFittedError: If the model is not trained.
-            DataError: If lengths or conditions do not fit.
-            ConfigError: If the model has no such argument, or an option cannot have this value.
+            DataError: If lengths, conditions or context do not fit.
+            ConfigError: If the model has no such argument or was trained without a context, or an option cannot have
+                this value.
         """
         return self._sample(
             n,
@@ -92,6 +100,8 @@ class LDNS(LatentModel):
             lengths,
             seed=seed,
             condition=condition,
+            context=context,
+            observed=observed,
             steps=steps,
             sampler=sampler,
             guidance=guidance,

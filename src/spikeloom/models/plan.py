@@ -13,10 +13,9 @@ from jaxtyping import Bool, Float, Int
 from spikeloom.conditioning.features import Condition
 from spikeloom.conditioning.novelty import ConditionNovelty
 from spikeloom.conditioning.requests import Conditions, Request
-from spikeloom.data.spikedata import SpikeData, check_recording
+from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError, warn
-from spikeloom.models.context import context_lengths, observed_counts
-from spikeloom.observation.poisson import ObservedCounts
+from spikeloom.models.context import LatentTrials, Observed, checked_context, context_lengths, mapped, observed_part
 
 if TYPE_CHECKING:
     from spikeloom.models.base import GenerativeModel
@@ -38,7 +37,7 @@ class Plan:
         conditions: Requested conditions; trials take the rows in turn, so that a plan for millions stays small.
         requested: Which of "condition", "context" and "codes" the sample is for.
         codes: Code of each trial, of a model with codes.
-        observed: Observed counts, around which the others are drawn.
+        observed: Observed counts or latents, around which the others are drawn.
         options: Options of the prior or the observation.
         notes: Entries of the sample's provenance beside those that follow from all this.
         distances: Distance of each row of ``conditions`` from those of every training trial.
@@ -50,7 +49,7 @@ class Plan:
     conditions: Conditions
     requested: frozenset[str] = frozenset()
     codes: Float[np.ndarray, "trial code"] | None = None
-    observed: ObservedCounts | None = None
+    observed: Observed | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
     distances: Float[np.ndarray, "row"] | None = None
@@ -94,7 +93,7 @@ class Chunk:
         seed: Seed of the chunk's own generator.
         conditions: Requested conditions, a row for each trial.
         codes: Code of each trial.
-        observed: Observed counts, around which the others are drawn.
+        observed: Observed counts or latents, around which the others are drawn.
         options: Options of the prior or the observation.
         distances: Distance of each trial's condition from those of every training trial.
     """
@@ -104,7 +103,7 @@ class Chunk:
     seed: int
     conditions: Conditions
     codes: Float[np.ndarray, "trial code"] | None = None
-    observed: ObservedCounts | None = None
+    observed: Observed | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     distances: Float[np.ndarray, "trial"] | None = None
 
@@ -117,7 +116,7 @@ def make_plan(
     seed: int,
     *,
     condition: Request = None,
-    context: SpikeData | None = None,
+    context: SpikeData | Float[np.ndarray, "..."] | None = None,
     observed: Bool[np.ndarray, "..."] | None = None,
     codes: Float[np.ndarray, "trial code"] | None = None,
     **options: Any,
@@ -131,7 +130,7 @@ def make_plan(
         lengths: Bins of each trial.
         seed: Seed of all that is drawn.
         condition: Requested conditions.
-        context: Recorded trials to continue or to fill in.
+        context: Recorded trials to continue or to fill in, or their latents.
         observed: Mask of the observed bins of the context.
         codes: Code of each trial.
         options: Options of the prior or the observation; None leaves one as the model was configured.
@@ -149,23 +148,24 @@ def make_plan(
     conditions = Conditions.shortest_period(condition, variables, n)
     if length is None and lengths is None and conditions.lengths is not None:
         lengths = np.resize(conditions.lengths, max(n, 0))
-    if context is not None:
-        model._check(context)
+    trials = None if context is None else checked_context(context)
+    if trials is not None:
+        model._check_latents(trials.values) if isinstance(trials, LatentTrials) else model._check(trials)
         if length is None and lengths is None:
-            lengths = context_lengths(context, n, model._lengths(n, None, None, seed))
+            lengths = context_lengths(trials, n, model._lengths(n, None, None, seed))
     lengths = model._lengths(n, length, lengths, seed)
     codes = None if codes is None else checked_codes(codes, n, model.code_size)
-    counts = None if context is None else observed_counts(context, observed, lengths)
+    known = None if trials is None else observed_part(trials, observed, lengths)
     longest = longest_of(lengths, conditions.n_trials)
     Condition.of(conditions, variables, longest, int(lengths.max()))  # refuses what no chunk could have
     distances = distances_of(model._novelty(conditions, longest), n)
-    return Plan(lengths, seed, SAMPLE_CHUNK, conditions, requested, codes, counts, options, distances=distances)
+    return Plan(lengths, seed, SAMPLE_CHUNK, conditions, requested, codes, known, options, distances=distances)
 
 
 def number_of_trials(
     n: int | None,
     condition: Request = None,
-    context: SpikeData | None = None,
+    context: SpikeData | Float[np.ndarray, "..."] | None = None,
     codes: Float[np.ndarray, "trial code"] | None = None,
     **_: Any,
 ) -> int:
@@ -175,10 +175,10 @@ def number_of_trials(
         DataError: If it is missing, or not a whole number above zero.
     """
     if n is None:
-        if context is not None:
-            check_recording(context, "context")
+        known = None if context is None else checked_context(context).n_trials
         rows = condition if isinstance(condition, SpikeData | pd.DataFrame) else None
-        n = max((len(trials) for trials in (context, codes, rows) if trials is not None), default=None)
+        numbers = [known, *(None if trials is None else len(trials) for trials in (codes, rows))]
+        n = max((number for number in numbers if number is not None), default=None)
     if n is None:
         raise DataError("the number of trials is missing; say how many to generate, as in model.sample(100).")
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
@@ -253,6 +253,6 @@ def distances_of(novelty: ConditionNovelty | None, n: int) -> Float[np.ndarray, 
     return novelty.distance.astype(np.float32)
 
 
-def _cut(observed: ObservedCounts, at: slice, width: int) -> ObservedCounts:
+def _cut(observed: Observed, at: slice, width: int) -> Observed:
     # Copies: a view would be sent to another process with all that it is a view of.
-    return ObservedCounts(observed.counts[at, :width].clone(), observed.mask[at, :width].clone())
+    return mapped(observed, lambda values: values[at, :width].clone())

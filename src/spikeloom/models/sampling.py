@@ -20,16 +20,16 @@ from spikeloom.data.codes import with_codes
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.validation import as_counts
 from spikeloom.errors import ConfigError, did_you_mean
+from spikeloom.models.context import mapped
 from spikeloom.models.plan import Chunk, Plan
-from spikeloom.observation.poisson import ObservedCounts
 
 if TYPE_CHECKING:
     from spikeloom.models.base import GenerativeModel
 
 REQUESTS = {
     "condition": "has no conditions to sample trials for; fit one of ldns, eag or pivae",
-    "context": "cannot continue a context or fill in its gaps; fit one of eag",
-    "observed": "cannot continue a context or fill in its gaps; fit one of eag",
+    "context": "cannot continue a context or fill in its gaps; fit one of ldns or eag",
+    "observed": "cannot continue a context or fill in its gaps; fit one of ldns or eag",
     "codes": "has no codes to draw trials for; fit gnocchi or lfads",
 }
 """Arguments of ``sample`` that only some models have, and the message about those that have them not."""
@@ -131,7 +131,7 @@ def draw(model: GenerativeModel, chunk: Chunk) -> GeneratedChunk:
         condition = Condition.of(chunk.conditions, variables, chunk.lengths, chunk.n_bins).map(lambda v: v.to(device))
     fixed: dict[str, Any] = {}
     if chunk.observed is not None:
-        fixed["observed"] = ObservedCounts(chunk.observed.counts.to(device), chunk.observed.mask.to(device))
+        fixed["observed"] = mapped(chunk.observed, lambda values: values.to(device))
     if chunk.codes is not None:
         fixed["codes"] = torch.as_tensor(chunk.codes, device=device)
     generator = torch.Generator(device).manual_seed(chunk.seed)

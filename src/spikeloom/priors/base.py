@@ -8,7 +8,6 @@ prior subclasses ``LatentPrior`` and defines ``draw`` and, where it is trained b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -65,7 +64,7 @@ class LatentPrior(nn.Module):
         torch.Size([2, 4, 2])
     """
 
-    fills_in: ClassVar[bool] = False
+    fills_in: bool = False
     """Whether ``draw`` takes a ``context`` and completes partly observed trials."""
     mean: Tensor
     std: Tensor

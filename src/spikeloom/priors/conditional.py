@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from spikeloom.conditioning.features import Condition, ConditionSizes
@@ -58,6 +58,14 @@ class ConditioningFeatures(NamedTuple):
         """The features of windows of the trials."""
         static = None if self.static is None else self.static.repeat_interleave(len(bins), dim=0)
         return ConditioningFeatures(static, None if self.aligned is None else self.aligned[:, bins].flatten(0, 1))
+
+    def at(self, rows: Bool[Tensor, "trial"], bins: Int[Tensor, "row window"]) -> ConditioningFeatures:
+        """The features of some trials in a window of each."""
+        static = None if self.static is None else self.static[rows]
+        aligned = None if self.aligned is None else self.aligned[rows]
+        if aligned is not None:
+            aligned = aligned.gather(1, bins[..., None].expand(-1, -1, aligned.shape[2]))
+        return ConditioningFeatures(static, aligned)
 
 
 class ConditionalPrior(LatentPrior):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,10 +16,11 @@ from spikeloom.errors import ConfigError
 from spikeloom.nets.blocks import Mask, Norm
 from spikeloom.nets.denoiser import Denoiser
 from spikeloom.nets.ssm import KERNELS
-from spikeloom.priors.base import Latents
+from spikeloom.priors.base import Context, Latents
 from spikeloom.priors.conditional import ConditionalPrior, ConditioningFeatures, check_condition_fields
+from spikeloom.priors.partial_trials import observed_in_training
 from spikeloom.priors.samplers import SAMPLERS, TRAINING_STEPS, Grid, NoiseSchedule
-from spikeloom.priors.windows import centre_mask, centred, held, in_overlapping_windows, uncentred
+from spikeloom.priors.windows import centre_mask, centred, held, in_overlapping_windows, uncentred, window_by_window
 from spikeloom.training.batch import Batch, mask_of
 
 PREDICTIONS = ("noise", "velocity")
@@ -60,6 +61,13 @@ class DiffusionConfig:
     length_mask: bool = False
     """Denoise a trial in the middle of a window as long as the longest, its bins marked by a channel (as published for
     trials of different lengths); otherwise a trial has its own length and padding is hidden."""
+    context: float = 0.0
+    """Share of training trials of which a part is shown without noise, so that samples can continue or complete
+    recorded trials, and samples longer than the training trials are continued window by window; 0 (as published) makes
+    a model that cannot."""
+    carried_over: float = 0.75
+    """Share of a window that is the end of the one before, in samples longer than the training trials (only with a
+    context)."""
     condition_dropout: float = 0.1
     """Probability with which a trial's condition, and each variable of it, is hidden in training; 0 (as published)
     makes a model that needs a complete condition in sampling and has no guidance."""
@@ -79,6 +87,15 @@ class DiffusionConfig:
                 f"prior.sampling_steps is {self.sampling_steps}, but must lie between 1 and {TRAINING_STEPS}."
             )
         check_condition_fields(self)
+        if not 0 <= self.context <= 1:
+            raise ConfigError(f"prior.context is {self.context:g}, but is a share of trials; it must lie in [0, 1].")
+        if self.context and self.length_mask:
+            raise ConfigError(
+                f"prior.context is {self.context:g}, but with prior.length_mask trials lie in the middle of a window; "
+                "set one of the two to its default."
+            )
+        if not 0 < self.carried_over < 1:
+            raise ConfigError(f"prior.carried_over is {self.carried_over:g}, but must lie between 0 and 1.")
         if self.state < 2 or self.state % 2:
             raise ConfigError(f"prior.state is {self.state}, but must be a positive even number.")
         for name, value in (("huber", self.huber), ("clamp", self.clamp)):
@@ -120,7 +137,7 @@ class DiffusionPrior(ConditionalPrior):
             config.patch,
             config.output_scale,
             static,
-            aligned + config.length_mask + self._marks_ends,
+            aligned + config.length_mask + self._marks_ends + self.fills_in,
         )
         signal_squared = self.schedule.signal_squared
         self.register_buffer("longest", torch.tensor(0))
@@ -140,6 +157,11 @@ class DiffusionPrior(ConditionalPrior):
     def _marks_ends(self) -> bool:
         """Whether a channel marks the valid bins of a token, in which a trial may end."""
         return self.config.patch > 1 and not self.config.length_mask
+
+    @property
+    def fills_in(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether it was trained with a context, and so can be given one."""
+        return self.config.context > 0
 
     def normalised(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> Latents:
         """Z-scored latents, clamped if the configuration says so; zero in the padding."""
@@ -165,16 +187,23 @@ class DiffusionPrior(ConditionalPrior):
             features = self._features(condition, lengths, z.shape[1])
         if shown is not None:
             z = z * shown
+        observed = None
+        if self.fills_in:
+            observed = observed_in_training(lengths, drawn, self.config.context, generator)[:, : z.shape[1]]
+            hidden = observed.logical_not()[..., None]
+            counted = hidden if counted is None else hidden & counted
         step, signal, noise = self._training_levels(len(z), generator)
         eps = torch.randn((len(z), drawn, z.shape[2]), generator=generator, device=z.device)[:, : z.shape[1]]
         signal, noise = signal[:, None, None], noise[:, None, None]
-        predicted = self._predict(signal * z + noise * eps, step, shown, features)
+        noisy = signal * z + noise * eps
+        context = None if observed is None else Context(z, observed)
+        predicted = self._predict(noisy, step, shown, features, context)
         target = eps if self.config.prediction == "noise" else signal * eps - noise * z
         if self.config.huber is None:
             error = F.mse_loss(predicted, target, reduction="none")
         else:
             error = F.smooth_l1_loss(predicted, target, reduction="none", beta=self.config.huber)
-        return error.mean() if counted is None else (error * counted).sum() / (counted.sum() * z.shape[-1])
+        return error.mean() if counted is None else (error * counted).sum() / (counted.sum().clamp(min=1) * z.shape[-1])
 
     def _features(
         self, condition: Condition | None, lengths: Int[Tensor, "trial"], n_bins: int
@@ -202,17 +231,19 @@ class DiffusionPrior(ConditionalPrior):
         step: float,
         lengths: Int[Tensor, "trial"] | None = None,
         features: ConditioningFeatures | None = None,
+        context: Context | None = None,
     ) -> Latents:
-        """Expected clean latents given noisy ones at a (fractional) diffusion step.
+        """Expected clean latents given noisy ones at a (fractional) diffusion step, and some that are known.
 
         A sequence longer than any training trial is denoised in windows of that length which overlap by half, and the
         expectations are blended: a state-space kernel has learned nothing about longer lags, and with them samples
-        lost most of their variance. (Normalised over time, as published, the whole sequence is taken at once.)
+        lost most of their variance. (Normalised over time, as published, the whole sequence is taken at once.) A prior
+        that was trained with a context is not given such sequences, see ``draw``.
         """
         features = features or ConditioningFeatures()
         window, n_bins = int(self.longest), x.shape[1]
-        if not window or n_bins <= window or self.config.norm == "over_time":
-            return self._denoise_at_once(x, step, lengths, features)
+        if self.fills_in or not window or n_bins <= window or self.config.norm == "over_time":
+            return self._denoise_at_once(x, step, lengths, features, context)
 
         def change(bins: Tensor, parts: Latents) -> Latents:
             inside = None if lengths is None else (lengths[:, None] - bins[:, 0]).clamp(0, window).flatten()
@@ -221,25 +252,44 @@ class DiffusionPrior(ConditionalPrior):
         return in_overlapping_windows(x, window, change)
 
     def _denoise_at_once(
-        self, x: Latents, step: float, lengths: Int[Tensor, "trial"] | None, features: ConditioningFeatures
+        self,
+        x: Latents,
+        step: float,
+        lengths: Int[Tensor, "trial"] | None,
+        features: ConditioningFeatures,
+        context: Context | None = None,
     ) -> Latents:
         mask = None if lengths is None else mask_of(lengths, x.shape[1])
-        predicted = self._predict(x, torch.full((len(x),), step, device=x.device), mask, features)
+        predicted = self._predict(x, torch.full((len(x),), step, device=x.device), mask, features, context)
         signal, noise = self.schedule.scales_at(step)
         if self.config.prediction == "noise":
             x0 = (x - noise * predicted) / signal
         else:
             x0 = signal * x - noise * predicted
+        x0 = x0 if context is None else torch.where(context.mask[..., None], context.latents, x0)
         return x0 if mask is None else x0 * mask
 
     def _predict(
-        self, x: Latents, step: Float[Tensor, "trial"], mask: Mask | None, features: ConditioningFeatures
+        self,
+        x: Latents,
+        step: Float[Tensor, "trial"],
+        mask: Mask | None,
+        features: ConditioningFeatures,
+        context: Context | None = None,
     ) -> Latents:
-        if not self._marks_ends:
-            return self.network(x, step, mask, *features)
-        valid = x.new_ones(*x.shape[:2], 1) if mask is None else mask.to(x.dtype)
-        aligned = valid if features.aligned is None else torch.cat([features.aligned, valid], dim=2)
-        return self.network(x, step, mask, features.static, aligned)
+        """What the network says of noisy latents, in which those of the context are shown as they are.
+
+        A channel marks them. (To embed another diffusion step for tokens of such bins, as in diffusion forcing, cost a
+        third of a training step and gained nothing.)
+        """
+        aligned = [] if features.aligned is None else [features.aligned]
+        if self._marks_ends:
+            aligned.append(x.new_ones(*x.shape[:2], 1) if mask is None else mask.to(x.dtype))
+        if self.fills_in:
+            aligned.append(x.new_zeros(*x.shape[:2], 1) if context is None else context.mask[..., None].to(x.dtype))
+        if context is not None:
+            x = torch.where(context.mask[..., None], context.latents, x)
+        return self.network(x, step, mask, features.static, torch.cat(aligned, dim=2) if aligned else None)
 
     def draw(
         self,
@@ -247,14 +297,17 @@ class DiffusionPrior(ConditionalPrior):
         n_bins: int,
         generator: torch.Generator,
         condition: Condition | None = None,
+        context: Context | None = None,
         steps: int | None = None,
         sampler: str | None = None,
         guidance: float | None = None,
     ) -> Latents:
         """Z-scored latents, from noise, by the sampler of the configuration or of the call.
 
-        With ``guidance`` w, the network's prediction is ``free + w (conditioned - free)`` at every step: for w = 1 the
-        distribution that was learned, for w > 1 sharper (classifier-free guidance, Ho and Salimans 2022).
+        Latents of the context are kept. A prior that was trained with one draws trials longer than the training trials
+        window by window: the end of a window is context of the next. With ``guidance`` w, the network's prediction is
+        ``free + w (conditioned - free)`` at every step: for w = 1 the distribution that was learned, for w > 1 sharper
+        (classifier-free guidance, Ho and Salimans 2022).
         """
         steps = self.config.sampling_steps if steps is None else steps
         sampler = sampler or self.config.sampler
@@ -263,6 +316,8 @@ class DiffusionPrior(ConditionalPrior):
             raise ConfigError(f"the sampler '{sampler}' does not exist; choose one of {', '.join(SAMPLERS)}.")
         if not 1 <= steps <= TRAINING_STEPS:
             raise ConfigError(f"{steps} sampling steps are not possible; choose between 1 and {TRAINING_STEPS}.")
+        if context is not None and not self.fills_in:
+            raise ConfigError("this prior was trained without a context and cannot be given one; set prior.context.")
         self.check(condition, guidance)
         if sampler == "ddpm":
             grid = Grid.uniform_in_step(self.schedule, steps)
@@ -273,31 +328,93 @@ class DiffusionPrior(ConditionalPrior):
             whole, drawn = lengths, n_bins
         else:  # the network has met whole tokens only, so whole ones are drawn and what is too much is cut off
             whole, drawn = _whole(lengths, patch), _whole(n_bins, patch)
-        shown = whole if int(whole.min()) < drawn or drawn % patch else None
         if self.config.length_mask:
             windows = _whole(lengths, patch).clamp(min=int(self.longest))
             if int(windows.min()) < int(windows.max()):  # no trial lies in a wider window than it needs
                 z = torch.zeros((len(lengths), n_bins, len(self.mean)), device=self.mean.device)
                 for part in (windows == window for window in windows.unique()):
                     wanted = None if condition is None else condition[part]
-                    z[part] = self.draw(lengths[part], n_bins, generator, wanted, steps, sampler, guidance)
+                    z[part] = self.draw(lengths[part], n_bins, generator, wanted, None, steps, sampler, guidance)
                 return z
-            drawn, shown = int(windows[0]), None
+            drawn = int(windows[0])
+        elif self.fills_in:
+            drawn = _whole(n_bins, patch)
         features = self._features(condition, lengths, drawn)
-
-        def expected(x: Latents, step: float) -> Latents:
-            conditioned = self.denoise(x, step, shown, features)
-            if guidance == 1 or free is None:
-                return conditioned
-            unconditioned = self.denoise(x, step, shown, free)
-            return unconditioned + guidance * (conditioned - unconditioned)
-
-        free = None if condition is None or not condition.known else self._features(condition.null(), lengths, drawn)
-        x = torch.randn((len(lengths), drawn, len(self.mean)), generator=generator, device=self.mean.device)
-        z = SAMPLERS[sampler](expected, x, grid, generator)
-        z = uncentred(z, lengths, n_bins) if self.config.length_mask else z[:, :n_bins]
+        free = None
+        if guidance != 1 and condition is not None and condition.known:
+            free = self._features(condition.null(), lengths, drawn)
+        how = _Sampling(grid, sampler, guidance, generator)
+        if self.fills_in:
+            z = self._continued(whole, drawn, features, free, context, how)[:, :n_bins]
+        elif self.config.length_mask:
+            z = uncentred(self._sampled(None, (len(lengths), drawn), features, free, None, how), lengths, n_bins)
+        else:
+            shown = whole if int(whole.min()) < drawn or drawn % patch else None
+            z = self._sampled(shown, (len(lengths), drawn), features, free, None, how)[:, :n_bins]
         z = z * mask_of(lengths, n_bins)
         return z if self.config.clamp is None else z.clamp(-self.config.clamp, self.config.clamp)
+
+    def _continued(
+        self,
+        lengths: Int[Tensor, "trial"],
+        n_bins: int,
+        features: ConditioningFeatures,
+        free: ConditioningFeatures | None,
+        context: Context | None,
+        how: _Sampling,
+    ) -> Latents:
+        """Latents drawn around the context in windows no longer than a training trial, one after the other."""
+        patch, size = self.config.patch, len(self.mean)
+        z = torch.zeros((len(lengths), n_bins, size), device=self.mean.device)
+        observed = torch.zeros(z.shape[:2], dtype=torch.bool, device=self.mean.device)
+        if context is not None:
+            given = context.mask.shape[1]
+            observed[:, :given] = context.mask
+            z[:, :given] = context.latents * context.mask[..., None]
+        window = int(self.longest) or n_bins
+        token = patch if window >= 2 * patch else 1  # else nothing would be carried over
+        if n_bins > window:
+            window = window // token * token
+        stride = max(int((1 - self.config.carried_over) * window) // token, 1) * token
+
+        def fill(known: Context, inside: Int[Tensor, "trial"], rows: Tensor, bins: Tensor) -> Latents:
+            width = bins.shape[1]
+            shown = inside if int(inside.min()) < width or width % patch else None
+            there = None if free is None else free.at(rows, bins)
+            seen = known if bool(known.mask.any()) else None
+            return self._sampled(shown, (len(inside), width), features.at(rows, bins), there, seen, how)
+
+        return window_by_window(Context(z, observed), lengths, window, stride, token, fill).latents
+
+    def _sampled(
+        self,
+        shown: Int[Tensor, "trial"] | None,
+        shape: tuple[int, int],
+        features: ConditioningFeatures,
+        free: ConditioningFeatures | None,
+        context: Context | None,
+        how: _Sampling,
+    ) -> Latents:
+        """Latents from noise, (trials, bins) as the shape says."""
+
+        def expected(x: Latents, step: float) -> Latents:
+            conditioned = self.denoise(x, step, shown, features, context)
+            if free is None:
+                return conditioned
+            unconditioned = self.denoise(x, step, shown, free, context)
+            return unconditioned + how.guidance * (conditioned - unconditioned)
+
+        x = torch.randn((*shape, len(self.mean)), generator=how.generator, device=self.mean.device)
+        return SAMPLERS[how.sampler](expected, x, how.grid, how.generator)
+
+
+class _Sampling(NamedTuple):
+    """How latents are drawn, checked."""
+
+    grid: Grid
+    sampler: str
+    guidance: float
+    generator: torch.Generator
 
 
 def _whole(bins: Any, patch: int) -> Any:

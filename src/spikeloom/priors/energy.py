@@ -21,7 +21,7 @@ from spikeloom.priors.conditional import ConditionalPrior, ConditioningFeatures,
 from spikeloom.priors.energy_score import energy_score
 from spikeloom.priors.linear import LinearPrediction
 from spikeloom.priors.masking import ORDERS, SCHEDULES, masked_share, reveal_rank, revealed_after
-from spikeloom.priors.windows import held
+from spikeloom.priors.windows import held, window_by_window
 from spikeloom.training.batch import Batch, mask_of
 
 MOST_STEPS = 1000
@@ -327,20 +327,14 @@ class EnergyPrior(ConditionalPrior):
         if choices.guidance != 1 and condition is not None and condition.known:
             free = self._held(condition.null(), lengths, drawn)
         window = -(-int(self.longest) // patch) * patch or drawn
-        start = torch.zeros_like(whole)
-        going = torch.ones_like(whole, dtype=torch.bool)
-        while bool(going.any()):
-            bins = (start[going, None] + torch.arange(min(window, drawn), device=device)).clamp(max=drawn - 1)
-            rows = going.nonzero()
-            inside = (whole - start)[going].clamp(max=window)
-            conditioned = _rows(features, going, bins)
-            unconditioned = None if free is None else _rows(free, going, bins)
-            latents, mask = z[rows, bins], observed[rows, bins]
-            z[rows, bins] = self._fill(latents, mask, inside, conditioned, unconditioned, generator, choices)
-            observed[rows, bins] = True
-            going = start + window < whole
-            last = -(-(whole - window).clamp(min=0) // patch) * patch
-            start = torch.minimum(start + max(window // 2 // patch, 1) * patch, last)
+        stride = max(window // 2 // patch, 1) * patch
+
+        def fill(known: Context, inside: Tensor, rows: Tensor, bins: Tensor) -> Latents:
+            unconditioned = None if free is None else free.at(rows, bins)
+            conditioned = features.at(rows, bins)
+            return self._fill(known.latents, known.mask, inside, conditioned, unconditioned, generator, choices)
+
+        z = window_by_window(Context(z, observed), whole, window, stride, patch, fill).latents
         return z[:, :n_bins] * mask_of(lengths, n_bins)
 
     def _fill(
@@ -446,14 +440,3 @@ def _increments(latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor
     inside = mask_of(lengths, latents.shape[1])[:, 1:]
     change = latents.diff(dim=1)[inside.expand(-1, -1, latents.shape[2])]
     return change.std() if len(change) > 1 else latents.new_zeros(())
-
-
-def _rows(
-    features: ConditioningFeatures, rows: Bool[Tensor, "trial"], bins: Int[Tensor, "row window"]
-) -> ConditioningFeatures:
-    """The features of some trials in a window of each."""
-    static = None if features.static is None else features.static[rows]
-    aligned = None if features.aligned is None else features.aligned[rows]
-    if aligned is not None:
-        aligned = aligned.gather(1, bins[..., None].expand(-1, -1, aligned.shape[2]))
-    return ConditioningFeatures(static, aligned)

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from spikeloom.priors.base import Context
+
 Sequence = Float[Tensor, "trial time channel"]
 Lengths = Int[Tensor, "trial"]
 
@@ -57,6 +59,45 @@ def in_overlapping_windows(
     blended = torch.zeros_like(x).index_add_(1, bins.flatten(), (parts * weight).flatten(1, 2))
     total = torch.zeros_like(x[0]).index_add_(0, bins.flatten(), weight.expand(len(bins), -1, x.shape[2]).flatten(0, 1))
     return blended / total
+
+
+def window_by_window(
+    known: Context,
+    lengths: Lengths,
+    window: int,
+    stride: int,
+    token: int,
+    fill: Callable[[Context, Lengths, Bool[Tensor, "trial"], Int[Tensor, "row {window}"]], Sequence],
+) -> Context:
+    """Sequences of any length, drawn in windows that follow each other: what has been drawn is context of the next.
+
+    The last window of a trial ends where the trial does, or less than a token behind.
+
+    Args:
+        known: What is known of the sequences before anything is drawn.
+        lengths: Valid bins of each.
+        window: Most bins of a window.
+        stride: Bins from the beginning of a window to that of the next.
+        token: Bins of which strides are multiples.
+        fill: Is given what is known in a window of some sequences, how many of its bins are valid in each, which
+            sequences these are, and the bins of the window in each; returns all values of the window.
+
+    Returns:
+        The sequences, all known.
+    """
+    z, observed = known.latents.clone(), known.mask.clone()
+    start, going = torch.zeros_like(lengths), torch.ones_like(lengths, dtype=torch.bool)
+    last_bin = z.shape[1] - 1
+    while bool(going.any()):
+        steps = torch.arange(min(window, z.shape[1]), device=z.device)
+        bins, rows = (start[going, None] + steps).clamp(max=last_bin), going.nonzero()
+        inside = (lengths - start)[going].clamp(max=window)
+        z[rows, bins] = fill(Context(z[rows, bins], observed[rows, bins]), inside, going, bins)
+        observed[rows, bins] = True
+        going = start + window < lengths
+        last = -(-(lengths - window).clamp(min=0) // token) * token
+        start = torch.minimum(start + stride, last)
+    return Context(z, observed)
 
 
 def _margin(lengths: Lengths, window: int) -> Int[Tensor, "trial 1"]:
