@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 import warnings
 from collections.abc import Iterable
@@ -11,8 +12,24 @@ _DECORATORS = ("torch", "jaxtyping", "beartype")
 """Packages whose decorators stand between a user and the library's functions."""
 
 
+LONGEST_VALUE = 80
+"""Characters of a quoted value that a message shows."""
+LONGEST_LIST = 300
+"""Characters of a list in parentheses, such as that of all columns."""
+_QUOTED = re.compile(rf"(?<!\w)'((?:[^']|(?<=\w)'(?=\w)){{{LONGEST_VALUE + 1},}})'(?!\w)")
+_CUT = re.compile(r"\.\.\. \(\d+ characters\)$")
+_LISTED = re.compile(rf"\((\w[\w ]*: [^()]{{{LONGEST_LIST},}})\)")
+
+
 class SpikeloomError(Exception):
-    """Base of every error caused by an input; the command line prints it and exits with status 2."""
+    """Base of every error caused by an input; the command line prints it and exits with status 2.
+
+    Values that a message quotes are cut to ``LONGEST_VALUE`` characters, whoever raises it, as a cell of a table may
+    hold a whole recording; paths are not.
+    """
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(shortened(part) if isinstance(part, str) else part for part in parts))
 
 
 class DataError(SpikeloomError, ValueError):
@@ -33,6 +50,26 @@ class RunError(SpikeloomError, RuntimeError):
 
 class SpikeloomWarning(UserWarning):
     """Something a user should know of a result; the command line prints it as a line."""
+
+
+def shortened(message: str) -> str:
+    """A message with the quoted values, and the lists in parentheses, that are too long to be read cut short.
+
+    Example:
+        >>> shortened(f"'time' holds '{'0.125, ' * 3000}' in row 0")
+        "'time' holds '0.125, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125, 0.125, 0.1... (21000 characters)' in row 0"
+    """  # noqa: E501
+
+    def quoted(found: re.Match[str]) -> str:
+        value = found[1]
+        if _CUT.search(value):
+            return found[0]
+        if ("/" in value or "\\" in value) and ", " not in value and len(value) < LONGEST_LIST:
+            return found[0]
+        return f"'{value[:LONGEST_VALUE]}... ({len(value)} characters)'"
+
+    message = _QUOTED.sub(quoted, message)
+    return _LISTED.sub(lambda found: f"({found[1][:LONGEST_LIST].rpartition(', ')[0]}, ...)", message)
 
 
 def warn(message: str) -> None:

@@ -20,6 +20,7 @@ from spikeloom.data.formats.containers import (
 from spikeloom.data.formats.guard import know_sound
 from spikeloom.data.formats.layout import packed, unpacked
 from spikeloom.data.formats.matlab import read_matlab
+from spikeloom.data.formats.padded_times import padded_times_in
 from spikeloom.data.formats.pynapple_files import kind_of, read_pynapple
 from spikeloom.data.formats.table_files import read_table_file
 from spikeloom.data.formats.trees import read_tree
@@ -79,8 +80,9 @@ def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  
         origin = {"file": path.name, "format": ending[1:]}
         if ending == ".npz" and (kind := kind_of(stored)) is not None:
             return read_pynapple(stored, kind, options, origin)
+        padded, stored = padded_times_in(stored, options.counts)
         variables = tree_of(stored)
-        if holds_spike_times(variables, stored, options):
+        if padded is not None or holds_spike_times(variables, stored, options):
             return read_tree(variables, options, origin, plain_first=False)
         return from_arrays(stored, options, origin)
     except MemoryError:

@@ -94,6 +94,18 @@ def _cut_around_reaches(data: SpikeData, velocity: str, options: LoadOptions) ->
     return cut_reaches(data, velocity, before_s=options.before_s or 0.0, after_s=options.stop_s("reaches"))
 
 
+def with_all_options(data: SpikeData, options: LoadOptions) -> SpikeData:
+    """The recording with all options in its provenance, where a format has applied some of them itself.
+
+    Args:
+        data: The recording that was read with the others.
+        options: All that were given.
+    """
+    if not options.to_dict():
+        return replace(data, provenance={k: v for k, v in data.provenance.items() if k != "load_options"})
+    return _with_options_noted(data, options)
+
+
 def _with_options_noted(data: SpikeData, options: LoadOptions) -> SpikeData:
     """The recording with its options in the provenance, before the notes."""
     if not options.to_dict():

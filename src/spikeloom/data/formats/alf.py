@@ -5,6 +5,7 @@ A file is called ``[_namespace_]object.attribute[.more].extension``; the files o
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.formats.npy_files import read_npy, read_vector
+from spikeloom.data.formats.spike_labels import of_units
 from spikeloom.data.formats.spike_tables import FAMILIES, refuse_intervals
 from spikeloom.data.options import LoadOptions, check_supported
+from spikeloom.data.series.kinds import is_regular
 from spikeloom.data.series.series import Series
 from spikeloom.data.session.cutting import bin_session
 from spikeloom.data.session.session import Session
@@ -30,7 +33,9 @@ from spikeloom.errors import DataError
 QUALITY = ("label", "ks2_label", "KSLabel", "group", "quality")
 MOST_PARTS = 8
 """An array of at most this many columns becomes as many columns of a table, or dimensions of a signal."""
-NOT_SERIES = ("spikes", "clusters", "channels", "trials", "templates", "licks", "probes", "electrodeSites", "drift")
+OF_PROBE = ("spikes", "clusters", "channels", "templates", "electrodeSites", "drift")
+"""Objects of one probe, which another folder cannot have for it."""
+NOT_SERIES = ("spikes", "clusters", "channels", "trials", "templates", "probes", "electrodeSites", "drift")
 DEEPEST = 4
 """Levels of folders that are searched for spikes: session/alf/probe/sorter."""
 _NAME = re.compile(r"(?:_[A-Za-z0-9]+_)?([A-Za-z][A-Za-z0-9]*)\.([A-Za-z0-9_]+)((?:\.[^.]+)*)\.([A-Za-z0-9]+)")
@@ -93,6 +98,10 @@ def read_alf(folder: Path, options: LoadOptions) -> SpikeData:
     times, clusters = (read_vector(objects["spikes"][name]) for name in ("times", "clusters"))
     if len(times) != len(clusters) or not len(times):
         raise DataError(f"spikes.times has {len(times)} entries and spikes.clusters {len(clusters)}; copy them again.")
+    of_unit, more = of_units(clusters)
+    if more:
+        notes += more
+        times, clusters = times[of_unit], clusters[of_unit]
     ids, trains = trains_of(clusters.astype(np.int64), times)
     neurons = _neurons(objects, ids, notes)
     kept = np.ones(len(ids), dtype=bool)
@@ -129,15 +138,23 @@ def _objects(folder: Path, notes: list[str]) -> Objects:
 
 
 def _with_objects_above(folder: Path, notes: list[str]) -> Objects:
-    """The files of a folder, and objects that only the folders above it hold, up to the one called alf."""
+    """The files of a folder, and objects that only the folders above it hold, up to the one called alf, else one."""
     objects = _objects(folder, notes)
     above = folder.resolve()
     names = [parent.name for parent in (above, *above.parents)][: DEEPEST + 1]
     if "alf" in names:
         for parent in list(above.parents)[: names.index("alf")]:
             objects = {**_objects(parent, notes), **objects}
-    elif above.name.startswith("#"):  # a revision of some of the files above it
-        objects = {**_objects(above.parent, notes), **objects}
+        return objects
+    parent = above.parent
+    if above.name.startswith("#"):  # a revision of some of the files above it
+        objects = {**_objects(parent, notes), **objects}
+        parent = parent.parent
+    if parent.is_dir() and os.access(parent, os.R_OK | os.X_OK):
+        beside = {name: files for name, files in _objects(parent, []).items() if name not in (*OF_PROBE, *objects)}
+        if beside:
+            notes.append(f"{', '.join(beside)} are those of the folder above, {parent.name}")
+        objects = {**beside, **objects}
     return objects
 
 
@@ -243,11 +260,20 @@ def _trials(objects: Objects, notes: list[str]) -> pd.DataFrame | None:
 
 
 def _series(objects: Objects, options: LoadOptions, notes: list[str]) -> dict[str, Series]:
-    """The signals of objects that have a time for each of their rows, named object_attribute."""
+    """The signals of objects that have a time for each of their rows, named object_attribute, and events of times."""
     series: dict[str, Series] = {}
     for name, files in objects.items():
         clock = files.get("times", files.get("timestamps"))
         if clock is None or name in NOT_SERIES:
+            continue
+        if set(files) <= {"times", "timestamps"}:
+            if options.signals is None or name in options.signals:
+                times = read_npy(clock).astype(np.float64)
+                if times.size == max(times.shape, default=0) > 1 and not is_regular(np.sort(times.ravel())):
+                    series[name] = Series.of(times.ravel(), np.ones((times.size, 1)), "events", kind="events")
+                    notes.append(f"'{name}' is the number of events in each bin ({clock.name})")
+                else:
+                    notes.append(f"{clock.name} left out, as {name} has no values, and these times are not of events")
             continue
         for attribute, path in files.items():
             wanted = options.signals is None or f"{name}_{attribute}" in options.signals

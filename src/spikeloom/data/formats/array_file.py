@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from spikeloom.data.formats.array_names import plain, text_of
+from spikeloom.data.formats.array_names import plain, text_of, time_role
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.options import LoadOptions
 from spikeloom.errors import DataError
@@ -16,6 +16,10 @@ VALUES = "buifUS"
 """Kinds of arrays that can be used: numbers, true and false, and text."""
 
 
+GROUPS = ("trial", "trials", "trial_info", "trial_table")
+"""Groups and structures that hold the columns of trials."""
+AXES = "axes of the reader"
+"""Array by which a reader of ours declares the order of the axes, as it has laid them out itself."""
 SHOWN = 12
 """Arrays that a message lists."""
 
@@ -29,14 +33,17 @@ class ArrayFile:
         stored: The arrays by name.
         options: What the user has said of them.
         notes: What was guessed so far.
+        counts_from_one: Whether it is a file of MATLAB, where the first element has the number 1.
         taken: Names of those that have been used.
     """
 
-    def __init__(self, stored: Mapping[str, StoredArray], options: LoadOptions) -> None:
+    def __init__(self, stored: Mapping[str, StoredArray], options: LoadOptions, counts_from_one: bool = False) -> None:
         n_of = Counter(name.rsplit("/", 1)[-1] for name in stored)
         self._short = {name: short if n_of[short := name.rsplit("/", 1)[-1]] == 1 else name for name in stored}
+        self._full = {short: name for name, short in self._short.items()}
         self.stored = {self._short[name]: array for name, array in stored.items()}
         self.options = options
+        self.counts_from_one = counts_from_one
         self.notes: list[str] = []
         self.taken: set[str] = set()
 
@@ -66,13 +73,23 @@ class ArrayFile:
 
     def found(self) -> str:
         """The arrays with their types and shapes, for messages; of many, the first few."""
-        some = [f"{name} {stored}" for name, stored in list(self.stored.items())[:SHOWN]]
-        more = f"; ... ({len(self.stored)} in all)" if len(self.stored) > SHOWN else ""
+        own = {name: stored for name, stored in self.stored.items() if name != AXES}
+        some = [f"{name} {stored}" for name, stored in list(own.items())[:SHOWN]]
+        more = f"; ... ({len(own)} in all)" if len(own) > SHOWN else ""
         return ("; ".join(some) + more) or "none"
 
     def key(self, name: str) -> str | None:
         """The array that a user calls by its whole name or by the last part of it; None if there is none."""
         return name if name in self.stored else self._short.get(name)
+
+    def role(self, name: str) -> str | None:
+        """Whether an array holds the "start" of trials, the "stop", or "both"; in a group of trials "start" is enough.
+
+        See ``array_names.time_role``.
+        """
+        group, _, last = self._full[name].rpartition("/")
+        own = time_role(name)
+        return time_role(f"trial_{plain(last)}") if own is None and group and plain(group) in GROUPS else own
 
     def is_option(self, name: str, *options: str) -> bool:
         """Whether one of these options names an array."""
@@ -104,7 +121,7 @@ class ArrayFile:
 
     def note_unused(self) -> None:
         """Add a note about the arrays that were not used."""
-        unused = sorted(set(self.stored) - self.taken)
+        unused = sorted(set(self.stored) - self.taken - {AXES})
         if unused:
             self.notes.append("not used: " + ", ".join(f"{name} {self.stored[name]}" for name in unused))
 

@@ -12,9 +12,14 @@ from spikeloom.data.formats.array_columns import trial_columns
 from spikeloom.data.formats.array_file import ArrayFile, column
 from spikeloom.data.formats.array_names import SEGMENT, plain
 from spikeloom.data.formats.bin_width import Clock
+from spikeloom.data.formats.trial_labels import between_trials
 from spikeloom.data.recorded_time import FROM_S, PIECE
 from spikeloom.errors import DataError
 
+TRIALS = ("trial", "trials", "trial_id", "trial_ids", "trial_number", "trial_index", "trial_idx", "trial_num")
+"""Names of the trial of each bin."""
+LASTING = 0.5
+"""Share of the bins in the same trial as the one before, from which on labels are those of trials."""
 GAP = 1.5
 """Two bins that begin more than this many bins apart have a gap between them."""
 
@@ -69,17 +74,25 @@ def pieces_of(file: ArrayFile, counts: str, clock: Clock, observed: Bool[np.ndar
         DataError: If the segments are not of each bin, or nothing was observed.
     """
     n_bins = len(observed)
-    segment = file.named("segment", SEGMENT)
+    if not observed.any():
+        raise DataError(f"all counts of '{counts}' are missing (NaN); name another array with counts=<array>.")
+    segment = segment_of(file, n_bins)
     ids = None if segment is None else file.read(segment)
     if ids is not None and ids.shape != (n_bins,):
         raise DataError(f"'{segment}' is {file.stored[str(segment)]}, but '{counts}' has {n_bins} bins; give each one.")
-    if not observed.any():
-        raise DataError(f"all counts of '{counts}' are missing (NaN); name another array with counts=<array>.")
+    is_between = np.zeros(n_bins, dtype=bool)
+    if ids is not None:
+        is_between, more = between_trials(ids, str(segment), is_trial=plain(str(segment)) in TRIALS)
+        file.notes += more
     new = np.zeros(n_bins, dtype=bool)
     new[0] = True
     if ids is not None:
         new[1:] |= ids[1:] != ids[:-1]
-    runs = np.flatnonzero(new)  # of one segment, before gaps divide them
+    runs = np.flatnonzero(new & ~is_between)  # of one segment, before gaps divide them
+    missing = int((~observed).sum())
+    observed = observed & ~is_between
+    if not observed.any():
+        raise DataError(f"no bin of a '{segment}' has counts in '{counts}'; check the file.")
     start_s = clock.start_s if clock.start_s is not None else np.arange(n_bins) * clock.bin_s
     steps = np.diff(start_s) / clock.bin_s
     new[1:] |= (steps > GAP) | (steps <= 0) | (observed[1:] & ~observed[:-1])
@@ -91,14 +104,15 @@ def pieces_of(file: ArrayFile, counts: str, clock: Clock, observed: Bool[np.ndar
         file.notes.append(f"the recording is cut at gaps between the times of bins: {gaps}, of up to {longest:.4g} s")
     if restarts:
         file.notes.append(f"the recording is cut where the times of bins restart ({restarts} of {n_bins - 1} bins)")
-    if not observed.all():
-        file.notes.append(
-            f"{int((~observed).sum())} bins without counts (NaN in all neurons) are gaps of the recording"
-        )
+    if missing:
+        file.notes.append(f"{missing} bins without counts (NaN in all neurons) are gaps of the recording")
     table = pd.DataFrame(index=range(len(first)))
     if ids is not None:
         run = np.searchsorted(runs, first, side="right") - 1
-        table = pd.DataFrame({"segment": column(ids[first]), "start_bin": first})
+        label = column(ids[first])
+        if label.dtype.kind == "f" and (label == np.floor(label)).all():
+            label = label.astype(np.int64)  # a missing one makes floats of all
+        table = pd.DataFrame({"segment": label, "start_bin": first})
         table = table.assign(**_columns_of_segments(file, ids[runs], run, n_neurons))
     return Pieces(
         first=first,
@@ -111,13 +125,50 @@ def pieces_of(file: ArrayFile, counts: str, clock: Clock, observed: Bool[np.ndar
     )
 
 
-def numbers_of_segments(file: ArrayFile) -> set[int]:
+def segment_of(file: ArrayFile, n_bins: int, quietly: bool = False) -> str | None:
+    """The array with the segment of each bin: the one named, else one with a usual name, else the trial of each bin.
+
+    The trial of each bin is its segment where nothing else says when trials were.
+
+    Args:
+        file: The arrays.
+        n_bins: How many bins there are.
+        quietly: Add no note.
+
+    Raises:
+        DataError: If the array that the option names does not exist.
+    """
+    n_notes, options = len(file.notes), file.options
+    segment = file.named("segment", SEGMENT)
+    times = any(s.shape != (n_bins,) and s.is_number and s.shape and file.role(n) for n, s in file.stored.items())
+    if segment is None and options.align is None and options.trials is None and not options.continuous and not times:
+        labels = [n for n, s in file.stored.items() if s.shape == (n_bins,) and plain(n) in TRIALS]
+        segment = labels[0] if len(labels) == 1 and _lasts(file.stored[labels[0]].read()) else None
+        if segment is not None:
+            file.notes.append(
+                f"'{segment}' says of each bin in which trial it is, and these are the trials; continuous=True loads "
+                "all of the time"
+            )
+    if quietly:
+        del file.notes[n_notes:]
+    return segment
+
+
+def _lasts(ids: np.ndarray) -> bool:
+    """Whether labels stay the same over several bins, as those of trials do."""
+    labels = pd.factorize(ids)[0]  # missing ones are equal
+    return len(labels) > 1 and float((labels[1:] == labels[:-1]).mean()) > LASTING
+
+
+def numbers_of_segments(file: ArrayFile, n_bins: int) -> set[int]:
     """How many runs of a segment there are, and how many segments: sizes that their columns have."""
-    names = [name for name in file.stored if file.is_option(name, "segment") or plain(name) in SEGMENT]
-    if len(names) != 1 or len(file.stored[names[0]].shape) != 1:
+    segment = segment_of(file, n_bins, quietly=True)
+    if segment is None or len(file.stored[segment].shape) != 1:
         return set()
-    ids = file.stored[names[0]].read()
-    return {int((ids[1:] != ids[:-1]).sum()) + 1, len(np.unique(ids))}
+    ids = file.stored[segment].read()
+    new = np.r_[True, ids[1:] != ids[:-1]]
+    inside = ~between_trials(ids, segment, is_trial=plain(segment) in TRIALS)[0]
+    return {int((new & inside).sum()), len(np.unique(ids[inside]))}
 
 
 def _columns_of_segments(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from spikeloom.data.formats.array_names import COUNTS, plain
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.formats.matlab_spikes import spikes_in
 from spikeloom.data.formats.matlab_values import Cell, Struct, Value, arrays_of
+from spikeloom.data.formats.neuron_columns import NEURON
 from spikeloom.data.formats.spike_lists import spike_list_in, vectors_of_units, word
 from spikeloom.data.options import LoadOptions
 
+SILENT = StoredArray((0,), np.dtype(float), lambda: np.zeros(0))
+"""Spike times of a unit that did not fire."""
 Node = dict[str, Any]
 """The members of a group by name: arrays, and groups as further nodes."""
 
@@ -60,8 +65,39 @@ def holds_spike_times(variables: Mapping[str, Value], arrays: Mapping[str, Store
     return spikes_in(variables, options.counts) is not None
 
 
+def _with_silent_units(elements: Sequence[Node]) -> None:
+    """Give each of the groups of one kind an empty vector for units that only others have: they did not fire in it."""
+    names = list(dict.fromkeys(name for one in elements for name in one))
+    inner = [name for name in names if all(isinstance(one.get(name, {}), dict) for one in elements)]
+    for name in inner:
+        if sum(name in one for one in elements) > len(elements) / 2:
+            _with_silent_units([one.setdefault(name, {}) for one in elements])
+    vectors = dict.fromkeys(name for one in elements for name in _numbered_vectors(one))
+    if len(_stems(vectors)) == 1:
+        for one in elements:
+            for name in vectors:
+                one.setdefault(name, SILENT)
+
+
+def _numbered_vectors(node: Node) -> list[str]:
+    """The vectors of a group that are called neurons ("unit_3"), or, where it holds no others, differ in a number."""
+    vectors = [n for n, one in node.items() if isinstance(one, StoredArray) and len(one.shape) == 1]
+    numbered = [name for name in vectors if re.search(r"\d", name)]
+    if len(numbered) < len(node):
+        numbered = [name for name in numbered if NEURON.fullmatch(plain(name))]
+    return sorted(numbered, key=_numbers) if len(_stems(numbered)) == 1 else []
+
+
+def _stems(names: Iterable[str]) -> set[str]:
+    """Names without their numbers."""
+    return {re.sub(r"\d+", "", name).strip("_- .") for name in names}
+
+
 def _fields(node: Node, within: bool) -> dict[str, Value]:
     """The members of a group; those that are numbered as one."""
+    groups = {n: one for n, one in node.items() if isinstance(one, dict) and re.search(r"\d", n)}
+    for stem in _stems(groups):
+        _with_silent_units([one for n, one in groups.items() if _stems([n]) == {stem}])
     fields: dict[str, Value] = {
         name: _value(name, member, within or bool(re.search(r"\d", name))) for name, member in node.items()
     }
@@ -87,11 +123,13 @@ def _fields(node: Node, within: bool) -> dict[str, Value]:
 def _value(name: str, member: Node | StoredArray, within: bool) -> Value:
     if not isinstance(member, dict):
         return member
-    vectors = {key: one for key, one in member.items() if isinstance(one, StoredArray) and len(one.shape) == 1}
-    if within and len(vectors) == len(member) and len({re.sub(r"\d+", "", key) for key in vectors}) == 1:
-        if all(re.search(r"\d", key) for key in vectors):
-            return Cell((len(vectors), 1), [vectors[key] for key in sorted(vectors, key=_numbers)])
-    fields = _fields(member, within)
+    units = _numbered_vectors(member) if within else []
+    cell = Cell((len(units), 1), [member[key] for key in units])
+    if units and len(units) == len(member):
+        return cell
+    fields = _fields({key: one for key, one in member.items() if key not in units}, within)
+    if units:
+        fields[_stems(units).pop() or "units"] = cell
     if list(fields) == ["elements"]:
         return fields["elements"]
     return Struct((1, 1), {key: [one] for key, one in fields.items()})

@@ -13,7 +13,6 @@ from spikeloom.data.binning import EDGE
 from spikeloom.data.bins import whole_bins
 from spikeloom.data.formats.array_columns import trial_columns
 from spikeloom.data.formats.array_file import ArrayFile
-from spikeloom.data.formats.array_names import time_role
 from spikeloom.data.formats.array_pieces import Pieces
 from spikeloom.data.formats.bin_width import Clock
 from spikeloom.data.formats.trial_times import TrialTimes
@@ -46,7 +45,7 @@ class Cut:
 
 def numbers_of_trials(file: ArrayFile) -> set[int]:
     """Sizes of the arrays that hold times of trials: sizes that their columns have."""
-    names = [name for name in file.stored if file.is_option(name, "align", "trials") or time_role(name) is not None]
+    names = [name for name in file.stored if file.is_option(name, "align", "trials") or file.role(name) is not None]
     return {max(file.stored[name].shape) for name in names if file.stored[name].shape}
 
 

@@ -20,12 +20,13 @@ from spikeloom.data.formats.array_columns import (
 )
 from spikeloom.data.formats.array_file import ArrayFile
 from spikeloom.data.formats.array_names import COUNTS, LENGTHS, NEURON_ID, plain
-from spikeloom.data.formats.array_pieces import numbers_of_segments, pieces_of
+from spikeloom.data.formats.array_pieces import numbers_of_segments, pieces_of, segment_of
 from spikeloom.data.formats.array_splits import index_splits, with_splits_joined
 from spikeloom.data.formats.array_trials import cut_trials, numbers_of_trials, trials_of
 from spikeloom.data.formats.axes import STANDARD, Order, order_of_axes
 from spikeloom.data.formats.bin_width import Clock, clock_of
 from spikeloom.data.formats.containers import StoredArray
+from spikeloom.data.formats.count_padding import orders_of_padding, with_missing
 from spikeloom.data.formats.pairs import check_counts, check_no_rates, check_rates, looks_like_spike_times
 from spikeloom.data.options import ArrayOptions, EventOptions, LoadOptions, check_supported
 from spikeloom.data.recorded_time import FROM_S
@@ -69,10 +70,10 @@ def from_arrays(stored: Mapping[str, StoredArray], options: LoadOptions, origin:
     check_supported(options, FAMILIES, "arrays")
     notes: list[str] = []
     stored, counts_name, about = with_splits_joined(stored, options.counts, notes)
-    file = ArrayFile(stored, replace(options, counts=counts_name))
+    file = ArrayFile(stored, replace(options, counts=counts_name), counts_from_one=origin.get("format") == "mat")
     file.notes += notes
     name, values = _counts(file)
-    order = order_of_axes(file, name, values.shape)
+    order = order_of_axes(file, name, values.shape, orders_of_padding(values, STANDARD))
     counts = values.transpose([order.index(axis) for axis in STANDARD[-values.ndim :]])
     with np.errstate(invalid="ignore"):
         finite = counts[np.isfinite(counts)] if counts.dtype.kind == "f" else counts
@@ -115,7 +116,7 @@ def _counts(file: ArrayFile) -> tuple[str, np.ndarray]:
     if 0 in values.shape:
         raise DataError(f"'{name}' has shape {values.shape} and is empty; name another array with counts=<array>.")
     check_counts(values, name)
-    return name, values
+    return name, with_missing(values, name, file.notes)
 
 
 # -- trials ----------------------------------------------------------------------------------------------------------
@@ -238,6 +239,8 @@ def _continuous(
 ) -> SpikeData:
     """Counts with the axes (time, neuron)."""
     n_bins, n_neurons = counts.shape
+    segment = segment_of(file, n_bins, quietly=True)
+    file.taken |= set() if segment is None else {segment}
     if file.options.lengths is not None:
         raise DataError(
             f"lengths cannot be used with '{name}' {counts.shape}, which is continuous; leave it out, or name the "
@@ -245,7 +248,7 @@ def _continuous(
         )
     rates = rates_of(file, order, counts, clock.bin_s)
     signals = signals_of(file, order, counts.shape)
-    neurons = neuron_table(file, n_neurons, (n_bins, *numbers_of_segments(file), *numbers_of_trials(file)))
+    neurons = neuron_table(file, n_neurons, (n_bins, *numbers_of_segments(file, n_bins), *numbers_of_trials(file)))
     kept = kept_neurons(file, neurons)
     missing = np.zeros(n_bins, dtype=bool)
     if counts.dtype.kind == "f":

@@ -8,7 +8,7 @@ from itertools import permutations
 
 import numpy as np
 
-from spikeloom.data.formats.array_file import ArrayFile
+from spikeloom.data.formats.array_file import AXES, ArrayFile
 from spikeloom.data.formats.array_names import (
     LENGTHS,
     NEURON_ID,
@@ -20,7 +20,6 @@ from spikeloom.data.formats.array_names import (
     of_trials,
     plain,
     text_of,
-    time_role,
 )
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.options import split_axes
@@ -29,8 +28,6 @@ from spikeloom.errors import DataError, warn
 Order = tuple[str, ...]
 Sizes = Mapping[str, int]
 STANDARD = ("trial", "time", "neuron")
-AXES = "axes of the reader"
-"""Array by which a reader of ours declares the order of the axes, as it has laid them out itself."""
 _WORDS = {"trials": "trial", "bin": "time", "bins": "time", "times": "time", "timepoints": "time", "t": "time"}
 _WORDS |= {word + s: "neuron" for word in ("unit", "neuron", "cell", "channel", "cluster") for s in ("", "s")}
 
@@ -41,7 +38,7 @@ class Evidence:
 
     Attributes:
         name: The array.
-        shape: Its shape.
+        shape: Its shape; empty for what is no array, and is named in words.
         orders: Orders that it fits, out of all.
         decisive: Whether it can be read in no other way: a signal, the times of bins, the ids of units. Otherwise it is
             a column by its size alone, which is enough to doubt an order but not to choose one.
@@ -53,22 +50,27 @@ class Evidence:
     decisive: bool
 
     def __str__(self) -> str:
-        return f"'{self.name}' {self.shape}"
+        return f"'{self.name}' {self.shape}" if self.shape else self.name
 
 
-def order_of_axes(file: ArrayFile, counts: str, shape: tuple[int, ...]) -> Order:
+def order_of_axes(
+    file: ArrayFile, counts: str, shape: tuple[int, ...], padding: frozenset[Order] = frozenset()
+) -> Order:
     """The order of the axes of the counts; how it is known is noted.
 
     Args:
         file: The arrays, and the options with which an order can be given.
         counts: Name of the counts.
         shape: Their shape, of two or three axes.
+        padding: Orders that their padding fits; none where it says nothing.
 
     Raises:
         DataError: If other arrays contradict the order or each other, or leave more than one.
     """
     stated, by = _stated(file, len(shape))
     evidence = [e for e in _evidence(file, counts, shape) if 0 < len(e.orders) < len(_orders(shape))]
+    if 0 < len(padding) < len(_orders(shape)):
+        evidence.append(Evidence(f"the padding of '{counts}'", (), padding, decisive=True))
     if stated is not None:
         against = [e for e in evidence if e.decisive and stated not in e.orders]
         if against:
@@ -160,7 +162,7 @@ def _evidence(file: ArrayFile, counts: str, shape: tuple[int, ...]) -> Iterator[
     for name, stored in file.free():
         if name == counts or stored.shape == shape or stored.shape in ((), (1,)) or is_bin_width(name):
             continue
-        if len(shape) == 2 and (file.is_option(name, "align", "trials") or time_role(name) is not None):
+        if len(shape) == 2 and (file.is_option(name, "align", "trials") or file.role(name) is not None):
             continue  # times of trials, of which there may be any number
         fitting = [(order, _fits(file, name, counts, stored, order, shape)) for order in _orders(shape)]
         decisive = any(how == "decisive" for _, how in fitting)
@@ -185,7 +187,7 @@ def _fits(
     if usual in NEURON_ID:
         return said(own in ((n_neurons,), (n_neurons, 1)))
     if n_trials is not None and (usual in LENGTHS or file.is_option(name, "lengths")):
-        return said(own == (n_trials,))
+        return said(own == (n_trials,) and _longest(stored) <= n_bins)
     if file.is_option(name, "neurons"):
         return "weak" if own[0] == n_neurons else None
     if n_trials is not None and file.is_option(name, "condition", "columns"):
@@ -208,6 +210,10 @@ def _fits(
     as_column = own[0] == n_neurons if of_neurons(name) else own[0] == n_trials
     as_column |= own[0] == n_neurons and not of_trials(name)
     return "weak" if as_column or (len(own) == 2 and signal_axes(own, order, size) is not None) else None
+
+
+def _longest(stored: StoredArray) -> float:
+    return float(np.nanmax(stored.read())) if stored.is_number and 0 not in stored.shape else 0.0
 
 
 def signal_axes(own: tuple[int, ...], order: Order, size: Sizes) -> Order | None:
@@ -268,7 +274,8 @@ def _list(evidence: list[Evidence]) -> str:
 
 
 def _but(against: list[Evidence]) -> str:
-    return ", ".join(f"'{e.name}' has {e.shape[0] if len(e.shape) == 1 else e.shape} entries" for e in against)
+    entries = [f"'{e.name}' has {e.shape[0] if len(e.shape) == 1 else e.shape} entries" for e in against if e.shape]
+    return ", ".join([*entries, *(f"{e} fits another order" for e in against if not e.shape)])
 
 
 def _with(orders: list[Order]) -> str:

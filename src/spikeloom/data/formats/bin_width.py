@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from spikeloom.data.formats.array_file import ArrayFile
-from spikeloom.data.formats.array_names import at_centres, bins_per_second, is_bin_width, is_time, unit_of
+from spikeloom.data.formats.array_names import at_centres, bins_per_second, is_bin_width, is_time, text_of, unit_of
+from spikeloom.data.session.clocks import FACTORS
 from spikeloom.data.validation import check_bin_s
 from spikeloom.errors import DataError
 
@@ -22,6 +24,7 @@ JITTER = 0.25
 """Share of a bin by which the time between two bins may differ from its width; more is a gap, or no grid at all."""
 MOST_ODD = 0.3
 """Share of the bins that may be further from the next than a bin; with more, the times are no grid with gaps."""
+_WIDTH = re.compile(r"(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*([a-zA-Zµ]+)\.?")
 SAME = 1e-3
 """Share by which two statements of a width may differ."""
 
@@ -91,7 +94,15 @@ def _stated_width(file: ArrayFile, mean_count: float) -> float | None:
     """The width by a number in the file: one with a unit in its name, else one without, else a rate of bins."""
     groups: list[dict[str, float]] = [{}, {}, {}]
     for name, stored in list(file.free()):
-        if stored.shape not in ((), (1,), (1, 1)) or not stored.is_number:
+        if stored.shape not in ((), (1,), (1, 1)):
+            continue
+        if stored.dtype.kind in "US" and is_bin_width(name):
+            said = _in_words(text_of(np.asarray(stored.read()).ravel()[0]))
+            if said is not None:
+                file.taken.add(name)
+                _check_positive(name, said)
+                groups[0][name] = said
+        if not stored.is_number:
             continue
         if is_bin_width(name):
             value, unit_s = _number(file.read(name)), unit_of(name)[1]
@@ -117,6 +128,22 @@ def _stated_width(file: ArrayFile, mean_count: float) -> float | None:
                 file.notes.append(f"bins are {first[1]:g} s wide, by the rate '{first[0]}'")
             return float(first[1])
     return None
+
+
+def _in_words(text: str) -> float | None:
+    """Seconds of a width with its unit, such as "20 ms"; None where it is none.
+
+    Example:
+        >>> _in_words("20 ms"), _in_words("0.005s"), _in_words("50 Hz"), _in_words("wide")
+        (0.02, 0.005, 0.02, None)
+    """
+    found = _WIDTH.fullmatch(text.strip())
+    if found is None:
+        return None
+    value, unit = float(found[1]), found[2].lower()
+    if unit in ("hz", "khz"):
+        return 1 / (value * (1e3 if unit == "khz" else 1.0)) if value else None
+    return value * FACTORS[unit] if unit in FACTORS else None
 
 
 def _number(values: np.ndarray) -> float:

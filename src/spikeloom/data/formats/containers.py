@@ -100,19 +100,37 @@ def check_place(path: Path) -> None:
         raise DataError(f"{path} cannot be written: {parent} may not be changed by this user; choose another place.")
 
 
+def fields_of(stored: StoredArray) -> dict[str, StoredArray]:
+    """The columns of a table that is one array, of a type with named fields, as arrays of their own.
+
+    Example:
+        >>> spikes = np.array([(0.5, 3)], dtype=[("time", float), ("unit", int)])
+        >>> columns = fields_of(StoredArray(spikes.shape, spikes.dtype, lambda: spikes))
+        >>> {name: column.read().tolist() for name, column in columns.items()}
+        {'time': [0.5], 'unit': [3]}
+    """
+    columns = {}
+    for name in stored.dtype.names or ():
+        dtype, shape = stored.dtype[name].base, (*stored.shape, *stored.dtype[name].shape)
+        columns[name] = StoredArray(shape, dtype, lambda name=name: stored.read()[name], stored.other_files)
+    return columns
+
+
 def open_npz(path: Path) -> dict[str, StoredArray]:
     """The arrays of an npz file; only their headers are read until ``read`` is called."""
     with reading_file(path), zipfile.ZipFile(path) as archive:
         members = [name for name in archive.namelist() if name.endswith(".npy")]
         headers = {name: _npy_header(archive, name) for name in members}
-    return {
-        name[: -len(".npy")]: StoredArray(shape, dtype, lambda name=name: _read_npy(path, name))
-        for name, (shape, dtype) in headers.items()
-    }
+    found: dict[str, StoredArray] = {}
+    for name, (shape, dtype) in headers.items():
+        stored = StoredArray(shape, dtype, lambda name=name: _read_npy(path, name))
+        own = name.removesuffix(".npy")
+        found |= {f"{own}/{k}": v for k, v in fields_of(stored).items()} if dtype.names else {own: stored}
+    return found
 
 
 def open_npy(path: Path) -> dict[str, StoredArray]:
-    """The array of an npy file, which has no name of its own, as ``counts``."""
+    """The array of an npy file, which has no name of its own, as ``counts``; a table by the names of its columns."""
 
     def read() -> np.ndarray:
         with reading_file(path), path.open("rb") as stream:
@@ -121,7 +139,8 @@ def open_npy(path: Path) -> dict[str, StoredArray]:
 
     with reading_file(path), path.open("rb") as stream:
         shape, dtype = _header(stream)
-    return {"counts": StoredArray(shape, dtype, read)}
+    stored = StoredArray(shape, dtype, read)
+    return fields_of(stored) or {"counts": stored}
 
 
 def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -186,7 +205,9 @@ def open_hdf5(path: Path) -> dict[str, StoredArray]:
     with reading_file(path), opened_hdf5(path) as file:
         said |= _attributes("", file)
         for name, item in walk(file):
-            if isinstance(item, h5py.Dataset) and not name.startswith("#") and item.dtype.kind != "V":
+            if isinstance(item, h5py.Dataset) and item.dtype.names is not None and len(item.shape or ()) == 1:
+                found |= {f"{name}/{k}": v for k, v in fields_of(stored_hdf5(path, name, item)).items()}
+            elif isinstance(item, h5py.Dataset) and not name.startswith("#") and item.dtype.kind != "V":
                 found[name] = stored_hdf5(path, name, item)
                 said |= {k: v for k, v in _attributes(name.rpartition("/")[0], item).items() if k not in said}
             elif isinstance(item, h5py.Group):

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from spikeloom.data.formats.array_file import AXES
 from spikeloom.data.formats.arrays import from_arrays
-from spikeloom.data.formats.axes import AXES
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.formats.neuron_columns import neurons_and_signals
+from spikeloom.data.formats.spike_labels import BLOCKS
 from spikeloom.data.formats.spike_tables import COUNTS, TRIALS, Columns, time_column
-from spikeloom.data.options import LoadOptions
+from spikeloom.data.formats.trial_labels import between_trials
+from spikeloom.data.formats.turned_tables import turned
+from spikeloom.data.options import LoadOptions, split_axes
 from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.session.clocks import FACTORS, SAMPLES, plain_name, without_unit
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.steps import with_all_options
 from spikeloom.data.tables import Column, Table
 from spikeloom.data.validation import WIDEST_BIN_S
 from spikeloom.errors import DataError
@@ -109,13 +114,13 @@ def read_count_table(
     Raises:
         DataError: If no column holds counts, or steps of time differ.
     """
-    if options.axes is not None:
-        raise DataError(f"axes is '{options.axes}', but a table has a row for each bin; leave it out.")
+    if options.axes is not None and len(split_axes(options.axes)) != 2:
+        raise DataError(f"axes is '{options.axes}', but a table has two: time,neuron (a row is a bin) or neuron,time.")
     notes = list(notes)
-    table = _without_row_numbers(table, notes)
+    table = _without_row_numbers(turned(table, options, notes), notes)
     time = time_column(table)
-    segment = next((str(name) for name in table if plain_name(name) in SEGMENTS), None)
-    run = _changes(table[segment]) if segment is not None else np.zeros(len(table), dtype=np.int64)
+    segment = _segment(table, options)
+    table, run = _in_trials(table, segment, notes)
     seconds, width = (None, None) if time is None else _time(table[time], time, run, options, notes)
     if seconds is not None and width is not None:
         run = _split_at_gaps(run, seconds, width, segment, notes)
@@ -150,9 +155,39 @@ def read_count_table(
     stored |= {"counts": np.where(within[..., None], counts[place], 0), "lengths": lengths}
     stored |= {name: series[place] for name, series in values.items()}
     stored |= {name: _column(table[name].iloc[start]) for name in [segment, *constant]}
+    if stored[segment].dtype.kind == "f" and (stored[segment] == np.floor(stored[segment])).all():
+        stored[segment] = stored[segment].astype(np.int64)  # a missing one makes floats of all
     if seconds is not None and not _begins_anew(seconds[start], seconds[start + lengths - 1]):
         stored[FROM_S] = seconds[start]
     return _read(stored, options, origin, notes, "trial,time,neuron")
+
+
+def _segment(table: Table, options: LoadOptions) -> str | None:
+    """The column with the trial of each row: the one that the option names, else one with a usual name, if any."""
+    if options.segment is not None:
+        if options.segment not in table:
+            known = ", ".join(map(str, table))
+            raise DataError(
+                f"there is no column '{options.segment}' for segment (columns: {known}); name one of these."
+            )
+        return options.segment
+    usual = [(SEGMENTS.index(plain_name(name)), str(name)) for name in table if plain_name(name) in SEGMENTS]
+    return None if options.continuous else min(usual)[1] if usual else None
+
+
+def _in_trials(table: Table, segment: str | None, notes: list[str]) -> tuple[Table, Int[np.ndarray, "bin"]]:
+    """The rows of trials, and the number of the trial of each; it ends where its label changes, or its block does."""
+    if segment is None:
+        return table, np.zeros(len(table), dtype=np.int64)
+    is_trial = plain_name(segment) in TRIALS
+    blocks = [str(n) for n in table if is_trial and str(n) != segment and plain_name(n) in BLOCKS]
+    new = np.max([_changes(table[name]) for name in (segment, *blocks)], axis=0)
+    run = np.cumsum(np.r_[0, new])
+    between, more = between_trials(table[segment].to_numpy(), segment, "rows", is_trial=is_trial)
+    notes += more
+    if not between.any():
+        return table, run
+    return table[~between].reset_index(drop=True), np.unique(run[~between], return_inverse=True)[1]
 
 
 def _read(
@@ -160,7 +195,9 @@ def _read(
 ) -> SpikeData:
     arrays = {name: StoredArray(v.shape, v.dtype, lambda v=v: v) for name, v in stored.items()}
     arrays[AXES] = StoredArray((axes.count(",") + 1,), np.dtype("U8"), lambda: np.array(axes.split(",")))
-    return from_arrays(arrays, options, {**origin, "notes": notes})
+    plain = replace(options, axes=None, segment=None, continuous=options.continuous and "trial" not in axes)
+    data = from_arrays(arrays, plain, {**origin, "notes": notes})
+    return data if plain == options else with_all_options(data, options)
 
 
 def _no_width(options: LoadOptions) -> DataError:
@@ -259,11 +296,12 @@ def _is_trial_column(column: Column, by_run: Any) -> bool:
     return int(by_run.nunique().max()) <= 1 and column.nunique() > 1
 
 
-def _changes(column: Column) -> Int[np.ndarray, "bin"]:
-    values = column.to_numpy()
-    if column.isna().any():
-        raise DataError(f"'{column.name}' is missing in {column.isna().sum()} rows; every bin needs its trial.")
-    return np.cumsum(np.r_[0, (values[1:] != values[:-1]).astype(np.int64)])
+def _changes(column: Column) -> Int[np.ndarray, "step"]:
+    """1 between two rows of different values, and 0 elsewhere; missing values are all the same."""
+    if column.isna().all():
+        raise DataError(f"'{column.name}' is missing in every row; number the trials, or leave the column out.")
+    values = pd.factorize(column)[0]
+    return (values[1:] != values[:-1]).astype(np.int64)
 
 
 def _begins_anew(first: np.ndarray, last: np.ndarray) -> bool:

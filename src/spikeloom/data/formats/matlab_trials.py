@@ -19,6 +19,8 @@ MOST_PARTS = 8
 """At most this many numbers of one field are as many columns, or dimensions of a signal."""
 NEURON_WORDS = ("unit", "neuron", "electrode", "channel", "chan", "cell", "cluster")
 """Words in the names of what has one value for each neuron."""
+UNEVEN = 0.01
+"""Share of a bin by which the times of bins may be uneven."""
 TIMES = ("time", "t", "times", "time_s", "time_ms", "timestamps", "bins")
 """Fields that have one value for each bin."""
 
@@ -26,7 +28,7 @@ TIMES = ("time", "t", "times", "time_s", "time_ms", "timestamps", "bins")
 def counts_by_trial(
     found: Spikes, others: Mapping[str, StoredArray], options: LoadOptions, notes: list[str]
 ) -> dict[str, np.ndarray]:
-    """Padded (trial, time, neuron) counts, "lengths", and what else is there for each trial.
+    """Padded (trial, time, neuron) counts by the name they have, "lengths", and what else is there for each trial.
 
     Args:
         found: Counts of each trial, (neuron, time) or (time, neuron).
@@ -56,14 +58,18 @@ def counts_by_trial(
     for name in [name for name in columns if is_bin_width(name) or bins_per_second(name) is not None]:
         if len(np.unique(columns[name])) == 1:  # said of every trial
             columns[name] = np.array(columns[name][0])
-    result: dict[str, np.ndarray] = {"counts": counts, "lengths": lengths, **columns}
+    result: dict[str, np.ndarray] = {found.name.rsplit("/", 1)[-1]: counts, "lengths": lengths, **columns}
     dropped = []
     for name in left:
         signal = _signal([v for v in found.fields[name]], lengths)
         if signal is None:
             dropped.append(name)
         elif plain_name(name) not in TIMES:
-            result[name] = signal
+            result[name] = signal.astype(np.float32)
+        elif (times := _times_of_bins(signal[..., 0], lengths)) is not None:
+            result[name] = times
+        else:
+            notes.append(f"'{name}' is not used, as its steps are not those of bins of one width")
     if dropped:
         notes.append(f"fields left out, as they are not one value a trial or a bin: {', '.join(dropped)}")
     return result
@@ -165,15 +171,38 @@ def _scalars(arrays: Sequence[StoredArray]) -> np.ndarray:
     return np.array([str(one.read()) if one.shape == () else "" for one in arrays], dtype=np.str_)
 
 
+def _times_of_bins(values: np.ndarray, lengths: np.ndarray) -> np.ndarray | None:
+    """The (trial, time) times of bins, which go on in the padding; None where their steps are not all the same.
+
+    Where all trials begin at one time, they are those of any trial: (time,).
+    """
+    within = [row[:n] for row, n in zip(values.astype(np.float64), lengths)]
+    steps = np.concatenate([np.diff(row) for row in within])
+    step = float(np.median(steps)) if len(steps) else 0.0
+    if step <= 0 or abs(steps / step - 1).max() > UNEVEN:
+        return None
+    starts = np.array([row[0] for row in within])
+    grid = np.arange(values.shape[1]) * step
+    return starts[0] + grid if (starts == starts[0]).all() else starts[:, None] + grid
+
+
+def _as_matrix(stored: StoredArray) -> StoredArray:
+    """A vector as a matrix of one row, as MATLAB has it."""
+    if len(stored.shape) != 1:
+        return stored
+    return StoredArray((1, *stored.shape), stored.dtype, lambda: stored.read()[None])
+
+
 def _signal(values: Sequence[Value], lengths: np.ndarray) -> np.ndarray | None:
     """Padded (trial, time, dim) values, where every trial has one or a few for each of its bins."""
-    arrays = [one for one in values if isinstance(one, StoredArray) and one.is_number and len(one.shape) == 2]
+    vectors = [_as_matrix(one) for one in values if isinstance(one, StoredArray) and one.is_number]
+    arrays = [one for one in vectors if len(one.shape) == 2]
     if len(arrays) != len(lengths):
         return None
     for axis in (1, 0):
         dims = {one.shape[1 - axis] for one in arrays}
         if all(one.shape[axis] == n for one, n in zip(arrays, lengths)) and len(dims) == 1 and max(dims) <= MOST_PARTS:
-            signal = np.zeros((len(arrays), int(lengths.max()), dims.pop()), dtype=np.float32)
+            signal = np.zeros((len(arrays), int(lengths.max()), dims.pop()), dtype=np.float64)
             for row, one in zip(signal, arrays):
                 row[: one.shape[axis]] = one.read().T if axis == 1 else one.read()
             return signal

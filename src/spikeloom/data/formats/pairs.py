@@ -76,6 +76,13 @@ def check_rates(data: SpikeData, name: str, shape: tuple[int, ...]) -> None:
 
 def looks_like_spike_times(file: ArrayFile) -> str:
     """A hint for files that hold lists of spike times in place of counts; empty where there are none."""
+    objects = [n for n, stored in file.stored.items() if stored.dtype.kind == "O" and "spike" in plain(n)]
+    if objects:
+        return (
+            f"; '{objects[0]}' is an array of Python objects, which is never loaded, as that can run code: save one "
+            "array for each unit, numpy.savez(path, **{f'unit_{i}': times for i, times in enumerate(spikes)}), or pass "
+            "the lists to `spikeloom.from_spike_times`"
+        )
     named = [
         name
         for name, stored in file.stored.items()

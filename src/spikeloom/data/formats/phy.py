@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.formats.npy_files import read_vector
+from spikeloom.data.formats.spike_labels import of_units
 from spikeloom.data.formats.spike_tables import FAMILIES, refuse_intervals
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.session.cutting import bin_session
@@ -67,6 +68,10 @@ def read_phy(folder: Path, options: LoadOptions) -> SpikeData:
         )
     if not len(times):
         raise DataError("there is not a single spike; name a folder of sorted spikes.")
+    of_unit, more = of_units(clusters)
+    if more:
+        notes += more
+        times, clusters = times[of_unit], clusters[of_unit]
     ids, trains = trains_of(clusters.astype(np.int64), times)
     neurons = _neurons(folder, ids, notes)
     kept = _kept(neurons, options, notes)

@@ -14,6 +14,7 @@ from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.session.clocks import in_seconds, plain_name
 from spikeloom.data.session.cutting import bin_session
 from spikeloom.data.session.session import Session
+from spikeloom.data.session.strays import duration
 from spikeloom.data.session.trial_table import START, STOP
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.tables import Table
@@ -91,7 +92,7 @@ def read_ragged_table(
         f"{neurons[-1]})"
     )
     pooled = np.concatenate([times[name] for name in neurons])
-    factor, _ = in_seconds(pooled, neurons[0], len(neurons), float(np.ptp(pooled)) if len(pooled) else 0.0, notes)
+    factor, _ = in_seconds(pooled, neurons[0], len(neurons), duration(pooled), notes)
     events = [name for name in others if name not in neurons]
     trials = None
     if options.trials is None and len(of_trials) == 2 and len(times[str(starts)]) == len(times[str(stops)]):

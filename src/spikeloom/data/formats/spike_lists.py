@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.formats.array_file import column
+from spikeloom.data.formats.array_names import of_trials
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.formats.matlab_spikes import Spikes, are_times
 from spikeloom.data.formats.neuron_columns import BEHAVIOUR, EVENT, NEURON
 from spikeloom.data.formats.phy import CODES, NOISE
+from spikeloom.data.formats.spike_labels import ANIMALS, BLOCKS, check_one_recording, of_units, one_recording
 from spikeloom.data.formats.spike_tables import (
     FAMILIES,
     GROUPS,
@@ -25,12 +27,13 @@ from spikeloom.data.formats.spike_tables import (
     read_spike_table,
     refuse_intervals,
 )
-from spikeloom.data.formats.unit_sessions import RATES, seconds_of, session_of_units
+from spikeloom.data.formats.unit_sessions import says_trials, seconds_of, session_of_units
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.session.clocks import plain_name, without_unit
 from spikeloom.data.session.sorting import trains_of
-from spikeloom.data.session.trial_table import START, STOP
+from spikeloom.data.session.strays import duration
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.steps import with_all_options
 from spikeloom.errors import DataError
 
 IDS = (
@@ -69,6 +72,7 @@ class SpikeList:
         columns: What is known of each unit, by its label.
         factor: Seconds in one unit of time; None to tell it by name and rates.
         trials: Name and values of the trial of each spike, where the file tells it.
+        recordings: The session, or the animal, of each spike by name, where the file tells it.
     """
 
     name: str
@@ -79,6 +83,17 @@ class SpikeList:
     columns: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
     factor: float | None = None
     trials: tuple[str, np.ndarray] | None = None
+    recordings: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def select(self, rows: np.ndarray) -> SpikeList:
+        """The list of some of the spikes."""
+        return replace(
+            self,
+            times=self.times[rows],
+            units=self.units[rows],
+            trials=None if self.trials is None else (self.trials[0], self.trials[1][rows]),
+            recordings={name: values[rows] for name, values in self.recordings.items()},
+        )
 
 
 def spike_list_in(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
@@ -111,14 +126,19 @@ def read_spike_list(
     """
     check_supported(options, FAMILIES, f"spike times ('{found.name}')")
     refuse_intervals(options, "the file")
-    notes = [found.note]
     others = {name: stored for name, stored in arrays.items() if name not in found.used}
+    rows, where = one_recording(found.recordings, options.where)
+    if where != options.where:
+        one = replace(found.select(rows), recordings={})
+        return with_all_options(read_spike_list(one, arrays, replace(options, where=where), origin), options)
+    notes = [found.note]
     if found.trials is not None:
         return _by_trial(found, others, options, origin)
+    check_one_recording(found.recordings, found.times)
     ids, trains = trains_of(found.units, found.times)
     factor = found.factor
     if factor is None:
-        span = float(np.ptp(found.times)) if len(found.times) else 0.0
+        span = duration(found.times)
         factor = seconds_of(found.times, found.name, len(ids), span, others, notes)
     columns = {"id": ids, **{name: [of[one] for one in ids.tolist()] for name, of in found.columns.items()}}
     described, used = _described(others, found.name, ids)
@@ -133,7 +153,7 @@ def read_spike_list(
             columns = {name: np.asarray(values)[~noise] for name, values in columns.items()}
     data = session_of_units([train * factor for train in trains], columns, factor, others, options, origin, notes)
     kept = {*data.trials, *data.neurons}
-    unused = [n for n in others if _last(n) not in kept and plain_name(_last(n)) not in (*START, *STOP, *RATES)]
+    unused = [n for n in others if _last(n) not in kept and not says_trials(n)]
     return data.with_notes([f"not used: {', '.join(sorted(unused))}"] if unused and options.columns is None else [])
 
 
@@ -145,10 +165,25 @@ def _by_trial(
     trial, of_each = found.trials
     described = {name: [of[label] for label in found.units.tolist()] for name, of in found.columns.items()}
     unit = "unit" if "unit" not in described else "unit (numbered)"
-    table = pd.DataFrame({unit: found.units, found.name: found.times, trial: of_each, **described})
+    columns = {unit: found.units, found.name: found.times, trial: of_each, **described, **found.recordings}
+    table = pd.DataFrame({**_columns_of_trials(others, of_each), **columns})
     data = read_spike_table(table, Columns(unit, found.name, trial), options, origin, [found.note])
-    unused = [name for name in others if plain_name(_last(name)) not in RATES]
+    unused = [name for name in others if not says_trials(name) and _last(name) not in data.trials]
     return data.with_notes([f"not used: {', '.join(sorted(unused))}"] if unused and options.columns is None else [])
+
+
+def _columns_of_trials(others: Mapping[str, StoredArray], trials: np.ndarray) -> dict[str, np.ndarray]:
+    """Arrays with a value for each trial as values of each spike, where the trials are numbered from 0 or 1."""
+    if trials.dtype.kind not in "iuf" or not len(trials) or (trials != np.floor(trials)).any():
+        return {}
+    first, last = int(trials.min()), int(trials.max())
+    sizes = {stored.shape[0] for name, stored in others.items() if len(stored.shape) == 1 and of_trials(name)}
+    for n in sorted(sizes):
+        begin = 1 if first >= 1 and last == n else 0
+        if begin <= first and last < n + begin and n <= 2 * len(np.unique(trials)):
+            place = trials.astype(np.int64) - begin
+            return {_last(k): column(v.read())[place] for k, v in others.items() if v.shape == (n,)}
+    return {}
 
 
 def vectors_of_units(arrays: Mapping[str, StoredArray]) -> Spikes | None:
@@ -198,8 +233,13 @@ def _of_pair(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
             raise DataError(f"no spike has both a time in '{times[0]}' and a unit in '{name}'; check the file.")
         if not kept.all():
             note += f"; {(~kept).sum()} spikes without a time or a unit were left out"
-        values, units = values[kept], _whole(units[kept])
-        found = SpikeList(times[0], values, units, note, (times[0], name))
+        labels = _whole(units[kept])
+        of_unit, more = of_units(labels)
+        note = "; ".join([note, *more])
+        kept[kept] = of_unit
+        values, units = values[kept], labels[of_unit]
+        recordings = {_last(n): column(v.read())[kept] for n, v in beside.items() if _of_each(n) in (*BLOCKS, *ANIMALS)}
+        found = SpikeList(times[0], values, units, note, (times[0], name), recordings=recordings)
         for other in (n for n in beside if _of_each(n) in GROUPS and n != name):
             group = column(beside[other].read())[kept]
             if _numbered_anew(group, units):
@@ -238,7 +278,9 @@ def _by_group(
     note += f"; '{_last(other)}' and '{_last(name)}' together name a unit, as units are numbered anew in each"
     remaining = kept.copy()
     remaining[kept] = valid
-    return SpikeList(found.name, found.times[valid], label, note, (*found.used, other), columns), remaining
+    recordings = {name: values[valid] for name, values in found.recordings.items()}
+    used = (*found.used, other)
+    return SpikeList(found.name, found.times[valid], label, note, used, columns, recordings=recordings), remaining
 
 
 def _of_ends(arrays: Mapping[str, StoredArray]) -> SpikeList | None:

@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.binning import EDGE
+from spikeloom.data.formats.neuron_columns import NEURON
+from spikeloom.data.formats.spike_labels import BLOCKS, check_one_recording, of_units
+from spikeloom.data.formats.trial_labels import between_trials
 from spikeloom.data.options import EventOptions, LoadOptions, SeriesOptions, SessionOptions, check_supported
 from spikeloom.data.plausibility import CHANCE_SPIKES
 from spikeloom.data.session.clocks import SAMPLES, in_seconds, plain_name, without_unit
@@ -17,6 +20,7 @@ from spikeloom.data.session.cutting import DEFAULT_BIN_S, bin_session
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import quality_mask, trains_of
 from spikeloom.data.session.spans import rows_of
+from spikeloom.data.session.strays import duration
 from spikeloom.data.session.trial_files import read_trials, trials_by_label
 from spikeloom.data.session.trial_table import with_usual_names
 from spikeloom.data.session.trialwise import TrialwiseSpikes, begin_anew, bin_trialwise
@@ -28,12 +32,14 @@ FAMILIES = (EventOptions, SessionOptions, SeriesOptions)
 """Families of options that tables of spikes understand."""
 UNITS = ("unit_id", "unit", "units", "neuron_id", "neuron", "neurons", "cell_id", "cell", "cluster_id", "cluster")
 UNITS = (*UNITS, "clu", "spike_clusters", "spike_cluster", "spike_unit", "unit_number", "unit_index", "neuron_index")
-UNITS = (*UNITS, "unit_name", "neuron_name", "sender", "senders", "gid")
+UNITS = (*UNITS, "unit_name", "neuron_name", "sender", "senders", "gid", "spike_units", "spike_unit_id", "spike_neuron")
 _WHAT, _NUMBER = (
     ("unit", "neuron", "cell", "cluster", "nrn"),
     ("number", "num", "no", "nr", "index", "idx", "label", "name"),
 )
 UNITS = (*UNITS, *(f"{what}_{number}" for what in _WHAT for number in _NUMBER))
+LABELS = ("event", "events", "event_type", "event_name", "label", "name", "type", "marker", "source")
+"""Names that may stand for units where most of their labels are those of neurons."""
 CHANNELS = ("channel_id", "channel", "electrode_id", "electrode", "id", "index", "ch")
 """Names that may stand for units, where there is no better one and they repeat from row to row."""
 TIMES = ("time", "times", "t", "spike_time", "spike_times", "spiketime", "spiketimes", "timestamp", "timestamps", "ts")
@@ -73,10 +79,6 @@ GROUPS = (
 )
 GROUPS = (*GROUPS, "electrode", "electrode_id", "channel", "channel_id", "ch")
 """Columns within which units may be numbered anew."""
-BLOCKS = ("session", "session_id", "block", "block_id", "run", "run_id", "day", "date", "recording", "recording_id")
-"""Columns within which trials may be numbered anew."""
-ANIMALS = ("animal", "animal_id", "subject", "subject_id", "monkey", "mouse", "mouse_id", "rat", "patient")
-"""Columns whose values were never recorded together."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,20 @@ def columns_of(table: Table) -> Columns | None:
     if unit is None:
         weak = [plain[name] for name in CHANNELS if name in plain]
         unit = next((name for name in weak if table[name].duplicated().any()), None)
+    if unit is None:
+        unit = next((plain[name] for name in LABELS if name in plain and _names_neurons(table[plain[name]])), None)
     time = time_column(table)
     if unit is None or time is None or unit == time:
         return None
     return Columns(unit, time, trial_column(table))
+
+
+def _names_neurons(column: Column) -> bool:
+    """Whether most labels of a column of text are names of neurons."""
+    if column.dtype.kind in "buifM":
+        return False
+    labels = [plain_name(label) for label in column.dropna().unique().tolist()]
+    return len(labels) > 1 and sum(NEURON.fullmatch(label) is not None for label in labels) > len(labels) / 2
 
 
 def time_column(table: Table) -> str | None:
@@ -158,10 +170,16 @@ def read_spike_table(
         table, times = table[complete].reset_index(drop=True), times[complete]
     if not len(times):
         raise DataError(f"no row has both {' and '.join(used)}; check the table.")
-    _check_one_animal(table)
+    of_unit, more = of_units(_labels(table[columns.unit]))
+    in_trial, between = (of_unit, []) if columns.trial is None else _in_trials(table, columns, times)
+    notes += [*more, *between]
+    if not (of_unit & in_trial).all():
+        table, times = table[of_unit & in_trial].reset_index(drop=True), times[of_unit & in_trial]
     table, columns = _with_whole_keys(table, columns, notes)
     used = [name for name in (columns.unit, columns.time, columns.trial) if name is not None]
     units, trials = _labels(table[columns.unit]), None if columns.trial is None else _labels(table[columns.trial])
+    labels = {str(name): table[name].to_numpy() for name in table if str(name) not in used}
+    check_one_recording(labels, times, one_clock=trials is None or not _begin_anew(times, trials))
     ids = np.unique(units)
     extra = [str(name) for name in table if str(name) not in used]
     neurons = _constant(table, units, extra, "id", ids)
@@ -177,8 +195,7 @@ def read_spike_table(
     if trials is not None and options.trials is None:
         by_trial = _with_silent_trials(by_trial, len(times), _begin_anew(times, trials), notes)
     if trials is None or not _begin_anew(times, trials):
-        n_trials, duration = 1, float(np.ptp(times))
-        factor, _ = in_seconds(times, columns.time, len(ids), duration, notes)
+        factor, _ = in_seconds(times, columns.time, len(ids), duration(times), notes)
         trains = [train for train, keep in zip(trains_of(units, times * factor)[1], kept) if keep]
         rows = None
         if trials is not None and options.trials is None:
@@ -188,8 +205,8 @@ def read_spike_table(
         return bin_session(Session(trains, neurons, rows, provenance=provenance, notes=notes), options)
     if options.trials is not None:
         by_trial = trials_by_label(read_trials(options.trials, notes), by_trial, str(columns.trial), notes)
-    n_trials, duration = len(by_trial), float(times.max() - min(times.min(), 0.0))
-    factor, _ = in_seconds(times, columns.time, len(ids) * n_trials, duration, notes, by_trial=True)
+    n_trials, longest = len(by_trial), float(times.max() - min(times.min(), 0.0))
+    factor, _ = in_seconds(times, columns.time, len(ids) * n_trials, longest, notes, by_trial=True)
     notes.append(f"'{columns.time}' is counted from the start of each trial ('{columns.trial}')")
     known = set(ENDS) <= set(by_trial)
     labels = by_trial["trial"].to_numpy()
@@ -268,6 +285,19 @@ def _spans_of_trials(table: Table, times: np.ndarray, factor: float, trials: np.
     return table.assign(start_time=first, stop_time=stop)
 
 
+def _in_trials(table: Table, columns: Columns, times: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Which spikes lie in a trial, and a note on those between trials, by the label that these have."""
+    order = np.argsort(times, kind="stable")
+    trials = _labels(table[columns.trial])
+    inside = np.ones(len(times), dtype=bool)
+    # In the order of one clock, a label of the time between trials comes back after each of them.
+    named = trials != 0 if trials.dtype.kind in "iuf" else np.ones(len(trials), dtype=bool)
+    in_order = bool(named.any()) and not _begin_anew(times[named], trials[named])
+    between, note = between_trials(trials[order], str(columns.trial), "spikes", in_order)
+    inside[order] = ~between
+    return inside, note
+
+
 def _with_silent_trials(table: pd.DataFrame, n_spikes: int, anew: bool, notes: list[str]) -> pd.DataFrame:
     """The trials with those that no row is of, by the gaps in their numbers, where silence may be chance.
 
@@ -297,16 +327,6 @@ def _with_silent_trials(table: pd.DataFrame, n_spikes: int, anew: bool, notes: l
         f"{len(labels)} trials; give the table of trials with trials if it was recorded"
     )
     return table
-
-
-def _check_one_animal(table: Table) -> None:
-    for name in table:
-        n = table[name].nunique() if plain_name(name) in ANIMALS else 1
-        if n > 1:
-            raise DataError(
-                f"the table holds {n} different '{name}', whose neurons were never recorded together; load one at a "
-                "time."
-            )
 
 
 def _with_whole_keys(table: Table, columns: Columns, notes: list[str]) -> tuple[Table, Columns]:

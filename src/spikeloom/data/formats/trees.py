@@ -10,23 +10,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from spikeloom.data.formats.array_file import AXES
 from spikeloom.data.formats.array_names import COUNTS
 from spikeloom.data.formats.arrays import from_arrays
-from spikeloom.data.formats.axes import AXES
 from spikeloom.data.formats.containers import StoredArray
 from spikeloom.data.formats.matlab_spikes import Spikes, spikes_in
 from spikeloom.data.formats.matlab_trials import NEURON_WORDS, counts_by_trial, row_columns
 from spikeloom.data.formats.matlab_values import Struct, Value, arrays_of
+from spikeloom.data.formats.padded_times import padded_times_in
 from spikeloom.data.formats.spike_lists import read_spike_list, spike_list_in, vectors_of_units
 from spikeloom.data.formats.spike_tables import FAMILIES, refuse_intervals
-from spikeloom.data.formats.unit_sessions import RATES, column, neuron_columns, seconds_of, session_of_units
+from spikeloom.data.formats.unit_sessions import column, neuron_columns, says_trials, seconds_of, session_of_units
 from spikeloom.data.options import LoadOptions, check_supported, split_axes
-from spikeloom.data.session.clocks import plain_name
+from spikeloom.data.session.clocks import FACTORS, plain_name, without_unit
 from spikeloom.data.session.sorting import quality_mask
 from spikeloom.data.session.spans import rows_of
-from spikeloom.data.session.trial_table import START, STOP, with_usual_names
+from spikeloom.data.session.strays import duration
+from spikeloom.data.session.trial_files import DURATIONS, read_trials, trials_in_order
+from spikeloom.data.session.trial_table import with_usual_names
 from spikeloom.data.session.trialwise import TrialwiseSpikes, begin_anew, bin_trialwise
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.steps import with_all_options
 from spikeloom.errors import DataError
 
 MOST_UNITS = 8
@@ -62,10 +66,13 @@ def read_tree(
         DataError: If there are no spikes; lists what there is.
     """
     arrays = arrays_of(variables)
-    listed = spike_list_in(arrays) if options.counts is None else None
+    padded, arrays = padded_times_in(arrays, options.counts)
+    listed = spike_list_in(arrays) if options.counts is None and padded is None else None
     if listed is not None and (listed.factor is not None or not plain_first):
         return read_spike_list(listed, arrays, options, origin)
     plain = [name for name, stored in arrays.items() if _is_counts(name, stored)] if plain_first else []
+    if padded is not None:
+        return _of_times(padded, variables, arrays, options, origin)
     if options.counts in arrays or (options.counts is None and plain):
         return from_arrays(arrays, options, origin)
     found = spikes_in(variables, options.counts)
@@ -82,14 +89,25 @@ def read_tree(
             f"{what} in the file, as an array of counts, a struct of trials or units, or a cell of spike times; it "
             f"holds: {shown}."
         )
-    others = {
-        name: stored
-        for name, stored in arrays.items()
-        if not (name in found.variables if found.variables else found.has(name))
-    }
     if found.form == "counts":
-        return _of_counts(found, others, options, origin)
-    others |= _columns_of_structures(variables, found)
+        return _of_counts(found, _others(found, arrays), options, origin)
+    return _of_times(found, variables, arrays, options, origin)
+
+
+def _others(found: Spikes, arrays: Mapping[str, StoredArray]) -> dict[str, StoredArray]:
+    """The arrays of a file that the spikes were not made of."""
+    return {n: s for n, s in arrays.items() if not (n in found.variables if found.variables else found.has(n))}
+
+
+def _of_times(
+    found: Spikes,
+    variables: Mapping[str, Value],
+    arrays: Mapping[str, StoredArray],
+    options: LoadOptions,
+    origin: Mapping[str, Any],
+) -> SpikeData:
+    """Spike times of units, or of units in trials, with what lies beside them."""
+    others = _others(found, arrays) | _columns_of_structures(variables, found)
     asked = replace(options, counts=None, axes=None if found.is_matrix else options.axes)
     check_supported(asked, FAMILIES, f"spike times ('{found.name}')")
     refuse_intervals(options, "the file")
@@ -149,8 +167,7 @@ def _not_used(
 ) -> list[str]:
     """A note on what is in the file and not in the recording."""
     kept = {*data.trials, *data.neurons}
-    times = (*START, *STOP, *RATES)
-    unused = [n for n in others if (last := n.rsplit("/", 1)[-1]) not in kept and plain_name(last) not in times]
+    unused = [n for n in others if n.rsplit("/", 1)[-1] not in kept and not says_trials(n) and not _is_duration(n)]
     unused += [
         name
         for name, value in variables.items()
@@ -174,8 +191,8 @@ def _of_counts(
     arrays = {name: StoredArray(v.shape, v.dtype, lambda v=v: v) for name, v in stored.items()}
     for name, array in others.items():
         arrays.setdefault(name, array)
-    changed = replace(options, counts=None, axes=None)
-    return from_arrays(arrays, changed, {**origin, "notes": notes})
+    changed = replace(options, counts=next(iter(stored)), axes=None)
+    return with_all_options(from_arrays(arrays, changed, {**origin, "notes": notes}), options)
 
 
 def _channels_of(found: Spikes, others: Mapping[str, StoredArray]) -> tuple[Spikes, dict[str, Any]] | None:
@@ -222,7 +239,7 @@ def _of_units(
     """Spike times of each unit on one clock."""
     trains = _finite([found.arrays()], notes)[0]
     pooled = np.concatenate([np.zeros(0), *trains])
-    factor = seconds_of(pooled, found.name, len(trains), float(np.ptp(pooled)) if len(pooled) else 0.0, others, notes)
+    factor = seconds_of(pooled, found.name, len(trains), duration(pooled), others, notes)
     columns, _ = row_columns(found.fields, len(trains), notes)
     own = {**columns, **more}
     return session_of_units([train * factor for train in trains], own, factor, others, options, origin, notes)
@@ -236,39 +253,86 @@ def _of_trials(
     n_trials, n_neurons = len(times), len(times[0])
     pooled = [np.concatenate([np.zeros(0), *trial]) for trial in times]
     everything = np.concatenate(pooled)
-    duration = float(np.median([np.ptp(one) for one in pooled if len(one)] or [0.0]))
-    factor = seconds_of(everything, found.name, n_trials * n_neurons, duration, others, notes, by_trial=True)
+    usual = float(np.median([np.ptp(one) for one in pooled if len(one)] or [0.0]))
+    factor = seconds_of(everything, found.name, n_trials * n_neurons, usual, others, notes, by_trial=True)
     columns, _ = row_columns(found.fields, n_trials, notes)
     own = {name: stored.read() for name, stored in others.items() if stored.shape == (n_trials,)}
     trials = with_usual_names(pd.DataFrame({**_last_names(own, n_neurons), **columns}, index=range(n_trials)))
+    if options.trials is not None:
+        trials = trials_in_order(read_trials(options.trials, notes), trials, notes)
     of_units, _ = row_columns(found.unit_fields, n_neurons, notes)
     neurons = pd.DataFrame({**of_units, **neuron_columns(others, n_neurons)}, index=range(n_neurons))
     kept = np.ones(n_neurons, dtype=bool) if options.quality is None else quality_mask(neurons, options.quality)
     scaled = [[one * factor for one, keep in zip(trial, kept) if keep] for trial in times]
-    start, stop, clock = _clocks(scaled, trials, factor, notes)
+    lengths = {name: stored.read() for name, stored in others.items() if stored.shape == () and stored.is_number}
+    stated = trials.assign(**_durations(lengths, trials))
+    start, stop, clock = _clocks(scaled, stated, factor, notes, INSIDE if options.trials is None else MOST_EVENTS)
     if start is not None and clock is not None and start.any():  # on one clock: from there to that of each trial
         scaled = [[one - begin for one in trial] for trial, begin in zip(scaled, start)]
         stop = None if stop is None else stop - start
         start = np.zeros(n_trials)
     event = None
-    if options.align is not None and clock is not None and stop is not None and options.align in trials:
-        event = _since_start(pd.Series(trials[options.align]), clock, stop, factor)
-    spikes = TrialwiseSpikes(scaled, rows_of(neurons, kept), trials, start, stop, clock, event, dict(origin), notes)
+    if options.align is not None and options.align in trials:
+        longest = np.full(n_trials, max((one.max(initial=0.0) for trial in scaled for one in trial), default=0.0))
+        zero = np.zeros(n_trials) if clock is None else clock
+        event = _since_start(pd.Series(trials[options.align]), zero, longest if stop is None else stop, factor, notes)
+    spikes = TrialwiseSpikes(
+        scaled,
+        rows_of(neurons, kept),
+        trials,
+        start,
+        stop,
+        clock,
+        event,
+        dict(origin),
+        notes,
+        has_table=options.trials is not None,
+    )
     return bin_trialwise(spikes, options)
 
 
+def _durations(values: Mapping[str, np.ndarray], trials: pd.DataFrame) -> dict[str, float]:
+    """One number that says how long all trials last, as a column, where the trials have none."""
+    if any(_is_duration(name) for name in trials):
+        return {}
+    found = {name.rsplit("/", 1)[-1]: float(value) for name, value in values.items()}
+    return {name: value for name, value in found.items() if _is_duration(name)}
+
+
+def _is_duration(name: object) -> bool:
+    last = str(name).rsplit("/", 1)[-1]
+    return plain_name(last) in DURATIONS or without_unit(last)[0] in DURATIONS
+
+
+def _lengths(trials: pd.DataFrame, pooled: Sequence[np.ndarray], factor: float, notes: list[str]) -> np.ndarray | None:
+    """How long trials last that begin at zero, by a column of durations that no spikes exceed; None without one."""
+    for name in (str(n) for n in trials if _is_duration(n) and pd.api.types.is_numeric_dtype(trials[n].dtype)):
+        values, zero = trials[name].to_numpy(dtype=float), np.zeros(len(trials))
+        named = FACTORS.get(without_unit(name)[1])
+        # The shortest unit in which trials hold their spikes: 1.2 is no millisecond, and 1200 no second.
+        for scale in sorted({named} if named else {factor, 1.0, 1e-3}):
+            if _inside(pooled, zero, values * scale):
+                notes.append(f"trials last as long as '{name}' says, in units of {scale:g} s")
+                return values * scale
+        notes.append(f"'{name}' is a column only, as spikes lie beyond it")
+    return None
+
+
 def _clocks(
-    times: Sequence[Sequence[np.ndarray]], trials: pd.DataFrame, factor: float, notes: list[str]
+    times: Sequence[Sequence[np.ndarray]], trials: pd.DataFrame, factor: float, notes: list[str], inside: float
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-    """Start and stop of each trial on the clock of its spikes, and when its clock began, as far as they are known."""
+    """Start and stop of each trial on the clock of its spikes, and when its clock began, as far as they are known.
+
+    They are those of the table if this share of the spikes is inside of them.
+    """
     pooled = [np.concatenate([np.zeros(0), *trial]) for trial in times]
     if {"start_time", "stop_time"} <= set(trials):
         given = [trials[name].to_numpy(dtype=float) for name in ("start_time", "stop_time")]
         for scale in dict.fromkeys((factor, 1.0)):
             start, stop = given[0] * scale, given[1] * scale
-            if _inside(pooled, start, stop):
+            if _inside(pooled, start, stop, inside):
                 return start, stop, start
-            if _inside(pooled, np.zeros(len(start)), stop - start):
+            if _inside(pooled, np.zeros(len(start)), stop - start, inside):
                 notes.append("spike times are counted from the start of each trial")
                 return np.zeros(len(start)), stop - start, start
         notes.append("most spikes are outside of the starts and stops of their trials, which are kept as columns only")
@@ -277,7 +341,8 @@ def _clocks(
     fired = np.isfinite(first)
     if fired.sum() < 2 or begin_anew(first[fired], last[fired]):
         notes.append("spike times are counted from the start of each trial, as they begin anew in each")
-        return None, None, None
+        lengths = _lengths(trials, pooled, factor, notes)
+        return (None, None, None) if lengths is None else (np.zeros(len(lengths)), lengths, None)
     notes.append(
         "spike times of trials follow each other, so they are on one clock, and a trial lasts from its first to its "
         "last spike"
@@ -285,23 +350,33 @@ def _clocks(
     return first, np.nextafter(last, np.inf) + 1e-6, first
 
 
-def _since_start(event: pd.Series, clock: np.ndarray, length: np.ndarray, factor: float) -> np.ndarray | None:
-    """An event of each trial since its start: as it is, or on the clock of the recording; None where it is neither."""
+def _since_start(
+    event: pd.Series, clock: np.ndarray, length: np.ndarray, factor: float, notes: list[str]
+) -> np.ndarray | None:
+    """An event of each trial since its start: as it is, or on the clock of the recording; None where it is neither.
+
+    It is in the unit that its name says; else in seconds, if it then lies in its trials, or in that of the spike times.
+    """
     if not pd.api.types.is_numeric_dtype(event.dtype):
         return None
-    for scale in dict.fromkeys((factor, 1.0)):
+    named = FACTORS.get(without_unit(event.name)[1])
+    for scale in [named] if named else dict.fromkeys((1.0, factor)):
         for begin in (clock, np.zeros(len(clock))):
             since = event.to_numpy(dtype=float) * scale - begin
             known = np.isfinite(since)
             if known.any() and ((since >= 0) & (since <= length))[known].mean() >= MOST_EVENTS:
+                if scale != 1.0:
+                    notes.append(
+                        f"'{event.name}' is taken in units of {scale:.6g} s" + ("" if named else ", as spikes")
+                    )
                 return since
     return None
 
 
-def _inside(pooled: Sequence[np.ndarray], start: np.ndarray, stop: np.ndarray) -> bool:
+def _inside(pooled: Sequence[np.ndarray], start: np.ndarray, stop: np.ndarray, share: float = INSIDE) -> bool:
     n = sum(map(len, pooled))
     within = sum(int(((one >= a - 1e-6) & (one <= b + 1e-6)).sum()) for one, a, b in zip(pooled, start, stop))
-    return n > 0 and within >= INSIDE * n
+    return n > 0 and within >= share * n
 
 
 def _last_names(columns: Mapping[str, np.ndarray], n_neurons: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spikeloom.data.formats.array_file import ArrayFile
-from spikeloom.data.formats.array_names import in_bins, time_role, unit_of
+from spikeloom.data.formats.array_names import in_bins, unit_of
 from spikeloom.data.formats.bin_width import MILLISECONDS, Clock
 from spikeloom.data.tables import TABLES
 from spikeloom.errors import DataError
@@ -43,7 +43,7 @@ class TrialTimes:
             self._look_for_first_bin(*(pairs.T if shape[1] == 2 else pairs))
             both = self.seconds(name, ends=True)
             return dict(zip(("start_time", "stop_time"), both.T if shape[1] == 2 else both))
-        stops = [n for n, stored in self.file.free() if stored.shape == shape and time_role(n) == "stop"]
+        stops = [n for n, stored in self.file.free() if stored.shape == shape and self.file.role(n) == "stop"]
         stops = stops or [n for n, stored in self.file.free() if stored.shape == shape and n in _partners(name)]
         self._look_for_first_bin(self.file.read(name), self.file.read(stops[0]) if len(stops) == 1 else None)
         if len(stops) != 1:
@@ -63,12 +63,25 @@ class TrialTimes:
             raise DataError(
                 f"'{name}' is {self.file.stored[name]}, but events to align to are one time for each trial."
             )
+        if self.file.counts_from_one and not self.known:
+            self._look_for_first_bin(self.file.read(name), None)
         return self.seconds(name)
 
     def _look_for_first_bin(self, start: np.ndarray, stop: np.ndarray | None) -> None:
-        """Whether bins are counted from 1, with stops that are in the trial, as MATLAB does: by trials that adjoin."""
+        """Whether bins are counted from 1, with stops that are in the trial, as MATLAB does: by trials that adjoin.
+
+        Where they do not, a file of MATLAB counts from 1, unless a trial starts with 0, or stops behind the last bin.
+        """
         start = np.asarray(start)
-        if start.dtype.kind not in "uif" or len(start) < 2 or (start != np.floor(start)).any() or start.min() != 1:
+        if start.dtype.kind not in "uif" or not len(start) or (start != np.floor(start)).any() or start.min() < 1:
+            return
+        last = float(np.nanmax(start if stop is None else stop))
+        if self.file.counts_from_one and last <= self.n_bins:
+            ends = start if stop is None else np.asarray(stop)
+            order = np.argsort(start)
+            self.first_bin = int(not (ends[order][:-1] == start[order][1:]).mean() > MOST_ADJOIN or stop is None)
+            return
+        if len(start) < 2 or start.min() != 1:
             return
         order = np.argsort(start)
         gap = np.diff(start[order])
@@ -91,7 +104,7 @@ class TrialTimes:
                 )
             return name
         usual = {"both": 2, "start": 1}  # and their number of axes
-        roles = {name: time_role(name) for name, stored in file.free() if stored.dtype.kind in "uif"}
+        roles = {name: file.role(name) for name, stored in file.free() if stored.dtype.kind in "uif"}
         roles = {name: role for name, role in roles.items() if usual.get(role or "") == len(file.stored[name].shape)}
         wanted = "both" if "both" in roles.values() else "start"
         names = [name for name, role in roles.items() if role == wanted and file.stored[name].shape != (self.n_bins,)]

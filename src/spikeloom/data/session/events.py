@@ -72,8 +72,11 @@ def in_own_trial(trials: pd.DataFrame, name: str, tolerance_s: float) -> Bool[np
     if outside.sum() > MOST_OUTSIDE * known.sum():
         row = int(np.flatnonzero(outside)[0])
         relative = known & (event >= -tolerance_s) & (event <= stop - start + tolerance_s)
+        in_ms = plain_name(name).endswith(("_ms", "_msec", "_milliseconds"))
         remedy = (
-            "it seems to be counted from the start of the trial: add start_time to it."
+            "by its name it is in milliseconds: divide it by 1000."
+            if in_ms
+            else "it seems to be counted from the start of the trial: add start_time to it."
             if relative.sum() > (1 - MOST_OUTSIDE) * known.sum()
             else "times of events are seconds on the clock of the trials: correct the column, or name another."
         )

@@ -91,6 +91,8 @@ def recorded_pieces(session: Session, bin_s: float, notes: list[str]) -> Interva
         within = stated[(stated >= first - beyond_s) & (stated <= last + beyond_s)]
         start, stop = min(start, within.min(initial=np.inf)), max(stop, within.max(initial=-np.inf))
     before, after = _pauses(session, max(LEAST_PAUSE_S, PAUSE_SPIKES / rate_hz))
+    inside = (before >= first) & (after <= last)  # the others part strays from the recording
+    before, after = before[inside], after[inside]
     starts = np.r_[start, np.floor(after / bin_s + EDGE) * bin_s]
     stops = np.r_[(np.floor(before / bin_s + EDGE) + 1) * bin_s, stop]
     how = (

@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from spikeloom.data.series.series import Series
+from spikeloom.data.session.strays import stray_bounds, stray_note
 from spikeloom.data.session.time_checks import clock_notes, in_order, series_notes, trial_notes
 from spikeloom.errors import DataError
 
@@ -82,12 +83,21 @@ class Session:
             ordered.append(times)
             orders.append(order)
         notes = [*clock_notes(orders, ordered), *trial_notes(self.trials), *series_notes(self.series)]
+        if self.observed is None:
+            notes += stray_note(ordered, *stray_bounds(ordered))
         return replace(self, spikes=ordered, notes=[*self.notes, *notes])
 
     def first_and_last_spike(self) -> tuple[float, float] | None:
-        """When any neuron fires for the first and for the last time; None without a spike. Times are in order."""
+        """When any neuron fires for the first and for the last time; None without a spike. Times are in order.
+
+        Unless the session says when it was recorded, a few spikes far from all others do not count; see ``strays``.
+        """
         fired = [times for times in self.spikes if len(times)]
-        return (min(float(t[0]) for t in fired), max(float(t[-1]) for t in fired)) if fired else None
+        if not fired:
+            return None
+        if self.observed is None:
+            return stray_bounds(fired)
+        return min(float(t[0]) for t in fired), max(float(t[-1]) for t in fired)
 
 
 def resolution(times: np.ndarray) -> float:

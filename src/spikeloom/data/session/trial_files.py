@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from spikeloom.data.damage import DAMAGE
-from spikeloom.data.session.clocks import plain_name
+from spikeloom.data.session.clocks import SAMPLES, plain_name
 from spikeloom.data.session.trial_table import START, STOP, as_trial_table, with_usual_names
 from spikeloom.data.tables import TABLES, Table, read_table
 from spikeloom.errors import DataError
@@ -18,7 +17,7 @@ TRIAL_LABELS = ("trial", "trials", "trial_id", "trial_number", "trial_index", "t
 """Names of columns that number trials, or name them."""
 ARRAYS = (".npy", ".npz")
 _UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "milliseconds": 1e-3}
-DURATIONS = ("duration", "trial_duration")
+DURATIONS = ("duration", "trial_duration", "dur", "trial_dur", "durations", "trial_durations")
 """Columns that say how long trials last."""
 
 
@@ -81,6 +80,38 @@ def trials_by_label(table: pd.DataFrame, known: pd.DataFrame, name: str, notes: 
     return table.merge(known[["trial", *(n for n in known if n not in table)]], on="trial", how="left")
 
 
+def trials_in_order(table: pd.DataFrame, known: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """The trials of a table beside spikes that come trial by trial, with what else is known of each.
+
+    Args:
+        table: The table: one row for each trial, numbered from 0 or 1 in one of its columns, or else in order.
+        known: What the file says of each trial.
+        notes: Gets a note about how rows were matched.
+
+    Raises:
+        DataError: If it has more or fewer rows than there are trials.
+    """
+    if len(table) != len(known):
+        raise DataError(
+            f"the table of trials has {len(table)} rows, but spikes come in {len(known)} trials; each needs one row."
+        )
+    key = next((str(n) for n in table if plain_name(n) in TRIAL_LABELS and _numbers_all(table[n])), None)
+    if key is not None:
+        table = table.sort_values(key, kind="stable").reset_index(drop=True)
+        notes.append(f"rows of the table of trials are in the order of '{key}'")
+    else:
+        notes.append("rows of the table of trials are taken in the order of the trials")
+    return table.assign(**{str(name): known[name] for name in known if name not in table})
+
+
+def _numbers_all(column: Table) -> bool:
+    """Whether a column numbers all rows, from 0 or from 1."""
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        return False
+    ordered = np.sort(column.to_numpy(dtype=float))
+    return any(np.array_equal(ordered, np.arange(len(ordered)) + first) for first in (0, 1))
+
+
 def _intervals(path: Path) -> np.ndarray:
     try:
         loaded = np.load(path, allow_pickle=False)
@@ -99,13 +130,17 @@ def _in_seconds(table: Table, name: str, notes: list[str]) -> pd.DataFrame:
     """The table with usual names of start and stop, which may carry their unit: "Start (ms)"."""
     n_notes, renamed = len(notes), dict[str, str]()
     for column in table:
-        plain = re.sub(r"[^0-9a-z]+", "_", str(column).lower()).strip("_")
+        plain = plain_name(column)
         stem, _, unit = plain.rpartition("_")
         for usual, target in ((START, "start_time"), (STOP, "stop_time")):
             if target in table or target in renamed.values():
                 continue
             if plain in usual and plain not in table:
                 renamed[column] = plain
+            elif stem in usual and unit in SAMPLES:
+                raise DataError(
+                    f"'{column}' of {name} counts samples; divide it by their rate, and call it '{stem}_s'."
+                )
             elif stem in usual and unit in _UNITS and plain not in usual:
                 renamed[column] = target
                 if _UNITS[unit] != 1.0:

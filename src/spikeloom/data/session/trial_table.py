@@ -13,8 +13,10 @@ from spikeloom.data.session.clocks import plain_name
 from spikeloom.errors import DataError
 
 START = ("start_time", "start_s", "start", "starts", "trial_start", "trial_start_s", "intervals_0", "t_start", "onset")
+START = (*START, "trial_onset", "trial_begin", "trial_start_time", "trial_start_times", "begin_time", "start_times")
 STOP = ("stop_time", "stop_s", "stop", "stops", "end_time", "end_s", "end", "trial_stop", "trial_end", "trial_stop_s")
-STOP = (*STOP, "trial_end_s", "intervals_1", "t_stop", "offset")
+STOP = (*STOP, "trial_end_s", "intervals_1", "t_stop", "offset", "trial_offset", "trial_stop_time", "trial_end_time")
+STOP = (*STOP, "trial_stop_times", "trial_end_times", "stop_times", "end_times")
 
 MICROSECOND = 1e-6
 """What pynapple takes off an interval that ends where the next begins."""

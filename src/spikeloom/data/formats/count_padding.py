@@ -1,0 +1,80 @@
+"""Padding of counts: NaN or -1 behind the end of each trial, which also tells the axes of bins and neurons."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+from jaxtyping import Bool
+
+PAD = -1
+"""What fills up counts of whole numbers, among which there is no NaN."""
+
+
+def with_missing(values: np.ndarray, name: str, notes: list[str]) -> np.ndarray:
+    """Counts whose padding is -1 with NaN in its place; others as they are.
+
+    Padding is the same for all neurons; a -1 here and there is none, and is refused later as a count.
+
+    Args:
+        values: Counts with two or three axes in any order.
+        name: What they are called.
+        notes: Gets a note where -1 was taken as padding.
+
+    Example:
+        >>> notes = []
+        >>> with_missing(np.array([[1, 0], [2, 3], [-1, -1]]), "counts", notes).tolist(), len(notes)
+        ([[1.0, 0.0], [2.0, 3.0], [nan, nan]], 1)
+    """
+    if values.dtype.kind not in "if" or not values.size or not np.nanmin(values) == PAD:
+        return values
+    padding = values == PAD
+    if ((values < 0) & ~padding).any() or not _axes(padding):
+        return values
+    notes.append(f"{PAD} in '{name}' is padding: bins in which it stands for all neurons were not recorded")
+    return np.where(padding, np.nan, values).astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
+
+
+def orders_of_padding(values: np.ndarray, names: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
+    """The orders of the axes in which missing counts are those of all neurons in the last bins of trials; none if open.
+
+    A neuron or a trial that is missing as a whole says nothing: padding differs in length from trial to trial.
+
+    Args:
+        values: Counts, missing (NaN) where they are padded.
+        names: Names of the axes in the standard order, "trial", "time" and "neuron".
+
+    Example:
+        >>> values = np.ones((3, 2, 5))
+        >>> values[0, :, 3:] = values[1, :, 4:] = np.nan
+        >>> sorted(orders_of_padding(values, ("trial", "time", "neuron")))
+        [('trial', 'neuron', 'time')]
+    """
+    if values.dtype.kind != "f" or values.ndim != 3:
+        return frozenset()
+    missing = np.isnan(values)
+    if not missing.any():
+        return frozenset()
+    pairs = _axes(missing, least_lengths=2)
+    return frozenset(order for order in permutations(names) if (order.index("neuron"), order.index("time")) in pairs)
+
+
+def _axes(missing: Bool[np.ndarray, "*axes"], least_lengths: int = 1) -> set[tuple[int, int]]:
+    """Which axes may be those of neurons and of bins: along one padding is the same, along the other it comes last.
+
+    Args:
+        missing: Where counts are padded.
+        least_lengths: Of how many lengths padding has to be.
+    """
+    found = set()
+    for neuron in range(missing.ndim):
+        whole = np.asarray(missing.all(axis=neuron))
+        if not np.array_equal(whole, missing.any(axis=neuron)):
+            continue
+        for time in (axis for axis in range(missing.ndim) if axis != neuron):
+            along = np.moveaxis(whole, time - (time > neuron), -1)
+            lengths = set(np.unique(along.sum(axis=-1)).tolist()) - {0, along.shape[-1]}
+            last = along.ndim == 1 or bool((np.diff(along.astype(np.int8), axis=-1) >= 0).all())
+            if last and len(lengths) >= least_lengths:
+                found.add((neuron, time))
+    return found
