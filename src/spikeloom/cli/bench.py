@@ -178,6 +178,28 @@ def _inference(options: Namespace) -> str:
     return INFERENCE.name
 
 
+# -- forecast --------------------------------------------------------------------------------------------------------
+
+
+def _forecast_options(parser: ArgumentParser) -> None:
+    from jsonargparse.typing import PositiveInt
+
+    parser.add_argument("runs", nargs="+", type=Path, help="trained run folders of one recording")
+    _out_option(parser)
+    parser.add_argument(
+        "--observed", type=PositiveInt, help="bins of each trial that are observed; half of the shortest if not given"
+    )
+    parser.add_argument("--draws", type=PositiveInt, default=19, help="forecasts of each trial")
+    parser.add_argument("--trials", type=PositiveInt, help="most held-out trials that are used; all if not given")
+
+
+def _forecast(options: Namespace) -> str:
+    from spikeloom.bench.forecast import FORECAST, run_forecast_benchmark
+
+    run_forecast_benchmark(options.runs, options.out, **_values(options, "draws trials", n_observed="observed"))
+    return FORECAST.name
+
+
 # -- conditional -----------------------------------------------------------------------------------------------------
 
 
@@ -250,6 +272,11 @@ BENCHMARKS = {
         "training",
         _conditional_options,
         _conditional,
+    ),
+    "forecast": BenchCommand(
+        "how well trained runs foresee the rest of held-out trials, and how sure they are, beside simple forecasts",
+        _forecast_options,
+        _forecast,
     ),
     "inference": BenchCommand(
         "how well rates inferred by trained runs explain withheld neurons and bins, velocity and averages",
