@@ -22,10 +22,12 @@ from spikeloom.models.gnocchi import GNOCCHI, GNOCCHIConfig
 from spikeloom.models.ldns import LDNS, LDNSConfig
 from spikeloom.models.lfads import LFADS
 from spikeloom.models.lfads_config import ControllerConfig, LFADSConfig
+from spikeloom.models.live import Live, LiveConfig
 from spikeloom.models.pivae import PiVAE
 from spikeloom.models.pivae_config import PiVAEConfig
 from spikeloom.models.tndm import TNDM
 from spikeloom.models.tndm_config import TNDMConfig
+from spikeloom.priors.causal import CausalConfig
 from spikeloom.priors.code_diffusion import CodeDiffusionConfig
 from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.priors.energy import EnergyConfig
@@ -106,7 +108,19 @@ SMALL_TNDM = TNDMConfig(
     training=FEW,
 )
 
+SMALL_LIVE = LiveConfig(
+    dataclasses.replace(SMALL_AUTOENCODER, decoder_blocks=0),
+    CausalConfig(units=8, components=2, width=8, crop=12),
+    FEW,
+    FEW,
+)
+
 MODELS = {
+    "live": (Live, SMALL_LIVE),
+    "live-conditioned": (
+        Live,
+        dataclasses.replace(SMALL_LIVE, condition_on=("target", "hand_vel"), observation="poisson"),
+    ),
     "eag": (EAG, EAGConfig(SMALL_AUTOENCODER, SMALL_GENERATOR, FEW, dataclasses.replace(FEW, ema_decay=0.99))),
     "eag-published": (EAG, PUBLISHED_EAG),
     "gnocchi": (GNOCCHI, SMALL_GNOCCHI),

@@ -2,9 +2,9 @@
 
 * Data: ``load`` and ``save`` a ``SpikeData``; simulate one with ``lorenz`` or ``make_reaching``; ``cut_reaches``,
   ``hold_out``.
-* Models: ``LDNS``, ``EAG``, ``GNOCCHI``, ``LFADS``, ``TNDM``, ``PiVAE``, ``GaussianLatents``, ``CodeAutoencoder``.
-  Train with ``fit``, from one of the ``presets``; every configuration class is public (``LDNSConfig``,
-  ``AutoencoderConfig``, ...).
+* Models: ``LDNS``, ``EAG``, ``Live``, ``GNOCCHI``, ``LFADS``, ``TNDM``, ``PiVAE``, ``GaussianLatents``,
+  ``CodeAutoencoder``. Train with ``fit``, from one of the ``presets``; every configuration class is public
+  (``LDNSConfig``, ``AutoencoderConfig``, ...). ``Live`` is drawn bin by bin, too: ``model.stream()``.
 * Evaluation: ``compare`` generated with recorded trials; ``write_report``.
 
 The file ``__init__.pyi`` lists all public names and where they are defined, for editors, type checkers and this module.

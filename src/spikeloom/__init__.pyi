@@ -29,9 +29,11 @@ from spikeloom.models.gaussian import GaussianLatents as GaussianLatents
 from spikeloom.models.gnocchi import GNOCCHI as GNOCCHI
 from spikeloom.models.ldns import LDNS as LDNS
 from spikeloom.models.lfads import LFADS as LFADS
+from spikeloom.models.live import Live as Live
 from spikeloom.models.pivae import PiVAE as PiVAE
 from spikeloom.models.presets import Preset as Preset
 from spikeloom.models.presets import presets as presets
+from spikeloom.models.stream import Stream as Stream
 from spikeloom.models.tndm import TNDM as TNDM
 from spikeloom.training.engine import Engine as Engine
 from spikeloom.training.run import Run as Run
@@ -54,11 +56,13 @@ from spikeloom.models.ldns import LDNSConfig as LDNSConfig
 from spikeloom.models.lfads_config import ControllerConfig as ControllerConfig
 from spikeloom.models.lfads_config import L2Config as L2Config
 from spikeloom.models.lfads_config import LFADSConfig as LFADSConfig
+from spikeloom.models.live import LiveConfig as LiveConfig
 from spikeloom.models.pivae_config import PiVAEConfig as PiVAEConfig
 from spikeloom.models.tndm_config import TNDMConfig as TNDMConfig
 from spikeloom.models.tndm_config import WeightConfig as WeightConfig
 from spikeloom.models.tndm_config import WeightsConfig as WeightsConfig
 from spikeloom.observation.history import HistoryConfig as HistoryConfig
+from spikeloom.priors.causal import CausalConfig as CausalConfig
 from spikeloom.priors.code_diffusion import CodeDiffusionConfig as CodeDiffusionConfig
 from spikeloom.priors.diffusion import DiffusionConfig as DiffusionConfig
 from spikeloom.priors.energy import EnergyConfig as EnergyConfig

@@ -109,6 +109,7 @@ class LatentModel(SpikingModel):
                 self._scaled(train, latents),
                 self._scaled(validation, self._whole_infer(validation)[0]),
             )
+            self.prior.set_up(learned)
             yield Stage("prior", self.prior, learned, validation_latents, self.config.prior_training)
             verdict = calibration.assess(diagnose(self.prior, validation_latents))
             if verdict is not None and not verdict.sound:

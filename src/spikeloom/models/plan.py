@@ -70,11 +70,10 @@ class Plan:
         for number, start in enumerate(range(0, self.n, self.chunk_size)):
             at = slice(start, min(start + self.chunk_size, self.n))
             rows = np.arange(at.start, at.stop) % self.conditions.n_trials
-            seed = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)[0] >> np.uint64(1)
             yield Chunk(
                 self.lengths[at],
                 n_bins,
-                int(seed),
+                chunk_seed(self.seed, number),
                 self.conditions.rows(rows),
                 None if self.codes is None else self.codes[at],
                 None if self.observed is None else _cut(self.observed, at, int(self.lengths[at].max())),
@@ -106,6 +105,12 @@ class Chunk:
     observed: Observed | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     distances: Float[np.ndarray, "trial"] | None = None
+
+
+def chunk_seed(seed: int, number: int) -> int:
+    """Seed of one of the chunks of a sample."""
+    state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
 
 
 def make_plan(

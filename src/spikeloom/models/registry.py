@@ -21,6 +21,7 @@ else:
 MODELS = {
     "ldns": "ldns:LDNS",
     "eag": "eag:EAG",
+    "live": "live:Live",
     "gnocchi": "gnocchi:GNOCCHI",
     "lfads": "lfads:LFADS",
     "tndm": "tndm:TNDM",

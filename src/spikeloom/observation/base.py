@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Integer
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from spikeloom.errors import warn
 from spikeloom.observation.poisson import EPSILON, Counts, ObservedCounts, Rates
+from spikeloom.observation.steps import ObservationSteps
 from spikeloom.training.batch import mask_of
 
 Block = tuple[Float[Tensor, "_column _row"], Float[Tensor, "_row"]]
@@ -149,6 +151,15 @@ class HistoryModel(nn.Module):
         """
         raise NotImplementedError  # every subclass defines it
 
+    def steps(self, n: int, seed: int) -> ObservationSteps:
+        """Trials whose counts are drawn bin by bin.
+
+        Args:
+            n: Number of trials.
+            seed: Seed of the draws.
+        """
+        raise NotImplementedError  # every subclass defines it
+
     def mean(self, counts: Counts, rates: Rates) -> Rates:
         """Expected count of each bin, cut at the cap, given the rates and the true counts before it."""
         raise NotImplementedError  # every subclass defines it
@@ -250,3 +261,8 @@ def newton(
         else:
             damping = max(0.1, 10 * damping)
     return p
+
+
+def as_array(values: Tensor) -> np.ndarray:
+    """A buffer as an array in single precision."""
+    return np.ascontiguousarray(values.detach().float().cpu().numpy())

@@ -20,10 +20,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spikeloom.observation.base import SILENT
+from spikeloom.observation.base import SILENT, as_array
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
 from spikeloom.observation.poisson import EPSILON, Counts, ObservedCounts, Rates
 from spikeloom.observation.slow_gain import SlowGain
+from spikeloom.observation.steps import CalibratedSteps, GainNoise
 
 KNOTS = 16
 """Counts at which the free distribution of a neuron is set; it is linear between them."""
@@ -158,6 +159,26 @@ class CalibratedHistory(SpikeHistory):
             coming = theta[t + 1 : t + 1 + len(self.filters)]
             coming.addcmul_(self.filters[: len(coming), None], y.log1p())
         return counts.transpose(0, 1).contiguous()
+
+    def steps(self, n: int, seed: int) -> CalibratedSteps:
+        """Trials whose counts are drawn bin by bin; the gain that lasts for a trial lasts for the whole of a stream."""
+        filters, gain, offset = map(as_array, (self.filters, self.gain, self.offset))
+        change = self.mixing - torch.eye(len(self.mixing), device=self.mixing.device)
+        mixing = None
+        if bool(change.any()):
+            scaled = (self.gain * self.spread)[:, None] * self.directions.T
+            mixing = as_array(scaled @ change.T @ self.directions / self.spread)
+        noise = GainNoise(
+            as_array(self.gain_drift),
+            as_array(self.gain_lasting),
+            self.slow_gain.decay,
+            as_array(self.shared),
+            math.exp(-1 / float(self.shared_tau)),
+            mixing,
+            as_array(self.centre),
+            FAINT,
+        )
+        return CalibratedSteps(filters, gain, offset, self._count_distribution(), noise, n, seed)
 
     def _add_noise(self, theta: Float[Tensor, "time trial neuron"], generator: torch.Generator) -> None:
         noise = self._noise(theta.shape[0], theta.shape[1], generator)

@@ -26,8 +26,9 @@ from torch import Tensor
 
 from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
-from spikeloom.observation.base import Block, HistoryModel, Loss
+from spikeloom.observation.base import Block, HistoryModel, Loss, as_array
 from spikeloom.observation.poisson import Counts, ObservedCounts, Rates
+from spikeloom.observation.steps import CountDistribution, HistorySteps
 
 SPAN_S = 0.1
 """Length of the history by default, in seconds."""
@@ -143,6 +144,19 @@ class SpikeHistory(HistoryModel):
             coming = theta[t + 1 : t + 1 + len(self.filters)]
             coming.addcmul_(self.filters[: len(coming), None], y.log1p_())
         return counts.transpose(0, 1).contiguous()
+
+    def steps(self, n: int, seed: int) -> HistorySteps:
+        """Trials whose counts are drawn bin by bin."""
+        filters, gain, offset = map(as_array, (self.filters, self.gain, self.offset))
+        return HistorySteps(filters, gain, offset, self._count_distribution(), n, seed)
+
+    def _count_distribution(self) -> CountDistribution:
+        """The distribution of counts given the sum, as arrays."""
+        k, log_factorial, barred = self._outcomes(torch.float32 if self.gain.device.type == "mps" else torch.float64)
+        constants = self.dispersion[:, None] * log_factorial + barred
+        if (bias := self._count_bias(k)) is not None:
+            constants = constants - bias
+        return CountDistribution(constants.cpu().numpy(), self._wide())
 
     def _add_noise(self, theta: Float[Tensor, "time trial neuron"], generator: torch.Generator) -> None:
         """Add what varies beside rates and history: nothing here."""

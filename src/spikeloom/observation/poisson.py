@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
+from spikeloom.observation.steps import ObservationSteps, PoissonSteps
+
 Counts = Integer[Tensor, "trial time neuron"]
 Rates = Float[Tensor, "trial time neuron"]
 
@@ -52,3 +54,7 @@ class Poisson(nn.Module):
         """Draw counts, where none were observed."""
         drawn = torch.poisson(rates.float(), generator=generator).to(torch.int32)
         return drawn if observed is None else observed.kept(drawn)
+
+    def steps(self, n: int, seed: int) -> ObservationSteps:
+        """Trials whose counts are drawn bin by bin."""
+        return PoissonSteps(seed)

@@ -15,8 +15,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from spikeloom.errors import DataError, warn
-from spikeloom.observation.base import Block, HistoryModel, Loss
+from spikeloom.observation.base import Block, HistoryModel, Loss, as_array
 from spikeloom.observation.poisson import EPSILON, Counts, Poisson, Rates
+from spikeloom.observation.steps import SoftplusSteps
 from spikeloom.training.batch import mask_of
 
 PAST, CAP = 20, 5
@@ -109,6 +110,11 @@ class SoftplusHistory(HistoryModel):
             coming = drive[t + 1 : t + 1 + len(self.filters)]
             coming.addcmul_(self.filters[: len(coming), None], y)
         return counts.transpose(0, 1).contiguous()
+
+    def steps(self, n: int, seed: int) -> SoftplusSteps:
+        """Trials whose counts are drawn bin by bin."""
+        filters, gain, offset, cap = map(as_array, (self.filters, self.gain, self.offset, self.cap))
+        return SoftplusSteps(filters, gain, offset, cap, n, seed)
 
     def _past(self, counts: Tensor) -> Tensor:
         return counts

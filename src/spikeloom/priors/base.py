@@ -84,6 +84,13 @@ class LatentPrior(nn.Module):
         self.std.copy_(valid.std(0).clamp(min=1e-6))
         self.band_power.copy_(band_power(self.normalised(latents, lengths), lengths))
 
+    def set_up(self, batch: Batch) -> None:
+        """Learn in closed form what can be, before training, from the training trials with their conditions.
+
+        Args:
+            batch: The trials; ``batch.latents`` are z-scored. Nothing is learned by default.
+        """
+
     def normalised(self, latents: Latents, lengths: Int[Tensor, "trial"]) -> Latents:
         """Z-scored latents; zero in the padding."""
         return (latents - self.mean) / self.std * mask_of(lengths, latents.shape[1])

@@ -1,0 +1,140 @@
+"""A simulated population that is advanced bin by bin: latents, rates and counts of trials side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import erf
+
+from spikeloom.models.autoencoder import Autoencoder
+from spikeloom.observation.steps import ObservationSteps
+from spikeloom.priors.causal_steps import Guards
+
+
+@runtime_checkable
+class LatentSteps(Protocol):
+    """Latents that are drawn bin by bin."""
+
+    guards: Guards
+
+    def step(
+        self,
+        static: Float[np.ndarray, "trial static"] | None = None,
+        aligned: Float[np.ndarray, "trial aligned"] | None = None,
+        fixed: tuple[Float[np.ndarray, "trial latent"], Bool[np.ndarray, "trial"]] | None = None,
+    ) -> Float[np.ndarray, "trial latent"]:
+        """Z-scored latents of the next bin, given its conditions; those that are fixed are not drawn."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """All that the coming bins depend on."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state of trials of the same number."""
+        ...
+
+
+class Bin(NamedTuple):
+    """One bin of a population.
+
+    Attributes:
+        latents: In the units of the autoencoder.
+        rates: Expected counts.
+        counts: Spike counts.
+    """
+
+    latents: Float[np.ndarray, "trial latent"]
+    rates: Float[np.ndarray, "trial neuron"]
+    counts: Int[np.ndarray, "trial neuron"]
+
+
+@dataclass(frozen=True)
+class PointwiseDecoder:
+    """The decoder of an autoencoder in which a rate depends on the latents of its own bin alone.
+
+    Attributes:
+        widen: (latent, channel) map into the decoder.
+        widen_bias: Its offset.
+        read_out: (channel, neuron) map out of it.
+        read_out_bias: Its offset.
+    """
+
+    widen: np.ndarray
+    widen_bias: np.ndarray
+    read_out: np.ndarray
+    read_out_bias: np.ndarray
+
+    @classmethod
+    def of(cls, autoencoder: Autoencoder) -> PointwiseDecoder:
+        """The decoder of an autoencoder without decoder blocks."""
+        grouped = autoencoder.from_latents.weight.detach().cpu().numpy()
+        groups, inputs, outputs = grouped.shape
+        dense = np.zeros((groups * inputs, groups * outputs), np.float32)
+        for i, block in enumerate(grouped):
+            dense[i * inputs : (i + 1) * inputs, i * outputs : (i + 1) * outputs] = block
+        rest = (autoencoder.from_latents.bias, autoencoder.read_out.weight.T, autoencoder.read_out.bias)
+        return cls(dense, *(np.ascontiguousarray(values.detach().cpu().numpy()) for values in rest))
+
+    def rates(self, latents: Float[np.ndarray, "trial latent"]) -> Float[np.ndarray, "trial neuron"]:
+        """Expected counts of a bin."""
+        h = latents @ self.widen + self.widen_bias
+        h = np.float32(0.5) * h * (1 + erf(h * np.float32(np.sqrt(0.5))))
+        return np.logaddexp(h @ self.read_out + self.read_out_bias, np.float32(0))
+
+
+class Population:
+    """Trials of one model, drawn bin by bin.
+
+    Args:
+        latents: Latents, z-scored.
+        mean: (latent,) their mean.
+        std: (latent,) their standard deviation.
+        decoder: Latents to rates.
+        observation: Rates to counts.
+    """
+
+    def __init__(
+        self,
+        latents: LatentSteps,
+        mean: Float[np.ndarray, "latent"],
+        std: Float[np.ndarray, "latent"],
+        decoder: PointwiseDecoder,
+        observation: ObservationSteps,
+    ):
+        self._latents, self._mean, self._std = latents, mean, std
+        self._decoder, self._observation = decoder, observation
+
+    @property
+    def guards(self) -> Guards:
+        """How often latents were held back."""
+        return self._latents.guards
+
+    def step(
+        self,
+        static: Float[np.ndarray, "trial static"] | None,
+        aligned: Float[np.ndarray, "trial aligned"] | None,
+        fixed: tuple[Float[np.ndarray, "trial latent"], Bool[np.ndarray, "trial"]] | None = None,
+    ) -> Bin:
+        """The next bin.
+
+        Args:
+            static: Features of the static conditions.
+            aligned: Features of the signals in the bin.
+            fixed: Z-scored latents that are known, and in which trials.
+        """
+        latents = self._latents.step(static, aligned, fixed) * self._std + self._mean
+        rates = self._decoder.rates(latents)
+        return Bin(latents, rates, self._observation.step(rates))
+
+    def state(self) -> dict[str, Any]:
+        """All that the coming bins depend on."""
+        return {"latents": self._latents.state(), "observation": self._observation.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state of trials of the same number."""
+        self._latents.restore(state["latents"])
+        self._observation.restore(state["observation"])
