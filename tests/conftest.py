@@ -59,7 +59,7 @@ def _quick_figures(request):
 @pytest.fixture(scope="module", autouse=True)
 def _files_are_tried_by_one_process(request):
     """Its children do what the package does in a process for each file, which test_damaged shows and uses itself."""
-    from spikeloom.data.formats import guard
+    from spikeloom.data.formats.storage import guard
 
     with pytest.MonkeyPatch.context() as patch:
         if request.path.stem != "test_damaged":

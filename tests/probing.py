@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from spikeloom.data.formats import guard
+from spikeloom.data.formats.storage import guard
 
 
 class Prober:
@@ -43,7 +43,7 @@ def serve() -> None:
     import h5py  # noqa: F401
     import scipy.io.matlab  # noqa: F401
 
-    from spikeloom.data.formats import probe
+    from spikeloom.data.formats.storage import probe
 
     for line in sys.stdin:
         reader, writer = os.pipe()

@@ -24,8 +24,8 @@ from recordings import assert_same
 from recordings import recordings as any_recording
 from spikeloom.cli import main
 from spikeloom.data.files import load, save
-from spikeloom.data.formats import streaming as streaming_module
-from spikeloom.data.formats.streaming import streaming
+from spikeloom.data.formats.own import streaming as streaming_module
+from spikeloom.data.formats.own.streaming import streaming
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError, SpikeloomWarning
 from spikeloom.models import load_model, sampling

@@ -202,7 +202,7 @@ class TestFullDisk:
     @pytest.mark.parametrize("ending", ["npz", "h5", "nwb"])
     def test_sample_leaves_nothing(self, ending, refused, run, monkeypatch):
         if ending == "nwb":
-            monkeypatch.setattr("spikeloom.data.formats.nwb_export.write_nwb", self.full)
+            monkeypatch.setattr("spikeloom.data.formats.nwb.export.write_nwb", self.full)
         else:
             monkeypatch.setitem(files._WRITE, f".{ending}", self.full)
         monkeypatch.setattr("spikeloom.models.latent.warn", lambda *a, **k: None)

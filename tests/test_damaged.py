@@ -17,7 +17,7 @@ import torch
 import spikeloom as sl
 from probing import Prober
 from spikeloom.data.declared import check_declared
-from spikeloom.data.formats import guard
+from spikeloom.data.formats.storage import guard
 from spikeloom.errors import DataError, RunError
 from spikeloom.training.checkpoint import read_tensors, write_tensors
 from spikeloom.training.run import Run
@@ -133,7 +133,7 @@ class TestGuard:
     def test_a_library_that_does_not_end(self, folder, in_place_of_the_probe) -> None:
         in_place_of_the_probe(
             "import sys; sys.path[:0] = __import__('os').environ['PYTHONPATH'].split(':')\n"
-            "from spikeloom.data.formats import probe\n"
+            "from spikeloom.data.formats.storage import probe\n"
             "probe.STEP_S = 0.1; probe._next_step(0)\n"
             "probe.signal.signal(probe.signal.SIGPROF, probe.signal.SIG_DFL)\n"
             "while True: pass"
@@ -202,7 +202,7 @@ def test_bytes_behind_the_array_of_an_npy_file_are_told(tmp_path) -> None:
 
 
 def test_a_folder_that_does_not_fit_into_memory(tmp_path, monkeypatch) -> None:
-    from spikeloom.data.formats import folders
+    from spikeloom.data.formats.folders import reading as folders
 
     def full(*_):
         raise MemoryError

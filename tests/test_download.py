@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import requests
 
-from spikeloom.data.formats.remote_file import RemoteFile
+from spikeloom.data.formats.storage.remote_file import RemoteFile
 from spikeloom.data.published import download as module
 from spikeloom.data.published.archives import Dandi, Zenodo
 from spikeloom.data.published.download import TRIES, check_pinned, download

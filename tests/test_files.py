@@ -17,7 +17,7 @@ from recordings import recordings as any_recording
 from spikeloom.data.bins import rebin
 from spikeloom.data.comparisons import matches
 from spikeloom.data.files import load, save
-from spikeloom.data.formats import containers
+from spikeloom.data.formats.storage import containers
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import Signal, SpikeData, content_hash

@@ -6,7 +6,7 @@ import pytest
 
 import spikeloom as sl
 from spikeloom.cli import main
-from spikeloom.data.formats.phy import sample_rate
+from spikeloom.data.formats.folders.phy import sample_rate
 from spikeloom.errors import DataError
 
 RATE = 30_000

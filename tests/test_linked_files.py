@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import spikeloom as sl
-from spikeloom.data.formats import guard
+from spikeloom.data.formats.storage import guard
 from spikeloom.errors import DataError
 
 TIMES = np.sort(np.random.default_rng(0).uniform(0, 20, 400))

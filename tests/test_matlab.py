@@ -9,7 +9,7 @@ import scipy.io
 import scipy.sparse
 
 import spikeloom as sl
-from spikeloom.data.formats.matlab_values import Cell, Struct, arrays_of, open_matlab
+from spikeloom.data.formats.structures.values import Cell, Struct, arrays_of, open_matlab
 from spikeloom.errors import DataError
 
 BIN_S = 0.05

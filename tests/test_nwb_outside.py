@@ -15,7 +15,7 @@ from commands import FIT, counts
 from spikeloom import __version__
 from spikeloom.cli import main
 from spikeloom.data.files import load, save
-from spikeloom.data.formats.nwb_export import GAP_S
+from spikeloom.data.formats.nwb.export import GAP_S
 from spikeloom.data.spikedata import Signal, SpikeData
 
 NOBODY_TO_NAME = {"check_experimenter_exists", "check_institution"}

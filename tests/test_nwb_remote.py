@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import spikeloom as sl
-from spikeloom.data.formats import guard, remote_file
-from spikeloom.data.formats.nwb_remote import address_of
+from spikeloom.data.formats.nwb.remote import address_of
+from spikeloom.data.formats.storage import guard, remote_file
 from spikeloom.data.published.archives import dandi_asset
 from spikeloom.data.sources import load_source
 from spikeloom.errors import DataError
@@ -173,7 +173,7 @@ def test_a_library_that_hangs_in_a_file_of_the_web_is_ended(
 ) -> None:
     web.pages["/a.nwb"] = Page(stored[0])
     hangs = (
-        "import sys; from spikeloom.data.formats import probe; probe.STEP_S = 0.1\n"
+        "import sys; from spikeloom.data.formats.storage import probe; probe.STEP_S = 0.1\n"
         "def endless(*_):\n"
         "    while True: pass\n"
         "probe._try_array = endless; probe.main(sys.argv[1:])"

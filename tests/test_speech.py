@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 
 import spikeloom as sl
-from spikeloom.data.formats.speech import read_speech
+from spikeloom.data.formats.matlab.speech import read_speech
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.published.datasets import PUBLISHED
 from spikeloom.data.published.fetching import folder_of, is_fetched

@@ -64,7 +64,7 @@ def decode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def decode(options: Namespace) -> None:
     """Decode held-out trials, and measure the gain from more training trials."""
     from spikeloom.data.files import load
-    from spikeloom.data.formats.containers import check_place
+    from spikeloom.data.formats.storage.containers import check_place
     from spikeloom.data.sources import load_source
     from spikeloom.data.splits import with_default_splits
     from spikeloom.decoding.registry import DECODERS, LABEL_DECODERS, Choices

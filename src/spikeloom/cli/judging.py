@@ -33,7 +33,7 @@ def compare_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def compare(options: Namespace) -> None:
     """Compare samples of any program with a recording, or those of several side by side."""
     from spikeloom.data.files import load
-    from spikeloom.data.formats.containers import check_place
+    from spikeloom.data.formats.storage.containers import check_place
     from spikeloom.data.sources import load_source
     from spikeloom.errors import ConfigError
     from spikeloom.evaluation.classifier_tests import RICH

@@ -120,7 +120,7 @@ def _word(value: Any) -> str:
 
 def _check_figure(path: Path) -> None:
     """Raise a DataError where no figure can be written, before the work that would fill it."""
-    from spikeloom.data.formats.containers import check_place
+    from spikeloom.data.formats.storage.containers import check_place
     from spikeloom.errors import DataError
     from spikeloom.plot.style import FIGURE_ENDINGS
 

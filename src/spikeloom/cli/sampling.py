@@ -89,7 +89,7 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 def sample(options: Namespace) -> None:
     """Write new trials."""
     from spikeloom.data.files import check_writable, save
-    from spikeloom.data.formats.streaming import check_streamable
+    from spikeloom.data.formats.own.streaming import check_streamable
     from spikeloom.models.sampling import generate
     from spikeloom.workflow.parallel_sampling import Workers, planned, sample_to_file
     from spikeloom.workflow.sampling import origin, signed

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from spikeloom.data.declared import not_enough_memory
-from spikeloom.data.formats.array_tree import holds_spike_times, tree_of
-from spikeloom.data.formats.arrays import from_arrays
-from spikeloom.data.formats.containers import (
+from spikeloom.data.formats.arrays.reading import from_arrays
+from spikeloom.data.formats.matlab.reading import read_matlab
+from spikeloom.data.formats.own.layout import packed, unpacked
+from spikeloom.data.formats.pynapple_files import kind_of, read_pynapple
+from spikeloom.data.formats.storage.containers import (
     all_or_nothing,
     check_place,
     check_readable,
@@ -17,13 +19,11 @@ from spikeloom.data.formats.containers import (
     write_hdf5,
     write_npz,
 )
-from spikeloom.data.formats.guard import know_sound
-from spikeloom.data.formats.layout import packed, unpacked
-from spikeloom.data.formats.matlab import read_matlab
-from spikeloom.data.formats.padded_times import padded_times_in
-from spikeloom.data.formats.pynapple_files import kind_of, read_pynapple
-from spikeloom.data.formats.table_files import read_table_file
-from spikeloom.data.formats.trees import read_tree
+from spikeloom.data.formats.storage.guard import know_sound
+from spikeloom.data.formats.structures.padded_times import padded_times_in
+from spikeloom.data.formats.tables.reading import read_table_file
+from spikeloom.data.formats.trees.groups import holds_spike_times, tree_of
+from spikeloom.data.formats.trees.reading import read_tree
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.steps import apply_options
@@ -38,9 +38,10 @@ def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  
     """Load a recording from a file; its ending gives the format: .npz, .npy, .h5, .hdf5, .mat, .nwb or a table.
 
     A file written by ``save`` comes back as it was. Arrays of other origin are interpreted by their names, see
-    ``arrays.from_arrays`` and, where they hold spike times or groups of trials, ``trees.read_tree``; NWB files by their
-    units and trials, see ``nwb.read_nwb``; tables by their columns, see ``table_files.read_table_file``. What was
-    guessed or dropped is listed under "notes" in the provenance. Loading never executes anything in a file.
+    ``arrays.reading.from_arrays`` and, where they hold spike times or groups of trials, ``trees.reading.read_tree``;
+    NWB files by their units and trials, see ``nwb.reading.read_nwb``; tables by their columns, see
+    ``tables.reading.read_table_file``. What was guessed or dropped is listed under "notes" in the provenance. Loading
+    never executes anything in a file.
 
     Args:
         path: The file.
@@ -96,7 +97,7 @@ def save(data: SpikeData, path: str | Path) -> None:
     """Write a recording to a file; its ending picks the format: .npz, .h5, .hdf5 or .nwb.
 
     The file appears when it is complete: a failure leaves nothing behind, and an older file as it was.
-    npz and HDF5 keep everything; NWB keeps the parts that the format has a place for, see ``nwb_export.write_nwb``.
+    npz and HDF5 keep everything; NWB keeps the parts that the format has a place for, see ``nwb.export.write_nwb``.
 
     Raises:
         DataError: If the ending is unknown, or if the file cannot be written.
@@ -105,7 +106,7 @@ def save(data: SpikeData, path: str | Path) -> None:
     path = Path(path)
     ending = path.suffix.lower()
     if ending == ".nwb":
-        from spikeloom.data.formats.nwb_export import write_nwb  # pynwb takes a second to import
+        from spikeloom.data.formats.nwb.export import write_nwb  # pynwb takes a second to import
 
         with all_or_nothing(path) as temporary:
             write_nwb(data, temporary)
@@ -137,6 +138,6 @@ def _unknown_ending(path: Path) -> DataError:
 
 
 def _load_nwb(path: Path, options: LoadOptions) -> SpikeData:
-    from spikeloom.data.formats.nwb import read_nwb
+    from spikeloom.data.formats.nwb.reading import read_nwb
 
     return read_nwb(path, options)

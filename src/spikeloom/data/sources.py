@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from spikeloom.data.files import load
-from spikeloom.data.formats.folders import read_folder
-from spikeloom.data.formats.nwb_remote import address_of, read_nwb_at
+from spikeloom.data.formats.folders.reading import read_folder
+from spikeloom.data.formats.nwb.remote import address_of, read_nwb_at
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.published.archives import dandi_asset
 from spikeloom.data.published.datasets import PUBLISHED

@@ -31,7 +31,7 @@ import pandas as pd
 import yaml
 
 from spikeloom.atomic import atomic, atomic_folder
-from spikeloom.data.formats.containers import check_place
+from spikeloom.data.formats.storage.containers import check_place
 from spikeloom.errors import RunError
 from spikeloom.migrations import FORMAT_VERSION, KEY, upgraded, version_of
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from spikeloom.data.formats.streaming import check_streamable, streaming
+from spikeloom.data.formats.own.streaming import check_streamable, streaming
 from spikeloom.errors import ConfigError, RunError, SpikeloomError, warn
 from spikeloom.models import load_model
 from spikeloom.models.base import GenerativeModel

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikeloom.data.formats.containers import check_place
+from spikeloom.data.formats.storage.containers import check_place
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import with_default_splits

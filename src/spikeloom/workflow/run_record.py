@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikeloom.config import flattened, from_mapping
-from spikeloom.data.formats.nwb_remote import address_of
+from spikeloom.data.formats.nwb.remote import address_of
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.sources import DATASETS
 from spikeloom.data.spikedata import SpikeData, content_hash

@@ -1,1 +1,1 @@
-"""File formats: arrays, NWB and the layouts of some laboratories, and the binning of spikes."""
+"""File formats by family: each gives a ``Session`` of spike times, or named arrays of counts."""

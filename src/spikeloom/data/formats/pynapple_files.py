@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.formats.arrays import from_arrays
-from spikeloom.data.formats.containers import StoredArray
-from spikeloom.data.formats.spike_tables import FAMILIES, refuse_intervals
+from spikeloom.data.formats.arrays.reading import from_arrays
+from spikeloom.data.formats.storage.containers import StoredArray
+from spikeloom.data.formats.tables.spike_tables import FAMILIES, refuse_intervals
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.session.cutting import bin_session
 from spikeloom.data.session.session import Session

@@ -14,8 +14,8 @@ import numpy as np
 from spikeloom.atomic import atomic
 from spikeloom.data.cache import cache_place, canonical
 from spikeloom.data.files import load
-from spikeloom.data.formats.containers import open_npz, reading_file, write_npz
-from spikeloom.data.formats.layout import packed
+from spikeloom.data.formats.own.layout import packed
+from spikeloom.data.formats.storage.containers import open_npz, reading_file, write_npz
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError, warn

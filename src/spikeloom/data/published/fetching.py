@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from spikeloom.data.cache import cache_folder
-from spikeloom.data.formats.containers import check_readable
-from spikeloom.data.formats.indy import read_indy
-from spikeloom.data.formats.nwb import FAMILIES, read_units
-from spikeloom.data.formats.speech import read_speech
+from spikeloom.data.formats.matlab.indy import read_indy
+from spikeloom.data.formats.matlab.speech import read_speech
+from spikeloom.data.formats.nwb.reading import FAMILIES, read_units
+from spikeloom.data.formats.storage.containers import check_readable
 from spikeloom.data.joined import join
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.published.archives import ByHand

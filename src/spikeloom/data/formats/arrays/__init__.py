@@ -1,0 +1,1 @@
+"""Named arrays of counts as recordings: axes, bins, trials, signals and splits."""

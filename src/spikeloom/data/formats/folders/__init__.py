@@ -1,0 +1,1 @@
+"""Folders as recordings: of spike sorters, and in the ALF standard."""

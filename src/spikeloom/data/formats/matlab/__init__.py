@@ -1,0 +1,1 @@
+"""MATLAB files as recordings, and those of two laboratories."""

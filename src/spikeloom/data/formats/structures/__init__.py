@@ -1,0 +1,1 @@
+"""Structures, cells and padded arrays: where their spikes are, and what lies beside them."""

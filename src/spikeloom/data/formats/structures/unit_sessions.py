@@ -1,0 +1,201 @@
+"""Spike times of units on one clock, from the arrays and structures of a file, with what lies beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from spikeloom.data.formats.naming.array_names import time_role
+from spikeloom.data.formats.storage.containers import StoredArray
+from spikeloom.data.formats.structures.trials import NEURON_WORDS
+from spikeloom.data.options import LoadOptions
+from spikeloom.data.session.clocks import FACTORS, in_seconds, plain_name, without_unit
+from spikeloom.data.session.cutting import bin_session
+from spikeloom.data.session.session import Session
+from spikeloom.data.session.sorting import quality_mask
+from spikeloom.data.session.spans import rows_of
+from spikeloom.data.session.strays import stray_bounds
+from spikeloom.data.session.trial_table import START, STOP, with_usual_names
+from spikeloom.data.spikedata import SpikeData
+
+RATES = ("fs", "sample_rate", "sampling_rate", "samplerate", "samplingrate", "sr", "sampling_frequency", "sample_res")
+RATES = (*RATES, "time_res", "timestamp_resolution", "time_stamp_resolution", "samples_per_second", "sampling_freq")
+"""Names of the samples per second, by which spike times in samples become seconds."""
+MOST_BEHIND = 0.5
+"""Share of the times of trials that may lie behind the last spike before another unit than seconds is tried."""
+LEAST_REACHED = 0.02
+"""Share of the recording that trials in milliseconds must reach."""
+
+
+def session_of_units(
+    trains: list[np.ndarray],
+    columns: Mapping[str, Any],
+    factor: float,
+    others: Mapping[str, StoredArray],
+    options: LoadOptions,
+    origin: Mapping[str, Any],
+    notes: list[str],
+) -> SpikeData:
+    """Spike times of each neuron in seconds, with the trials and the columns of neurons that are beside them."""
+    trials = None
+    if options.trials is None:
+        trials, named = _trial_table(others, notes, options.align)
+        event = options.align if options.align is None or _factor(options.align) is None else None
+        trials = trials if named else _on_clock_of(trains, trials, factor, event, notes)
+    alone = trials is None or len(trials) != len(trains)
+    neurons = pd.DataFrame({**neuron_columns(others, len(trains), alone), **columns}, index=range(len(trains)))
+    kept = np.ones(len(trains), dtype=bool) if options.quality is None else quality_mask(neurons, options.quality)
+    chosen = [train for train, keep in zip(trains, kept) if keep]
+    return bin_session(Session(chosen, rows_of(neurons, kept), trials, provenance=dict(origin), notes=notes), options)
+
+
+def _on_clock_of(
+    trains: list[np.ndarray], trials: pd.DataFrame | None, factor: float, align: str | None, notes: list[str]
+) -> pd.DataFrame | None:
+    """Trials in seconds: from the unit that spike times had, unless more spikes are among them as they are.
+
+    Where spike times are seconds, and most trials begin behind the last spike, they are in milliseconds, if they then
+    last about as long as the spikes.
+    """
+    times = [str(name) for name in ("start_time", "stop_time", align) if trials is not None and name in trials]
+    if trials is None or not times:
+        return trials
+    ends = trials[times].to_numpy(dtype=float)
+    if factor == 1.0:
+        first, last = stray_bounds([np.sort(train) for train in trains])
+        reached = float(np.nanmax(ends)) * 1e-3 - first
+        if not (ends > last).mean() > MOST_BEHIND or not LEAST_REACHED * (last - first) < reached <= last + 1 - first:
+            return trials
+        factor, why = 1e-3, "milliseconds, as seconds would lie behind the last spike"
+    else:
+        pooled = np.concatenate([np.zeros(0), *trains])
+        inside = [((pooled >= np.nanmin(ends) * k) & (pooled <= np.nanmax(ends) * k)).sum() for k in (1.0, factor)]
+        if inside[1] < inside[0]:
+            return trials
+        why = f"the unit of the spike times, {factor:.6g} s"
+    notes.append(f"{', '.join(times)} of trials are in {why}")
+    return trials.assign(**{name: trials[name].to_numpy(dtype=float) * factor for name in times})
+
+
+def seconds_of(
+    times: np.ndarray,
+    name: str,
+    n_trains: int,
+    duration: float,
+    others: Mapping[str, StoredArray],
+    notes: list[str],
+    by_trial: bool = False,
+) -> float:
+    """Seconds in one unit of the spike times; samples become seconds where the file gives their rate."""
+    last = name.rsplit("/", 1)[-1]
+    rates = [
+        k for k, v in others.items() if plain_name(k.rsplit("/", 1)[-1]) in RATES and v.shape == () and v.is_number
+    ]
+    if rates and len(times) and (times == np.floor(times)).all():
+        rate_hz = float(others[rates[0]].read())
+        if rate_hz >= 1000 and len(times) / (max(n_trains, 1) * max(duration, 1e-9)) < 0.1:
+            notes.append(f"'{last}' is whole numbers, and taken as samples at '{rates[0]}' = {rate_hz:g} Hz")
+            return 1.0 / rate_hz
+    return in_seconds(times, last, n_trains, duration, notes, by_trial)[0]
+
+
+def neuron_columns(others: Mapping[str, StoredArray], n: int, alone: bool = False) -> dict[str, Any]:
+    """Arrays of one value for each neuron: by the words in their names, or all, where nothing else is as many."""
+    named = {k: v for k, v in others.items() if v.shape == (n,)}
+    if not alone:
+        named = {k: v for k, v in named.items() if any(word in k.lower() for word in NEURON_WORDS)}
+    return {name.rsplit("/", 1)[-1]: column(stored.read()) for name, stored in named.items()}
+
+
+def column(values: np.ndarray) -> np.ndarray:
+    """Values as a column of a table: text as Python strings."""
+    return values.astype(object) if values.dtype.kind in "US" else values
+
+
+def _trial_table(
+    others: Mapping[str, StoredArray], notes: list[str], align: str | None
+) -> tuple[pd.DataFrame | None, bool]:
+    """Trials of a session: vectors of one length, among them starts and stops, or a (trial, 2) array of both.
+
+    Without these, a vector of the times of the event to align to is enough. Times whose names say milliseconds are
+    brought to seconds.
+
+    Returns:
+        The table, and whether names say the unit of its times.
+    """
+    for name, stored in others.items():
+        if len(stored.shape) == 2 and 2 in stored.shape and stored.is_number and _is_pairs(name):
+            factor = _factor(name)
+            pairs = stored.read().astype(float) * (factor or 1.0)
+            pairs = pairs if stored.shape[1] == 2 and not _are_turned(pairs) else pairs.T
+            table, named = pd.DataFrame(pairs, columns=["start_time", "stop_time"]), factor is not None
+            break
+    else:
+        vectors = {n: v for n, v in others.items() if len(v.shape) == 1 and v.is_number}
+        starts = [n for n in vectors if _usual(n, START)]
+        events = [n for n in vectors if align in (n, _last(n), n.replace("/", "."))]
+        starts = events if events and not any(vectors[n].shape == vectors[events[0]].shape for n in starts) else starts
+        if not starts:
+            return None, False
+        size, parent = others[starts[0]].shape, starts[0].rpartition("/")[0]
+        own = {n: v.read() for n, v in others.items() if v.shape == size and n.rpartition("/")[0] == parent}
+        name, named = starts[0], _factor(starts[0]) is not None
+        table = with_usual_names(_in_seconds({_last(n): column(v) for n, v in own.items()}, align, notes))
+        if "stop_time" not in table and not events:
+            return None, False
+        if align is not None and align not in table and events:
+            table = table.rename(columns={_last(events[0]): align})
+    more = {n: v.read() for n, v in others.items() if v.shape == (len(table),)}
+    extra = {_last(n): column(v) for n, v in more.items() if not any(w in n.lower() for w in NEURON_WORDS)}
+    extra = {n: v for n, v in extra.items() if n not in table and not _usual(n, (*START, *STOP))}
+    notes.append(f"trials are those of '{name}'")
+    return table.assign(**extra), named
+
+
+def _usual(name: str, usual: Sequence[str]) -> bool:
+    """Whether a name, with its unit of time or without, is among the usual ones."""
+    return plain_name(_last(name)) in usual or without_unit(_last(name))[0] in usual
+
+
+def says_trials(name: str) -> bool:
+    """Whether a name is that of an array with times of trials, or with the rate of samples, which is no column."""
+    return _usual(name, (*START, *STOP)) or plain_name(_last(name)) in RATES or time_role(name) == "both"
+
+
+def _last(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
+
+
+def _is_pairs(name: str) -> bool:
+    return "trial" in name.lower() or time_role(name) == "both"
+
+
+def _are_turned(pairs: np.ndarray) -> bool:
+    """Whether the rows of a (2, 2) array are the starts and the stops of two trials, as these would overlap else."""
+    if pairs.shape != (2, 2):
+        return False
+    apart = [one[0, 0] < one[0, 1] <= one[1, 0] < one[1, 1] for one in (pairs, pairs.T)]
+    return bool(apart[1] and not apart[0])
+
+
+def _factor(name: str) -> float | None:
+    """The seconds in the unit of time that a name ends in; None where it names none."""
+    return FACTORS.get(without_unit(_last(name))[1])
+
+
+def _in_seconds(columns: Mapping[str, Any], align: str | None, notes: list[str]) -> pd.DataFrame:
+    """Columns of trials; their starts, their stops and the event are brought to seconds where they name a unit."""
+    table = dict(columns)
+    for name, values in columns.items():
+        factor = _factor(name)
+        if factor is None or not (name == align or _usual(name, (*START, *STOP))):
+            continue
+        plain = name if name == align or plain_name(name) in (*START, *STOP) else without_unit(name)[0]
+        del table[name]
+        table[plain] = np.asarray(values, dtype=float) * factor
+        if factor != 1.0:
+            notes.append(f"'{name}' is in {'milli' if factor == 1e-3 else 'micro'}seconds, by its name")
+    return pd.DataFrame(table)

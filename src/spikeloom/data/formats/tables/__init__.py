@@ -1,0 +1,1 @@
+"""Tables as recordings: a row is a spike, a bin, a unit or a neuron."""
