@@ -24,7 +24,7 @@ def between_trials(
         what: What has the labels.
         in_order: Whether the labels are in the order of time; times that are counted from the start of each trial give
             none.
-        is_trial: Whether the name says that these are trials: else 0 and 1 alone may be two states.
+        is_trial: Whether the name says that these are trials: else a 0 that comes back may be a state.
 
     Example:
         >>> between, note = between_trials(np.array([0, 0, 1, 1, 0, 2, 2, 0]), "trial")
@@ -36,7 +36,7 @@ def between_trials(
     known = labels[~missing]
     if labels.dtype.kind in "iufb" and len(known):
         between |= (labels < 0) & (known.max() >= 0) if labels.dtype.kind in "if" else between
-        if in_order and _zero_is_none(labels, between, is_trial):
+        if in_order and is_trial and _zero_is_none(labels, between):
             between |= labels == 0
     elif len(known):
         between |= pd.Series(labels).isin([one for one in pd.unique(known) if str(one).strip().lower() in BETWEEN])
@@ -47,7 +47,7 @@ def between_trials(
     return between, [f"{between.sum()} {what} with the '{name}' {some} lie between trials and were left out"]
 
 
-def _zero_is_none(labels: np.ndarray, between: Bool[np.ndarray, "row"], is_trial: bool) -> bool:
+def _zero_is_none(labels: np.ndarray, between: Bool[np.ndarray, "row"]) -> bool:
     """Whether 0 stands for the time between trials, by how often it and other labels come back."""
     named = labels[~between]
     if not len(named) or named.min() != 0:
@@ -57,5 +57,5 @@ def _zero_is_none(labels: np.ndarray, between: Bool[np.ndarray, "row"], is_trial
     if len(values) < 2:
         return False
     if len(values) == 2:  # a mask of trials, which are all the same
-        return is_trial and values[1] == 1 and bool((n_runs > 1).all())
+        return values[1] == 1 and bool((n_runs > 1).all())
     return bool(n_runs[0] > 1 and n_runs[0] > n_runs[1:].max())
