@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from spikeloom.conditioning.features import Condition, ConditionSizes
 from spikeloom.errors import ConfigError
 from spikeloom.priors.base import Context
 from spikeloom.priors.diffusion import DiffusionConfig, DiffusionPrior
@@ -173,6 +174,29 @@ class TestSampling:
         prior = made(lengths=torch.full((5,), 24))
         short, long = (prior.sample(torch.full((3,), n), generator(2)) for n in (24, 60))
         torch.testing.assert_close(long[:, :24], short)
+
+    @torch.no_grad()
+    @pytest.mark.parametrize("guidance", [1.0, 2.0])
+    def test_conditions_go_along_with_the_windows(self, guidance, monkeypatch):
+        """A signal that counts bins tells which bins of the trial each window is shown."""
+        torch.manual_seed(0)
+        prior = DiffusionPrior(2, TINY, ConditionSizes((), (1,)))
+        prior.prepare(torch.randn(3, 24, 2), torch.full((3,), 24))
+        count = torch.arange(60.0).expand(2, -1)[..., None]
+        known = torch.ones((2, 1), dtype=torch.bool)
+        condition = Condition(prior.sizes, torch.zeros(2, 0), count, known[:, :0], known)
+        original, seen = prior.network.forward, []
+
+        def forward(x, step, mask, static, aligned):
+            if aligned[..., 1].all():  # the condition is shown, not left out for guidance
+                seen.append(aligned[0, :, 0])
+            return original(x, step, mask, static, aligned)
+
+        monkeypatch.setattr(prior.network, "forward", forward)
+        prior.sample(torch.tensor([60, 60]), generator(), condition, guidance=guidance)
+        starts = [int(shown[0]) for shown in seen]
+        assert sorted(set(starts)) == [0, 4, 8, 12, 16, 20, 24, 28, 32, 36]
+        assert all(torch.equal(shown, torch.arange(24.0) + start) for shown, start in zip(seen, starts))
 
     def test_a_prior_trained_without_a_context_is_not_given_one(self):
         with pytest.raises(ConfigError, match="trained without a context"):

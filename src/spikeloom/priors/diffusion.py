@@ -92,7 +92,7 @@ class DiffusionConfig:
         if self.context and self.length_mask:
             raise ConfigError(
                 f"prior.context is {self.context:g}, but with prior.length_mask trials lie in the middle of a window; "
-                "set one of the two to its default."
+                "set prior.context 0, or prior.length_mask false."
             )
         if not 0 < self.carried_over < 1:
             raise ConfigError(f"prior.carried_over is {self.carried_over:g}, but must lie between 0 and 1.")
