@@ -13,6 +13,7 @@ of a few trials that are longer again: the difference of the last and the first 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +33,9 @@ SEED, REFERENCE_SEED = 42, 7
 
 
 def recording() -> SpikeData:
-    """Windows of long trajectories; a trajectory lies in one split."""
-    return lorenz(n_trials=TRAJECTORIES, n_bins=LENGTH, seed=SEED).window(WINDOW)
+    """Windows of long trajectories, without their true rates; a trajectory lies in one split."""
+    trajectories = lorenz(n_trials=TRAJECTORIES, n_bins=LENGTH, seed=SEED)
+    return replace(trajectories, rates=None, latents=None, signals={}).window(WINDOW)
 
 
 def of_quarters(sample: SpikeData) -> list[tuple[str, np.ndarray]]:
