@@ -473,8 +473,10 @@ def test_impossible_trials_end_in_one_sentence(tmp_path: Path, options: dict, pa
 
 def test_arrays_of_trials_are_not_cut_again(tmp_path: Path) -> None:
     path = written(tmp_path, spikes=TRIALS, bin_s=0.02, go=np.ones(24), seg=np.arange(15))
-    for options in ({"align": "go", "after_s": 0.1}, {"trials": "go"}, {"segment": "seg"}, {"continuous": True}):
+    for options in ({"trials": "go"}, {"segment": "seg"}, {"continuous": True}):
         refused(path, "cannot be used with arrays of trials", **options)
+    around = sl.load(path, align="go", after_s=0.1)  # windows around events are, by the number of their bin
+    np.testing.assert_array_equal(around.counts, TRIALS[:, 1:6])
 
 
 # -- npy, and splits in arrays of their own --------------------------------------------------------------------------

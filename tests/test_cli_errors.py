@@ -132,7 +132,7 @@ class TestBadOptions:
             (["--devices", "0"], "devices is 0"),
             (["--neurons", "good"], "no neuron column 'good'"),
             (["--window_s", "9"], "longer than the longest trial"),
-            (["--align", "go"], "--align cannot be used with arrays"),
+            (["--align", "go"], "no trial column 'go' to align to"),
             (["--bin_s", "20"], "did you mean 0.02 (20 ms)?"),
             (["--reaches", "hand"], "no signal 'hand' for --reaches"),
             (["--before_s", "1"], "before_s"),

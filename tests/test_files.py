@@ -284,7 +284,8 @@ def test_comparisons(text: str, expected: list[int]) -> None:
         ({"bin_s": 0.4}, "wider than the longest trial"),
         ({"window_s": 0.05}, "not a whole number of bins"),
         ({"window_s": 0.4}, "longer than the longest trial"),
-        ({"align": "speed", "after_s": 1.0}, "cannot be used with arrays"),
+        ({"align": "speed", "after_s": 1.0}, "no trial is left"),
+        ({"align": "kind", "after_s": 0.1}, "does not hold times"),
     ],
 )
 def test_options_that_do_not_fit_the_file_are_refused(tmp_path: Path, options: dict, message: str) -> None:

@@ -330,6 +330,53 @@ class TestTrialsBeside:
         assert data.trials["side"].tolist() == SIDES.tolist()
 
 
+class TestEventsOfArraysOfTrials:
+    """(trial, time, neuron) counts, and a time of an event in each trial."""
+
+    @pytest.mark.parametrize("ending", [".npz", ".mat"])
+    @pytest.mark.parametrize(
+        ("name", "events"),
+        [
+            ("go", lambda b: b * BIN_S + 0.03),  # seconds
+            ("go_ms", lambda b: b * BIN_S * 1e3 + 30),
+            ("goCue", lambda b: b * BIN_S * 1e3 + 30),  # as seconds, they would lie behind the trial
+            ("go_bin", lambda b: b),
+        ],
+    )
+    def test_windows_around_events(self, tmp_path, trains, ending, name, events):
+        counts, bins = of_trials(trains), 4 + np.arange(N_TRIALS) % 5
+        values = events(bins) + (ending == ".mat" and name == "go_bin")
+        path = tmp_path / f"a{ending}"
+        speed = np.arange(20.0) + 100 * np.arange(N_TRIALS)[:, None]
+        write(path, spikes=counts, bin_ms=100, speed=speed, **{name: values})
+        data = sl.load(path, align=name, before_s=0.3, after_s=0.6)
+        np.testing.assert_array_equal(data.counts, [one[b - 3 : b + 6] for one, b in zip(counts, bins)])
+        np.testing.assert_array_equal(data.signals["speed"].values[:, 0, 0], bins - 3 + 100 * np.arange(N_TRIALS))
+
+    def test_the_clock_of_the_bins(self, tmp_path, trains):
+        counts = of_trials(trains)
+        time = BIN_S * np.arange(20) - 0.5
+        write(tmp_path / "a.npz", spikes=counts, time=time, go=np.full(N_TRIALS, 0.21), rt=np.full(N_TRIALS, np.nan))
+        data = sl.load(tmp_path / "a.npz", align="go", before_s=0.2, after_s=0.4)
+        np.testing.assert_array_equal(data.counts, counts[:, 5:11])
+        np.testing.assert_allclose(data.trials["recorded_from_s"], 0.5)
+        wide = sl.load(tmp_path / "a.npz", align="go", before_s=0.2, after_s=0.4, bin_s=0.2)
+        np.testing.assert_array_equal(wide.counts, counts[:, 5:11].reshape(N_TRIALS, 3, 2, N_NEURONS).sum(axis=2))
+        with pytest.raises(DataError, match="'rt' lies outside"):
+            sl.load(tmp_path / "a.npz", align="rt", after_s=0.4)
+
+    def test_trials_without_an_event_or_room_are_dropped_and_told(self, tmp_path, trains):
+        counts, go = of_trials(trains), np.full(N_TRIALS, 1.0)
+        go[2], go[5] = np.nan, 1.85
+        write(tmp_path / "a.npz", spikes=counts, bin_s=BIN_S, go=go, side=SIDES)
+        data = sl.load(tmp_path / "a.npz", align="go", after_s=0.5)
+        kept = np.setdiff1d(np.arange(N_TRIALS), [2, 5])
+        np.testing.assert_array_equal(data.counts, counts[kept, 10:15])
+        assert data.trials["side"].tolist() == SIDES[kept].tolist()
+        assert "1 of 15 trials were dropped because they have no 'go' in them (2)" in notes_of(data)
+        assert "1 of 15 trials were dropped because they have a window that leaves the trial (5)" in notes_of(data)
+
+
 class TestTablesOfTrials:
     @pytest.mark.parametrize("names", [("TrialOnset_ms", "TrialOffset_ms"), ("Trial Start (ms)", "Trial End (ms)")])
     def test_names_of_starts(self, tmp_path, trains, names):
@@ -500,11 +547,11 @@ class TestPadding:
         assert data.trials["target"].tolist() == SIDES.tolist()
 
     @pytest.mark.parametrize("lengths", [True, False])
-    @pytest.mark.parametrize("fill", [np.nan, -1])
+    @pytest.mark.parametrize("fill", [np.nan, -1, 255])
     @pytest.mark.parametrize("axes", ["trial,time,neuron", "trial,neuron,time", "neuron,time,trial"])
     def test_counts_tell_their_axes(self, tmp_path, trains, lengths, fill, axes):
         counts, n_bins = of_trials(trains), 20 - np.arange(N_TRIALS) % 4
-        values = counts.astype(float) if np.isnan(fill) else counts.astype(np.int64)
+        values = counts.astype(float if np.isnan(fill) else np.int64 if fill < 0 else np.uint8)
         for row, n in zip(values, n_bins):
             row[n:] = fill
         order = [("trial", "time", "neuron").index(axis) for axis in axes.split(",")]
@@ -533,13 +580,14 @@ class TestPadding:
 
 
 class TestTables:
-    @pytest.mark.parametrize("how", ["parquet", "json", "numpy", "spaces"])
+    @pytest.mark.parametrize("how", ["parquet", "json", "numpy", "spaces", "bare"])
     def test_a_list_of_times_for_each_unit(self, tmp_path, trains, how):
         rounded = [np.round(t, 4) for t in trains]
         cells: list = {
             "parquet": [list(t) for t in rounded],
             "json": [json.dumps(t.tolist()) for t in rounded],
             "numpy": [str(list(t)) for t in rounded],
+            "bare": [" ".join(map(str, t.tolist())) for t in rounded],
             "spaces": ["[" + " ".join(map(str, t.tolist())) + "]" for t in rounded],
         }[how]
         table = pd.DataFrame({"unit_id": np.arange(N_NEURONS) + 70, "spike_times": cells, "area": ["V1", "CA1"] * 3})
@@ -618,6 +666,18 @@ def test_python_objects_are_never_loaded_and_say_what_to_do(tmp_path, trains):
         DataError, match=r"'spike_times' is an array of Python objects, which is never loaded, .* numpy.savez"
     ):
         sl.load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("by_trial", [False, True])
+def test_vectors_of_different_lengths_in_one_hdf5_array(tmp_path, trains, by_trial):
+    trials = since_starts(trains)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        shape = (N_TRIALS, N_NEURONS) if by_trial else (N_NEURONS,)
+        array = file.create_dataset("spike_times", shape, dtype=h5py.vlen_dtype(np.float64))
+        for place in np.ndindex(shape):
+            array[place] = trials[place[0]][place[1]] if by_trial else trains[place[0]]
+    data = sl.load(tmp_path / "a.h5", bin_s=BIN_S)
+    np.testing.assert_array_equal(data.counts, of_trials(trains) if by_trial else [of_session(trains)])
 
 
 def test_groups_of_trials_without_some_units(tmp_path, trains):

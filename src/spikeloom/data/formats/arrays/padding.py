@@ -1,4 +1,4 @@
-"""Padding of counts: NaN or -1 behind the end of each trial, which also tells the axes of bins and neurons."""
+"""Padding of counts: NaN, -1 or 255 behind the end of each trial, which also tells the axes of bins and neurons."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Bool
 
 PAD = -1
-"""What fills up counts of whole numbers, among which there is no NaN."""
+"""What fills up counts of whole numbers, among which there is no NaN; of small ones without a sign, the largest."""
 
 
 def with_missing(values: np.ndarray, name: str, notes: list[str]) -> np.ndarray:
-    """Counts whose padding is -1 with NaN in its place; others as they are.
+    """Counts whose padding is -1, or 255 of bytes, with NaN in its place; others as they are.
 
     Padding is the same for all neurons; a -1 here and there is none, and is refused later as a count.
 
@@ -26,12 +26,17 @@ def with_missing(values: np.ndarray, name: str, notes: list[str]) -> np.ndarray:
         >>> with_missing(np.array([[1, 0], [2, 3], [-1, -1]]), "counts", notes).tolist(), len(notes)
         ([[1.0, 0.0], [2.0, 3.0], [nan, nan]], 1)
     """
-    if values.dtype.kind not in "if" or not values.size or not np.nanmin(values) == PAD:
+    small = values.dtype.kind == "u" and values.dtype.itemsize <= 2
+    pad = int(np.iinfo(values.dtype).max) if small else PAD
+    if not values.size or not (small or values.dtype.kind in "if"):
         return values
-    padding = values == PAD
+    extreme = values.max() if small else np.fmin.reduce(values, axis=None)
+    if extreme != pad:
+        return values
+    padding = values == pad
     if ((values < 0) & ~padding).any() or not _axes(padding):
         return values
-    notes.append(f"{PAD} in '{name}' is padding: bins in which it stands for all neurons were not recorded")
+    notes.append(f"{pad} in '{name}' is padding: bins in which it stands for all neurons were not recorded")
     return np.where(padding, np.nan, values).astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
 
 

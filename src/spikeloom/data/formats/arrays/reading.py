@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
+from spikeloom.data.formats.arrays.aligned import around_events_of_trials
 from spikeloom.data.formats.arrays.array_file import ArrayFile
 from spikeloom.data.formats.arrays.axes import STANDARD, Order, order_of_axes
 from spikeloom.data.formats.arrays.bin_width import Clock, clock_of
@@ -127,7 +128,7 @@ def _trials(
 ) -> SpikeData:
     """Counts with the axes (trial, time, neuron)."""
     n_trials, n_bins, n_neurons = counts.shape
-    for option in ("align", "trials", "continuous", "segment"):
+    for option in ("trials", "continuous", "segment"):
         if getattr(file.options, option):
             raise DataError(
                 f"{option} cannot be used with arrays of trials, and '{name}' has {n_trials} of them already; leave it "
@@ -148,7 +149,7 @@ def _trials(
     ignored = ~(rows[:, None, None] & kept & (np.arange(n_bins) < lengths[:, None])[..., None])
     counts = _checked(file, name, counts, ignored)
     used = int(lengths[rows].max())  # bins that no trial fills are of no use
-    return SpikeData(
+    data = SpikeData(
         counts=counts[rows][:, :used, kept],
         bin_s=clock.bin_s,
         lengths=lengths[rows],
@@ -159,6 +160,10 @@ def _trials(
         rates=None if rates is None else rates[rows][:, :used, kept],
         provenance=origin,
     )
+    if file.options.align is None:
+        return data
+    start_s = None if clock.trial_start_s is None else clock.trial_start_s[rows]
+    return around_events_of_trials(data, file, clock, start_s)
 
 
 def _checked(file: ArrayFile, name: str, counts: np.ndarray, ignored: Bool[np.ndarray, "*axes"]) -> np.ndarray:

@@ -205,7 +205,9 @@ def open_hdf5(path: Path) -> dict[str, StoredArray]:
     with reading_file(path), opened_hdf5(path) as file:
         said |= _attributes("", file)
         for name, item in walk(file):
-            if isinstance(item, h5py.Dataset) and item.dtype.names is not None and len(item.shape or ()) == 1:
+            if isinstance(item, h5py.Dataset) and _is_ragged(item):
+                found |= _ragged(name, stored_hdf5(path, name, item))
+            elif isinstance(item, h5py.Dataset) and item.dtype.names is not None and len(item.shape or ()) == 1:
                 found |= {f"{name}/{k}": v for k, v in fields_of(stored_hdf5(path, name, item)).items()}
             elif isinstance(item, h5py.Dataset) and not name.startswith("#") and item.dtype.kind != "V":
                 found[name] = stored_hdf5(path, name, item)
@@ -213,6 +215,23 @@ def open_hdf5(path: Path) -> dict[str, StoredArray]:
             elif isinstance(item, h5py.Group):
                 said |= _attributes(name, item)
     return found | {name: stored for name, stored in said.items() if name not in found}
+
+
+def _is_ragged(item: Hdf5) -> bool:
+    """Whether a data set holds a vector of numbers of its own length in each place."""
+    inner = h5py.check_vlen_dtype(item.dtype)
+    return isinstance(inner, np.dtype) and inner.kind in "buif" and len(item.shape or ()) in (1, 2)
+
+
+def _ragged(name: str, stored: StoredArray) -> dict[str, StoredArray]:
+    """The vectors of a ragged array as arrays of units; of two axes, the first is that of trials."""
+    found = {}
+    values = stored.read()
+    for place in np.ndindex(values.shape):
+        one = np.asarray(values[place])
+        group = f"{name}/unit_{place[-1]}" if len(place) == 1 else f"{name}/trial_{place[0]}/unit_{place[1]}"
+        found[group] = StoredArray(one.shape, one.dtype, lambda one=one: one, stored.other_files)
+    return found
 
 
 def _attributes(group: str, item: Hdf5) -> dict[str, StoredArray]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.formats.naming.array_names import time_role
+from spikeloom.data.formats.naming.array_names import of_neurons, time_role
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.trials import NEURON_WORDS
 from spikeloom.data.options import LoadOptions
@@ -106,7 +106,7 @@ def neuron_columns(others: Mapping[str, StoredArray], n: int, alone: bool = Fals
     """Arrays of one value for each neuron: by the words in their names, or all, where nothing else is as many."""
     named = {k: v for k, v in others.items() if v.shape == (n,)}
     if not alone:
-        named = {k: v for k, v in named.items() if any(word in k.lower() for word in NEURON_WORDS)}
+        named = {k: v for k, v in named.items() if any(word in k.lower() for word in NEURON_WORDS) or of_neurons(k)}
     return {name.rsplit("/", 1)[-1]: column(stored.read()) for name, stored in named.items()}
 
 

@@ -26,11 +26,12 @@ from spikeloom.data.tables import Table
 from spikeloom.errors import DataError
 
 _TEXT = re.compile(r"\s*(?:array\()?[\[({].*[\])}]\s*", re.DOTALL)
+_NUMBERS = re.compile(r"\s*[-+.\deE]+(?:[,;\s]+[-+.\deE]+)+[,;\s]*")
 _WRAPPED = re.compile(r"(?:np\.|numpy\.)?(?:float|int)\d*\(([^()]*)\)")
 
 
 def list_column(table: Table) -> str | None:
-    """The column whose cells are lists of times: lists of Parquet, or text such as "[0.1, 0.5]"; None without one.
+    """The column whose cells are lists of times: lists of Parquet, or text ("[0.1, 0.5]", "0.1 0.5"); else None.
 
     Example:
         >>> import pandas as pd
@@ -46,7 +47,8 @@ def list_column(table: Table) -> str | None:
         ):
             continue
         first = cells.iloc[0]
-        if isinstance(first, list | tuple | np.ndarray) or (isinstance(first, str) and _TEXT.fullmatch(first)):
+        is_text = isinstance(first, str) and (_TEXT.fullmatch(first) or _NUMBERS.fullmatch(first))
+        if isinstance(first, list | tuple | np.ndarray) or is_text:
             return str(name)
     return None
 

@@ -103,12 +103,20 @@ def _fields(node: Node, within: bool) -> dict[str, Value]:
     }
     stems: dict[str, list[str]] = {}
     for name, member in fields.items():
-        if isinstance(member, Struct) and re.search(r"\d", name):
+        if isinstance(member, Struct | Cell) and re.search(r"\d", name):
             stems.setdefault(re.sub(r"\d+", "", name).strip("_- ."), []).append(name)
     for stem, names in stems.items():
-        structs = [(_numbers(name), fields[name]) for name in names]
         if len(names) < 2:
             continue
+        names = sorted(names, key=_numbers)
+        cells = [one for name in names if isinstance(one := fields[name], Cell)]
+        if len(cells) == len(names):
+            fields = {name: member for name, member in fields.items() if name not in names}
+            fields[stem or "elements"] = Cell((len(cells), 1), cells)
+            continue
+        if cells:
+            continue
+        structs = [(_numbers(name), fields[name]) for name in names]
         structs.sort(key=lambda pair: pair[0])
         elements = [one for _, one in structs if isinstance(one, Struct)]
         shared = [key for key in elements[0].fields if all(key in one.fields for one in elements)]
