@@ -71,6 +71,7 @@ def test_every_published_preset_is_here():
         "gnocchi",
         "gaussian",
         "ldns",
+        "ldns-context",
         "ldns-demo",
         "ldns-small",
         "eag",

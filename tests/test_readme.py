@@ -82,11 +82,13 @@ def test_every_command_about_a_behaviour(folder, capsys):
 def test_every_command_about_given_trials(folder, capsys):
     (block,) = [b for b in blocks("") if "--context" in b]
     for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
-        extra = ["--max_steps", "2", "--device", "cpu", *tiny_of("eag")] if words[1] == "fit" else []
+        model = words[words.index("--model") + 1] if words[1] == "fit" else ""
+        extra = ["--max_steps", "2", "--device", "cpu", *tiny_of(model)] if model else []
         assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
     held_out = sl.load("runs/eag").split("test").counts
     for name, known in (("continued", [*range(40)]), ("filled", [*range(40), *range(100, 140)])):
         np.testing.assert_array_equal(sl.load(f"{name}.npz").counts[:, known], held_out[:, known])
+    assert "| context |" in (folder / "forecasts" / "forecast.md").read_text()
 
 
 def test_every_command_about_baselines(folder, capsys):

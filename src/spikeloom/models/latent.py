@@ -233,7 +233,7 @@ class LatentModel(SpikingModel):
         if "context" in requested and not self.prior.fills_in:
             raise ConfigError(
                 f"this {self.name} model was trained without a context, so it cannot continue one or fill in its gaps; "
-                "fit one with prior.context 0.6, or one of eag."
+                "fit the preset ldns-context, set prior.context 0.6, or fit one of eag."
             )
         guidance = options.get("guidance")
         if guidance not in (None, 1) and "condition" not in requested and self.data_spec.variables:
