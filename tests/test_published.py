@@ -74,6 +74,7 @@ def test_every_published_preset_is_here():
         "ldns-context",
         "ldns-demo",
         "ldns-small",
+        "live",
         "eag",
         "eag-demo",
         "lfads",

@@ -5,12 +5,21 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from spikeloom.bench.forecast_record import MEASURES, ForecastRecord
+from spikeloom.bench.forecast_record import ForecastRecord
 from spikeloom.bench.panels import LINES, say_absent
 from spikeloom.plot.style import GENERATED, INK, new_figure, styled
 
-SHOWN = ("population_r", "neuron_r", "crps", "coverage", "rate_r2", "rate_coverage")
+SHOWN = {
+    "population_r": "population correlation",
+    "neuron_r": "correlation of single neurons",
+    "crps": "CRPS of counts / training trials",
+    "coverage": "counts in the middle 80 %",
+    "rate_r2": "R2 of true rates",
+    "rate_coverage": "true rates in the middle 80 %",
+}
+"""Title of every panel, by field of the scores."""
 SIMPLE = {"linear autoregression": "#9c36b5", "persistence": "#868e96", "training trials": "#ced4da"}
+BLIND = "training trials"
 RUNS = (GENERATED, "#1864ab", "#2f9e44", "#b08900", "#e8590c")
 CALIBRATED = 0.8
 
@@ -29,6 +38,8 @@ def draw_forecasts(record: ForecastRecord) -> Figure:
             last = name == list(record.scores)[-1] and name not in SIMPLE
             colour = SIMPLE.get(name) or (INK if last else next(colours))
             values = np.array([getattr(s, key) for s in scores])
+            if key == "crps" and BLIND in record.scores:
+                values = values / [s.crps for s in record.scores[BLIND]]
             if np.isfinite(values).any():
                 style = LINES["ceiling"] if last else {"color": colour, "marker": "o", "markersize": 3.5}
                 axes.plot([s.horizon for s in scores], values, label=name, **style)
@@ -43,7 +54,7 @@ def draw_forecasts(record: ForecastRecord) -> Figure:
         axes.set_xscale("log", base=2)
         horizons = [s.horizon for s in next(iter(record.scores.values()))]
         axes.set_xticks(horizons, [str(h) for h in horizons])
-        axes.set_title(MEASURES[key], fontsize=8)
+        axes.set_title(SHOWN[key])
         axes.set_xlabel("bins ahead")
     for axes in panels[len(shown) :]:
         axes.set_visible(False)
