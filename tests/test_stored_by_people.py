@@ -309,6 +309,23 @@ class TestTrialsBeside:
         data = sl.load(tmp_path / "a.npz", bin_s=BIN_S)
         np.testing.assert_array_equal(data.counts, of_trials(trains, starts))
 
+    @pytest.mark.parametrize("ending", [".npz", ".mat"])
+    def test_an_array_that_is_named(self, tmp_path, trains, ending):
+        times, units = one_by_one(trains)
+        spans, path = np.column_stack([STARTS, STARTS + TRIAL_S]), tmp_path / f"a{ending}"
+        arrays = {"reach_onset_ms": STARTS[3:] * 1e3, "reach_offset_ms": STARTS[3:] * 1e3 + 500, "laser": spans[5:]}
+        place = np.column_stack([SIDES, -SIDES])  # of targets: no starts and stops
+        arrays |= {"trial_start": STARTS, "trial_end": STARTS + 1, "trial_place": place}
+        write(path, spike_times=times, spike_clusters=units, **arrays)
+        np.testing.assert_array_equal(sl.load(path, bin_s=BIN_S).counts, of_trials(trains, STARTS, 1.0))
+        data = sl.load(path, bin_s=BIN_S, trials="laser")
+        np.testing.assert_array_equal(data.counts, of_trials(trains, STARTS[5:]))
+        assert data.provenance["load_options"]["trials"] == "laser"
+        data = sl.load(path, bin_s=BIN_S, trials="reach_onset_ms")
+        np.testing.assert_array_equal(data.counts, of_trials(trains, STARTS[3:], 0.5))
+        with pytest.raises(DataError, match="'nothing'"):
+            sl.load(path, bin_s=BIN_S, trials="nothing")
+
     def test_values_of_trials_beside_spikes_that_name_theirs(self, tmp_path, trains):
         rows = [(i, n, t) for i, trial in enumerate(since_starts(trains)) for n, one in enumerate(trial) for t in one]
         trial, unit, time = np.array(rows).T
@@ -455,6 +472,24 @@ class TestMatlab:
         assert "trials last as long as 'duration' says, in units of 0.001 s" in notes_of(data)
         around = sl.load(tmp_path / "a.mat", bin_s=BIN_S, align="goCue", before_s=0.2, after_s=0.6)
         np.testing.assert_array_equal(around.counts, of_trials(trains, STARTS + 0.3 + 1e-3 * np.arange(N_TRIALS), 0.8))
+
+    @pytest.mark.parametrize("ending", [".mat", ".h5"])
+    def test_units_in_trials(self, tmp_path, trains, ending):
+        path, trials = tmp_path / f"a{ending}", since_starts(trains)
+        if ending == ".mat":
+            units = [structs([{"times": t, "area": f"A{n % 2}"} for n, t in enumerate(trial)]) for trial in trials]
+            write(path, data={"trials": structs([{"units": u, "side": float(s)} for u, s in zip(units, SIDES)])})
+        else:
+            with h5py.File(path, "w") as file:
+                for i, trial in enumerate(trials):
+                    file[f"trials/trial_{i}/side"] = SIDES[i]
+                    for n, times in enumerate(trial):
+                        file[f"trials/trial_{i}/unit_{n}/times"] = times
+        data = sl.load(path, bin_s=BIN_S)
+        np.testing.assert_array_equal(data.counts, of_trials(trains))
+        assert data.trials["side"].tolist() == SIDES.tolist()
+        if ending == ".mat":
+            assert data.neurons["area"].tolist() == ["A0", "A1"] * 3
 
     def test_one_duration_for_all_trials(self, tmp_path, trains):
         spikes = np.empty((N_NEURONS, N_TRIALS), object)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from spikeloom.data.formats.arrays.array_file import ArrayFile
 from spikeloom.data.formats.arrays.bin_width import MILLISECONDS, Clock
-from spikeloom.data.formats.naming.array_names import in_bins, unit_of
+from spikeloom.data.formats.naming.array_names import in_bins, partners, unit_of
 from spikeloom.data.tables import TABLES
 from spikeloom.errors import DataError
 
@@ -44,7 +44,7 @@ class TrialTimes:
             both = self.seconds(name, ends=True)
             return dict(zip(("start_time", "stop_time"), both.T if shape[1] == 2 else both))
         stops = [n for n, stored in self.file.free() if stored.shape == shape and self.file.role(n) == "stop"]
-        stops = stops or [n for n, stored in self.file.free() if stored.shape == shape and n in _partners(name)]
+        stops = stops or [n for n, stored in self.file.free() if stored.shape == shape and n in partners(name)]
         self._look_for_first_bin(self.file.read(name), self.file.read(stops[0]) if len(stops) == 1 else None)
         if len(stops) != 1:
             return {"start_time": self.seconds(name)}
@@ -183,19 +183,3 @@ class TrialTimes:
             return numbers * self.clock.bin_s
         known = np.clip(np.nan_to_num(np.floor(numbers - behind)), 0, self.n_bins - 1).astype(np.int64)
         return self.clock.start_s[known] + (numbers - known) * self.clock.bin_s
-
-
-def _partners(name: str) -> set[str]:
-    """Names of stops that belong to starts of this name: "stop" to "start", "reach_offset" to "reach_onset".
-
-    Example:
-        >>> sorted(_partners("Start"))
-        ['End', 'Finish', 'Stop']
-    """
-    pairs = {"start": ("stop", "end", "finish"), "onset": ("offset",), "begin": ("end",), "on": ("off",)}
-    found = set()
-    for first, others in pairs.items():
-        for begin, *ends in ((first, *others), (first.title(), *map(str.title, others))):
-            if begin in name:
-                found |= {name.replace(begin, end) for end in ends}
-    return found - {name}

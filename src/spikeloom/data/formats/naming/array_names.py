@@ -141,6 +141,22 @@ def time_role(name: str) -> str | None:
     return None
 
 
+def partners(name: str) -> set[str]:
+    """Names of stops that belong to starts of this name: "stop" to "start", "reach_offset" to "reach_onset".
+
+    Example:
+        >>> sorted(partners("Start"))
+        ['End', 'Finish', 'Stop']
+    """
+    pairs = {"start": ("stop", "end", "finish"), "onset": ("offset",), "begin": ("end",), "on": ("off",)}
+    found = set()
+    for first, others in pairs.items():
+        for begin, *ends in ((first, *others), (first.title(), *map(str.title, others))):
+            if begin in name:
+                found |= {name.replace(begin, end) for end in ends}
+    return found - {name}
+
+
 def text_of(value: Any) -> str:
     """Text without the blanks that pad it."""
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()

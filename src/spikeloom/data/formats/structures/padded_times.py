@@ -84,8 +84,10 @@ def _padded(name: str, values: np.ndarray, others: Mapping[str, StoredArray]) ->
 
 def _rises(rows: np.ndarray) -> bool:
     """Whether values rise along the last axis, up to the padding, as times do and counts do not."""
-    flat = rows.reshape(-1, rows.shape[-1])
-    chosen = flat[:: max(1, len(flat) // LOOKED_AT)].astype(np.float64)
+    n_rows = int(np.prod(rows.shape[:-1]))
+    places = np.unique(np.linspace(0, n_rows - 1, LOOKED_AT).astype(np.int64))
+    # One by one, as reshaping would copy all of a large array of counts.
+    chosen = np.stack([rows[np.unravel_index(place, rows.shape[:-1])] for place in places]).astype(np.float64)
     pad = _padding(chosen)
     steps = [np.diff(row[: _length(row, pad)]) for row in chosen]
     long = [one for one in steps if len(one) >= FEWEST - 1]

@@ -131,6 +131,10 @@ def _of_struct(name: str, value: Struct) -> Iterator[Spikes]:
                     beside = {**_flattened(others), **spikes.fields}
                     yield Spikes(spikes.name, spikes.form, spikes.values, beside, spikes.order)
             continue
+        units = [one for one in values if isinstance(one, Struct) and one.size > 1]
+        if len(units) == len(values) and len({one.size for one in units}) == 1:  # trial(i).unit(j).times
+            yield from _of_units_in_trials(full, units, others)
+            continue
         arrays = [one for one in values if isinstance(one, StoredArray) and one.is_number]
         cells = [one for one in values if isinstance(one, Cell)]
         if len(arrays) == len(values) and all(_is_vector(one) for one in arrays):
@@ -151,6 +155,21 @@ def _of_struct(name: str, value: Struct) -> Iterator[Spikes]:
                 yield Spikes(full, "trials", turned, {}, "a unit a structure, a trial a cell", others)
             else:
                 yield Spikes(full, "trials", of_each, others, "a trial a structure, a neuron a cell")
+
+
+def _of_units_in_trials(name: str, trials: Sequence[Struct], others: Mapping[str, Sequence[Value]]) -> Iterator[Spikes]:
+    """Spike times in structures of units, which are in structures of trials."""
+    for key in trials[0].fields:
+        if not all(key in one.fields for one in trials):
+            continue
+        values = [list(one.fields[key]) for one in trials]
+        arrays = [one for row in values for one in row if isinstance(one, StoredArray) and one.is_number]
+        is_all = len(arrays) == sum(map(len, values)) and all(_is_vector(one) for one in arrays)
+        if not is_all or max(map(_length, arrays), default=0) < 2 or not are_times(arrays):
+            continue
+        rest = {k: v for k, v in trials[0].fields.items() if k != key}
+        rows = [[one for one in row if isinstance(one, StoredArray)] for row in values]
+        yield Spikes(f"{name}/{key}", "trials", rows, others, "a trial a structure, a unit a structure in it", rest)
 
 
 def _flattened(fields: Mapping[str, Sequence[Value]]) -> dict[str, Sequence[Value]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.formats.naming.array_names import of_neurons, time_role
+from spikeloom.data.formats.naming.array_names import of_neurons, partners, time_role
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.trials import NEURON_WORDS
 from spikeloom.data.options import LoadOptions
@@ -20,12 +21,16 @@ from spikeloom.data.session.spans import rows_of
 from spikeloom.data.session.strays import stray_bounds
 from spikeloom.data.session.trial_table import START, STOP, with_usual_names
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.data.steps import with_all_options
+from spikeloom.errors import DataError
 
 RATES = ("fs", "sample_rate", "sampling_rate", "samplerate", "samplingrate", "sr", "sampling_frequency", "sample_res")
 RATES = (*RATES, "time_res", "timestamp_resolution", "time_stamp_resolution", "samples_per_second", "sampling_freq")
 """Names of the samples per second, by which spike times in samples become seconds."""
 MOST_BEHIND = 0.5
 """Share of the times of trials that may lie behind the last spike before another unit than seconds is tried."""
+MOST_SPANS = 0.5
+"""Share of the pairs of which the second is not before the first, if they are starts and stops."""
 LEAST_REACHED = 0.02
 """Share of the recording that trials in milliseconds must reach."""
 
@@ -39,7 +44,16 @@ def session_of_units(
     origin: Mapping[str, Any],
     notes: list[str],
 ) -> SpikeData:
-    """Spike times of each neuron in seconds, with the trials and the columns of neurons that are beside them."""
+    """Spike times of each neuron in seconds, with the trials and the columns of neurons that are beside them.
+
+    Trials are those of the array, or of the table in another file, that the options name; else of arrays with usual
+    names.
+    """
+    chosen_trials = None if options.trials is None else _named(others, str(options.trials))
+    if chosen_trials is not None:
+        others = _with_trials_called_so(others, chosen_trials)
+        data = session_of_units(trains, columns, factor, others, replace(options, trials=None), origin, notes)
+        return with_all_options(data, options)
     trials = None
     if options.trials is None:
         trials, named = _trial_table(others, notes, options.align)
@@ -127,10 +141,12 @@ def _trial_table(
         The table, and whether names say the unit of its times.
     """
     for name, stored in others.items():
-        if len(stored.shape) == 2 and 2 in stored.shape and stored.is_number and _is_pairs(name):
+        if _is_pairs_of(name, stored):
             factor = _factor(name)
             pairs = stored.read().astype(float) * (factor or 1.0)
             pairs = pairs if stored.shape[1] == 2 and not _are_turned(pairs) else pairs.T
+            if not (pairs[:, 1] >= pairs[:, 0]).mean() > MOST_SPANS:
+                continue  # two values of something else, such as the place of a target
             table, named = pd.DataFrame(pairs, columns=["start_time", "stop_time"]), factor is not None
             break
     else:
@@ -153,6 +169,35 @@ def _trial_table(
     extra = {n: v for n, v in extra.items() if n not in table and not _usual(n, (*START, *STOP))}
     notes.append(f"trials are those of '{name}'")
     return table.assign(**extra), named
+
+
+def _named(others: Mapping[str, StoredArray], given: str) -> str | None:
+    """The array that an option names in full, or by the last part of its name; None if there is none."""
+    return given if given in others else next((n for n in others if given in (_last(n), n.replace("/", "."))), None)
+
+
+def _with_trials_called_so(others: Mapping[str, StoredArray], name: str) -> dict[str, StoredArray]:
+    """The arrays, of which only that one, and the stops that belong to it, have names by which they are trials.
+
+    Raises:
+        DataError: If they are none of these.
+    """
+    stored = others[name]
+    if not stored.is_number or len(stored.shape) not in (1, 2) or (len(stored.shape) == 2 and 2 not in stored.shape):
+        raise DataError(f"'{name}' is {stored}, but trials are (trial,) starts, or (trial, 2) starts and stops.")
+    own = {n: s for n, s in others.items() if s.shape == stored.shape and n != name}
+    stops = [n for n in own if _last(n) in partners(_last(name))] or [n for n in own if _usual(n, STOP)]
+    group = name.rpartition("/")[0]
+    called = {name: "trials" if len(stored.shape) == 2 else "start_time", **{n: "stop_time" for n in stops[:1]}}
+    kept = {n: s for n, s in others.items() if n not in called and not says_trials(n) and not _is_pairs_of(n, s)}
+    for n, usual in called.items():
+        unit = without_unit(_last(n))[1]
+        kept["/".join(part for part in (group, f"{usual}_{unit}" if unit else usual) if part)] = others[n]
+    return kept
+
+
+def _is_pairs_of(name: str, stored: StoredArray) -> bool:
+    return len(stored.shape) == 2 and 2 in stored.shape and stored.is_number and _is_pairs(name)
 
 
 def _usual(name: str, usual: Sequence[str]) -> bool:
