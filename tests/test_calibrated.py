@@ -12,11 +12,12 @@ import spikeloom as sl
 from spikeloom.models import spiking
 from spikeloom.observation import moments
 from spikeloom.observation.calibrated import KNOTS, CalibratedHistory
+from spikeloom.observation.gain import Gain
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
+from spikeloom.observation.innovations import N_LAGS, Innovations, Running
 from spikeloom.observation.matching import match
-from spikeloom.observation.moments import Frame, SharedPart, Trials, denoised, reproducible
+from spikeloom.observation.moments import Frame, SharedPart, Trials, reproducible, reproducible_between
 from spikeloom.observation.poisson import ObservedCounts
-from spikeloom.observation.slow_gain import SlowGain
 
 BIN_S = 0.05
 
@@ -84,18 +85,73 @@ def test_knots_hold_every_small_count_and_reach_the_cap():
     assert (wide.diff() >= 1).all()
 
 
-def test_gains_have_their_autocovariance():
-    process = SlowGain(torch.tensor([0.4, 0.0]), torch.tensor([0.3, 0.2]), tau=4.0)
-    gains = process.draw(30, 20_000, seeded())
+def test_gains_have_their_covariances():
+    loadings = torch.zeros(2, 3, 1)
+    loadings[0, :, 0] = torch.tensor([0.4, -0.2, 0.0])
+    private = torch.tensor([[0.0, 0.0, 0.3], [0.3, 0.2, 0.0]])
+    gains = Gain(loadings, private, tau=4.0).draw(30, 20_000, seeded())
     for lag in (0, 2, 8):
-        found = (gains[lag:] * gains[: 30 - lag]).mean((0, 1))
-        expected = 0.16 * math.exp(-lag / 4) + 0.09, 0.04
-        assert found.tolist() == pytest.approx(expected, abs=0.005)
+        found = torch.einsum("tbi,tbj->ij", gains[lag:], gains[: 30 - lag]) / (30 - lag) / 20_000
+        drift = loadings[0] @ loadings[0].T + private[0].square().diag()
+        expected = drift * math.exp(-lag / 4) + private[1].square().diag()
+        torch.testing.assert_close(found, expected, atol=0.006, rtol=0)
+
+
+def some_innovations(patterns=None, rows=3):
+    weights = torch.zeros(1 + N_LAGS, rows, rows)
+    weights[0, 0, 1] = weights[0, 1, 0] = 0.2
+    weights[1, 2, 0] = 0.4  # the third follows the first
+    weights[3, 1, 2] = -0.3
+    return Innovations(weights, patterns)
+
+
+@pytest.mark.parametrize("pattern", [False, True])
+def test_innovations_are_standard_and_have_their_covariances(pattern):
+    patterns = torch.linalg.qr(torch.randn(4, 3, generator=seeded(8)))[0] if pattern else None
+    process = some_innovations(patterns)
+    z = process.draw((40, 8000, 4 if pattern else 3), seeded())
+    torch.testing.assert_close(z.square().mean((0, 1)), torch.ones(z.shape[2]), atol=0.02, rtol=0)
+    rows = z * process.scale()
+    rows = rows if patterns is None else rows @ patterns
+    within = torch.eye(3) + process.weights[0]
+    for lag, expected in ((1, process.weights[1] @ within.T), (3, process.weights[3] @ within.T)):
+        found = torch.einsum("tbi,tbj->ij", rows[lag:], rows[: 40 - lag]) / (40 - lag) / 8000
+        others = sum(process.weights[k + lag] @ process.weights[k].T for k in range(1, 1 + N_LAGS - lag))
+        torch.testing.assert_close(found, expected + others, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("pattern", [False, True])
+def test_innovations_bin_by_bin_are_those_of_whole_trials(pattern):
+    patterns = torch.linalg.qr(torch.randn(4, 3, generator=seeded(8)))[0] if pattern else None
+    process, n = some_innovations(patterns), 4 if pattern else 3
+    e = torch.randn((10 + N_LAGS, 5, n), generator=seeded(3))
+    whole = process.draw((10, 5, n), seeded(3))
+    running = Running.begin(process, 5, seeded())
+    running.recent = process._rows(e[:N_LAGS]).flip(0)
+    for t in range(10):
+        z = running.given(e[N_LAGS + t])
+        torch.testing.assert_close(z, whole[t], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(running.noise_of(z), e[N_LAGS + t], atol=1e-4, rtol=1e-4)
+        running.step(e[N_LAGS + t])
+
+
+def test_shared_innovations_change_no_neuron_alone():
+    made, plain = observation(3, 8), observation(3, 8)
+    made.shared.copy_(some_innovations().weights)
+    rates = torch.full((30_000, 4, 3), 0.8)
+    counts, alone = made.sample(rates, seeded()), plain.sample(rates, seeded(1))
+    for neuron in range(3):
+        shares = [torch.bincount(c[..., neuron].flatten(), minlength=9) / c[..., 0].numel() for c in (counts, alone)]
+        assert (shares[0] - shares[1]).abs().max() < 0.006
+    first, second, third = counts.float().unbind(2)
+    assert torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1] > 0.25
+    assert torch.corrcoef(torch.stack([first[:, :-1].flatten(), third[:, 1:].flatten()]))[0, 1] > 0.25
+    assert torch.corrcoef(torch.stack([first[:, 1:].flatten(), third[:, :-1].flatten()]))[0, 1].abs() < 0.02
 
 
 def test_the_mean_is_that_of_samples():
-    made = observation(3, 8, gain_drift=[0.3, 0.0, 0.2], gain_lasting=[0.3, 0.5, 0.0])
-    made.shared[0, :, 0] = 0.3
+    made = observation(3, 8, gain_private=[[0.3, 0.0, 0.2], [0.3, 0.5, 0.0]])
+    made.gain_loadings[0, :, 0] = 0.3
     rates = torch.full((1, 1, 3), 1.3)
     drawn = made.sample(rates.expand(60_000, 1, 3), seeded()).float()
     expected = made.mean(torch.zeros(1, 1, 3, dtype=torch.int32), rates)
@@ -103,7 +159,7 @@ def test_the_mean_is_that_of_samples():
 
 
 def test_the_marginal_likelihood_favours_the_gains_that_were_drawn():
-    made, plain = observation(3, 12, gain_lasting=[0.8] * 3), observation(3, 12)
+    made, plain = observation(3, 12, gain_private=[[0.0] * 3, [0.8] * 3]), observation(3, 12)
     rates = torch.full((40, 20, 3), 1.0)
     counts = made.sample(rates, seeded())
     assert made.marginal_nll(counts, rates, seeded(1)).sum() < plain.nll(counts, rates).sum() - 20
@@ -122,7 +178,7 @@ class TestContext:
 
     def test_a_lasting_gain_is_kept(self):
         begun = torch.arange(20)[None] < 12
-        truth, sampled = self.continued(begun, gain_lasting=[0.5])
+        truth, sampled = self.continued(begun, gain_private=[[0.0], [0.5]])
         late = sampled[:, 12:].mean(1)
         known = torch.corrcoef(torch.stack([truth[:, :12].mean(1), late]))[0, 1]
         real = torch.corrcoef(torch.stack([truth[:, :12].mean(1), truth[:, 12:].mean(1)]))[0, 1]
@@ -132,7 +188,7 @@ class TestContext:
 
     def test_a_drift_is_forgotten(self):
         begun = torch.arange(20)[None] < 10
-        truth, sampled = self.continued(begun, gain_drift=[0.7], gain_tau=3.0)
+        truth, sampled = self.continued(begun, gain_private=[[0.7], [0.0]], gain_tau=3.0)
 
         def next_and_last(trials):
             rows = torch.stack([truth[:, 8:10].mean(1), trials[:, 10], trials[:, 19]])
@@ -142,9 +198,22 @@ class TestContext:
         assert next_and_last(truth)[0] > 0.3 > next_and_last(truth)[1] + 0.15
 
     def test_nothing_observed_is_as_any_sample(self):
-        truth, sampled = self.continued(torch.zeros(1, 20, dtype=torch.bool), gain_lasting=[0.4], gain_drift=[0.3])
+        truth, sampled = self.continued(torch.zeros(1, 20, dtype=torch.bool), gain_private=[[0.3], [0.4]])
         assert sampled.mean(1).var() == pytest.approx(float(truth.mean(1).var()), rel=0.1)
         assert sampled.mean() == pytest.approx(float(truth.mean()), rel=0.02)
+
+    def test_innovations_are_told_by_counts(self):
+        """A neuron that follows another by a bin does so behind observed counts, too."""
+        made = observation(2, 8)
+        made.shared[1, 1, 0] = 1.5
+        rates = torch.full((20_000, 4, 2), 1.0)
+        truth = made.sample(rates, seeded())
+        begun = (torch.arange(4)[None] < 3).expand(20_000, 4)
+        sampled = made.sample(rates, seeded(1), ObservedCounts(truth, begun))
+        led, real, drawn = truth[:, 2, 0].float(), truth[:, 3, 1].float(), sampled[:, 3, 1].float()
+        expected, found = (float(torch.corrcoef(torch.stack([led, x]))[0, 1]) for x in (real, drawn))
+        assert expected > 0.5
+        assert found == pytest.approx(expected, abs=0.03)
 
 
 # -- what is reproducible ---------------------------------------------------------------------------------------------
@@ -171,15 +240,30 @@ def test_a_signal_is():
     assert kept.square().mean() > 0.9 * signal.square().mean()
 
 
-def test_matrices_keep_strong_directions_and_lose_noise():
+def between(lacking, pattern):
+    n = pattern.shape[-1]
+    bare = [each - torch.diag_embed(each.diagonal(dim1=1, dim2=2)) for each in lacking]
+    return reproducible_between(torch.eye(n), pattern, (bare[0], bare[1], bare[2]))
+
+
+def test_differences_between_neurons_are_kept_as_far_as_they_are_no_noise():
     axis = torch.nn.functional.normalize(torch.randn(60, generator=seeded(2)), dim=0)
-    signal = 20 * torch.outer(axis, axis)[None]
-    lacking = noisy(signal, 1.0, 3)
-    kept = denoised(lacking)
-    assert (kept - signal).square().sum() < 0.35 * (lacking[0] - signal).square().sum()
-    assert float(axis @ kept[0] @ axis) == pytest.approx(20, rel=0.15)
+    pattern = 20 * torch.outer(axis, axis).fill_diagonal_(0)[None]
+    small = torch.randn((1, 60, 60), generator=seeded(5)) * 0.4
+    small = (small + small.mT) / math.sqrt(2)
+    small = small - torch.diag_embed(small.diagonal(dim1=1, dim2=2))
+    lacking = noisy(small + 0.5 * pattern, 0.8, 3)
+    kept = between(lacking, pattern)
+    assert float((kept * pattern).sum() / pattern.square().sum()) == pytest.approx(0.5, rel=0.1)
+    left = (kept - small - 0.5 * pattern).square().sum()
+    assert left < 0.75 * small.square().sum()  # many small differences, each within the noise; 2/3 is the best
+    taken = lacking[0] - torch.diag_embed(lacking[0].diagonal(dim1=1, dim2=2))
+    assert left < 0.6 * (taken - small - 0.5 * pattern).square().sum()
+
+
+def test_noise_between_neurons_is_not_kept():
     nothing = noisy(torch.zeros(1, 60, 60), 1.0, 4)
-    assert denoised(nothing).square().sum() < 0.25 * nothing[0].square().sum()
+    assert between(nothing, torch.ones(1, 60, 60)).square().sum() < 0.05 * nothing[0].square().sum()
 
 
 def test_the_shared_part_is_that_of_ridge_regression_on_the_others():
@@ -209,7 +293,8 @@ N_NEURONS, N_BINS = 8, 20
 
 def truth():
     """Neurons with slow gains, bursts and counts of their own kind."""
-    made = observation(N_NEURONS, 8, gain_lasting=[0.4] * N_NEURONS, gain_drift=[0.3] * N_NEURONS, gain_tau=4.0)
+    made = observation(N_NEURONS, 8, gain_private=[[0.3] * N_NEURONS, [0.4] * N_NEURONS], gain_tau=4.0)
+    made.shared[1, 1, 0] = made.shared[1, 3, 2] = 0.3
     made.count_bias[:, 2:] = 0.6
     made.filters[0] = 0.3
     return made
@@ -261,7 +346,9 @@ def test_samples_take_on_the_moments_of_trials_that_were_not_seen(matched, momen
 
 def test_each_part_is_found(matched):
     made, *_ = matched
-    assert made.gain_drift.mean() + made.gain_lasting.mean() > 0.3
+    assert made.log_gain.variance.sqrt().mean(1).sum() > 0.3
+    assert min(made.shared[1, 1, 0], made.shared[1, 3, 2]) > 0.15  # lead and lag
+    assert made.shared[1].abs().median() < 0.08
     spread = torch.linalg.svdvals(made.mixing)
     assert spread.min() < 0.85  # shared rates were too strong
     assert made.count_bias.any()
@@ -286,7 +373,7 @@ def test_a_model_that_is_right_is_left_alone():
     match(made, Trials(real, torch.full((60,), N_BINS)), generated, lengths, BIN_S)
     after = made.sample(generated, seeded(8)).float()
     assert after.var((0, 1)).log().sub(before.var((0, 1)).log()).abs().mean() < 0.15
-    assert (made.gain_drift**2 + made.gain_lasting**2).mean() < 0.05
+    assert made.log_gain.variance.sum(0).mean() < 0.05
     # Not all that 60 trials have by chance is taken over (then the two errors are equal, .99 of each other).
     other = Trials(
         torch.poisson(shared_rates(1500, N_BINS, N_NEURONS, 7), generator=seeded(9)).int(), lengths[:1].repeat(1500)

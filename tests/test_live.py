@@ -286,11 +286,10 @@ def fitted(kind: str) -> Any:
     model.cap.copy_(torch.tensor([3, 5, 9, 1, 6]))
     if isinstance(model, CalibratedHistory):
         model.count_bias[:, 1:4] = 0.3 * torch.randn(5, 3)
-        model.gain_drift.fill_(0.3)
-        model.gain_lasting.fill_(0.2)
+        model.gain_private.copy_(torch.tensor([[0.3], [0.2]]).expand(2, 5))
+        model.gain_loadings.copy_(0.1 * torch.randn(model.gain_loadings.shape))
         model.gain_tau.fill_(6.0)
-        model.shared.copy_(0.1 * torch.randn(model.shared.shape))
-        model.shared_tau.fill_(4.0)
+        model.shared.copy_(0.2 * torch.randn(model.shared.shape))
         model.directions[:5] = torch.linalg.qr(torch.randn(5, 5))[0]
         model.mixing[0, 0] = 0.7
     return model

@@ -20,6 +20,8 @@ from spikeloom.training.batch import Batch
 Latents = Float[Tensor, "trial time latent"]
 Rates = Float[Tensor, "trial time neuron"]
 
+FIRST_LOG_SPREAD = -2.0
+"""Logarithm of the spread of latents with which training begins."""
 DIRECTIONS = ("bidirectional", "causal", "causal_filters")
 
 
@@ -53,11 +55,21 @@ class AutoencoderConfig:
     """Weight of the squared differences between latents at nearby bins."""
     smoothness_lags: int = 5
     """Lags in bins at which latents are compared; lag i weighs 1 / (1 + i)."""
+    kl_penalty: float = 0.0
+    """Weight of the divergence of a latent's posterior from a standard normal; 0 makes latents functions of the counts,
+    more lets the encoder say how sure it is of them, and the prior learns draws instead of means."""
     held_out_inputs: HeldOutInputsConfig = field(default_factory=HeldOutInputsConfig)
     """Counts that are hidden from the encoder."""
 
     def __post_init__(self) -> None:
-        counted = ("encoder_blocks", "decoder_blocks", "smoothness_lags", "l2_penalty", "smoothness_penalty")
+        counted = (
+            "encoder_blocks",
+            "decoder_blocks",
+            "smoothness_lags",
+            "l2_penalty",
+            "smoothness_penalty",
+            "kl_penalty",
+        )
         choices = {"kernel": KERNELS, "norm": Norm.KINDS, "direction": DIRECTIONS}
         check_fields(self, "autoencoder.", least=dict.fromkeys(counted, 0), one_of=choices)
         if (self.direction, self.norm) == ("causal", "over_time"):
@@ -83,7 +95,10 @@ class AutoencoderConfig:
 
 
 class Autoencoder(nn.Module):
-    """Deterministic autoencoder of spike counts (LDNS, Kapoor et al. 2024, Section 3.1).
+    """Autoencoder of spike counts (LDNS, Kapoor et al. 2024, Section 3.1), deterministic without ``kl_penalty``.
+
+    With it, the encoder gives each latent of each bin a mean and a spread, and training decodes draws (Kingma & Welling
+    2014): latents that are means alone vary too little, by what the counts leave open.
 
     Each latent reads its own group of channels and feeds its own group, so without decoder blocks a rate is a sum of
     one smooth function per latent: ``u[n] = b[n] + sum_c W[n, c] GELU(a[c] z[g(c)] + e[c])``, ``rate = softplus(u)``.
@@ -113,6 +128,9 @@ class Autoencoder(nn.Module):
         self.read_in = nn.Linear(n_neurons, c)
         self.encoder = nn.ModuleList(block() for _ in range(config.encoder_blocks))
         self.to_latents = GroupedLinear(c, d, groups)
+        self.to_spread = GroupedLinear(c, d, groups) if config.kl_penalty else None
+        if self.to_spread is not None:
+            self.to_spread.bias.data.fill_(FIRST_LOG_SPREAD)
         self.from_latents = GroupedLinear(d, c, groups)
         self.decoder = nn.ModuleList(block() for _ in range(config.decoder_blocks))
         self.read_out = nn.Linear(c, n_neurons)
@@ -122,13 +140,36 @@ class Autoencoder(nn.Module):
             self.read_out.bias.data.copy_(least + torch.log(-torch.expm1(-least)))
 
     def encode(self, counts: Float[Tensor, "trial time neuron"], mask: Mask | None = None) -> Latents:
-        """Latents of spike counts, of which those that are withheld make no difference."""
+        """Latents of spike counts (their means, where they have a spread); withheld counts make no difference."""
+        return self.to_latents(self._features(counts, mask)).float()
+
+    def draw(
+        self, counts: Float[Tensor, "trial time neuron"], generator: torch.Generator, mask: Mask | None = None
+    ) -> Latents:
+        """Latents drawn from their posterior given the counts; those of ``encode`` where latents have no spread."""
+        return self._drawn(*self._posterior(counts, mask), generator)
+
+    def _posterior(
+        self, counts: Float[Tensor, "trial time neuron"], mask: Mask | None
+    ) -> tuple[Latents, Latents | None]:
+        """Mean of the latents, and the logarithm of their standard deviation."""
+        features = self._features(counts, mask)
+        return self.to_latents(features).float(), None if self.to_spread is None else self.to_spread(features).float()
+
+    @staticmethod
+    def _drawn(mean: Latents, log_spread: Latents | None, generator: torch.Generator) -> Latents:
+        if log_spread is None:
+            return mean
+        return mean + log_spread.exp() * torch.randn(mean.shape, generator=generator, device=mean.device)
+
+    def _features(self, counts: Float[Tensor, "trial time neuron"], mask: Mask | None) -> Tensor:
+        """Channels of the encoder, from which latents are read."""
         if self.held_out_inputs is not None:
             counts = self.held_out_inputs(counts, None if mask is None else mask.sum((1, 2)))
         h = self.read_in(counts).float()
         for block, lags in zip(self.encoder, joint_lags(self.encoder, h.shape[1]), strict=True):
             h = block(h, mask, lags)
-        return self.to_latents(h).float()
+        return h
 
     def decode(self, latents: Latents, mask: Mask | None = None) -> Rates:
         """Rates (expected counts per bin) of latents."""
@@ -155,11 +196,16 @@ class Autoencoder(nn.Module):
             self.held_out_inputs is not None and self.held_out_inputs.anything
         ):  # these are never shown, so they always teach
             kept = kept & self.held_out_inputs.shown(batch.lengths, n_bins)
-        latents = self.encode(counts * (kept / (1 - hidden_share)), mask)
+        mean, log_spread = self._posterior(counts * (kept / (1 - hidden_share)), mask)
+        latents = self._drawn(mean, log_spread, generator)
         hidden = kept.logical_not() if mask is None else kept.logical_not() & mask
         n_entries = counts.numel() if mask is None else mask.sum() * counts.shape[-1]
         nll = self._summed_nll(counts, self.activations(latents, mask), hidden)
-        return (nll + self.latent_penalty(latents, batch.lengths if batch.ragged else None)) / n_entries
+        penalty = self.latent_penalty(mean, batch.lengths if batch.ragged else None)
+        if log_spread is not None:
+            divergence = (mean.square() + (2 * log_spread).exp() - 1) / 2 - log_spread
+            penalty = penalty + self.config.kl_penalty * (divergence if mask is None else divergence * mask).sum()
+        return (nll + penalty) / n_entries
 
     def _summed_nll(self, counts: Tensor, activations: Rates, chosen: Bool[Tensor, "trial time neuron"]) -> Tensor:
         """Negative log-likelihood of the chosen counts; the others, most of them, cost nothing."""

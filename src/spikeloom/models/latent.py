@@ -39,6 +39,8 @@ AUTOENCODER = "autoencoder"
 """Name of the stage that can be taken over from another model."""
 SPECTRUM_TOLERANCE = (0.9, 1.1)
 SPECTRUM_TRIALS = 200
+POSTERIOR_DRAWS, DRAW_SEED = 4, 29
+"""Draws of the latents of each trial from which a prior learns, where the encoder gives them a spread."""
 
 
 class LatentModel(SpikingModel):
@@ -101,13 +103,13 @@ class LatentModel(SpikingModel):
             self.labels.remember(data.split("train"))
         train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
         yield Stage(AUTOENCODER, self.autoencoder, train, validation, self.config.autoencoder_training)
-        latents, rates = self._whole_infer(train)
-        self._fit_observation(train, rates)
-        self.prior.prepare(latents, train.lengths.to(latents.device))
+        trials, latents, rates = self._training_latents(train)
+        self._fit_observation(train, rates[: len(train)])
+        self.prior.prepare(latents, trials.lengths.to(latents.device))
         if any(True for _ in self.prior.parameters()):
             learned, validation_latents = (
-                self._scaled(train, latents),
-                self._scaled(validation, self._whole_infer(validation)[0]),
+                self._scaled(trials, latents),
+                self._scaled(*self._training_latents(validation)[:2]),
             )
             self.prior.set_up(learned)
             yield Stage("prior", self.prior, learned, validation_latents, self.config.prior_training)
@@ -306,6 +308,25 @@ class LatentModel(SpikingModel):
         parts = [self._infer(batch[i : i + ENCODE_CHUNK].to(device)) for i in range(0, len(batch), ENCODE_CHUNK)]
         latents, rates = (torch.cat(values) for values in zip(*parts))
         return latents, rates
+
+    @torch.no_grad()
+    def _training_latents(self, batch: Batch) -> tuple[Batch, Tensor, Rates]:
+        """Trials with their latents and rates; several draws of each where latents are drawn."""
+        if not self.config.autoencoder.kl_penalty:
+            return batch, *self._whole_infer(batch)
+        self.eval()
+        device = self.prior.mean.device
+        generator = torch.Generator(device).manual_seed(DRAW_SEED)
+        trials = batch[torch.arange(len(batch), device=batch.lengths.device).repeat(POSTERIOR_DRAWS)]
+        parts = []
+        for i in range(0, len(trials), ENCODE_CHUNK):
+            some = trials[i : i + ENCODE_CHUNK].to(device)
+            assert some.counts is not None
+            latents = self.autoencoder.draw(some.counts.float(), generator, some.mask)
+            latents = latents if some.mask is None else latents * some.mask
+            parts.append((latents, self._rates(latents, some.mask)))
+        latents, rates = (torch.cat(values) for values in zip(*parts))
+        return trials, latents, rates
 
     def _scaled(self, batch: Batch, latents: Tensor) -> Batch:
         batch = batch.to(latents.device)

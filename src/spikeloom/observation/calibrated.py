@@ -4,12 +4,12 @@ Rates that a model infers from counts, or samples, are too smooth, too shared an
 is fitted to them inherits it. This one adds to the natural parameter and to the distribution of ``history.py``,
 
     p(y) ~ exp(theta y + c_n(y)) / (y!)^nu_n,
-    theta[t] = a_n u_n(r[t]) + b_n + sum_k h_n[k] log(1 + y[t-k]) + g_n[t] + (L e[t] + M f[t])_n:
+    theta[t] = a_n u_n(r[t]) + b_n + sum_k h_n[k] log(1 + y[t-k]) + g_n[t]:
 
 ``c`` is a free distribution of counts, ``u`` the logarithm of the rates with their covariance along the population's
-leading directions corrected, ``g`` a slow private gain (``slow_gain.py``), ``L e`` noise of single bins and ``M f``
-noise of several bins that neurons share. ``matching.py`` sets them, and corrects the filters ``h``, until samples have
-the moments of the training trials; until then each is zero, and the model is that of ``history.py``.
+leading directions corrected, and ``g`` a slow gain, private or shared (``gain.py``). Which of the counts that this
+allows are drawn together, neurons share too (``innovations.py``). ``matching.py`` sets all this, and corrects the
+filters ``h``, until samples have the moments of the training trials; until then the model is that of ``history.py``.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spikeloom.observation.base import SILENT, as_array
+from spikeloom.observation.gain import Gain
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
+from spikeloom.observation.innovations import N_LAGS, Innovations, Running, share_of
 from spikeloom.observation.poisson import EPSILON, Counts, ObservedCounts, Rates
-from spikeloom.observation.slow_gain import SlowGain
 from spikeloom.observation.steps import CalibratedSteps, GainNoise
 
 KNOTS = 16
 """Counts at which the free distribution of a neuron is set; it is linear between them."""
 DIRECTIONS = 24
 """Directions of the population along which covariances are corrected."""
-SHARED = 16
-"""Dimensions of either noise that neurons share."""
+MOST_ROWS = 128
+"""Neurons up to which gains and innovations are free between any two; of more, between so many patterns of neurons."""
 LAGS = 3
 """Bins of history at least, whose autocovariance is corrected."""
 FAINT = 6.0
@@ -47,11 +48,11 @@ class CalibratedHistory(SpikeHistory):
         mixing: (direction, direction) map of log-rates along them.
         centre: (neuron,) log-rate about which they are mapped.
         spread: (neuron,) standard deviation of the counts, by which log-rates are standardised.
-        gain_drift: (neuron,) standard deviation of the part of the private log-gain that drifts.
-        gain_lasting: (neuron,) standard deviation of the part that lasts for a trial.
-        gain_tau: () time constant of the former in bins.
-        shared: (process, neuron, dimension) ``L`` and ``M``.
-        shared_tau: () time constant of ``f`` in bins.
+        gain_loadings: (part, neuron, dimension) of the parts of the log-gain, see ``Gain``.
+        gain_private: (part, neuron) standard deviation of what no other neuron shares of them.
+        gain_tau: () time constant in bins of the part that drifts.
+        shared: (lag, row, row) effects of innovations on each other.
+        patterns: (neuron, row) the rows, in populations of more than ``MOST_ROWS``.
     """
 
     count_bias: Float[Tensor, "neuron knot"]
@@ -59,11 +60,11 @@ class CalibratedHistory(SpikeHistory):
     mixing: Float[Tensor, "direction direction"]
     centre: Float[Tensor, "neuron"]
     spread: Float[Tensor, "neuron"]
-    gain_drift: Float[Tensor, "neuron"]
-    gain_lasting: Float[Tensor, "neuron"]
+    gain_loadings: Float[Tensor, "part neuron dimension"]
+    gain_private: Float[Tensor, "part neuron"]
     gain_tau: Float[Tensor, ""]
-    shared: Float[Tensor, "process neuron dimension"]
-    shared_tau: Float[Tensor, ""]
+    shared: Float[Tensor, "lag row row"]
+    patterns: Float[Tensor, "neuron row"]
 
     def __init__(self, n_neurons: int, config: HistoryConfig, bin_s: float):
         super().__init__(n_neurons, config, bin_s)
@@ -74,16 +75,22 @@ class CalibratedHistory(SpikeHistory):
         self.register_buffer("mixing", torch.eye(DIRECTIONS))
         self.register_buffer("centre", torch.zeros(n_neurons))
         self.register_buffer("spread", torch.ones(n_neurons))
-        self.register_buffer("gain_drift", torch.zeros(n_neurons))
-        self.register_buffer("gain_lasting", torch.zeros(n_neurons))
+        rows = min(n_neurons, MOST_ROWS)
+        self.register_buffer("gain_loadings", torch.zeros(2, n_neurons, rows))
+        self.register_buffer("gain_private", torch.zeros(2, n_neurons))
         self.register_buffer("gain_tau", torch.tensor(1.0))
-        self.register_buffer("shared", torch.zeros(2, n_neurons, SHARED))
-        self.register_buffer("shared_tau", torch.tensor(1.0))
+        self.register_buffer("shared", torch.zeros(1 + N_LAGS, rows, rows))
+        self.register_buffer("patterns", torch.zeros(n_neurons, rows if n_neurons > MOST_ROWS else 0))
 
     @property
-    def slow_gain(self) -> SlowGain:
-        """The process of private gains."""
-        return SlowGain(self.gain_drift, self.gain_lasting, float(self.gain_tau))
+    def log_gain(self) -> Gain:
+        """The process of gains."""
+        return Gain(self.gain_loadings, self.gain_private, float(self.gain_tau))
+
+    @property
+    def innovations(self) -> Innovations:
+        """The process of innovations."""
+        return Innovations(self.shared, self.patterns if self.patterns.shape[1] else None)
 
     def knots(self) -> Float[Tensor, "neuron knot"]:
         """Counts at which ``count_bias`` is set: all up to the 15th, from there on ever wider apart, up to the cap."""
@@ -93,7 +100,7 @@ class CalibratedHistory(SpikeHistory):
     def mean(self, counts: Counts, rates: Rates) -> Rates:
         """Expected count of each bin, over all gains, given the rates and the true counts before it."""
         theta = self._sum(counts, rates)
-        sd = (self.gain_drift**2 + self.gain_lasting**2 + self.shared.square().sum((0, 2))).sqrt()
+        sd = self.log_gain.variance.sum(0).sqrt()
 
         def at(node: float) -> Tensor:
             return self._over_outcomes(theta + node * sd, lambda log_p, k: log_p.softmax(-1) @ k)
@@ -107,8 +114,8 @@ class CalibratedHistory(SpikeHistory):
     ) -> Float[Tensor, "trial neuron"]:
         """Negative log-likelihood of each neuron's trial in nats, averaged over gains by Monte Carlo.
 
-        ``nll`` takes all gains as 1. This is the likelihood of what is sampled, from above: with few draws it is too
-        large.
+        ``nll`` takes all gains as 1. This is the likelihood of what is sampled of a neuron alone, from above: with few
+        draws it is too large. What neurons share beside their rates enters neither.
 
         Args:
             counts: Recorded counts; bins of rate 0, as in padding, must hold no spikes.
@@ -120,8 +127,10 @@ class CalibratedHistory(SpikeHistory):
         over = (counts - self.cap).clamp(min=0)
         parts = []
         for _ in range(draws):
-            noise = self._noise(theta.shape[1], len(theta), generator)
-            drawn = theta if noise is None else theta + noise.transpose(0, 1) * (rates > 0)
+            drawn = theta
+            if self.log_gain.varies:
+                gains = self.log_gain.draw(theta.shape[1], len(theta), generator)
+                drawn = theta + gains.transpose(0, 1) * (rates > 0)
             parts.append(-self._nll_at(drawn, counts, over).sum(1))
         return math.log(draws) - torch.stack(parts).logsumexp(0)
 
@@ -129,33 +138,37 @@ class CalibratedHistory(SpikeHistory):
     def sample(self, rates: Rates, generator: torch.Generator, observed: ObservedCounts | None = None) -> Counts:
         """Draw counts bin by bin, each trial from an empty past; where the rate is 0, as in padding, so is the count.
 
-        Observed counts are kept, and are the past of those that follow them. They also tell the private gains, whose
-        later values are drawn given what is known of them (a Kalman filter).
+        Observed counts are kept, and are the past of those that follow them. They also tell a neuron's gain, whose
+        later values are drawn given what is known of it, and the innovations of their bins.
         """
         if observed is None:
             return super().sample(rates, generator)
         theta = self._drive(rates).transpose(0, 1).contiguous()
         silent = theta <= SILENT
-        theta += self._shared_noise(len(theta), theta.shape[1], generator)
-        uniform = torch.rand(theta.shape, generator=generator, device=theta.device)
+        self._add_noise(theta, generator)
         counts = torch.empty(theta.shape, dtype=torch.int32, device=theta.device)
         draw = self._draw_wide if self._wide() else self._drawer()
-        state = self.slow_gain.state(theta.shape[1])
+        state = self.log_gain.correction(theta.shape[1])
+        running = Running.begin(self.innovations, theta.shape[1], generator)
         for t in range(len(theta)):
             seen = observed.mask[:, t, None]
             if t:
                 state.step()
-            state.draw(generator, ~seen)
             here = theta[t] + state.mean() * ~silent[t]
-            y = draw(here.clone(), uniform[t])
+            noise = torch.randn(here.shape, generator=generator, device=here.device)
+            y = draw(here.clone(), share_of(running.given(noise)))
             y = torch.where(seen, observed.counts[:, t].to(y.dtype), y)
             counts[t] = y
             y = y.minimum(self.cap)
             if bool(seen.any()):
+                share = self._share_at(here, y, torch.rand(here.shape, generator=generator, device=here.device))
+                told = running.noise_of(torch.special.ndtri(share.clamp(1e-6, 1 - 1e-6)))
+                noise = torch.where(seen & ~silent[t], told, noise)
                 expected = self._over_outcomes(here, lambda log_p, k: log_p.softmax(-1) @ k)
                 square = self._over_outcomes(here, lambda log_p, k: log_p.softmax(-1) @ k**2)
                 variance = (square - expected**2).clamp(min=0)
-                state.observe((y - expected).to(y), variance.to(y), seen & ~silent[t])
+                state.observe((y - expected).to(y), variance.to(y), seen & ~silent[t], generator)
+            running.step(noise)
             coming = theta[t + 1 : t + 1 + len(self.filters)]
             coming.addcmul_(self.filters[: len(coming), None], y.log1p())
         return counts.transpose(0, 1).contiguous()
@@ -169,39 +182,33 @@ class CalibratedHistory(SpikeHistory):
             scaled = (self.gain * self.spread)[:, None] * self.directions.T
             mixing = as_array(scaled @ change.T @ self.directions / self.spread)
         noise = GainNoise(
-            as_array(self.gain_drift),
-            as_array(self.gain_lasting),
-            self.slow_gain.decay,
+            as_array(self.gain_loadings),
+            as_array(self.gain_private),
+            self.log_gain.decay,
             as_array(self.shared),
-            math.exp(-1 / float(self.shared_tau)),
+            as_array(self.patterns) if self.patterns.shape[1] else None,
+            as_array(self.innovations.scale()),
             mixing,
             as_array(self.centre),
             FAINT,
         )
         return CalibratedSteps(filters, gain, offset, self._count_distribution(), noise, n, seed)
 
+    def _share_at(self, theta: Tensor, y: Tensor, within: Tensor) -> Tensor:
+        """Shares at which counts are drawn: for each, any between the probability of fewer and that of no more."""
+        reached = self._over_outcomes(theta, lambda log_p, _: log_p.softmax(-1).cumsum(-1))
+        padded = torch.nn.functional.pad(reached, (1, 0))
+        below, above = (padded.gather(-1, (y.long() + more)[..., None])[..., 0] for more in (0, 1))
+        return (below + (above - below) * within).to(theta.dtype)
+
     def _add_noise(self, theta: Float[Tensor, "time trial neuron"], generator: torch.Generator) -> None:
-        noise = self._noise(theta.shape[0], theta.shape[1], generator)
-        if noise is not None:
-            theta += noise
+        gain = self.log_gain
+        if gain.varies:
+            theta += gain.draw(theta.shape[0], theta.shape[1], generator)
 
-    def _noise(self, n_bins: int, n_trials: int, generator: torch.Generator) -> Tensor | None:
-        """Private gains and shared noise of new trials; None where there are neither."""
-        noise = None
-        if bool(self.gain_drift.any() or self.gain_lasting.any()):
-            noise = self.slow_gain.draw(n_bins, n_trials, generator)
-        if bool(self.shared.any()):
-            shared = self._shared_noise(n_bins, n_trials, generator)
-            noise = shared if noise is None else noise.add_(shared)
-        return noise
-
-    def _shared_noise(self, n_bins: int, n_trials: int, generator: torch.Generator) -> Tensor:
-        shape = (n_bins, n_trials, self.shared.shape[-1])
-        brief, longer = (torch.randn(shape, generator=generator, device=self.shared.device) for _ in range(2))
-        decay = math.exp(-1 / float(self.shared_tau))
-        for t in range(1, n_bins):
-            longer[t].mul_(math.sqrt(1 - decay**2)).add_(longer[t - 1], alpha=decay)
-        return brief @ self.shared[0].T + longer @ self.shared[1].T
+    def _shares(self, shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "time trial neuron"]:
+        shared = self.innovations
+        return share_of(shared.draw(shape, generator)) if shared.any else super()._shares(shape, generator)
 
     def _drive(self, rates: Rates) -> Rates:
         drive = super()._drive(rates)

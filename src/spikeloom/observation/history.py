@@ -131,7 +131,7 @@ class SpikeHistory(HistoryModel):
         """
         theta = self._drive(rates).transpose(0, 1).contiguous()
         self._add_noise(theta, generator)
-        uniform = torch.rand(theta.shape, generator=generator, device=theta.device)
+        uniform = self._shares(theta.shape, generator)
         counts = torch.empty(theta.shape, dtype=torch.int32, device=theta.device)
         draw = self._draw_wide if self._wide() else self._drawer()
         for t in range(len(theta)):
@@ -160,6 +160,10 @@ class SpikeHistory(HistoryModel):
 
     def _add_noise(self, theta: Float[Tensor, "time trial neuron"], generator: torch.Generator) -> None:
         """Add what varies beside rates and history: nothing here."""
+
+    def _shares(self, shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "time trial neuron"]:
+        """Where the quantiles of counts are taken: uniform, and here independent."""
+        return torch.rand(shape, generator=generator, device=self.gain.device)
 
     def _drawer(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Draws the counts of a bin where no neuron fires many: without a logarithm, in single precision."""

@@ -1,17 +1,18 @@
 """Calibration of an observation on samples: their moments become those of the training trials.
 
 Damped moment matching. The goal of each moment is what samples have at first, and what they lack beside the training
-trials, as far as two halves of these have it in common (``moments.reproducible``, ``moments.denoised``): what few
-trials do not determine is left as the likelihood set it. Each round draws counts from generated rates, and moves each
-part of the observation by what is missing in the moment that it decides.
+trials, as far as two halves of these have it in common (``moments.reproducible``, ``moments.reproducible_between``):
+what few trials do not determine is left as the likelihood set it. Each round draws counts from generated rates, and
+moves each part of the observation by what is missing in the moment that it decides.
 
 | part | moment |
 |---|---|
 | free distribution of counts | shares of the bins with each count |
 | history filters | autocovariance, at their lags, of what linear prediction from other neurons leaves of a neuron |
-| slow private gain | the same at longer lags |
+| slow gains, each neuron's variance | the same at longer lags |
 | map of log-rates along leading directions | covariances between neurons some bins apart, along these directions |
-| noise shared by neurons | covariances between neurons in the same bin, and some bins apart |
+| slow gains, their covariances | covariances between neurons many bins apart |
+| innovations that neurons share | covariances between neurons in the same bin, and in either order few bins apart |
 """
 
 from __future__ import annotations
@@ -24,20 +25,21 @@ import torch
 from torch import Tensor
 
 from spikeloom.observation import moments
-from spikeloom.observation.calibrated import DIRECTIONS, SHARED, CalibratedHistory
+from spikeloom.observation.calibrated import DIRECTIONS, MOST_ROWS, CalibratedHistory
+from spikeloom.observation.innovations import N_LAGS
 from spikeloom.observation.moments import (
     Differences,
     Frame,
     SharedPart,
     Trials,
-    denoised,
     reproducible,
+    reproducible_between,
     reproducible_whole,
 )
 from spikeloom.observation.poisson import Rates
 from spikeloom.training.batch import mask_of
 
-DAMPING = (0.5,) * 10 + (0.25,) * 4 + (0.12,) * 4
+DAMPING = (0.5,) * 8 + (0.25,) * 6 + (0.12,) * 6 + (0.06,) * 6
 """Share of a step that is taken in each round: less and less, so that the scatter of draws averages out."""
 STEADY = 0.1
 """Ridge of the steps of gains, in parts of the number of lags."""
@@ -48,14 +50,17 @@ PSEUDO_BINS = 5.0
 MOST_BIAS, MOST_FILTER, MOST_VARIANCE, LEAST_VARIANCE = 0.7, 0.15, 1.0, 0.05
 """Largest step of a free log-probability and of a filter weight, and largest variance of a log-gain, and how
 far a variance may be set below 0, which counts as 0."""
-MOST_STRETCH = 0.3
-"""Largest change of the covariance along a direction in one round, in parts of it."""
+MOST_SHRINKING = 0.3
+"""Largest change of the covariance along a direction in one round, in parts of it. It only shrinks: rates that are
+stretched vary too fast, and what is to grow, gains and innovations do."""
 LEAST_EXTENT = 0.05
 """Covariance along a direction, in parts of the largest, below which it is taken as this."""
 INFORMATION = 0.75
 """Share of the variance of a count that is left given its rate, about."""
 TAUS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 """Time constants, in seconds, among which the fit chooses."""
+SHARING, MOST_SHARED = 0.5, 0.9
+"""Share of this for innovations, of which each round's scatter is large, and their largest effect."""
 FEWEST_TRIALS = 20
 """Training trials without which nothing is matched."""
 
@@ -158,23 +163,38 @@ class Matching:
         predictors = [SharedPart.fit(frame, half) for half in halves]  # each is to predict trials it was not fitted to
         crossed = predictors[1].private(halves[0]), predictors[0].private(halves[1])
         self.private = goal(predictors[0].private, reproducible_whole, of_halves=crossed)
-        self._set_time_constants(recorded, before)
-        self.covariances = goal(self._between, denoised)
-        self.spaces = [_span(*pair) for pair in zip(self.covariances.value, self.covariances.lacked)]
+        self._set_time_constants()
+        whitening = moments.whitening(frame, recorded)
+        self.covariances = goal(self._between, partial(reproducible_between, whitening, self._between(before)))
+        self._set_patterns()
 
         self.response = moments.response_to_past(frame, recorded)
         self.information = INFORMATION * frame.sd**2
         self.first_filters = observation.filters.clone()
         self.gain_variance = torch.zeros(2, len(frame.kept))
-        self.noise = torch.zeros(2, len(frame.kept), len(frame.kept))
+        self.gain_covariance = torch.zeros(2, len(frame.kept), len(frame.kept))
+        self.together = moments.drawn_together(frame, self.knots, recorded)
         self._set_directions(rates, before.lengths)
 
     def _between(self, trials: Trials) -> Tensor:
-        """Covariances between neurons: what lasts for some bins, and what is more in the same bin."""
-        shape = torch.exp(-torch.tensor(self.frame.lags) / self.observation.shared_tau)
-        same, *later = moments.covariances(self.frame, (0, *self.frame.lags), trials)
-        slow = torch.einsum("l,lij->ij", shape / shape.square().sum(), torch.stack(later))
-        return torch.stack([slow, same - slow])
+        """Covariances between neurons: in the same bin, few bins apart, what drifts, what lasts, and their average."""
+        lags = torch.tensor((0, *self.frame.lags))
+        shapes = torch.cat([(lags == torch.arange(1 + N_LAGS)[:, None]).float(), self._slow(lags)])
+        ridge = STEADY * len(lags) * torch.eye(len(shapes))
+        ridge[0] = 0  # nothing else acts within a bin alone
+        parts = torch.linalg.solve(shapes @ shapes.T + ridge, shapes)
+        parts = torch.cat([parts, torch.full((1, len(lags)), 1 / len(lags))])
+        return torch.einsum("pl,lij->pij", parts, moments.covariances(self.frame, tuple(lags.tolist()), trials))
+
+    def _slow(self, lags: Tensor) -> Tensor:
+        """Autocorrelations of what drifts and of what lasts."""
+        return torch.stack([torch.exp(-lags / self.observation.gain_tau), torch.ones(len(lags))])
+
+    def _set_patterns(self) -> None:
+        """In large populations, the patterns of neurons in which most is lacking."""
+        if self.observation.patterns.shape[1]:
+            left = torch.linalg.svd(torch.cat([*self.covariances.lacked, *self.covariances.lacked.mT], 1))[0]
+            self.observation.patterns[self.frame.kept] = left[:, :MOST_ROWS]
 
     def _root_shares(self, trials: Trials) -> Tensor:
         """Square roots of the shares of counts, whose sampling variance is that of any share."""
@@ -193,23 +213,17 @@ class Matching:
         self.n_directions = min(DIRECTIONS, int((values > 1e-3 * values[-1]).sum()))
         observation.directions[: self.n_directions, kept] = vectors[:, -self.n_directions :].T.flip(0)
 
-    def _set_time_constants(self, recorded: Trials, before: Trials) -> None:
-        """Those whose autocovariance is most like the one that is missing."""
+    def _set_time_constants(self) -> None:
+        """That of gains whose autocovariance is most like the one that is missing."""
         lags = torch.tensor(self.frame.lags)
         taus_s = [tau for tau in TAUS_S if tau > self.frame.filter_lags * self.frame.bin_s] or TAUS_S[-1:]
-        between = torch.sub(*(moments.covariances(self.frame, self.frame.lags, each) for each in (recorded, before)))
-        alike = (between * between.mean(0)).sum((1, 2))
-        for process, lacked, lasting in (
-            (self.observation.gain_tau, self.private.lacked.mean(1), True),
-            (self.observation.shared_tau, alike, False),
-        ):
-            errors = []
-            for tau_s in taus_s:
-                shapes = [torch.exp(-lags * self.frame.bin_s / tau_s)] + [torch.ones(len(lags))] * lasting
-                design = torch.stack(shapes, 1)
-                weights = torch.linalg.lstsq(design, lacked[:, None]).solution.clamp(min=0)
-                errors.append((lacked - (design @ weights)[:, 0]).square().sum())
-            process.fill_(taus_s[int(torch.stack(errors).argmin())] / self.frame.bin_s)
+        lacked = self.private.lacked.mean(1)
+        errors = []
+        for tau_s in taus_s:
+            design = torch.stack([torch.exp(-lags * self.frame.bin_s / tau_s), torch.ones(len(lags))], 1)
+            weights = torch.linalg.lstsq(design, lacked[:, None]).solution.clamp(min=0)
+            errors.append((lacked - (design @ weights)[:, 0]).square().sum())
+        self.observation.gain_tau.fill_(taus_s[int(torch.stack(errors).argmin())] / self.frame.bin_s)
 
     def step(self, drawn: Trials, damping: float) -> None:
         """Move every part by what samples drawn from it lack."""
@@ -228,8 +242,6 @@ class Matching:
         self.gain_variance *= 1 - OWN_DAMPING * damping * self.private.doubt
         self.gain_variance += OWN_DAMPING * damping * lacking / self.information
         self.gain_variance.clamp_(-LEAST_VARIANCE, MOST_VARIANCE)  # what is cut off at 0 would make chance a bias
-        kept = self.frame.kept
-        self.observation.gain_drift[kept], self.observation.gain_lasting[kept] = self.gain_variance.clamp(min=0).sqrt()
 
     def _filters(self, drawn: Trials, damping: float) -> None:
         n = self.frame.filter_lags
@@ -242,18 +254,46 @@ class Matching:
         filters[:n, self.frame.kept] += step.clamp(-MOST_FILTER, MOST_FILTER)
 
     def _between_neurons(self, drawn: Trials, damping: float) -> None:
-        """Along directions that rates move in they are mapped; elsewhere, and where this fails, noise is added."""
-        slow, brief = (space @ lacking @ space for space, lacking in zip(self.spaces, self.covariances.missing(drawn)))
-        self._map_rates(slow, self.covariances.value[0] - slow, damping)
-        scale = self.frame.sd / self.information
-        for process, lacking in enumerate((brief, slow)):
-            self.noise[process] += 0.5 * damping * lacking * torch.outer(scale, scale)
-            values, vectors = torch.linalg.eigh(self.noise[process])
-            loadings = vectors[:, -SHARED:] * values[-SHARED:].clamp(min=0).sqrt()
-            self.observation.shared[process, self.frame.kept, : loadings.shape[1]] = loadings
+        """Along directions that rates move in they are mapped; gains and innovations share what is left."""
+        lacking, value = self.covariances.missing(drawn), self.covariances.value
+        have = value[-1] - lacking[-1]
+        self._map_rates((lacking[-1] + lacking[-1].T) / 2, (have + have.T) / 2, damping)
+        slow = lacking[1 + N_LAGS : -1]
+        self._share_gains((slow + slow.mT) / 2, damping)
+        self._share_innovations(lacking[: 1 + N_LAGS], damping)
+
+    def _share_gains(self, lacking: Tensor, damping: float) -> None:
+        """The nearest gains that are possible, in units of the covariance of counts that they make."""
+        units = self.information.sqrt()
+        scale = self.frame.sd / units
+        self.gain_covariance += 0.5 * damping * lacking * torch.outer(scale, scale)
+        kept = self.frame.kept
+        for part, covariance in enumerate(self.gain_covariance):
+            own = self.gain_variance[part].clamp(min=0) * self.information
+            values, vectors = torch.linalg.eigh(covariance + own.diag())
+            possible = (vectors * values.clamp(min=0)) @ vectors.T
+            self.gain_covariance[part] = possible.clone().fill_diagonal_(0)
+            n = self.observation.gain_loadings.shape[2]
+            loadings = vectors[:, -n:] * values[-n:].clamp(min=0).sqrt()
+            rest = possible.diagonal() - loadings.square().sum(1)
+            most = MOST_VARIANCE * self.information
+            within = (most / possible.diagonal().clamp(min=1e-9)).clamp(max=1).sqrt() / units
+            self.observation.gain_loadings[part, kept, : loadings.shape[1]] = loadings * within[:, None]
+            self.observation.gain_private[part, kept] = torch.where(rest > 1e-4, rest, 0.0).sqrt() * within
+
+    def _share_innovations(self, lacking: Tensor, damping: float) -> None:
+        effects = SHARING * damping * lacking / (INFORMATION * torch.outer(self.together, self.together))
+        effects[0] /= 2  # acts from either side
+        shared, kept = self.observation.shared, self.frame.kept
+        if self.observation.patterns.shape[1]:
+            patterns = self.observation.patterns[kept]
+            shared += patterns.T @ effects @ patterns
+        else:
+            shared[:, kept[:, None], kept] += effects
+        shared.clamp_(-MOST_SHARED, MOST_SHARED)
 
     def _map_rates(self, lacking: Tensor, have: Tensor, damping: float) -> None:
-        """Turn the covariance along the directions towards what it should be: whiten, grow or shrink, colour."""
+        """Turn the covariance along the directions towards what it should be: whiten, shrink, colour."""
         n = self.n_directions
         directions = self.observation.directions[:n, self.frame.kept]
         lacking, have = (directions @ moment @ directions.T for moment in (lacking, have))
@@ -261,8 +301,8 @@ class Matching:
         values = values.clamp(min=LEAST_EXTENT * values[-1])
         whiten, colour = ((vectors * values**power) @ vectors.T for power in (-0.5, 0.5))
         values, vectors = torch.linalg.eigh(whiten @ lacking @ whiten)
-        grown = (vectors * (1 + damping * values.clamp(-MOST_STRETCH, MOST_STRETCH)).sqrt()) @ vectors.T
-        self.observation.mixing[:n, :n] = colour @ grown @ whiten @ self.observation.mixing[:n, :n]
+        shrunk = (vectors * (1 + damping * values.clamp(-MOST_SHRINKING, 0)).sqrt()) @ vectors.T
+        self.observation.mixing[:n, :n] = colour @ shrunk @ whiten @ self.observation.mixing[:n, :n]
 
     def _counts(self, drawn: Trials, damping: float) -> None:
         """Iterative scaling of the free distribution, and a Newton step of the mean that it leaves off."""
@@ -278,15 +318,3 @@ class Matching:
         expected = mean + ((moved / moved.sum(1, keepdim=True) - share) * self.knots).sum(1)
         step = damping * (self.frame.mean - expected) / (square - mean**2).clamp(min=1e-6)
         self.observation.offset[kept] += step.clamp(-0.5, 0.5)
-
-
-def _span(*matrices: Tensor) -> Tensor:
-    """Projection on the leading directions of symmetric matrices: elsewhere, what samples lack is their own noise."""
-    leading = []
-    for matrix in matrices:
-        values, vectors = torch.linalg.eigh(matrix)
-        order = values.abs().argsort(descending=True)[:DIRECTIONS]
-        leading.append(vectors[:, order[values.abs()[order] > 1e-6 * values.abs().max()]])
-    basis, sizes, _ = torch.linalg.svd(torch.cat(leading, 1), full_matrices=False)
-    basis = basis[:, sizes > 1e-4]
-    return basis @ basis.T

@@ -7,11 +7,16 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import ndtr
 
 EPSILON = 1e-8
 """Keeps the logarithm of a vanishing rate finite."""
 SILENT = np.float32(-1e6)
 """Stands for the logarithm of a rate of 0, whatever the history."""
+LARGEST = np.float32(1 - 2**-24)
+"""Largest share below 1 in single precision."""
+STATE = ("drift", "drift_shared", "lasting", "recent")
+"""What a calibrated observation remembers beside past counts."""
 HEADROOM = 80.0
 """Exponent within which unnormalised probabilities stay in single precision."""
 
@@ -206,7 +211,7 @@ class HistorySteps(_Remembered):
     def step(self, rates: Rates) -> Counts:
         """Counts of the next bin."""
         theta = self._drive(rates) + self._fed_back() + self._noise()
-        counts = self._draw(theta, self._random.random(theta.shape, np.float32))
+        counts = self._draw(theta, self._shares(theta.shape))
         self._remember(np.log1p(counts.astype(np.float32)))
         return counts
 
@@ -214,41 +219,47 @@ class HistorySteps(_Remembered):
         """What varies beside rates and history: nothing here."""
         return np.float32(0)
 
+    def _shares(self, shape: tuple[int, ...]) -> Rates:
+        """Where the quantiles of counts are taken: uniform, and here independent."""
+        return self._random.random(shape, np.float32)
+
 
 @dataclass(frozen=True)
 class GainNoise:
     """What a calibrated observation adds, see ``calibrated.py``.
 
     Attributes:
-        drift_sd: (neuron,) standard deviation of the private log-gain that drifts.
-        lasting_sd: (neuron,) of the one that lasts.
+        loadings: (part, neuron, dimension) of the log-gain that drifts and of that which lasts.
+        private: (part, neuron) standard deviation of what no other neuron shares of them.
         decay: Autocorrelation of the former from bin to bin.
-        shared: (process, neuron, dimension) loadings of the noise of single bins, and of several.
-        shared_decay: Autocorrelation of the latter.
+        shared: (lag, row, row) effects of innovations on each other.
+        patterns: (neuron, row) patterns of neurons that the rows are; None where each neuron is one.
+        scale: (neuron,) standard deviation of innovations before they are divided by it.
         mixing: (neuron, neuron) correction of log-rates around their centre; None for none.
         centre: (neuron,) log-rates about which they are corrected.
         faint: Natural units below and above it at which the correction ends.
     """
 
-    drift_sd: np.ndarray
-    lasting_sd: np.ndarray
+    loadings: np.ndarray
+    private: np.ndarray
     decay: float
     shared: np.ndarray
-    shared_decay: float
+    patterns: np.ndarray | None
+    scale: np.ndarray
     mixing: np.ndarray | None
     centre: np.ndarray
     faint: float
 
 
 class CalibratedSteps(HistorySteps):
-    """Spike history with private gains and noise that neurons share, see ``calibrated.py``.
+    """Spike history with slow gains and innovations that neurons share, see ``calibrated.py``.
 
     Args:
         filters: (lag, neuron) weights of past counts.
         gain: (neuron,) factor on the log-rate.
         offset: (neuron,) added to it.
         distribution: Distribution of counts given the sum.
-        noise: Gains and noise.
+        noise: Gains and innovations.
         n: Number of trials.
         seed: Seed of the draws.
     """
@@ -265,10 +276,12 @@ class CalibratedSteps(HistorySteps):
     ):
         super().__init__(filters, gain, offset, distribution, n, seed)
         self._gains = noise
-        shape = (n, len(gain))
-        self._drift = self._random.standard_normal(shape, np.float32)
-        self._lasting = self._random.standard_normal(shape, np.float32)
-        self._longer = self._random.standard_normal((n, noise.shared.shape[2]), np.float32)
+        own, together = (n, len(gain)), (n, noise.loadings.shape[2])
+        self._drift, self._drift_shared = (self._random.standard_normal(shape, np.float32) for shape in (own, together))
+        lasting, lasting_shared = (self._random.standard_normal(shape, np.float32) for shape in (own, together))
+        self._lasting = lasting * noise.private[1] + lasting_shared @ noise.loadings[1].T
+        recent = (len(noise.shared) - 1, n, noise.shared.shape[2])
+        self._recent = self._random.standard_normal(recent, np.float32)  # the last bin first
 
     def _drive(self, rates: Rates) -> Rates:
         drive, gains = super()._drive(rates), self._gains
@@ -279,22 +292,33 @@ class CalibratedSteps(HistorySteps):
 
     def _noise(self) -> Rates:
         gains = self._gains
-        brief = self._random.standard_normal(self._longer.shape, np.float32)
-        noise = self._drift * gains.drift_sd + self._lasting * gains.lasting_sd
-        noise += brief @ gains.shared[0].T + self._longer @ gains.shared[1].T
+        noise = self._drift * gains.private[0] + self._drift_shared @ gains.loadings[0].T + self._lasting
         self._drift = _later(self._drift, gains.decay, self._random)
-        self._longer = _later(self._longer, gains.shared_decay, self._random)
+        self._drift_shared = _later(self._drift_shared, gains.decay, self._random)
         return noise
+
+    def _shares(self, shape: tuple[int, ...]) -> Rates:
+        gains = self._gains
+        if not gains.shared.any():
+            return super()._shares(shape)
+        independent = self._random.standard_normal(shape, np.float32)
+        rows = independent if gains.patterns is None else independent @ gains.patterns
+        effect = rows @ gains.shared[0].T
+        for before, weights in zip(self._recent, gains.shared[1:]):
+            effect += before @ weights.T
+        self._recent = np.concatenate([rows[None], self._recent[:-1]])
+        effect = effect if gains.patterns is None else effect @ gains.patterns.T
+        return np.minimum(ndtr((independent + effect) / gains.scale), LARGEST)
 
     def state(self) -> dict[str, Any]:
         """All that the coming bins depend on."""
-        own = {name: getattr(self, f"_{name}").copy() for name in ("drift", "lasting", "longer")}
+        own = {name: getattr(self, f"_{name}").copy() for name in STATE}
         return super().state() | own
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state of trials of the same number."""
         super().restore(state)
-        for name in ("drift", "lasting", "longer"):
+        for name in STATE:
             setattr(self, f"_{name}", state[name].copy())
 
 
