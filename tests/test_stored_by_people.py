@@ -114,6 +114,8 @@ class TestBetweenTrials:
         np.testing.assert_array_equal(data.counts, [counts[i : i + 20] for i in first])
         assert data.trials["segment"].tolist() == list(range(1, N_TRIALS + 1))
         assert data.trials["side"].tolist() == SIDES.tolist()
+        np.testing.assert_allclose(data.trials["recorded_from_s"], first * BIN_S)
+        assert "recorded_piece" not in data.trials
         assert not data.signals
         assert name in notes_of(data)
         whole = sl.load(tmp_path / "a.npz", continuous=True)

@@ -119,8 +119,8 @@ def pieces_of(file: ArrayFile, counts: str, clock: Clock, observed: Bool[np.ndar
         n_bins=ends - first,
         start_s=start_s[first],
         bin_s=clock.bin_s,
-        # How much time lies between segments is not known unless bins have times.
-        one_clock=(ids is None or clock.start_s is not None) and not restarts,
+        # How much time lies between segments is not known, unless bins have times or the time between trials is there.
+        one_clock=(ids is None or clock.start_s is not None or bool(is_between.any())) and not restarts,
         table=table,
     )
 
