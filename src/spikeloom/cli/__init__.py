@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikeloom import __version__
-from spikeloom.cli import bench, decoding, judging, navigating, outputs, recordings, sampling, training, tuning
+from spikeloom.cli import bench, decoding, judging, live, navigating, outputs, recordings, sampling, training, tuning
 from spikeloom.cli.messages import about_options, how_to_go_on, one_line, show_warning
 from spikeloom.errors import ConfigError, SpikeloomError, did_you_mean
 from spikeloom.locks import is_first_process
@@ -70,6 +70,12 @@ COMMANDS = {
         navigating.navigate_options,
         navigating.navigate,
         folder=lambda options: options.out,
+    ),
+    "live": Command(
+        "draw spikes for a movement while it is made: a page, LSL, or a file",
+        live.live_options,
+        live.live,
+        files=lambda options: [options.out],
     ),
     "compare": Command(
         "compare generated trials with a recording",

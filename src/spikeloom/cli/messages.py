@@ -69,6 +69,9 @@ def how_to_go_on(words: Sequence[str]) -> str:
         return "continue with the same command"
     if words[0] == "demo":
         return "run it again with another --out, or delete the folder"
+    if words[0] == "live":
+        out = value_of("--out", words)
+        return "nothing was kept, as there was no --out" if out is None else f"what came until then is in {out}"
     return "nothing was written, run it again"
 
 

@@ -203,6 +203,11 @@ class Stream:
         wanted = percent or (50, 99, 99.9)
         return {f"p{p:g}": float(np.percentile(seconds, p)) for p in wanted} | {"max": float(seconds.max())}
 
+    @property
+    def last_seconds(self) -> float:
+        """Seconds that the last step took."""
+        return float(self._seconds[(self.bins - 1) % REMEMBERED])
+
     def state(self) -> dict[str, Any]:
         """Everything that the coming bins depend on, to be given to ``restore``."""
         return {"n": self.n, "bins": self.bins, "static": self._static, "population": self._population.state()}
