@@ -74,7 +74,11 @@ def tiny_of(preset):
         return tiny(sizes=TINY_TNDM)
     if kind == "pivae":
         return tiny(sizes=TINY_PIVAE)
-    return tiny("autoencoder") + {"gaussian": [], "eag": tiny(sizes=TINY_EAG)}.get(kind, tiny("prior"))
+    return tiny("autoencoder") + {
+        "gaussian": [],
+        "live": ["--prior.units", "8", "--prior.components", "2"],
+        "eag": tiny(sizes=TINY_EAG),
+    }.get(kind, tiny("prior"))
 
 
 FIT = ["--max_steps", "2", "--device", "cpu", *tiny()]

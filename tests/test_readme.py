@@ -91,6 +91,21 @@ def test_every_command_about_given_trials(folder, capsys):
     assert "| context |" in (folder / "forecasts" / "forecast.md").read_text()
 
 
+def test_every_command_about_live(folder, capsys, monkeypatch):
+    """The page and the loop are tried in test_live_program; here they end at once."""
+    from spikeloom.cli import live
+
+    (block,) = [b for b in blocks("") if "--model live" in b]
+    begun = []
+    monkeypatch.setattr(live, "_page", lambda session, options: begun.append("page"))
+    monkeypatch.setattr(live, "_by_lsl", lambda session, options: begun.append("lsl"))
+    for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
+        extra = ["--max_steps", "2", "--device", "cpu", *tiny_of("live")] if words[1] == "fit" else []
+        assert main([*(w for w in words[1:] if w != "--realtime"), *extra]) == 0, capsys.readouterr().err
+    assert begun == ["page", "lsl"]
+    assert "hand_vel" in sl.load("driven.npz").signals
+
+
 def test_every_command_about_baselines(folder, capsys):
     (block,) = [b for b in blocks("") if "--model tndm" in b]
     for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
