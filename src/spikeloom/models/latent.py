@@ -21,6 +21,7 @@ from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.models.context import Observed, ObservedLatents, runs
 from spikeloom.models.data_spec import DataSpec
+from spikeloom.models.encoding_windows import in_windows
 from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.models.latent_config import refuse_other_autoencoder
 from spikeloom.models.plan import Plan
@@ -179,6 +180,9 @@ class LatentModel(SpikingModel):
         return self._rates(self._latents(counts, batch.mask), batch.mask)
 
     def _latents(self, counts: Rates, mask: Mask | None) -> Tensor:
+        longest, looks_ahead = int(self.data_spec.lengths.max()), self.config.autoencoder.direction != "causal"
+        if counts.shape[1] > longest and looks_ahead:
+            return in_windows(self.autoencoder.encode, counts, mask, longest, ENCODE_CHUNK)
         latents = self.autoencoder.encode(counts, mask)
         return latents if mask is None else latents * mask
 
