@@ -396,12 +396,13 @@ class DiffusionPrior(ConditionalPrior):
         how: _Sampling,
     ) -> Latents:
         """Latents from noise, (trials, bins) as the shape says."""
+        known: dict[str, Any] = {} if context is None else {"context": context}
 
         def expected(x: Latents, step: float) -> Latents:
-            conditioned = self.denoise(x, step, shown, features, context)
+            conditioned = self.denoise(x, step, shown, features, **known)
             if free is None:
                 return conditioned
-            unconditioned = self.denoise(x, step, shown, free, context)
+            unconditioned = self.denoise(x, step, shown, free, **known)
             return unconditioned + how.guidance * (conditioned - unconditioned)
 
         x = torch.randn((*shape, len(self.mean)), generator=how.generator, device=self.mean.device)
