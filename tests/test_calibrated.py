@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 
 import spikeloom as sl
 from spikeloom.models import spiking
-from spikeloom.observation import moments
+from spikeloom.observation import calibrated, matching, moments
 from spikeloom.observation.calibrated import KNOTS, CalibratedHistory
 from spikeloom.observation.gain import Gain
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
@@ -402,6 +402,17 @@ def test_the_seed_decides():
         match(made, recorded, generated[:200], lengths[:200], BIN_S, seed=3)
         results.append(made.state_dict())
     assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
+
+
+def test_large_populations_share_patterns(monkeypatch, fresh):
+    for module in (calibrated, matching):
+        monkeypatch.setattr(module, "MOST_ROWS", 5)
+    recorded, generated, lengths, made = fitted(400)
+    before = distances(made, generated, lengths, fresh)["covariance"]
+    match(made, recorded, generated, lengths, BIN_S)
+    assert made.shared.shape == (1 + N_LAGS, 5, 5)
+    torch.testing.assert_close(made.patterns.T @ made.patterns, torch.eye(5))
+    assert distances(made, generated, lengths, fresh)["covariance"] < 0.6 * before
 
 
 def test_uneven_trials_silent_neurons_and_padding():
