@@ -7,12 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.linalg.lapack import strtrs  # pyright: ignore[reportAttributeAccessIssue]
 
 Latents = Float[np.ndarray, "trial latent"]
 Inputs = Float[np.ndarray, "trial input"]
 
 NEAR = 1.05
 """A diagonal of the precision factor within this multiple of its floor counts as held by it."""
+
+
+_EDGE, _SPAN = np.float32(1e-7), np.float32(1 - 2e-7)
+"""Uniform numbers are kept off 0 and 1, whose double logarithms are infinite."""
 
 
 class CausalWeights(NamedTuple):
@@ -81,7 +86,12 @@ class CausalSteps:
         size, units = len(weights.centre), len(weights.hidden_weights)
         self.size = size
         rows, columns = np.tril_indices(size, -1)
-        self._rows, self._columns = rows, columns
+        self._rows, self._columns, self._diagonal = rows, columns, np.arange(size)
+        per_component = len(weights.out_bias) // weights.components
+        self._columns_of = [slice(i * per_component, (i + 1) * per_component) for i in range(weights.components)]
+        self._logit_weights = np.ascontiguousarray(weights.out_weights[:, ::per_component])
+        self._logit_bias = weights.out_bias[::per_component].copy()
+        self._loses = bool(weights.lost_factor.any())
         self.bin = 0
         self._hidden = np.zeros((n, units), np.float32)
         self._history = np.zeros((n, weights.order * size), np.float32)
@@ -148,27 +158,33 @@ class CausalSteps:
         return rest
 
     def _drawn(self, features: Float[np.ndarray, "trial feature"]) -> Latents:
-        """Innovations from the mixture."""
+        """Innovations from the mixture; of a single trial only the chosen component is computed."""
         w, size = self.weights, self.size
         wide = features @ w.wide_weights + w.wide_bias
         wide *= _sigmoid(wide)
-        out = (wide @ w.out_weights + w.out_bias).reshape(self.n, w.components, -1)
-        gumbel = -np.log(-np.log(self._random.random((self.n, w.components), np.float32) * (1 - 2e-7) + 1e-7))
-        component = (out[..., 0] + gumbel).argmax(1)
-        chosen = out[np.arange(self.n), component]
-        diagonal = np.logaddexp(chosen[:, 1 + size : 1 + 2 * size], 0) + w.floor
+        logits = wide @ self._logit_weights + self._logit_bias
+        logits -= np.log(-np.log(self._random.random(logits.shape, np.float32) * _SPAN + _EDGE))  # Gumbel
+        component = logits.argmax(1)
+        if self.n == 1:
+            at = self._columns_of[component[0]]
+            chosen = wide @ w.out_weights[:, at] + w.out_bias[at]
+        else:
+            out = (wide @ w.out_weights + w.out_bias).reshape(self.n, w.components, -1)
+            chosen = out[np.arange(self.n), component]
+        diagonal = np.logaddexp(chosen[:, 1 + size : 1 + 2 * size], np.float32(0)) + np.float32(w.floor)
         self.guards.floored += int((diagonal < NEAR * w.floor).any(1).sum())
         precision = np.zeros((self.n, size, size), np.float32)
         precision[:, self._rows, self._columns] = w.bound * np.tanh(chosen[:, 1 + 2 * size :] / w.bound)
-        precision[:, np.arange(size), np.arange(size)] = diagonal
+        precision[:, self._diagonal, self._diagonal] = diagonal
         noise = self._random.standard_normal((self.n, size), np.float32)
-        return chosen[:, 1 : 1 + size] + np.linalg.solve(precision, noise[..., None])[..., 0]
+        return chosen[:, 1 : 1 + size] + _solved(precision, noise)
 
     def _inside(self, rest: Latents) -> tuple[Latents, bool]:
         """Latents within the ellipsoid, and whether any had to be moved."""
         w = self.weights
         away = rest - w.centre
-        distance = np.sqrt(np.square(away @ w.to_ball.T).sum(1))
+        white = away @ w.to_ball.T
+        distance = np.sqrt(np.einsum("tc,tc->t", white, white))
         outside = ~(distance <= w.radius)  # also what is no number
         if not outside.any():
             return rest, False
@@ -227,7 +243,7 @@ class CausalSteps:
         else:
             self._behaviour = np.concatenate([now[:, None], self._behaviour[:, :-1]], axis=1)
         predicted = self._behaviour[:, list(w.taps)].reshape(self.n, -1) @ w.causal_map
-        if w.lost_factor.any():
+        if self._loses:
             noise = self._random.standard_normal((self.n, self.size), np.float32)
             lost = self._lost @ w.lost_past + noise @ w.lost_factor.T
             self._lost = np.concatenate([lost, self._lost[:, : -self.size]], axis=1)
@@ -250,6 +266,15 @@ class CausalSteps:
             setattr(self, name, _copied(state[name.strip("_")]))
         self._random.bit_generator.state = state["random"]
         self.guards = Guards(**state["guards"])
+
+
+def _solved(
+    lower: Float[np.ndarray, "trial latent latent"], right: Float[np.ndarray, "trial latent"]
+) -> Float[np.ndarray, "trial latent"]:
+    """Solutions of lower triangular systems."""
+    if len(lower) == 1:
+        return strtrs(lower[0], right[0], lower=1)[0][None]
+    return np.linalg.solve(lower, right[..., None])[..., 0]
 
 
 def _copied(value: Any) -> Any:
