@@ -55,7 +55,7 @@ def padded_times_in(
 
 def _is_candidate(name: str, stored: StoredArray, wanted: str | None) -> bool:
     last = name.rsplit("/", 1)[-1]
-    if max(stored.shape) < FEWEST:
+    if 0 in stored.shape or max(stored.shape) < FEWEST:
         return False
     if wanted is not None:
         return wanted in (name, last)
