@@ -44,7 +44,8 @@ def test_draws_scatter_about_the_mean_as_the_encoder_says():
 
 
 def test_the_penalty_is_the_divergence_from_a_standard_normal():
-    batch = Batch(torch.full((6,), 10), False, counts=counts().int())
+    recorded = counts().int()
+    batch = Batch(torch.full((6,), 10), False, counts=recorded)
     weak, strong = (network(kl_penalty=weight, l2_penalty=0.0, smoothness_penalty=0.0) for weight in (0.1, 0.3))
     difference = strong.loss(batch, seeded()) - weak.loss(batch, seeded())
     kept = torch.rand((6, 10, 4), generator=seeded()) >= 0.2
@@ -52,7 +53,7 @@ def test_the_penalty_is_the_divergence_from_a_standard_normal():
     assert log_spread is not None
     normal = torch.distributions.Normal(mean, log_spread.exp())
     divergence = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0, 1)).sum()
-    torch.testing.assert_close(difference, 0.2 * divergence / batch.counts.numel())
+    torch.testing.assert_close(difference, 0.2 * divergence / recorded.numel())
 
 
 def test_padding_makes_no_difference():
@@ -90,4 +91,4 @@ def test_a_model_learns_from_draws(tmp_path, variables):
 
 def test_a_negative_penalty_is_refused():
     with pytest.raises(ConfigError, match="kl_penalty"):
-        AutoencoderConfig(kl_penalty=-1)
+        AutoencoderConfig(kl_penalty=-1.0)
