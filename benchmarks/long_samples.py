@@ -6,8 +6,9 @@
 
 The recording consists of windows of trajectories of 4096 bins that were z-scored as a whole. (Windows of the Lorenz
 recording of LDNS are z-scored each over itself, so each has mean 0 and deviation 1, which no continuation can have.)
-The reference is a new simulation of the same neurons at the longer length. Drift is shown by quarters of the time axis
-of a few trials that are longer again: the difference of the last and the first quarter, with its standard error.
+The reference is a new simulation of the same neurons, cut from trajectories that are longer again (z-scored over itself,
+a trial would have no mean of its own). Drift is shown by quarters of the time axis of a few trials that are longer
+again: the difference of the last and the first quarter, with its standard error.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ def recording() -> SpikeData:
     """Windows of long trajectories, without their true rates; a trajectory lies in one split."""
     trajectories = lorenz(n_trials=TRAJECTORIES, n_bins=LENGTH, seed=SEED)
     return replace(trajectories, rates=None, latents=None, signals={}).window(WINDOW)
+
+
+def reference(n: int, length: int) -> SpikeData:
+    """Pieces of new trajectories of the same neurons, each of a trajectory four times as long, z-scored as a whole."""
+    trajectories = lorenz(n_trials=n, n_bins=4 * length, seed=REFERENCE_SEED, loading_seed=SEED)
+    pieces = replace(trajectories, rates=None, latents=None, signals={}).window(length, step=4 * length)
+    return pieces.assign_splits({"train": 2, "test": 1})
 
 
 def of_quarters(sample: SpikeData) -> list[tuple[str, np.ndarray]]:
@@ -67,8 +75,7 @@ def drift_table(sample: SpikeData) -> str:
 def measure(run: Path, n: int, length: int, drift: int, drift_trials: int) -> None:
     """Print the comparison with long recordings, and drift."""
     model = load_model(run)
-    real = lorenz(n_trials=3 * n, n_bins=length, seed=REFERENCE_SEED, loading_seed=SEED)
-    real = real.assign_splits({"train": 2, "test": 1})
+    real = reference(3 * n, length)
     start = time.perf_counter()
     sample = model.sample(n, length=length)
     print(f"{machine()}; {n} trials of {length} bins in {time.perf_counter() - start:.0f} s\n", flush=True)
