@@ -6,9 +6,9 @@
 
 The recording consists of windows of trajectories of 4096 bins that were z-scored as a whole. (Windows of the Lorenz
 recording of LDNS are z-scored each over itself, so each has mean 0 and deviation 1, which no continuation can have.)
-The reference is a new simulation of the same neurons, cut from trajectories that are longer again (z-scored over itself,
-a trial would have no mean of its own). Drift is shown by quarters of the time axis of a few trials that are longer
-again: the difference of the last and the first quarter, with its standard error.
+The reference is a new simulation of the same neurons, cut from trajectories that are longer again (z-scored over
+itself, a trial would have no mean of its own). Drift is shown by quarters of the time axis of a few trials that are
+longer again: the difference of the last and the first quarter, with its standard error.
 """
 
 from __future__ import annotations
