@@ -2,10 +2,12 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +51,7 @@ class TestHelp:
         assert out.index("[options]") < 120  # one line, instead of every option once more
 
     def test_an_entry_has_the_kind_of_value_and_its_default(self, capsys):
-        assert main(["fit", "--help"]) == 0
+        assert main(["fit", "--help", "all"]) == 0
         out = " ".join(capsys.readouterr().out.split())
         assert out.startswith("usage: spikeloom fit source --out PATH [options] train a model")
         assert "--out PATH run folder to make (required)" in out
@@ -59,18 +61,50 @@ class TestHelp:
         assert "never when not set. (default: 8; null for none)" in out
 
     def test_fit_lists_the_options_of_the_preset(self, capsys):
-        assert main(["fit", "--model", "ldns-lorenz", "--help"]) == 0
+        assert main(["fit", "--model", "ldns-lorenz", "--help", "all"]) == 0
         out = " ".join(capsys.readouterr().out.split())
         assert "Share of counts hidden from the encoder in training" in out
         assert "--prior.sampling_steps INTEGER Network passes per sample. (default: 1000)" in out
+
+    @pytest.mark.parametrize("command", list(COMMANDS))
+    def test_it_fits_a_screen_and_ends_with_examples_that_are_understood(self, command, capsys, monkeypatch):
+        assert main([command, "--help"]) == 0
+        out = capsys.readouterr().out
+        assert len(out.splitlines()) <= 60
+        assert max(map(len, out.splitlines())) <= 120
+        examples = re.findall(rf"^  spikeloom {command} ?(.*)$", out, re.MULTILINE)
+        assert tuple(examples) == COMMANDS[command].examples
+        parsed = []
+        monkeypatch.setitem(COMMANDS, command, replace(COMMANDS[command], run=parsed.append, files=None, folder=None))
+        for example in examples:
+            assert main([command, *shlex.split(example)]) == 0, capsys.readouterr().err
+        assert len(parsed) == len(examples) > 0
+
+    def test_what_it_leaves_out_is_listed_on_demand(self, capsys):
+        main(["fit", "--help"])
+        short = capsys.readouterr().out
+        assert "--prior.sampling_steps" not in short
+        assert "`spikeloom fit --help all` lists all options." in short
+        assert main(["fit", "--help", "all"]) == 0
+        assert "--prior.sampling_steps" in capsys.readouterr().out
+        for command, about in COMMANDS.items():
+            main([command, "--help"])
+            shown = capsys.readouterr().out
+            missing = [name for name in about.basic if f"--{name}" not in shown]
+            assert not missing, (command, missing)
+
+    def test_options_are_spelt_out(self, toy, tmp_path, capsys):
+        assert main(["fit", toy, "--ou", str(tmp_path / "run")]) == 2
+        assert "did you mean --out" in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
 
     def test_no_command_is_help(self, capsys):
         assert main([]) == 0
         assert "usage: spikeloom COMMAND" in capsys.readouterr().out
 
     def test_version(self, capsys):
-        assert main(["--version"]) == 0
-        assert capsys.readouterr().out.strip() == package.__version__
+        assert main(["--version"]) == main(["-V"]) == 0
+        assert capsys.readouterr().out.split() == [package.__version__] * 2
 
 
 class TestSample:

@@ -75,6 +75,7 @@ def test_every_published_preset_is_here():
         "ldns-demo",
         "ldns-small",
         "live",
+        "live-small",
         "eag",
         "eag-demo",
         "lfads",

@@ -25,16 +25,31 @@ from spikeloom.threads import prepare_environment
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+LOADING = ("bin_s", "align", "before_s", "after_s", "trials", "neurons", "window_s")
+"""Load options that most people need."""
+
 
 @dataclass(frozen=True)
 class Command:
-    """A command: a line of help, its options, the function that runs it, and the files or the folder that it writes."""
+    """A command.
+
+    Attributes:
+        help: A line of help.
+        options: Adds its options to a parser.
+        run: What it does.
+        files: Files that it writes.
+        folder: The folder that it writes.
+        examples: Words behind its name, as they are typed.
+        basic: Options that its help shows; all when empty. ``--help all`` shows all.
+    """
 
     help: str
     options: Callable[[ArgumentParser, Sequence[str]], None]
     run: Callable[[Namespace], None]
     files: Callable[[Namespace], Sequence[Path | None]] | None = None
     folder: Callable[[Namespace], Path] | None = None
+    examples: tuple[str, ...] = ()
+    basic: tuple[str, ...] = ()
 
 
 COMMANDS = {
@@ -43,62 +58,133 @@ COMMANDS = {
         judging.demo_options,
         judging.demo,
         folder=lambda options: options.out,
+        examples=("--out demo",),
     ),
-    "fetch": Command("download a published recording, or list them", recordings.fetch_options, recordings.fetch),
+    "fetch": Command(
+        "download a published recording, or list them",
+        recordings.fetch_options,
+        recordings.fetch,
+        examples=("", "mc_maze"),
+    ),
     "describe": Command(
         "show how a recording is interpreted",
         recordings.describe_options,
         recordings.describe,
         files=lambda options: [options.figure],
+        examples=(
+            "session.nwb --bin_s 0.02 --align go_cue_time --before_s 0.2 --after_s 0.5",
+            "session.nwb --figure session.png",
+        ),
+        basic=("json", "figure", "condition", "signals", *LOADING, "overwrite"),
     ),
-    "fit": Command("train a model on a recording", training.fit_options, training.fit),
-    "tune": Command("search for hyperparameters, with many trainings at once", tuning.tune_options, tuning.tune),
+    "fit": Command(
+        "train a model on a recording",
+        training.fit_options,
+        training.fit,
+        examples=(
+            "session.nwb --bin_s 0.02 --align go_cue_time --before_s 0.2 --after_s 0.5 --out runs/session",
+            "session.nwb --bin_s 0.02 --condition_on reach_angle_deg --max_steps 500 --out runs/quick",
+        ),
+        basic=(
+            "model",
+            "resume",
+            "autoencoder_from",
+            "max_steps",
+            "condition_on",
+            "observation",
+            "seed",
+            "device",
+            *LOADING,
+        ),
+    ),
+    "tune": Command(
+        "search for hyperparameters, with many trainings at once",
+        tuning.tune_options,
+        tuning.tune,
+        examples=("session.nwb --bin_s 0.02 --model lfads --space autolfads --out searches/session",),
+        basic=(
+            "model",
+            "space",
+            "autoencoder_from",
+            "max_steps",
+            "seed",
+            "cpus",
+            "gpus",
+            "method",
+            "address",
+            "population",
+            *LOADING,
+        ),
+    ),
     "sample": Command(
         "generate trials from a trained run",
         sampling.sample_options,
         sampling.sample,
         files=lambda options: [options.out],
+        examples=(
+            "runs/session -n 500 --out generated.npz",
+            "runs/session --like runs/session --out as_recorded.npz",
+            "runs/session -n 100 --condition reach_angle_deg=45deg --out towards_45.npz",
+        ),
     ),
     "encode": Command(
         "infer the latents and rates of a recording with a trained run",
         sampling.encode_options,
         sampling.encode,
         files=lambda options: [options.out],
+        examples=("runs/session session.nwb --bin_s 0.02 --out encoded.npz",),
+        basic=("device", *LOADING, "overwrite"),
     ),
     "navigate": Command(
         "generate trials along a latent traversal",
         navigating.navigate_options,
         navigating.navigate,
         folder=lambda options: options.out,
+        examples=("runs/codes runs/codes --variable target_x --base_trials 10 --out traversal",),
+        basic=("variables", "base_trials", "amounts", "step", "draws", "seed", "device", *LOADING),
     ),
     "live": Command(
         "draw spikes for a movement while it is made: a page, LSL, or a file",
         live.live_options,
         live.live,
         files=lambda options: [options.out],
+        examples=("runs/live", "runs/live --behaviour runs/live --out driven.npz"),
     ),
     "compare": Command(
         "compare generated trials with a recording",
         judging.compare_options,
         judging.compare,
         files=lambda options: [options.json],
+        examples=("runs/session generated.npz", "session.nwb ours.npz theirs.npz --bin_s 0.02 --json scores.json"),
+        basic=("protocol", "network", "json", "seed", "condition", *LOADING, "overwrite"),
     ),
     "decode": Command(
         "decode behaviour, with or without generated trials as training data",
         decoding.decode_options,
         decoding.decode,
         files=lambda options: [options.json, options.figure],
+        examples=(
+            "runs/session --signal hand_vel",
+            "runs/session --augment generated.npz --signal hand_vel --json decoding.json",
+        ),
+        basic=("augment", "signal", "label", "decoders", "seeds", "json", "figure", *LOADING, "overwrite"),
     ),
     "report": Command(
         "evaluate a trained run and write an HTML report",
         judging.report_options,
         judging.report,
         files=lambda options: [judging.page_of(options)],
+        examples=("runs/session", "runs/session --generated generated.npz --out page.html"),
     ),
     "bench": Command(
         "compare models with each other, or time with quality",
         bench.bench_options,
         bench.bench,
+        examples=(
+            "generation --data session.nwb --out results",
+            "forecast runs/a runs/b --observed 40 --out forecasts",
+            "latency-quality runs/a --out latency",
+        ),
     ),
 }
 
@@ -136,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(_usage())
-    elif words[0] == "--version":
+    elif words[0] in ("--version", "-V"):
         print(__version__)
     else:
         _run(words[0], words[1:])
@@ -149,21 +235,28 @@ def _run(name: str, words: list[str]) -> None:
         raise ConfigError(f"there is no command '{name}'; {hint}")
     import jsonargparse
 
-    from spikeloom.cli.help import HelpFormatter
+    from spikeloom.cli.help import HelpFormatter, examples_of, keep_basic
 
     # What the help says of each option is read from source files, which takes a third of the start of ``fit``.
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=bool({"-h", "--help"} & set(words)))
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=helping(words)[0])
     parser = jsonargparse.ArgumentParser(
         prog=f"spikeloom {name}",
         description=COMMANDS[name].help,
         formatter_class=HelpFormatter,
         exit_on_error=False,
         default_env=False,
+        allow_abbrev=False,
     )
     command = COMMANDS[name]
+    asked, whole = helping(words)
+    if whole:
+        words = [word for word in words if word != "all"]
     command.options(parser, words)
     if command.files is not None:
         outputs.overwrite_option(parser)
+    if asked:
+        more = bool(command.basic) and not whole and keep_basic(parser, command.basic)
+        parser.epilog = examples_of(name, command.examples, more)
     try:
         options = parser.parse_args(words)
     except SystemExit:  # after --help
@@ -180,11 +273,22 @@ def _run(name: str, words: list[str]) -> None:
         command.run(options)
 
 
+def helping(words: Sequence[str]) -> tuple[bool, bool]:
+    """Whether the words of a command ask for help, and for all of it.
+
+    Example:
+        >>> helping(["--help"]), helping(["--help", "all"]), helping(["all"])
+        ((True, False), (True, True), (False, False))
+    """
+    asked = bool({"-h", "--help"} & set(words))
+    return asked, asked and "all" in words
+
+
 def _usage() -> str:
     lines = "\n".join(f"  {name:10}{command.help}" for name, command in COMMANDS.items())
     return (
         "usage: spikeloom COMMAND ...\n\n"
         "Learn how a recorded neural population fires, generate new recordings from it,\n"
         f"and measure how real they are.\n\n{lines}\n\n"
-        "`spikeloom COMMAND --help` lists the options of a command."
+        "`spikeloom COMMAND --help` shows how a command is used, `--help all` all of its options."
     )
