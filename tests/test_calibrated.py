@@ -404,6 +404,12 @@ def test_the_seed_decides():
     assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
 
 
+def test_rates_may_be_constant():
+    recorded, generated, lengths, made = fitted(60)
+    match(made, recorded, torch.full_like(generated, 0.6)[:200], lengths[:200], BIN_S)
+    assert all(value.isfinite().all() for value in made.state_dict().values())
+
+
 def test_large_populations_share_patterns(monkeypatch, fresh):
     for module in (calibrated, matching):
         monkeypatch.setattr(module, "MOST_ROWS", 5)

@@ -211,7 +211,7 @@ class Matching:
         standard = ((logs - logs.mean(0)) * observation.gain * observation.spread)[:, kept]
         values, vectors = torch.linalg.eigh(standard.T @ standard / len(standard))
         self.n_directions = min(DIRECTIONS, int((values > 1e-3 * values[-1]).sum()))
-        observation.directions[: self.n_directions, kept] = vectors[:, -self.n_directions :].T.flip(0)
+        observation.directions[: self.n_directions, kept] = vectors.flip(1)[:, : self.n_directions].T
 
     def _set_time_constants(self) -> None:
         """That of gains whose autocovariance is most like the one that is missing."""
@@ -295,6 +295,8 @@ class Matching:
     def _map_rates(self, lacking: Tensor, have: Tensor, damping: float) -> None:
         """Turn the covariance along the directions towards what it should be: whiten, shrink, colour."""
         n = self.n_directions
+        if not n:  # rates that are constant
+            return
         directions = self.observation.directions[:n, self.frame.kept]
         lacking, have = (directions @ moment @ directions.T for moment in (lacking, have))
         values, vectors = torch.linalg.eigh(have)
