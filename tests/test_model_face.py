@@ -142,8 +142,10 @@ class TestArguments:
         kind = model_class(name)
         accepted = set(inspect.signature(kind.sample).parameters)
         assert accepted >= set(GENERAL)
-        assert ("condition" in accepted) == (name in ("ldns", "eag", "pivae"))
-        assert ("context" in accepted) == ("observed" in accepted) == (name in ("ldns", "eag"))
+        assert ("condition" in accepted) == (name in ("ldns", "eag", "live", "pivae"))
+        assert ("context" in accepted) == (name in ("ldns", "eag", "live"))
+        assert ("observed" in accepted) == (name in ("ldns", "eag"))
+        assert hasattr(kind, "stream") == (name == "live")
         assert ("codes" in accepted) == (name in ("gnocchi", "code_autoencoder", "lfads", "tndm"))
         assert kind.sample.__doc__
         assert all(f"{p}:" in kind.sample.__doc__ for p in accepted - {"self"})
