@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from spikeloom.data.series.series import Series
+from spikeloom.data.session.single_precision import as_written, in_single_precision
 from spikeloom.data.session.strays import stray_bounds, stray_note
 from spikeloom.data.session.time_checks import clock_notes, in_order, series_notes, trial_notes
 from spikeloom.errors import DataError
@@ -63,15 +64,21 @@ class Session:
     def checked(self) -> Session:
         """The session with its spike times in order, and notes on times that are hardly plausible.
 
+        Times that were stored in single precision are the decimals that they were written from.
+
         Raises:
             DataError: If there is no neuron, a spike time is not a finite number (names the neuron and the place), or
                 times are not in seconds.
         """
         if not len(self.spikes):
             raise DataError("there are no neurons; name a file that holds spike times of units.")
+        trains = [np.asarray(times, dtype=np.float64) for times in self.spikes]
+        resolution_s = self.resolution_s
+        if in_single_precision(trains):
+            resolution_s = max(resolution_s, *(resolution(times.astype(np.float32)) for times in trains))
+            trains = [as_written(times) for times in trains]
         ordered, orders = [], []
-        for neuron, times in enumerate(self.spikes):
-            times = np.asarray(times, dtype=np.float64)
+        for neuron, times in enumerate(trains):
             finite = np.isfinite(times)
             if not finite.all():
                 bad = int(np.argmin(finite))
@@ -85,7 +92,8 @@ class Session:
         notes = [*clock_notes(orders, ordered), *trial_notes(self.trials), *series_notes(self.series)]
         if self.observed is None:
             notes += stray_note(ordered, *stray_bounds(ordered))
-        return replace(self, spikes=ordered, notes=[*self.notes, *notes])
+        trials = None if self.trials is None else _as_written(self.trials)
+        return replace(self, spikes=ordered, trials=trials, resolution_s=resolution_s, notes=[*self.notes, *notes])
 
     def first_and_last_spike(self) -> tuple[float, float] | None:
         """When any neuron fires for the first and for the last time; None without a spike. Times are in order.
@@ -98,6 +106,14 @@ class Session:
         if self.observed is None:
             return stray_bounds(fired)
         return min(float(t[0]) for t in fired), max(float(t[-1]) for t in fired)
+
+
+def _as_written(trials: pd.DataFrame) -> pd.DataFrame:
+    """The table of trials with the starts and stops that single precision stored."""
+    both = [name for name in ("start_time", "stop_time") if name in trials]
+    times = {name: trials[name].to_numpy() for name in both if trials[name].dtype.kind == "f"}
+    single = {name: one for name, one in times.items() if in_single_precision([one[np.isfinite(one)]])}
+    return trials.assign(**{name: as_written(one.astype(np.float64)) for name, one in single.items()})
 
 
 def resolution(times: np.ndarray) -> float:

@@ -16,6 +16,7 @@ from spikeloom.data.plausibility import CHANCE_SPIKES
 from spikeloom.data.recorded_time import FROM_S, PIECE
 from spikeloom.data.session.cutting import DEFAULT_BIN_S, cut
 from spikeloom.data.session.session import Session
+from spikeloom.data.session.single_precision import as_written
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.steps import apply_options
 from spikeloom.errors import DataError
@@ -123,6 +124,7 @@ def _within(times: np.ndarray, start: float, stop: float, later: float) -> np.nd
     if len(bad):
         raise DataError(f"a spike time of a trial is {times[bad[0]]}, but must be a number of seconds; correct it.")
     edge = APART_S / 4
+    times = as_written(times)  # the common clock is in double precision
     return times[(times >= start - edge) & (times <= stop + edge)] + later
 
 

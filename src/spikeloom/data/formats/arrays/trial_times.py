@@ -8,6 +8,7 @@ from jaxtyping import Float
 from spikeloom.data.formats.arrays.array_file import ArrayFile
 from spikeloom.data.formats.arrays.bin_width import MILLISECONDS, Clock
 from spikeloom.data.formats.naming.array_names import in_bins, partners, unit_of
+from spikeloom.data.session.single_precision import as_written
 from spikeloom.data.tables import TABLES
 from spikeloom.errors import DataError
 
@@ -134,6 +135,8 @@ class TrialTimes:
         if not file.stored[name].is_number:
             raise DataError(f"'{name}' is {file.stored[name]}, but times are numbers of seconds, or of bins.")
         values = file.read(name)
+        if values.dtype.kind == "f":
+            values = as_written(values.astype(np.float64))
         unit_s, how = unit_of(name)[1], "by its name"
         if unit_s is None and not in_bins(name):
             unit_s, how = self._guessed_unit(values)
