@@ -297,6 +297,15 @@ def test_what_is_close_is_called_close():
     assert headline(worse, 100).startswith("Autocorrelation is too weak; mean intervals differ.")
 
 
+def test_what_only_classifiers_see_is_not_called_the_same():
+    rows = [row("rate_rmse", Level.MATCHES), row("c2st_rich", Level.DIFFERS, 0.6, value=0.78)]
+    text = headline(rows, 100)
+    assert text.startswith("No statistic differs from real trials by itself, but a classifier that sees them all")
+    assert "AUC of 0.78" in text
+    alike = [row("rate_rmse", Level.MATCHES), row("c2st_rich", Level.MATCHES, 0.0, value=0.5)]
+    assert headline(alike, 100).startswith("No metric differs from real trials.")
+
+
 def test_too_good_leads_the_headline():
     rows = [row("rate_rmse", Level.DIFFERS, 0.7, "neurons fire too much"), row("corr_rmse", Level.TOO_GOOD)]
     assert headline(rows, 100).startswith("Too good to be true: corr_rmse is better")

@@ -23,6 +23,14 @@ FOLLOW_FROM_RATES = ("count_", "isi_", "fano_")
 CLOSE = "Close to real trials, but not the same:"
 """How differences begin when all of them are close."""
 
+ONLY_CLASSIFIERS = (
+    "No statistic differs from real trials by itself, but a classifier that sees them all tells them apart."
+)
+"""What is said where nothing but classifiers finds a difference."""
+
+OFF = (Level.NO_BETTER, Level.DIFFERS, Level.CLOSE)
+"""Levels of a difference."""
+
 NO_VERDICT = "Protocol ldns has no verdict: it compares with the training trials."
 
 
@@ -64,7 +72,8 @@ def headline(rows: Sequence[MetricResult], n: int, protocol: str = "heldout") ->
         text = "; ".join(words)
         sentences.append(f"{_upper(text)}." if any(r.level is not Level.CLOSE for r in off) else f"{CLOSE} {text}.")
     elif not sentences:
-        sentences.append("No metric differs from real trials.")
+        seen = any(r.level in OFF for r in told if r.name in CLASSIFIERS)
+        sentences.append(ONLY_CLASSIFIERS if seen else "No metric differs from real trials.")
     if classifier := strongest_classifier(told):
         low, high = classifier.value - 1.96 * classifier.se, classifier.value + 1.96 * classifier.se
         sentences.append(
@@ -80,7 +89,7 @@ def differing(rows: Sequence[MetricResult]) -> list[MetricResult]:
 
     Where rates differ, counts and intervals must: those rows come last. Of several rows on one thing, the first stands.
     """
-    off = [r for r in rows if r.level in (Level.NO_BETTER, Level.DIFFERS, Level.CLOSE) and r.name not in CLASSIFIERS]
+    off = [r for r in rows if r.level in OFF and r.name not in CLASSIFIERS]
     rates = any(r.name == RATES for r in off)
 
     def rank(r: MetricResult) -> tuple[bool, float]:

@@ -23,7 +23,7 @@ from spikeloom.report.code_panels import CodeSummary
 from spikeloom.report.format import LEVELS
 from spikeloom.report.panel import render
 from spikeloom.report.panels import panels
-from spikeloom.report.score_table import controls, ends, table, yardsticks
+from spikeloom.report.score_table import by_group, controls, ends, table, yardsticks
 from spikeloom.report.verdict import copying, headline
 
 
@@ -77,7 +77,7 @@ def write_report(
         headline=headline(comparison),
         memorisation=copying(comparison.memorisation),
         warnings=[f"{w[:1].upper()}{w[1:]}" for w in comparison.warnings],
-        groups=table(comparison, real.bin_s),
+        groups=by_group(table(comparison, real.bin_s)),
         places=ends(),
         yardsticks=yardsticks(comparison),
         controls=controls(comparison, real.bin_s),

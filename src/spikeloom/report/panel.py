@@ -41,6 +41,7 @@ class Panel:
         kind: "svg" for lines, "png" for thousands of dots.
         wide: Whether it takes the full width of the page.
         table: Numbers above the figure.
+        first: Whether it stands at the top of the page.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Panel:
     kind: Literal["svg", "png"] = "svg"
     wide: bool = True
     table: Callable[[], Table] | None = None
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class RenderedPanel:
         missing: Why there is no figure.
         wide: Whether it takes the full width of the page.
         table: Numbers above the figure.
+        first: Whether it stands at the top of the page.
     """
 
     title: str
@@ -73,6 +76,7 @@ class RenderedPanel:
     missing: str = ""
     wide: bool = True
     table: Table | None = None
+    first: bool = False
 
 
 def render(panel: Panel) -> RenderedPanel:
@@ -83,7 +87,8 @@ def render(panel: Panel) -> RenderedPanel:
     try:
         image = data_uri(panel.figure(), panel.kind)
         table = None if panel.table is None else panel.table()
-        return RenderedPanel(panel.title, _text(panel.caption), _text(panel.readout), image, "", panel.wide, table)
+        texts = _text(panel.caption), _text(panel.readout)
+        return RenderedPanel(panel.title, *texts, image, "", panel.wide, table, panel.first)
     except DataError as error:
         return RenderedPanel(panel.title, missing=str(error))
     except Exception as error:

@@ -59,6 +59,7 @@ def spike_panels(trials: ComparedTrials, comparison: Comparison) -> list[Panel]:
             lambda: mean_rates(held_out, generated),
             lambda: figures.rasters(held_out, generated),
             "png",
+            first=True,
         ),
         Panel(
             "Population counts",
@@ -112,6 +113,7 @@ def spike_panels(trials: ComparedTrials, comparison: Comparison) -> list[Panel]:
             "Orange should follow dark as closely as grey does, the average of as many other real trials.",
             quoted("psth_err"),
             lambda: figures.psth(*trials),
+            first=True,
         ),
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from spikeloom.evaluation.results import METRICS, Comparison, MetricResult
 from spikeloom.evaluation.verdict import Level
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
-from spikeloom.report.format import control, digits, scaled, scaled_unit, two_decimals, with_error
+from spikeloom.report.format import LEVELS, control, digits, scaled, scaled_unit, two_decimals, with_error
 
 NO_SCORE = "no score: the yardstick cannot be told from the floor here"
 SCALE = -0.05, 1.25
@@ -46,6 +48,26 @@ def table(comparison: Comparison, bin_s: float) -> dict[str, list[dict[str, Any]
         )
     order = list(dict.fromkeys(metric.group for metric in METRICS.values()))
     return dict(sorted(groups.items(), key=lambda g: order.index(g[0]) if g[0] in order else len(order)))
+
+
+def by_group(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """The groups of the table, each with how many of its metrics are at each level.
+
+    Args:
+        rows: Rows under their headings, see ``table``.
+    """
+    groups = []
+    for name, of_group in rows.items():
+        counts = Counter(row["level"] for row in of_group)
+        groups.append(
+            {
+                "name": name,
+                "rows": of_group,
+                "counts": [(level, counts[level]) for level in LEVELS if counts[level]],
+                "words": ", ".join(f"{counts[level]} {level.text}" for level in LEVELS if counts[level]),
+            }
+        )
+    return groups
 
 
 def magnitude(result: MetricResult) -> float:
