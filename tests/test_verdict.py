@@ -298,11 +298,11 @@ def test_what_is_close_is_called_close():
 
 
 def test_what_only_classifiers_see_is_not_called_the_same():
-    rows = [row("rate_rmse", Level.MATCHES), row("c2st_rich", Level.DIFFERS, 0.6, value=0.78)]
+    rows = [row("rate_rmse", Level.MATCHES), row("c2st_basic", Level.DIFFERS, 0.6, value=0.78)]
     text = headline(rows, 100)
     assert text.startswith("No statistic differs from real trials by itself, but a classifier that sees them all")
     assert "AUC of 0.78" in text
-    alike = [row("rate_rmse", Level.MATCHES), row("c2st_rich", Level.MATCHES, 0.0, value=0.5)]
+    alike = [row("rate_rmse", Level.MATCHES), row("c2st_basic", Level.MATCHES, 0.0, value=0.5)]
     assert headline(alike, 100).startswith("No metric differs from real trials.")
 
 
