@@ -365,6 +365,25 @@ def test_starts_alone_last_until_the_next(tmp_path: Path, ending: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(("name", "lasts"), [("trial_duration", 0.4), ("duration_ms", 400)])
+def test_starts_and_durations(tmp_path: Path, ending: str, name: str, lasts: float) -> None:
+    path = written(
+        tmp_path, ending, spikes=WHOLE, bin_s=0.02, trial_start_s=STARTS * 0.02, **{name: np.full(len(STARTS), lasts)}
+    )
+    data = sl.load(path)
+    np.testing.assert_array_equal(data.counts, WHOLE.reshape(20, 30, 9)[:, :20])
+    assert f"trials last as long as '{name}' says" in notes_of(data)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_whole_milliseconds_that_lie_behind_the_end_as_bins(tmp_path: Path, ending: str) -> None:
+    path = written(
+        tmp_path, ending, spikes=WHOLE, bin_s=0.02, trial_start=STARTS[2:] * 20, trial_stop=(STARTS[2:] + 15) * 20
+    )
+    np.testing.assert_array_equal(sl.load(path).counts, WHOLE.reshape(20, 30, 9)[2:, :15])
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("kind", ["bins", "seconds", "bins as floats", "milliseconds", "turned"])
 def test_windows_in_bins_or_seconds(tmp_path: Path, ending: str, kind: str) -> None:
     windows = np.stack([STARTS, STARTS + 20 + TARGET], axis=1)

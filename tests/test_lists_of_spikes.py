@@ -101,6 +101,20 @@ class TestLists:
         assert data.neurons["Electrode"].tolist() == [1, 1, 2, 2, 3]
         assert "9 events of unit 255" in notes_of(data)
 
+    @pytest.mark.parametrize(("channel", "unit"), [("chan", "sortcode"), ("Channel", "SortCode"), ("wire", "neuron")])
+    def test_sort_codes_of_channels(self, tmp_path, trains, expected, ending, channel, unit):
+        times, units = one_by_one(trains)
+        path = tmp_path / f"a{ending}"
+        write(path, spike_times=times, **{channel: units // 2 + 1, unit: units % 2 + 1}, **trials())
+        np.testing.assert_array_equal(sl.load(path, bin_s=BIN_S).counts, expected)
+
+    def test_unsorted_spikes_on_some_electrodes_only(self, tmp_path, trains, expected, ending):
+        times, units = one_by_one(trains)
+        electrode, unit = np.array([1, 1, 2, 3, 3])[units], np.array([0, 1, 1, 0, 1])[units]
+        path = tmp_path / f"a{ending}"
+        write(path, spike_times=times, electrode=electrode, unit=unit, **trials())
+        np.testing.assert_array_equal(sl.load(path, bin_s=BIN_S).counts, expected)
+
     def test_times_and_where_those_of_each_unit_end(self, tmp_path, trains, expected, ending):
         path = tmp_path / f"a{ending}"
         ends = np.cumsum(list(map(len, trains)))

@@ -97,6 +97,15 @@ def test_units_are_numbered_under_many_names(tmp_path, name):
     assert data.counts.sum(axis=(0, 1)).tolist() == pytest.approx(np.bincount(units).tolist(), abs=1)
 
 
+@pytest.mark.parametrize(("channel", "sort"), [("chan", "sortcode"), ("Channel", "SortCode"), ("electrode", "sort_id")])
+def test_sort_codes_are_units_of_their_channel(tmp_path, channel, sort):
+    table = long()
+    channels, codes = table["unit"].map({3: 1, 7: 1, 12: 2}), table["unit"].map({3: 1, 7: 2, 12: 2})
+    pd.DataFrame({channel: channels, sort: codes, "time_s": table["time_s"]}).to_csv(tmp_path / "a.csv", index=False)
+    data = sl.load(tmp_path / "a.csv", bin_s=BIN_S)
+    assert data.counts.sum(axis=(0, 1)).tolist() == table.groupby("unit").size().tolist()
+
+
 def test_further_columns_are_those_of_neurons(tmp_path):
     table = long()
     area = table["unit"].map({3: "V1", 7: "CA1", 12: "V1"})
@@ -387,4 +396,22 @@ def test_durations_of_an_open_unit_are_not_taken(tmp_path):
     long().to_csv(tmp_path / "a.csv", index=False)
     pd.DataFrame({"onset_ms": [1000.0, 4000.0], "duration": [1500.0, 1500.0]}).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(DataError, match="stop_time"):
+        sl.load(tmp_path / "a.csv", bin_s=BIN_S, trials=tmp_path / "t.csv")
+
+
+def test_durations_as_of_milliseconds_are_refused(tmp_path):
+    long().to_csv(tmp_path / "a.csv", index=False)
+    table = pd.DataFrame({"onset": 1 + 3.0 * np.arange(8), "duration": 1500})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match=r"would last 1500 s by 'duration', but start 3 s apart.*call it 'duration_ms'"):
+        sl.load(tmp_path / "a.csv", bin_s=BIN_S, trials=tmp_path / "t.csv")
+
+
+def test_trials_that_no_time_of_is_recorded(tmp_path):
+    long().to_csv(tmp_path / "a.csv", index=False)
+    table = pd.DataFrame({"start": 1000 + 3000.0 * np.arange(8), "stop": 2500 + 3000.0 * np.arange(8)})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(
+        DataError, match="all 8 were not observed, as they start from 1000 to 22000 s, but what is recorded lasts from"
+    ):
         sl.load(tmp_path / "a.csv", bin_s=BIN_S, trials=tmp_path / "t.csv")

@@ -19,6 +19,8 @@ ARRAYS = (".npy", ".npz")
 _UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "milliseconds": 1e-3}
 DURATIONS = ("duration", "trial_duration", "dur", "trial_dur", "durations", "trial_durations")
 """Columns that say how long trials last."""
+MOST_GAPS = 50
+"""Trials that last longer than so many times the time from one start to the next are in another unit."""
 
 
 def read_trials(file: str | Path, notes: list[str]) -> pd.DataFrame:
@@ -155,6 +157,17 @@ def _in_seconds(table: Table, name: str, notes: list[str]) -> pd.DataFrame:
     return table
 
 
+def _check_unit(table: pd.DataFrame, column: str, factor: float, name: str) -> None:
+    """Refuse durations as of milliseconds: with them, most trials would last far beyond the start of the next."""
+    start = np.sort(table["start_time"].to_numpy(dtype=float))
+    gap, length_s = float(np.median(np.diff(start))) if len(start) > 1 else 0.0, factor * table[column].median()
+    if 0 < MOST_GAPS * gap < length_s:
+        raise DataError(
+            f"trials of {name} would last {length_s:g} s by '{column}', but start {gap:g} s apart; if it is in "
+            f"milliseconds, call it '{column}_ms'."
+        )
+
+
 def _with_durations(table: pd.DataFrame, name: str, notes: list[str], in_seconds: bool) -> pd.DataFrame:
     """Stops from starts and durations (onset and duration are the columns of BIDS), where their unit is the same.
 
@@ -169,6 +182,7 @@ def _with_durations(table: pd.DataFrame, name: str, notes: list[str], in_seconds
         stem, _, unit = plain.rpartition("_")
         factor = _UNITS.get(unit) if stem in DURATIONS else 1.0 if plain in DURATIONS and in_seconds else None
         if factor is not None and pd.api.types.is_numeric_dtype(table[column].dtype):
+            _check_unit(table, str(column), factor, name)
             notes.append(f"trials of {name} last as long as '{column}' says")
             return table.assign(stop_time=table["start_time"] + factor * table[column])
     return table

@@ -161,18 +161,21 @@ class TrialTimes:
         """Seconds in the unit of times that name none, or None for numbers of bins; and why."""
         known = values[np.isfinite(values)].astype(np.float64)
         latest, clock = float(known.max(initial=0)), self.clock
+        end_s = self.n_bins * clock.bin_s if clock.start_s is None else float(clock.start_s[-1]) + clock.bin_s
+        reaches_in_ms = LEAST_REACHED * end_s <= latest * MILLISECONDS <= end_s
         if values.dtype.kind != "f":
             if clock.unit_s == MILLISECONDS and latest > self.n_bins:
                 return MILLISECONDS, "as the times of bins are"
+            if len(known) and (known > self.n_bins).mean() > MOST_BEHIND and reaches_in_ms:
+                return MILLISECONDS, "as bins would lie behind the end of the recording"
             return None, "as it holds whole numbers"
         if clock.unit_s == MILLISECONDS:
             return MILLISECONDS, "as the times of bins are"
-        end_s = self.n_bins * clock.bin_s if clock.start_s is None else float(clock.start_s[-1]) + clock.bin_s
         behind = len(known) > 0 and (known > end_s).mean() > MOST_BEHIND
         # MATLAB stores whole numbers as floats, too.
         if behind and latest <= self.n_bins and (known == np.floor(known)).all():
             return None, "as it holds whole numbers, and as seconds they would lie behind the end of the recording"
-        if behind and LEAST_REACHED * end_s <= latest * MILLISECONDS <= end_s:
+        if behind and reaches_in_ms:
             return MILLISECONDS, "as seconds would lie behind the end of the recording"
         return 1.0, "as it holds floats"
 

@@ -16,11 +16,13 @@ from spikeloom.data.formats.arrays.bin_width import Clock
 from spikeloom.data.formats.arrays.columns import trial_columns
 from spikeloom.data.formats.arrays.pieces import Pieces
 from spikeloom.data.formats.arrays.trial_times import TrialTimes
+from spikeloom.data.formats.naming.array_names import unit_of
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.selection import rows_to_load
 from spikeloom.data.session.events import event_column, event_times
+from spikeloom.data.session.single_precision import as_written
 from spikeloom.data.session.spans import around_events, rows_of, whole_trials
-from spikeloom.data.session.trial_files import read_trials
+from spikeloom.data.session.trial_files import DURATIONS, read_trials
 from spikeloom.data.tables import TABLES
 from spikeloom.errors import DataError
 
@@ -94,8 +96,12 @@ def trials_of(file: ArrayFile, clock: Clock, n_bins: int, n_neurons: int, last_s
     n_trials = len(event) if event is not None else len(found["start_time"])
     table = pd.DataFrame(found, index=range(n_trials))
     if found and "stop_time" not in found:
-        table["stop_time"] = _next_start(found["start_time"], last_s)
-        file.notes.append("each trial lasts until the next one starts, as nothing says where it stops")
+        length_s = _durations(file, found["start_time"], last_s)
+        if length_s is None:
+            table["stop_time"] = _next_start(found["start_time"], last_s)
+            file.notes.append("each trial lasts until the next one starts, as nothing says where it stops")
+        else:
+            table["stop_time"] = found["start_time"] + length_s
     table = table.assign(**trial_columns(file, n_trials, n_neurons))
     return table if event is None else table.assign(**{str(options.align): event})
 
@@ -170,6 +176,24 @@ def _bin_starts(times_s: Float[np.ndarray, "event"], pieces: Pieces) -> Float[np
     with np.errstate(invalid="ignore"):
         inside = (since >= -EDGE) & (since < pieces.n_bins[piece])
     return np.where(inside, pieces.start_s[piece] + np.floor(since + EDGE) * pieces.bin_s, times_s)
+
+
+def _durations(file: ArrayFile, start_s: np.ndarray, last_s: float) -> Float[np.ndarray, "trial"] | None:
+    """How long trials last in seconds by an array of that name; None without one, or where its unit is open.
+
+    Floats are seconds, as starts are, unless the name says otherwise or most trials would end behind the recording.
+    """
+    for name, stored in file.free():
+        stem, unit_s = unit_of(name)
+        if stem not in DURATIONS or stored.shape != start_s.shape or not stored.is_number:
+            continue
+        values = file.read(name)
+        if unit_s is None and (values.dtype.kind != "f" or np.nanmedian(start_s + values) > last_s):
+            continue
+        length_s = as_written(values.astype(np.float64)) * (unit_s or 1.0)
+        file.notes.append(f"trials last as long as '{name}' says, in units of {unit_s or 1.0:g} s")
+        return length_s
+    return None
 
 
 def _next_start(start_s: Float[np.ndarray, "trial"], last_s: float) -> Float[np.ndarray, "trial"]:

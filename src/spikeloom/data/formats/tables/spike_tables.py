@@ -38,9 +38,12 @@ _WHAT, _NUMBER = (
     ("number", "num", "no", "nr", "index", "idx", "label", "name"),
 )
 UNITS = (*UNITS, *(f"{what}_{number}" for what in _WHAT for number in _NUMBER))
+SORTS = ("sort", "sorts", "sort_code", "sort_codes", "sortcode", "sortcodes", "sort_id", "unit_code")
+"""Names of the unit within a channel, of TDT and others."""
+UNITS = (*UNITS, *SORTS)
 LABELS = ("event", "events", "event_type", "event_name", "label", "name", "type", "marker", "source")
 """Names that may stand for units where most of their labels are those of neurons."""
-CHANNELS = ("channel_id", "channel", "electrode_id", "electrode", "id", "index", "ch")
+CHANNELS = ("channel_id", "channel", "electrode_id", "electrode", "id", "index", "ch", "chan", "chan_id")
 """Names that may stand for units, where there is no better one and they repeat from row to row."""
 TIMES = ("time", "times", "t", "spike_time", "spike_times", "spiketime", "spiketimes", "timestamp", "timestamps", "ts")
 TIMES = (
@@ -77,7 +80,7 @@ GROUPS = (
     "area",
     "brain_area",
 )
-GROUPS = (*GROUPS, "electrode", "electrode_id", "channel", "channel_id", "ch")
+GROUPS = (*GROUPS, "electrode", "electrode_id", "channel", "channel_id", "ch", "chan", "chan_id", "wire")
 """Columns within which units may be numbered anew."""
 
 
@@ -337,7 +340,8 @@ def _with_whole_keys(table: Table, columns: Columns, notes: list[str]) -> tuple[
     plain = {plain_name(name): str(name) for name in reversed(list(table))}
     unit, trial = columns.unit, columns.trial
     groups = [plain[name] for name in GROUPS if name in plain and plain[name] not in (unit, trial)]
-    group = next((name for name in groups if _numbered_anew(table, name, unit)), None)
+    within = plain_name(unit) in SORTS
+    group = next((name for name in groups if within or _numbered_anew(table, name, unit)), None)
     if group is not None:
         notes.append(f"'{group}' and '{unit}' together name a neuron, as units are numbered anew in each '{group}'")
         table = table.assign(**{KEY: table.groupby([group, unit]).ngroup()})
@@ -352,8 +356,30 @@ def _with_whole_keys(table: Table, columns: Columns, notes: list[str]) -> tuple[
 
 
 def _numbered_anew(table: Table, group: str, name: str) -> bool:
-    lowest = table.groupby(group)[name].min()
-    return len(lowest) > 1 and lowest.nunique() == 1
+    return are_numbered_anew(table[group].to_numpy(), table[name].to_numpy())
+
+
+def are_numbered_anew(groups: np.ndarray, numbers: np.ndarray) -> bool:
+    """Whether numbers begin anew in each of several groups: from the same one, or from 0 in some and from 1 in others.
+
+    Some electrodes have unsorted spikes, of unit 0, and others have none.
+
+    Args:
+        groups: Group of each spike.
+        numbers: Number of its unit, or trial.
+
+    Example:
+        >>> are_numbered_anew(np.array([1, 1, 2, 2]), np.array([0, 1, 1, 2]))
+        True
+        >>> are_numbered_anew(np.array([1, 1, 2, 2]), np.array([0, 1, 2, 3]))
+        False
+    """
+    table: Table = pd.DataFrame({"group": groups, "number": numbers})
+    lowest = table.groupby("group")["number"].min().to_numpy()
+    if len(lowest) < 2 or len(pd.unique(lowest)) == 1:
+        return len(lowest) > 1
+    from_0_or_1 = lowest.dtype.kind in "iuf" and bool(np.isin(lowest, [0, 1]).all())
+    return from_0_or_1 and int(table.groupby("number")["group"].nunique().to_numpy().max()) > 1
 
 
 def _by_trial_and_unit(

@@ -21,10 +21,12 @@ from spikeloom.data.formats.structures.unit_sessions import says_trials, seconds
 from spikeloom.data.formats.tables.spike_tables import (
     FAMILIES,
     GROUPS,
+    SORTS,
     TIMES,
     TRIALS,
     UNITS,
     Columns,
+    are_numbered_anew,
     read_spike_table,
     refuse_intervals,
 )
@@ -242,7 +244,7 @@ def _of_pair(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
         found = SpikeList(times[0], values, units, note, (times[0], name), recordings=recordings)
         for other in (n for n in beside if _of_each(n) in GROUPS and n != name):
             group = column(beside[other].read())[kept]
-            if _numbered_anew(group, units):
+            if _of_each(name) in SORTS or _numbered_anew(group, units):
                 found, kept = _by_group(found, name, other, group, kept)
                 break
         for other in (n for n in beside if _of_each(n) in TRIALS_OF_SPIKES and n not in found.used):
@@ -360,11 +362,8 @@ def _described(
 
 
 def _numbered_anew(group: np.ndarray, units: np.ndarray) -> bool:
-    """Whether the lowest number of units is the same in each of several groups."""
-    if units.dtype.kind not in "iu":
-        return False
-    lowest: Any = pd.Series(units).groupby(group).min()
-    return len(lowest) > 1 and lowest.nunique() == 1
+    """Whether the numbers of units begin anew in each of several groups."""
+    return units.dtype.kind in "iu" and are_numbered_anew(group, units)
 
 
 def _is_time(name: str) -> bool:
