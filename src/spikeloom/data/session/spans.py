@@ -142,7 +142,8 @@ def whole_trials(trials: pd.DataFrame, observed: np.ndarray | None, bin_s: float
         raise DataError(
             f"no trial is left: all {len(observed_bins)} were not observed, as they start from "
             f"{spans.start_s.min():.12g} to {spans.start_s.max():.12g} s, but what is recorded lasts from "
-            f"{observed[0, 0]:.12g} to {observed[-1, 1]:.12g} s; are both in seconds (not milliseconds or samples), and on one clock?"
+            f"{observed[0, 0]:.12g} to {observed[-1, 1]:.12g} s; are both in "
+            "seconds (not milliseconds or samples), and on one clock?"
         )
     return _drop(replace(spans, n_bins=observed_bins), observed_bins > 0, "were not observed", notes)
 
