@@ -46,11 +46,12 @@ def test_only_hidden_counts_enter_the_likelihood(monkeypatch):
     autoencoder = Autoencoder(3, config)
     encoder_inputs = []
 
-    def encode(counts, mask=None):
+    def features(counts, mask):
         encoder_inputs.append(counts)
-        return torch.zeros(*counts.shape[:2], 1)
+        return torch.zeros(*counts.shape[:2], 2)
 
-    monkeypatch.setattr(autoencoder, "encode", encode)
+    monkeypatch.setattr(autoencoder, "_features", features)
+    torch.nn.init.zeros_(autoencoder.to_latents.bias)
     before_softplus = math.log(math.expm1(0.5))
     monkeypatch.setattr(autoencoder, "activations", lambda z, mask=None: torch.full((*z.shape[:2], 3), before_softplus))
     counts = torch.ones(4, 50, 3, dtype=torch.uint8)

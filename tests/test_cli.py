@@ -68,6 +68,7 @@ class TestHelp:
 
     @pytest.mark.parametrize("command", list(COMMANDS))
     def test_it_fits_a_screen_and_ends_with_examples_that_are_understood(self, command, capsys, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "100")
         assert main([command, "--help"]) == 0
         out = capsys.readouterr().out
         assert len(out.splitlines()) <= 60

@@ -102,8 +102,10 @@ def test_two_trainings_in_one_folder(folder: Path, capsys) -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_an_interrupted_training_leaves_a_checkpoint_and_ends_in_the_same_weights(
-    folder: Path, number: int, status: int, capsys, monkeypatch
+    folder: Path, number: int, status: int, capsys, monkeypatch, request
 ) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     fit = ["fit", "data.npz", "--max_steps", "30", *FIT]
     assert main([*fit, "--out", "whole"]) == 0
     real = stage_training.StageTraining.optimise

@@ -113,7 +113,10 @@ COMMANDS = {
             "method",
             "address",
             "population",
-            *LOADING,
+            "bin_s",
+            "align",
+            "before_s",
+            "after_s",
         ),
     ),
     "sample": Command(

@@ -139,6 +139,16 @@ class Autoencoder(nn.Module):
             least = mean_counts.clamp(min=1e-4)
             self.read_out.bias.data.copy_(least + torch.log(-torch.expm1(-least)))
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether latents depend on bins that come after them."""
+        return self.config.direction != "causal"
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether latents have a posterior from which ``draw`` draws."""
+        return self.to_spread is not None
+
     def encode(self, counts: Float[Tensor, "trial time neuron"], mask: Mask | None = None) -> Latents:
         """Latents of spike counts (their means, where they have a spread); withheld counts make no difference."""
         return self.to_latents(self._features(counts, mask)).float()

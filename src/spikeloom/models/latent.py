@@ -180,7 +180,8 @@ class LatentModel(SpikingModel):
         return self._rates(self._latents(counts, batch.mask), batch.mask)
 
     def _latents(self, counts: Rates, mask: Mask | None) -> Tensor:
-        longest, looks_ahead = int(self.data_spec.lengths.max()), self.config.autoencoder.direction != "causal"
+        # An autoencoder of somebody else has ``encode``, ``decode`` and ``loss``; what else it can is asked for.
+        longest, looks_ahead = int(self.data_spec.lengths.max()), getattr(self.autoencoder, "looks_ahead", True)
         if counts.shape[1] > longest and looks_ahead:
             return in_windows(self.autoencoder.encode, counts, mask, longest, ENCODE_CHUNK)
         latents = self.autoencoder.encode(counts, mask)
@@ -316,7 +317,7 @@ class LatentModel(SpikingModel):
     @torch.no_grad()
     def _training_latents(self, batch: Batch) -> tuple[Batch, Tensor, Rates]:
         """Trials with their latents and rates; several draws of each where latents are drawn."""
-        if not self.config.autoencoder.kl_penalty:
+        if not getattr(self.autoencoder, "has_spread", False):
             return batch, *self._whole_infer(batch)
         self.eval()
         device = self.prior.mean.device
