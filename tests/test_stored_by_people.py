@@ -753,3 +753,25 @@ def test_paths_and_sentences_in_errors_stay():
     listed = shortened(f"none ({'columns: ' + ', '.join(f'column_{i}' for i in range(900))}); name one.")
     assert len(listed) < 400
     assert listed.endswith(", ...); name one.")
+
+
+@pytest.mark.parametrize("name", ["trial_duration", "duration", "trial_duration_ms", "trial_end"])
+def test_trials_beside_spike_times_may_have_durations(tmp_path, name):
+    rng = np.random.default_rng(0)
+    times, units = np.sort(rng.uniform(0, 100, 3000)), rng.integers(0, 4, 3000)
+    start, length = np.arange(1.0, 100, 5), 2.0
+    value = start + length if name == "trial_end" else np.full(20, length * (1e3 if name.endswith("ms") else 1))
+    np.savez(tmp_path / "x.npz", spike_times=times, spike_clusters=units, trial_start=start, **{name: value})
+    data = sl.load(tmp_path / "x.npz", bin_s=0.02)
+    edges = [np.histogram(times[units == u], s + 0.02 * np.arange(101))[0] for s in start for u in range(4)]
+    expected = np.array(edges).reshape(20, 4, 100).swapaxes(1, 2)
+    np.testing.assert_array_equal(data.counts, expected)
+
+
+def test_durations_of_another_unit_than_seconds_are_refused_not_taken(tmp_path):
+    rng = np.random.default_rng(0)
+    times, units = np.sort(rng.uniform(0, 100, 3000)), rng.integers(0, 4, 3000)
+    start, duration = np.arange(1.0, 100, 5), np.full(20, 2000.0)
+    np.savez(tmp_path / "x.npz", spike_times=times, spike_clusters=units, trial_start=start, trial_duration=duration)
+    with pytest.raises(DataError, match="trial_duration_ms"):
+        sl.load(tmp_path / "x.npz", bin_s=0.02)

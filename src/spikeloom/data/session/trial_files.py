@@ -153,7 +153,7 @@ def _in_seconds(table: Table, name: str, notes: list[str]) -> pd.DataFrame:
         if column in table and not pd.api.types.is_numeric_dtype(table[column].dtype):
             raise DataError(f"{name} has '{table[column].iloc[0]}' in {column}, but times are numbers of seconds.")
     if "start_time" in table and "stop_time" not in table:
-        table = _with_durations(table, name, notes, in_seconds=len(notes) == n_notes)
+        table = with_durations(table, name, notes, in_seconds=len(notes) == n_notes)
     return table
 
 
@@ -168,7 +168,7 @@ def _check_unit(table: pd.DataFrame, column: str, factor: float, name: str) -> N
         )
 
 
-def _with_durations(table: pd.DataFrame, name: str, notes: list[str], in_seconds: bool) -> pd.DataFrame:
+def with_durations(table: pd.DataFrame, name: str, notes: list[str], in_seconds: bool) -> pd.DataFrame:
     """Stops from starts and durations (onset and duration are the columns of BIDS), where their unit is the same.
 
     Args:

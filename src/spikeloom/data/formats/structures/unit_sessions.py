@@ -19,6 +19,7 @@ from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import quality_mask
 from spikeloom.data.session.spans import rows_of
 from spikeloom.data.session.strays import stray_bounds
+from spikeloom.data.session.trial_files import with_durations
 from spikeloom.data.session.trial_table import START, STOP, with_usual_names
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.steps import with_all_options
@@ -160,6 +161,8 @@ def _trial_table(
         own = {n: v.read() for n, v in others.items() if v.shape == size and n.rpartition("/")[0] == parent}
         name, named = starts[0], _factor(starts[0]) is not None
         table = with_usual_names(_in_seconds({_last(n): column(v) for n, v in own.items()}, align, notes))
+        if "stop_time" not in table and "start_time" in table:
+            table = with_durations(table, f"'{name}'", notes, _factor(name) in (None, 1.0))
         if "stop_time" not in table and not events:
             return None, False
         if align is not None and align not in table and events:
