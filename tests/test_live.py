@@ -181,6 +181,31 @@ def test_a_step_is_the_network_that_was_trained():
             np.testing.assert_allclose(steps._hidden, features[:, t - 1].detach(), atol=1e-4)
 
 
+def test_a_step_reads_behaviour_as_it_was_learned():
+    """Without a look ahead both predictions from behaviour are one, so steps and training see the same inputs."""
+    from spikeloom.conditioning.features import Condition
+
+    torch.manual_seed(0)
+    n, time = 5, 25
+    sizes = ConditionSizes(static=(1,), aligned=(2, 1))
+    velocity = torch.randn(n, time, 3).cumsum(1)
+    known = torch.ones(n, 2, dtype=torch.bool)
+    condition = Condition(sizes, torch.randn(n, 1), velocity, torch.ones(n, 1, dtype=torch.bool), known)
+    latents, lengths = velocity[..., :2] + torch.randn(n, time, 2), torch.full((n,), time)
+    prior = CausalPrior(2, CausalConfig(units=6, width=6, behaviour_future_s=0.0), sizes, bin_s=0.05).eval()
+    prior.prepare(latents, lengths)
+    z = prior.normalised(latents, lengths)
+    prior.set_up(Batch(lengths, False, latents=z, condition=condition))
+    assert prior.lost_share < 1e-6
+    features, innovations = prior._taught(*prior._rest(z, condition, lengths))
+    steps, everyone = prior.steps(n, seed=0), np.ones(n, bool)
+    for t, now in enumerate(prior.conditions_by_bin(condition, lengths, time)):
+        np.testing.assert_allclose(steps.step(*now, fixed=(z[:, t].numpy(), everyone)), z[:, t], atol=1e-4)
+        if t:
+            np.testing.assert_allclose(steps._innovation, innovations[:, t - 1], atol=1e-3)
+            np.testing.assert_allclose(steps._hidden, features[:, t - 1, :6].detach(), atol=1e-3)
+
+
 # -- free runs -------------------------------------------------------------------------------------------------------
 
 
