@@ -19,8 +19,9 @@ from torch import Tensor
 
 from shared import machine, parser_of, seconds
 from spikeloom.bench.tables import markdown_table as table
-from spikeloom.observation.base import EPSILON, HistoryModel
+from spikeloom.observation.base import HistoryModel
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
+from spikeloom.observation.limits import EPSILON
 from spikeloom.observation.softplus import SoftplusHistory
 
 BINS, NEURONS, LAGS, CAP = 140, 182, 20, 5

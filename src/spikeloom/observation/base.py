@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
 from spikeloom.errors import warn
-from spikeloom.observation.poisson import EPSILON, Counts, ObservedCounts, Rates
+from spikeloom.observation.limits import EPSILON, SILENT
+from spikeloom.observation.poisson import Counts, ObservedCounts, Rates
 from spikeloom.observation.steps import ObservationSteps
 from spikeloom.training.batch import mask_of
 
@@ -27,8 +28,6 @@ Block = tuple[Float[Tensor, "_column _row"], Float[Tensor, "_row"]]
 Loss = tuple[Float[Tensor, ""], Float[Tensor, "parameter"], Float[Tensor, "parameter parameter"]]
 """A value with its gradient and its Hessian."""
 
-SILENT = -1e6
-"""Stands for the logarithm of a rate of 0, whatever the history."""
 SPIKES, BINS = 10_000, 50_000
 """A neuron is fitted on as many trials as hold this many of its spikes and so many bins: more would not move it."""
 FIRST = 8

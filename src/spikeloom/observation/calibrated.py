@@ -20,11 +20,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spikeloom.observation.base import SILENT, as_array
+from spikeloom.observation.base import as_array
 from spikeloom.observation.gain import Gain
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
 from spikeloom.observation.innovations import N_LAGS, Innovations, Running, share_of
-from spikeloom.observation.poisson import EPSILON, Counts, ObservedCounts, Rates
+from spikeloom.observation.limits import EPSILON, SILENT
+from spikeloom.observation.poisson import Counts, ObservedCounts, Rates
 from spikeloom.observation.steps import CalibratedSteps, GainNoise
 
 KNOTS = 16

@@ -27,6 +27,7 @@ from torch import Tensor
 from spikeloom.config import check_fields
 from spikeloom.errors import ConfigError
 from spikeloom.observation.base import Block, HistoryModel, Loss, as_array
+from spikeloom.observation.limits import HEADROOM
 from spikeloom.observation.poisson import Counts, ObservedCounts, Rates
 from spikeloom.observation.steps import CountDistribution, HistorySteps
 
@@ -40,8 +41,6 @@ SAFETY = 1.25
 """Feedback must not lock a neuron even if it were this much stronger."""
 LEVELS, GRID = 9, 65
 """Rates and mean counts at which this is looked at."""
-HEADROOM = 80.0
-"""Exponent within which unnormalised probabilities stay in single precision."""
 WIDE = 64
 """Counts, times the dispersion, up to which this exponent holds; beyond, logarithms and double precision are used."""
 ENTRIES = 2**24

@@ -19,10 +19,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spikeloom.observation.limits import LARGEST
+
 N_LAGS = 3
 """Bins after which an innovation has an effect of its own."""
-LARGEST = 1 - 2**-24
-"""Largest share below 1 in single precision."""
 
 
 @dataclass(frozen=True)

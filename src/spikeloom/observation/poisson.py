@@ -9,13 +9,11 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
+from spikeloom.observation.limits import EPSILON
 from spikeloom.observation.steps import ObservationSteps, PoissonSteps
 
 Counts = Integer[Tensor, "trial time neuron"]
 Rates = Float[Tensor, "trial time neuron"]
-
-EPSILON = 1e-8
-"""Keeps the logarithm of a vanishing rate finite."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from spikeloom.errors import DataError, warn
 from spikeloom.observation.base import Block, HistoryModel, Loss, as_array
-from spikeloom.observation.poisson import EPSILON, Counts, Poisson, Rates
+from spikeloom.observation.limits import EPSILON
+from spikeloom.observation.poisson import Counts, Poisson, Rates
 from spikeloom.observation.steps import SoftplusSteps
 from spikeloom.training.batch import mask_of
 

@@ -9,16 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import ndtr
 
-EPSILON = 1e-8
-"""Keeps the logarithm of a vanishing rate finite."""
-SILENT = np.float32(-1e6)
-"""Stands for the logarithm of a rate of 0, whatever the history."""
-LARGEST = np.float32(1 - 2**-24)
-"""Largest share below 1 in single precision."""
+from spikeloom.observation.limits import EPSILON, HEADROOM, LARGEST, SILENT
+
 STATE = ("drift", "drift_shared", "lasting", "recent")
 """What a calibrated observation remembers beside past counts."""
-HEADROOM = 80.0
-"""Exponent within which unnormalised probabilities stay in single precision."""
 
 Rates = Float[np.ndarray, "trial neuron"]
 Counts = Int[np.ndarray, "trial neuron"]
@@ -82,7 +76,7 @@ class _Remembered:
 
     def _drive(self, rates: Rates) -> Rates:
         log_rates = np.log(rates + np.float32(EPSILON))
-        return np.where(rates > 0, self._gain * log_rates + self._offset, SILENT)
+        return np.where(rates > 0, self._gain * log_rates + self._offset, np.float32(SILENT))
 
     def _fed_back(self) -> Rates:
         return np.einsum("kn,ktn->tn", self._filters, self._past)
@@ -308,7 +302,7 @@ class CalibratedSteps(HistorySteps):
             effect += before @ weights.T
         self._recent = np.concatenate([rows[None], self._recent[:-1]])
         effect = effect if gains.patterns is None else effect @ gains.patterns.T
-        return np.minimum(ndtr((independent + effect) / gains.scale), LARGEST)
+        return np.minimum(ndtr((independent + effect) / gains.scale), np.float32(LARGEST))
 
     def state(self) -> dict[str, Any]:
         """All that the coming bins depend on."""
