@@ -426,3 +426,41 @@ def test_bins_in_which_nothing_is_known_are_left_to_the_model(conditioned):
 def test_training_again_gives_the_same(plain):
     again = Live(**TINY).fit(recording(), engine=Engine(seed=0))
     np.testing.assert_array_equal(again.sample(3, seed=0).counts, plain.sample(3, seed=0).counts)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        SpikeData(np.random.default_rng(0).poisson(0.5, (20, 12, 1)), bin_s=0.02),
+        SpikeData(np.random.default_rng(0).poisson(0.5, (4, 2, 3)), bin_s=0.02),
+        SpikeData(np.zeros((10, 12, 3), int), bin_s=0.02),
+        SpikeData(np.random.default_rng(0).poisson(0.5, (10, 12, 3)), bin_s=0.02, lengths=np.resize([1, 12, 3], 10)),
+    ],
+    ids=["one neuron", "two bins", "silent", "shorter than the past"],
+)
+@pytest.mark.parametrize("order", [1, 4])
+@pytest.mark.filterwarnings("ignore::spikeloom.errors.SpikeloomWarning")
+def test_odd_recordings_are_learned_and_drawn(data, order):
+    config = {**TINY, "prior": {**TINY["prior"], "order": order}, "observation": "poisson"}
+    config["autoencoder"] = {**TINY["autoencoder"], "latents": 1}
+    model = Live(**config).fit(with_default_splits(data))
+    sample, stream = model.sample(3, length=30, seed=0), model.stream(seed=0, n=3)
+    np.testing.assert_array_equal(np.stack([stream.step() for _ in range(30)], axis=1), sample.counts)
+    assert np.isfinite(sample.latents).all()
+
+
+def test_single_trials_of_a_batch_are_drawn_alike():
+    """One stream computes the chosen component only, several compute all: both draw the same distribution."""
+    model = Live(**TINY).fit(recording())
+    many = model.stream(seed=1, n=2000)
+    for _ in range(12):
+        many.step()
+    alone = []
+    for seed in range(300):
+        stream = model.stream(seed=seed)
+        for _ in range(12):
+            stream.step()
+        alone.append(stream.latents)
+    both = np.array(alone), many.latents
+    np.testing.assert_allclose(both[0].mean(0), both[1].mean(0), atol=4 * both[1].std(0).max() / np.sqrt(300))
+    np.testing.assert_allclose(both[0].std(0), both[1].std(0), rtol=0.2)

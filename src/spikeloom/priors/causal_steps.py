@@ -209,7 +209,7 @@ class CausalSteps:
         """Draw the bins after the first one, given it."""
         w, size = self.weights, self.size
         mean = w.start_past[0] + first @ w.start_past[1 : 1 + size] + inputs @ w.start_past[1 + size :]
-        self._begun = (mean + self._start_noise @ w.start_rest.T).reshape(self.n, -1, size)
+        self._begun = (mean + self._start_noise @ w.start_rest.T).reshape(self.n, w.order - 1, size)
 
     def _inputs(
         self, static: Float[np.ndarray, "trial static"] | None, aligned: Float[np.ndarray, "trial aligned"] | None

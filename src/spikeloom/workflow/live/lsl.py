@@ -59,7 +59,7 @@ class BehaviourInlet:
                 f"the LSL stream '{name}' has {info.channel_count()} channels, but the model follows {wanted}: {names}."
             )
         self._inlet = lsl.StreamInlet(info, max_buflen=4, recover=True)
-        self._lost = lsl.util.LostError if hasattr(lsl, "util") else Exception
+        self._lost = lsl.util.LostError
         self._name, self._signals = name, list(signals)
         self._last: Float[np.ndarray, "channel"] | None = None
         self._came = time.monotonic()

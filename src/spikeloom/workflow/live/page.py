@@ -51,6 +51,8 @@ def application(session: Session, about: str = "") -> App:
 
     async def socket(websocket: WebSocket) -> None:
         await websocket.accept()
+        if one_at_a_time.locked():
+            await websocket.send_text(json.dumps({"waiting": "another page is open; close it to begin here"}))
         async with one_at_a_time:
             session.begin()
             driver = Driver(session)

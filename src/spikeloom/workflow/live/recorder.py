@@ -63,44 +63,28 @@ class Recorder:
                 row = np.full(variable.size, np.nan) if value is None else np.asarray(value, np.float64)
                 trial.signals.setdefault(variable.name, []).append(row.reshape(variable.size))
 
-    @property
-    def n_bins(self) -> int:
-        """Bins of all trials together."""
-        return sum(len(trial.counts) for trial in self._trials)
-
     def recording(self) -> SpikeData | None:
         """All trials that have any bin, as a recording marked as synthetic; None where there are none."""
         trials = [trial for trial in self._trials if trial.counts]
         if not trials:
             return None
-        lengths = np.array([len(trial.counts) for trial in trials])
         spec = self._model.data_spec
-
-        def padded(values: Sequence[Sequence[np.ndarray]], fill: float = 0) -> np.ndarray:
-            first = np.asarray(values[0][0])
-            out = np.full((len(values), lengths.max(), *first.shape), fill, first.dtype)
-            for row, part in zip(out, values):
-                row[: len(part)] = part
-            return out
-
         signals = {
-            v.name: Signal(padded([t.signals[v.name] for t in trials], np.nan), v.unit, v.columns)
+            v.name: Signal([np.stack(t.signals[v.name]) for t in trials], v.unit, v.columns)
             for v in self._variables
             if v.aligned
         }
-        seconds = padded([[np.array([s]) for s in t.seconds] for t in trials])
         columns = sorted({name for trial in trials for name in trial.condition})
         return SpikeData(
-            padded([t.counts for t in trials]),
+            [np.stack(trial.counts) for trial in trials],
             bin_s=spec.bin_s,
-            lengths=lengths,
-            rates=padded([t.rates for t in trials]),
-            latents=padded([t.latents for t in trials]),
+            rates=[np.stack(trial.rates) for trial in trials],
+            latents=[np.stack(trial.latents) for trial in trials],
             neurons=spec.neurons,
             trials=pd.DataFrame(
                 {name: [trial.condition.get(name) for trial in trials] for name in columns},
                 index=pd.RangeIndex(len(trials)),
             ),
-            signals={**signals, LATENCY: Signal(seconds, "s", ("step",))},
+            signals={**signals, LATENCY: Signal([np.array(t.seconds)[:, None] for t in trials], "s", ("step",))},
             provenance={"generated_by": self._model.name, "trained_on": spec.trained_on, "live": True},
         )

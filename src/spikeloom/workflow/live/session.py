@@ -84,22 +84,25 @@ class Session:
         self.recorder = Recorder(model) if record else None
         self._ranges = ranges_of(self.model)
         self.condition: dict[str, Any] = {}
-        self.stream: Stream = self.begin()
+        self.stream: Stream = self._begun()
 
     def begin(self, condition: Mapping[str, Any] | None = None) -> Stream:
-        """Begin a new trial.
+        """Begin a new trial; one that has no bins yet is begun anew, with the same seed.
 
         Args:
             condition: Values of the static conditions; as before when not given.
         """
-        condition = dict(self.condition if condition is None else condition)
-        stream = self.model.stream(seed=self._seed, condition=condition or None, observation=self._observation)
-        self._seed, self.condition, self.stream = self._seed + 1, condition, stream
+        self._seed += bool(self.stream.bins)
+        self.condition = dict(self.condition if condition is None else condition)
+        self.stream = self._begun()
+        return self.stream
+
+    def _begun(self) -> Stream:
         if self.decoder is not None:
             self.decoder.begin()
         if self.recorder is not None:
-            self.recorder.begin(condition)
-        return stream
+            self.recorder.begin(self.condition)
+        return self.model.stream(seed=self._seed, condition=self.condition or None, observation=self._observation)
 
     def set_condition(self, condition: Mapping[str, Any]) -> None:
         """Change static conditions from the next bin on."""
