@@ -1,7 +1,11 @@
 """The house is as its map says: the order of imports holds, and rooms are where ARCHITECTURE.md puts them."""
 
+import builtins
+import dis
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
@@ -43,3 +47,29 @@ def test_all_warnings_cite_the_line_of_the_user():
         p.name for p in PACKAGE.rglob("*.py") if "warnings.warn(" in p.read_text() or "stacklevel=" in p.read_text()
     }
     assert found == set()
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _unknown(path: Path) -> set[str]:
+    """Names that functions of a file look up in its module, where there are none."""
+    module = compile(path.read_text(encoding="utf-8"), str(path), "exec")
+    operations = [(i.opname, i.argval) for code in _codes(module) for i in dis.get_instructions(code)]
+    own = {i.argval for i in dis.get_instructions(module) if i.opname == "STORE_NAME"}
+    own |= {name for operation, name in operations if operation == "STORE_GLOBAL"}
+    looked_up = {name for operation, name in operations if operation == "LOAD_GLOBAL"}
+    return looked_up - own - {*dir(builtins), "__file__"}
+
+
+def test_every_name_is_defined(tmp_path):
+    """Linters pass over unknown names, as those in annotations are shapes; names in code are looked up here."""
+    files = [path for folder in ("src", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    assert {str(path): names for path in files if (names := _unknown(path))} == {}
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("def f(x: Shape):\n    return [LARGEST for _ in x]\n")
+    assert _unknown(wrong) - {"Shape"} == {"LARGEST"}
