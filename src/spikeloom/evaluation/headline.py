@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikeloom.evaluation.verdict import MIN_TRIALS, Level
+from spikeloom.evaluation.verdict import MIN_TRIALS, OFF, Level
 
 if TYPE_CHECKING:
     from spikeloom.evaluation.results import MetricResult
@@ -27,9 +27,6 @@ ONLY_CLASSIFIERS = (
     "No statistic differs from real trials by itself, but a classifier that sees them all tells them apart."
 )
 """What is said where nothing but classifiers finds a difference."""
-
-OFF = (Level.NO_BETTER, Level.DIFFERS, Level.CLOSE)
-"""Levels of a difference."""
 
 NO_VERDICT = "Protocol ldns has no verdict: it compares with the training trials."
 

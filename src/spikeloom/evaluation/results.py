@@ -19,7 +19,7 @@ from spikeloom.evaluation.memorisation import Memorisation
 from spikeloom.evaluation.metric import NAN, OTHER, Metric
 from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.published import LDNS_METRICS
-from spikeloom.evaluation.verdict import Level
+from spikeloom.evaluation.verdict import OFF, Level
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
 
 if TYPE_CHECKING:
@@ -151,9 +151,6 @@ class MetricResult:
         # Computations of metrics are plain functions without a name, which cannot be pickled.
         return MetricResult.from_dict, (self.name, self.to_dict())
 
-
-OFF = (Level.NO_BETTER, Level.DIFFERS, Level.CLOSE)
-"""Levels of rows with a difference, or with nothing better than the yardstick."""
 
 NUMBERS = (
     "value",

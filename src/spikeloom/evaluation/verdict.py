@@ -52,6 +52,10 @@ class Level(StrEnum):
         return self.value.replace("_", " ")
 
 
+OFF = (Level.NO_BETTER, Level.DIFFERS, Level.CLOSE)
+"""Levels of rows with a difference, or with nothing better than the yardstick."""
+
+
 class Scale(StrEnum):
     """How harm, the distance from the floor in the bad direction, and score are measured."""
 

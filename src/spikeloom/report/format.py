@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spikeloom.evaluation.verdict import Level
@@ -19,6 +20,13 @@ LEVELS: Mapping[Level, str] = {
     Level.NOT_DEFINED: "no value or no verdict, for the reason given",
 }
 """Levels from good to bad, and what each says."""
+
+
+def by_level(levels: Iterable[Level]) -> list[tuple[Level, int]]:
+    """How many rows are at each level that any is at, from good to bad."""
+    counts = Counter(levels)
+    return [(level, counts[level]) for level in LEVELS if counts[level]]
+
 
 CONTROLS: Mapping[str, str] = {
     **{name: corruption.label for name, corruption in CORRUPTIONS.items()},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from spikeloom.evaluation.results import METRICS, Comparison, MetricResult
 from spikeloom.evaluation.verdict import Level
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
-from spikeloom.report.format import LEVELS, control, digits, scaled, scaled_unit, two_decimals, with_error
+from spikeloom.report.format import by_level, control, digits, scaled, scaled_unit, two_decimals, with_error
 
 NO_SCORE = "no score: the yardstick cannot be told from the floor here"
 SCALE = -0.05, 1.25
@@ -58,15 +57,9 @@ def by_group(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, 
     """
     groups = []
     for name, of_group in rows.items():
-        counts = Counter(row["level"] for row in of_group)
-        groups.append(
-            {
-                "name": name,
-                "rows": of_group,
-                "counts": [(level, counts[level]) for level in LEVELS if counts[level]],
-                "words": ", ".join(f"{counts[level]} {level.text}" for level in LEVELS if counts[level]),
-            }
-        )
+        counts = by_level(row["level"] for row in of_group)
+        words = ", ".join(f"{number} {level.text}" for level, number in counts)
+        groups.append({"name": name, "rows": of_group, "counts": counts, "words": words})
     return groups
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from spikeloom.evaluation.headline import strongest_classifier
 from spikeloom.evaluation.memorisation import CopyFinding, Memorisation
-from spikeloom.evaluation.results import OFF, Comparison
-from spikeloom.evaluation.verdict import Level
-from spikeloom.report.format import LEVELS, two_decimals
+from spikeloom.evaluation.results import Comparison
+from spikeloom.evaluation.verdict import OFF, Level
+from spikeloom.report.format import by_level, two_decimals
 
 COPIED = "The generated trials copy the training data."
 
@@ -36,7 +36,7 @@ def headline(comparison: Comparison) -> dict[str, Any]:
         "more": " ".join(more),
         "copies": comparison.memorisation.alarm,
         "too_good": counts[Level.TOO_GOOD],
-        "counts": [(level, counts[level]) for level in LEVELS if counts[level]],
+        "counts": by_level(r.level for r in comparison.metrics.values()),
         "tiles": tiles(comparison, counts),
     }
 
