@@ -227,7 +227,7 @@ class TestGuidance:
         known = torch.ones(3, 1, dtype=torch.bool)
         condition = Condition(prior.sizes, torch.zeros(3, 2), torch.zeros(3, 9, 0), known, known[:, :0])
 
-        def denoise(x, step, lengths, features):
+        def denoise(x, step, lengths, features, context):
             return torch.full_like(x, 0.5) + 1.5 * features.static[:, -1:, None]
 
         monkeypatch.setattr(prior, "denoise", denoise)

@@ -6,6 +6,7 @@ import pytest
 
 import spikeloom as sl
 from spikeloom.errors import DataError
+from stored import notes_of
 
 nap = pytest.importorskip("pynapple")
 neo = pytest.importorskip("neo")
@@ -24,10 +25,6 @@ def counted(times, starts, n_bins: int, bin_s: float = BIN_S) -> np.ndarray:
 def population(n: int = 3, stop_s: float = 20.0, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [np.sort(rng.uniform(0, stop_s, 100 * (i + 1))) for i in range(n)]
-
-
-def notes_of(data) -> str:
-    return "; ".join(data.provenance.get("notes", []))
 
 
 STARTS = np.array([1.0, 4.0, 9.0])

@@ -8,6 +8,7 @@ import spikeloom as sl
 from spikeloom.cli import main
 from spikeloom.data.formats.folders.phy import sample_rate
 from spikeloom.errors import DataError
+from stored import notes_of
 
 RATE = 30_000
 BIN_S = 0.05
@@ -41,10 +42,6 @@ def histogram(times, units, ids, start, n_bins, bin_s=BIN_S):
         bins = np.floor((times[units == unit] - start) / bin_s + 1e-7).astype(int)
         np.add.at(counts[:, column], bins[(bins >= 0) & (bins < n_bins)], 1)
     return counts
-
-
-def notes_of(data) -> str:
-    return "; ".join(data.provenance.get("notes", []))
 
 
 @pytest.mark.parametrize(("dtype", "column"), [(np.uint64, True), (np.int64, False), (np.uint32, True), (float, False)])

@@ -7,6 +7,7 @@ import scipy.io
 
 import spikeloom as sl
 from spikeloom.errors import DataError
+from stored import notes_of, one_by_one, write
 
 N_TRIALS, BIN_S = 30, 0.1
 
@@ -24,31 +25,9 @@ def expected(trains) -> np.ndarray:
     return np.stack([np.stack([np.histogram(t - 2 * i, edges)[0] for t in trains], axis=-1) for i in range(N_TRIALS)])
 
 
-def one_by_one(trains) -> tuple[np.ndarray, np.ndarray]:
-    """Spike times in order, and the unit of each."""
-    times, units = np.concatenate(trains), np.repeat(np.arange(len(trains)), list(map(len, trains)))
-    order = np.argsort(times)
-    return times[order], units[order]
-
-
 def trials() -> dict[str, np.ndarray]:
     starts = np.arange(N_TRIALS) * 2.0
     return {"trial_start": starts, "trial_end": starts + 1, "side": np.arange(N_TRIALS) % 2}
-
-
-def write(path, **arrays) -> None:
-    if path.suffix == ".npz":
-        np.savez(path, **arrays)
-    elif path.suffix == ".mat":
-        scipy.io.savemat(path, arrays)
-    else:
-        with h5py.File(path, "w") as file:
-            for name, values in arrays.items():
-                file[name] = values
-
-
-def notes_of(data) -> str:
-    return "; ".join(data.provenance.get("notes", []))
 
 
 @pytest.mark.parametrize("ending", [".npz", ".h5", ".mat"])

@@ -11,13 +11,10 @@ import scipy.sparse
 import spikeloom as sl
 from spikeloom.data.formats.structures.values import Cell, Struct, arrays_of, open_matlab
 from spikeloom.errors import DataError
+from stored import notes_of
 
 BIN_S = 0.05
 VERSIONS = ("v5", "v7.3")
-
-
-def notes_of(data) -> str:
-    return "; ".join(data.provenance.get("notes", []))
 
 
 def cell(items, shape=None) -> np.ndarray:

@@ -7,6 +7,7 @@ import scipy.io
 
 import spikeloom as sl
 from spikeloom.errors import DataError
+from stored import cell, notes_of, structs
 
 N_NEURONS, N_TRIALS = 8, 60
 
@@ -30,24 +31,6 @@ def long_table(trains, **columns) -> pd.DataFrame:
     unit = np.repeat(np.arange(len(trains)), [len(t) for t in trains])
     time = np.concatenate(trains)
     return pd.DataFrame({"unit": unit, "time": time, **{name: make(unit, time) for name, make in columns.items()}})
-
-
-def cell(items) -> np.ndarray:
-    out = np.empty((1, len(items)), object)
-    out[0, :] = items
-    return out
-
-
-def structs(rows) -> np.ndarray:
-    out = np.zeros((1, len(rows)), [(key, object) for key in rows[0]])
-    for i, row in enumerate(rows):
-        for key, value in row.items():
-            out[0, i][key] = value
-    return out
-
-
-def notes_of(data) -> str:
-    return "; ".join(data.provenance.get("notes", []))
 
 
 # -- tables ------------------------------------------------------------------------------------------------------

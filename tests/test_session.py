@@ -6,10 +6,7 @@ import pytest
 from spikeloom import from_spike_times
 from spikeloom.data.options import LoadOptions
 from spikeloom.errors import DataError
-
-
-def notes_of(data) -> str:
-    return "; ".join(data.provenance.get("notes", []))
+from stored import notes_of
 
 
 def counted(times, starts, n_bins: int, bin_s: float) -> np.ndarray:

@@ -9,11 +9,11 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.io
 
 import spikeloom as sl
 from spikeloom.cli import main
 from spikeloom.errors import DataError, shortened
+from stored import cell, notes_of, one_by_one, structs, write
 
 N_NEURONS, N_TRIALS, BIN_S, SESSION_S, TRIAL_S = 6, 15, 0.1, 60.0, 2.0
 STARTS = 1.0 + 3.7 * np.arange(N_TRIALS)
@@ -48,13 +48,6 @@ def since_starts(trains) -> list[list[np.ndarray]]:
     return [[t[(t >= s) & (t < s + TRIAL_S)] - s for t in trains] for s in STARTS]
 
 
-def one_by_one(trains) -> tuple[np.ndarray, np.ndarray]:
-    """Spike times in order, and the unit of each."""
-    times, units = np.concatenate(trains), np.repeat(np.arange(len(trains)), list(map(len, trains)))
-    order = np.argsort(times)
-    return times[order], units[order]
-
-
 def trial_of_bins(between) -> tuple[np.ndarray, np.ndarray]:
     """The trial of each bin of the session, from 1 on, with a label between trials; and the first bin of each trial."""
     labels = np.full(round(SESSION_S / BIN_S), between, dtype=float)
@@ -62,21 +55,6 @@ def trial_of_bins(between) -> tuple[np.ndarray, np.ndarray]:
     for trial, start in enumerate(first):
         labels[start : start + round(TRIAL_S / BIN_S)] = trial + 1
     return labels, first
-
-
-def write(path, **arrays) -> None:
-    if path.suffix == ".npz":
-        np.savez(path, **arrays)
-    elif path.suffix == ".mat":
-        scipy.io.savemat(path, arrays)
-    else:
-        with h5py.File(path, "w") as file:
-            for name, values in arrays.items():
-                file[name] = values
-
-
-def notes_of(data) -> str:
-    return "; ".join(data.provenance.get("notes", []))
 
 
 def total(data) -> np.ndarray:
@@ -424,20 +402,6 @@ class TestTablesOfTrials:
 
 
 # -- MATLAB ------------------------------------------------------------------------------------------------------------
-
-
-def cell(items, columns: bool = False) -> np.ndarray:
-    out = np.empty((1, len(items)), object)
-    out[0, :] = items
-    return out
-
-
-def structs(rows) -> np.ndarray:
-    out = np.zeros((1, len(rows)), [(key, object) for key in rows[0]])
-    for i, row in enumerate(rows):
-        for key, value in row.items():
-            out[0, i][key] = value
-    return out
 
 
 class TestMatlab:

@@ -9,12 +9,9 @@ from hypothesis import strategies as st
 import spikeloom as sl
 from spikeloom.data.session.clocks import in_seconds
 from spikeloom.errors import DataError
+from stored import notes_of
 
 BIN_S = 0.1
-
-
-def notes_of(data) -> str:
-    return "; ".join(data.provenance.get("notes", []))
 
 
 def long(n: int = 400, seconds: float = 30.0) -> pd.DataFrame:

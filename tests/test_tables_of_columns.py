@@ -6,6 +6,7 @@ import pytest
 
 import spikeloom as sl
 from spikeloom.errors import DataError
+from stored import notes_of
 
 N_BINS = 400
 
@@ -28,10 +29,6 @@ def write(path, names, counts, **others) -> None:
     pd.DataFrame({"time": np.arange(len(counts)) * 0.02, **dict(zip(names, counts.T)), **others}).to_csv(
         path, index=False
     )
-
-
-def notes_of(data) -> str:
-    return "; ".join(data.provenance.get("notes", []))
 
 
 @pytest.mark.parametrize(

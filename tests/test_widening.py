@@ -5,6 +5,7 @@ import pytest
 
 import spikeloom as sl
 from spikeloom.data.spikedata import Signal
+from stored import notes_of
 
 
 def recording(**signals) -> sl.SpikeData:
@@ -12,10 +13,6 @@ def recording(**signals) -> sl.SpikeData:
     n_bins = getattr(first, "values", first).shape[1]
     counts = np.random.default_rng(0).poisson(0.3, (10, n_bins, 4))
     return sl.SpikeData(counts, 0.01, signals=signals)
-
-
-def notes_of(data) -> str:
-    return "; ".join(data.provenance.get("notes", []))
 
 
 @pytest.mark.parametrize("k", [2, 3, 5])

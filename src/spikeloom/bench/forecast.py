@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from spikeloom.bench.benchmark import Benchmark, command, locking_out
-from spikeloom.bench.forecast_record import ForecastRecord, forecast_page
+from spikeloom.bench.forecast_record import CLIMATOLOGY, LINEAR, PERSISTENCE, ForecastRecord, forecast_page
 from spikeloom.bench.inference import withheld_by
 from spikeloom.bench.simple_forecasts import LinearForecast, Persistence
 from spikeloom.data.sources import load_source
@@ -25,8 +25,7 @@ from spikeloom.workflow.sampling import held_out
 HORIZONS = (1, 2, 4, 8, 16, 32, 64, 128)
 DRAWS = 19
 """Forecasts of a trial; ranks among 19 are whole in the middle 80 %."""
-CEILING, CLIMATOLOGY, PERSISTENCE, LINEAR = "true rates", "training trials", "persistence", "linear autoregression"
-INFERRED = "rates of the whole trial"
+CEILING, INFERRED = "true rates", "rates of the whole trial"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from spikeloom.bench.forecast_record import ForecastRecord
+from spikeloom.bench.forecast_record import CLIMATOLOGY, LINEAR, PERSISTENCE, ForecastRecord
 from spikeloom.bench.panels import LINES, say_absent
 from spikeloom.plot.style import GENERATED, INK, new_figure, styled
 
@@ -18,8 +18,7 @@ SHOWN = {
     "rate_coverage": "true rates in the middle 80 %",
 }
 """Title of every panel, by field of the scores."""
-SIMPLE = {"linear autoregression": "#9c36b5", "persistence": "#868e96", "training trials": "#ced4da"}
-BLIND = "training trials"
+SIMPLE = {LINEAR: "#9c36b5", PERSISTENCE: "#868e96", CLIMATOLOGY: "#ced4da"}
 RUNS = (GENERATED, "#1864ab", "#2f9e44", "#b08900", "#e8590c")
 CALIBRATED = 0.8
 
@@ -38,8 +37,8 @@ def draw_forecasts(record: ForecastRecord) -> Figure:
             last = name == list(record.scores)[-1] and name not in SIMPLE
             colour = SIMPLE.get(name) or (INK if last else next(colours))
             values = np.array([getattr(s, key) for s in scores])
-            if key == "crps" and BLIND in record.scores:
-                values = values / [s.crps for s in record.scores[BLIND]]
+            if key == "crps" and CLIMATOLOGY in record.scores:
+                values = values / [s.crps for s in record.scores[CLIMATOLOGY]]
             if np.isfinite(values).any():
                 style = LINES["ceiling"] if last else {"color": colour, "marker": "o", "markersize": 3.5}
                 axes.plot([s.horizon for s in scores], values, label=name, **style)
@@ -52,8 +51,7 @@ def draw_forecasts(record: ForecastRecord) -> Figure:
         if key == "rate_r2":
             axes.set_ylim(-0.5, 1.02)
         axes.set_xscale("log", base=2)
-        horizons = [s.horizon for s in next(iter(record.scores.values()))]
-        axes.set_xticks(horizons, [str(h) for h in horizons])
+        axes.set_xticks(record.horizons, [str(h) for h in record.horizons])
         axes.set_title(SHOWN[key])
         axes.set_xlabel("bins ahead")
     for axes in panels[len(shown) :]:

@@ -11,6 +11,8 @@ from spikeloom.bench.records import Record
 from spikeloom.bench.tables import markdown_table, number, page, section
 from spikeloom.evaluation.forecasts import ForecastScores
 
+CLIMATOLOGY, PERSISTENCE, LINEAR = "training trials", "persistence", "linear autoregression"
+"""What simple forecasts are called."""
 MEASURES = {
     "population_r": "Population correlation of the mean forecast",
     "neuron_r": "Correlation of single neurons, mean forecast",
@@ -44,6 +46,11 @@ class ForecastRecord(Record):
 
     scores: Mapping[str, tuple[ForecastScores, ...]]
 
+    @property
+    def horizons(self) -> list[int]:
+        """Bins ahead, the same for all systems."""
+        return [s.horizon for s in next(iter(self.scores.values()))]
+
 
 def forecast_page(record: ForecastRecord) -> str:
     """A table for each measure: a row for each system, a column for each horizon."""
@@ -65,8 +72,7 @@ def measure_table(record: ForecastRecord, key: str) -> str:
     rows = {name: values for name, values in rows.items() if np.isfinite(values).any()}
     if not rows:
         return ""
-    horizons = [s.horizon for s in next(iter(record.scores.values()))]
     return markdown_table(
-        ["bins ahead", *horizons],
+        ["bins ahead", *record.horizons],
         [[name, *(number(v, digits=".3f") for v in values)] for name, values in rows.items()],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,14 +109,16 @@ def _features(counts: np.ndarray) -> np.ndarray:
 def _ridge(x: np.ndarray, y: np.ndarray, checking: np.ndarray) -> np.ndarray:
     """Weights with the penalty that misses the checking rows least; the last column of x is a constant."""
 
-    def solved(rows: np.ndarray, ridge: float) -> np.ndarray:
-        penalty = np.full(x.shape[1], ridge * rows.sum())
-        penalty[-1] = 1e-9
-        chosen = x[rows]
-        return np.linalg.solve(chosen.T @ chosen + np.diag(penalty), chosen.T @ y[rows])
+    def solved(x: np.ndarray, y: np.ndarray, ridges: Sequence[float]) -> Iterator[np.ndarray]:
+        squares, products = x.T @ x, x.T @ y
+        for ridge in ridges:
+            penalty = np.full(x.shape[1], ridge * len(x))
+            penalty[-1] = 1e-9
+            yield np.linalg.solve(squares + np.diag(penalty), products)
 
-    everything = np.ones(len(x), bool)
-    if not 0 < checking.sum() < len(x):
-        return solved(everything, RIDGES[-1])
-    misses = [float(np.square(x[checking] @ solved(~checking, r) - y[checking]).mean()) for r in RIDGES]
-    return solved(everything, RIDGES[int(np.argmin(misses))])
+    chosen = RIDGES[-1]
+    if 0 < checking.sum() < len(x):
+        learned = solved(x[~checking], y[~checking], RIDGES)
+        misses = [float(np.square(x[checking] @ weights - y[checking]).mean()) for weights in learned]
+        chosen = RIDGES[int(np.argmin(misses))]
+    return next(solved(x, y, [chosen]))

@@ -14,23 +14,10 @@ from torch import Tensor
 from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.errors import DataError
 from spikeloom.observation.poisson import ObservedCounts
+from spikeloom.priors.base import Context
 
-
-@dataclass(frozen=True)
-class ObservedLatents:
-    """Latents that are known, around which others are drawn.
-
-    Attributes:
-        latents: Known latents; the rest is ignored.
-        mask: Bins in which they are known.
-    """
-
-    latents: Float[Tensor, "trial time latent"]
-    mask: Bool[Tensor, "trial time"]
-
-
-Observed = ObservedCounts | ObservedLatents
-AnyObserved = TypeVar("AnyObserved", bound=ObservedCounts | ObservedLatents)
+Observed = ObservedCounts | Context
+AnyObserved = TypeVar("AnyObserved", bound=ObservedCounts | Context)
 
 
 @dataclass(frozen=True)
@@ -128,7 +115,7 @@ def observed_part(
     values = np.pad(values[:, :n_bins], ((0, 0), (0, wide), (0, 0)))
     mask = torch.from_numpy(np.pad(mask[:, :n_bins], ((0, 0), (0, wide))).copy())
     if isinstance(context, LatentTrials):
-        return ObservedLatents(torch.from_numpy(values.copy()), mask)
+        return Context(torch.from_numpy(values.copy()), mask)
     return ObservedCounts(torch.from_numpy(values.astype(np.int32)), mask)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError, warn
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
-from spikeloom.models.context import Observed, ObservedLatents, runs
+from spikeloom.models.context import Observed, runs
 from spikeloom.models.data_spec import DataSpec
 from spikeloom.models.encoding_windows import in_windows
 from spikeloom.models.held_out_inputs import HeldOutInputs
@@ -201,8 +201,8 @@ class LatentModel(SpikingModel):
         **options: Any,
     ) -> GeneratedBatch:
         draws = self._chosen_observation(observation)
-        if isinstance(observed, ObservedLatents):
-            context, counts = Context(observed.latents, observed.mask), None
+        if isinstance(observed, Context):
+            context, counts = observed, None
         else:
             context, counts = None, observed
             if observed is not None:
@@ -308,9 +308,13 @@ class LatentModel(SpikingModel):
     @torch.no_grad()
     def _whole_infer(self, batch: Batch) -> tuple[Tensor, Rates]:
         """Latents and rates of whole, undropped trials."""
+        return self._in_parts(batch, self._infer)
+
+    def _in_parts(self, batch: Batch, infer: Callable[[Batch], tuple[Tensor, Rates]]) -> tuple[Tensor, Rates]:
+        """Latents and rates of many trials, of some at a time."""
         self.eval()
         device = self.prior.mean.device
-        parts = [self._infer(batch[i : i + ENCODE_CHUNK].to(device)) for i in range(0, len(batch), ENCODE_CHUNK)]
+        parts = [infer(batch[i : i + ENCODE_CHUNK].to(device)) for i in range(0, len(batch), ENCODE_CHUNK)]
         latents, rates = (torch.cat(values) for values in zip(*parts))
         return latents, rates
 
@@ -319,19 +323,16 @@ class LatentModel(SpikingModel):
         """Trials with their latents and rates; several draws of each where latents are drawn."""
         if not getattr(self.autoencoder, "has_spread", False):
             return batch, *self._whole_infer(batch)
-        self.eval()
-        device = self.prior.mean.device
-        generator = torch.Generator(device).manual_seed(DRAW_SEED)
+        generator = torch.Generator(self.prior.mean.device).manual_seed(DRAW_SEED)
         trials = batch[torch.arange(len(batch), device=batch.lengths.device).repeat(POSTERIOR_DRAWS)]
-        parts = []
-        for i in range(0, len(trials), ENCODE_CHUNK):
-            some = trials[i : i + ENCODE_CHUNK].to(device)
+
+        def drawn(some: Batch) -> tuple[Tensor, Rates]:
             assert some.counts is not None
             latents = self.autoencoder.draw(some.counts.float(), generator, some.mask)
             latents = latents if some.mask is None else latents * some.mask
-            parts.append((latents, self._rates(latents, some.mask)))
-        latents, rates = (torch.cat(values) for values in zip(*parts))
-        return trials, latents, rates
+            return latents, self._rates(latents, some.mask)
+
+        return trials, *self._in_parts(trials, drawn)
 
     def _scaled(self, batch: Batch, latents: Tensor) -> Batch:
         batch = batch.to(latents.device)

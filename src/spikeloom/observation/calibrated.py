@@ -165,8 +165,7 @@ class CalibratedHistory(SpikeHistory):
                 share = self._share_at(here, y, torch.rand(here.shape, generator=generator, device=here.device))
                 told = running.noise_of(torch.special.ndtri(share.clamp(1e-6, 1 - 1e-6)))
                 noise = torch.where(seen & ~silent[t], told, noise)
-                expected = self._over_outcomes(here, lambda log_p, k: log_p.softmax(-1) @ k)
-                square = self._over_outcomes(here, lambda log_p, k: log_p.softmax(-1) @ k**2)
+                expected, square = self._over_outcomes(here, _mean_and_square).unbind(-1)
                 variance = (square - expected**2).clamp(min=0)
                 state.observe((y - expected).to(y), variance.to(y), seen & ~silent[t], generator)
             running.step(noise)
@@ -177,9 +176,8 @@ class CalibratedHistory(SpikeHistory):
     def steps(self, n: int, seed: int) -> CalibratedSteps:
         """Trials whose counts are drawn bin by bin; the gain that lasts for a trial lasts for the whole of a stream."""
         filters, gain, offset = map(as_array, (self.filters, self.gain, self.offset))
-        change = self.mixing - torch.eye(len(self.mixing), device=self.mixing.device)
-        mixing = None
-        if bool(change.any()):
+        change, mixing = self._change_of_rates(), None
+        if change is not None:
             scaled = (self.gain * self.spread)[:, None] * self.directions.T
             mixing = as_array(scaled @ change.T @ self.directions / self.spread)
         noise = GainNoise(
@@ -213,13 +211,18 @@ class CalibratedHistory(SpikeHistory):
 
     def _drive(self, rates: Rates) -> Rates:
         drive = super()._drive(rates)
-        change = self.mixing - torch.eye(len(self.mixing), device=self.mixing.device)
-        if not bool(change.any()):
+        change = self._change_of_rates()
+        if change is None:
             return drive
         log_rates = (rates.float() + EPSILON).log() - self.centre
         standard = log_rates.clamp(-FAINT, FAINT) * (self.gain * self.spread)
         moved = standard @ self.directions.T @ change.T @ self.directions
         return torch.where(rates > 0, drive + moved / self.spread, drive)
+
+    def _change_of_rates(self) -> Float[Tensor, "direction direction"] | None:
+        """What mapping adds to log-rates along the directions; None where they stay as they are."""
+        change = self.mixing - torch.eye(len(self.mixing), device=self.mixing.device)
+        return change if bool(change.any()) else None
 
     def _count_bias(self, k: Float[Tensor, "count"]) -> Float[Tensor, "neuron count"] | None:
         if not bool(self.count_bias.any()):
@@ -229,3 +232,9 @@ class CalibratedHistory(SpikeHistory):
         low, high = knots.gather(1, upper - 1), knots.gather(1, upper)
         share = ((k - low) / (high - low).clamp(min=1)).clamp(0, 1)
         return (values.gather(1, upper - 1) * (1 - share) + values.gather(1, upper) * share).to(k.dtype)
+
+
+def _mean_and_square(log_p: Float[Tensor, "*batch count"], k: Float[Tensor, "count"]) -> Float[Tensor, "*batch 2"]:
+    """Expected count, and expected square of the count."""
+    p = log_p.softmax(-1)
+    return torch.stack([p @ k, p @ k**2], -1)

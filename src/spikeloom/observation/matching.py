@@ -89,11 +89,15 @@ class Goal:
         measure: Callable[[Trials], Tensor],
         reliable: Callable[[Differences], Tensor] = reproducible,
         of_halves: tuple[Tensor, Tensor] | None = None,
+        drawn: Tensor | None = None,
     ) -> Goal:
-        """The goal that follows from recorded trials and from samples before anything is matched."""
+        """The goal that follows from recorded trials and from samples before anything is matched.
+
+        The moment of halves of the recorded trials, and that of the samples, are measured unless they are known.
+        """
         real = of_halves or tuple(measure(half) for half in recorded.halves)
         whole = measure(recorded) if of_halves is None else (real[0] + real[1]) / 2
-        drawn = measure(before)
+        drawn = measure(before) if drawn is None else drawn
         first, second = (each - measure(half) for each, half in zip(real, before.halves))
         lacked = reliable((whole - drawn, first, second))
         trust = float(lacked.square().mean().sqrt() / (whole - drawn).square().mean().sqrt().clamp(min=1e-12))
@@ -141,7 +145,7 @@ def _match(
     frame = Frame.of(recorded, bin_s, len(observation.filters))
     if len(recorded.lengths) < FEWEST_TRIALS or len(frame.kept) < 2 or frame.filter_lags < 1:
         return
-    rates = rates * Trials(rates.int(), lengths).valid
+    rates = rates * mask_of(lengths, rates.shape[1])
     before = Trials(observation.sample(rates, generator), lengths)
     matching = Matching(observation, frame, recorded, before, rates)
     drawn = before
@@ -158,14 +162,15 @@ class Matching:
     def __init__(self, observation: CalibratedHistory, frame: Frame, recorded: Trials, before: Trials, rates: Rates):
         self.observation, self.frame, self.knots = observation, frame, observation.knots()[frame.kept]
         goal = partial(Goal.of, recorded, before)
-        self.shares = goal(self._root_shares)
+        self.shares = goal(lambda trials: self._roots(self._shares(trials), trials))
         halves = recorded.halves
         predictors = [SharedPart.fit(frame, half) for half in halves]  # each is to predict trials it was not fitted to
         crossed = predictors[1].private(halves[0]), predictors[0].private(halves[1])
         self.private = goal(predictors[0].private, reproducible_whole, of_halves=crossed)
         self._set_time_constants()
         whitening = moments.whitening(frame, recorded)
-        self.covariances = goal(self._between, partial(reproducible_between, whitening, self._between(before)))
+        drawn = self._between(before)
+        self.covariances = goal(self._between, partial(reproducible_between, whitening, drawn), drawn=drawn)
         self._set_patterns()
 
         self.response = moments.response_to_past(frame, recorded)
@@ -179,16 +184,13 @@ class Matching:
     def _between(self, trials: Trials) -> Tensor:
         """Covariances between neurons: in the same bin, few bins apart, what drifts, what lasts, and their average."""
         lags = torch.tensor((0, *self.frame.lags))
-        shapes = torch.cat([(lags == torch.arange(1 + N_LAGS)[:, None]).float(), self._slow(lags)])
+        slow = _slow(lags, self.observation.gain_tau)
+        shapes = torch.cat([(lags == torch.arange(1 + N_LAGS)[:, None]).float(), slow])
         ridge = STEADY * len(lags) * torch.eye(len(shapes))
         ridge[0] = 0  # nothing else acts within a bin alone
         parts = torch.linalg.solve(shapes @ shapes.T + ridge, shapes)
         parts = torch.cat([parts, torch.full((1, len(lags)), 1 / len(lags))])
         return torch.einsum("pl,lij->pij", parts, moments.covariances(self.frame, tuple(lags.tolist()), trials))
-
-    def _slow(self, lags: Tensor) -> Tensor:
-        """Autocorrelations of what drifts and of what lasts."""
-        return torch.stack([torch.exp(-lags / self.observation.gain_tau), torch.ones(len(lags))])
 
     def _set_patterns(self) -> None:
         """In large populations, the patterns of neurons in which most is lacking."""
@@ -196,10 +198,14 @@ class Matching:
             left = torch.linalg.svd(torch.cat([*self.covariances.lacked, *self.covariances.lacked.mT], 1))[0]
             self.observation.patterns[self.frame.kept] = left[:, :MOST_ROWS]
 
-    def _root_shares(self, trials: Trials) -> Tensor:
+    def _shares(self, trials: Trials) -> Tensor:
+        """Shares of counts."""
+        return moments.shares(self.frame, self.knots, trials)
+
+    @staticmethod
+    def _roots(shares: Tensor, trials: Trials) -> Tensor:
         """Square roots of the shares of counts, whose sampling variance is that of any share."""
-        pseudo = PSEUDO_BINS / trials.lengths.sum()
-        return (moments.shares(self.frame, self.knots, trials) + pseudo).sqrt().T
+        return (shares + PSEUDO_BINS / trials.lengths.sum()).sqrt().T
 
     def _set_directions(self, rates: Rates, lengths: Tensor) -> None:
         """Leading directions of the generated log-rates, in units of the counts' standard deviations."""
@@ -220,33 +226,32 @@ class Matching:
         lacked = self.private.lacked.mean(1)
         errors = []
         for tau_s in taus_s:
-            design = torch.stack([torch.exp(-lags * self.frame.bin_s / tau_s), torch.ones(len(lags))], 1)
+            design = _slow(lags, tau_s / self.frame.bin_s).T
             weights = torch.linalg.lstsq(design, lacked[:, None]).solution.clamp(min=0)
             errors.append((lacked - (design @ weights)[:, 0]).square().sum())
         self.observation.gain_tau.fill_(taus_s[int(torch.stack(errors).argmin())] / self.frame.bin_s)
 
     def step(self, drawn: Trials, damping: float) -> None:
         """Move every part by what samples drawn from it lack."""
-        self._private_gain(drawn, damping)
-        self._filters(drawn, damping)
+        lacking = self.private.missing(drawn)
+        self._private_gain(lacking, damping)
+        self._filters(lacking, damping)
         self._between_neurons(drawn, damping)
         self._counts(drawn, damping)
 
-    def _private_gain(self, drawn: Trials, damping: float) -> None:
-        lags = torch.tensor(self.frame.lags)
-        use = lags > self.frame.filter_lags  # the first are those of the filters
-        drift = torch.exp(-lags / self.observation.gain_tau)[use]
-        shapes = torch.stack([drift, torch.ones(len(drift))], 1)
-        ridge = STEADY * len(drift) * torch.eye(2)  # the two shapes are much alike
-        lacking = torch.linalg.solve(shapes.T @ shapes + ridge, shapes.T @ self.private.missing(drawn)[use])
+    def _private_gain(self, lacking: Tensor, damping: float) -> None:
+        n = self.frame.filter_lags  # the first are those of the filters
+        lags = torch.tensor(self.frame.lags[n:])
+        shapes = _slow(lags, self.observation.gain_tau)
+        ridge = STEADY * len(lags) * torch.eye(2)  # the two shapes are much alike
+        lacking = torch.linalg.solve(shapes @ shapes.T + ridge, shapes @ lacking[n:])
         self.gain_variance *= 1 - OWN_DAMPING * damping * self.private.doubt
         self.gain_variance += OWN_DAMPING * damping * lacking / self.information
         self.gain_variance.clamp_(-LEAST_VARIANCE, MOST_VARIANCE)  # what is cut off at 0 would make chance a bias
 
-    def _filters(self, drawn: Trials, damping: float) -> None:
+    def _filters(self, lacking: Tensor, damping: float) -> None:
         n = self.frame.filter_lags
-        lacking = self.private.missing(drawn)[:n]
-        step = OWN_DAMPING * damping * lacking / (INFORMATION * self.response)
+        step = OWN_DAMPING * damping * lacking[:n] / (INFORMATION * self.response)
         filters, first = self.observation.filters, self.first_filters
         filters[:, self.frame.kept] += (
             OWN_DAMPING * damping * self.private.doubt * (first - filters)[:, self.frame.kept]
@@ -308,15 +313,19 @@ class Matching:
 
     def _counts(self, drawn: Trials, damping: float) -> None:
         """Iterative scaling of the free distribution, and a Newton step of the mean that it leaves off."""
-        goal, kept = self.shares.value, self.frame.kept
-        step = 2 * (goal.log() - (goal - self.shares.missing(drawn)).log()).T  # of square roots
+        kept, share = self.frame.kept, self._shares(drawn)
+        step = 2 * (self.shares.value.log() - self._roots(share, drawn).log()).T  # of square roots
         step = (damping * step).clamp(-MOST_BIAS, MOST_BIAS)
         bias = self.observation.count_bias[kept] + step
         self.observation.count_bias[kept] = bias - bias[:, :1]
         n_bins, y = drawn.lengths.sum(), drawn.counts[..., kept].float()
         mean, square = y.sum((0, 1)) / n_bins, y.square().sum((0, 1)) / n_bins
-        share = moments.shares(self.frame, self.knots, drawn)
         moved = share * step.exp()
         expected = mean + ((moved / moved.sum(1, keepdim=True) - share) * self.knots).sum(1)
         step = damping * (self.frame.mean - expected) / (square - mean**2).clamp(min=1e-6)
         self.observation.offset[kept] += step.clamp(-0.5, 0.5)
+
+
+def _slow(lags: Tensor, tau: Tensor | float) -> Tensor:
+    """Autocorrelations, at lags in bins, of what drifts with a time constant and of what lasts."""
+    return torch.stack([torch.exp(-lags / tau), torch.ones(len(lags))])

@@ -129,12 +129,17 @@ def response_to_past(frame: Frame, trials: Trials) -> Float[Tensor, "kept"]:
 def _autocovariance(
     z: Float[Tensor, "trial time kept"], valid: Float[Tensor, "trial time 1"], lags: tuple[int, ...]
 ) -> Float[Tensor, "lag kept"]:
+    return torch.stack([(late * early).sum((0, 1)) / pairs for late, early, pairs in _lagged(z, valid, lags)])
+
+
+def _lagged(
+    z: Float[Tensor, "trial time kept"], valid: Float[Tensor, "trial time 1"], lags: tuple[int, ...]
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Values about their mean in the later and in the earlier bins of all pairs, and how many pairs are valid."""
     z = (z - z.sum((0, 1)) / valid.sum()) * valid
-    parts = []
     for lag in lags:
         pairs = (valid[:, lag:] * valid[:, : valid.shape[1] - lag]).sum().clamp(min=1)
-        parts.append((z[:, lag:] * z[:, : z.shape[1] - lag]).sum((0, 1)) / pairs)
-    return torch.stack(parts)
+        yield z[:, lag:], z[:, : z.shape[1] - lag], pairs
 
 
 @dataclass(frozen=True)
@@ -197,13 +202,9 @@ class SharedPart:
 
 def covariances(frame: Frame, lags: tuple[int, ...], trials: Trials) -> Float[Tensor, "lag kept kept"]:
     """Covariance of each neuron's standardised count with every other's so many bins before."""
-    z = frame.standard(trials)
-    z = (z - z.sum((0, 1)) / trials.valid.sum()) * trials.valid
     parts = []
-    for lag in lags:
-        late, early = z[:, lag:].flatten(0, 1), z[:, : z.shape[1] - lag].flatten(0, 1)
-        pairs = (trials.valid[:, lag:] * trials.valid[:, : trials.valid.shape[1] - lag]).sum().clamp(min=1)
-        parts.append((late.T @ early / pairs).fill_diagonal_(0))
+    for late, early, pairs in _lagged(frame.standard(trials), trials.valid, lags):
+        parts.append((late.flatten(0, 1).T @ early.flatten(0, 1) / pairs).fill_diagonal_(0))
     return torch.stack(parts)
 
 
@@ -230,9 +231,8 @@ def reproducible_whole(lacking: Differences) -> Tensor:
 def reproducible(lacking: Differences) -> Tensor:
     """The share of a difference that other trials would show, of each row by itself.
 
-    The differences of the two halves correlate, about zero, as far as they are no chance; carried over to twice as many
-    trials (Spearman-Brown), that is the factor of least expected squared error: ridge regression towards no change, its
-    strength chosen by cross-validation in closed form.
+    It is the factor of least expected squared error: ridge regression towards no change, its strength chosen by
+    cross-validation in closed form.
 
     Args:
         lacking: Of shape (row, ...).
@@ -243,8 +243,17 @@ def reproducible(lacking: Differences) -> Tensor:
     whole, *halves = lacking
     first, second = (half.flatten(1) for half in halves)
     power = ((first.square() + second.square()) / 2).sum(1)
-    share = ((first * second).sum(1) / power.clamp(min=1e-30)).clamp(0, 1)
-    return whole * (2 * share / (1 + share)).view(-1, *(1,) * (whole.ndim - 1))
+    return whole * _factor((first * second).sum(1), power).view(-1, *(1,) * (whole.ndim - 1))
+
+
+def _factor(agreement: Float[Tensor, "row"], power: Float[Tensor, "row"]) -> Float[Tensor, "row"]:
+    """Factors from 0 to 1 of differences, by the products of their halves and the squares of these.
+
+    The differences of the two halves correlate, about zero, as far as they are no chance; this is carried over to twice
+    as many trials (Spearman-Brown).
+    """
+    share = (agreement / power.clamp(min=1e-30)).clamp(0, 1)
+    return 2 * share / (1 + share)
 
 
 SHRINKING, LEAST_VALUE = 10.0, 0.05
@@ -282,8 +291,7 @@ def reproducible_between(
         power += sizes**2
     left, sizes, right = torch.linalg.svd(whole)
     for part in (slice(LEADING), slice(LEADING, None)):
-        share = (agreement[:, part].sum(1) / power[:, part].sum(1).clamp(min=1e-30)).clamp(0, 1)
-        sizes[:, part] *= (2 * share / (1 + share))[:, None]
+        sizes[:, part] *= _factor(agreement[:, part].sum(1), power[:, part].sum(1))[:, None]
     coloured = torch.linalg.solve(whitening, strength + (left * sizes[:, None]) @ right)
     coloured = torch.linalg.solve(whitening, coloured.mT).mT
     return coloured - torch.diag_embed(coloured.diagonal(dim1=1, dim2=2))

@@ -384,7 +384,7 @@ class DiffusionPrior(ConditionalPrior):
             seen = known if bool(known.mask.any()) else None
             return self._sampled(shown, (len(inside), width), features.at(rows, bins), there, seen, how)
 
-        return window_by_window(Context(z, observed), lengths, window, stride, token, fill).latents
+        return window_by_window(Context(z, observed), lengths, window, stride, token, fill)
 
     def _sampled(
         self,
@@ -396,13 +396,12 @@ class DiffusionPrior(ConditionalPrior):
         how: _Sampling,
     ) -> Latents:
         """Latents from noise, (trials, bins) as the shape says."""
-        known: dict[str, Any] = {} if context is None else {"context": context}
 
         def expected(x: Latents, step: float) -> Latents:
-            conditioned = self.denoise(x, step, shown, features, **known)
+            conditioned = self.denoise(x, step, shown, features, context)
             if free is None:
                 return conditioned
-            unconditioned = self.denoise(x, step, shown, free, **known)
+            unconditioned = self.denoise(x, step, shown, free, context)
             return unconditioned + how.guidance * (conditioned - unconditioned)
 
         x = torch.randn((*shape, len(self.mean)), generator=how.generator, device=self.mean.device)

@@ -334,7 +334,7 @@ class EnergyPrior(ConditionalPrior):
             conditioned = features.at(rows, bins)
             return self._fill(known.latents, known.mask, inside, conditioned, unconditioned, generator, choices)
 
-        z = window_by_window(Context(z, observed), whole, window, stride, patch, fill).latents
+        z = window_by_window(Context(z, observed), whole, window, stride, patch, fill)
         return z[:, :n_bins] * mask_of(lengths, n_bins)
 
     def _fill(

@@ -68,7 +68,7 @@ def window_by_window(
     stride: int,
     token: int,
     fill: Callable[[Context, Lengths, Bool[Tensor, "trial"], Int[Tensor, "row {window}"]], Sequence],
-) -> Context:
+) -> Sequence:
     """Sequences of any length, drawn in windows that follow each other: what has been drawn is context of the next.
 
     The last window of a trial ends where the trial does, or less than a token behind.
@@ -81,9 +81,6 @@ def window_by_window(
         token: Bins of which strides are multiples.
         fill: Is given what is known in a window of some sequences, how many of its bins are valid in each, which
             sequences these are, and the bins of the window in each; returns all values of the window.
-
-    Returns:
-        The sequences, all known.
     """
     z, observed = known.latents.clone(), known.mask.clone()
     start, going = torch.zeros_like(lengths), torch.ones_like(lengths, dtype=torch.bool)
@@ -97,7 +94,7 @@ def window_by_window(
         going = start + window < lengths
         last = -(-(lengths - window).clamp(min=0) // token) * token
         start = torch.minimum(start + stride, last)
-    return Context(z, observed)
+    return z
 
 
 def _margin(lengths: Lengths, window: int) -> Int[Tensor, "trial 1"]:

@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from spikeloom.data.session.clocks import plain_name
-from spikeloom.data.session.single_precision import as_written, in_single_precision
+from spikeloom.data.session.single_precision import column_as_written
 from spikeloom.data.session.trial_table import START, STOP
 from spikeloom.errors import DataError
 
@@ -24,8 +24,7 @@ def event_times(trials: pd.DataFrame, name: str) -> Float[np.ndarray, "trial"]:
     name = event_column(trials, name)
     if not pd.api.types.is_numeric_dtype(trials[name].dtype):
         raise DataError(f"the trial column '{name}' does not hold times; align to a column of seconds.")
-    times = trials[name].to_numpy(dtype=float)
-    return as_written(times) if in_single_precision([times[np.isfinite(times)]]) else times
+    return column_as_written(trials[name].to_numpy(dtype=float))
 
 
 def event_column(trials: pd.DataFrame, name: str) -> str:

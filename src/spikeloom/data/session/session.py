@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from spikeloom.data.series.series import Series
-from spikeloom.data.session.single_precision import as_written, in_single_precision
+from spikeloom.data.session.single_precision import as_written, column_as_written, in_single_precision
 from spikeloom.data.session.strays import stray_bounds, stray_note
 from spikeloom.data.session.time_checks import clock_notes, in_order, series_notes, trial_notes
 from spikeloom.errors import DataError
@@ -111,9 +111,8 @@ class Session:
 def _as_written(trials: pd.DataFrame) -> pd.DataFrame:
     """The table of trials with the starts and stops that single precision stored."""
     both = [name for name in ("start_time", "stop_time") if name in trials]
-    times = {name: trials[name].to_numpy() for name in both if trials[name].dtype.kind == "f"}
-    single = {name: one for name, one in times.items() if in_single_precision([one[np.isfinite(one)]])}
-    return trials.assign(**{name: as_written(one.astype(np.float64)) for name, one in single.items()})
+    floats = [name for name in both if trials[name].dtype.kind == "f"]
+    return trials.assign(**{name: column_as_written(trials[name].to_numpy()) for name in floats})
 
 
 def resolution(times: np.ndarray) -> float:

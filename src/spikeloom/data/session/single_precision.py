@@ -56,6 +56,11 @@ def as_written(times: np.ndarray) -> np.ndarray:
     return result.reshape(times.shape)
 
 
+def column_as_written(times: np.ndarray) -> np.ndarray:
+    """``as_written`` where all of the times that are known were stored in single precision; else as they are."""
+    return as_written(times.astype(np.float64)) if in_single_precision([times[np.isfinite(times)]]) else times
+
+
 def _are_single(times: np.ndarray) -> bool:
     return bool((_single(times) == times).all())
 

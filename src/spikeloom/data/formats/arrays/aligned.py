@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from spikeloom.data.binning import EDGE
 from spikeloom.data.bins import whole_bins, windows_at
@@ -47,8 +47,7 @@ def around_events_of_trials(
     before = round(before_s / width)
     if abs(before * width - before_s) > EDGE * width:
         raise DataError(f"before_s is {before_s:g}, but must be a number of bins of {width:g} s; choose a multiple.")
-    with np.errstate(invalid="ignore"):
-        inside = (since >= -EDGE) & (since < data.lengths + EDGE)
+    inside = _inside(since, data)
     event = np.where(inside, np.floor(np.where(inside, since, 0.0) + EDGE), 0).astype(np.int64)
     start = event - before
     kept = inside & (start >= 0) & (start + n_bins <= data.lengths)
@@ -96,12 +95,16 @@ def _bins_since_start(
         at = 0 if column.dtype.kind != "f" and clock.start_s is None else len(starts)
         choices.insert(at, numbers)
     for how, since in choices:
-        with np.errstate(invalid="ignore"):
-            inside = (since >= -EDGE) & (since < data.lengths + EDGE)
-        if known.any() and inside[known].mean() > MOST_INSIDE:
+        if known.any() and _inside(since, data)[known].mean() > MOST_INSIDE:
             file.notes.append(f"'{name}' is taken as {how}")
             return since
     raise DataError(
         f"'{name}' lies outside of its own trial in most trials (it is {values[known][0] if known.any() else np.nan:g} "
         "in the first), as seconds, milliseconds and numbers of bins; count it from the start of each trial."
     )
+
+
+def _inside(since: Float[np.ndarray, "trial"], data: SpikeData) -> Bool[np.ndarray, "trial"]:
+    """Which events, in bins since the start of their trials, lie in these."""
+    with np.errstate(invalid="ignore"):
+        return (since >= -EDGE) & (since < data.lengths + EDGE)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from spikeloom.data.formats.naming.array_names import plain, text_of, time_role
+from spikeloom.data.formats.naming.array_names import last_part, plain, text_of, time_role
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.options import LoadOptions
 from spikeloom.errors import DataError
@@ -38,8 +38,8 @@ class ArrayFile:
     """
 
     def __init__(self, stored: Mapping[str, StoredArray], options: LoadOptions, counts_from_one: bool = False) -> None:
-        n_of = Counter(name.rsplit("/", 1)[-1] for name in stored)
-        self._short = {name: short if n_of[short := name.rsplit("/", 1)[-1]] == 1 else name for name in stored}
+        n_of = Counter(last_part(name) for name in stored)
+        self._short = {name: short if n_of[short := last_part(name)] == 1 else name for name in stored}
         self._full = {short: name for name, short in self._short.items()}
         self.stored = {self._short[name]: array for name, array in stored.items()}
         self.options = options
@@ -131,3 +131,14 @@ def column(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind not in "US":
         return values
     return np.array([text_of(value) for value in values], dtype=object)
+
+
+def whole(values: np.ndarray) -> np.ndarray:
+    """Floats that are whole numbers (MATLAB knows no others, nor a column with a gap) as integers; others as they are.
+
+    Example:
+        >>> whole(np.array([1.0, 2.0])).tolist(), whole(np.array([1.0, 2.5])).tolist()
+        ([1, 2], [1.0, 2.5])
+    """
+    is_whole = values.dtype.kind == "f" and (values == np.floor(values)).all()
+    return values.astype(np.int64) if is_whole else values

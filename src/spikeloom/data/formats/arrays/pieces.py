@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from spikeloom.data.formats.arrays.array_file import ArrayFile, column
+from spikeloom.data.formats.arrays.array_file import ArrayFile, column, whole
 from spikeloom.data.formats.arrays.bin_width import Clock
 from spikeloom.data.formats.arrays.columns import trial_columns
 from spikeloom.data.formats.naming.array_names import SEGMENT, plain
@@ -60,13 +60,21 @@ class Pieces:
         return {FROM_S: start_s} if self.one_clock else {PIECE: piece, FROM_S: start_s}
 
 
-def pieces_of(file: ArrayFile, counts: str, clock: Clock, observed: Bool[np.ndarray, "time"], n_neurons: int) -> Pieces:
+def pieces_of(
+    file: ArrayFile,
+    counts: str,
+    clock: Clock,
+    segment: str | None,
+    observed: Bool[np.ndarray, "time"],
+    n_neurons: int,
+) -> Pieces:
     """The pieces of a recording: it is cut where a segment ends, where times have a gap, and where counts are missing.
 
     Args:
-        file: The arrays; one may say of which segment each bin is.
+        file: The arrays.
         counts: Name of the counts.
         clock: Width and times of the bins.
+        segment: Name of the array that says of which segment each bin is, see ``segment_of``.
         observed: (time,) false where the counts of all neurons are missing (NaN).
         n_neurons: How many neurons there are.
 
@@ -76,7 +84,6 @@ def pieces_of(file: ArrayFile, counts: str, clock: Clock, observed: Bool[np.ndar
     n_bins = len(observed)
     if not observed.any():
         raise DataError(f"all counts of '{counts}' are missing (NaN); name another array with counts=<array>.")
-    segment = segment_of(file, n_bins)
     ids = None if segment is None else file.read(segment)
     if ids is not None and ids.shape != (n_bins,):
         raise DataError(f"'{segment}' is {file.stored[str(segment)]}, but '{counts}' has {n_bins} bins; give each one.")
@@ -109,10 +116,7 @@ def pieces_of(file: ArrayFile, counts: str, clock: Clock, observed: Bool[np.ndar
     table = pd.DataFrame(index=range(len(first)))
     if ids is not None:
         run = np.searchsorted(runs, first, side="right") - 1
-        label = column(ids[first])
-        if label.dtype.kind == "f" and (label == np.floor(label)).all():
-            label = label.astype(np.int64)  # a missing one makes floats of all
-        table = pd.DataFrame({"segment": label, "start_bin": first})
+        table = pd.DataFrame({"segment": whole(column(ids[first])), "start_bin": first})
         table = table.assign(**_columns_of_segments(file, ids[runs], run, n_neurons))
     return Pieces(
         first=first,
@@ -125,7 +129,7 @@ def pieces_of(file: ArrayFile, counts: str, clock: Clock, observed: Bool[np.ndar
     )
 
 
-def segment_of(file: ArrayFile, n_bins: int, quietly: bool = False) -> str | None:
+def segment_of(file: ArrayFile, n_bins: int) -> str | None:
     """The array with the segment of each bin: the one named, else one with a usual name, else the trial of each bin.
 
     The trial of each bin is its segment where nothing else says when trials were.
@@ -133,13 +137,11 @@ def segment_of(file: ArrayFile, n_bins: int, quietly: bool = False) -> str | Non
     Args:
         file: The arrays.
         n_bins: How many bins there are.
-        quietly: Add no note.
 
     Raises:
         DataError: If the array that the option names does not exist.
     """
-    n_notes, options = len(file.notes), file.options
-    segment = file.named("segment", SEGMENT)
+    options, segment = file.options, file.named("segment", SEGMENT)
     times = any(s.shape != (n_bins,) and s.is_number and s.shape and file.role(n) for n, s in file.stored.items())
     if segment is None and options.align is None and options.trials is None and not options.continuous and not times:
         labels = [n for n, s in file.stored.items() if s.shape == (n_bins,) and plain(n) in TRIALS]
@@ -149,8 +151,6 @@ def segment_of(file: ArrayFile, n_bins: int, quietly: bool = False) -> str | Non
                 f"'{segment}' says of each bin in which trial it is, and these are the trials; continuous=True loads "
                 "all of the time"
             )
-    if quietly:
-        del file.notes[n_notes:]
     return segment
 
 
@@ -160,9 +160,8 @@ def _lasts(ids: np.ndarray) -> bool:
     return len(labels) > 1 and float((labels[1:] == labels[:-1]).mean()) > LASTING
 
 
-def numbers_of_segments(file: ArrayFile, n_bins: int) -> set[int]:
+def numbers_of_segments(file: ArrayFile, segment: str | None) -> set[int]:
     """How many runs of a segment there are, and how many segments: sizes that their columns have."""
-    segment = segment_of(file, n_bins, quietly=True)
     if segment is None or len(file.stored[segment].shape) != 1:
         return set()
     ids = file.stored[segment].read()

@@ -244,7 +244,7 @@ def _continuous(
 ) -> SpikeData:
     """Counts with the axes (time, neuron)."""
     n_bins, n_neurons = counts.shape
-    segment = segment_of(file, n_bins, quietly=True)
+    segment = segment_of(file, n_bins)
     file.taken |= set() if segment is None else {segment}
     if file.options.lengths is not None:
         raise DataError(
@@ -253,12 +253,12 @@ def _continuous(
         )
     rates = rates_of(file, order, counts, clock.bin_s)
     signals = signals_of(file, order, counts.shape)
-    neurons = neuron_table(file, n_neurons, (n_bins, *numbers_of_segments(file, n_bins), *numbers_of_trials(file)))
+    neurons = neuron_table(file, n_neurons, (n_bins, *numbers_of_segments(file, segment), *numbers_of_trials(file)))
     kept = kept_neurons(file, neurons)
     missing = np.zeros(n_bins, dtype=bool)
     if counts.dtype.kind == "f":
         missing |= np.isnan(counts[:, kept]).all(axis=1)
-    pieces = pieces_of(file, name, clock, ~missing, n_neurons)
+    pieces = pieces_of(file, name, clock, segment, ~missing, n_neurons)
     table = trials_of(file, clock, n_bins, n_neurons, float(pieces.stop_s[-1]))
     if table is None:
         first, lengths = pieces.first, pieces.n_bins

@@ -40,6 +40,11 @@ _STOP = re.compile(r"(trials?_?)(stops?|ends?|offsets?)(_?(times?|timestamps?))?
 _BOTH = re.compile(r"trials?|(trials?_?)(intervals?|times?|windows?|bounds|start_?(stop|end)s?|epochs)|intervals")
 
 
+def last_part(name: str) -> str:
+    """A name without the groups that the array is in."""
+    return name.rsplit("/", 1)[-1]
+
+
 def plain(name: str) -> str:
     """A name in the form that usual names have here: in lower case, words joined by "_", without its group.
 
@@ -47,7 +52,7 @@ def plain(name: str) -> str:
         >>> plain("session/binSizeMs"), plain("unit ID")
         ('bin_size_ms', 'unit_id')
     """
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.rsplit("/", 1)[-1])
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", last_part(name))
     return re.sub(r"[^0-9a-z]+", "_", words.lower()).strip("_")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from spikeloom.data.formats.naming.array_names import COUNTS, of_trials, plain
+from spikeloom.data.formats.naming.array_names import COUNTS, last_part, of_trials, plain
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.spikes import Spikes
 from spikeloom.data.formats.structures.trials import NEURON_WORDS
@@ -54,7 +54,7 @@ def padded_times_in(
 
 
 def _is_candidate(name: str, stored: StoredArray, wanted: str | None) -> bool:
-    last = name.rsplit("/", 1)[-1]
+    last = last_part(name)
     if 0 in stored.shape or max(stored.shape) < FEWEST:
         return False
     if wanted is not None:
@@ -128,7 +128,7 @@ def _order(shape: tuple[int, ...], others: Mapping[str, StoredArray]) -> tuple[b
     """Whether the first of two axes is that of trials, by arrays that have a value for each, and how it is known."""
     votes = {True: [], False: []}
     for name, stored in others.items():
-        last = name.rsplit("/", 1)[-1]
+        last = last_part(name)
         if shape[0] == shape[1] or len(stored.shape) != 1 or stored.shape[0] not in shape:
             continue
         of_neurons = any(word in last.lower() for word in NEURON_WORDS)

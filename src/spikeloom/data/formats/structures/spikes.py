@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from spikeloom.data.formats.naming.array_names import last_part
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.values import Cell, Struct, Value, words_of
 from spikeloom.data.session.clocks import plain_name
@@ -84,7 +85,7 @@ def spikes_in(variables: Mapping[str, Value], chosen: str | None) -> Spikes | No
         ]
     for narrower in (
         [spikes for spikes in found if spikes.is_named_so()],
-        [spikes for spikes in found if re.search("spike|spk", spikes.name.rsplit("/", 1)[-1].lower())],
+        [spikes for spikes in found if re.search("spike|spk", last_part(spikes.name).lower())],
     ):
         if len(found) > 1 and narrower:
             found = narrower
@@ -121,7 +122,7 @@ def _as_struct(value: Cell) -> Struct | None:
 
 
 def _of_struct(name: str, value: Struct) -> Iterator[Spikes]:
-    own = plain_name(name.rsplit("/", 1)[-1])
+    own = plain_name(last_part(name))
     for key, values in value.fields.items():
         full, others = f"{name}/{key}", {k: v for k, v in value.fields.items() if k != key}
         if all(isinstance(one, Struct) and one.size == 1 for one in values):  # trial(i).neural.spikes

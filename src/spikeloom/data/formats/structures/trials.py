@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spikeloom.data.formats.naming.array_names import bins_per_second, is_bin_width
+from spikeloom.data.formats.naming.array_names import bins_per_second, is_bin_width, last_part
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.spikes import Spikes
 from spikeloom.data.formats.structures.values import Value, squeezed
@@ -58,7 +58,7 @@ def counts_by_trial(
     for name in [name for name in columns if is_bin_width(name) or bins_per_second(name) is not None]:
         if len(np.unique(columns[name])) == 1:  # said of every trial
             columns[name] = np.array(columns[name][0])
-    result: dict[str, np.ndarray] = {found.name.rsplit("/", 1)[-1]: counts, "lengths": lengths, **columns}
+    result: dict[str, np.ndarray] = {last_part(found.name): counts, "lengths": lengths, **columns}
     dropped = []
     for name in left:
         signal = _signal([v for v in found.fields[name]], lengths)
@@ -119,7 +119,7 @@ def _companions(found: Spikes, others: Mapping[str, StoredArray], rows: int, col
     per_bin = {k: squeezed(v[0]).shape for k, v in found.fields.items() if isinstance(v[0], StoredArray)}
     shapes = {k: v.shape for k, v in others.items()} | per_bin
     for name, shape in shapes.items():
-        last = plain_name(name.rsplit("/", 1)[-1])
+        last = plain_name(last_part(name))
         if shape in ((rows,), (columns,)):
             if last in TIMES:
                 return int(shape == (columns,)), name

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.formats.naming.array_names import of_neurons, partners, time_role
+from spikeloom.data.formats.naming.array_names import last_part, of_neurons, partners, time_role
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.trials import NEURON_WORDS
 from spikeloom.data.options import LoadOptions
@@ -105,10 +105,8 @@ def seconds_of(
     by_trial: bool = False,
 ) -> float:
     """Seconds in one unit of the spike times; samples become seconds where the file gives their rate."""
-    last = name.rsplit("/", 1)[-1]
-    rates = [
-        k for k, v in others.items() if plain_name(k.rsplit("/", 1)[-1]) in RATES and v.shape == () and v.is_number
-    ]
+    last = last_part(name)
+    rates = [k for k, v in others.items() if plain_name(last_part(k)) in RATES and v.shape == () and v.is_number]
     if rates and len(times) and (times == np.floor(times)).all():
         rate_hz = float(others[rates[0]].read())
         if rate_hz >= 1000 and len(times) / (max(n_trains, 1) * max(duration, 1e-9)) < 0.1:
@@ -122,7 +120,7 @@ def neuron_columns(others: Mapping[str, StoredArray], n: int, alone: bool = Fals
     named = {k: v for k, v in others.items() if v.shape == (n,)}
     if not alone:
         named = {k: v for k, v in named.items() if any(word in k.lower() for word in NEURON_WORDS) or of_neurons(k)}
-    return {name.rsplit("/", 1)[-1]: column(stored.read()) for name, stored in named.items()}
+    return {last_part(name): column(stored.read()) for name, stored in named.items()}
 
 
 def column(values: np.ndarray) -> np.ndarray:
@@ -153,22 +151,22 @@ def _trial_table(
     else:
         vectors = {n: v for n, v in others.items() if len(v.shape) == 1 and v.is_number}
         starts = [n for n in vectors if _usual(n, START)]
-        events = [n for n in vectors if align in (n, _last(n), n.replace("/", "."))]
+        events = [n for n in vectors if align in (n, last_part(n), n.replace("/", "."))]
         starts = events if events and not any(vectors[n].shape == vectors[events[0]].shape for n in starts) else starts
         if not starts:
             return None, False
         size, parent = others[starts[0]].shape, starts[0].rpartition("/")[0]
         own = {n: v.read() for n, v in others.items() if v.shape == size and n.rpartition("/")[0] == parent}
         name, named = starts[0], _factor(starts[0]) is not None
-        table = with_usual_names(_in_seconds({_last(n): column(v) for n, v in own.items()}, align, notes))
+        table = with_usual_names(_in_seconds({last_part(n): column(v) for n, v in own.items()}, align, notes))
         if "stop_time" not in table and "start_time" in table:
             table = with_durations(table, f"'{name}'", notes, _factor(name) in (None, 1.0))
         if "stop_time" not in table and not events:
             return None, False
         if align is not None and align not in table and events:
-            table = table.rename(columns={_last(events[0]): align})
+            table = table.rename(columns={last_part(events[0]): align})
     more = {n: v.read() for n, v in others.items() if v.shape == (len(table),)}
-    extra = {_last(n): column(v) for n, v in more.items() if not any(w in n.lower() for w in NEURON_WORDS)}
+    extra = {last_part(n): column(v) for n, v in more.items() if not any(w in n.lower() for w in NEURON_WORDS)}
     extra = {n: v for n, v in extra.items() if n not in table and not _usual(n, (*START, *STOP))}
     notes.append(f"trials are those of '{name}'")
     return table.assign(**extra), named
@@ -176,7 +174,7 @@ def _trial_table(
 
 def _named(others: Mapping[str, StoredArray], given: str) -> str | None:
     """The array that an option names in full, or by the last part of its name; None if there is none."""
-    return given if given in others else next((n for n in others if given in (_last(n), n.replace("/", "."))), None)
+    return given if given in others else next((n for n in others if given in (last_part(n), n.replace("/", "."))), None)
 
 
 def _with_trials_called_so(others: Mapping[str, StoredArray], name: str) -> dict[str, StoredArray]:
@@ -189,12 +187,12 @@ def _with_trials_called_so(others: Mapping[str, StoredArray], name: str) -> dict
     if not stored.is_number or len(stored.shape) not in (1, 2) or (len(stored.shape) == 2 and 2 not in stored.shape):
         raise DataError(f"'{name}' is {stored}, but trials are (trial,) starts, or (trial, 2) starts and stops.")
     own = {n: s for n, s in others.items() if s.shape == stored.shape and n != name}
-    stops = [n for n in own if _last(n) in partners(_last(name))] or [n for n in own if _usual(n, STOP)]
+    stops = [n for n in own if last_part(n) in partners(last_part(name))] or [n for n in own if _usual(n, STOP)]
     group = name.rpartition("/")[0]
     called = {name: "trials" if len(stored.shape) == 2 else "start_time", **{n: "stop_time" for n in stops[:1]}}
     kept = {n: s for n, s in others.items() if n not in called and not says_trials(n) and not _is_pairs_of(n, s)}
     for n, usual in called.items():
-        unit = without_unit(_last(n))[1]
+        unit = without_unit(last_part(n))[1]
         kept["/".join(part for part in (group, f"{usual}_{unit}" if unit else usual) if part)] = others[n]
     return kept
 
@@ -205,16 +203,12 @@ def _is_pairs_of(name: str, stored: StoredArray) -> bool:
 
 def _usual(name: str, usual: Sequence[str]) -> bool:
     """Whether a name, with its unit of time or without, is among the usual ones."""
-    return plain_name(_last(name)) in usual or without_unit(_last(name))[0] in usual
+    return plain_name(last_part(name)) in usual or without_unit(last_part(name))[0] in usual
 
 
 def says_trials(name: str) -> bool:
     """Whether a name is that of an array with times of trials, or with the rate of samples, which is no column."""
-    return _usual(name, (*START, *STOP)) or plain_name(_last(name)) in RATES or time_role(name) == "both"
-
-
-def _last(name: str) -> str:
-    return name.rsplit("/", 1)[-1]
+    return _usual(name, (*START, *STOP)) or plain_name(last_part(name)) in RATES or time_role(name) == "both"
 
 
 def _is_pairs(name: str) -> bool:
@@ -231,7 +225,7 @@ def _are_turned(pairs: np.ndarray) -> bool:
 
 def _factor(name: str) -> float | None:
     """The seconds in the unit of time that a name ends in; None where it names none."""
-    return FACTORS.get(without_unit(_last(name))[1])
+    return FACTORS.get(without_unit(last_part(name))[1])
 
 
 def _in_seconds(columns: Mapping[str, Any], align: str | None, notes: list[str]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from spikeloom.data.formats.arrays.array_file import AXES
+from spikeloom.data.formats.arrays.array_file import AXES, whole
 from spikeloom.data.formats.arrays.reading import from_arrays
 from spikeloom.data.formats.naming.neuron_columns import neurons_and_signals
 from spikeloom.data.formats.naming.spike_labels import BLOCKS
@@ -155,8 +155,7 @@ def read_count_table(
     stored |= {"counts": np.where(within[..., None], counts[place], 0), "lengths": lengths}
     stored |= {name: series[place] for name, series in values.items()}
     stored |= {name: _column(table[name].iloc[start]) for name in [segment, *constant]}
-    if stored[segment].dtype.kind == "f" and (stored[segment] == np.floor(stored[segment])).all():
-        stored[segment] = stored[segment].astype(np.int64)  # a missing one makes floats of all
+    stored[segment] = whole(stored[segment])
     if seconds is not None and not _begins_anew(seconds[start], seconds[start + lengths - 1]):
         stored[FROM_S] = seconds[start]
     return _read(stored, options, origin, notes, "trial,time,neuron")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spikeloom.data.formats.naming.array_names import COUNTS, plain
+from spikeloom.data.formats.naming.array_names import COUNTS, last_part, plain
 from spikeloom.data.formats.naming.neuron_columns import NEURON
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.spikes import spikes_in
@@ -54,7 +54,7 @@ def holds_spike_times(variables: Mapping[str, Value], arrays: Mapping[str, Store
     It is where no array has a name of counts, and there are structures of trials or units, a list of spikes, or a
     vector of spike times for each unit.
     """
-    if options.counts is not None and any(name.rsplit("/", 1)[-1] == options.counts for name in arrays):
+    if options.counts is not None and any(last_part(name) == options.counts for name in arrays):
         return False
     flat = arrays_of(variables)
     counts = (name for name, stored in flat.items() if len(stored.shape) in (2, 3) and stored.is_number)
@@ -88,23 +88,27 @@ def _numbered_vectors(node: Node) -> list[str]:
     return sorted(numbered, key=_numbers) if len(_stems(numbered)) == 1 else []
 
 
+def _stem(name: str) -> str:
+    """A name without its numbers."""
+    return re.sub(r"\d+", "", name).strip("_- .")
+
+
 def _stems(names: Iterable[str]) -> set[str]:
-    """Names without their numbers."""
-    return {re.sub(r"\d+", "", name).strip("_- .") for name in names}
+    return set(map(_stem, names))
 
 
 def _fields(node: Node, within: bool) -> dict[str, Value]:
     """The members of a group; those that are numbered as one."""
     groups = {n: one for n, one in node.items() if isinstance(one, dict) and re.search(r"\d", n)}
     for stem in _stems(groups):
-        _with_silent_units([one for n, one in groups.items() if _stems([n]) == {stem}])
+        _with_silent_units([one for n, one in groups.items() if _stem(n) == stem])
     fields: dict[str, Value] = {
         name: _value(name, member, within or bool(re.search(r"\d", name))) for name, member in node.items()
     }
     stems: dict[str, list[str]] = {}
     for name, member in fields.items():
         if isinstance(member, Struct | Cell) and re.search(r"\d", name):
-            stems.setdefault(re.sub(r"\d+", "", name).strip("_- ."), []).append(name)
+            stems.setdefault(_stem(name), []).append(name)
     for stem, names in stems.items():
         if len(names) < 2:
             continue
@@ -116,13 +120,11 @@ def _fields(node: Node, within: bool) -> dict[str, Value]:
             continue
         if cells:
             continue
-        structs = [(_numbers(name), fields[name]) for name in names]
-        structs.sort(key=lambda pair: pair[0])
-        elements = [one for _, one in structs if isinstance(one, Struct)]
+        elements = [one for name in names if isinstance(one := fields[name], Struct)]
         shared = [key for key in elements[0].fields if all(key in one.fields for one in elements)]
         if shared:
             of_all = {key: [one.fields[key][0] for one in elements] for key in shared}
-            joined = Struct((len(elements),), {"id": [word(name) for name in sorted(names, key=_numbers)], **of_all})
+            joined = Struct((len(elements),), {"id": [word(name) for name in names], **of_all})
             fields = {name: member for name, member in fields.items() if name not in names}
             fields[stem or "elements"] = joined
     return fields

@@ -12,7 +12,7 @@ import pandas as pd
 
 from spikeloom.data.formats.arrays.array_file import AXES
 from spikeloom.data.formats.arrays.reading import from_arrays
-from spikeloom.data.formats.naming.array_names import COUNTS
+from spikeloom.data.formats.naming.array_names import COUNTS, last_part
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.padded_times import padded_times_in
 from spikeloom.data.formats.structures.spikes import Spikes, spikes_in
@@ -153,7 +153,7 @@ def _turned(found: Spikes, others: Mapping[str, StoredArray], options: LoadOptio
         for name, stored in others.items():
             if stored.shape in ((n_rows,), (n_columns,)) and n_rows != n_columns:
                 of_neurons = any(word in name.lower() for word in NEURON_WORDS)
-                votes[(stored.shape == (n_rows,)) != of_neurons].append(name.rsplit("/", 1)[-1])
+                votes[(stored.shape == (n_rows,)) != of_neurons].append(last_part(name))
         rows_are_trials = len(votes[True]) > len(votes[False])
         why = "assumed, as nothing says otherwise; give the order with axes, such as axes=trial,time,neuron"
         if len(votes[True]) != len(votes[False]):
@@ -173,7 +173,7 @@ def _not_used(
 ) -> list[str]:
     """A note on what is in the file and not in the recording."""
     kept = {*data.trials, *data.neurons}
-    unused = [n for n in others if n.rsplit("/", 1)[-1] not in kept and not says_trials(n) and not _is_duration(n)]
+    unused = [n for n in others if last_part(n) not in kept and not says_trials(n) and not _is_duration(n)]
     unused += [
         name
         for name, value in variables.items()
@@ -183,7 +183,7 @@ def _not_used(
 
 
 def _is_counts(name: str, stored: StoredArray) -> bool:
-    last = name.rsplit("/", 1)[-1].lower()
+    last = last_part(name).lower()
     return stored.is_number and len(stored.shape) in (2, 3) and (last in COUNTS or "spike" in last or "count" in last)
 
 
@@ -301,12 +301,12 @@ def _durations(values: Mapping[str, np.ndarray], trials: pd.DataFrame) -> dict[s
     """One number that says how long all trials last, as a column, where the trials have none."""
     if any(_is_duration(name) for name in trials):
         return {}
-    found = {name.rsplit("/", 1)[-1]: float(value) for name, value in values.items()}
+    found = {last_part(name): float(value) for name, value in values.items()}
     return {name: value for name, value in found.items() if _is_duration(name)}
 
 
 def _is_duration(name: object) -> bool:
-    last = str(name).rsplit("/", 1)[-1]
+    last = last_part(str(name))
     return plain_name(last) in DURATIONS or without_unit(last)[0] in DURATIONS
 
 
@@ -392,4 +392,4 @@ def _last_names(columns: Mapping[str, np.ndarray], n_neurons: int) -> dict[str, 
         for name, values in columns.items()
         if len(values) != n_neurons or not any(word in name.lower() for word in NEURON_WORDS)
     }
-    return {name.rsplit("/", 1)[-1]: column(values) for name, values in kept.items()}
+    return {last_part(name): column(values) for name, values in kept.items()}

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.formats.arrays.array_file import column
+from spikeloom.data.formats.arrays.array_file import column, whole
 from spikeloom.data.formats.folders.phy import CODES, NOISE
-from spikeloom.data.formats.naming.array_names import of_trials
+from spikeloom.data.formats.naming.array_names import last_part, of_trials
 from spikeloom.data.formats.naming.neuron_columns import BEHAVIOUR, EVENT, NEURON
 from spikeloom.data.formats.naming.spike_labels import ANIMALS, BLOCKS, check_one_recording, of_units, one_recording
 from spikeloom.data.formats.storage.containers import StoredArray
@@ -155,7 +155,7 @@ def read_spike_list(
             columns = {name: np.asarray(values)[~noise] for name, values in columns.items()}
     data = session_of_units([train * factor for train in trains], columns, factor, others, options, origin, notes)
     kept = {*data.trials, *data.neurons}
-    unused = [n for n in others if _last(n) not in kept and not says_trials(n)]
+    unused = [n for n in others if last_part(n) not in kept and not says_trials(n)]
     return data.with_notes([f"not used: {', '.join(sorted(unused))}"] if unused and options.columns is None else [])
 
 
@@ -170,7 +170,7 @@ def _by_trial(
     columns = {unit: found.units, found.name: found.times, trial: of_each, **described, **found.recordings}
     table = pd.DataFrame({**_columns_of_trials(others, of_each), **columns})
     data = read_spike_table(table, Columns(unit, found.name, trial), options, origin, [found.note])
-    unused = [name for name in others if not says_trials(name) and _last(name) not in data.trials]
+    unused = [name for name in others if not says_trials(name) and last_part(name) not in data.trials]
     return data.with_notes([f"not used: {', '.join(sorted(unused))}"] if unused and options.columns is None else [])
 
 
@@ -184,7 +184,7 @@ def _columns_of_trials(others: Mapping[str, StoredArray], trials: np.ndarray) ->
         begin = 1 if first >= 1 and last == n else 0
         if begin <= first and last < n + begin and n <= 2 * len(np.unique(trials)):
             place = trials.astype(np.int64) - begin
-            return {_last(k): column(v.read())[place] for k, v in others.items() if v.shape == (n,)}
+            return {last_part(k): column(v.read())[place] for k, v in others.items() if v.shape == (n,)}
     return {}
 
 
@@ -224,23 +224,24 @@ def _of_pair(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
         if len(stored.shape) != 1 or plain_name(last) not in (*UNITS, *IDS) or stored.dtype.kind not in "buifUS":
             continue
         beside = {n: v for n, v in arrays.items() if n.rpartition("/")[0] == parent and v.shape == stored.shape}
-        times = [n for n, v in beside.items() if n != name and v.is_number and _is_time(n.rpartition("/")[2])]
+        times = [n for n, v in beside.items() if n != name and v.is_number and _is_time(last_part(n))]
         if not times:
             continue
         values, units = np.asarray(arrays[times[0]].read(), dtype=np.float64), column(stored.read())
-        units = _whole(units)
         note = f"spike times are in '{times[0]}', and the unit of each in '{name}'"
         kept = np.isfinite(values) & ~pd.isna(units)
         if not kept.any():
             raise DataError(f"no spike has both a time in '{times[0]}' and a unit in '{name}'; check the file.")
         if not kept.all():
             note += f"; {(~kept).sum()} spikes without a time or a unit were left out"
-        labels = _whole(units[kept])
+        labels = whole(units[kept])
         of_unit, more = of_units(labels)
         note = "; ".join([note, *more])
         kept[kept] = of_unit
         values, units = values[kept], labels[of_unit]
-        recordings = {_last(n): column(v.read())[kept] for n, v in beside.items() if _of_each(n) in (*BLOCKS, *ANIMALS)}
+        recordings = {
+            last_part(n): column(v.read())[kept] for n, v in beside.items() if _of_each(n) in (*BLOCKS, *ANIMALS)
+        }
         found = SpikeList(times[0], values, units, note, (times[0], name), recordings=recordings)
         for other in (n for n in beside if _of_each(n) in GROUPS and n != name):
             group = column(beside[other].read())[kept]
@@ -254,15 +255,9 @@ def _of_pair(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
     return None
 
 
-def _whole(units: np.ndarray) -> np.ndarray:
-    """Whole numbers that were stored as floats, as MATLAB does, and others as they are."""
-    whole = units.dtype.kind == "f" and (units == np.floor(units)).all()
-    return units.astype(np.int64) if whole else units
-
-
 def _of_each(name: str) -> str:
     """What an array beside the spikes tells of each, by its name."""
-    return plain_name(_last(name)).removeprefix("spike_")
+    return plain_name(last_part(name)).removeprefix("spike_")
 
 
 def _by_group(
@@ -276,8 +271,10 @@ def _by_group(
     table = pd.DataFrame({"group": group[valid], "unit": units[valid]})
     label = table.groupby(["group", "unit"]).ngroup().to_numpy()
     first = table.groupby(label).first()
-    columns = {last: dict(enumerate(first[key])) for last, key in zip((_last(other), _last(name)), ("group", "unit"))}
-    note += f"; '{_last(other)}' and '{_last(name)}' together name a unit, as units are numbered anew in each"
+    columns = {
+        last: dict(enumerate(first[key])) for last, key in zip((last_part(other), last_part(name)), ("group", "unit"))
+    }
+    note += f"; '{last_part(other)}' and '{last_part(name)}' together name a unit, as units are numbered anew in each"
     remaining = kept.copy()
     remaining[kept] = valid
     recordings = {name: values[valid] for name, values in found.recordings.items()}
@@ -291,7 +288,7 @@ def _of_ends(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
         if base == name or base not in arrays or len(stored.shape) != 1 or stored.dtype.kind not in "ui":
             continue
         times, ends = arrays[base], stored.read().astype(np.int64)
-        if len(times.shape) != 1 or not times.is_number or not _is_time(_last(base)):
+        if len(times.shape) != 1 or not times.is_number or not _is_time(last_part(base)):
             continue
         if not len(ends) or (np.diff(ends) < 0).any() or ends[-1] != times.shape[0]:
             raise DataError(
@@ -307,7 +304,9 @@ def _of_ends(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
 
 
 def _of_wave_clus(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
-    name = next((n for n, v in arrays.items() if plain_name(_last(n)) == "cluster_class" and len(v.shape) == 2), None)
+    name = next(
+        (n for n, v in arrays.items() if plain_name(last_part(n)) == "cluster_class" and len(v.shape) == 2), None
+    )
     if name is None or arrays[name].shape[1] < 2:
         return None
     cluster, time_ms = np.asarray(arrays[name].read(), dtype=np.float64)[:, :2].T
@@ -353,7 +352,7 @@ def _described(
             continue
         rows = [place[label] for label in ids.tolist()]
         used = [n for n, v in beside.items() if v.shape == listed.shape]
-        found = {_last(n): column(beside[n].read())[rows] for n in used if n != name}
+        found = {last_part(n): column(beside[n].read())[rows] for n in used if n != name}
         for group in (n for n in PHY_GROUPS if n in found):
             values = found.pop(group)
             found["group"] = pd.Series(values).map(CODES).to_numpy() if values.dtype.kind in "uif" else values
@@ -371,7 +370,7 @@ def _is_time(name: str) -> bool:
 
 
 def _is_id(name: str) -> bool:
-    return plain_name(_last(name)) in (*IDS, *UNITS)
+    return plain_name(last_part(name)) in (*IDS, *UNITS)
 
 
 def _called(name: str, arrays: Mapping[str, StoredArray]) -> str:
@@ -381,11 +380,7 @@ def _called(name: str, arrays: Mapping[str, StoredArray]) -> str:
         return last
     titles = [arrays[f"{parent}/{key}"] for key in TITLES if f"{parent}/{key}" in arrays]
     words = [str(title.read()) for title in titles if title.shape == () and not title.is_number]
-    return words[0] if words and words[0].strip() else _last(parent)
-
-
-def _last(name: str) -> str:
-    return name.rsplit("/", 1)[-1]
+    return words[0] if words and words[0].strip() else last_part(parent)
 
 
 def _length(stored: StoredArray) -> int:
