@@ -40,6 +40,12 @@ def test_a_good_recording_gets_no_note(tmp_path: Path) -> None:
     assert notes_of(tmp_path, good(1)[0]) == ["the recording is one long trial; cut it with window_s"]
 
 
+def test_neurons_of_one_name(tmp_path: Path) -> None:
+    (note,) = notes_of(tmp_path, good(), unit_id=[*range(10), 3, 3])
+    assert note == "3 of 12 neurons share their 'id' with another, such as 3"
+    assert notes_of(tmp_path, good(), unit_id=np.arange(12), electrode_id=np.zeros(12, int)) == []
+
+
 @pytest.mark.slow
 def test_the_simulated_recording_gets_no_note() -> None:
     from spikeloom.data.simulated.lorenz import lorenz

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from spikeloom.data.declared import not_enough_memory
 from spikeloom.data.formats.arrays.reading import from_arrays
@@ -16,10 +17,12 @@ from spikeloom.data.formats.storage.containers import (
     open_hdf5,
     open_npy,
     open_npz,
+    with_dates,
     write_hdf5,
     write_npz,
 )
 from spikeloom.data.formats.storage.guard import know_sound
+from spikeloom.data.formats.storage.sparse import with_sparse
 from spikeloom.data.formats.structures.padded_times import padded_times_in
 from spikeloom.data.formats.tables.reading import read_table_file
 from spikeloom.data.formats.trees.groups import holds_spike_times, tree_of
@@ -78,7 +81,9 @@ def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  
             return apply_options(unpacked(stored), options, own=True)
         if "units/spike_times" in stored:
             return _load_nwb(path, options)
-        origin = {"file": path.name, "format": ending[1:]}
+        notes: list[str] = []
+        stored = with_dates(with_sparse(stored, notes) if ending == ".npz" else stored, notes)
+        origin: dict[str, Any] = {"file": path.name, "format": ending[1:], **({"notes": notes} if notes else {})}
         if ending == ".npz" and (kind := kind_of(stored)) is not None:
             return read_pynapple(stored, kind, options, origin)
         padded, stored = padded_times_in(stored, options.counts)

@@ -32,6 +32,8 @@ LONG_TRIAL = 20.0
 """A trial of more than this many times the median length makes arrays of trials mostly padding."""
 FEW_BINS = 100
 """A recording with fewer bins shows nothing; written by us, it comes back as it was."""
+IDS = ("id", "unit_id", "neuron_id", "cell_id")
+"""Columns that name a neuron; several may share an electrode or a channel."""
 GENERATED_BY = "generated_by"
 """Entry in the provenance of samples."""
 SHOWN = 5
@@ -220,6 +222,16 @@ def identical_neurons(facts: Facts) -> Iterator[str]:
     yield from identical_neurons_note(facts.data, facts.spikes)
 
 
+def repeated_ids(facts: Facts) -> Iterator[str]:
+    """Several neurons of one name, as those of several probes or sessions have it."""
+    for name in (str(n) for n in facts.data.neurons if str(n).lower() in IDS):
+        ids = facts.data.neurons[name].dropna()
+        repeated = ids[ids.duplicated(keep=False)].tolist()
+        if repeated:
+            n = facts.data.n_neurons
+            yield f"{len(repeated)} of {n} neurons share their '{name}' with another, such as {repeated[0]}"
+
+
 def trial_lengths(facts: Facts) -> Iterator[str]:
     """One trial much longer than the others."""
     lengths, bin_s = facts.data.lengths, facts.data.bin_s
@@ -278,6 +290,7 @@ CHECKS: tuple[Check, ...] = (
     ceiling,
     identical_trials,
     identical_neurons,
+    repeated_ids,
     trial_lengths,
     signals,
     conditions,

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.damage import DAMAGE
+from spikeloom.data.dates import with_seconds
 from spikeloom.data.declared import check_declared, not_enough_memory
 from spikeloom.errors import DataError
 
@@ -89,11 +90,10 @@ def read_table(path: Path, notes: list[str]) -> pd.DataFrame:
         table = table.drop(columns=numbered)
     if not len(table):
         raise DataError(f"{path.name} has no rows; name a table that holds something.")
+    table = with_seconds(table, notes)
     for name in table:
-        if table[name].dtype.kind == "m":
-            table[name] = table[name].dt.total_seconds()
-        elif table[name].dtype.kind == "M" and not table[name].isna().all():
-            notes.append(f"'{name}' of {path.name} holds dates, and is taken as text")
+        if table[name].dtype.kind == "M" and not table[name].isna().all():
+            notes.append(f"'{name}' of {path.name} holds days, and is taken as text")
             table[name] = table[name].astype(str)
     return table
 

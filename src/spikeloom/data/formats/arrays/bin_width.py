@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from spikeloom.data.dates import seconds_since_1970
 from spikeloom.data.formats.arrays.array_file import ArrayFile
 from spikeloom.data.formats.naming.array_names import (
     at_centres,
@@ -205,7 +206,7 @@ def _times(file: ArrayFile, counts: str, shape: tuple[int, ...]) -> tuple[str, n
             continue
         values = file.read(name)
         if values.dtype.kind == "M":
-            values = values.astype("datetime64[ns]").astype(np.int64) * 1e-9
+            values = seconds_since_1970(values)
         if not np.isfinite(values.astype(np.float64)).all():
             raise DataError(
                 f"'{name}' has times that are missing (NaN); give each bin its time, or leave the array out."

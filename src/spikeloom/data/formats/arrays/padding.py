@@ -1,14 +1,25 @@
-"""Padding of counts: NaN, -1 or 255 behind the end of each trial, which also tells the axes of bins and neurons."""
+"""Padding of counts behind the end of each trial: NaN, -1 or 255, which also tell the axes, or zeros by durations."""
 
 from __future__ import annotations
 
 from itertools import permutations
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int, Shaped
+
+from spikeloom.data.binning import EDGE
+from spikeloom.data.formats.arrays.array_file import ArrayFile
+from spikeloom.data.formats.naming.array_names import unit_of
+from spikeloom.data.session.single_precision import as_written
+from spikeloom.data.session.trial_files import DURATIONS
 
 PAD = -1
 """What fills up counts of whole numbers, among which there is no NaN; of small ones without a sign, the largest."""
+
+
+MILLISECOND = 1e-3
+LEAST_FILLED = 0.5
+"""Share of the bins that the longest trial fills, at least, where durations are those of what was recorded."""
 
 
 def with_missing(values: np.ndarray, name: str, notes: list[str]) -> np.ndarray:
@@ -62,6 +73,39 @@ def orders_of_padding(values: np.ndarray, names: tuple[str, ...]) -> frozenset[t
         return frozenset()
     pairs = _axes(missing, least_lengths=2)
     return frozenset(order for order in permutations(names) if (order.index("neuron"), order.index("time")) in pairs)
+
+
+def lengths_by_durations(
+    file: ArrayFile, counts: Shaped[np.ndarray, "trial time neuron"], bin_s: float
+) -> Int[np.ndarray, "trial"] | None:
+    """Whole bins of each trial by an array of durations behind which there is no spike; None without one.
+
+    They are in the unit that its name says, else in seconds, milliseconds or bins: the one in which the longest trial
+    fills most of the bins that there are.
+
+    Args:
+        file: The arrays; gets a note about the one that is used, or that counts contradict.
+        counts: Spike counts.
+        bin_s: Width of a bin.
+    """
+    n_trials, n_bins = counts.shape[:2]
+    last = n_bins - np.argmax((counts != 0).any(2)[:, ::-1], axis=1)  # bins up to the last spike
+    for name, stored in file.free():
+        stem, unit_s = unit_of(name)
+        if stem not in DURATIONS or stored.shape != (n_trials,) or stored.dtype.kind not in "uif":
+            continue
+        values = as_written(file.stored[name].read().astype(np.float64)) / bin_s
+        units = (unit_s,) if unit_s is not None else (1.0, MILLISECOND, bin_s)
+        for unit in units:
+            bins = np.where(np.isfinite(values), values * unit, n_bins)
+            if not LEAST_FILLED * n_bins <= bins.max() < n_bins + 1 or bins.min() < 1 - EDGE:
+                continue
+            if (last > np.ceil(bins - EDGE))[counts.any((1, 2))].any():
+                file.notes.append(f"'{name}' is a column only, as there are spikes beyond it")
+                break
+            file.notes.append(f"trials last as long as '{name}' says, in units of {unit:g} s; what follows is padding")
+            return np.minimum(np.floor(bins + EDGE).astype(np.int64), n_bins)
+    return None
 
 
 def _axes(missing: Bool[np.ndarray, "*axes"], least_lengths: int = 1) -> set[tuple[int, int]]:

@@ -22,7 +22,7 @@ from spikeloom.data.formats.arrays.columns import (
     signals_of,
     trial_columns,
 )
-from spikeloom.data.formats.arrays.padding import orders_of_padding, with_missing
+from spikeloom.data.formats.arrays.padding import lengths_by_durations, orders_of_padding, with_missing
 from spikeloom.data.formats.arrays.pairs import check_counts, check_no_rates, check_rates, looks_like_spike_times
 from spikeloom.data.formats.arrays.pieces import numbers_of_segments, pieces_of, segment_of
 from spikeloom.data.formats.arrays.splits import index_splits, with_splits_joined
@@ -139,7 +139,7 @@ def _trials(
     signals = signals_of(file, order, counts.shape)
     neurons = neuron_table(file, n_neurons, (n_trials,))
     kept = kept_neurons(file, neurons)
-    lengths = _lengths(file, counts[:, :, kept])
+    lengths = _lengths(file, counts[:, :, kept], clock.bin_s)
     trials = pd.DataFrame(trial_columns(file, n_trials), index=range(n_trials))
     if clock.trial_start_s is not None and FROM_S not in trials:
         trials = trials.assign(**{FROM_S: clock.trial_start_s})
@@ -196,7 +196,7 @@ def _check_sizes(file: ArrayFile, name: str, n_trials: int, n_bins: int) -> None
         )
 
 
-def _lengths(file: ArrayFile, counts: np.ndarray) -> np.ndarray:
+def _lengths(file: ArrayFile, counts: np.ndarray, bin_s: float) -> np.ndarray:
     n_trials, n_bins = counts.shape[:2]
     name = file.named("lengths", LENGTHS)
     if name is None:
@@ -212,7 +212,8 @@ def _lengths(file: ArrayFile, counts: np.ndarray) -> np.ndarray:
         lengths = n_bins - np.argmin(empty[:, ::-1], axis=1)
         file.notes.append("lengths end where all later counts of a trial are NaN")
         return np.where(empty.all(axis=1), 0, lengths)
-    return np.full(n_trials, n_bins)
+    stated = lengths_by_durations(file, counts, bin_s)
+    return np.full(n_trials, n_bins) if stated is None else stated
 
 
 def _like_lengths(file: ArrayFile, n_trials: int, n_bins: int) -> list[str]:

@@ -18,6 +18,8 @@ MOST_BEHIND = 0.5
 """Share of the times that may lie behind the end of the recording before another unit than seconds is tried."""
 LEAST_REACHED = 0.02
 """Share of the recording that milliseconds must reach: some events just behind its end do not make all of them that."""
+MOST_OF_BINS, LEAST_OF_SECONDS = 0.2, 0.5
+"""Whole numbers are seconds where trials reach so far into the recording by these, and no farther by bins."""
 
 
 class TrialTimes:
@@ -168,6 +170,8 @@ class TrialTimes:
                 return MILLISECONDS, "as the times of bins are"
             if len(known) and (known > self.n_bins).mean() > MOST_BEHIND and reaches_in_ms:
                 return MILLISECONDS, "as bins would lie behind the end of the recording"
+            if latest * clock.bin_s < MOST_OF_BINS * end_s and LEAST_OF_SECONDS * end_s <= latest <= end_s:
+                return 1.0, "as all trials would lie in the first part of the recording if they were bins"
             return None, "as it holds whole numbers"
         if clock.unit_s == MILLISECONDS:
             return MILLISECONDS, "as the times of bins are"

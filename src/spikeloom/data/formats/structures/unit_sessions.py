@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.formats.naming.array_names import last_part, of_neurons, partners, time_role
+from spikeloom.data.formats.naming.array_names import last_part, of_neurons, partners, text_of, time_role
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.trials import NEURON_WORDS
 from spikeloom.data.options import LoadOptions
-from spikeloom.data.session.clocks import FACTORS, in_seconds, plain_name, without_unit
+from spikeloom.data.session.clocks import FACTORS, SAMPLES, in_seconds, plain_name, without_unit
 from spikeloom.data.session.cutting import bin_session
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import quality_mask
@@ -28,6 +30,12 @@ from spikeloom.errors import DataError
 RATES = ("fs", "sample_rate", "sampling_rate", "samplerate", "samplingrate", "sr", "sampling_frequency", "sample_res")
 RATES = (*RATES, "time_res", "timestamp_resolution", "time_stamp_resolution", "samples_per_second", "sampling_freq")
 """Names of the samples per second, by which spike times in samples become seconds."""
+HERTZ = {"hz": 1.0, "khz": 1e3}
+_RATE = re.compile(r"(\d+\.?\d*(?:e[+-]?\d+)?)\s*(k?hz)?(?:/s)?")
+LEAST_SAMPLING_HZ = 1000.0
+"""Spike times without a unit in their name are samples of no lower rate."""
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 0.1, 500.0
+"""Mean rates of populations: where a rate of samples has no unit, it is in kHz if neurons fire so only then."""
 MOST_BEHIND = 0.5
 """Share of the times of trials that may lie behind the last spike before another unit than seconds is tried."""
 MOST_SPANS = 0.5
@@ -106,13 +114,39 @@ def seconds_of(
 ) -> float:
     """Seconds in one unit of the spike times; samples become seconds where the file gives their rate."""
     last = last_part(name)
-    rates = [k for k, v in others.items() if plain_name(last_part(k)) in RATES and v.shape == () and v.is_number]
+    counts_samples = without_unit(last)[1] in SAMPLES
+    rates = {k: rate for k, v in others.items() if (rate := samples_per_second(k, v)) is not None}
     if rates and len(times) and (times == np.floor(times)).all():
-        rate_hz = float(others[rates[0]].read())
-        if rate_hz >= 1000 and len(times) / (max(n_trains, 1) * max(duration, 1e-9)) < 0.1:
-            notes.append(f"'{last}' is whole numbers, and taken as samples at '{rates[0]}' = {rate_hz:g} Hz")
+        (said, (rate_hz, is_sure)), *_ = rates.items()
+        mean = len(times) / (max(n_trains, 1) * max(duration, 1e-9))
+        if not is_sure and mean * rate_hz < LOWEST_RATE_HZ <= mean * rate_hz * 1e3 <= HIGHEST_RATE_HZ:
+            rate_hz *= 1e3
+        if counts_samples or (rate_hz >= LEAST_SAMPLING_HZ and mean < LOWEST_RATE_HZ):
+            how = "counts samples" if counts_samples else "is whole numbers, and taken as samples"
+            notes.append(f"'{last}' {how} at '{said}' = {rate_hz:g} Hz")
             return 1.0 / rate_hz
     return in_seconds(times, last, n_trains, duration, notes, by_trial)[0]
+
+
+def samples_per_second(name: str, stored: StoredArray) -> tuple[float, bool] | None:
+    """The rate of samples that one number, or one in words, of a usual name says; and whether its unit is said, too.
+
+    Example:
+        >>> one = np.array("30 kHz")
+        >>> samples_per_second("info/fs", StoredArray(one.shape, one.dtype, lambda: one))
+        (30000.0, True)
+    """
+    if math.prod(stored.shape) != 1 or not _is_rate(name):
+        return None
+    in_name = HERTZ.get(plain_name(last_part(name)).rpartition("_")[2])
+    value = np.asarray(stored.read()).ravel()[0]
+    if stored.dtype.kind in "SU":
+        said = _RATE.fullmatch(text_of(value).lower())
+        value, in_words = (float(said[1]), HERTZ.get(said[2] or "")) if said else (np.nan, None)
+        in_name = in_words or in_name
+    elif not stored.is_number:
+        return None
+    return (float(value) * (in_name or 1.0), in_name is not None) if 0 < float(value) < np.inf else None
 
 
 def neuron_columns(others: Mapping[str, StoredArray], n: int, alone: bool = False) -> dict[str, Any]:
@@ -208,7 +242,13 @@ def _usual(name: str, usual: Sequence[str]) -> bool:
 
 def says_trials(name: str) -> bool:
     """Whether a name is that of an array with times of trials, or with the rate of samples, which is no column."""
-    return _usual(name, (*START, *STOP)) or plain_name(last_part(name)) in RATES or time_role(name) == "both"
+    return _usual(name, (*START, *STOP)) or _is_rate(name) or time_role(name) == "both"
+
+
+def _is_rate(name: str) -> bool:
+    plain = plain_name(last_part(name))
+    stem, _, unit = plain.rpartition("_")
+    return plain in RATES or (unit in HERTZ and stem in RATES)
 
 
 def _is_pairs(name: str) -> bool:

@@ -13,10 +13,10 @@ import numpy as np
 import scipy.io
 import scipy.sparse
 
-from spikeloom.data.declared import check_declared
 from spikeloom.data.formats.storage.containers import StoredArray, hdf5_values, reading_file
 from spikeloom.data.formats.storage.guard import check_sound
 from spikeloom.data.formats.storage.hdf5_files import Hdf5, linked, opened_hdf5, other_files
+from spikeloom.data.formats.storage.sparse import dense
 
 DEEPEST = 16
 """Levels of structures and cells that are followed; a damaged file may hold itself."""
@@ -222,14 +222,14 @@ def _sparse(item: Hdf5) -> Value:
     n_rows, n_columns = int(item.attrs["MATLAB_sparse"]), len(item["jc"]) - 1
 
     def read() -> np.ndarray:
-        check_declared((n_rows, n_columns), 8)
         # Without any element, MATLAB leaves the data and their rows out.
         parts = (
             (hdf5_values(item["data"]), hdf5_values(item["ir"]))
             if "data" in item
             else (np.zeros(0), np.zeros(0, dtype=int))
         )
-        return scipy.sparse.csc_matrix((*parts, hdf5_values(item["jc"])), shape=(n_rows, n_columns)).toarray()
+        data, rows = parts
+        return dense("csc", data, (rows, hdf5_values(item["jc"])), (n_rows, n_columns))
 
     dtype = item["data"].dtype if "data" in item else np.dtype(float)
     return StoredArray((n_rows, n_columns), dtype, read)

@@ -17,6 +17,7 @@ from spikeloom.data.options import EventOptions, LoadOptions, SeriesOptions, Ses
 from spikeloom.data.plausibility import CHANCE_SPIKES
 from spikeloom.data.session.clocks import SAMPLES, in_seconds, plain_name, without_unit
 from spikeloom.data.session.cutting import DEFAULT_BIN_S, bin_session
+from spikeloom.data.session.durations import stated_lengths
 from spikeloom.data.session.session import Session
 from spikeloom.data.session.sorting import quality_mask, trains_of
 from spikeloom.data.session.spans import rows_of
@@ -211,15 +212,19 @@ def read_spike_table(
     n_trials, longest = len(by_trial), float(times.max() - min(times.min(), 0.0))
     factor, _ = in_seconds(times, columns.time, len(ids) * n_trials, longest, notes, by_trial=True)
     notes.append(f"'{columns.time}' is counted from the start of each trial ('{columns.trial}')")
-    known = set(ENDS) <= set(by_trial)
-    labels = by_trial["trial"].to_numpy()
-    start, stop = (by_trial[name].to_numpy(dtype=float) if known else None for name in ENDS)
+    by_unit = _by_trial_and_unit(units, times * factor, trials, ids[kept], by_trial["trial"].to_numpy())
+    if set(ENDS) <= set(by_trial):
+        start, stop = (by_trial[name].to_numpy(dtype=float) for name in ENDS)
+        lengths = stop - start
+    else:
+        start = None
+        lengths = stated_lengths(by_trial, [np.concatenate(trial) for trial in by_unit], factor, notes)
     spikes = TrialwiseSpikes(
-        times=_by_trial_and_unit(units, times * factor, trials, ids[kept], labels),
+        times=by_unit,
         neurons=neurons,
         trials=by_trial,
-        start_s=None if start is None else np.zeros(n_trials),
-        stop_s=None if start is None or stop is None else stop - start,
+        start_s=None if lengths is None else np.zeros(n_trials),
+        stop_s=lengths,
         clock_s=start,
         provenance=provenance,
         notes=notes,

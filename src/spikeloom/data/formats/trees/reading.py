@@ -28,11 +28,12 @@ from spikeloom.data.formats.structures.values import Struct, Value, arrays_of
 from spikeloom.data.formats.tables.spike_tables import FAMILIES, refuse_intervals
 from spikeloom.data.formats.trees.spike_lists import read_spike_list, spike_list_in, vectors_of_units
 from spikeloom.data.options import LoadOptions, check_supported, split_axes
-from spikeloom.data.session.clocks import FACTORS, plain_name, without_unit
+from spikeloom.data.session.clocks import FACTORS, without_unit
+from spikeloom.data.session.durations import INSIDE, are_inside, is_duration, stated_lengths
 from spikeloom.data.session.sorting import quality_mask
 from spikeloom.data.session.spans import rows_of
 from spikeloom.data.session.strays import duration
-from spikeloom.data.session.trial_files import DURATIONS, read_trials, trials_in_order
+from spikeloom.data.session.trial_files import read_trials, trials_in_order
 from spikeloom.data.session.trial_table import with_usual_names
 from spikeloom.data.session.trialwise import TrialwiseSpikes, begin_anew, bin_trialwise
 from spikeloom.data.spikedata import SpikeData
@@ -45,10 +46,10 @@ LONGEST_TRIAL_S = 60.0
 """Spikes over a longer time are of a session, in a cell array whose columns may be units or trials."""
 LOWEST_RATE_HZ = 0.05
 """A lower one over a longer time is that of milliseconds."""
+SURELY_NEURONS = 4.0
+"""Times that rates of neurons vary more than those of trials, and than chance, where they tell the axes of cells."""
 MOST_EVENTS = 0.5
 """Share of the events that lie in their trials, where they are on one clock with these."""
-INSIDE = 0.95
-"""Share of the spikes that lie in their trials where start and stop are those of the trial."""
 
 
 def read_tree(
@@ -155,13 +156,36 @@ def _turned(found: Spikes, others: Mapping[str, StoredArray], options: LoadOptio
                 of_neurons = any(word in name.lower() for word in NEURON_WORDS)
                 votes[(stored.shape == (n_rows,)) != of_neurons].append(last_part(name))
         rows_are_trials = len(votes[True]) > len(votes[False])
-        why = "assumed, as nothing says otherwise; give the order with axes, such as axes=trial,time,neuron"
+        by_rates = _rows_are_trials_by_rates(by_trial)
         if len(votes[True]) != len(votes[False]):
             why = f"as {', '.join(votes[rows_are_trials][:4])} fit{'s' * (len(votes[rows_are_trials]) == 1)}"
+        elif by_rates is not None:
+            rows_are_trials = by_rates
+            more, fewer = ("columns", "rows") if by_rates else ("rows", "columns")
+            why = f"as numbers of spikes differ between {more} far more than between {fewer}"
+        else:
+            why = "assumed, as nothing says otherwise; give the order with axes, such as axes=trial,time,neuron"
     if rows_are_trials:
         by_trial = [list(row) for row in zip(*by_trial)]
     order = "trials x {1} neurons" if rows_are_trials else "neurons x {1} trials"
     return replace(found, values=by_trial, order=f"{n_rows} {order.format(n_rows, n_columns)}, {why}")
+
+
+def _rows_are_trials_by_rates(columns: Sequence[Sequence[StoredArray]]) -> bool | None:
+    """Whether the rows of a cell array are trials, as neurons differ in their rates more than trials; None if open.
+
+    Compared are the variances of the mean counts of rows and of columns beyond that of Poisson counts.
+    """
+    counts = np.array([[np.prod(one.shape) for one in column] for column in columns], dtype=float)
+    if min(counts.shape) < 2 or not counts.any():
+        return None
+    chance = [counts.mean() / n for n in counts.shape]  # of the mean over columns, and of that over rows
+    of_rows, of_columns = (counts.mean(axis).var(ddof=1) - chance[axis] for axis in (0, 1))
+    more, fewer = max(of_rows, of_columns), max(min(of_rows, of_columns), 0.0)
+    expected = chance[0] if of_rows > of_columns else chance[1]
+    if more < SURELY_NEURONS * max(fewer, expected):
+        return None
+    return bool(of_columns > of_rows)
 
 
 def _not_used(
@@ -173,7 +197,7 @@ def _not_used(
 ) -> list[str]:
     """A note on what is in the file and not in the recording."""
     kept = {*data.trials, *data.neurons}
-    unused = [n for n in others if last_part(n) not in kept and not says_trials(n) and not _is_duration(n)]
+    unused = [n for n in others if last_part(n) not in kept and not says_trials(n) and not is_duration(n)]
     unused += [
         name
         for name, value in variables.items()
@@ -299,29 +323,10 @@ def _of_trials(
 
 def _durations(values: Mapping[str, np.ndarray], trials: pd.DataFrame) -> dict[str, float]:
     """One number that says how long all trials last, as a column, where the trials have none."""
-    if any(_is_duration(name) for name in trials):
+    if any(is_duration(name) for name in trials):
         return {}
     found = {last_part(name): float(value) for name, value in values.items()}
-    return {name: value for name, value in found.items() if _is_duration(name)}
-
-
-def _is_duration(name: object) -> bool:
-    last = last_part(str(name))
-    return plain_name(last) in DURATIONS or without_unit(last)[0] in DURATIONS
-
-
-def _lengths(trials: pd.DataFrame, pooled: Sequence[np.ndarray], factor: float, notes: list[str]) -> np.ndarray | None:
-    """How long trials last that begin at zero, by a column of durations that no spikes exceed; None without one."""
-    for name in (str(n) for n in trials if _is_duration(n) and pd.api.types.is_numeric_dtype(trials[n].dtype)):
-        values, zero = trials[name].to_numpy(dtype=float), np.zeros(len(trials))
-        named = FACTORS.get(without_unit(name)[1])
-        # The shortest unit in which trials hold their spikes: 1.2 is no millisecond, and 1200 no second.
-        for scale in sorted({named} if named else {factor, 1.0, 1e-3}):
-            if _inside(pooled, zero, values * scale):
-                notes.append(f"trials last as long as '{name}' says, in units of {scale:g} s")
-                return values * scale
-        notes.append(f"'{name}' is a column only, as spikes lie beyond it")
-    return None
+    return {name: value for name, value in found.items() if is_duration(name)}
 
 
 def _clocks(
@@ -336,9 +341,9 @@ def _clocks(
         given = [trials[name].to_numpy(dtype=float) for name in ("start_time", "stop_time")]
         for scale in dict.fromkeys((factor, 1.0)):
             start, stop = given[0] * scale, given[1] * scale
-            if _inside(pooled, start, stop, inside):
+            if are_inside(pooled, start, stop, inside):
                 return start, stop, start
-            if _inside(pooled, np.zeros(len(start)), stop - start, inside):
+            if are_inside(pooled, np.zeros(len(start)), stop - start, inside):
                 notes.append("spike times are counted from the start of each trial")
                 return np.zeros(len(start)), stop - start, start
         notes.append("most spikes are outside of the starts and stops of their trials, which are kept as columns only")
@@ -347,7 +352,7 @@ def _clocks(
     fired = np.isfinite(first)
     if fired.sum() < 2 or begin_anew(first[fired], last[fired]):
         notes.append("spike times are counted from the start of each trial, as they begin anew in each")
-        lengths = _lengths(trials, pooled, factor, notes)
+        lengths = stated_lengths(trials, pooled, factor, notes)
         return (None, None, None) if lengths is None else (np.zeros(len(lengths)), lengths, None)
     notes.append(
         "spike times of trials follow each other, so they are on one clock, and a trial lasts from its first to its "
@@ -377,12 +382,6 @@ def _since_start(
                     )
                 return since
     return None
-
-
-def _inside(pooled: Sequence[np.ndarray], start: np.ndarray, stop: np.ndarray, share: float = INSIDE) -> bool:
-    n = sum(map(len, pooled))
-    within = sum(int(((one >= a - 1e-6) & (one <= b + 1e-6)).sum()) for one, a, b in zip(pooled, start, stop))
-    return n > 0 and within >= share * n
 
 
 def _last_names(columns: Mapping[str, np.ndarray], n_neurons: int) -> dict[str, Any]:

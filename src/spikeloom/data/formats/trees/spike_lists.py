@@ -32,6 +32,7 @@ from spikeloom.data.formats.tables.spike_tables import (
 )
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.session.clocks import plain_name, without_unit
+from spikeloom.data.session.durations import is_duration
 from spikeloom.data.session.sorting import trains_of
 from spikeloom.data.session.strays import duration
 from spikeloom.data.spikedata import SpikeData
@@ -51,6 +52,8 @@ IDS = (
     "unit_id",
 )
 """Names of lists of units, in whose order other lists describe them."""
+PLURALS = ("clusters", "cells", "unit_labels", "cluster_labels")
+"""Names of the unit of each spike beside their times."""
 PHY_GROUPS = ("cgs", "cluster_groups", "cluster_group")
 """Names of lists with the group of each unit, in Phy's numbers or words."""
 TITLES = ("title", "name", "label")
@@ -179,7 +182,11 @@ def _columns_of_trials(others: Mapping[str, StoredArray], trials: np.ndarray) ->
     if trials.dtype.kind not in "iuf" or not len(trials) or (trials != np.floor(trials)).any():
         return {}
     first, last = int(trials.min()), int(trials.max())
-    sizes = {stored.shape[0] for name, stored in others.items() if len(stored.shape) == 1 and of_trials(name)}
+    sizes = {
+        stored.shape[0]
+        for name, stored in others.items()
+        if len(stored.shape) == 1 and (of_trials(name) or is_duration(name))
+    }
     for n in sorted(sizes):
         begin = 1 if first >= 1 and last == n else 0
         if begin <= first and last < n + begin and n <= 2 * len(np.unique(trials)):
@@ -221,7 +228,11 @@ def vectors_of_units(arrays: Mapping[str, StoredArray]) -> Spikes | None:
 def _of_pair(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
     for name, stored in arrays.items():
         parent, _, last = name.rpartition("/")
-        if len(stored.shape) != 1 or plain_name(last) not in (*UNITS, *IDS) or stored.dtype.kind not in "buifUS":
+        if (
+            len(stored.shape) != 1
+            or plain_name(last) not in (*UNITS, *IDS, *PLURALS)
+            or stored.dtype.kind not in "buifUS"
+        ):
             continue
         beside = {n: v for n, v in arrays.items() if n.rpartition("/")[0] == parent and v.shape == stored.shape}
         times = [n for n, v in beside.items() if n != name and v.is_number and _is_time(last_part(n))]
