@@ -115,8 +115,8 @@ def drift(run: Path, bins: int) -> None:
 def latency(neurons: list[int], steps: int, busy: list[int]) -> None:
     """Time of a step of a single stream."""
     torch.set_num_threads(1)
-    print("| neurons | busy processes | p50 (µs) | p99 | p99.9 | longest |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| neurons | busy processes | steps | p50 (µs) | p99 | p99.9 | longest |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for n in neurons:
         rng = np.random.default_rng(0)
         data = with_default_splits(SpikeData(rng.poisson(0.3, (30, 40, n)), bin_s=0.02))
@@ -124,15 +124,20 @@ def latency(neurons: list[int], steps: int, busy: list[int]) -> None:
         for k in busy:
             others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(k)]
             try:
-                stream = model.stream(seed=0)
-                for _ in range(steps):
+                for compiled in (False, True):
+                    stream = model.stream(seed=0, compiled=compiled)
                     stream.step()
-                    time.sleep(0)
+                    begun = stream.state()
+                    stream = model.stream(seed=0, compiled=compiled)  # without the time of compiling
+                    stream.restore(begun)
+                    for _ in range(steps):
+                        stream.step()
+                        time.sleep(0)
+                    times = " | ".join(f"{1e6 * v:.0f}" for v in stream.latency().values())
+                    print(f"| {n} | {k} | {'compiled' if compiled else 'NumPy'} | {times} |", flush=True)
             finally:
                 for other in others:
                     other.kill()
-            times = stream.latency()
-            print(f"| {n} | {k} | " + " | ".join(f"{1e6 * v:.0f}" for v in times.values()) + " |", flush=True)
 
 
 def main() -> None:

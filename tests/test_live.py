@@ -1,6 +1,8 @@
 """The causal generator: streams are samples, nothing looks ahead, free runs stay where recordings are."""
 
+import importlib.util
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from spikeloom.observation.calibrated import CalibratedHistory
 from spikeloom.observation.history import HistoryConfig, SpikeHistory
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.softplus import SoftplusHistory
+from spikeloom.observation.steps import CountDistribution, Drawer
 from spikeloom.priors.causal import CausalConfig, CausalPrior
 from spikeloom.priors.causal_base import lagged, recent, taps
 from spikeloom.training.batch import Batch
@@ -93,6 +96,49 @@ def test_and_with_every_observation(observation):
     np.testing.assert_array_equal(np.stack([stream.step() for _ in range(25)], axis=1), sample.counts)
     as_poisson = model.stream(seed=2, n=2, observation="poisson")
     np.testing.assert_array_equal(as_poisson.step().shape, (2, 6))
+    if importlib.util.find_spec("numba"):
+        compiled = model.stream(seed=2, n=2, compiled=True)
+        same = np.stack([compiled.step() for _ in range(25)], axis=1) == sample.counts
+        assert same.mean() > 0.99
+
+
+@pytest.mark.parametrize(("n", "observation"), [(1, None), (3, None), (2, "poisson")])
+def test_compiled_streams_draw_the_same(conditioned, n, observation):
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    velocity = np.cumsum(rng.normal(size=(300, 2)), axis=0) / 6
+    how = {"seed": 3, "n": n, "condition": {"target": "left"}, "observation": observation}
+    either = [conditioned.stream(**how, compiled=compiled) for compiled in (False, True)]
+    same = []
+    for t in range(300):
+        plain, compiled = (stream.step({"hand_vel": velocity[t] if t % 7 else None}) for stream in either)
+        same.append((plain == compiled).mean())
+        np.testing.assert_allclose(either[0].latents, either[1].latents, atol=1e-4)
+    assert np.mean(same) > 0.999
+    assert either[0].guards.drawn == either[1].guards.drawn
+    assert either[0].guards.floored == pytest.approx(either[1].guards.floored, abs=2)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-6, 1), (-3, 6)])
+def test_compiled_counts_are_those_of_numpy(low, high):
+    """Rates from silence to many spikes a bin, with caps: not one count differs."""
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(1)
+    constants = np.cumsum(np.log(np.maximum(np.arange(9), 1)))[None].repeat(40, 0)
+    constants[:5, 4:] = np.inf
+    drawers = [Drawer(CountDistribution(constants, False)) for _ in range(2)]
+    drawers[1].compile()
+    theta, uniform = rng.uniform(low, high, (200, 40)).astype(np.float32), rng.random((200, 40), np.float32)
+    plain, compiled = (drawer(theta, uniform) for drawer in drawers)
+    assert plain.max() == 8
+    assert plain[:, :5].max() == 3
+    np.testing.assert_array_equal(plain, compiled)
+
+
+def test_without_numba_a_compiled_stream_says_what_to_install(plain, monkeypatch):
+    monkeypatch.setitem(sys.modules, "spikeloom.priors.causal_compiled", None)
+    with pytest.raises(ConfigError, match=r"numba; install it with: pip install 'spikeloom\[live\]'"):
+        plain.stream(compiled=True)
 
 
 def test_a_state_can_be_kept_and_gone_back_to(conditioned):

@@ -302,9 +302,12 @@ def test_the_page_in_a_browser(served):
 # -- the command -----------------------------------------------------------------------------------------------------
 
 
-def test_the_command_follows_a_file_and_writes_what_happened(run, tmp_path, capsys):
+@pytest.mark.parametrize("how", [[], ["--compiled"]])
+def test_the_command_follows_a_file_and_writes_what_happened(run, tmp_path, capsys, how):
+    if how:
+        pytest.importorskip("numba")
     out = tmp_path / "live.h5"
-    assert main(["live", str(run), "--behaviour", str(run.parent / "data.npz"), "--out", str(out)]) == 0
+    assert main(["live", str(run), "--behaviour", str(run.parent / "data.npz"), "--out", str(out), *how]) == 0
     said = capsys.readouterr().out
     assert "a bin took" in said
     made = load(out)

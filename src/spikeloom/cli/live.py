@@ -34,6 +34,7 @@ def live_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
         "--condition", nargs="+", type=str, help="static conditions, NAME=VALUE; left to the model if not given"
     )
     parser.add_argument("--observation", type=str, help="observation model: as fitted, or poisson")
+    parser.add_argument("--compiled", action="store_true", help="compile the steps with Numba: several times faster")
     parser.add_argument("--out", type=Path, help="file for what happened (.npz .h5 .nwb); nothing is written without")
     parser.add_argument("--port", type=NonNegativeInt, default=0, help="port of the page; any free one at 0")
     parser.add_argument("--no_browser", action="store_true", help="print the address of the page and open nothing")
@@ -81,7 +82,7 @@ def _session(options: Namespace) -> Session:
     model = streaming(load_model(options.run))
     record = options.out is not None
     decoder = None if options.behaviour is not None else _decoder(model, options.run)
-    session = Session(model, decoder, options.seed, options.observation, record)
+    session = Session(model, decoder, options.seed, options.observation, record, options.compiled)
     if options.condition:
         session.condition = _static(request_from_words(options.condition, model.data_spec.variables)[0])
         session.begin()

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import erf
 
+from spikeloom.errors import ConfigError
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.observation.steps import ObservationSteps
 from spikeloom.priors.causal_steps import Guards
@@ -27,6 +28,10 @@ class LatentSteps(Protocol):
         fixed: tuple[Float[np.ndarray, "trial latent"], Bool[np.ndarray, "trial"]] | None = None,
     ) -> Float[np.ndarray, "trial latent"]:
         """Z-scored latents of the next bin, given its conditions; those that are fixed are not drawn."""
+        ...
+
+    def compile(self) -> None:
+        """Use compiled code from now on."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -129,6 +134,20 @@ class Population:
         latents = self._latents.step(static, aligned, fixed) * self._std + self._mean
         rates = self._decoder.rates(latents)
         return Bin(latents, rates, self._observation.step(rates))
+
+    def compile(self) -> None:
+        """Use compiled code from now on.
+
+        Raises:
+            ConfigError: If Numba is not installed.
+        """
+        try:
+            self._latents.compile()
+            self._observation.compile()
+        except ImportError:
+            raise ConfigError(
+                "compiled streams need numba; install it with: pip install 'spikeloom[live]', or leave compiled out."
+            ) from None
 
     def state(self) -> dict[str, Any]:
         """All that the coming bins depend on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,6 +25,10 @@ class ObservationSteps(Protocol):
 
     def step(self, rates: Rates, /) -> Counts:
         """Counts of the next bin; a neuron whose rate is 0 is silent."""
+        ...
+
+    def compile(self) -> None:
+        """Use compiled code from now on, where there is any."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -49,6 +54,9 @@ class PoissonSteps:
         """Counts of the next bin."""
         return self._random.poisson(rates).astype(np.int32)
 
+    def compile(self) -> None:
+        """Poisson counts are drawn by compiled code anyway."""
+
     def state(self) -> dict[str, Any]:
         """All that the coming bins depend on."""
         return {"random": self._random.bit_generator.state}
@@ -73,6 +81,9 @@ class _Remembered:
         self._filters, self._gain, self._offset = filters, gain, offset
         self._past = np.zeros((len(filters), n, filters.shape[1]), np.float32)
         self._random = np.random.default_rng(seed)
+
+    def compile(self) -> None:
+        """Use compiled code from now on, where there is any: here there is none."""
 
     def _drive(self, rates: Rates) -> Rates:
         log_rates = np.log(rates + np.float32(EPSILON))
@@ -132,7 +143,7 @@ class CountDistribution:
     wide: bool
 
 
-class _Drawer:
+class Drawer:
     """Inverse transform: a count is the number of partial sums that a uniform share of the total reaches.
 
     Where no neuron fires many, a sum costs one multiplication for each possible count, and few trials need the partial
@@ -149,10 +160,20 @@ class _Drawer:
         with np.errstate(divide="ignore", invalid="ignore"):
             self._largest = ((2 * HEADROOM + constants[:, 1:]) / counts[1:]).min(1).astype(np.float32)
         self._floor = np.float32(np.exp(-HEADROOM))
+        self._compiled: Callable[..., Counts] | None = None
+
+    def compile(self) -> None:
+        """Use compiled code from now on, where single precision does."""
+        from spikeloom.observation.compiled import drawn_counts
+
+        self._compiled = drawn_counts
 
     def __call__(self, theta: Rates, uniform: Rates) -> Counts:
+        """Counts of natural parameters, at these quantiles."""
         if self._wide:
             return self._exactly(theta, uniform)
+        if self._compiled is not None:
+            return self._compiled(theta, uniform, self._decay, self._largest, self._floor)
         ratio = np.exp(np.minimum(theta, self._largest))
         total = np.full_like(ratio, self._floor)
         for factor in self._decay[::-1]:  # Horner's rule
@@ -200,7 +221,11 @@ class HistorySteps(_Remembered):
         seed: int,
     ):
         super().__init__(filters, gain, offset, n, seed)
-        self._draw = _Drawer(distribution)
+        self._draw = Drawer(distribution)
+
+    def compile(self) -> None:
+        """Use compiled code from now on; it draws the same counts, as far as rounding goes."""
+        self._draw.compile()
 
     def step(self, rates: Rates) -> Counts:
         """Counts of the next bin."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -100,6 +101,19 @@ class CausalSteps:
         self._values: np.ndarray | None = None
         self._behaviour: np.ndarray | None = None
         self._lost = np.zeros((n, weights.order * size), np.float32)
+        self._gru: Callable[..., np.ndarray] = _gru
+        self._innovations: Callable[..., tuple[Latents, int]] = self._mixture
+
+    def compile(self) -> None:
+        """Use compiled code from now on; it draws the same latents, as far as rounding goes."""
+        from spikeloom.priors.causal_compiled import gru, innovations
+
+        w, k = self.weights, self.weights.components
+        out = np.ascontiguousarray(w.out_weights.reshape(len(w.out_weights), k, -1).swapaxes(0, 1))
+        sizes = (np.float32(w.floor), np.float32(w.bound), np.float32(NEAR))
+        head = (w.wide_weights, w.wide_bias, out, w.out_bias.reshape(k, -1), *sizes)
+        self._gru = gru
+        self._innovations = lambda features, gumbel, noise: innovations(features, gumbel, noise, *head)
 
     def step(
         self,
@@ -135,9 +149,7 @@ class CausalSteps:
     def _next(self, inputs: Inputs, given: tuple[Latents, np.ndarray] | None) -> Latents:
         w, size = self.weights, self.size
         x = np.concatenate([self._history[:, :size], self._innovation, inputs], axis=1)
-        self._hidden = _gru(
-            x @ w.input_weights + w.input_bias, self._hidden @ w.hidden_weights + w.hidden_bias, self._hidden
-        )
+        self._hidden = self._gru(x, self._hidden, w.input_weights, w.input_bias, w.hidden_weights, w.hidden_bias)
         cut = w.order * size
         base = self._history @ w.past[:cut] + w.past[cut] + inputs @ w.past[cut + 1 :]
         known = None
@@ -158,13 +170,21 @@ class CausalSteps:
         return rest
 
     def _drawn(self, features: Float[np.ndarray, "trial feature"]) -> Latents:
-        """Innovations from the mixture; of a single trial only the chosen component is computed."""
+        """Innovations from the mixture."""
+        uniform = self._random.random((self.n, self.weights.components), np.float32) * _SPAN + _EDGE
+        noise = self._random.standard_normal((self.n, self.size), np.float32)
+        innovation, floored = self._innovations(features, -np.log(-np.log(uniform)), noise)
+        self.guards.floored += floored
+        return innovation
+
+    def _mixture(
+        self, features: Float[np.ndarray, "trial feature"], gumbel: Float[np.ndarray, "trial component"], noise: Latents
+    ) -> tuple[Latents, int]:
+        """Innovations, and how many have the least width; of a single trial only the chosen component is computed."""
         w, size = self.weights, self.size
         wide = features @ w.wide_weights + w.wide_bias
         wide *= _sigmoid(wide)
-        logits = wide @ self._logit_weights + self._logit_bias
-        logits -= np.log(-np.log(self._random.random(logits.shape, np.float32) * _SPAN + _EDGE))  # Gumbel
-        component = logits.argmax(1)
+        component = (wide @ self._logit_weights + self._logit_bias + gumbel).argmax(1)
         if self.n == 1:
             at = self._columns_of[component[0]]
             chosen = wide @ w.out_weights[:, at] + w.out_bias[at]
@@ -172,12 +192,10 @@ class CausalSteps:
             out = (wide @ w.out_weights + w.out_bias).reshape(self.n, w.components, -1)
             chosen = out[np.arange(self.n), component]
         diagonal = np.logaddexp(chosen[:, 1 + size : 1 + 2 * size], np.float32(0)) + np.float32(w.floor)
-        self.guards.floored += int((diagonal < NEAR * w.floor).any(1).sum())
         precision = np.zeros((self.n, size, size), np.float32)
         precision[:, self._rows, self._columns] = w.bound * np.tanh(chosen[:, 1 + 2 * size :] / w.bound)
         precision[:, self._diagonal, self._diagonal] = diagonal
-        noise = self._random.standard_normal((self.n, size), np.float32)
-        return chosen[:, 1 : 1 + size] + _solved(precision, noise)
+        return chosen[:, 1 : 1 + size] + _solved(precision, noise), int((diagonal < NEAR * w.floor).any(1).sum())
 
     def _inside(self, rest: Latents) -> tuple[Latents, bool]:
         """Latents within the ellipsoid, and whether any had to be moved."""
@@ -286,12 +304,16 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _gru(
-    from_input: Float[np.ndarray, "trial gate"],
-    from_hidden: Float[np.ndarray, "trial gate"],
+    x: Inputs,
     hidden: Float[np.ndarray, "trial unit"],
+    input_weights: Float[np.ndarray, "input gate"],
+    input_bias: Float[np.ndarray, "gate"],
+    hidden_weights: Float[np.ndarray, "unit gate"],
+    hidden_bias: Float[np.ndarray, "gate"],
 ) -> Float[np.ndarray, "trial unit"]:
-    """Gated recurrent units, from both sums of all their gates (reset, update, new)."""
+    """Gated recurrent units, of the gates reset, update and new."""
     units = hidden.shape[1]
+    from_input, from_hidden = x @ input_weights + input_bias, hidden @ hidden_weights + hidden_bias
     gates = _sigmoid(from_input[:, : 2 * units] + from_hidden[:, : 2 * units])
     reset, update = gates[:, :units], gates[:, units:]
     new = np.tanh(from_input[:, 2 * units :] + reset * from_hidden[:, 2 * units :])

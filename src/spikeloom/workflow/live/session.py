@@ -65,9 +65,10 @@ class Session:
         seed: Seed of the first trial; each later one has the next.
         observation: How rates become counts.
         record: Whether to keep what happens.
+        compiled: Whether Numba compiles the steps, see ``Live.stream``.
 
     Raises:
-        ConfigError: If the model does not stream.
+        ConfigError: If the model does not stream, or Numba is wanted and not installed.
     """
 
     def __init__(
@@ -77,9 +78,12 @@ class Session:
         seed: int = 0,
         observation: str | None = None,
         record: bool = True,
+        compiled: bool = False,
     ):
         self.model, self.decoder = streaming(model), decoder
-        self._seed, self._observation = seed, observation
+        self._seed, self._options = seed, {"observation": observation, "compiled": compiled}
+        if compiled:  # before the first bin is due
+            self.model.stream(**self._options).step()
         self.variables: Sequence[Variable] = model.data_spec.variables
         self.recorder = Recorder(model) if record else None
         self._ranges = ranges_of(self.model)
@@ -102,7 +106,7 @@ class Session:
             self.decoder.begin()
         if self.recorder is not None:
             self.recorder.begin(self.condition)
-        return self.model.stream(seed=self._seed, condition=self.condition or None, observation=self._observation)
+        return self.model.stream(seed=self._seed, condition=self.condition or None, **self._options)
 
     def set_condition(self, condition: Mapping[str, Any]) -> None:
         """Change static conditions from the next bin on."""
