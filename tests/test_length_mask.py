@@ -127,9 +127,9 @@ def test_no_trial_is_drawn_in_a_wider_window_than_it_needs(base, monkeypatch):
     widths = []
     denoise = prior.denoise
 
-    def spy(x, step, lengths=None, features=None):
+    def spy(x, step, lengths=None, features=None, context=None):
         widths.append((x.shape[1], tuple(features.aligned[..., -1].sum(1).int().tolist())))
-        return denoise(x, step, lengths, features)
+        return denoise(x, step, lengths, features, context)
 
     monkeypatch.setattr(prior, "denoise", spy)
     with torch.no_grad():
