@@ -126,10 +126,6 @@ def latency(neurons: list[int], steps: int, busy: list[int]) -> None:
             try:
                 for compiled in (False, True):
                     stream = model.stream(seed=0, compiled=compiled)
-                    stream.step()
-                    begun = stream.state()
-                    stream = model.stream(seed=0, compiled=compiled)  # without the time of compiling
-                    stream.restore(begun)
                     for _ in range(steps):
                         stream.step()
                         time.sleep(0)

@@ -105,16 +105,21 @@ def test_and_with_every_observation(observation):
 @pytest.mark.parametrize(("n", "observation"), [(1, None), (3, None), (2, "poisson")])
 def test_compiled_streams_draw_the_same(conditioned, n, observation):
     pytest.importorskip("numba")
+    from spikeloom.observation.compiled import drawn_counts
+    from spikeloom.priors.causal_compiled import gru, innovations
+
     rng = np.random.default_rng(0)
     velocity = np.cumsum(rng.normal(size=(300, 2)), axis=0) / 6
     how = {"seed": 3, "n": n, "condition": {"target": "left"}, "observation": observation}
     either = [conditioned.stream(**how, compiled=compiled) for compiled in (False, True)]
-    same = []
+    kernels = [gru, innovations, drawn_counts]
+    same, compiled_for = [], [len(kernel.signatures) for kernel in kernels]
     for t in range(300):
         plain, compiled = (stream.step({"hand_vel": velocity[t] if t % 7 else None}) for stream in either)
         same.append((plain == compiled).mean())
         np.testing.assert_allclose(either[0].latents, either[1].latents, atol=1e-4)
     assert np.mean(same) > 0.999
+    assert [len(kernel.signatures) for kernel in kernels] == compiled_for  # all was compiled before the first bin
     assert either[0].guards.drawn == either[1].guards.drawn
     assert either[0].guards.floored == pytest.approx(either[1].guards.floored, abs=2)
 

@@ -163,10 +163,12 @@ class Drawer:
         self._compiled: Callable[..., Counts] | None = None
 
     def compile(self) -> None:
-        """Use compiled code from now on, where single precision does."""
+        """Compile the draw now, and use it from now on, where single precision does."""
         from spikeloom.observation.compiled import drawn_counts
 
         self._compiled = drawn_counts
+        none = np.zeros((1, self._decay.shape[1]), np.float32)
+        self(none, none)
 
     def __call__(self, theta: Rates, uniform: Rates) -> Counts:
         """Counts of natural parameters, at these quantiles."""

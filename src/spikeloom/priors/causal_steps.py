@@ -105,7 +105,7 @@ class CausalSteps:
         self._innovations: Callable[..., tuple[Latents, int]] = self._mixture
 
     def compile(self) -> None:
-        """Use compiled code from now on; it draws the same latents, as far as rounding goes."""
+        """Compile the steps now, and use them from the next bin on; they draw the same, as far as rounding goes."""
         from spikeloom.priors.causal_compiled import gru, innovations
 
         w, k = self.weights, self.weights.components
@@ -114,6 +114,13 @@ class CausalSteps:
         head = (w.wide_weights, w.wide_bias, out, w.out_bias.reshape(k, -1), *sizes)
         self._gru = gru
         self._innovations = lambda features, gumbel, noise: innovations(features, gumbel, noise, *head)
+
+        def none(size: int) -> np.ndarray:
+            return np.zeros((1, size), np.float32)
+
+        inputs = none(len(w.input_weights)), none(len(w.hidden_weights))
+        self._gru(*inputs, w.input_weights, w.input_bias, w.hidden_weights, w.hidden_bias)
+        self._innovations(none(len(w.wide_weights)), none(k), none(self.size))
 
     def step(
         self,

@@ -82,8 +82,6 @@ class Session:
     ):
         self.model, self.decoder = streaming(model), decoder
         self._seed, self._options = seed, {"observation": observation, "compiled": compiled}
-        if compiled:  # before the first bin is due
-            self.model.stream(**self._options).step()
         self.variables: Sequence[Variable] = model.data_spec.variables
         self.recorder = Recorder(model) if record else None
         self._ranges = ranges_of(self.model)
