@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= demo
 
-.PHONY: demo test test-all lint types check clean
+DOCS_READY := $(VENV)/.docs-ready
+
+.PHONY: demo test test-all lint types check docs clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,7 +22,7 @@ demo: $(READY)  ## simulate, fit, sample, compare, report (OUT=folder)
 test: $(READY)  ## every test but those marked slow
 	$(BIN)/python -m pytest
 
-test-all: $(READY)  ## all of them: also trainings to known truths, kills, clusters, the longest commands of the README
+test-all: $(READY)  ## all of them: also trainings to known truths, kills, clusters, the longest commands of the documentation
 	$(BIN)/python -m pytest -m "slow or not slow"
 
 lint: $(READY)
@@ -33,5 +35,13 @@ types: $(READY)
 
 check: lint types test-all
 
+$(DOCS_READY): $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $(DOCS_READY)
+
+docs: $(DOCS_READY)  ## the site, from scratch: docs/_build/html/index.html; runs every tutorial, warnings are errors
+	rm -rf docs/_build docs/tutorials
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info docs/_build docs/tutorials docs/reference/generated docs/results/measured

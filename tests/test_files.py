@@ -431,7 +431,7 @@ def test_unknown_sources_suggest_the_nearest(tmp_path: Path) -> None:
     save(toy(), tmp_path / "recording.npz")
     with pytest.raises(DataError, match=r"did you mean '.*recording\.npz'"):
         load_source(tmp_path / "recroding.npz")
-    with pytest.raises(DataError, match=r"data sets: lorenz, reaching, reaching-ring, and .*\); did you mean 'lorenz'"):
+    with pytest.raises(DataError, match=r"data sets: lorenz, center-out, reaching, .*\); did you mean 'lorenz'"):
         load_source("lorentz")
     with pytest.raises(DataError, match="check the path"):
         load_source(tmp_path / "no" / "such" / "file.npz")

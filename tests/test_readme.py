@@ -1,8 +1,7 @@
-"""Every command and every line of Python in the README works, on a small session in place of the reader's own."""
+"""Every command and line of Python of README and how-to pages works, on a small session in place of the reader's."""
 
 import json
 import re
-import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -13,14 +12,14 @@ import pytest
 
 import spikeloom as sl
 from commands import FIT, TINY, TINY_EAG, tiny_of
+from pages import ROOT, blocks, commands, commands_in, python, written_pages
 from spikeloom.cli import main
 from spikeloom.config import preset_files
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+README = "README.md"
+START = "docs/start.md"
+HOW_TO = "docs/howto"
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in written_pages())
 
 
 @pytest.fixture(scope="module")
@@ -55,36 +54,46 @@ def folder(session, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def run_small(typed: list[list[str]], capsys) -> None:
+    """Run commands, with models as small as they can be."""
+    for words in typed:
+        model = words[words.index("--model") + 1] if words[0] == "fit" else ""
+        extra = ["--max_steps", "2", "--device", "cpu", *tiny_of(model)] if model else []
+        assert main([*words, *extra]) == 0, capsys.readouterr().err
+
+
+def test_every_command_of_the_readme(folder, capsys):
+    for words in commands(README):
+        if words[0] == "fit":
+            assert main([*words, *FIT]) == 0, capsys.readouterr().err
+        elif words[0] == "sample":
+            assert main(words) == 0, capsys.readouterr().err
+    assert sl.load("first.npz").n_trials == 500
+    assert [words[0] for words in commands(README)] == ["demo", "fit", "sample", "report"]  # both tried elsewhere
+
+
 @pytest.mark.slow
 def test_every_command_about_an_own_recording(folder, capsys):
-    (block,) = [b for b in blocks("") if "spikeloom describe session.nwb" in b]
-    commands = [shlex.split(line, comments=True) for line in block.splitlines() if line.startswith("spikeloom ")]
-    assert {c[1] for c in commands} == {"describe", "fit", "report", "sample", "compare"}
-    for words in commands:
-        extra = FIT if words[1] == "fit" else []
-        assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
+    typed = commands(f"{HOW_TO}/recording.md")
+    assert {words[0] for words in typed} == {"describe", "fit", "report", "sample", "compare"}
+    for words in typed:
+        assert main([*words, *(FIT if words[0] == "fit" else [])]) == 0, capsys.readouterr().err
     for made in ("runs/session/report.html", "generated.npz", "scores.json"):
         assert (folder / made).is_file()
     assert sl.load("generated.npz").n_trials == 500
 
 
 def test_every_command_about_a_behaviour(folder, capsys):
-    (block,) = [b for b in blocks("") if "--condition_on reach_angle_deg hand_vel" in b]
     (folder / "wanted.csv").write_text("reach_angle_deg\n0\n90\n120\n")
-    for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
-        extra = FIT if words[1] == "fit" else []
-        assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
+    for words in [w for w in commands(f"{HOW_TO}/conditions.md") if w[0] in ("fit", "sample") and "--resume" not in w]:
+        assert main([*words, *(FIT if words[0] == "fit" else [])]) == 0, capsys.readouterr().err
     assert set(sl.load("towards_45.npz").trials["reach_angle_deg"]) == {45.0}
     assert sl.load("wanted.npz").trials["reach_angle_deg"].tolist() == [0.0, 90.0, 120.0]
     assert "hand_vel" in sl.load("as_recorded.npz").signals
 
 
 def test_every_command_about_given_trials(folder, capsys):
-    (block,) = [b for b in blocks("") if "--context" in b]
-    for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
-        model = words[words.index("--model") + 1] if words[1] == "fit" else ""
-        extra = ["--max_steps", "2", "--device", "cpu", *tiny_of(model)] if model else []
-        assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
+    run_small(commands(f"{HOW_TO}/context.md"), capsys)
     held_out = sl.load("runs/eag").split("test").counts
     for name, known in (("continued", [*range(40)]), ("filled", [*range(40), *range(100, 140)])):
         np.testing.assert_array_equal(sl.load(f"{name}.npz").counts[:, known], held_out[:, known])
@@ -95,23 +104,16 @@ def test_every_command_about_live(folder, capsys, monkeypatch):
     """The page and the loop are tried in test_live_program; here they end at once."""
     from spikeloom.cli import live
 
-    (block,) = [b for b in blocks("") if "--model live" in b]
     begun = []
     monkeypatch.setattr(live, "_page", lambda session, options: begun.append("page"))
     monkeypatch.setattr(live, "_by_lsl", lambda session, options: begun.append("lsl"))
-    for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
-        extra = ["--max_steps", "2", "--device", "cpu", *tiny_of("live")] if words[1] == "fit" else []
-        assert main([*(w for w in words[1:] if w != "--realtime"), *extra]) == 0, capsys.readouterr().err
+    run_small([[w for w in words if w != "--realtime"] for words in commands(f"{HOW_TO}/live.md")], capsys)
     assert begun == ["page", "lsl"]
     assert "hand_vel" in sl.load("driven.npz").signals
 
 
 def test_every_command_about_baselines(folder, capsys):
-    (block,) = [b for b in blocks("") if "--model tndm" in b]
-    for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
-        model = words[words.index("--model") + 1] if words[1] == "fit" else ""
-        extra = ["--max_steps", "2", "--device", "cpu", *tiny_of(model)] if model else []
-        assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
+    run_small(commands(f"{HOW_TO}/baselines.md"), capsys)
     assert "hand_vel" in sl.load("with_behaviour.npz").signals
     np.testing.assert_allclose(sl.load("towards_120.npz").trials["reach_angle_deg"], 120.0)
     assert "| lfads |" in (folder / "scores" / "inference.md").read_text()
@@ -120,32 +122,29 @@ def test_every_command_about_baselines(folder, capsys):
 @pytest.mark.slow
 def test_every_command_about_searches(folder, capsys):
     pytest.importorskip("ray")
-    (block,) = [b for b in blocks("") if "spikeloom tune" in b]
-    for many, few in (("-n 1000000 --workers 16", "-n 140 --workers 1"), ("--population 20", "--population 2")):
-        block = block.replace(many, few)
+    fewer = {"1000000": "140", "16": "1", "20": "2"}
     small = ["--generations", "2", "--generation_steps", "2", "--first_generation_steps", "2"]
-    for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
-        extra = [*small, *tiny_of("lfads")] if words[1] == "tune" else []
-        assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
+    for words in commands(f"{HOW_TO}/searches.md"):
+        extra = [*small, *tiny_of("lfads")] if words[0] == "tune" else []
+        assert main([*(fewer.get(word, word) for word in words), *extra]) == 0, capsys.readouterr().err
     assert sl.load("many.h5").n_trials == 140
 
 
 @pytest.mark.filterwarnings("ignore::spikeloom.errors.SpikeloomWarning")
 def test_every_command_about_decoders(folder, capsys):
-    lines = [line for b in blocks("") for line in b.splitlines()]
-    (fit,) = [line for line in lines if "fit session.nwb" in line and "runs/reaching" in line]
-    assert main([*shlex.split(fit, comments=True)[1:], *FIT]) == 0, capsys.readouterr().err
-    (block,) = [b for b in blocks("") if "spikeloom decode" in b]
-    for words in [shlex.split(line, comments=True) for line in block.splitlines()]:
+    (fit,) = [words for words in commands(f"{HOW_TO}/conditions.md") if "fit" in words and "runs/reaching" in words]
+    assert main([*fit, *FIT]) == 0, capsys.readouterr().err
+    for words in commands(f"{HOW_TO}/decoders.md"):
         extra = ["--decoders", "ridge", "--seeds", "2", "--fractions", "1", "--ratios", "1"]
-        assert main([*words[1:], *(extra if words[1] == "decode" else [])]) == 0, capsys.readouterr().err
+        assert main([*words, *(extra if words[0] == "decode" else [])]) == 0, capsys.readouterr().err
     assert (folder / "decoding.png").is_file()
 
 
 def test_every_published_recording_that_is_named_has_a_recipe():
     from spikeloom.data.published.datasets import PUBLISHED
 
-    (table,) = re.findall(r"\| name \| recording .*?\n\n", README, re.DOTALL)
+    page = (ROOT / HOW_TO / "published.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"\| name \| recording .*?\n\n", page, re.DOTALL)
     named = []
     for line in table.strip().splitlines()[2:]:
         first, *others = line.split("|")[1].strip().split(", ")
@@ -172,11 +171,7 @@ def test_every_command_about_codes(folder, capsys, monkeypatch):
         return sl.hold_out(data, "target_x=0", "target_y=0")
 
     monkeypatch.setattr(sources, "DATASETS", {**sources.DATASETS, "reaching-ring": small})
-    chosen = [b for b in blocks("") if "gnocchi" in b]
-    assert len(chosen) == 2
-    for words in [shlex.split(line, comments=True) for block in chosen for line in block.splitlines()]:
-        extra = ["--max_steps", "2", "--device", "cpu", *tiny_of("gnocchi")] if words[1] == "fit" else []
-        assert main([*words[1:], *extra]) == 0, capsys.readouterr().err
+    run_small(commands(f"{HOW_TO}/codes.md"), capsys)
     for made in (
         "traversal/traversal.png",
         "traversal/traversal.csv",
@@ -188,26 +183,22 @@ def test_every_command_about_codes(folder, capsys, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def python() -> str:
-    """All Python of the README as one program, with a comment before each block that names its line."""
-    parts = []
-    for block in blocks("python"):
-        line = README[: README.index(block)].count("\n") + 1
-        parts.append(f"# README.md, line {line}\n{block}")
-    assert len(parts) >= 3
-    return "\n".join(parts)
+def program() -> str:
+    """All Python of README and the page on Python as one program."""
+    return python(README, f"{HOW_TO}/python.md")
 
 
-def test_python_runs(folder, python, capsys):
+def test_python_runs(folder, program, capsys):
     for large, small in (
+        ('"ldns", max_steps=500)', '"ldns", max_steps=2, latents=3, **LDNS)'),
         ('"ldns", latents=8, max_steps=500', '"ldns", latents=8, max_steps=2, **LDNS'),
         ('"ldns", autoencoder=small', '"ldns", **PRIOR, autoencoder=small'),
         ('"eag", out="runs/python", max_steps=500', '"eag", out="runs/python", max_steps=2, **EAG'),
         ('"steps": 200', '"steps": 2'),
         ("sample(500", "sample(40"),
     ):
-        assert large in python
-        python = python.replace(large, small)
+        assert large in program
+        program = program.replace(large, small)
     namespace: dict = {
         "LDNS": {name: size for name, size in TINY.items() if name != "autoencoder.latents"},
         "PRIOR": {name: size for name, size in TINY.items() if name.startswith("prior")},
@@ -215,7 +206,7 @@ def test_python_runs(folder, python, capsys):
             name: size for name, size in (TINY | TINY_EAG).items() if not name.startswith("prior") or name in TINY_EAG
         },
     }
-    exec(compile(python, "README.md", "exec"), namespace)
+    exec(compile(program, "README.md", "exec"), namespace)
     printed = capsys.readouterr().out
     assert "rate_rmse" in printed
     assert namespace["score"].verdict in printed
@@ -225,10 +216,12 @@ def test_python_runs(folder, python, capsys):
     np.testing.assert_array_equal(continued.counts[:, :40], data.counts[:20, :40])
 
 
-def test_types_in_python_are_known(tmp_path, python):
+def test_types_in_python_are_known(tmp_path, program):
     """Pyright knows every name and type: it finds no error, and no value is of unknown type."""
     pytest.importorskip("pyright")
-    (tmp_path / "readme.py").write_text("# pyright: strict\n" + python + "reveal_type(score)\nreveal_type(generated)\n")
+    (tmp_path / "readme.py").write_text(
+        "# pyright: strict\n" + program + "reveal_type(score)\nreveal_type(generated)\n"
+    )
     (tmp_path / "pyrightconfig.json").write_text(json.dumps({"reportMissingTypeStubs": False}))
     command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "readme.py"]
     try:
@@ -238,19 +231,43 @@ def test_types_in_python_are_known(tmp_path, python):
         pytest.skip(f"pyright cannot start here (it needs node): {error}")
     revealed = [d["message"] for d in found if d["severity"] == "information"]
     assert revealed == ['Type of "score" is "Comparison"', 'Type of "generated" is "SpikeData"']
-    lines = python.splitlines()
+    lines = program.splitlines()
     assert [(lines[d["range"]["start"]["line"] - 1], d["message"]) for d in found if d["severity"] == "error"] == []
 
 
 def test_every_file_and_preset_that_is_named_exists():
-    root = Path(__file__).parents[1]
-    for name in re.findall(r"`?((?:benchmarks|src)/[\w./]+\.\w+)`?", README):
-        assert (root / name).exists(), name
-    for name in re.findall(r"--(?:model|preset) ([\w-]+)", README):
+    for name in re.findall(r"`?((?:benchmarks|src)/[\w./]+\.\w+)`?", TEXT):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"--(?:model|preset) ([\w-]+)", TEXT):
         assert name in preset_files(), name
 
 
 def test_make_targets_that_are_named_exist():
-    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
-    for target in re.findall(r"`?make (\w+)`?", README):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`make ([\w-]+)`|^make ([\w-]+)", TEXT, re.MULTILINE):
+        assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("page", [*written_pages(), *sorted(ROOT.glob("*.md"))], ids=lambda page: page.name)
+def test_every_link_and_picture_of_a_page_is_there(page):
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text):
+        if not re.match(r"\w+:", target):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("tab", ["nwb", "arrays", "times", "pynapple"])
+def test_the_first_page_works_from_every_kind_of_recording(folder, tab, capsys):
+    """Python of one way to load, and of the steps behind it; commands follow, where the tab has a file."""
+    if tab == "pynapple":
+        pytest.importorskip("pynapple")
+    chosen = [b for b in blocks(START) if b.tab == tab or b.section[0] in "23"]
+    typed = "\n".join(b.text for b in chosen if b.language == "python")
+    sizes = {name: size for name, size in TINY.items() if name != "autoencoder.latents"}
+    typed = typed.replace("max_steps=500", "max_steps=2, latents=3, **SIZES").replace("sample(300", "sample(40")
+    exec(compile(typed, START, "exec"), {"SIZES": sizes})
+    assert "rate_rmse" in capsys.readouterr().out
+    assert (folder / "report.html").is_file()
+    for words in [words for block in chosen for words in commands_in(block)]:
+        if tab == "nwb" or words[0] == "describe":
+            assert main([*words, *(FIT if words[0] == "fit" else [])]) == 0, capsys.readouterr().err

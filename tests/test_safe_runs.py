@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from jsonargparse import Namespace
 
+import pages
 import spikeloom as sl
 from commands import counts, tiny
 from spikeloom.atomic import atomic, sweep
@@ -30,7 +30,6 @@ from spikeloom.signals import Terminated, held_back, terminating
 from spikeloom.training import stage_training
 from spikeloom.workflow.ray_cluster import cluster
 
-ROOT = Path(__file__).parents[1]
 FIT = ["--device", "cpu", *tiny("autoencoder"), "--model", "gaussian"]
 
 
@@ -321,7 +320,7 @@ def test_functions_of_python_replace_files_as_users_of_numpy_expect(tmp_path: Pa
 
 
 def test_no_output_is_named_twice_on_the_pages_that_users_follow(folder: Path, monkeypatch, capsys) -> None:
-    """Commands of the README in their order, of which each only makes the files that it would write."""
+    """Commands in the order of the pages, of which each only makes the files that it would write."""
 
     def write(command: Command, options: Namespace) -> None:
         assert command.files is not None
@@ -332,8 +331,8 @@ def test_no_output_is_named_twice_on_the_pages_that_users_follow(folder: Path, m
     for name, command in COMMANDS.items():
         monkeypatch.setitem(COMMANDS, name, replace(command, run=partial(write, command)))
     trained = []
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        for words in commands_of(page.read_text()):
+    for page in pages.written_pages():
+        for words in pages.commands(page):
             if COMMANDS[words[0]].files is not None:
                 assert main(words) == 0, f"{page.name}: {' '.join(words)}: {capsys.readouterr().err}"
             out = value_of("--out", words)
@@ -342,12 +341,6 @@ def test_no_output_is_named_twice_on_the_pages_that_users_follow(folder: Path, m
                 trained.append(out)
     assert len(trained) > 3
     assert main(["sample", "runs/session", "-n", "5", "--out", "generated.npz"]) == 2
-
-
-def commands_of(page: str) -> list[list[str]]:
-    """The commands in the blocks of a page, without the first word."""
-    lines = [line for block in re.findall(r"```\w*\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
-    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("spikeloom ")]
 
 
 def test_two_benchmarks_in_one_folder_from_python(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Learn how a recorded neural population fires, generate new recordings from it, and measure how real they are.
 
-* Data: ``load`` and ``save`` a ``SpikeData``; simulate one with ``lorenz`` or ``make_reaching``; ``cut_reaches``,
-  ``hold_out``.
+* Data: ``load`` and ``save`` a ``SpikeData``; simulate one with ``lorenz``, ``center_out`` or ``make_reaching``;
+  ``cut_reaches``, ``hold_out``.
 * Models: ``LDNS``, ``EAG``, ``Live``, ``GNOCCHI``, ``LFADS``, ``TNDM``, ``PiVAE``, ``GaussianLatents``,
   ``CodeAutoencoder``. Train with ``fit``, from one of the ``presets``; every configuration class is public
   (``LDNSConfig``, ``AutoencoderConfig``, ...). ``Live`` is drawn bin by bin, too: ``model.stream()``.

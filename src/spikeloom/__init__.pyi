@@ -15,6 +15,7 @@ from spikeloom.data.loading import load as load
 from spikeloom.data.options import LoadOptions as LoadOptions
 from spikeloom.data.reaches import cut_reaches as cut_reaches
 from spikeloom.data.signal import Signal as Signal
+from spikeloom.data.simulated.center_out import center_out as center_out
 from spikeloom.data.simulated.lorenz import lorenz as lorenz
 from spikeloom.data.simulated.reaching import make_reaching as make_reaching
 from spikeloom.data.spikedata import SpikeData as SpikeData

@@ -238,25 +238,15 @@ def _run(name: str, words: list[str]) -> None:
         raise ConfigError(f"there is no command '{name}'; {hint}")
     import jsonargparse
 
-    from spikeloom.cli.help import HelpFormatter, examples_of, keep_basic
+    from spikeloom.cli.help import examples_of, keep_basic
 
     # What the help says of each option is read from source files, which takes a third of the start of ``fit``.
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=helping(words)[0])
-    parser = jsonargparse.ArgumentParser(
-        prog=f"spikeloom {name}",
-        description=COMMANDS[name].help,
-        formatter_class=HelpFormatter,
-        exit_on_error=False,
-        default_env=False,
-        allow_abbrev=False,
-    )
     command = COMMANDS[name]
     asked, whole = helping(words)
     if whole:
         words = [word for word in words if word != "all"]
-    command.options(parser, words)
-    if command.files is not None:
-        outputs.overwrite_option(parser)
+    parser = parser_of(name, words)
     if asked:
         more = bool(command.basic) and not whole and keep_basic(parser, command.basic)
         parser.epilog = examples_of(name, command.examples, more)
@@ -274,6 +264,27 @@ def _run(name: str, words: list[str]) -> None:
         written = [] if command.folder is None else [command.folder(options)]
     with outputs.locked_all(written):
         command.run(options)
+
+
+def parser_of(name: str, words: Sequence[str]) -> ArgumentParser:
+    """The parser of a command; some options depend on words that it is given, such as ``--model``."""
+    import jsonargparse
+
+    from spikeloom.cli.help import HelpFormatter
+
+    command = COMMANDS[name]
+    parser = jsonargparse.ArgumentParser(
+        prog=f"spikeloom {name}",
+        description=command.help,
+        formatter_class=HelpFormatter,
+        exit_on_error=False,
+        default_env=False,
+        allow_abbrev=False,
+    )
+    command.options(parser, words)
+    if command.files is not None:
+        outputs.overwrite_option(parser)
+    return parser
 
 
 def helping(words: Sequence[str]) -> tuple[bool, bool]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SOURCE = (
     "file (.nwb .npz .npy .h5 .mat .csv .tsv .parquet), folder of Phy, Kilosort or the ALF standard, data set (lorenz, "
-    "reaching, reaching-ring, or of `spikeloom fetch`), or run folder"
+    "center-out, reaching, reaching-ring, or of `spikeloom fetch`), or run folder"
 )
 
 TRIALS_IS_A_NUMBER = ("trials",)

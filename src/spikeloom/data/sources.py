@@ -38,8 +38,16 @@ def _reaching(hold_out: str | None = None) -> SpikeData:
     return make_reaching(hold_out=hold_out)
 
 
+@cache
+def _center_out() -> SpikeData:
+    from spikeloom.data.simulated.center_out import center_out
+
+    return center_out()
+
+
 DATASETS: Mapping[str, Callable[[], SpikeData]] = {
     "lorenz": _lorenz,
+    "center-out": _center_out,
     "reaching": _reaching,
     "reaching-ring": partial(_reaching, "ring"),
     **{name: partial(load_fetched, name) for name in PUBLISHED},
@@ -63,7 +71,7 @@ def load_source(source: str | Path, options: LoadOptions = LoadOptions()) -> Spi
         >>> load_source("lorens")
         Traceback (most recent call last):
         ...
-        spikeloom.errors.DataError: there is no file 'lorens' and no data set of that name (data sets: lorenz, reaching, reaching-ring, and those `spikeloom fetch` lists); did you mean 'lorenz'?
+        spikeloom.errors.DataError: there is no file 'lorens' and no data set of that name (data sets: lorenz, center-out, reaching, reaching-ring, and those `spikeloom fetch` lists); did you mean 'lorenz'?
     """  # noqa: E501
     path, address = Path(source), address_of(source)
     if address is not None:

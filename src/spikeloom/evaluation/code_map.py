@@ -163,7 +163,7 @@ class LinearMap:
         return base + np.asarray(amounts, dtype=np.float64)[:, None] * vector
 
     def cosines(self) -> Float[np.ndarray, "variable variable"]:
-        """|cos| of the angles between the read-out directions; NaN for a variable that the codes say nothing of."""
+        """Absolute cosines between the read-out directions; NaN for a variable that the codes say nothing of."""
         return abs_cosines(self.weights)
 
     def index(self, name: str) -> int:
