@@ -1,15 +1,14 @@
 """The live program: deadlines are counted, what happened is kept, only this machine is answered, loops close."""
 
 import asyncio
-import contextlib
 import json
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+import browsing
 from spikeloom.cli import main
 from spikeloom.data.files import load, save
 from spikeloom.errors import ConfigError, DataError
@@ -213,35 +212,9 @@ def test_only_who_knows_the_token_is_answered_and_only_on_this_machine(kind):
 @pytest.fixture
 def served(model):
     """The page, served as the command does: its address."""
-    pytest.importorskip("uvicorn")
-    pytest.importorskip("starlette")
-    from spikeloom.workflow import serve
-
-    found: list[str] = []
     session = Session(model, CausalDecoder(recording(), "hand_vel"))
-    with pytest.MonkeyPatch.context() as patch:
-        import uvicorn
-
-        servers = []
-        start = uvicorn.Server.startup
-
-        async def startup(self, sockets=None):
-            servers.append(self)
-            await start(self, sockets)
-
-        patch.setattr(uvicorn.Server, "startup", startup)
-        patch.setattr(uvicorn.Server, "capture_signals", lambda self: contextlib.nullcontext())
-        thread = threading.Thread(
-            target=lambda: serve.serve(application(session, "a run"), 0, False, found.append), daemon=True
-        )
-        thread.start()
-        for _ in range(400):
-            if found:
-                break
-            time.sleep(0.05)
-        yield found[0], session
-        servers[0].should_exit = True
-        thread.join(10)
+    with browsing.served(application(session, "a run")) as address:
+        yield address, session
 
 
 def test_a_page_gets_spikes_for_its_movement(served):
@@ -265,18 +238,8 @@ def test_a_page_gets_spikes_for_its_movement(served):
 
 def test_the_page_in_a_browser(served):
     """Moving over the pad shows spikes and a decoded cursor; the console stays empty and nothing overflows."""
-    api = pytest.importorskip("playwright.sync_api")
-    chromium = next((p for p in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(p).exists()), None)
-    if chromium is None:
-        pytest.skip("there is no Chromium on this machine")
-    address, _ = served
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 390, "height": 800})
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(address)
+    with browsing.browser() as chromium:
+        page, said = browsing.opened(chromium, served[0], 390)
         box = page.locator("#pad").bounding_box()
         for i in range(200):
             page.mouse.move(box["x"] + 40 + i % 60, box["y"] + 60 + i % 50)
@@ -296,7 +259,6 @@ def test_the_page_in_a_browser(served):
         page.click("#again")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert said == []
-        browser.close()
 
 
 # -- the command -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikeloom import __version__
-from spikeloom.cli import bench, decoding, judging, live, navigating, outputs, recordings, sampling, training, tuning
+from spikeloom.cli import (
+    bench,
+    decoding,
+    judging,
+    live,
+    navigating,
+    outputs,
+    recordings,
+    sampling,
+    studio,
+    training,
+    tuning,
+)
 from spikeloom.cli.messages import about_options, how_to_go_on, one_line, show_warning
 from spikeloom.errors import ConfigError, SpikeloomError, did_you_mean
 from spikeloom.locks import is_first_process
@@ -145,6 +157,12 @@ COMMANDS = {
         folder=lambda options: options.out,
         examples=("runs/codes runs/codes --variable target_x --base_trials 10 --out traversal",),
         basic=("variables", "base_trials", "amounts", "step", "draws", "seed", "device", *LOADING),
+    ),
+    "studio": Command(
+        "open a page that draws trials for a reach, a label or a dial, beside recorded ones",
+        studio.studio_options,
+        studio.studio,
+        examples=("runs/session", "runs/a runs/b --no_browser"),
     ),
     "live": Command(
         "draw spikes for a movement while it is made: a page, LSL, or a file",

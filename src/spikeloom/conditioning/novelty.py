@@ -140,6 +140,7 @@ class TrainingConditions:
     def __init__(self, recorded: Conditions, variables: Sequence[Variable]):
         assert recorded.lengths is not None
         self.variables = {v.name: v for v in variables if v.name in recorded.names}
+        self._n_trials = len(recorded.lengths)
         self._sides = self._sides_of(recorded, recorded.lengths)
         self._usual: dict[tuple[str, ...], float] = {}
 
@@ -182,6 +183,31 @@ class TrainingConditions:
             usual = float(np.quantile(nearest, USUAL, method="lower")) if len(nearest) else 0.0
             self._usual[names] = usual if len(names) == 1 else max(usual, 1.0)
         return self._usual[names]
+
+    def nearest(self, conditions: Conditions, lengths: Int[np.ndarray, "trial"], n: int) -> Int[np.ndarray, "near"]:
+        """The training trials whose conditions are nearest to those of the first trial, at most ``n`` of them.
+
+        Trials that are farther than ``FAR`` are left out, so that there are none for a novel condition.
+
+        Args:
+            conditions: Conditions of new trials.
+            lengths: Bins of each trial.
+            n: Number of training trials.
+
+        Returns:
+            Their numbers among the training trials, the nearest first.
+        """
+        first = np.zeros(1, np.int64)
+        sides = {name: side for name, side in self._sides_of(conditions, lengths).items() if side.known[0]}
+        farthest = np.zeros(self._n_trials)
+        for name, side in sides.items():
+            distances = side.distances(first, self._sides[name])[0]
+            distances[distances <= self._sides[name].negligible] = 0
+            farthest = np.maximum(farthest, _over(distances, self.yardstick(name)))
+        if len(sides) > 1:
+            farthest = farthest / self.yardstick(*sides)
+        order = np.argsort(farthest, kind="stable")
+        return order[farthest[order] <= FAR][:n] if sides else first[:0]
 
     def _sides_of(self, conditions: Conditions, lengths: Int[np.ndarray, "trial"]) -> dict[str, _Column | _TimeCourse]:
         signals = conditions.signals_over(lengths)

@@ -87,17 +87,13 @@ def report_model(
     Returns:
         The file and the comparison in it.
     """
-    from spikeloom.evaluation.compare import compare
     from spikeloom.report.page import write_report
     from spikeloom.workflow.code_summary import code_summary
     from spikeloom.workflow.heldout_likelihood import has_history, history_likelihood
 
     data = with_default_splits(data)
     test = held_out(data)
-    if generated is None:
-        generated = sample_like(model, test, trials_to_generate(data.splits), seed=seed)
-    with counted("comparing") as progress:
-        comparison = compare(data, generated, seed=seed, reconstruction_rates=model.infer(data)[1], progress=progress)
+    generated, comparison = compare_model(model, data, generated, seed)
     page = write_report(
         out,
         real=data,
@@ -110,6 +106,30 @@ def report_model(
         **(_of_model(model) if run is None else _of_run(run)),
     )
     return page, comparison
+
+
+def compare_model(
+    model: GenerativeModel, data: SpikeData, generated: SpikeData | None = None, seed: int = 0
+) -> tuple[SpikeData, Comparison]:
+    """Compare trials that a trained model generates with held-out trials of its recording.
+
+    Args:
+        model: A trained model.
+        data: The recording it was fitted to, with splits.
+        generated: Samples to compare; generated when not given.
+        seed: Seed of samples and of the comparison.
+
+    Returns:
+        The samples and the comparison.
+    """
+    from spikeloom.evaluation.compare import compare
+
+    if generated is None:
+        generated = sample_like(model, held_out(data), trials_to_generate(data.splits), seed=seed)
+    with counted("comparing") as progress:
+        rates = model.infer(data)[1]
+        comparison = compare(data, generated, seed=seed, reconstruction_rates=rates, progress=progress)
+    return generated, comparison
 
 
 def report_of(

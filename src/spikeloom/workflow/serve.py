@@ -14,7 +14,14 @@ from spikeloom.errors import ConfigError
 HOST = "127.0.0.1"
 REFUSED = 4403
 """Code with which a socket is closed to who does not know the token."""
-NEEDS = 'the page needs the packages of the extra "live": pip install "spikeloom[live]".'
+NEEDS = 'the page needs the packages of the extra "studio": pip install "spikeloom[studio]".'
+
+POLICY = {
+    "content-security-policy": "default-src 'self' 'unsafe-inline'; connect-src 'self'; img-src data: blob:",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+"""Headers of a page: it loads nothing from elsewhere, and tells nobody its address."""
 
 Message = Mapping[str, Any]
 App = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]

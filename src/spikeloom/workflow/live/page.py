@@ -13,7 +13,7 @@ import numpy as np
 from spikeloom.errors import ConfigError, SpikeloomError
 from spikeloom.workflow.live.clock import Clock
 from spikeloom.workflow.live.session import Session
-from spikeloom.workflow.serve import NEEDS, App
+from spikeloom.workflow.serve import NEEDS, POLICY, App
 
 FRAMES_PER_S = 40
 """Messages a second at most; finer bins are sent together."""
@@ -46,8 +46,7 @@ def application(session: Session, about: str = "") -> App:
 
     async def page(request: Any) -> Any:
         html = files("spikeloom.workflow.live").joinpath("live.html").read_text(encoding="utf-8")
-        policy = "default-src 'self' 'unsafe-inline'; connect-src 'self'; img-src data:"
-        return HTMLResponse(html, headers={"content-security-policy": policy, "referrer-policy": "no-referrer"})
+        return HTMLResponse(html, headers=POLICY)
 
     async def socket(websocket: WebSocket) -> None:
         await websocket.accept()
