@@ -159,7 +159,7 @@ def application(studio: Studio) -> App:
 
 def page() -> str:
     """The page, with its style and scripts in it."""
-    folder = files("spikeloom.workflow.studio") / "page"
+    folder = files("spikeloom.workflow.studio") / "screens"
     text = (folder / "studio.html").read_text(encoding="utf-8")
     shared = files("spikeloom.report") / "scripts"
     parts = [*(shared / f"{name}.js" for name in SHARED), *(folder / f"{name}.js" for name in PARTS)]
