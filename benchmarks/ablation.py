@@ -208,7 +208,7 @@ def of_latents(model: EAG, data: SpikeData, seed: int) -> dict[str, float]:
     """
     assert isinstance(model.prior, EnergyPrior)
     test = Batch.of(data.split("test"))
-    real = model._scaled(test, model._whole_infer(test)[0])
+    real = replace(test, latents=model.prior.normalised(model._whole_infer(test)[0], test.lengths), counts=None)
     scores = model.prior.diagnostics(real, torch.Generator().manual_seed(seed))
     assert real.latents is not None
     for steps in (4, 16):

@@ -77,7 +77,8 @@ def test_a_model_learns_from_draws(tmp_path, variables):
     model = sl.LDNS("ldns-small", max_steps=2, autoencoder={**SMALL, "kl_penalty": 0.1}, condition_on=variables)
     model.fit(data)
     train = Batch.of(data[model.splits["train"]], model.data_spec.variables)
-    trials, latents, rates = model._training_latents(train)
+    trials, rates = model.training_latents(train)
+    latents = trials.latents
     assert len(trials) == len(latents) == len(rates) == POSTERIOR_DRAWS * len(train)
     first, again = latents[: len(train)], latents[len(train) : 2 * len(train)]
     inside = torch.arange(12) < train.lengths[:, None]

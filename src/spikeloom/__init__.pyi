@@ -31,6 +31,7 @@ from spikeloom.models.gnocchi import GNOCCHI as GNOCCHI
 from spikeloom.models.ldns import LDNS as LDNS
 from spikeloom.models.lfads import LFADS as LFADS
 from spikeloom.models.live import Live as Live
+from spikeloom.models.multi_session import MultiSession as MultiSession
 from spikeloom.models.pivae import PiVAE as PiVAE
 from spikeloom.models.presets import Preset as Preset
 from spikeloom.models.presets import presets as presets
@@ -58,6 +59,7 @@ from spikeloom.models.lfads_config import ControllerConfig as ControllerConfig
 from spikeloom.models.lfads_config import L2Config as L2Config
 from spikeloom.models.lfads_config import LFADSConfig as LFADSConfig
 from spikeloom.models.live import LiveConfig as LiveConfig
+from spikeloom.models.sessions.config import SessionConfig as SessionConfig
 from spikeloom.models.pivae_config import PiVAEConfig as PiVAEConfig
 from spikeloom.models.tndm_config import TNDMConfig as TNDMConfig
 from spikeloom.models.tndm_config import WeightConfig as WeightConfig

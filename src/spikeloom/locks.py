@@ -17,7 +17,7 @@ import socket
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,6 +83,11 @@ def locked(path: str | Path, wait_s: float = 0.0) -> Iterator[None]:
 def is_first_process() -> bool:
     """Whether this is not one of the further processes of a training on several devices."""
     return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+
+
+def alone(folder: str | Path, wait_s: float = 0.0) -> AbstractContextManager[None]:
+    """Keeps other trainings out of a run folder; of several processes of one training, the first does."""
+    return locked(folder, wait_s) if is_first_process() else nullcontext()
 
 
 def acquired(place: Path, wait_s: float = 0.0) -> BaseFileLock | None:

@@ -24,6 +24,7 @@ from spikeloom.cli import (
     outputs,
     recordings,
     sampling,
+    sessions,
     studio,
     training,
     tuning,
@@ -90,17 +91,19 @@ COMMANDS = {
         basic=("json", "figure", "condition", "signals", *LOADING, "overwrite"),
     ),
     "fit": Command(
-        "train a model on a recording",
+        "train a model on a recording, or on several sessions",
         training.fit_options,
         training.fit,
         examples=(
             "session.nwb --bin_s 0.02 --align go_cue_time --before_s 0.2 --after_s 0.5 --out runs/session",
             "session.nwb --bin_s 0.02 --condition_on reach_angle_deg --max_steps 500 --out runs/quick",
+            "monday.nwb tuesday.nwb --bin_s 0.02 --out runs/both",
         ),
         basic=(
             "model",
             "resume",
             "autoencoder_from",
+            "reference",
             "max_steps",
             "condition_on",
             "observation",
@@ -108,6 +111,17 @@ COMMANDS = {
             "device",
             *LOADING,
         ),
+    ),
+    "adapt": Command(
+        "adapt a trained run to a new session from a few trials",
+        sessions.adapt_options,
+        sessions.adapt,
+        folder=lambda options: options.out,
+        examples=(
+            "runs/session tuesday.nwb --bin_s 0.02 --trials 20 --out runs/tuesday",
+            "runs/session same_array.nwb --bin_s 0.02 --same_neurons --trials 20 --scratch --out runs/later",
+        ),
+        basic=("trials", "same_neurons", "scratch", "session", "seed", "device", *LOADING),
     ),
     "tune": Command(
         "search for hyperparameters, with many trainings at once",
@@ -148,7 +162,7 @@ COMMANDS = {
         sampling.encode,
         files=lambda options: [options.out],
         examples=("runs/session session.nwb --bin_s 0.02 --out encoded.npz",),
-        basic=("device", *LOADING, "overwrite"),
+        basic=("session", "device", *LOADING, "overwrite"),
     ),
     "navigate": Command(
         "generate trials along a latent traversal",
@@ -177,7 +191,7 @@ COMMANDS = {
         judging.compare,
         files=lambda options: [options.json],
         examples=("runs/session generated.npz", "session.nwb ours.npz theirs.npz --bin_s 0.02 --json scores.json"),
-        basic=("protocol", "network", "json", "seed", "condition", *LOADING, "overwrite"),
+        basic=("session", "protocol", "network", "json", "seed", "condition", *LOADING, "overwrite"),
     ),
     "decode": Command(
         "decode behaviour, with or without generated trials as training data",
@@ -188,7 +202,7 @@ COMMANDS = {
             "runs/session --signal hand_vel",
             "runs/session --augment generated.npz --signal hand_vel --json decoding.json",
         ),
-        basic=("augment", "signal", "label", "decoders", "seeds", "json", "figure", *LOADING, "overwrite"),
+        basic=("session", "augment", "signal", "label", "decoders", "seeds", "json", "figure", *LOADING, "overwrite"),
     ),
     "report": Command(
         "evaluate a trained run and write an HTML report",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikeloom.cli.options import SOURCE, add_load_options, load_options_from
+from spikeloom.cli.sessions import in_session, session_option
 from spikeloom.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def decode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
         type=Path,
         help="file of synthetic trials, generated for the conditions of the training trials",
     )
+    session_option(parser)
     parser.add_argument("--signal", type=str, help="signal to decode; the only one if not given")
     parser.add_argument("--label", type=str, help="trial column to decode instead, by a linear discriminant (lda)")
     parser.add_argument(
@@ -81,7 +83,7 @@ def decode(options: Namespace) -> None:
             check_place(path)
     choices = Choices(options.kernel_s, options.causal, options.device)
     decoders = [{**DECODERS, **LABEL_DECODERS}[name](choices) for name in decoder_names(options)]
-    real = with_default_splits(load_source(options.real, load_options_from(options)))
+    real = with_default_splits(load_source(in_session(options.real, options.session), load_options_from(options)))
     synthetic = load(options.augment) if options.augment else None
     target = options.label or _signal(options.signal, real, synthetic)
     with counted("decoding") as progress:

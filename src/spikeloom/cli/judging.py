@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikeloom.cli.options import SOURCE, add_load_options, load_options_from, seed_option
+from spikeloom.cli.sessions import in_session, session_option
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -22,6 +23,7 @@ def compare_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument(
         "generated", type=Path, nargs="+", help="file of generated trials, by any program; several stand side by side"
     )
+    session_option(parser)
     parser.add_argument("--protocol", choices=PROTOCOLS, default="heldout", help="heldout, or ldns (as published)")
     parser.add_argument("--bootstrap", type=NonNegativeInt, help="resamplings of the protocol ldns; 5 as published")
     parser.add_argument("--network", action="store_true", help="test by a neural network too (minutes)")
@@ -54,7 +56,7 @@ def compare(options: Namespace) -> None:
         from spikeloom.workflow.network_classifier import C2ST_NET
 
         settings["classifiers"].append(C2ST_NET)
-    real = load_source(options.real, load_options_from(options))
+    real = load_source(in_session(options.real, options.session), load_options_from(options))
     samples = {name: load(name) for name in names}
     with counted("comparing") as progress:
         result = (
@@ -73,12 +75,13 @@ def report_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("run", type=Path, help="trained run folder")
     parser.add_argument("--out", type=Path, help="file to write; report.html in the run folder if not given")
     parser.add_argument("--generated", type=Path, help="file of samples to evaluate; sampled from the run if not given")
+    session_option(parser)
     seed_option(parser, "seed of samples and comparison")
 
 
 def page_of(options: Namespace) -> Path:
     """The file that ``report`` writes."""
-    return options.out or options.run / "report.html"
+    return options.out or in_session(options.run, options.session) / "report.html"
 
 
 def report(options: Namespace) -> None:
@@ -87,7 +90,7 @@ def report(options: Namespace) -> None:
     from spikeloom.workflow.reporting import report_run
 
     generated = load(options.generated) if options.generated else None
-    page, comparison = report_run(options.run, page_of(options), generated, options.seed)
+    page, comparison = report_run(in_session(options.run, options.session), page_of(options), generated, options.seed)
     print(comparison.verdict)
     print(f"report: {page}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikeloom.cli.options import SOURCE, add_load_options, device_option, load_recording, load_run, seed_option
+from spikeloom.cli.sessions import in_session, session_option
 from spikeloom.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def sample_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
         help="address of a running Ray cluster, auto or HOST:PORT; every machine of it needs the run folder under the "
         "same path. Ray is started on this machine if not given",
     )
+    session_option(parser)
     seed_option(parser, "the same seed gives the same trials")
     device_option(parser)
 
@@ -94,6 +96,7 @@ def sample(options: Namespace) -> None:
     from spikeloom.workflow.parallel_sampling import Workers, planned, sample_to_file
     from spikeloom.workflow.sampling import origin, signed
 
+    options.run = in_session(options.run, options.session)
     if options.address is not None and options.workers is None:
         raise ConfigError(f"--address {options.address} is for --workers; say how many of them to start there.")
     if options.workers is None:
@@ -168,6 +171,7 @@ def encode_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("run", type=Path, help="trained run folder")
     parser.add_argument("source", type=str, help=SOURCE)
     parser.add_argument("--out", type=Path, required=True, help="file to write (.npz .h5 .nwb)")
+    session_option(parser)
     add_load_options(parser)
     device_option(parser)
 
@@ -178,6 +182,7 @@ def encode(options: Namespace) -> None:
     from spikeloom.workflow.encoding import inferred
 
     check_writable(options.out)
+    options.run = in_session(options.run, options.session)
     encoded = inferred(load_run(options), load_recording(options))
     save(encoded, options.out)
     print(f"{options.out}: {encoded}")

@@ -14,12 +14,15 @@ from spikeloom.cli.options import (
     plain,
     value_of,
 )
+from spikeloom.cli.sessions import adding_from, adding_options, named_sources
 from spikeloom.errors import ConfigError
 from spikeloom.locks import is_first_process
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+    from spikeloom.data.options import LoadOptions
+    from spikeloom.training.engine import Engine
     from spikeloom.workflow.run_record import RunRecord
 
 CONDITION_ON = "trial columns and signals to condition samples on; COLUMN:KIND sets its kind: deg, rad, label or number"
@@ -39,15 +42,17 @@ def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     lender = value_of("--autoencoder_from", argv)
     if lender and not record:
         config = sharing(config, run_config(Run.open(lender)))
-    parser.add_argument("source", type=str, help=SOURCE)
+    parser.add_argument("source", type=str, nargs="+", help=f"{SOURCE}; several sessions: NAME=SOURCE of each")
     parser.add_argument("--model", type=str, default=preset, help="preset (its name, or a YAML file)")
     parser.add_argument("--out", type=Path, required=True, help="run folder to make")
     parser.add_argument("--resume", action="store_true", help="continue the interrupted training of the run in --out")
     parser.add_argument("--autoencoder_from", type=Path, help="run whose trained autoencoder is reused")
+    parser.add_argument("--reference", type=str, help="of several sessions, the one on which the core is trained")
     parser.add_argument("--max_steps", type=int, help="upper limit of the steps of every training stage")
     add_load_options(parser)
     parser.add_class_arguments(Engine)
     model_options(parser, config)
+    adding_options(parser)
     if record:
         parser.set_defaults(flattened(record.engine) | record.options.to_dict())
 
@@ -59,9 +64,8 @@ def fit(options: Namespace) -> None:
     from spikeloom.training.engine import Engine
     from spikeloom.training.run import Run
     from spikeloom.workflow.fitting import autoencoder_hash, resume, start_run
-    from spikeloom.workflow.run_record import RunRecord
 
-    record = RunRecord.of(Run.open(options.out)) if options.resume else None
+    record = _record_of(options.out) if options.resume else None
     base = record.config if record else preset_config(options.model)
     lender = options.autoencoder_from
     reused = lender or (record and record.autoencoder_from)  # keeps the training stage that the lender records
@@ -70,13 +74,15 @@ def fit(options: Namespace) -> None:
         refuse_other_autoencoder(config, run_config(Run.open(lender)), "autoencoder_training")
     engine = Engine(**{name: options[name] for name in fields_of(Engine)})
     load_options = load_options_from(options)
-    if record:
+    if len(options.source) > 1:
+        _fit_sessions(options, config, engine, load_options)
+    elif record:
         changes = {"autoencoder_from": autoencoder_hash(lender)} if lender else {}
-        changes |= {"model": options.model, "source": options.source, "options": load_options}
+        changes |= {"model": options.model, "source": options.source[0], "options": load_options}
         record.check_unchanged(Run(options.out), **changes, config=config, engine=engine)
         resume(options.out, engine)
     else:
-        start_run(options.source, options.model, options.out, load_options, engine, config, lender)
+        start_run(options.source[0], options.model, options.out, load_options, engine, config, lender)
     if is_first_process():
         print(f"trained: {options.out}")
 
@@ -115,8 +121,41 @@ def requested_config(options: Namespace, base: Any) -> Any:
 
 
 def _resumed(argv: Sequence[str]) -> RunRecord | None:
+    folder = value_of("--out", argv) if "--resume" in argv else None
+    return None if folder is None else _record_of(folder)
+
+
+def _record_of(folder: str | Path) -> RunRecord:
+    """How a run was trained; of several sessions, the reference."""
     from spikeloom.training.run import Run
     from spikeloom.workflow.run_record import RunRecord
 
-    folder = value_of("--out", argv) if "--resume" in argv else None
-    return None if folder is None else RunRecord.of(Run.open(folder))
+    run = Run.open(folder)
+    return RunRecord.of(run.session(str(run.read_json("data.json").get("reference"))) if run.sessions else run)
+
+
+def _fit_sessions(options: Namespace, config: Any, engine: Engine, load_options: LoadOptions) -> None:
+    """Train a model of several sessions, or resume its training."""
+    from spikeloom.workflow.alignment import alignment_lines
+    from spikeloom.workflow.session_fitting import check_unchanged, fit_sessions, limited_adding, resume_sessions
+
+    if options.autoencoder_from:
+        raise ConfigError(f"--autoencoder_from {options.autoencoder_from} is for one recording; leave it out.")
+    sources, adding = named_sources(options.source), limited_adding(adding_from(options), options.max_steps)
+    if options.resume:
+        check_unchanged(options.out, sources, options.model, config, engine, load_options, adding)
+        resume_sessions(options.out, engine)
+    else:
+        fit_sessions(
+            sources,
+            options.model,
+            config,
+            out=options.out,
+            options=load_options,
+            engine=engine,
+            reference=options.reference,
+            adding=adding,
+        )
+    if is_first_process():
+        for line in alignment_lines(options.out):
+            print(line)

@@ -117,6 +117,12 @@ def _load_run(folder: Path, options: LoadOptions) -> SpikeData:
         )
     try:
         content = upgraded_record(json.loads(record.read_text(encoding="utf-8")))
+        if "sessions" in content:
+            names = [str(name) for name in content["sessions"]]
+            raise DataError(
+                f"{folder} is a run of the sessions {', '.join(names)}, each of which has a recording of its own; name "
+                f"one, as in {folder / 'sessions' / names[0]}."
+            )
         if content.get("source") is None:
             raise DataError(
                 f"the run {folder} does not name the recording it was fitted to, which was in memory only; "

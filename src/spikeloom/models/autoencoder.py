@@ -157,17 +157,21 @@ class Autoencoder(nn.Module):
         self, counts: Float[Tensor, "trial time neuron"], generator: torch.Generator, mask: Mask | None = None
     ) -> Latents:
         """Latents drawn from their posterior given the counts; those of ``encode`` where latents have no spread."""
-        return self._drawn(*self._posterior(counts, mask), generator)
+        return self.drawn(*self._posterior(counts, mask), generator)
 
     def _posterior(
         self, counts: Float[Tensor, "trial time neuron"], mask: Mask | None
     ) -> tuple[Latents, Latents | None]:
         """Mean of the latents, and the logarithm of their standard deviation."""
-        features = self._features(counts, mask)
+        return self.posterior_of(self._features(counts, mask))
+
+    def posterior_of(self, features: Float[Tensor, "trial time channel"]) -> tuple[Latents, Latents | None]:
+        """Mean of the latents that the encoder's channels give, and the logarithm of their standard deviation."""
         return self.to_latents(features).float(), None if self.to_spread is None else self.to_spread(features).float()
 
     @staticmethod
-    def _drawn(mean: Latents, log_spread: Latents | None, generator: torch.Generator) -> Latents:
+    def drawn(mean: Latents, log_spread: Latents | None, generator: torch.Generator) -> Latents:
+        """Latents drawn from a posterior; its mean where it has no spread."""
         if log_spread is None:
             return mean
         return mean + log_spread.exp() * torch.randn(mean.shape, generator=generator, device=mean.device)
@@ -176,7 +180,12 @@ class Autoencoder(nn.Module):
         """Channels of the encoder, from which latents are read."""
         if self.held_out_inputs is not None:
             counts = self.held_out_inputs(counts, None if mask is None else mask.sum((1, 2)))
-        h = self.read_in(counts).float()
+        return self.encoded(self.read_in(counts).float(), mask)
+
+    def encoded(
+        self, h: Float[Tensor, "trial time channel"], mask: Mask | None = None
+    ) -> Float[Tensor, "trial time channel"]:
+        """Channels that have passed the blocks of the encoder, which know nothing of single neurons."""
         for block, lags in zip(self.encoder, joint_lags(self.encoder, h.shape[1]), strict=True):
             h = block(h, mask, lags)
         return h
@@ -187,12 +196,17 @@ class Autoencoder(nn.Module):
 
     def activations(self, latents: Latents, mask: Mask | None = None) -> Rates:
         """What the softplus turns into rates."""
+        h = self.decoded(latents, mask)
+        # Half precision would round the rates by up to 0.4 %.
+        with torch.autocast(latents.device.type, enabled=False):
+            return self.read_out(F.gelu(h))
+
+    def decoded(self, latents: Latents, mask: Mask | None = None) -> Float[Tensor, "trial time channel"]:
+        """Channels whose GELU every neuron reads, see ``read_out``."""
         h = self.from_latents(latents)
         for block in self.decoder:
             h = block(h.float(), mask)
-        # Half precision would round the rates by up to 0.4 %.
-        with torch.autocast(latents.device.type, enabled=False):
-            return self.read_out(F.gelu(h.float()))
+        return h.float()
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Float[Tensor, ""]:
         """Poisson loss of the hidden counts plus the latent penalties, per (trial, bin, neuron) (LDNS, Eq. 4)."""
@@ -207,7 +221,7 @@ class Autoencoder(nn.Module):
         ):  # these are never shown, so they always teach
             kept = kept & self.held_out_inputs.shown(batch.lengths, n_bins)
         mean, log_spread = self._posterior(counts * (kept / (1 - hidden_share)), mask)
-        latents = self._drawn(mean, log_spread, generator)
+        latents = self.drawn(mean, log_spread, generator)
         hidden = kept.logical_not() if mask is None else kept.logical_not() & mask
         n_entries = counts.numel() if mask is None else mask.sum() * counts.shape[-1]
         nll = self._summed_nll(counts, self.activations(latents, mask), hidden)

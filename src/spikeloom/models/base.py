@@ -76,6 +76,8 @@ class GenerativeModel(nn.Module):
     """Format version of the run the model was loaded from, by whose rules it samples."""
     done: tuple[str, ...] = ()
     """Stages that fitting leaves out, because the model has taken over their weights."""
+    adapted_from: Mapping[str, Any] | None = None
+    """The hash of the model of another session that this one was adapted from, and from how many trials."""
     trained: bool = False
     """Whether training has ended; an untrained model does not sample."""
 

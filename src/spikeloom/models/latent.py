@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from spikeloom.conditioning.requests import Conditions
 from spikeloom.data.codes import with_codes
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError, warn
+from spikeloom.models import saving
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.base import ENCODE_CHUNK, GenerativeModel
 from spikeloom.models.context import Observed, runs
@@ -26,6 +28,9 @@ from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.models.latent_config import refuse_other_autoencoder
 from spikeloom.models.plan import Plan
 from spikeloom.models.sampling import GeneratedBatch, checked_keywords
+from spikeloom.models.sessions.adapting import Adaptation, Banks, bank_of
+from spikeloom.models.sessions.bank_file import write_bank
+from spikeloom.models.sessions.config import SessionConfig
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.nets.blocks import Mask
@@ -33,8 +38,16 @@ from spikeloom.observation.poisson import ObservedCounts, Rates
 from spikeloom.priors import calibration
 from spikeloom.priors.base import Context, LatentPrior
 from spikeloom.training.batch import Batch, condition_of, mask_of
+from spikeloom.training.engine import Engine
+from spikeloom.training.loop import fit
+from spikeloom.training.run import SESSION, Run
 from spikeloom.training.stages import Stage
 from spikeloom.training.validation import diagnose
+
+if TYPE_CHECKING:
+    from typing import Self
+else:
+    Self = Any
 
 AUTOENCODER = "autoencoder"
 """Name of the stage that can be taken over from another model."""
@@ -51,6 +64,8 @@ class LatentModel(SpikingModel):
     prior: LatentPrior
 
     labels: TrainingLabels | None
+    bank: Banks = ()
+    """The bank to which further sessions are adapted, if there is one; in a tuple, as it is no part of the weights."""
 
     def _build_for(self, data_spec: DataSpec, seed: int = 0) -> None:
         super()._build_for(data_spec, seed)
@@ -92,6 +107,60 @@ class LatentModel(SpikingModel):
         self.autoencoder.load_state_dict(other.autoencoder.state_dict())
         self.done = (AUTOENCODER,)
 
+    def adapt(
+        self,
+        data: SpikeData,
+        trials: int | None = None,
+        *,
+        same_neurons: bool = False,
+        config: SessionConfig | None = None,
+        reference: SpikeData | None = None,
+        seed: int = 0,
+        engine: Engine | None = None,
+    ) -> Self:
+        """A model of a new session, of other neurons, from a few of its trials; this one is not changed.
+
+        Dynamics and prior stay as they are. Only how neurons are read into and out of the latents is learned, so that
+        the new session's latents have the distribution of those of this model's training trials, and behaviour that
+        both recordings have is read from them in the same way.
+
+        Args:
+            data: The new session, in bins of the same width.
+            trials: Trials to learn from, drawn at random from its split "train"; all of that by default.
+            same_neurons: Whether the neurons are those of this model, in the same order, recorded at another time:
+                their read-in and read-out are then where training starts from.
+            config: How the session is added.
+            reference: The recording this model was fitted to, where neither the model nor its run folder leads to it.
+            seed: Seed of the choice of trials, of first weights and of training.
+            engine: Devices and precision.
+
+        Returns:
+            The model of the new session.
+
+        Raises:
+            NotFittedError: If this model is not trained.
+            DataError: If the session has other bins or not so many trials, or there is no recording to compare with.
+            ConfigError: If no session can be added to this model.
+        """
+        config = config or SessionConfig()
+        adaptation = Adaptation.prepared(self, data, trials, same_neurons, config, reference, seed)
+        fit(adaptation, adaptation.data, engine=engine or Engine(), seed=seed)
+        model: Any = adaptation.model
+        return model
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model and, where it was adapted from another session's, the trials that it was adapted to."""
+        super().save(folder)
+        if self.adapted_from is not None:
+            write_bank(bank_of(self), Path(folder))
+
+    def save_as_session(self, folder: Path, name: str) -> None:
+        """Write the model as one of several sessions, without the weights that all of them share."""
+        saving.save(self, folder, lambda weight: weight.startswith(saving.OWN))
+        run = Run(folder)
+        run.write_json("data.json", {**run.read_json("data.json"), SESSION: name})
+        self._folder = folder
+
     def stages(self, data: SpikeData) -> Iterator[Stage]:
         """The autoencoder; then, on the latents of whole trials, the prior.
 
@@ -100,24 +169,28 @@ class LatentModel(SpikingModel):
         samples calibrate the mean counts.
         """
         variables = self.data_spec.variables
-        if self.labels is not None and np.array_equal(data.split("train").lengths, self.data_spec.lengths):
-            self.labels.remember(data.split("train"))
+        self._remember_labels(data)
         train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
         yield Stage(AUTOENCODER, self.autoencoder, train, validation, self.config.autoencoder_training)
-        trials, latents, rates = self._training_latents(train)
+        learned, rates = self.training_latents(train)
         self._fit_observation(train, rates[: len(train)])
-        self.prior.prepare(latents, trials.lengths.to(latents.device))
-        if any(True for _ in self.prior.parameters()):
-            learned, validation_latents = (
-                self._scaled(trials, latents),
-                self._scaled(*self._training_latents(validation)[:2]),
-            )
-            self.prior.set_up(learned)
-            yield Stage("prior", self.prior, learned, validation_latents, self.config.prior_training)
-            verdict = calibration.assess(diagnose(self.prior, validation_latents))
-            if verdict is not None and not verdict.sound:
-                warn(verdict.words)
+        yield from prior_stage(self.prior, learned, lambda: self.training_latents(validation)[0], self.config)
         self._calibrate_observation(train)
+
+    def learn_observation(self, data: SpikeData) -> None:
+        """Fit and calibrate how counts follow from rates, when autoencoder and prior are trained.
+
+        Args:
+            data: Recording with a split "train".
+        """
+        self._remember_labels(data)
+        train = Batch.of(data.split("train"), self.data_spec.variables)
+        self._fit_observation(train, self._whole_infer(train)[1])
+        self._calibrate_observation(train)
+
+    def _remember_labels(self, data: SpikeData) -> None:
+        if self.labels is not None and np.array_equal(data.split("train").lengths, self.data_spec.lengths):
+            self.labels.remember(data.split("train"))
 
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse what any model refuses, and conditions or trials that a part of this one cannot deal with."""
@@ -319,10 +392,15 @@ class LatentModel(SpikingModel):
         return latents, rates
 
     @torch.no_grad()
-    def _training_latents(self, batch: Batch) -> tuple[Batch, Tensor, Rates]:
-        """Trials with their latents and rates; several draws of each where latents are drawn."""
+    def training_latents(self, batch: Batch) -> tuple[Batch, Rates]:
+        """Trials with their latents, from which a prior learns, and their rates; several draws where latents are drawn.
+
+        Args:
+            batch: Recorded trials.
+        """
         if not getattr(self.autoencoder, "has_spread", False):
-            return batch, *self._whole_infer(batch)
+            latents, rates = self._whole_infer(batch)
+            return replace(batch.to(latents.device), latents=latents, counts=None), rates
         generator = torch.Generator(self.prior.mean.device).manual_seed(DRAW_SEED)
         trials = batch[torch.arange(len(batch), device=batch.lengths.device).repeat(POSTERIOR_DRAWS)]
 
@@ -332,8 +410,31 @@ class LatentModel(SpikingModel):
             latents = latents if some.mask is None else latents * some.mask
             return latents, self._rates(latents, some.mask)
 
-        return trials, *self._in_parts(trials, drawn)
+        latents, rates = self._in_parts(trials, drawn)
+        return replace(trials.to(latents.device), latents=latents, counts=None), rates
 
-    def _scaled(self, batch: Batch, latents: Tensor) -> Batch:
-        batch = batch.to(latents.device)
-        return replace(batch, latents=self.prior.normalised(latents, batch.lengths), counts=None)
+
+def prior_stage(prior: LatentPrior, trials: Batch, validation: Callable[[], Batch], config: Any) -> Iterator[Stage]:
+    """The stage of a prior, if it is trained; a warning says if it scatters otherwise than its data.
+
+    Args:
+        prior: The prior.
+        trials: Training trials with latents, in the units of the autoencoder.
+        validation: Makes the validation trials with theirs.
+        config: Configuration of the model.
+    """
+
+    def scaled(batch: Batch) -> Batch:
+        assert batch.latents is not None
+        return replace(batch, latents=prior.normalised(batch.latents, batch.lengths))
+
+    assert trials.latents is not None
+    prior.prepare(trials.latents, trials.lengths)
+    if not any(True for _ in prior.parameters()):
+        return
+    learned, held_out = scaled(trials), scaled(validation())
+    prior.set_up(learned)
+    yield Stage("prior", prior, learned, held_out, config.prior_training)
+    verdict = calibration.assess(diagnose(prior, held_out))
+    if verdict is not None and not verdict.sound:
+        warn(verdict.words)

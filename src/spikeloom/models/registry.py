@@ -31,6 +31,9 @@ MODELS = {
 }
 """Where each model of spikeloom is defined; a module is imported when its model is used."""
 
+MULTI_SESSION = "multi_session"
+"""Name in ``config.yaml`` of a run of several sessions; no model by itself, it consists of models."""
+
 ENTRY_POINTS = "spikeloom.models"
 """Group of the entry points by which an installed package offers its models."""
 
@@ -93,8 +96,10 @@ def model_names() -> list[str]:
 
 
 def load_model(folder: str | Path) -> GenerativeModel:
-    """The trained model in a run folder, of whatever kind it is."""
+    """The trained model in a run folder, of whatever kind it is; of several sessions, a ``MultiSession``."""
     name, _ = Run.open(folder).config()
+    if name == MULTI_SESSION:
+        return import_module("spikeloom.models.multi_session").MultiSession.load(folder)
     return model_class(name).load(folder)
 
 

@@ -6,6 +6,8 @@ data.json            the recording: source, load options, splits, hash
 metrics.csv          training and validation loss over time
 diagnostics.csv      diagnostics of the model at each validation, if it has any
 weights.safetensors  the model
+bank.safetensors     encoded trials to which new sessions are adapted, of a run that has been adapted or has several
+sessions/NAME/       of a run of several sessions: the run of each, whose weights are completed by those of the whole
 resume/              the state of an unfinished training; gone when it has ended
 """
 
@@ -32,11 +34,13 @@ import yaml
 
 from spikeloom.atomic import atomic, atomic_folder
 from spikeloom.data.formats.storage.containers import check_place
-from spikeloom.errors import RunError
+from spikeloom.errors import RunError, did_you_mean
 from spikeloom.migrations import FORMAT_VERSION, KEY, upgraded, version_of
 
 METRICS = ("stage", "step", "seconds", "learning_rate", "loss", "validation_loss")
 DIAGNOSTICS = ("stage", "step", "name", "value")
+SESSIONS, SESSION = "sessions", "session"
+"""Key of ``data.json`` that lists the sessions of a run (and folder that holds them), and of theirs that names one."""
 BEGINNING = ("config.yaml", "data.json", "environment.json")
 """Files that a run has before it is trained."""
 RECORDS = {"metrics.csv": METRICS, "diagnostics.csv": DIAGNOSTICS}
@@ -113,6 +117,30 @@ class Run:
         """Drop the state of the training, which has ended."""
         self.checkpoint.unlink(missing_ok=True)
         shutil.rmtree(self.checkpoint.parent, ignore_errors=True)
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """Names of the sessions of a run of several; none for others."""
+        names = self.read_json("data.json").get(SESSIONS, []) if (self.folder / "data.json").is_file() else []
+        return tuple(map(str, names))
+
+    def session(self, name: str | None) -> Run:
+        """The run of one of several sessions; a run of one session is its own.
+
+        Raises:
+            RunError: If there are several and none is named, or none has this name.
+        """
+        names = self.sessions
+        if not names:
+            if name is not None:
+                raise RunError(f"{self.folder} holds one session without a name, not '{name}'; leave the session out.")
+            return self
+        if name is None:
+            raise RunError(f"{self.folder} holds the sessions {', '.join(names)}; name one of them (session).")
+        if name not in names:
+            hint = did_you_mean(name, names) or "name one of these."
+            raise RunError(f"{self.folder} holds the sessions {', '.join(names)}, and none called '{name}'; {hint}")
+        return Run(self.folder / SESSIONS / name)
 
     @property
     def format_version(self) -> int:

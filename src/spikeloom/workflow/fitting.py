@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from spikeloom.data.files import save
 from spikeloom.data.options import LoadOptions
@@ -12,24 +12,34 @@ from spikeloom.data.sources import is_run, load_source
 from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.splits import with_default_splits
 from spikeloom.errors import ConfigError, DataError
-from spikeloom.locks import is_first_process, locked
+from spikeloom.locks import alone
 from spikeloom.models import load_model, model_class
 from spikeloom.models.latent import LatentModel
 from spikeloom.models.latent_config import refuse_other_autoencoder
 from spikeloom.models.presets import Preset, limited, preset_config, preset_content, sharing, with_changes
+from spikeloom.models.sessions.config import SessionConfig
 from spikeloom.threads import working_threads
 from spikeloom.training.checkpoint import Checkpoint, weights_hash
 from spikeloom.training.engine import Engine
 from spikeloom.training.loop import fit as train
 from spikeloom.training.run import Run
 from spikeloom.workflow.run_record import HASH_DIGITS, RECORDING, RunRecord, data_record, first_files
+from spikeloom.workflow.session_fitting import fit_sessions, limited_adding
 
 if TYPE_CHECKING:
     from spikeloom.models.base import GenerativeModel
+    from spikeloom.models.multi_session import MultiSession
 
 
+Recordings = Mapping[str, SpikeData | str | Path]
+
+
+@overload
+def fit(data: SpikeData | str | Path, preset: str | Path | Preset = "ldns", **options: Any) -> GenerativeModel: ...
+@overload
+def fit(data: Recordings, preset: str | Path | Preset = "ldns", **options: Any) -> MultiSession: ...
 def fit(
-    data: SpikeData | str | Path,
+    data: SpikeData | str | Path | Recordings,
     preset: str | Path | Preset = "ldns",
     *,
     out: str | Path | None = None,
@@ -37,18 +47,23 @@ def fit(
     engine: Engine | None = None,
     max_steps: int | None = None,
     autoencoder_from: str | Path | None = None,
+    reference: str | None = None,
+    adding: SessionConfig | None = None,
     **changes: Any,
-) -> GenerativeModel:
-    """Train a model on a recording; with ``out``, leave a run folder as the command ``spikeloom fit`` does.
+) -> GenerativeModel | MultiSession:
+    """Train a model on a recording, or one of several sessions; with ``out``, leave a run folder as ``spikeloom fit``.
 
     Args:
-        data: A recording, a file, or the name of a data set. Of a recording in memory, the run folder keeps a copy.
+        data: A recording, a file, or the name of a data set; or several, by the names of their sessions, whose neurons
+            differ. Of a recording in memory, the run folder keeps a copy.
         preset: Which model to train, with which configuration: a shipped preset (see ``presets``) or a YAML file.
         out: Run folder to make; nothing is written without.
         options: How to read a file or a data set.
         engine: Devices, precision and seed.
         max_steps: Upper limit of the steps of every training stage.
         autoencoder_from: A run on the same recording whose trained autoencoder is reused.
+        reference: Of several sessions, the one on which the core is trained; that with most recorded bins by default.
+        adding: How the others are added to it.
         changes: Values that replace the preset's, by name: ``latents=8``, ``prior_training={"batch_size": 64}``.
 
     Returns:
@@ -57,7 +72,17 @@ def fit(
     Raises:
         SpikeloomError: If the recording, the configuration, the devices or the folder cannot be used.
     """
-    if not isinstance(data, str | Path):
+    several = isinstance(data, Mapping)
+    if not several and (reference is not None or adding is not None):
+        raise ConfigError(
+            f"reference ({reference!r}) and adding are for several sessions; pass them by name, as in "
+            "fit({'A': a, 'B': b}), or leave both out."
+        )
+    if several and autoencoder_from is not None:
+        raise ConfigError(
+            "autoencoder_from reuses the autoencoder of one recording; leave it out for several sessions."
+        )
+    if not isinstance(data, str | Path | Mapping):
         check_recording(data, "data")
     if isinstance(preset, Preset):
         preset = preset.name
@@ -71,6 +96,11 @@ def fit(
     else:
         config = with_changes(config, changes, f"preset '{preset}'")
     config = limited(config, max_steps, reused)
+    if isinstance(data, Mapping):
+        adding = limited_adding(adding or SessionConfig(), max_steps)
+        return fit_sessions(
+            data, preset, config, out=out, options=options, engine=engine, reference=reference, adding=adding
+        )
     if out is not None:
         return start_run(data, preset, out, options, engine, config, autoencoder_from)
     engine = engine or Engine()
@@ -104,7 +134,7 @@ def start_run(
     Raises:
         SpikeloomError: If the recording, the configuration, the devices, the folder or the autoencoder cannot be used.
     """
-    with _alone(out):
+    with alone(out):
         return _start(source, preset, Path(out), options, engine or Engine(), config, autoencoder)
 
 
@@ -192,7 +222,7 @@ def resume(
         SpikeloomError: If the folder is not a run, its recording has changed, or another process trains it.
     """
     Run.open(folder)
-    with _alone(folder, wait_s):
+    with alone(folder, wait_s):
         return _resume(folder, engine, until, data)
 
 
@@ -211,11 +241,6 @@ def _resume(folder: str | Path, engine: Engine | None, until: int | None, data: 
     with working_threads(engine.for_training(model, len(data.splits["train"]), data.n_bins).threads):
         train(model, data, run, fabric, seed, until)
     return model
-
-
-def _alone(folder: str | Path, wait_s: float = 0.0) -> AbstractContextManager[None]:
-    """Keeps other trainings out of a run folder; of several processes of one training, the first does."""
-    return locked(folder, wait_s) if is_first_process() else nullcontext()
 
 
 def autoencoder_hash(folder: str | Path) -> str:

@@ -1,0 +1,122 @@
+"""Behaviour and conditions as linear functions of latents: what fixes the axes that sessions share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from spikeloom.conditioning.features import Condition, ConditionSizes
+from spikeloom.conditioning.variables import Variable, label_of, variables_of
+from spikeloom.data.spikedata import SpikeData
+from spikeloom.errors import ConfigError
+from spikeloom.training.batch import mask_of
+
+RIDGE = 1e-3
+"""Penalty of the weights, as a share of the variance of the (z-scored) latents."""
+
+Latents = Float[Tensor, "trial time latent"]
+
+
+def readable_variables(data: SpikeData, condition_on: Sequence[str] = ()) -> tuple[Variable, ...]:
+    """What can be read from the latents of a recording: its signals, its column "condition", and model conditions."""
+    names = [*condition_on, *data.signals, *(["condition"] if "condition" in data.trials else [])]
+    found = []
+    for name in dict.fromkeys(name.partition(":")[0] for name in names):
+        declared = next((c for c in condition_on if c.partition(":")[0] == name), name)
+        try:
+            found += variables_of(data, [declared])
+        except ConfigError:  # it has no value in any training trial
+            continue
+    return tuple(found)
+
+
+def known_values(data: SpikeData, variables: Sequence[Variable]) -> SpikeData:
+    """A recording without what a head cannot be compared with: labels that it has not met, signals of another shape."""
+    trials, signals = data.trials.copy(), dict(data.signals)
+    for variable in variables:
+        if variable.aligned and variable.name in signals and signals[variable.name].values.shape[2] != variable.size:
+            del signals[variable.name]
+        elif variable.kind == "label" and variable.name in trials:
+            met = [not pd.isna(value) and label_of(value) in variable.labels for value in trials[variable.name]]
+            trials[variable.name] = trials[variable.name].where(pd.Series(met, index=trials.index))
+        elif variable.name in trials and not variable.aligned:
+            trials[variable.name] = pd.to_numeric(trials[variable.name], errors="coerce")
+    return replace(data, trials=trials, signals=signals)
+
+
+class BehaviourHead(nn.Module):
+    """Ridge regression from z-scored latents: signals bin by bin, conditions from the mean latents of a trial.
+
+    Args:
+        size: Number of latents.
+        variables: What is read.
+    """
+
+    per_bin: Tensor
+    per_trial: Tensor
+
+    def __init__(self, size: int, variables: tuple[Variable, ...]):
+        super().__init__()
+        self.variables, self.sizes = variables, ConditionSizes.of(variables)
+        self.register_buffer("per_bin", torch.zeros(size + 1, sum(self.sizes.aligned)))
+        self.register_buffer("per_trial", torch.zeros(size + 1, sum(self.sizes.static)))
+
+    def fit(self, latents: Latents, lengths: Int[Tensor, "trial"], condition: Condition) -> None:
+        """Learn in closed form, from trials in which a variable is known."""
+        inside = mask_of(lengths, latents.shape[1])[..., 0]
+        for at, known in _columns(self.sizes.aligned, condition.aligned_known):
+            self.per_bin[:, at] = _ridge(latents[known][inside[known]], condition.aligned[known][inside[known]][:, at])
+        means = trial_means(latents, lengths)
+        for at, known in _columns(self.sizes.static, condition.static_known):
+            self.per_trial[:, at] = _ridge(means[known], condition.static[known][:, at])
+
+    def read(self, latents: Latents) -> Float[Tensor, "trial time feature"]:
+        """The signals, z-scored, in every bin."""
+        return latents @ self.per_bin[:-1] + self.per_bin[-1]
+
+    def error(self, latents: Latents, lengths: Int[Tensor, "trial"], condition: Condition) -> Float[Tensor, "trial"]:
+        """Mean squared error over the known features of each trial; 0 where none is known."""
+        inside = mask_of(lengths, latents.shape[1])
+        bins = ((self.read(latents) - condition.aligned[:, : latents.shape[1]]).square() * inside).sum(1)
+        errors = [bins / lengths[:, None]]
+        read = trial_means(latents, lengths) @ self.per_trial[:-1] + self.per_trial[-1]
+        errors.append((read - condition.static).square())
+        known = (
+            _spread(condition.aligned_known, self.sizes.aligned),
+            _spread(condition.static_known, self.sizes.static),
+        )
+        there = torch.cat(known, 1)
+        return (torch.cat(errors, 1) * there).sum(1) / there.sum(1).clamp(min=1)
+
+
+def trial_means(latents: Latents, lengths: Int[Tensor, "trial"]) -> Float[Tensor, "trial latent"]:
+    """Mean latents over the valid bins of each trial."""
+    return (latents * mask_of(lengths, latents.shape[1])).sum(1) / lengths[:, None]
+
+
+def _columns(sizes: tuple[int, ...], known: Tensor) -> list[tuple[slice, Tensor]]:
+    """Features of each variable that is known anywhere, and the trials in which it is."""
+    found, end = [], 0
+    for index, size in enumerate(sizes):
+        if bool(known[:, index].any()):
+            found.append((slice(end, end + size), known[:, index]))
+        end += size
+    return found
+
+
+def _ridge(x: Float[Tensor, "n latent"], y: Float[Tensor, "n feature"]) -> Float[Tensor, "latent_and_one feature"]:
+    x, y = x.double(), y.double()
+    mean_x, mean_y = x.mean(0), y.mean(0)
+    centred = x - mean_x
+    penalty = RIDGE * len(x) * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    weights = torch.linalg.solve(centred.T @ centred + penalty, centred.T @ (y - mean_y))
+    return torch.cat([weights, (mean_y - mean_x @ weights)[None]]).float()
+
+
+def _spread(known: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    return known.repeat_interleave(torch.tensor(sizes, dtype=torch.long, device=known.device), dim=1).float()
