@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import spikeloom as sl
-from commands import FIT, TINY
+from commands import FIT, TINY, tiny_of
 from spikeloom.cli import main
 from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.errors import ConfigError, DataError, NotFittedError
@@ -99,13 +100,15 @@ class TestInMemory:
             model.adapt(arguments["data"], arguments["trials"], config=FEW)
 
     def test_other_bins_are_refused(self, model, new):
-        with pytest.raises(DataError, match="bins of 0.5 s"):
+        with pytest.raises(DataError, match=r"bins of 0\.5 s"):
             model.adapt(sl.SpikeData(new.counts, 0.5), 5, config=FEW)
 
     def test_an_untrained_model_or_one_that_hides_neurons_is_refused(self, first, new):
         with pytest.raises(NotFittedError):
             sl.LDNS.make(first).adapt(new, 5)
-        hiding = sl.fit(first, "ldns", max_steps=1, observation="poisson", **TINY, **{"held_out_inputs": {"every": 4}})
+        hiding = sl.fit(
+            first, "ldns", max_steps=1, observation="poisson", **TINY, held_out_inputs={"forward_prediction_bins": 2}
+        )
         with pytest.raises(ConfigError, match="held_out_inputs"):
             hiding.adapt(new, 5)
 
@@ -120,8 +123,8 @@ class TestInMemory:
 def test_what_was_learned_of_one_session_serves_another():
     """Signs of latents, of the discrepancy and of the head all matter here."""
     small = {"channels": 16, "latents": 4, "encoder_blocks": 1, "state": 8}
-    training = {"steps": 300, "batch_size": 16, "learning_rate": 1e-2}
-    first, new = (lorenz(150, 48, 40, seed=seed) for seed in (1, 2))
+    training = {"steps": 120, "batch_size": 16, "learning_rate": 1e-2}
+    first, new = (lorenz(120, 32, 40, seed=seed) for seed in (1, 2))
     model = sl.fit(
         first,
         "ldns",
@@ -134,13 +137,15 @@ def test_what_was_learned_of_one_session_serves_another():
     adapted = model.adapt(
         new,
         20,
-        config=SessionConfig(training=StageConfig(steps=150, batch_size=16, learning_rate=0.08, warmup_steps=20)),
+        config=SessionConfig(training=StageConfig(steps=60, batch_size=16, learning_rate=0.08, warmup_steps=20)),
     )
     found = alignment_with_bank(adapted, new, bank_of(adapted))
     assert found.across["state"] > 0.75
     assert found.across["state"] > found.within["state"] - 0.1
-    assert found.discrepancy < 0.05
-    test = new.split("test")
+    test, bank = new.split("test"), bank_of(adapted)
+    latents, lengths = torch.from_numpy(adapted.encode(test)), torch.from_numpy(test.lengths.copy())
+    mirrored = 2 * bank.mean - latents
+    assert 0 < found.discrepancy < 0.3 * bank.measured(mirrored, lengths)
     error = np.square(adapted.rates(test) - test.rates).sum()
     assert 1 - error / np.square(test.rates - test.rates.mean((0, 1))).sum() > 0.6
 
@@ -192,13 +197,8 @@ class TestCommand:
         assert record["adapted_from"]["run"] == "run"
         assert record["adapted_from"]["weights"] == weights_hash(sl.load_model(place / "run"))
         assert len(record["splits"]["train"]) == 10
-        assert main(["sample", str(out), "-n", "12", "--out", str(place / "made.npz")]) == 0
-        assert main(["compare", str(out), str(place / "made.npz")]) == 0
-        assert main(["report", str(out)]) == 0
-        assert main(["fit", str(place / "new.npz"), "--out", str(out), "--resume", *FIT]) in (
-            0,
-            2,
-        )  # nothing is trained
+        assert sl.load_model(out).sample(3).n_neurons == 9
+        assert sl.load(out).n_trials == 60
 
     def test_scratch_stands_beside(self, place, capsys):
         words = self.words(place, "--trials", "10", "--scratch", "--out", str(place / "beside"))
@@ -214,10 +214,10 @@ class TestCommand:
         assert main(self.words(place, "--session", "B", "--out", str(out))) == 2
         assert "one session" in capsys.readouterr().err
         assert not out.exists()
-        gaussian = ["--model", "gnocchi", "--max_steps", "1", "--device", "cpu", "--code_dim", "2"]
-        assert main(["fit", str(place / "first.npz"), "--out", str(place / "codes"), *gaussian]) == 0
-        assert main(["adapt", str(place / "codes"), str(place / "new.npz"), "--out", str(out)]) == 2
-        assert "gnocchi" in capsys.readouterr().err
+        words = ["--model", "pivae", "--max_steps", "1", "--device", "cpu", *tiny_of("pivae")]
+        assert main(["fit", str(place / "first.npz"), "--out", str(place / "other"), *words]) == 0
+        assert main(["adapt", str(place / "other"), str(place / "new.npz"), "--out", str(out)]) == 2
+        assert "pivae" in capsys.readouterr().err
 
     def test_a_run_of_several_is_adapted_too(self, place, tmp_path):
         sources = [f"a={place / 'first.npz'}", f"b={place / 'new.npz'}", "--adding.training.steps", "2"]

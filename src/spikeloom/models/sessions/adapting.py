@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ class Adaptation(nn.Module):
         super().__init__()
         spec = replace(DataSpec.of(data), variables=source.data_spec.variables)
         self.model = type(source).for_spec(source.config, spec, seed)
-        share_core(self.model, copy.deepcopy(source))
+        share_core(self.model, source, copied=True)
         self.bank = bank
         self.subspace = subspace_of(source, config, bank)
         core = self.model.autoencoder
@@ -190,11 +190,15 @@ def check_session(model: LatentModel, data: SpikeData, same_neurons: bool = Fals
         )
 
 
-def share_core(model: LatentModel, owner: LatentModel) -> None:
-    """Let a model use the core and the prior of another one: the same modules, not copies of them."""
+def share_core(model: LatentModel, owner: LatentModel, copied: bool = False) -> None:
+    """Let a model use the core and the prior of another one: the same modules, or copies of them."""
+
+    def taken(module: Any) -> Any:
+        return copy.deepcopy(module) if copied else module
+
     for name in ("encoder", "to_latents", "to_spread", "from_latents", "decoder"):
-        setattr(model.autoencoder, name, getattr(owner.autoencoder, name))
-    model.prior = owner.prior
+        setattr(model.autoencoder, name, taken(getattr(owner.autoencoder, name)))
+    model.prior = taken(owner.prior)
 
 
 def session_batch(data: SpikeData, bank: Bank) -> Batch:
