@@ -112,6 +112,22 @@ def test_every_command_about_live(folder, capsys, monkeypatch):
     assert "hand_vel" in sl.load("driven.npz").signals
 
 
+@pytest.mark.slow
+def test_every_command_about_sessions(folder, capsys):
+    for name in ("monday", "tuesday", "wednesday_sorted", "thursday", "later"):
+        (folder / f"{name}.nwb").write_bytes((folder / "session.nwb").read_bytes())
+    cut = ["--align", "go_cue_time", "--before_s", "0.2", "--after_s", "0.5"]
+    assert main(["fit", "monday.nwb", "--bin_s", "0.02", *cut, "--out", "runs/monday", *FIT]) == 0
+    typed = commands(f"{HOW_TO}/sessions.md")
+    assert [words[0] for words in typed] == ["fit", "sample", "report", "adapt", "adapt"]
+    for words in typed:
+        few = ["--adding.training.steps", "2"] if words[0] in ("fit", "adapt") else []
+        more = {"fit": [*cut, *FIT, *few], "adapt": [*cut, "--device", "cpu", *few]}.get(words[0], [])
+        assert main([*words, *more]) == 0, capsys.readouterr().err
+    assert sl.load("wed.npz").n_trials == 200
+    assert sl.load_model("runs/later").adapted_from["same_neurons"]
+
+
 def test_every_command_about_baselines(folder, capsys):
     run_small(commands(f"{HOW_TO}/baselines.md"), capsys)
     assert "hand_vel" in sl.load("with_behaviour.npz").signals

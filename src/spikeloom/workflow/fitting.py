@@ -35,9 +35,30 @@ Recordings = Mapping[str, SpikeData | str | Path]
 
 
 @overload
-def fit(data: SpikeData | str | Path, preset: str | Path | Preset = "ldns", **options: Any) -> GenerativeModel: ...
+def fit(
+    data: SpikeData | str | Path,
+    preset: str | Path | Preset = "ldns",
+    *,
+    out: str | Path | None = None,
+    options: LoadOptions | None = None,
+    engine: Engine | None = None,
+    max_steps: int | None = None,
+    autoencoder_from: str | Path | None = None,
+    **changes: Any,
+) -> GenerativeModel: ...
 @overload
-def fit(data: Recordings, preset: str | Path | Preset = "ldns", **options: Any) -> MultiSession: ...
+def fit(
+    data: Recordings,
+    preset: str | Path | Preset = "ldns",
+    *,
+    out: str | Path | None = None,
+    options: LoadOptions | None = None,
+    engine: Engine | None = None,
+    max_steps: int | None = None,
+    reference: str | None = None,
+    adding: SessionConfig | None = None,
+    **changes: Any,
+) -> MultiSession: ...
 def fit(
     data: SpikeData | str | Path | Recordings,
     preset: str | Path | Preset = "ldns",
