@@ -29,12 +29,12 @@ from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import with_default_splits
 from spikeloom.decoding.registry import DECODERS, LABEL_DECODERS, Choices
+from spikeloom.drawing.style import write_png
 from spikeloom.evaluation.augmentation import warped
 from spikeloom.evaluation.augmentation_results import AugmentationStudy, DecoderGains, Point
 from spikeloom.evaluation.augmentation_study import augmentation_study
 from spikeloom.evaluation.estimates import Estimate
 from spikeloom.models.presets import preset_config
-from spikeloom.plot.style import write_png
 from spikeloom.report.augmentation_figures import draw_augmentation_study
 from spikeloom.training.engine import Engine
 from spikeloom.workflow.encoding import inferred

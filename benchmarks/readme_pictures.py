@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 import spikeloom as sl
-from spikeloom.plot.raster import raster
-from spikeloom.plot.style import GENERATED, REAL, styled
+from spikeloom.drawing.raster import raster
+from spikeloom.drawing.style import GENERATED, REAL, styled
 
 NEURONS = slice(0, 128, 2)
 FRAMES, BINS_A_FRAME, WINDOW = 64, 4, 128

@@ -31,4 +31,4 @@ def save_quickly(figure: Figure, file: Any, **options: Any) -> None:
 def hurry_figures(patch: pytest.MonkeyPatch, test_file: Path) -> None:
     """Save figures quickly, in files of tests that do not look at them."""
     if test_file.parent == Path(__file__).parent and test_file.stem not in FIGURES_ARE_TESTED:
-        patch.setattr("spikeloom.plot.style.save_figure", save_quickly)
+        patch.setattr("spikeloom.drawing.style.save_figure", save_quickly)

@@ -9,9 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from numpy.testing import assert_allclose
 
+from spikeloom.drawing.style import data_uri
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.code_map import LinearMap
-from spikeloom.plot.style import data_uri
 from spikeloom.report.code_figures import axis_cosines, codes_by_target, target_colours
 from spikeloom.report.traversal_figures import traversals
 

@@ -288,7 +288,7 @@ def test_a_benchmark_that_was_cut_goes_on(done, source, presets, tmp_path, monke
 @pytest.mark.slow
 def test_one_of_its_models_may_be_selected(done, source, presets, monkeypatch):
     drawn = []
-    monkeypatch.setattr("spikeloom.plot.style.write_png", lambda figure, path: drawn.append(path.name))
+    monkeypatch.setattr("spikeloom.drawing.style.write_png", lambda figure, path: drawn.append(path.name))
     assert command(source, done, presets, "--unseen", "1", "--models", "ldns") == 0
     assert sorted(drawn) == [f"ldns-{n}.png" for n in ("averages", "directions", "latents", "trajectories", "unseen")]
     assert "EAG" in (done / "conditional.md").read_text()

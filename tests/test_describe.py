@@ -72,7 +72,7 @@ class TestFigure:
         ],
     )
     def test_any_recording_can_be_drawn(self, parts, said, tmp_path):
-        from spikeloom.plot.style import write_figure
+        from spikeloom.drawing.style import write_figure
 
         figure = recording_figure(recording(**parts))
         assert any(title.startswith(said) for title in titles(figure))

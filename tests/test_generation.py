@@ -45,12 +45,12 @@ from spikeloom.data.options import LoadOptions
 from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.splits import with_default_splits
+from spikeloom.drawing.style import new_figure, write_png
 from spikeloom.errors import DataError
 from spikeloom.evaluation.memorisation import CopyFinding
 from spikeloom.evaluation.published import LDNS_METRICS
 from spikeloom.evaluation.verdict import Level
 from spikeloom.models import load_model
-from spikeloom.plot.style import new_figure, write_png
 from spikeloom.training.checkpoint import weights_hash
 from spikeloom.training.run import Run, strict_json
 

@@ -19,6 +19,11 @@ def test_every_public_name_is_what_its_module_defines(name):
     assert getattr(sl, name).__module__.startswith(module), "the stub names the module or package that defines it"
 
 
+def test_plots_are_a_package_of_their_own():
+    assert sl.plot is importlib.import_module("spikeloom.plot")
+    assert "plot" in dir(sl)
+
+
 def test_everything_is_listed():
     assert set(sl.__all__) <= set(dir(sl))
     assert len(sl.__all__) == len(set(sl.__all__))

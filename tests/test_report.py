@@ -15,6 +15,7 @@ import quick_compare
 from quick_compare import QUICK
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import with_default_splits
+from spikeloom.drawing.style import data_uri, new_figure, save_figure
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.headline import NO_VERDICT
 from spikeloom.evaluation.heldout import measure
@@ -23,7 +24,6 @@ from spikeloom.evaluation.metrics import HELDOUT_METRICS
 from spikeloom.evaluation.results import METRICS, Comparison, MetricResult
 from spikeloom.evaluation.verdict import Level
 from spikeloom.evaluation.yardsticks import CORRUPTIONS
-from spikeloom.plot.style import data_uri, new_figure, save_figure
 from spikeloom.report import figures, panels
 from spikeloom.report.format import CONTROLS, LEVELS
 from spikeloom.report.page import write_report

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spikeloom.plot.scores import RANGE, draw_scores
-from spikeloom.plot.style import new_figure
+from spikeloom.drawing.scores import RANGE, draw_scores
+from spikeloom.drawing.style import new_figure
 
 
 @pytest.fixture

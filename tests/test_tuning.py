@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from spikeloom.config import flattened, merged, read_preset
+from spikeloom.drawing.style import GENERATED
 from spikeloom.errors import ConfigError, RunError
 from spikeloom.models import model_class
 from spikeloom.models.ldns import LDNSConfig
 from spikeloom.models.lfads_config import LFADSConfig
 from spikeloom.models.presets import preset_config
-from spikeloom.plot.style import GENERATED
 from spikeloom.training.run import Run
 from spikeloom.training.stages import StageConfig
 from spikeloom.tuning.explore import factor, perturb, perturb_all, sample, sample_all

@@ -5,7 +5,7 @@
 * Models: ``LDNS``, ``EAG``, ``Live``, ``GNOCCHI``, ``LFADS``, ``TNDM``, ``PiVAE``, ``GaussianLatents``,
   ``CodeAutoencoder``. Train with ``fit``, from one of the ``presets``; every configuration class is public
   (``LDNSConfig``, ``AutoencoderConfig``, ...). ``Live`` is drawn bin by bin, too: ``model.stream()``.
-* Evaluation: ``compare`` generated with recorded trials; ``write_report``.
+* Evaluation: ``compare`` generated with recorded trials; ``write_report``; ``plot``: figures into your own axes.
 
 The file ``__init__.pyi`` lists all public names and where they are defined, for editors, type checkers and this module.
 A name is imported when it is first used, so that ``import spikeloom`` is fast.
@@ -28,10 +28,15 @@ def _public() -> dict[str, tuple[str, str]]:
 
 _PUBLIC = _public()
 
+PACKAGES = ("plot",)
+"""Packages of functions that are public by their own names: ``sl.plot.psth``."""
+
 __all__ = sorted(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
+    if name in PACKAGES:
+        return import_module(f"spikeloom.{name}")
     if name not in _PUBLIC:
         from importlib.util import find_spec
 
@@ -48,4 +53,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, *PACKAGES, "__version__"]

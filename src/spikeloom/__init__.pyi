@@ -90,6 +90,9 @@ from spikeloom.evaluation.results import MetricResult as MetricResult
 from spikeloom.evaluation.augmentation_study import augmentation_study as augmentation_study
 from spikeloom.report.page import write_report as write_report
 
+# Plots: raster, psth, tuning, intervals, correlations, latents, spectrum, scores
+from spikeloom import plot as plot
+
 # Errors
 from spikeloom.errors import ConfigError as ConfigError
 from spikeloom.errors import DataError as DataError

@@ -144,7 +144,7 @@ def run_conditional_benchmark(
 def draw(measurement: ConditionalMeasurement, record: ConditionalRecord, out: Path) -> None:
     """Draw the figures of the first seed of every model of this call."""
     from spikeloom.bench.conditional_figures import draw_directions, draw_held_out, draw_trajectories
-    from spikeloom.plot.style import write_png
+    from spikeloom.drawing.style import write_png
 
     for name in measurement.trainer.configs:
         if record.has("direction", name, 0):

@@ -13,8 +13,18 @@ from matplotlib.lines import Line2D
 from spikeloom.bench.reach_samples import ReachSamples
 from spikeloom.data.reaches import OCTANTS
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.drawing.style import (
+    FLOOR,
+    GENERATED,
+    MUTED,
+    REAL,
+    label_figure,
+    new_figure,
+    rate_unit,
+    styled,
+    time_unit,
+)
 from spikeloom.evaluation.reach_fidelity import mean_courses, paths
-from spikeloom.plot.style import FLOOR, GENERATED, MUTED, REAL, label_figure, new_figure, rate_unit, styled, time_unit
 
 COLOURS = ("#e03131", "#f08c00", "#94a100", "#2f9e44", "#0c8599", "#1971c2", "#6741d9", "#d6336c")
 """One for each octant, around the circle."""

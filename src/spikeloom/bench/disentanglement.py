@@ -35,7 +35,7 @@ SIMULATED = "activity"
 def draw(record: DisentanglementRecord, out: Path) -> None:
     """Draw the figure of all subjects."""
     from spikeloom.bench.disentanglement_figures import draw_disentanglement
-    from spikeloom.plot.style import write_png
+    from spikeloom.drawing.style import write_png
 
     if record.results:
         with warnings.catch_warnings():

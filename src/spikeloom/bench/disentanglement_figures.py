@@ -14,10 +14,10 @@ from spikeloom.bench.code_subjects import CodeModel
 from spikeloom.bench.disentanglement_record import MEASURES, DisentanglementRecord
 from spikeloom.bench.panels import LINES, draw_seeds, key_line, key_marker, subject_rows
 from spikeloom.bench.reach_task import ReachTask
+from spikeloom.drawing.style import GENERATED, INK, MUTED, new_figure, styled, write_png
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.evaluation.behaviour import TARGET
 from spikeloom.evaluation.code_map import LinearMap, medoid
-from spikeloom.plot.style import GENERATED, INK, MUTED, new_figure, styled, write_png
 from spikeloom.report.figures import codes_by_target, traversals
 
 PANELS = (

@@ -80,7 +80,7 @@ class Task:
 def draw(record: ForecastRecord, out: Path) -> None:
     """Draw the figure of a record."""
     from spikeloom.bench.forecast_figures import draw_forecasts
-    from spikeloom.plot.style import write_png
+    from spikeloom.drawing.style import write_png
 
     if record.scores:
         write_png(draw_forecasts(record), out / "forecast.png")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from spikeloom.bench.forecast_record import CLIMATOLOGY, LINEAR, PERSISTENCE, ForecastRecord
 from spikeloom.bench.panels import LINES, say_absent
-from spikeloom.plot.style import GENERATED, INK, new_figure, styled
+from spikeloom.drawing.style import GENERATED, INK, new_figure, styled
 
 SHOWN = {
     "population_r": "population correlation",

@@ -49,7 +49,7 @@ COMPARISON_SEED = 0
 def draw(record: GenerationRecord, out: Path) -> None:
     """Draw the figure of a record."""
     from spikeloom.bench.generation_figures import draw_generation
-    from spikeloom.plot.style import write_png
+    from spikeloom.drawing.style import write_png
 
     if record.results:
         write_png(draw_generation(record), out / "generation.png")

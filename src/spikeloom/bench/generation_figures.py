@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from spikeloom.bench.generation_record import GenerationRecord
 from spikeloom.bench.panels import LINES, draw_seeds, fit_axis, key_line, key_marker, say_absent, subject_rows
 from spikeloom.bench.quality import Protocol
-from spikeloom.plot.style import FLOOR, GENERATED, INK, MUTED, new_figure, styled
+from spikeloom.drawing.style import FLOOR, GENERATED, INK, MUTED, new_figure, styled
 
 COLOURS = {
     "ldns": GENERATED,

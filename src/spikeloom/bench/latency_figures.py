@@ -14,7 +14,7 @@ from matplotlib.transforms import blended_transform_factory
 from spikeloom.bench.latency_record import LatencyRecord, Point
 from spikeloom.bench.panels import LINES, fit_axis, key_line, say_absent
 from spikeloom.bench.quality import Protocol, Quality
-from spikeloom.plot.style import GENERATED, INK, MUTED, label_figure, new_figure, styled
+from spikeloom.drawing.style import GENERATED, INK, MUTED, label_figure, new_figure, styled
 
 Fill = Literal["full", "none", "left", "bottom"]
 

@@ -136,7 +136,7 @@ def run_latency_benchmark(
         RunError: If a run is unfinished, or the folder holds something else.
     """
     from spikeloom.bench.latency_figures import draw_latency_quality
-    from spikeloom.plot.style import write_png
+    from spikeloom.drawing.style import write_png
 
     out, grid = Path(out), grid or GRIDS["full"]
     LATENCY_QUALITY.refuse_occupied(out)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from spikeloom.plot.style import INK, MUTED, log_axis
+from spikeloom.drawing.style import INK, MUTED, log_axis
 
 DASHED, DOTTED = (0, (5, 3)), (0, (1, 1.6))
 LINES: dict[str, dict[str, Any]] = {

@@ -102,7 +102,7 @@ def decode(options: Namespace) -> None:
     if options.json:
         Run(options.json.parent).write_json(options.json.name, found.to_dict())
     if options.figure:
-        from spikeloom.plot.style import write_png
+        from spikeloom.drawing.style import write_png
         from spikeloom.report.augmentation_figures import draw_augmentation_study
 
         write_png(draw_augmentation_study(found), options.figure)

@@ -68,7 +68,7 @@ def describe(options: Namespace) -> None:
         _check_figure(options.figure)
     data = load_recording(options)
     if options.figure is not None:
-        from spikeloom.plot.style import write_figure
+        from spikeloom.drawing.style import write_figure
         from spikeloom.report.recording_figure import recording_figure
 
         write_figure(recording_figure(data, Path(options.source).name), options.figure)
@@ -121,8 +121,8 @@ def _word(value: Any) -> str:
 def _check_figure(path: Path) -> None:
     """Raise a DataError where no figure can be written, before the work that would fill it."""
     from spikeloom.data.formats.storage.containers import check_place
+    from spikeloom.drawing.style import FIGURE_ENDINGS
     from spikeloom.errors import DataError
-    from spikeloom.plot.style import FIGURE_ENDINGS
 
     if path.suffix.lower() not in FIGURE_ENDINGS:
         raise DataError(f"--figure is {path}, but figures end in {', '.join(FIGURE_ENDINGS)}; name such a file.")

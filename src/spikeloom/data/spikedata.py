@@ -364,7 +364,7 @@ class SpikeData:
         Raises:
             DataError: If there is no such trial.
         """
-        from spikeloom.plot.raster import raster
+        from spikeloom.drawing.raster import raster
 
         part = self[trial]
         return raster(_axes(ax), part.counts[0, : part.lengths[0]], self.bin_s)
@@ -390,7 +390,7 @@ class SpikeData:
                 distinguished.
         """
         from spikeloom.data.averages import group_rates
-        from spikeloom.plot.psth import psth
+        from spikeloom.drawing.psth import psth
 
         rates, labels = group_rates(self.select(neurons=neurons), by, smooth_s)
         return psth(_axes(ax), rates.mean(axis=2), self.bin_s, labels, title=by)

@@ -302,7 +302,7 @@ class Comparison:
         Returns:
             The axes.
         """
-        from spikeloom.plot.scores import draw_scores
+        from spikeloom.drawing.scores import draw_scores
 
         results = list(self.metrics.values())
         low, score, high = (np.array([getattr(r, k) for r in results]) for k in ("score_low", "score", "score_high"))

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from spikeloom.drawing.style import GENERATED, MUTED, REAL, label_figure, log_axis, new_figure, styled
 from spikeloom.evaluation.augmentation_results import ALONE, SYNTHETIC, WIDTH, AugmentationStudy, DecoderGains, Point
-from spikeloom.plot.style import GENERATED, MUTED, REAL, label_figure, log_axis, new_figure, styled
 
 
 class Look(NamedTuple):

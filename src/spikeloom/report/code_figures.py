@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from spikeloom.drawing.matrix import matrix, write_values
+from spikeloom.drawing.style import FLOOR, MUTED, REAL, new_figure, styled
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.evaluation.code_map import LinearMap
 from spikeloom.evaluation.codes import chance_cosine
-from spikeloom.plot.matrix import matrix, write_values
-from spikeloom.plot.style import FLOOR, MUTED, REAL, new_figure, styled
 from spikeloom.report.format import in_unit, in_words
 
 COSINES = LinearSegmentedColormap.from_list("cosines", ["#ffffff", "#f9b384", "#e8590c", "#8a2f00"])

@@ -6,11 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spikeloom.conditioning.variables import RADIANS
-from spikeloom.evaluation.condition_fidelity import ConditionFidelity, Readouts
-from spikeloom.plot.lines import zero_line
-from spikeloom.plot.matrix import matrix, write_values
-from spikeloom.plot.scatter import Dots, against_diagonal
-from spikeloom.plot.style import (
+from spikeloom.drawing.lines import zero_line
+from spikeloom.drawing.matrix import matrix, write_values
+from spikeloom.drawing.scatter import Dots, against_diagonal
+from spikeloom.drawing.style import (
     FLOOR,
     GENERATED,
     GENERATED_MAP,
@@ -22,6 +21,7 @@ from spikeloom.plot.style import (
     styled,
     time_unit,
 )
+from spikeloom.evaluation.condition_fidelity import ConditionFidelity, Readouts
 
 MOST_DIMENSIONS = 4
 EXAMPLES = 0.1, 0.37, 0.63, 0.9

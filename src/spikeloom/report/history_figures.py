@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.drawing.lines import line_with_band, zero_line
+from spikeloom.drawing.scatter import Dots, against_diagonal
+from spikeloom.drawing.style import GENERATED, MUTED, REAL, legend_above, new_figure, note, styled
 from spikeloom.errors import DataError
 from spikeloom.evaluation import noise
 from spikeloom.evaluation.dynamics import autocorrelation
 from spikeloom.evaluation.history_likelihood import HistoryLikelihood, as_poisson, busy
-from spikeloom.plot.lines import line_with_band, zero_line
-from spikeloom.plot.scatter import Dots, against_diagonal
-from spikeloom.plot.style import GENERATED, MUTED, REAL, legend_above, new_figure, note, styled
 from spikeloom.report.sets import condition_codes
 
 POISSON = "#3b7dd8"

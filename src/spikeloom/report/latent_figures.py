@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from scipy.signal import get_window
 
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.drawing.spectrum import spectrum_axes
+from spikeloom.drawing.style import GENERATED, MIN_SPECTRUM_BINS, MUTED, REAL, new_figure, styled, time_unit
 from spikeloom.errors import DataError
-from spikeloom.plot.spectrum import spectrum_axes
-from spikeloom.plot.style import GENERATED, MIN_SPECTRUM_BINS, MUTED, REAL, new_figure, styled, time_unit
+from spikeloom.plot.trajectories import latents as plot_latents
+from spikeloom.plot.trajectories import plane
 
 
 @styled
@@ -46,18 +48,12 @@ def latents(encoded: SpikeData, generated: SpikeData, n_channels: int = 4, n_tri
         traces[row, 0].set_ylabel(f"latent {channel + 1}")
 
     planes = lower.subplots(1, 3)
-    mean, axes_of_variance = points.mean(axis=0), np.linalg.eigh(np.atleast_2d(np.cov(points.T)))[1][:, ::-1][:, :2]
-    if axes_of_variance.shape[1] == 1:
-        axes_of_variance = np.hstack([axes_of_variance, np.zeros_like(axes_of_variance)])
+    mean, axes_of_variance = plane(encoded)
     reach = 1.05 * np.abs((points - mean) @ axes_of_variance).max(axis=0)
     others = np.abs((generated.latents[generated.valid] - mean) @ axes_of_variance).max(axis=0)
     reach = np.clip(1.05 * others, reach, 2 * reach)  # a generator that runs away must not hide the real paths
     for each, (data, colour, name) in zip(planes, sides):
-        for trial in range(min(n_trials, data.n_trials)):
-            path = (data.latents[trial, : data.lengths[trial]] - mean) @ axes_of_variance  # type: ignore[index]
-            each.plot(*path.T, color=colour, alpha=0.55, linewidth=1.1)
-            each.plot(*path[0], "o", color=colour, markersize=4)
-        each.set(xlabel="component 1 (a.u.)", ylabel="component 2 (a.u.)")
+        plot_latents(data, encoded, n_trials=n_trials, color=colour, ax=each)
         if (reach > 0).all():
             each.set(xlim=(-reach[0], reach[0]), ylim=(-reach[1], reach[1]))
         each.set_title(name, color=colour)

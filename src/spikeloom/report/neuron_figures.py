@@ -9,12 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import DataError
-from spikeloom.evaluation import noise
-from spikeloom.evaluation import spike_statistics as ss
-from spikeloom.plot.distributions import steps
-from spikeloom.plot.scatter import Dots, against_diagonal
-from spikeloom.plot.style import (
+from spikeloom.drawing.scatter import Dots, against_diagonal
+from spikeloom.drawing.style import (
     FLOOR,
     GENERATED,
     MUTED,
@@ -25,9 +21,13 @@ from spikeloom.plot.style import (
     pearson,
     rate_unit,
     styled,
-    time_unit,
 )
-from spikeloom.report.sets import condition_codes, named_sets
+from spikeloom.errors import DataError
+from spikeloom.evaluation import noise
+from spikeloom.evaluation import spike_statistics as ss
+from spikeloom.plot.neurons import intervals as plot_intervals
+from spikeloom.plot.sets import milliseconds, named_sets, without_own_labels
+from spikeloom.report.sets import condition_codes
 
 MIN_INTERVALS = 50
 """Neurons with fewer intervals are left out of interval figures, unless that leaves hardly any."""
@@ -75,9 +75,9 @@ def isi_scatter(real: SpikeData, generated: SpikeData, floor: SpikeData | None =
         raise DataError("no neuron has two intervals between spikes on every side.")
     figure = new_figure(5.4, 3.2)
     axes = figure.subplots(1, 2)
-    unit = time_unit(real.bin_s)
-    _against_real(axes[0], [m[1][kept] for m in moments], f"ISI mean ({unit})")
-    _against_real(axes[1], [m[2][kept] for m in moments], f"ISI sd ({unit})")
+    unit, factor = milliseconds(real.bin_s)
+    _against_real(axes[0], [m[1][kept] * factor for m in moments], f"ISI mean ({unit})")
+    _against_real(axes[1], [m[2][kept] * factor for m in moments], f"ISI sd ({unit})")
     return figure
 
 
@@ -109,22 +109,14 @@ def isi_histograms(
     rows = -(-len(neurons) // 3)
     figure = new_figure(11.0, 0.5 + 2.0 * rows)
     axes = figure.subplots(rows, min(3, len(neurons)), squeeze=False)
-    unit, frequency = time_unit(real.bin_s), rate_unit(real.bin_s)
+    frequency, unit = rate_unit(real.bin_s), milliseconds(real.bin_s)[0]
     for place, each in enumerate(axes.flat):
         if place >= len(neurons):
             each.set_axis_off()
             continue
         neuron = neurons[place]
-        own = [values[which == neuron] for values, which in intervals]
-        reach = float(np.quantile(own[-2], 0.99)) if len(own[-2]) else real.bin_s
-        # Whole bins, so that no histogram cell holds more possible intervals than its neighbour.
-        cells = min(max(min(map(len, own)) // 12, 8), 40)
-        width = max(1, round(reach / real.bin_s / cells)) * real.bin_s
-        edges = np.arange(0, reach + 2 * width, width)
-        for (name, _, colour, line), values in zip(sets, own):
-            share = np.histogram(values, edges)[0] / max(len(values), 1)
-            steps(each, share, edges, color=colour, label=name, width=line, gaps=True)
-        each.set(xlim=(0, edges[-1]), yscale="log")
+        plot_intervals(real, generated, floor, neuron=neuron, ax=each)
+        without_own_labels(each)
         each.set_title(f"neuron {neuron + 1}: {rates[neuron]:.3g} {frequency}")
     legend_above(figure, axes[0, 0])
     label_figure(figure, x=f"interval between spikes ({unit})")

@@ -16,9 +16,9 @@ from spikeloom.atomic import atomic
 from spikeloom.conditioning.variables import Variable
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.splits import with_default_splits
+from spikeloom.drawing.style import rate_unit, time_unit
 from spikeloom.evaluation.history_likelihood import HistoryLikelihood
 from spikeloom.evaluation.results import Comparison
-from spikeloom.plot.style import rate_unit, time_unit
 from spikeloom.report.code_panels import CodeSummary
 from spikeloom.report.format import LEVELS
 from spikeloom.report.panel import render

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
 
+from spikeloom.drawing.style import data_uri
 from spikeloom.errors import DataError, warn
-from spikeloom.plot.style import data_uri
 
 T = TypeVar("T")
 Text = str | Callable[[], str]

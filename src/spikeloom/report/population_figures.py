@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.errors import DataError
-from spikeloom.evaluation import spike_statistics as ss
-from spikeloom.plot.distributions import steps
-from spikeloom.plot.matrix import matrix
-from spikeloom.plot.scatter import density_against_diagonal
-from spikeloom.plot.style import (
-    FLOOR_DENSITY,
+from spikeloom.drawing.distributions import steps
+from spikeloom.drawing.style import (
     GENERATED,
-    GENERATED_DENSITY,
     MUTED,
     label_figure,
     legend_above,
     new_figure,
-    note,
-    pearson,
     styled,
 )
-from spikeloom.report.sets import named_sets
+from spikeloom.errors import DataError
+from spikeloom.evaluation import spike_statistics as ss
+from spikeloom.plot.population import correlations
+from spikeloom.plot.sets import named_sets
 
 
 @styled
@@ -74,38 +67,20 @@ def correlation_scatter(real: SpikeData, generated: SpikeData, floor: SpikeData 
     """
     sets = named_sets(real, generated, floor)
     matrices = [ss.correlation_matrix(d.counts, d.lengths) for _, d, *_ in sets]
-    *_, ours, theirs = matrices
     below = np.tri(real.n_neurons, k=-1, dtype=bool)
     finite = below & np.all([np.isfinite(m) for m in matrices], axis=0)
     if not finite.any():
         raise DataError("fewer than two neurons vary on every side, so there are no pairs to correlate.")
     figure = new_figure(11.0, 3.6)
     axes = figure.subplots(1, len(sets))
-    order = np.argsort(np.linalg.eigh(np.nan_to_num(ours))[1][:, -1], kind="stable")
-    both = np.where(below, ours[np.ix_(order, order)], theirs[np.ix_(order, order)])
-    np.fill_diagonal(both, np.nan)
-    strongest = float(np.quantile(np.abs(ours[finite]), 0.99)) or 1.0
-    image = matrix(axes[0], both, (-strongest, strongest), "RdBu_r")
-    figure.colorbar(image, ax=axes[0], label="correlation", shrink=0.8, pad=0.02)
+    correlations(real, generated, ax=axes[0])
     axes[0].set_title("real (below), generated (above)")
-    axes[0].set(xlabel="neuron", ylabel="neuron", xticks=[0, len(both) - 1], yticks=[0, len(both) - 1])
-    axes[0].set_xticklabels([1, len(both)])
-    axes[0].set_yticklabels([1, len(both)])
     values = [m[finite] for m in matrices]
     low, high = min(v.min() for v in values), max(v.max() for v in values)
     gap = 0.05 * (high - low) or 0.1
     limits = float(low - gap), float(high + gap)
-    panels = [(values[-1], GENERATED, GENERATED_DENSITY, "generated")]
-    if floor is not None:
-        panels.insert(0, (values[0], MUTED, FLOOR_DENSITY, "other real"))
-    for each, (y, colour, colours, name) in zip(axes[1:], panels):
-        _pairs(each, values[-2], y, limits, colour, colours)
-        each.set(xlabel="held-out real", ylabel=name)
-        each.set_title(f"{name} against held-out", color=colour)
+    others = [(generated, False)] if floor is None else [(floor, True), (generated, False)]
+    for each, (data, is_floor) in zip(axes[1:], others):
+        correlations(real, data, kind="pairs", floor=is_floor, limits=limits, ax=each)
+        each.set_title(f"{each.get_ylabel()} against held-out", color=MUTED if is_floor else GENERATED)
     return figure
-
-
-def _pairs(axes: Axes, x: np.ndarray, y: np.ndarray, limits: tuple[float, float], color: str, cmap: Colormap) -> None:
-    density_against_diagonal(axes, x, y, limits, color, cmap)
-    slope = float(x @ y / (x @ x)) if (x @ x) > 0 else float("nan")
-    note(axes, [(f"r = {pearson(x, y)}", color), (f"slope = {slope:.2f}", color)])

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 from matplotlib.axes import Axes
 
+from spikeloom.drawing.lines import line_with_band, zero_line
+from spikeloom.drawing.spectrum import spectrum_axes
+from spikeloom.drawing.style import GENERATED, REAL, time_unit
 from spikeloom.evaluation.published_supplement import SupplementResult
-from spikeloom.plot.lines import line_with_band, zero_line
-from spikeloom.plot.spectrum import spectrum_axes
-from spikeloom.plot.style import GENERATED, REAL, time_unit
 
 
 def draw_correlograms(result: SupplementResult, axes: Iterable[Axes]) -> None:

@@ -9,15 +9,14 @@ from jaxtyping import Int
 from matplotlib.figure import Figure
 
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.drawing.raster import grouped_counts, population_count
+from spikeloom.drawing.style import GENERATED, REAL, new_figure, styled
 from spikeloom.errors import DataError
 from spikeloom.evaluation import spike_statistics as ss
 from spikeloom.evaluation.pairing import check_comparable
-from spikeloom.plot.raster import grouped_counts, population_count, raster, raster_image
-from spikeloom.plot.style import GENERATED, GENERATED_MAP, REAL, REAL_MAP, new_figure, styled
+from spikeloom.plot.rasters import MANY_BINS, raster
 
-MANY_BINS = 500
-"""Trials with more bins are drawn spike by spike, because a bin would be narrower than a pixel."""
-COLUMNS = ("real", REAL, REAL_MAP), ("generated", GENERATED, GENERATED_MAP)
+COLUMNS = ("real", REAL), ("generated", GENERATED)
 
 
 @styled
@@ -47,14 +46,11 @@ def rasters(real: SpikeData, generated: SpikeData, trials: Sequence[int] = (0, 1
     n_bins = max(len(trial) for column in counts for trial in column)
     figure = new_figure(11.0, 0.5 + 2.3 * len(shown))
     axes = figure.subplots(2 * len(shown), 2, sharex=True, squeeze=False, height_ratios=[3.4, 1] * len(shown))
-    for column, (data, (name, color, cmap)) in enumerate(zip(sides, COLUMNS)):
+    for column, (data, (name, color)) in enumerate(zip(sides, COLUMNS)):
         for row, trial in enumerate(shown):
             top, bottom = axes[2 * row : 2 * row + 2, column]
             spikes = counts[column][row]
-            if n_bins <= MANY_BINS:
-                raster_image(top, spikes[:, order], bin_s, n_bins, cmap, brightest)
-            else:
-                raster(top, spikes[:, order], bin_s, n_bins, color)
+            raster(data, trial, order=order, color=color, n_bins=n_bins, brightest=brightest, ax=top)
             condition = f" (condition {data.trials['condition'].iloc[trial]})" if "condition" in data.trials else ""
             top.set_title(f"{name}, trial {trial + 1}{condition}", color=color)
             top.tick_params(labelbottom=False)

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.drawing.style import rate_unit
 from spikeloom.evaluation.dynamics import latent_spectrum_ratio
 from spikeloom.evaluation.estimates import Estimate
 from spikeloom.evaluation.results import Comparison
 from spikeloom.evaluation.verdict import Level
-from spikeloom.plot.style import rate_unit
 from spikeloom.report.format import digits, scaled, scaled_unit, with_error
 
 

@@ -9,11 +9,11 @@ from matplotlib.gridspec import GridSpecFromSubplotSpec
 from matplotlib.ticker import MaxNLocator
 
 from spikeloom.data.spikedata import Signal, SpikeData
-from spikeloom.plot.distributions import bars
-from spikeloom.plot.lines import traces
-from spikeloom.plot.raster import raster, raster_image
-from spikeloom.plot.rows import membership_rows
-from spikeloom.plot.style import INK, MUTED, REAL, REAL_MAP, new_figure, note, rate_unit, styled, time_unit
+from spikeloom.drawing.distributions import bars
+from spikeloom.drawing.lines import traces
+from spikeloom.drawing.raster import raster, raster_image
+from spikeloom.drawing.rows import membership_rows
+from spikeloom.drawing.style import INK, MUTED, REAL, REAL_MAP, new_figure, note, rate_unit, styled, time_unit
 
 MOST_BINS = 1500
 """Bins of a trial that are drawn, from its start."""

@@ -9,9 +9,8 @@ import pandas as pd
 from jaxtyping import Int
 
 from spikeloom.data.spikedata import SpikeData
-from spikeloom.evaluation.pairing import Pairing, check_comparable, pair
+from spikeloom.evaluation.pairing import Pairing, pair
 from spikeloom.evaluation.summary import TrialSet
-from spikeloom.plot.style import FLOOR, GENERATED, REAL
 
 
 class ComparedTrials(NamedTuple):
@@ -68,18 +67,6 @@ def _condition_labels(real: SpikeData, pairing: Pairing) -> dict[int, Any]:
     conditions = real.trials["condition"]
     labels = dict(zip(pairing.test.condition.tolist(), conditions.iloc[pairing.test_index]))
     return labels | dict(zip(pairing.train.condition.tolist(), conditions.iloc[pairing.train_index]))
-
-
-def named_sets(
-    real: SpikeData, generated: SpikeData, floor: SpikeData | None
-) -> list[tuple[str, SpikeData, str, float]]:
-    """Name, data, colour and line width of each set: the floor first, to lie behind, then real, then generated."""
-    check_comparable(real, generated)
-    rows = [("held-out real", real, REAL, 1.8), ("generated", generated, GENERATED, 1.8)]
-    if floor is None:
-        return rows
-    check_comparable(real, floor)
-    return [("other real", floor, FLOOR, 2.6), *rows]
 
 
 def condition_codes(data: SpikeData) -> Int[np.ndarray, "trial"] | None:

@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from spikeloom.drawing.lines import markers_for
+from spikeloom.drawing.style import FLOOR, GENERATED, MUTED, REAL, legend_above, log_axis, new_figure, styled
 from spikeloom.errors import DataError
-from spikeloom.plot.lines import markers_for
-from spikeloom.plot.style import FLOOR, GENERATED, MUTED, REAL, legend_above, log_axis, new_figure, styled
 from spikeloom.priors.calibration import INCREMENT, SOUND, SPREAD
 
 

@@ -11,8 +11,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
+from spikeloom.drawing.style import INK, MUTED, new_figure, styled
 from spikeloom.errors import DataError
-from spikeloom.plot.style import INK, MUTED, new_figure, styled
 from spikeloom.report.format import in_unit, in_words
 
 BELOW, ABOVE = "#1864ab", "#c2410c"

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from spikeloom.plot.style import FLOOR, GENERATED, MUTED, REAL, label_figure, log_axis, new_figure, styled
+from spikeloom.drawing.style import FLOOR, GENERATED, MUTED, REAL, label_figure, log_axis, new_figure, styled
 from spikeloom.tuning.space import Parameter
 
 COLUMNS = 5

@@ -33,7 +33,7 @@ def write_page(setup: SearchSetup, table: SearchTable, best: int) -> None:
         table: Its table.
         best: The best member.
     """
-    from spikeloom.plot.style import write_png
+    from spikeloom.drawing.style import write_png
     from spikeloom.tuning.figures import draw_population, draw_random
 
     frame, parameters, title = table.frame(), setup.space.parameters, score_text(setup.space.score)

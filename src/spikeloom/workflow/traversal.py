@@ -177,7 +177,7 @@ def navigate(
 
 def write_traversal(traversal: Traversal, data: SpikeData, out: str | Path) -> None:
     """Write generated trials (samples.npz), a table and figures (traversal.csv, traversal.png, axes.png)."""
-    from spikeloom.plot.style import save_figure
+    from spikeloom.drawing.style import save_figure
     from spikeloom.report.figures import axis_cosines, traversals
 
     out = Path(out)

@@ -14,8 +14,8 @@ from spikeloom.conditioning.novelty import FAR
 from spikeloom.conditioning.parsing import DISTANCE
 from spikeloom.data.averages import group_rates
 from spikeloom.data.spikedata import SpikeData
+from spikeloom.drawing.style import rate_unit, time_unit
 from spikeloom.evaluation.portraits import SMOOTH_S, significant
-from spikeloom.plot.style import rate_unit, time_unit
 from spikeloom.workflow.studio.request import Request
 from spikeloom.workflow.studio.system import System
 from spikeloom.workflow.studio.take_away import command_of, python_of

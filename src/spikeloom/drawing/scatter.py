@@ -10,7 +10,7 @@ from jaxtyping import Num
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
-from spikeloom.plot.style import MUTED, log_axis
+from spikeloom.drawing.style import MUTED, log_axis
 
 MANY_POINTS = 1500
 """Above this number the density of the points is shown in place of the points."""

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from spikeloom.plot.style import MUTED, PAST_END, line_colors, time_unit
+from spikeloom.drawing.style import MUTED, PAST_END, line_colors, time_unit
 
 FAINT = "#adb5bd"
 """Colour of a line at zero."""

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from spikeloom.plot.style import frequency_unit, log_axis
+from spikeloom.drawing.style import frequency_unit, log_axis
 
 
 def spectrum_axes(ax: Axes, frequencies: Float[np.ndarray, "frequency"], bin_s: float, quantity: str) -> Axes:

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from spikeloom.plot.style import FLOOR, REAL_MAP
+from spikeloom.drawing.style import FLOOR, REAL_MAP
 
 MOST_CELLS = 60
 """Cells of a row; of longer sequences, several neighbours share one."""

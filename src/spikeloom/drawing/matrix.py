@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.image import AxesImage
 
-from spikeloom.plot.style import REAL
+from spikeloom.drawing.style import REAL
 
 
 def matrix(

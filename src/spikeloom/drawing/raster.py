@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, to_rgba
 
-from spikeloom.plot.style import PAST_END, REAL, REAL_MAP, time_unit
+from spikeloom.drawing.style import PAST_END, REAL, REAL_MAP, time_unit
 
 
 def raster(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from spikeloom.plot.style import line_colors, rate_unit, time_unit
+from spikeloom.drawing.style import line_colors, rate_unit, time_unit
 
 
 def psth(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from spikeloom.plot.style import FLOOR, GENERATED, INK, MUTED
+from spikeloom.drawing.style import FLOOR, GENERATED, INK, MUTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from jaxtyping import Num
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
-from spikeloom.plot.style import REAL
+from spikeloom.drawing.style import REAL
 
 
 def steps(

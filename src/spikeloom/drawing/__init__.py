@@ -1,0 +1,1 @@
+"""Drawing primitives: arrays in, Axes out."""
