@@ -3,8 +3,8 @@
     python benchmarks/free_conditions.py RUN --condition NAME:KIND --out FOLDER
 
 RUN is a trained ``ldns`` without conditions; a prior with the condition is trained on the same autoencoder. Each draws
-four trials for each training trial, of its length: without naming a condition, and for the conditions of the training
-trials. Powers of the latents are relative to those of the training trials (low, middle and high frequencies).
+four trials for each training trial, of its length: with the condition left to the network, without naming one, and for
+the conditions of the training trials. Powers of the latents are relative to those of the training trials (low, middle and high frequencies).
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def main() -> None:
     print(f"| training trials | | 1, 1, 1 | {between(recorded, train.lengths, recorded, train.lengths):.3f} |")
     for model, words, request in (
         (free, "none", None),
-        (conditional, "none", None),
+        (conditional, "left to the network", {name: [None] * len(lengths)}),
+        (conditional, "none: those of training trials, drawn at random", None),
         (conditional, "those of the training trials", known),
     ):
         drawn = model.sample(len(lengths), lengths=lengths, seed=3, condition=request)

@@ -239,7 +239,7 @@ class TestGuidance:
 
     @pytest.mark.parametrize("sampler", ["dpm_solver_sde", "dpm_solver", "ddim", "ddpm"])
     def test_none_is_unconditional_and_one_is_plain(self, sampler, small):
-        free = self.rates(small, None, sampler=sampler)
+        free = self.rates(small, {"angle": None}, sampler=sampler)
         plain = self.rates(small, self.REQUESTED, sampler=sampler)
         np.testing.assert_array_equal(self.rates(small, self.REQUESTED, guidance=0.0, sampler=sampler), free)
         np.testing.assert_array_equal(self.rates(small, self.REQUESTED, guidance=1.0, sampler=sampler), plain)
@@ -273,7 +273,8 @@ class TestWithoutDropout:
         model = untrained(data, condition_dropout=0.0)
         whole = {"angle": 45, "drive": 0.5}
         assert model.sample(2, length=9, condition=whole).n_trials == 2
-        for condition in (None, {"angle": 45}, {**whole, "angle": [45, None]}):
+        assert model.sample(2, length=9).provenance["labels_drawn"] == ["angle", "drive"]
+        for condition in ({"angle": 45}, {**whole, "angle": [45, None]}):
             with pytest.raises(ConfigError, match="every trial needs a value of every condition"):
                 model.sample(2, length=9, condition=condition)
         with pytest.raises(ConfigError, match=r"fit one with --prior\.condition_dropout"):
@@ -408,8 +409,58 @@ class TestLike:
             sample_like(model, data.split("test"), condition={"angle": 45})
 
 
+class TestNothingRequested:
+    """Each trial has the conditions of a training trial, drawn at random, and is the sample for these."""
+
+    def test_they_are_those_of_training_trials(self, small, data):
+        train = data.split("train")
+        sample = small.sample(300, seed=3)
+        assert sample.provenance["labels_drawn"] == ["angle", "drive"]
+        angles, counts = np.unique(train.trials["angle"], return_counts=True)
+        found = np.array([(sample.trials["angle"] == angle).mean() for angle in angles])
+        np.testing.assert_allclose(found, counts / counts.sum(), atol=0.1)
+        lengths = dict(zip(map(tuple, train.signals["drive"].values[:, :3, 0].round(6)), train.lengths))
+        for trial in range(20):  # angle, drive and length belong to one training trial
+            drive = sample.signals["drive"].values[trial]
+            assert lengths[tuple(drive[:3, 0].round(6))] == sample.lengths[trial]
+
+    def test_it_is_the_sample_for_them(self, small):
+        free = small.sample(5, seed=3)
+        drives = [free.signals["drive"].values[i, :n] for i, n in enumerate(free.lengths)]
+        named = small.sample(5, condition={"angle": list(free.trials["angle"]), "drive": drives}, seed=3)
+        np.testing.assert_allclose(free.rates, named.rates, atol=1e-5)
+        assert "labels_drawn" not in named.provenance
+
+    def test_few_of_many_are_the_same(self, small):
+        few, many = small.sample(4, length=9, seed=1), small.sample(9, length=9, seed=1)
+        assert list(few.trials["angle"]) == list(many.trials["angle"])[:4]
+
+    def test_trials_longer_than_all_keep_what_is_static(self, small, data):
+        sample = small.sample(6, length=3 * BINS, seed=1)
+        assert set(sample.trials["angle"]) <= set(data.trials["angle"])
+        assert sample.n_bins == 3 * BINS
+        assert np.isfinite(sample.rates).all()
+
+    def test_who_names_a_condition_decides_the_others_as_before(self, small):
+        part = small.sample(4, length=9, condition={"angle": 45}, seed=1)
+        assert "labels_drawn" not in part.provenance
+        assert "drive" not in part.signals
+        assert "labels_drawn" not in small.sample(4, length=9, condition={"angle": None}, seed=1).provenance
+
+    def test_runs_of_before_draw_what_they_drew(self, small, tmp_path):
+        small.save(tmp_path)
+        config = (tmp_path / "config.yaml").read_text()
+        (tmp_path / "config.yaml").write_text(config.replace("format_version: 2", "format_version: 1"))
+        before = load_model(tmp_path).sample(4, length=9, seed=1)
+        assert "labels_drawn" not in before.provenance
+        left = small.sample(4, length=9, condition={"angle": None}, seed=1)
+        np.testing.assert_allclose(before.rates, left.rates, atol=1e-5)
+
+
 def test_guidance_without_a_condition_is_an_error(data):
     model = LDNS.make(data, tiny(("angle",))).fit(data)
+    assert model.sample(2, guidance=2.0).provenance["labels_drawn"] == ["angle"]
+    model.format_version = 1
     with pytest.raises(ConfigError, match="guidance 2 needs a condition to follow, but there is none"):
         model.sample(2, guidance=2.0)
     with pytest.raises(ConfigError, match=r"guidance is 1e[+]30, but must lie between 0 and 100"):

@@ -12,8 +12,12 @@ from typing import Any
 
 from spikeloom.errors import ConfigError
 
-FORMAT_VERSION = 1
-"""Version of the configurations that are written now."""
+FORMAT_VERSION = 2
+"""Version of the configurations that are written now.
+
+Version 1 has the present names. Models of version 2 draw the conditions of training trials where none is requested;
+those of before left them to the network.
+"""
 
 KEY = "format_version"
 
@@ -149,7 +153,8 @@ def upgraded_key(model: str, key: str) -> str:
 
 
 def _names(step: int, model: str) -> dict[str, str]:
-    return {**RENAMED[step].get(EVERY_MODEL, {}), **RENAMED[step].get(model, {})}
+    renamed = RENAMED.get(step, {})
+    return {**renamed.get(EVERY_MODEL, {}), **renamed.get(model, {})}
 
 
 def _renamed(content: Mapping[str, Any], names: Mapping[str, str], where: str, prefix: str = "") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spikeloom.conditioning.features import Condition
 from spikeloom.conditioning.novelty import ConditionNovelty
-from spikeloom.conditioning.requests import Conditions
+from spikeloom.conditioning.requests import Conditions, Request
 from spikeloom.data.codes import with_codes
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError, DataError, RunError, warn
@@ -26,7 +26,7 @@ from spikeloom.models.data_spec import DataSpec
 from spikeloom.models.encoding_windows import in_windows
 from spikeloom.models.held_out_inputs import HeldOutInputs
 from spikeloom.models.latent_config import refuse_other_autoencoder
-from spikeloom.models.plan import Plan
+from spikeloom.models.plan import Plan, number_of_trials
 from spikeloom.models.sampling import GeneratedBatch, checked_keywords
 from spikeloom.models.sessions.adapting import Adaptation, Banks, bank_of
 from spikeloom.models.sessions.bank_file import write_bank
@@ -66,6 +66,8 @@ class LatentModel(SpikingModel):
     labels: TrainingLabels | None
     bank: Banks = ()
     """The bank to which further sessions are adapted, if there is one; in a tuple, as it is no part of the weights."""
+    draws_conditions = True
+    """Whether trials for which nothing is requested have the conditions of training trials."""
 
     def _build_for(self, data_spec: DataSpec, seed: int = 0) -> None:
         super()._build_for(data_spec, seed)
@@ -207,6 +209,44 @@ class LatentModel(SpikingModel):
 
     def _novelty(self, conditions: Conditions, lengths: Int[np.ndarray, "trial"]) -> ConditionNovelty | None:
         return None if self.labels is None else self.labels.novelty(conditions, lengths)
+
+    def _plan(
+        self,
+        n: int | None = None,
+        length: int | None = None,
+        lengths: Int[np.ndarray, "trial"] | None = None,
+        *,
+        seed: int = 0,
+        condition: Request = None,
+        context: SpikeData | Float[np.ndarray, "..."] | None = None,
+        **arguments: Any,
+    ) -> Plan:
+        """The plan of a sample; where no condition is named, each trial has those of a training trial.
+
+        A network that is trained with conditions sees few trials without, so that it knows the distribution of all
+        trials less well than that of trials with a condition.
+        """
+        if context is not None or seed < 0 or not (self.trained and self._draws_conditions(n, condition)):
+            given = {"condition": condition, "context": context, **arguments}
+            return super()._plan(n, length, lengths, seed=seed, **{k: v for k, v in given.items() if v is not None})
+        assert self.labels is not None
+        n = number_of_trials(n, condition)
+        if length is not None or lengths is not None:
+            lengths = self._lengths(n, length, lengths, seed)
+        conditions, lengths = self.labels.drawn(n, lengths, seed)
+        plan = super()._plan(n, None, lengths, seed=seed, condition=conditions, **arguments)
+        names = [v.name for v in self.data_spec.variables]
+        return replace(
+            plan, requested=plan.requested - {"condition"}, notes={**plan.notes, "labels_drawn": names}, distances=None
+        )
+
+    def _draws_conditions(self, n: int | None, condition: Request) -> bool:
+        """Whether there are conditions of training trials to draw from, and none is requested."""
+        if not self.draws_conditions or self.format_version < 2 or self.labels is None or not self.labels.remembers:
+            return False
+        if condition is None:
+            return True
+        return not Conditions.shortest_period(condition, self.data_spec.variables, number_of_trials(n, condition)).names
 
     @checked_keywords
     def sample(

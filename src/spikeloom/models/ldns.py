@@ -70,8 +70,9 @@ class LDNS(LatentModel):
             seed: Seed of all that is drawn: the same seed gives the same trials on the same machine.
             condition: Conditions of the new trials: values by name, as ``{"reach_angle": "45deg"}`` or
                 ``{"hand_vel": array}`` (one for all trials, or one for each), a table with a row for each trial, or a
-                recording to imitate. Variables without a value are left to the model. Signals decide the length,
-                unless ``length`` or ``lengths`` does.
+                recording to imitate. Variables without a value are left to the model; where none is named, each trial
+                has the conditions of a training trial. Signals decide the length, unless ``length`` or ``lengths``
+                does.
             context: Recorded trials to continue or to fill in, or latents of ``encode``: one for all, or one for each.
                 Counts of observed bins (or their latents) are kept; what comes after, before or between is drawn. For
                 a model that was trained with ``prior.context`` above 0.

@@ -59,6 +59,7 @@ class Live(LatentModel):
     config: LiveConfig
     prior: CausalPrior
     name = "live"
+    draws_conditions = False  # a stream is a sample, and knows nothing of a trial to come
     Config = LiveConfig
     reference = (
         "The causal generator of spikeloom; its autoencoder is that of Kapoor J, Schulz A, Vetter J, Pei F, Gao R, "

@@ -15,7 +15,10 @@ from spikeloom.conditioning.novelty import ConditionNovelty, TrainingConditions,
 from spikeloom.conditioning.requests import Conditions
 from spikeloom.conditioning.variables import Variable
 from spikeloom.data.spikedata import Signal, SpikeData
+from spikeloom.models.plan import longest_of
 
+MOST_ROWS = 4096
+"""Rows of conditions for new trials of which none is requested: so a plan for millions stays small."""
 NEIGHBOURS = 10
 """Training trials among which one is drawn where none has exactly the requested conditions."""
 DRAWS = 0x1ABE1
@@ -98,6 +101,38 @@ class TrainingLabels(nn.Module):
             lengths: Bins of the longest trial that is drawn for each row.
         """
         return self.compared().novelty(requested, lengths) if self.remembers and requested.names else None
+
+    def drawn(
+        self, n: int, lengths: Int[np.ndarray, "trial"] | None, seed: int
+    ) -> tuple[Conditions, Int[np.ndarray, "trial"]]:
+        """The conditions of training trials, drawn at random for ``n`` new ones, which take the rows in turn.
+
+        Of trials with signals only those are drawn that are as long as the new one; where there is none, the signals
+        are not known.
+
+        Args:
+            n: Number of trials.
+            lengths: Bins of each trial; those of the drawn trials by default.
+            seed: Seed of the draws.
+
+        Returns:
+            Conditions, and the lengths.
+        """
+        n_rows = min(n, MOST_ROWS)
+        wanted = np.zeros(n_rows, np.int64) if lengths is None else longest_of(lengths, n_rows)
+        order = np.argsort(-self.lengths, kind="stable")
+        n_long = (self.lengths[:, None] >= wanted).sum(0) if self.aligned else np.zeros(n_rows, np.int64)
+        among = np.where(n_long > 0, n_long, len(order))
+        chosen = order[(np.random.default_rng([seed, DRAWS]).random(n_rows) * among).astype(np.int64)]
+        lengths = np.resize(self.lengths[chosen], n) if lengths is None else lengths
+        table = {v.name: self._in_recording(v, i, chosen) for i, v in enumerate(self.static)}
+        longest, signals = longest_of(lengths, n_rows), {}
+        held, known = self._held(chosen, int(longest.max())), _array(self.signals_known)[chosen]
+        outside = np.arange(held.shape[1]) >= self.lengths[chosen, None]
+        for i, (variable, part) in enumerate(self._parts()):
+            values = np.where((outside | ~known[:, i, None])[..., None], np.nan, held[..., part])
+            signals[variable.name] = Signal(values, variable.unit, variable.columns)
+        return Conditions(pd.DataFrame(table, index=pd.RangeIndex(n_rows)), signals, longest), lengths
 
     def completed(
         self, requested: Conditions, n: int, lengths: Int[np.ndarray, "trial"] | None, seed: int
