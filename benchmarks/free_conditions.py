@@ -4,7 +4,8 @@
 
 RUN is a trained ``ldns`` without conditions; a prior with the condition is trained on the same autoencoder. Each draws
 four trials for each training trial, of its length: with the condition left to the network, without naming one, and for
-the conditions of the training trials. Powers of the latents are relative to those of the training trials (low, middle and high frequencies).
+the conditions of the training trials. Powers of the latents are relative to those of the training trials (low, middle
+and high frequencies).
 """
 
 from __future__ import annotations

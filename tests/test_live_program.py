@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import threading
 import time
 
@@ -13,6 +15,7 @@ from spikeloom.cli import main
 from spikeloom.data.files import load, save
 from spikeloom.errors import ConfigError, DataError
 from spikeloom.models.live import Live
+from spikeloom.signals import exit_status
 from spikeloom.workflow.live.clock import Clock
 from spikeloom.workflow.live.decoding import CausalDecoder
 from spikeloom.workflow.live.page import Driver, application, introduction
@@ -275,6 +278,27 @@ def test_the_command_follows_a_file_and_writes_what_happened(run, tmp_path, caps
     made = load(out)
     assert made.n_trials == recording().split("test").n_trials or made.n_trials == recording().n_trials
     assert made.provenance["run"] == "run"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])
+def test_what_happened_until_the_end_is_kept(run, tmp_path, monkeypatch, number, status):
+    """A job that is preempted in its 30th bin leaves 29 of them; Ctrl-C is how a session ends anyway."""
+    step, done = Session.step, []
+
+    def interrupted(self, signals=None):
+        if len(done) == 29:
+            os.kill(os.getpid(), number)
+        done.append(1)
+        return step(self, signals)
+
+    monkeypatch.setattr(Session, "step", interrupted)
+    out = tmp_path / "live.npz"
+    try:
+        ended = main(["live", str(run), "--behaviour", str(run.parent / "data.npz"), "--out", str(out)])
+    except KeyboardInterrupt as interruption:
+        ended = exit_status(interruption)
+    assert ended == status
+    assert load(out).lengths.sum() == 29
 
 
 @pytest.mark.parametrize(
