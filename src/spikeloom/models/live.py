@@ -14,6 +14,7 @@ from spikeloom.conditioning.features import Condition, ConditionSizes
 from spikeloom.conditioning.requests import Request
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import ConfigError
+from spikeloom.models.follower import Follower
 from spikeloom.models.latent import LatentModel
 from spikeloom.models.latent_config import LatentConfig
 from spikeloom.models.plan import chunk_seed
@@ -147,7 +148,17 @@ class Live(LatentModel):
             self.data_spec.bin_s,
             bool(self.config.prior.condition_dropout),
             condition,
+            self._follower(n),
         )
+
+    def _follower(self, n: int) -> Follower | None:
+        """What infers latents from counts up to now, where the encoder does not look ahead."""
+        if self.autoencoder.looks_ahead:
+            return None
+        self.eval()
+        device = self.prior.mean.device
+        longest = int(self.data_spec.lengths.max())
+        return Follower(lambda counts: self._latents(counts.to(device), None), n, self.data_spec.n_neurons, longest)
 
     def _make_prior(self) -> CausalPrior:
         sizes = ConditionSizes.of(self.data_spec.variables)

@@ -131,9 +131,37 @@ class Population:
             aligned: Features of the signals in the bin.
             fixed: Z-scored latents that are known, and in which trials.
         """
-        latents = self._latents.step(static, aligned, fixed) * self._std + self._mean
-        rates = self._decoder.rates(latents)
+        latents, rates = self._expected(static, aligned, fixed)
         return Bin(latents, rates, self._observation.step(rates))
+
+    def observe(
+        self,
+        static: Float[np.ndarray, "trial static"] | None,
+        aligned: Float[np.ndarray, "trial aligned"] | None,
+        counts: Int[np.ndarray, "trial neuron"],
+        latents: Float[np.ndarray, "trial latent"],
+    ) -> Bin:
+        """The next bin, in which counts were observed.
+
+        Args:
+            static: Features of the static conditions.
+            aligned: Features of the signals in the bin.
+            counts: The counts.
+            latents: What was inferred from them, in the units of the autoencoder.
+        """
+        fixed = ((latents - self._mean) / self._std).astype(np.float32), np.ones(len(latents), bool)
+        latents, rates = self._expected(static, aligned, fixed)
+        self._observation.observe(rates, counts)
+        return Bin(latents, rates, counts)
+
+    def _expected(
+        self,
+        static: Float[np.ndarray, "trial static"] | None,
+        aligned: Float[np.ndarray, "trial aligned"] | None,
+        fixed: tuple[Float[np.ndarray, "trial latent"], Bool[np.ndarray, "trial"]] | None,
+    ) -> tuple[Float[np.ndarray, "trial latent"], Float[np.ndarray, "trial neuron"]]:
+        latents = self._latents.step(static, aligned, fixed) * self._std + self._mean
+        return latents, self._decoder.rates(latents)
 
     def compile(self) -> None:
         """Use compiled code from now on.

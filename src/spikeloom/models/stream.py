@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from spikeloom.conditioning.features import Condition
 from spikeloom.conditioning.requests import Conditions, Request
 from spikeloom.conditioning.variables import Variable, some
-from spikeloom.errors import DataError, did_you_mean
+from spikeloom.errors import ConfigError, DataError, did_you_mean
+from spikeloom.models.follower import Follower
 from spikeloom.models.population import Bin, Population
 from spikeloom.priors.causal_steps import Guards
 
@@ -33,6 +34,7 @@ class Stream:
         bin_s: Seconds of a bin.
         marked: Whether the model was told where a condition is not known, so that any may be left out.
         condition: Values of the static conditions.
+        follower: What infers latents from counts so far; None where latents depend on later counts, too.
 
     Attributes:
         n: Number of streams.
@@ -48,12 +50,14 @@ class Stream:
         bin_s: float,
         marked: bool,
         condition: Request = None,
+        follower: Follower | None = None,
     ):
         self.n, self.bin_s, self.bins = n, bin_s, 0
         self._population, self._marked = population, marked
         self._static_variables = [v for v in variables if not v.aligned]
         self._signals = [v for v in variables if v.aligned]
         self._last: Bin | None = None
+        self._follower = follower
         self._seconds = np.zeros(REMEMBERED, np.float32)
         self._static: Float[np.ndarray, "stream static"] | None = None
         self.set_condition(condition)
@@ -152,9 +156,45 @@ class Stream:
         """
         begun = time.perf_counter()
         self._last = self._population.step(self._static, self._aligned(signals))
+        if self._follower is not None:
+            self._follower.add(self._last.counts)
         self._seconds[self.bins % REMEMBERED] = time.perf_counter() - begun
         self.bins += 1
         return self._one(self._last.counts)
+
+    def observe(self, counts: Any, signals: Values | None = None) -> None:
+        """Follow a recording: in the next bin these counts were observed, and the coming bins go on from them.
+
+        The latents of the bin are those that the encoder infers from its counts and all before, as far back as the
+        longest training trial lasts; ``rates`` and ``latents`` are filtered estimates. So a forecast is: observe what
+        has been recorded, then ``step``, in as many streams as there are to be draws.
+
+        Args:
+            counts: Counts of every neuron, once for all streams or a row for each.
+            signals: Behaviour in the bin, see ``step``.
+
+        Raises:
+            ConfigError: If the encoder looks ahead, so that latents of the last bin are not known in time.
+            DataError: If counts do not fit the neurons, or are none.
+
+        Example:
+            >>> stream = model.stream(seed=0, n=20)  # doctest: +SKIP
+            >>> for bin in recorded.counts[0]:  # doctest: +SKIP
+            ...     stream.observe(bin)
+            >>> forecast = [stream.step() for _ in range(8)]  # doctest: +SKIP
+        """
+        if self._follower is None:
+            raise ConfigError(
+                "the encoder looks ahead, so latents of a bin are not known when it has been observed; fit a model "
+                "with --autoencoder.direction causal to follow a recording."
+            )
+        observed = self._follower.checked(counts, self.n)
+        begun = time.perf_counter()
+        aligned = self._aligned(signals)
+        self._follower.add(observed)
+        self._last = self._population.observe(self._static, aligned, observed, self._follower.latents())
+        self._seconds[self.bins % REMEMBERED] = time.perf_counter() - begun
+        self.bins += 1
 
     @property
     def counts(self) -> Int[np.ndarray, "..."]:
@@ -210,7 +250,9 @@ class Stream:
 
     def state(self) -> dict[str, Any]:
         """Everything that the coming bins depend on, to be given to ``restore``."""
-        return {"n": self.n, "bins": self.bins, "static": self._static, "population": self._population.state()}
+        followed = {} if self._follower is None else {"counts": self._follower.counts.copy()}
+        population = self._population.state()
+        return {"n": self.n, "bins": self.bins, "static": self._static, "population": population, **followed}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of this or of another stream of the same model.
@@ -221,4 +263,6 @@ class Stream:
         if state["n"] != self.n:
             raise DataError(f"the state is of {state['n']} streams, but there are {self.n}; make as many.")
         self.bins, self._static, self._last = state["bins"], state["static"], None
+        if self._follower is not None and "counts" in state:
+            self._follower.counts = state["counts"].copy()
         self._population.restore(state["population"])

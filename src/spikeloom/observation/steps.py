@@ -27,6 +27,10 @@ class ObservationSteps(Protocol):
         """Counts of the next bin; a neuron whose rate is 0 is silent."""
         ...
 
+    def observe(self, rates: Rates, counts: Counts, /) -> None:
+        """Go on as if these counts had been drawn in the next bin."""
+        ...
+
     def compile(self) -> None:
         """Use compiled code from now on, where there is any."""
         ...
@@ -53,6 +57,9 @@ class PoissonSteps:
     def step(self, rates: Rates) -> Counts:
         """Counts of the next bin."""
         return self._random.poisson(rates).astype(np.int32)
+
+    def observe(self, rates: Rates, counts: Counts) -> None:
+        """Go on as if these counts had been drawn: nothing depends on them."""
 
     def compile(self) -> None:
         """Poisson counts are drawn by compiled code anyway."""
@@ -128,6 +135,10 @@ class SoftplusSteps(_Remembered):
         counts = np.minimum(self._random.poisson(mean), self._cap).astype(np.int32)
         self._remember(counts.astype(np.float32))
         return counts
+
+    def observe(self, rates: Rates, counts: Counts) -> None:
+        """Go on as if these counts had been drawn in the next bin."""
+        self._remember(np.minimum(counts, self._cap).astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -224,6 +235,7 @@ class HistorySteps(_Remembered):
     ):
         super().__init__(filters, gain, offset, n, seed)
         self._draw = Drawer(distribution)
+        self._cap = np.isfinite(distribution.constants).sum(1) - 1
 
     def compile(self) -> None:
         """Use compiled code from now on; it draws the same counts, as far as rounding goes."""
@@ -235,6 +247,12 @@ class HistorySteps(_Remembered):
         counts = self._draw(theta, self._shares(theta.shape))
         self._remember(np.log1p(counts.astype(np.float32)))
         return counts
+
+    def observe(self, rates: Rates, counts: Counts) -> None:
+        """Go on as if these counts had been drawn in the next bin; what else varies goes on unobserved."""
+        self._noise()
+        self._shares(rates.shape)
+        self._remember(np.log1p(np.minimum(counts, self._cap).astype(np.float32)))
 
     def _noise(self) -> Rates | np.float32:
         """What varies beside rates and history: nothing here."""
