@@ -23,7 +23,7 @@ FIGURES_ARE_TESTED = (
 
 
 def save_quickly(figure: Figure, file: Any, **options: Any) -> None:
-    """As ``plot.style.save_figure``, with parts that may overlap and few dots."""
+    """As ``drawing.style.save_figure``, with parts that may overlap and few dots."""
     figure.set_layout_engine(None)
     figure.savefig(file, **(options | ({"dpi": 50} if options.get("format") == "png" else {})))
 
