@@ -1,5 +1,6 @@
 """A trained model adapted to a new session from a few trials."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 import spikeloom as sl
-from commands import FIT, TINY, tiny_of
+from commands import FIT, TINY, TINY_EAG, tiny_of
 from spikeloom.cli import main
 from spikeloom.data.simulated.lorenz import lorenz
 from spikeloom.errors import ConfigError, DataError, NotFittedError
@@ -21,6 +22,10 @@ from spikeloom.workflow.alignment import alignment_with_bank
 from spikeloom.workflow.scratch import trained_from_scratch
 
 FEW = SessionConfig(training=StageConfig(steps=3, batch_size=8, keep_best=False), windows=16)
+
+
+def tiny_changes(sizes):
+    return {name: value for name, value in (TINY | sizes).items() if not name.startswith("prior") or name in sizes}
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +90,22 @@ class TestInMemory:
         adapted = model.adapt(new, 6, config=FEW)
         assert adapted.data_spec.variables == model.data_spec.variables
         assert adapted.sample(3, condition={"state": [0.0, 1.0, -1.0]}, length=12, seed=1).n_bins == 12
+
+    @pytest.mark.parametrize(
+        ("preset", "changes"),
+        [("eag", tiny_changes(TINY_EAG)), ("ldns", {**TINY, "kl_penalty": 0.1}), ("gaussian", tiny_changes({}))],
+    )
+    def test_every_model_with_this_autoencoder_is_adapted(self, first, new, preset, changes):
+        model = sl.fit(first, preset, max_steps=2, observation="poisson", **changes)
+        adapted = model.adapt(new, 6, config=FEW)
+        assert type(adapted) is type(model)
+        assert adapted.sample(3, seed=1).n_neurons == 9
+
+    def test_without_behaviour_it_is_said_what_may_not_be_done(self, first, new):
+        plain = dataclasses.replace(first, signals={}, latents=None, rates=None)
+        adapted = sl.fit(plain, "ldns", max_steps=2, observation="poisson", **TINY).adapt(new, 6, config=FEW)
+        lines = alignment_with_bank(adapted, new, bank_of(adapted)).lines()
+        assert any("must not be carried across sessions" in line for line in lines)
 
     @pytest.mark.parametrize(
         ("change", "match"),
@@ -152,7 +173,7 @@ def test_what_was_learned_of_one_session_serves_another():
 
 def test_from_scratch_means_all_trials_and_steps_chosen_by_some(first):
     untrained = sl.LDNS("ldns", max_steps=4, observation="poisson", **TINY)
-    few = sl.SpikeData(first.counts, 1.0, splits={**first.splits, "train": first.splits["train"][:6]})
+    few = dataclasses.replace(first, splits={**first.splits, "train": first.splits["train"][:6]})
     alone = trained_from_scratch(untrained, few, Engine(device="cpu"))
     assert len(alone.splits["train"]) == 6
     assert alone.config.autoencoder_training.steps <= 4

@@ -28,14 +28,13 @@ def trained_from_scratch(model: LatentModel, data: SpikeData, engine: Engine) ->
 
     Args:
         model: The adapted model.
-        data: The session; its split "train" has the trials that may be learned from.
+        data: The session; its split "train" has the trials that may be learned from. Other trials choose nothing.
         engine: Devices, precision and seed.
     """
     kind, config, trials = type(model), model.config, data.splits["train"]
     if len(trials) > 1:
         config = with_steps(config, best_steps(kind, config, data, engine))
-    everything = replace(data, splits={**data.splits, "train": trials, "val": trials})
-    return kind(config).fit(everything, engine=engine)
+    return kind(config).fit(data, engine=engine)
 
 
 def best_steps(kind: type[LatentModel], config: Any, data: SpikeData, engine: Engine) -> dict[str, int]:

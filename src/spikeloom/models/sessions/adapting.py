@@ -163,7 +163,7 @@ def check_adaptable_kind(model: LatentModel) -> None:
             "autoencoder.held_out_inputs hides neurons or bins of one recording from the encoder, so no session can be "
             "added to this model; fit one without."
         )
-    if getattr(model.prior.config, "positions", None) == "learned":
+    if getattr(getattr(model.config, "prior", None), "positions", None) == "learned":
         raise ConfigError(
             "prior.positions is 'learned', so the prior knows trials of one session's length only, and no session can "
             "be added; fit with rotary positions."
@@ -210,7 +210,8 @@ def subspace_of(model: LatentModel, config: SessionConfig, bank: Bank) -> Subspa
     """The inputs and outputs that the neurons of a trained model use."""
     spec = model.data_spec
     made = Subspace.of_width(model.config.autoencoder.channels, spec.n_neurons, config.input_rank, config.output_rank)
-    made.fill(model.autoencoder, torch.from_numpy(spec.mean_counts), bank)
+    device = model.prior.mean.device
+    made.to(device).fill(model.autoencoder, torch.from_numpy(spec.mean_counts).to(device), bank.to(device))
     return made
 
 
@@ -236,7 +237,7 @@ def bank_of(model: LatentModel, most: int = SessionConfig.bank_trials, data: Spi
     model._check(data)
     variables = readable_variables(with_default_splits(data), model.config.condition_on)
     train = with_default_splits(data).split("train")
-    bank = Bank.for_trials(model.config.autoencoder.latents, train, variables, most)
+    bank = Bank.for_trials(model.config.autoencoder.latents, train, variables, most).to(model.prior.mean.device)
     bank.fill(model, train)
     return bank
 
