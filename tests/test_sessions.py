@@ -18,12 +18,13 @@ from spikeloom.errors import ConfigError, DataError, RunError
 from spikeloom.evaluation.session_alignment import explained, read_linearly, session_identity
 from spikeloom.models.data_spec import DataSpec
 from spikeloom.models.multi_session import MultiSession
+from spikeloom.models.sessions.adapting import tell_left_out
 from spikeloom.models.sessions.adding import SessionAddition
 from spikeloom.models.sessions.bank import Bank, time_scale
 from spikeloom.models.sessions.bank_file import read_bank, write_bank
 from spikeloom.models.sessions.config import SessionConfig
 from spikeloom.models.sessions.discrepancy import squared_discrepancy, window_starts, windows
-from spikeloom.models.sessions.head import BehaviourHead, known_values, readable_variables
+from spikeloom.models.sessions.head import BehaviourHead, incomparable_signals, known_values, readable_variables
 from spikeloom.models.sessions.subspace import Subspace
 from spikeloom.training.batch import Batch
 from spikeloom.training.loop import fit
@@ -142,6 +143,18 @@ class TestHead:
         wrong = head.error(torch.from_numpy(-latents), batch.lengths, batch.condition)
         assert wrong.mean() > 10 * error.mean()
         assert torch.isfinite(error).all()
+
+    def test_signals_in_another_unit_are_left_out_and_told(self):
+        def walk(unit):
+            signals = {"hand": sl.Signal(np.zeros((4, 5, 2), np.float32), unit)}
+            return sl.SpikeData(np.ones((4, 5, 2), int), 0.1, signals=signals, splits={"train": np.arange(4)})
+
+        variables = readable_variables(walk("cm/s"))
+        assert incomparable_signals(walk("m/s"), variables) == {"hand": "m/s instead of cm/s"}
+        assert not incomparable_signals(walk(""), variables)
+        assert not known_values(walk("m/s"), variables).signals
+        with pytest.warns(sl.SpikeloomWarning, match="cm/s"):
+            tell_left_out(walk("m/s"), Bank(1, 5, 3, variables))
 
     def test_labels_and_signals_of_another_kind_are_left_out(self):
         learned = sl.SpikeData(

@@ -33,6 +33,8 @@ from spikeloom.models.lfads import LFADS as LFADS
 from spikeloom.models.live import Live as Live
 from spikeloom.models.multi_session import MultiSession as MultiSession
 from spikeloom.models.pivae import PiVAE as PiVAE
+from spikeloom.models.pretrained import from_pretrained as from_pretrained
+from spikeloom.models.pretrained import pretrained as pretrained
 from spikeloom.models.presets import Preset as Preset
 from spikeloom.models.presets import presets as presets
 from spikeloom.models.stream import Stream as Stream

@@ -38,8 +38,11 @@ def in_session(source: str | Path, session: str | None) -> Any:
     Raises:
         RunError: If there are several and none is named, or none has this name.
     """
+    from spikeloom.models.pretrained import PREFIX, pretrained_folder
     from spikeloom.training.run import Run
 
+    if str(source).startswith(PREFIX):
+        source = pretrained_folder(source)
     if session is None and not (Path(source) / "config.yaml").is_file():
         return source
     run = Run.open(source)
@@ -109,11 +112,13 @@ def adapt_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
 
 def adapt(options: Namespace) -> None:
     """Adapt a trained run to a new session, and say how well that went."""
+    from spikeloom.models.pretrained import PREFIX
     from spikeloom.training.engine import Engine
     from spikeloom.workflow.adapting import adapt_run
 
+    several = options.session is None and not str(options.run).startswith(PREFIX)  # of several, the reference serves
     outcome = adapt_run(
-        in_session(options.run, options.session) if options.session else options.run,
+        options.run if several else in_session(options.run, options.session),
         options.source,
         options.out,
         trials=options.trials,

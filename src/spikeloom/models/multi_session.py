@@ -22,7 +22,13 @@ from spikeloom.models.data_spec import DataSpec
 from spikeloom.models.latent import AUTOENCODER, LatentModel, prior_stage
 from spikeloom.models.registry import MULTI_SESSION, model_class
 from spikeloom.models.saving import OWN, WEIGHTS
-from spikeloom.models.sessions.adapting import check_adaptable_kind, frozen, session_batch, share_core
+from spikeloom.models.sessions.adapting import (
+    check_adaptable_kind,
+    frozen,
+    session_batch,
+    share_core,
+    tell_left_out,
+)
 from spikeloom.models.sessions.adding import SessionAddition
 from spikeloom.models.sessions.bank import Bank
 from spikeloom.models.sessions.bank_file import read_bank, write_bank
@@ -119,10 +125,11 @@ class MultiSession(nn.Module):
         if not issubclass(kind, LatentModel):
             raise ConfigError(f"a model of kind '{kind.name}' cannot be fitted to several sessions; fit ldns or eag.")
         config = kind._config_for(config, recordings[reference])
-        variables = pooled_variables(recordings, config.condition_on)
+        condition_on = getattr(config, "condition_on", ())
+        variables = pooled_variables(recordings, condition_on)
         specs = {n: replace(DataSpec.of(data), variables=variables) for n, data in recordings.items()}
         train = recordings[reference].split("train")
-        shared = shared_variables(recordings, reference, config.condition_on)
+        shared = shared_variables(recordings, reference, condition_on)
         bank = Bank.for_trials(config.autoencoder.latents, train, shared, adding.bank_trials)
         return cls(kind, config, specs, reference, adding, bank, seed)
 
@@ -191,6 +198,7 @@ class MultiSession(nn.Module):
                 self[name].check_trainable(recordings[name])
             except (DataError, ConfigError) as error:
                 raise type(error)(f"session '{name}': {error}") from None
+            tell_left_out(recordings[name], self.bank, f"session '{name}'")
 
     def stages(self, recordings: Mapping[str, SpikeData]) -> Iterator[Stage]:
         """The reference's autoencoder; the other sessions' read-in and read-out; the prior, on the latents of all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from torch import nn
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.splits import with_default_splits
-from spikeloom.errors import ConfigError, DataError, NotFittedError, SpikeloomError
+from spikeloom.errors import ConfigError, DataError, NotFittedError, SpikeloomError, warn
 from spikeloom.models.autoencoder import Autoencoder
 from spikeloom.models.data_spec import DataSpec
 from spikeloom.models.saving import shared_folder
@@ -23,7 +24,7 @@ from spikeloom.models.sessions.adding import SessionAddition
 from spikeloom.models.sessions.bank import Bank
 from spikeloom.models.sessions.bank_file import BANK, read_bank
 from spikeloom.models.sessions.config import SessionConfig
-from spikeloom.models.sessions.head import known_values, readable_variables
+from spikeloom.models.sessions.head import incomparable_signals, known_values, readable_variables
 from spikeloom.models.sessions.subspace import Subspace
 from spikeloom.training.batch import Batch
 from spikeloom.training.checkpoint import weights_hash
@@ -93,14 +94,9 @@ class Adaptation(nn.Module):
         config = config or SessionConfig()
         check_adaptable(source)
         check_session(source, data, same_neurons)
-        return cls(
-            source,
-            chosen_trials(data, trials, seed),
-            bank_of(source, config.bank_trials, reference),
-            config,
-            seed,
-            same_neurons,
-        )
+        bank = bank_of(source, config.bank_trials, reference)
+        tell_left_out(data, bank)
+        return cls(source, chosen_trials(data, trials, seed), bank, config, seed, same_neurons)
 
     def stages(self, data: SpikeData) -> Iterator[Stage]:
         """The session's read-in and read-out; then its observation is fitted, on the rates that they give."""
@@ -119,18 +115,16 @@ class Adaptation(nn.Module):
         self.model.save(folder)
 
 
-class frozen:  # a context manager
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
     """No gradients of a model's parameters while the block lasts."""
-
-    def __init__(self, model: nn.Module):
-        self.wanted = [p for p in model.parameters() if p.requires_grad]
-
-    def __enter__(self) -> None:
-        for parameter in self.wanted:
-            parameter.requires_grad_(False)
-
-    def __exit__(self, *_: object) -> None:
-        for parameter in self.wanted:
+    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in wanted:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in wanted:
             parameter.requires_grad_(True)
 
 
@@ -201,6 +195,12 @@ def share_core(model: LatentModel, owner: LatentModel, copied: bool = False) -> 
     model.prior = taken(owner.prior)
 
 
+def tell_left_out(data: SpikeData, bank: Bank, name: str = "the new session") -> None:
+    """Warn of signals that are not comparable with the reference's, so that they do not align latents."""
+    for signal, reason in incomparable_signals(data, bank.head.variables).items():
+        warn(f"the signal '{signal}' of {name} has {reason} as in the reference; latents are aligned without it.")
+
+
 def session_batch(data: SpikeData, bank: Bank) -> Batch:
     """Trials with those values of the bank's variables that they have and that it knows."""
     return Batch.of(known_values(data, bank.head.variables), bank.head.variables)
@@ -235,7 +235,7 @@ def bank_of(model: LatentModel, most: int = SessionConfig.bank_trials, data: Spi
     if data is None:
         data = _recording_of(model._folder)
     model._check(data)
-    variables = readable_variables(with_default_splits(data), model.config.condition_on)
+    variables = readable_variables(with_default_splits(data), getattr(model.config, "condition_on", ()))
     train = with_default_splits(data).split("train")
     bank = Bank.for_trials(model.config.autoencoder.latents, train, variables, most).to(model.prior.mean.device)
     bank.fill(model, train)

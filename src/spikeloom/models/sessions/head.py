@@ -35,13 +35,25 @@ def readable_variables(data: SpikeData, condition_on: Sequence[str] = ()) -> tup
     return tuple(found)
 
 
-def known_values(data: SpikeData, variables: Sequence[Variable]) -> SpikeData:
-    """A recording without what a head cannot be compared with: labels that it has not met, signals of another shape."""
-    trials, signals = data.trials.copy(), dict(data.signals)
+def incomparable_signals(data: SpikeData, variables: Sequence[Variable]) -> dict[str, str]:
+    """Signals that a head reads, but in another unit or of other dimensions than the recording has, with the reason."""
+    found = {}
     for variable in variables:
-        if variable.aligned and variable.name in signals and signals[variable.name].values.shape[2] != variable.size:
-            del signals[variable.name]
-        elif variable.kind == "label" and variable.name in trials:
+        signal = data.signals.get(variable.name) if variable.aligned else None
+        if signal is not None and signal.values.shape[2] != variable.size:
+            found[variable.name] = f"{signal.values.shape[2]} dimensions instead of {variable.size}"
+        elif signal is not None and signal.unit and variable.unit and signal.unit != variable.unit:
+            found[variable.name] = f"{signal.unit} instead of {variable.unit}"
+    return found
+
+
+def known_values(data: SpikeData, variables: Sequence[Variable]) -> SpikeData:
+    """A recording without what a head cannot be compared with: labels that it has not met, incomparable signals."""
+    left_out = incomparable_signals(data, variables)
+    trials = data.trials.copy()
+    signals = {name: signal for name, signal in data.signals.items() if name not in left_out}
+    for variable in variables:
+        if variable.kind == "label" and variable.name in trials:
             met = [not pd.isna(value) and label_of(value) in variable.labels for value in trials[variable.name]]
             trials[variable.name] = trials[variable.name].where(pd.Series(met, index=trials.index))
         elif variable.name in trials and not variable.aligned:
