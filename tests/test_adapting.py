@@ -91,6 +91,24 @@ class TestInMemory:
         assert adapted.data_spec.variables == model.data_spec.variables
         assert adapted.sample(3, condition={"state": [0.0, 1.0, -1.0]}, length=12, seed=1).n_bins == 12
 
+    def test_a_session_may_lack_the_conditions_of_the_source(self, first, new):
+        model = sl.fit(first, "ldns", max_steps=2, condition_on=("state",), observation="poisson", **TINY)
+        bare = dataclasses.replace(new, signals={})
+        adapted = model.adapt(bare, 6, config=FEW)
+        drawn = adapted.sample(3, condition={"state": [0.0, 1.0, -1.0]}, length=12, seed=1)
+        assert drawn.n_bins == 12
+        assert "condition_distance" not in drawn.trials
+        in_other_units = dataclasses.replace(
+            new, signals={"state": sl.Signal(new.signals["state"].values, "V", ("x", "y", "z"))}
+        )
+        metres = dataclasses.replace(
+            first, signals={"state": sl.Signal(first.signals["state"].values, "m", ("x", "y", "z"))}
+        )
+        model = sl.fit(metres, "ldns", max_steps=2, condition_on=("state",), observation="poisson", **TINY)
+        with pytest.warns(sl.SpikeloomWarning, match="in V instead of m"):
+            adapted = model.adapt(in_other_units, 6, config=FEW)
+        assert not adapted.labels.remembers
+
     @pytest.mark.parametrize(
         ("preset", "changes"),
         [("eag", tiny_changes(TINY_EAG)), ("ldns", {**TINY, "kl_penalty": 0.1}), ("gaussian", tiny_changes({}))],

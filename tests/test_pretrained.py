@@ -55,7 +55,7 @@ class TestShipped:
 
 
 def test_there_are_models():
-    assert pretrained() == ["bci_m1", "s1_reach"]
+    assert {"s1_reach"} <= set(pretrained())
 
 
 def test_the_command_line_knows_them(tmp_path, capsys):

@@ -119,12 +119,13 @@ def test_every_command_about_sessions(folder, capsys):
     cut = ["--align", "go_cue_time", "--before_s", "0.2", "--after_s", "0.5"]
     assert main(["fit", "monday.nwb", "--bin_s", "0.02", *cut, "--out", "runs/monday", *FIT]) == 0
     typed = commands(f"{HOW_TO}/sessions.md")
-    assert [words[0] for words in typed] == ["fit", "sample", "report", "adapt", "adapt"]
+    assert [words[0] for words in typed] == ["fit", "sample", "report", "adapt", "adapt", "sample", "adapt"]
     for words in typed:
         few = ["--adding.training.steps", "2"] if words[0] in ("fit", "adapt") else []
         more = {"fit": [*cut, *FIT, *few], "adapt": [*cut, "--device", "cpu", *few]}.get(words[0], [])
         assert main([*words, *more]) == 0, capsys.readouterr().err
     assert sl.load("wed.npz").n_trials == 200
+    assert sl.load("spikes.npz").n_neurons == 52
     assert sl.load_model("runs/later").adapted_from["same_neurons"]
 
 

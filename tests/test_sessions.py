@@ -150,7 +150,7 @@ class TestHead:
             return sl.SpikeData(np.ones((4, 5, 2), int), 0.1, signals=signals, splits={"train": np.arange(4)})
 
         variables = readable_variables(walk("cm/s"))
-        assert incomparable_signals(walk("m/s"), variables) == {"hand": "m/s instead of cm/s"}
+        assert incomparable_signals(walk("m/s"), variables) == {"hand": "is in m/s instead of cm/s"}
         assert not incomparable_signals(walk(""), variables)
         assert not known_values(walk("m/s"), variables).signals
         with pytest.warns(sl.SpikeloomWarning, match="cm/s"):

@@ -31,6 +31,7 @@ from spikeloom.models.sampling import GeneratedBatch, checked_keywords
 from spikeloom.models.sessions.adapting import Adaptation, Banks, bank_of
 from spikeloom.models.sessions.bank_file import write_bank
 from spikeloom.models.sessions.config import SessionConfig
+from spikeloom.models.sessions.head import known_values
 from spikeloom.models.spiking import SpikingModel
 from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.nets.blocks import Mask
@@ -171,7 +172,7 @@ class LatentModel(SpikingModel):
         samples calibrate the mean counts.
         """
         variables = self.data_spec.variables
-        self._remember_labels(data)
+        self._remember_labels(data.split("train"))
         train, validation = (Batch.of(data.split(name), variables) for name in ("train", "val"))
         yield Stage(AUTOENCODER, self.autoencoder, train, validation, self.config.autoencoder_training)
         learned, rates = self.training_latents(train)
@@ -183,16 +184,19 @@ class LatentModel(SpikingModel):
         """Fit and calibrate how counts follow from rates, when autoencoder and prior are trained.
 
         Args:
-            data: Recording with a split "train".
+            data: Recording with a split "train"; what it lacks of the model's conditions is not known.
         """
-        self._remember_labels(data)
-        train = Batch.of(data.split("train"), self.data_spec.variables)
+        known = known_values(data.split("train"), self.data_spec.variables)
+        self._remember_labels(known)
+        train = Batch.of(known, self.data_spec.variables)
         self._fit_observation(train, self._whole_infer(train)[1])
         self._calibrate_observation(train)
 
-    def _remember_labels(self, data: SpikeData) -> None:
-        if self.labels is not None and np.array_equal(data.split("train").lengths, self.data_spec.lengths):
-            self.labels.remember(data.split("train"))
+    def _remember_labels(self, train: SpikeData) -> None:
+        variables = self.data_spec.variables
+        complete = all(v.name in (train.signals if v.aligned else train.trials) for v in variables)
+        if self.labels is not None and complete and np.array_equal(train.lengths, self.data_spec.lengths):
+            self.labels.remember(train)
 
     def check_trainable(self, data: SpikeData) -> None:
         """Refuse what any model refuses, and conditions or trials that a part of this one cannot deal with."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from spikeloom.conditioning.variables import some
 from spikeloom.data.sources import load_source
 from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.splits import with_default_splits
@@ -24,7 +25,7 @@ from spikeloom.models.sessions.adding import SessionAddition
 from spikeloom.models.sessions.bank import Bank
 from spikeloom.models.sessions.bank_file import BANK, read_bank
 from spikeloom.models.sessions.config import SessionConfig
-from spikeloom.models.sessions.head import incomparable_signals, known_values, readable_variables
+from spikeloom.models.sessions.head import incomparable_signals, known_values, readable_variables, unmet_labels
 from spikeloom.models.sessions.subspace import Subspace
 from spikeloom.training.batch import Batch
 from spikeloom.training.checkpoint import weights_hash
@@ -196,9 +197,12 @@ def share_core(model: LatentModel, owner: LatentModel, copied: bool = False) -> 
 
 
 def tell_left_out(data: SpikeData, bank: Bank, name: str = "the new session") -> None:
-    """Warn of signals that are not comparable with the reference's, so that they do not align latents."""
+    """Warn of signals and labels that cannot be compared with the reference's, so that they do not align latents."""
     for signal, reason in incomparable_signals(data, bank.head.variables).items():
-        warn(f"the signal '{signal}' of {name} has {reason} as in the reference; latents are aligned without it.")
+        warn(f"the signal '{signal}' of {name} {reason} as in the reference, so it is left out.")
+    for variable in bank.head.variables:
+        if labels := unmet_labels(data, variable):
+            warn(f"'{variable.name}' of {name} has values that the reference has not ({some(labels)}), left out.")
 
 
 def session_batch(data: SpikeData, bank: Bank) -> Batch:

@@ -36,15 +36,22 @@ def readable_variables(data: SpikeData, condition_on: Sequence[str] = ()) -> tup
 
 
 def incomparable_signals(data: SpikeData, variables: Sequence[Variable]) -> dict[str, str]:
-    """Signals that a head reads, but in another unit or of other dimensions than the recording has, with the reason."""
+    """Signals of a recording that are not what was learned, as a phrase: in another unit, of other dimensions."""
     found = {}
     for variable in variables:
         signal = data.signals.get(variable.name) if variable.aligned else None
         if signal is not None and signal.values.shape[2] != variable.size:
-            found[variable.name] = f"{signal.values.shape[2]} dimensions instead of {variable.size}"
+            found[variable.name] = f"has {signal.values.shape[2]} dimensions instead of {variable.size}"
         elif signal is not None and signal.unit and variable.unit and signal.unit != variable.unit:
-            found[variable.name] = f"{signal.unit} instead of {variable.unit}"
+            found[variable.name] = f"is in {signal.unit} instead of {variable.unit}"
     return found
+
+
+def unmet_labels(data: SpikeData, variable: Variable) -> list[str]:
+    """Labels of a trial column that were not learned."""
+    if variable.kind != "label" or variable.name not in data.trials:
+        return []
+    return sorted({label_of(value) for value in data.trials[variable.name].dropna()} - set(variable.labels))
 
 
 def known_values(data: SpikeData, variables: Sequence[Variable]) -> SpikeData:
@@ -54,8 +61,8 @@ def known_values(data: SpikeData, variables: Sequence[Variable]) -> SpikeData:
     signals = {name: signal for name, signal in data.signals.items() if name not in left_out}
     for variable in variables:
         if variable.kind == "label" and variable.name in trials:
-            met = [not pd.isna(value) and label_of(value) in variable.labels for value in trials[variable.name]]
-            trials[variable.name] = trials[variable.name].where(pd.Series(met, index=trials.index))
+            unmet = unmet_labels(data, variable)
+            trials[variable.name] = trials[variable.name].mask(trials[variable.name].map(label_of).isin(unmet))
         elif variable.name in trials and not variable.aligned:
             trials[variable.name] = pd.to_numeric(trials[variable.name], errors="coerce")
     return replace(data, trials=trials, signals=signals)
