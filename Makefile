@@ -8,7 +8,7 @@ OUT ?= demo
 
 DOCS_READY := $(VENV)/.docs-ready
 
-.PHONY: demo test test-all lint types check docs clean
+.PHONY: demo test test-all lint types check docs release-check clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +42,10 @@ $(DOCS_READY): $(READY)
 docs: $(DOCS_READY)  ## the site, from scratch: docs/_build/html/index.html; runs every tutorial, warnings are errors
 	rm -rf docs/_build docs/tutorials
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
+
+release-check: $(DOCS_READY)  ## version, distributions, clean environments, links (see release/check.py)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[release]"
+	$(BIN)/python release/check.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info docs/_build docs/tutorials docs/reference/generated docs/results/measured

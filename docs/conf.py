@@ -11,10 +11,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["NO_COLOR"] = "1"
 
 import spikeloom  # noqa: E402
+from _ext.choices import pages_of_choices  # noqa: E402
 from _ext.links import ROOT, SHOWN_AT, for_the_site  # noqa: E402
 from _ext.measured import write_measured  # noqa: E402
 from _ext.names import pages_of_names  # noqa: E402
 from _ext.options import pages_of_commands, pages_of_presets  # noqa: E402
+from _ext.schemes import write_schemes  # noqa: E402
+from _ext.system_schemes import SCHEMES  # noqa: E402
 from _ext.writing import write_pages  # noqa: E402
 
 project = "spikeloom"
@@ -29,7 +32,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "_ext.mathml",
 ]
-exclude_patterns = ["_build", "examples", "**/README.txt"]
+exclude_patterns = ["_build", "examples", "**/README.txt", "reference/generated/choices"]
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist", "attrs_block"]
 myst_heading_anchors = 4
 myst_url_schemes = {"http": None, "https": None, "mailto": None}
@@ -48,6 +51,7 @@ sphinx_gallery_conf: dict[str, Any] = {
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "show_memory": False,
+    "parallel": 2,
     "show_signature": False,
     "remove_config_comments": True,
     "copyfile_regex": "",
@@ -73,6 +77,8 @@ html_theme_options = {
 def write_generated() -> None:
     """Write the pages that are made by program."""
     write_measured()
+    write_schemes(DOCS / "concepts" / "schemes", SCHEMES.items())
+    write_pages(DOCS / "reference" / "generated" / "choices", pages_of_choices())
     write_pages(DOCS / "reference" / "generated" / "names", pages_of_names())
     write_pages(DOCS / "reference" / "generated" / "commands", pages_of_commands())
     write_pages(DOCS / "reference" / "generated" / "presets", pages_of_presets())

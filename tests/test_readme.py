@@ -288,3 +288,17 @@ def test_the_first_page_works_from_every_kind_of_recording(folder, tab, capsys):
     for words in [words for block in chosen for words in commands_in(block)]:
         if tab == "nwb" or words[0] == "describe":
             assert main([*words, *(FIT if words[0] == "fit" else [])]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["trials", "export", "trackers"])
+def test_python_of_pages_that_need_no_recording_runs(name, folder, capsys):
+    if name == "export":
+        for package in ("pynapple", "xarray", "neo"):
+            pytest.importorskip(package)
+    page = f"{HOW_TO}/{name}.md"
+    typed = python(page)
+    assert typed
+    exec(compile(typed, page, "exec"), {})
+    if name == "trials":
+        run_small(commands(page), capsys)
+        assert "| forward |" in (folder / "forward-scores" / "inference.md").read_text()

@@ -17,7 +17,8 @@ from spikeloom.models import MODELS
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
 
-from _ext import links, measured, names, options  # noqa: E402
+from _ext import choices, links, measured, names, options  # noqa: E402
+from _ext.system_schemes import SCHEMES  # noqa: E402
 from _ext.writing import code  # noqa: E402
 
 
@@ -87,6 +88,22 @@ def test_every_result_has_a_page_whose_links_lead_to_pages():
                 shown = {links.page_of(other) for other in measured.measured_pages()}
                 pictures = {links.MEASURED / p.relative_to(measured.RESULTS) for p in measured.RESULTS.rglob("*.png")}
                 assert found in shown | pictures or found.is_file(), (file, target)
+
+
+def test_pictures_of_systems_are_those_of_their_schemes():
+    """They are kept, so that pages show them without a build; the build writes them anew."""
+    folder = DOCS / "concepts" / "schemes"
+    assert {p.stem: p.read_text(encoding="utf-8") for p in folder.glob("*.svg")} == {
+        name: scheme.svg() for name, scheme in SCHEMES.items()
+    }
+    assert {m.replace("_", "-") for m in MODELS} - {"code-autoencoder"} <= set(SCHEMES)
+
+
+def test_choices_that_are_published_are_beside_ours():
+    pages = choices.pages_of_choices()
+    assert "| `diffusion.hidden` |" in pages["gnocchi"]
+    assert "| `observation` | `'published_history'` | `'history'` |" in pages["ldns"]
+    assert "| `prior.condition_dropout` |" not in pages["ldns"]  # the same in both
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ from spikeloom.models.stream import Stream as Stream
 from spikeloom.models.tndm import TNDM as TNDM
 from spikeloom.training.engine import Engine as Engine
 from spikeloom.training.run import Run as Run
+from spikeloom.training.trackers import Tracker as Tracker
 from spikeloom.workflow.fitting import fit as fit
 from spikeloom.workflow.fitting import resume as resume
 from spikeloom.workflow.traversal import Traversal as Traversal

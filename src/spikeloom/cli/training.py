@@ -49,6 +49,12 @@ def fit_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("--autoencoder_from", type=Path, help="run whose trained autoencoder is reused")
     parser.add_argument("--reference", type=str, help="of several sessions, the one on which the core is trained")
     parser.add_argument("--max_steps", type=int, help="upper limit of the steps of every training stage")
+    parser.add_argument(
+        "--log",
+        nargs="+",
+        default=[],
+        help="trackers of the training: tensorboard, mlflow (extra trackers)",
+    )
     add_load_options(parser)
     parser.add_class_arguments(Engine)
     model_options(parser, config)
@@ -80,9 +86,9 @@ def fit(options: Namespace) -> None:
         changes = {"autoencoder_from": autoencoder_hash(lender)} if lender else {}
         changes |= {"model": options.model, "source": options.source[0], "options": load_options}
         record.check_unchanged(Run(options.out), **changes, config=config, engine=engine)
-        resume(options.out, engine)
+        resume(options.out, engine, log=options.log)
     else:
-        start_run(options.source[0], options.model, options.out, load_options, engine, config, lender)
+        start_run(options.source[0], options.model, options.out, load_options, engine, config, lender, options.log)
     if is_first_process():
         print(f"trained: {options.out}")
 
@@ -144,7 +150,7 @@ def _fit_sessions(options: Namespace, config: Any, engine: Engine, load_options:
     sources, adding = named_sources(options.source), limited_adding(adding_from(options), options.max_steps)
     if options.resume:
         check_unchanged(options.out, sources, options.model, config, engine, load_options, adding)
-        resume_sessions(options.out, engine)
+        resume_sessions(options.out, engine, log=options.log)
     else:
         fit_sessions(
             sources,
@@ -155,6 +161,7 @@ def _fit_sessions(options: Namespace, config: Any, engine: Engine, load_options:
             engine=engine,
             reference=options.reference,
             adding=adding,
+            log=options.log,
         )
     if is_first_process():
         for line in alignment_lines(options.out):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,6 +31,7 @@ from spikeloom.training.engine import Engine
 from spikeloom.training.loop import fit
 from spikeloom.training.run import Run
 from spikeloom.training.stages import Stage
+from spikeloom.training.trackers import Tracker
 
 if TYPE_CHECKING:
     from typing import Self
@@ -143,7 +144,12 @@ class GenerativeModel(nn.Module):
         return model
 
     def fit(
-        self, data: SpikeData, run: Run | None = None, engine: Engine | None = None, seed: int | None = None
+        self,
+        data: SpikeData,
+        run: Run | None = None,
+        engine: Engine | None = None,
+        seed: int | None = None,
+        trackers: Sequence[Tracker] = (),
     ) -> Self:
         """Train on the split "train" and choose weights by the split "val"; splits are made if there are none.
 
@@ -152,6 +158,7 @@ class GenerativeModel(nn.Module):
             run: Folder to write to; nothing is written without.
             engine: Devices and precision.
             seed: Seed of everything drawn in training, and of the initial weights; that of the engine when not given.
+            trackers: Receive what is measured at each validation.
         """
         check_recording(data, "data")
         data = with_default_splits(data)
@@ -161,7 +168,7 @@ class GenerativeModel(nn.Module):
             self._build_for_data(data, seed)
         self.check_trainable(data)
         with working_threads(engine.for_training(self, len(data.splits["train"]), data.n_bins).threads):
-            fit(self, data, run, engine, seed)
+            fit(self, data, run, engine, seed, trackers=trackers)
         return self
 
     def mark_trained(self, data: SpikeData) -> None:

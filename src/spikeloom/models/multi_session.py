@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ from spikeloom.training.engine import Engine
 from spikeloom.training.loop import fit
 from spikeloom.training.run import SESSIONS, Run
 from spikeloom.training.stages import Stage
+from spikeloom.training.trackers import Tracker
 
 if TYPE_CHECKING:
     from typing import Self
@@ -175,6 +176,7 @@ class MultiSession(nn.Module):
         run: Run | None = None,
         engine: Engine | None = None,
         seed: int | None = None,
+        trackers: Sequence[Tracker] = (),
     ) -> Self:
         """Train on the splits "train" of all sessions.
 
@@ -183,12 +185,13 @@ class MultiSession(nn.Module):
             run: Folder to write to; nothing is written without.
             engine: Devices and precision.
             seed: Seed of everything drawn in training; that of the engine when not given.
+            trackers: Receive what is measured at each validation.
         """
         engine = engine or Engine()
         recordings = {name: with_default_splits(recordings[name]) for name in self.names}
         self.check_trainable(recordings)
         data: Any = recordings  # the loop only hands it on to ``stages``
-        fit(self, data, run, engine, engine.seed if seed is None else seed)
+        fit(self, data, run, engine, engine.seed if seed is None else seed, trackers=trackers)
         return self
 
     def check_trainable(self, recordings: Mapping[str, SpikeData]) -> None:

@@ -7,15 +7,18 @@ training that was cut and resumed ends in the very weights it would have had.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightning_fabric import Fabric
 
+from spikeloom.config import flattened
 from spikeloom.errors import ConfigError
 from spikeloom.training.checkpoint import Checkpoint
 from spikeloom.training.engine import Engine
 from spikeloom.training.run import Run
 from spikeloom.training.stage_training import StageTraining, Training
+from spikeloom.training.trackers import Tracker, tracking
 
 if TYPE_CHECKING:
     from spikeloom.data.spikedata import SpikeData
@@ -28,6 +31,7 @@ def fit(
     engine: Engine | Fabric | None = None,
     seed: int = 0,
     until: int | None = None,
+    trackers: Sequence[Tracker] = (),
 ) -> bool:
     """Train a model in place, stage by stage.
 
@@ -41,6 +45,7 @@ def fit(
         seed: Seed of everything drawn in training.
         until: Steps, of all stages together, after which training stops and leaves a checkpoint in the run; called
             again, it ends in the weights it would have had without a stop.
+        trackers: Receive what is measured at each validation; in the first process only.
 
     Returns:
         Whether training has come to its end.
@@ -66,7 +71,27 @@ def fit(
         Checkpoint(done).save(writing.checkpoint, model)
     if until is not None and resumed is not None and steps_done + resumed.step >= until:
         return False
-    training = Training(fabric, model, writing, seed, done, steps_done)
+    followers = tuple(trackers) if fabric.is_global_zero else ()
+    training = Training(fabric, model, writing, seed, done, steps_done, followers)
+    so_far = steps_done + (resumed.step if resumed else 0)
+    with tracking(followers, flattened(model.config) if followers else {}, so_far):
+        ended = _train_stages(training, data, resumed, until)
+    if not ended:
+        return False
+    model.eval()
+    if hasattr(model, "mark_trained"):
+        model.mark_trained(data)
+    if writing is not None:
+        training.check_folder()
+        model.save(writing.folder)
+        writing.finish()
+    fabric.barrier()
+    return True
+
+
+def _train_stages(training: Training, data: SpikeData, resumed: Checkpoint | None, until: int | None) -> bool:
+    """Train the stages that are not done; whether that came to its end."""
+    model: Any = training.model
     for index, stage in enumerate(model.stages(data)):
         if stage.name in training.done:
             stage.module.eval()  # as training would have left it
@@ -77,12 +102,4 @@ def fit(
             return False
         if until is not None and training.steps_done >= until:  # before the next stage, or the end, is prepared
             return False
-    model.eval()
-    if hasattr(model, "mark_trained"):
-        model.mark_trained(data)
-    if writing is not None:
-        training.check_folder()
-        model.save(writing.folder)
-        writing.finish()
-    fabric.barrier()
     return True

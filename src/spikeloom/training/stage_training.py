@@ -22,6 +22,7 @@ from spikeloom.training.checkpoint import Best, Checkpoint, assign
 from spikeloom.training.draws import step_seed, trials_of_step
 from spikeloom.training.run import BEGINNING, Run
 from spikeloom.training.stages import Stage
+from spikeloom.training.trackers import Tracker, send
 from spikeloom.training.validation import VALIDATION_TRIALS, diagnose, validation_loss
 
 CHECKPOINT_EVERY_S = 60.0
@@ -42,6 +43,7 @@ class Training:
         seed: Seed of everything drawn.
         done: Names of the stages that are done.
         steps_done: Optimiser steps of these.
+        trackers: Receive what is measured at each validation.
     """
 
     fabric: Fabric
@@ -50,6 +52,7 @@ class Training:
     seed: int
     done: list[str]
     steps_done: int
+    trackers: Sequence[Tracker] = ()
 
     def __post_init__(self) -> None:
         self._files = self._present()
@@ -211,18 +214,14 @@ class StageTraining:
                     "lower its learning_rate, or train in 32-true precision."
                 )
             self.best.consider(value, self.parameters)
-            numbers = diagnose(module, self.validation_trials) if self.run is not None else {}
+            measuring = self.run is not None or self.training.trackers
+            numbers = diagnose(module, self.validation_trials) if measuring else {}
+        losses = {"learning_rate": self.config.learning_rate_at(step - 1), "loss": loss, "validation_loss": value}
         if self.run is not None:
             self.training.check_folder()
-            self.run.log(
-                stage=self.stage.name,
-                step=step,
-                seconds=round(self.seconds, 2),
-                learning_rate=self.config.learning_rate_at(step - 1),
-                loss=loss,
-                validation_loss=value,
-            )
+            self.run.log(stage=self.stage.name, step=step, seconds=round(self.seconds, 2), **losses)
             self.run.log_diagnostics(self.stage.name, step, numbers)
+        send(self.training.trackers, self.stage.name, self.training.steps_done + step, {**losses, **numbers})
         return f"loss {loss:.5f}, validation {value:.5f}"
 
     def save(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -23,6 +23,7 @@ from spikeloom.training.checkpoint import Checkpoint, weights_hash
 from spikeloom.training.engine import Engine
 from spikeloom.training.loop import fit as train
 from spikeloom.training.run import Run
+from spikeloom.training.trackers import Tracker, trackers_of
 from spikeloom.workflow.run_record import HASH_DIGITS, RECORDING, RunRecord, data_record, first_files
 from spikeloom.workflow.session_fitting import fit_sessions, limited_adding
 
@@ -44,6 +45,7 @@ def fit(
     engine: Engine | None = None,
     max_steps: int | None = None,
     autoencoder_from: str | Path | None = None,
+    log: Sequence[str | Tracker] = (),
     **changes: Any,
 ) -> GenerativeModel: ...
 @overload
@@ -57,6 +59,7 @@ def fit(
     max_steps: int | None = None,
     reference: str | None = None,
     adding: SessionConfig | None = None,
+    log: Sequence[str | Tracker] = (),
     **changes: Any,
 ) -> MultiSession: ...
 def fit(
@@ -70,6 +73,7 @@ def fit(
     autoencoder_from: str | Path | None = None,
     reference: str | None = None,
     adding: SessionConfig | None = None,
+    log: Sequence[str | Tracker] = (),
     **changes: Any,
 ) -> GenerativeModel | MultiSession:
     """Train a model on a recording, or one of several sessions; with ``out``, leave a run folder as ``spikeloom fit``.
@@ -85,6 +89,8 @@ def fit(
         autoencoder_from: A run on the same recording whose trained autoencoder is reused.
         reference: Of several sessions, the one on which the core is trained; that with most recorded bins by default.
         adding: How the others are added to it.
+        log: Trackers that receive what is measured in training: "tensorboard", "mlflow", or objects of your own with
+            the methods of ``Tracker``.
         changes: Values that replace the preset's, by name: ``latents=8``, ``prior_training={"batch_size": 64}``.
 
     Returns:
@@ -120,13 +126,14 @@ def fit(
     if isinstance(data, Mapping):
         adding = limited_adding(adding or SessionConfig(), max_steps)
         return fit_sessions(
-            data, preset, config, out=out, options=options, engine=engine, reference=reference, adding=adding
+            data, preset, config, out=out, options=options, engine=engine, reference=reference, adding=adding, log=log
         )
     if out is not None:
-        return start_run(data, preset, out, options, engine, config, autoencoder_from)
+        return start_run(data, preset, out, options, engine, config, autoencoder_from, log)
     engine = engine or Engine()
+    trackers = trackers_of(log, None)
     model, data, _ = _untrained(data, preset, options, engine, config, autoencoder_from)
-    return model.fit(data, engine=engine)
+    return model.fit(data, engine=engine, trackers=trackers)
 
 
 def start_run(
@@ -137,6 +144,7 @@ def start_run(
     engine: Engine | None = None,
     config: Any = None,
     autoencoder: str | Path | None = None,
+    log: Sequence[str | Tracker] = (),
 ) -> GenerativeModel:
     """Load a recording, train a model on it and leave everything in a new run folder.
 
@@ -151,12 +159,14 @@ def start_run(
         config: Configuration to use instead of the preset's.
         autoencoder: A run on the same recording whose trained autoencoder is reused. Fields about the autoencoder and
             its training then come from that run; a ``config`` must agree with it on the autoencoder.
+        log: Trackers, see ``fit``.
 
     Raises:
         SpikeloomError: If the recording, the configuration, the devices, the folder or the autoencoder cannot be used.
     """
+    trackers = trackers_of(log, Path(out))
     with alone(out):
-        return _start(source, preset, Path(out), options, engine or Engine(), config, autoencoder)
+        return _start(source, preset, Path(out), options, engine or Engine(), config, autoencoder, trackers)
 
 
 def _start(
@@ -167,6 +177,7 @@ def _start(
     engine: Engine,
     config: Any,
     autoencoder: str | Path | None,
+    trackers: Sequence[Tracker],
 ) -> GenerativeModel:
     Run.refuse_occupied(out, "choose another --out, or add --resume to continue a run")
     fabric = engine.fabric()
@@ -185,7 +196,7 @@ def _start(
         Run.create(out, files, prepare)
     fabric.barrier()
     with working_threads(engine.threads):
-        train(model, data, Run(Path(out)), fabric, engine.seed)
+        train(model, data, Run(Path(out)), fabric, engine.seed, trackers=trackers)
     return model
 
 
@@ -227,6 +238,7 @@ def resume(
     until: int | None = None,
     data: SpikeData | None = None,
     wait_s: float = 0.0,
+    log: Sequence[str | Tracker] = (),
 ) -> GenerativeModel:
     """Continue a training that was interrupted; it ends in the weights it would have had without the interruption.
 
@@ -238,16 +250,24 @@ def resume(
         until: Steps, of all stages together, after which training stops again.
         data: The recording of the run, where it is loaded already.
         wait_s: Seconds to wait for a process that is about to stop training this run.
+        log: Trackers, see ``fit``.
 
     Raises:
         SpikeloomError: If the folder is not a run, its recording has changed, or another process trains it.
     """
     Run.open(folder)
+    trackers = trackers_of(log, Path(folder))
     with alone(folder, wait_s):
-        return _resume(folder, engine, until, data)
+        return _resume(folder, engine, until, data, trackers)
 
 
-def _resume(folder: str | Path, engine: Engine | None, until: int | None, data: SpikeData | None) -> GenerativeModel:
+def _resume(
+    folder: str | Path,
+    engine: Engine | None,
+    until: int | None,
+    data: SpikeData | None,
+    trackers: Sequence[Tracker],
+) -> GenerativeModel:
     run = Run.open(folder)
     if run.finished:
         return load_model(folder)
@@ -260,7 +280,7 @@ def _resume(folder: str | Path, engine: Engine | None, until: int | None, data: 
     model.format_version = run.format_version
     # A run of an earlier version has recorded no number.
     with working_threads(engine.for_training(model, len(data.splits["train"]), data.n_bins).threads):
-        train(model, data, run, fabric, seed, until)
+        train(model, data, run, fabric, seed, until, trackers)
     return model
 
 

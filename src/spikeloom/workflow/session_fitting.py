@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from spikeloom.threads import working_threads
 from spikeloom.training.engine import Engine
 from spikeloom.training.loop import fit as train
 from spikeloom.training.run import SESSION, SESSIONS, Run
+from spikeloom.training.trackers import Tracker, trackers_of
 from spikeloom.workflow.run_record import RECORDING, RunRecord, data_record, first_files
 
 Source = SpikeData | str | Path
@@ -41,6 +42,7 @@ def fit_sessions(
     engine: Engine | None = None,
     reference: str | None = None,
     adding: SessionConfig | None = None,
+    log: Sequence[str | Tracker] = (),
 ) -> MultiSession:
     """Train one model of several sessions; with ``out``, leave a run folder.
 
@@ -53,6 +55,7 @@ def fit_sessions(
         engine: Devices, precision and seed.
         reference: Session on which the core is trained; that with the most recorded bins by default.
         adding: How the others are added.
+        log: Trackers, see ``fit``.
 
     Raises:
         SpikeloomError: If the recordings, the configuration, the devices or the folder cannot be used.
@@ -64,10 +67,11 @@ def fit_sessions(
     kind = model_class(preset_content(preset)[0])
     model = MultiSession.make(data, kind, config, reference, adding, engine.seed)
     model.check_trainable(data)
+    trackers = trackers_of(log, None if out is None else Path(out))
     if out is None:
-        return model.fit(data, engine=engine)
+        return model.fit(data, engine=engine, trackers=trackers)
     with alone(out):
-        return _start(model, data, recordings, preset, Path(out), options, engine)
+        return _start(model, data, recordings, preset, Path(out), options, engine, trackers)
 
 
 def _start(
@@ -78,6 +82,7 @@ def _start(
     out: Path,
     options: LoadOptions,
     engine: Engine,
+    trackers: Sequence[Tracker],
 ) -> MultiSession:
     fabric = engine.fabric()
     engine = _with_threads(engine, model, data)
@@ -103,28 +108,32 @@ def _start(
         Run.create(out, top, prepare)
     fabric.barrier()
     with working_threads(engine.threads):
-        train(model, data, Run(out), fabric, engine.seed)  # pyright: ignore[reportArgumentType]
+        train(model, data, Run(out), fabric, engine.seed, trackers=trackers)  # pyright: ignore[reportArgumentType]
     return model
 
 
-def resume_sessions(folder: str | Path, engine: Engine | None = None) -> MultiSession:
+def resume_sessions(
+    folder: str | Path, engine: Engine | None = None, log: Sequence[str | Tracker] = ()
+) -> MultiSession:
     """Continue a training on several sessions that was interrupted; a finished run is returned as it is.
 
     Args:
         folder: The run.
         engine: Devices and precision to continue with; those of the run when not given.
+        log: Trackers, see ``fit``.
 
     Raises:
         SpikeloomError: If the folder is not such a run, a recording has changed, or another process trains it.
     """
     run = Run.open(folder)
+    trackers = trackers_of(log, run.folder)
     with alone(folder):
         if run.finished:
             return MultiSession.load(folder)
         model, data, recorded = _untrained(run)
         engine = _with_threads(engine or recorded, model, data)
         with working_threads(engine.threads):
-            train(model, data, run, engine.fabric(), recorded.seed)  # pyright: ignore[reportArgumentType]
+            train(model, data, run, engine.fabric(), recorded.seed, trackers=trackers)  # pyright: ignore[reportArgumentType]
         return model
 
 

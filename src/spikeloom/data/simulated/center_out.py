@@ -16,10 +16,10 @@ GO_BIN = 10
 LEAD_S = 0.1
 """By how much neurons precede the hand."""
 REACH_CM = 8.0
-BASE_HZ = 8.0
-DEPTH = 1.1
+BASE_HZ = 10.0
+DEPTH = 1.8
 """Log rate at the peak of a reach in a neuron's preferred direction, over that at rest."""
-GAIN_STD = 0.35
+GAIN_STD = 0.3
 GAIN_S = 0.3
 """Standard deviation and time constant of a gain that all neurons share with their own weights, as real ones do."""
 
