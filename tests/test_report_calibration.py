@@ -153,6 +153,7 @@ class TestFigure:
 def test_the_page_shows_it_after_the_training_curves(tmp_path, monkeypatch):
     monkeypatch.setattr("spikeloom.report.panels.spike_panels", lambda *_: [])
     run = Run(tmp_path / "run")
+    run.log(stage="prior", step=2, seconds=0.5, learning_rate=0.1, loss=2.5, validation_loss=2.5)
     run.log(stage="prior", step=5, seconds=1.0, learning_rate=0.1, loss=2.0, validation_loss=1.5)
     run.log_diagnostics("prior", 5, {"spread_ratio": 0.4, "increment_ratio": 1.0})
     parts = {"real": recording(), "generated": recording(seed=1), "comparison": comparison(), "metrics": run.metrics()}

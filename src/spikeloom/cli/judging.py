@@ -75,6 +75,9 @@ def report_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument("run", type=Path, help="trained run folder")
     parser.add_argument("--out", type=Path, help="file to write; report.html in the run folder if not given")
     parser.add_argument("--generated", type=Path, help="file of samples to evaluate; sampled from the run if not given")
+    parser.add_argument(
+        "--figures", type=Path, help="folder for every figure as a file of its own (PNG, and SVG of lines)"
+    )
     session_option(parser)
     seed_option(parser, "seed of samples and comparison")
 
@@ -90,7 +93,8 @@ def report(options: Namespace) -> None:
     from spikeloom.workflow.reporting import report_run
 
     generated = load(options.generated) if options.generated else None
-    page, comparison = report_run(in_session(options.run, options.session), page_of(options), generated, options.seed)
+    folder = in_session(options.run, options.session)
+    page, comparison = report_run(folder, page_of(options), generated, options.seed, options.figures)
     print(comparison.verdict)
     print(f"report: {page}")
 

@@ -66,7 +66,7 @@ def checked_neuron(data: SpikeData, neuron: int) -> int:
 def label_sets(ax: Axes, sets: list[NamedSet]) -> None:
     """A legend where there is more than one set."""
     if len(sets) > 1:
-        ax.legend(loc="best")
+        ax.legend(loc="best", frameon=False)
 
 
 def milliseconds(bin_s: float) -> tuple[str, float]:

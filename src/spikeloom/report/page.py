@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 import yaml
+from markupsafe import Markup
 
 from spikeloom.atomic import atomic
 from spikeloom.conditioning.variables import Variable
@@ -23,7 +24,10 @@ from spikeloom.report.code_panels import CodeSummary
 from spikeloom.report.format import LEVELS
 from spikeloom.report.panel import render
 from spikeloom.report.panels import panels
+from spikeloom.report.picker import as_script, picker, scripts
+from spikeloom.report.readouts import ended_early
 from spikeloom.report.score_table import by_group, controls, ends, table, yardsticks
+from spikeloom.report.sets import compared_trials
 from spikeloom.report.verdict import copying, headline
 
 
@@ -43,6 +47,7 @@ def write_report(
     configuration: Mapping[str, Any] | None = None,
     commands: Sequence[str] = (),
     title: str = "How real are the generated spikes?",
+    figures: str | Path | None = None,
 ) -> Path:
     """Write the report of a comparison as one self-contained HTML page, all of it or nothing.
 
@@ -63,6 +68,7 @@ def write_report(
         configuration: Configuration of a run, its ``config.yaml``.
         commands: Commands that repeat everything shown.
         title: Heading of the page.
+        figures: Folder for the figures as files of their own; made if it is not there.
 
     Returns:
         The path written.
@@ -72,6 +78,11 @@ def write_report(
     """
     real = with_default_splits(real)  # as the comparison did, so that figures and table describe the same trials
     shown = panels(real, generated, comparison, encoded, history, codes, variables, metrics, diagnostics, configuration)
+    folder = None if figures is None else Path(figures)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    rendered = [render(panel, folder) for panel in shown]
+    neurons = picker(compared_trials(real, generated, comparison.details["seed"]), real)
     content = template().render(
         title=title,
         headline=headline(comparison),
@@ -82,9 +93,13 @@ def write_report(
         yardsticks=yardsticks(comparison),
         controls=controls(comparison, real.bin_s),
         levels=LEVELS,
-        panels=[render(panel) for panel in shown],
+        panels=rendered,
+        neurons=Markup(as_script(neurons)),
+        left_out=neurons["left_out"],
+        scripts=Markup(scripts()),
+        early=ended_early(metrics),
         sizes=sizes(real, generated),
-        provenance=[("real data", plain(real.provenance)), ("generated data", plain(generated.provenance))],
+        provenance=[("real data", flat(real.provenance)), ("generated data", flat(generated.provenance))],
         environment=flat(environment or {}),
         configuration=plain(configuration or {}),
         commands=list(commands),
@@ -141,7 +156,8 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for name, value in content.items():
         if isinstance(value, Mapping):
-            rows += flat(value, f"{name}: ")
+            rows += flat(value, f"{prefix}{name}: ")
         else:
-            rows.append((f"{prefix}{name}", str(value)))
+            many = isinstance(value, list | tuple)
+            rows.append((f"{prefix}{name}".replace("_", " "), "; ".join(map(str, value)) if many else str(value)))
     return rows

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
 
-from spikeloom.drawing.style import data_uri
+from spikeloom.drawing.style import data_uri, write_figure
 from spikeloom.errors import DataError, warn
 
 T = TypeVar("T")
@@ -53,6 +55,11 @@ class Panel:
     table: Callable[[], Table] | None = None
     first: bool = False
 
+    @property
+    def slug(self) -> str:
+        """The title as part of an address, and as the name of a file."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
 
 @dataclass(frozen=True)
 class RenderedPanel:
@@ -67,6 +74,8 @@ class RenderedPanel:
         wide: Whether it takes the full width of the page.
         table: Numbers above the figure.
         first: Whether it stands at the top of the page.
+        slug: The title as part of an address.
+        kind: Format of the image.
     """
 
     title: str
@@ -77,18 +86,28 @@ class RenderedPanel:
     wide: bool = True
     table: Table | None = None
     first: bool = False
+    slug: str = ""
+    kind: str = "svg"
 
 
-def render(panel: Panel) -> RenderedPanel:
+def render(panel: Panel, figures: Path | None = None) -> RenderedPanel:
     """Draw a panel, or give the reason why it cannot be drawn; one that fails must not cost the page.
 
     A DataError is an expected reason; any other exception is also reported by a warning.
+
+    Args:
+        panel: The panel.
+        figures: Folder for the figure as a file of its own, as PNG and, where it is made of lines, as SVG.
     """
     try:
-        image = data_uri(panel.figure(), panel.kind)
+        figure = panel.figure()
+        image = data_uri(figure, panel.kind)
+        if figures is not None:
+            for ending in dict.fromkeys(("png", panel.kind)):
+                write_figure(figure, figures / f"{panel.slug}.{ending}")
         table = None if panel.table is None else panel.table()
         texts = _text(panel.caption), _text(panel.readout)
-        return RenderedPanel(panel.title, *texts, image, "", panel.wide, table, panel.first)
+        return RenderedPanel(panel.title, *texts, image, "", panel.wide, table, panel.first, panel.slug, panel.kind)
     except DataError as error:
         return RenderedPanel(panel.title, missing=str(error))
     except Exception as error:

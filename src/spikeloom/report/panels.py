@@ -16,7 +16,7 @@ from spikeloom.report.code_panels import CodeSummary, code_panels
 from spikeloom.report.condition_panels import condition_panels
 from spikeloom.report.history_panel import history_panel
 from spikeloom.report.panel import Panel, once
-from spikeloom.report.readouts import latent_power, mean_rates, quote
+from spikeloom.report.readouts import latent_power, mean_rates, quote, unequal
 from spikeloom.report.sets import ComparedTrials, compared_trials
 from spikeloom.report.training_panels import training_panels
 
@@ -104,7 +104,7 @@ def spike_panels(trials: ComparedTrials, comparison: Comparison) -> list[Panel]:
         Panel(
             "Power spectrum of the population count",
             "Rhythms are peaks that both curves should share; the flat end is spiking noise. Bands: 95 % intervals.",
-            quoted("psd_db"),
+            lambda: quote(comparison, ("psd_db",), held_out.bin_s) or unequal(held_out),
             lambda: figures.power_spectrum(*trials),
             wide=False,
         ),

@@ -51,7 +51,8 @@ def rasters(real: SpikeData, generated: SpikeData, trials: Sequence[int] = (0, 1
             top, bottom = axes[2 * row : 2 * row + 2, column]
             spikes = counts[column][row]
             raster(data, trial, order=order, color=color, n_bins=n_bins, brightest=brightest, ax=top)
-            condition = f" (condition {data.trials['condition'].iloc[trial]})" if "condition" in data.trials else ""
+            several = "condition" in data.trials and len(set(data.trials["condition"])) > 1
+            condition = f" (condition {data.trials['condition'].iloc[trial]})" if several else ""
             top.set_title(f"{name}, trial {trial + 1}{condition}", color=color)
             top.tick_params(labelbottom=False)
             time_label, neuron_label = top.get_xlabel(), top.get_ylabel()

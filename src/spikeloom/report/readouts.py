@@ -41,6 +41,13 @@ def mean_rates(held_out: SpikeData, generated: SpikeData) -> str:
     return text + "."
 
 
+def unequal(data: SpikeData) -> str:
+    """Which trials a spectrum shows where they differ in length; empty where they do not."""
+    if len(set(data.lengths.tolist())) < 2:
+        return ""
+    return f"Not scored, as trials differ in length: shown are those of {int(np.median(data.lengths))} bins or more."
+
+
 def best_losses(metrics: pd.DataFrame) -> str:
     """Best validation loss of every stage, and its step."""
     if "validation_loss" not in metrics:
@@ -50,6 +57,34 @@ def best_losses(metrics: pd.DataFrame) -> str:
         best = rows.loc[rows["validation_loss"].idxmin()]
         parts.append(f"{stage}: best validation loss {best['validation_loss']:.4g} at step {int(best['step'])}")
     return "; ".join(parts) + "." if parts else ""
+
+
+SETTLED = 0.05
+"""Share of the whole fall of a validation loss that may come in the last fifth of training when it has settled."""
+
+
+def ended_early(metrics: pd.DataFrame | None) -> list[str]:
+    """A sentence for each stage whose validation loss was still falling when training ended.
+
+    Args:
+        metrics: Columns stage, step, loss and validation_loss.
+    """
+    sentences: list[str] = []
+    if metrics is None or "validation_loss" not in metrics:
+        return sentences
+    for stage, rows in metrics.dropna(subset=["validation_loss"]).groupby("stage", sort=False):
+        losses, steps = (rows[name].to_numpy(dtype=float) for name in ("validation_loss", "step"))
+        if len(losses) < 3 or losses.argmin() < len(losses) - 1:
+            continue
+        before = losses[steps <= 0.8 * steps[-1]]
+        if not len(before) or (late := float(before.min() - losses[-1])) <= SETTLED * float(losses[0] - losses[-1]):
+            continue
+        share = late / float(losses[0] - losses[-1])
+        sentences.append(
+            f"Training of the {stage} ended at step {int(steps[-1])} while its validation loss was still falling "
+            f"({share:.0%} of its fall came in the last fifth of the steps): train longer before a verdict is drawn."
+        )
+    return sentences
 
 
 def latent_power(encoded: SpikeData, generated: SpikeData) -> str:

@@ -35,7 +35,10 @@ def psth(
     """
     sets = named_sets(real, generated, floor)
     if any("condition" not in d.trials for _, d, *_ in sets):
-        raise DataError("trials carry no condition, so there are no average responses.")
+        raise DataError(
+            "trials carry no condition, so there are no average responses; cut them around an event (align) and name "
+            "the column of their condition (condition)."
+        )
     labels = [d.trials["condition"].astype(str).to_numpy() for _, d, *_ in sets]
     common = [c for c in pd.unique(labels[-2]) if all((each == c).any() for each in labels)]
     if not common:
@@ -50,7 +53,7 @@ def psth(
             plot_psth(real, generated, floor, neuron=neuron, condition=condition, ax=axes[row, column])
             without_own_labels(axes[row, column])
     for column, condition in enumerate(shown):
-        axes[0, column].set_title(f"condition {condition}")
+        axes[0, column].set_title(f"condition {condition}" if len(common) > 1 else "all trials")
     for row, neuron in enumerate(chosen):
         axes[row, 0].set_ylabel(f"neuron {neuron + 1}")
         axes[row, 0].set_ylim(0, None)

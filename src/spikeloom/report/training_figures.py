@@ -27,6 +27,9 @@ def training_curves(metrics: pd.DataFrame) -> Figure:
     stages = list(dict.fromkeys(metrics["stage"][finite.any(axis=1)]))
     if not stages:
         raise DataError("no training loss was logged.")
+    stages = [stage for stage in stages if len(set(metrics["step"][metrics["stage"] == stage])) > 1]
+    if not stages:
+        raise DataError("losses were logged at a single step, which makes no curve; train for more steps.")
     figure = new_figure(11.0, 3.0)
     axes = figure.subplots(1, len(stages), squeeze=False)[0]
     for each, stage in zip(axes, stages):

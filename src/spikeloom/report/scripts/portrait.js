@@ -18,13 +18,14 @@ function portraitCharts(axes, of, units) {
       label: `Mean rate against ${axes.tuning.variable}`, series: curves(at, of.tuning_hz).map(each => ({...each, dots: true})), x: [-.3, n - .7],
       ticks: axes.tuning.points.map((p, i) => [i, p + (unit === "°" ? unit : "")]), xlabel: axes.tuning.variable + (unit && unit !== "°" ? ` (${unit.trim()})` : ""), ylabel: units.rate})]);
   }
-  const edges = axes.edges_s, steps = values => edges.flatMap((e, i) => i === 0 || i === edges.length - 1 ? [e] : [e, e]);
+  const short = units.time === "s" ? "ms" : units.time, scale = units.time === "s" ? 1000 : 1;   // intervals and lags
+  const edges = axes.edges_s.map(x => x * scale), lags = axes.lags_s.map(x => x * scale), steps = values => edges.flatMap((e, i) => i === 0 || i === edges.length - 1 ? [e] : [e, e]);
   const heights = values => values.flatMap(v => [v, v]);
   charts.push(["Intervals between spikes", width => lineChart(width, {
     label: "Distribution of intervals between spikes", series: order.map(i => ({x: steps(), y: heights(of.intervals[i]), color: SET_COLOURS[i], width: i === 2 ? 3 : 2})),
-    xlog: true, x: [edges[0], edges[edges.length - 1]], xlabel: `interval (${units.time}, log scale)`, ylabel: "share"})]);
+    xlog: true, x: [edges[0], edges[edges.length - 1]], xlabel: `interval (${short}, log scale)`, ylabel: "share"})]);
   charts.push(["Autocorrelation", width => lineChart(width, {
-    label: "Autocorrelation of the counts", series: curves(axes.lags_s, of.autocorrelation), x: [0, axes.lags_s[axes.lags_s.length - 1]],
-    xlabel: `lag (${units.time})`, ylabel: "correlation"})]);
+    label: "Autocorrelation of the counts", series: curves(lags, of.autocorrelation), x: [0, lags[lags.length - 1]],
+    xlabel: `lag (${short})`, ylabel: "correlation"})]);
   return charts;
 }
