@@ -55,7 +55,7 @@ class TestShipped:
 
 
 def test_there_are_models():
-    assert {"s1_reach"} <= set(pretrained())
+    assert pretrained() == ["bci_m1", "s1_reach"]
 
 
 def test_the_command_line_knows_them(tmp_path, capsys):

@@ -56,6 +56,7 @@ class Adaptation(nn.Module):
         self, source: LatentModel, data: SpikeData, bank: Bank, config: SessionConfig, seed: int, same_neurons: bool
     ):
         super().__init__()
+        config = config.for_same_neurons() if same_neurons else config
         spec = replace(DataSpec.of(data), variables=source.data_spec.variables)
         self.model = type(source).for_spec(source.config, spec, seed)
         share_core(self.model, source, copied=True)
