@@ -11,6 +11,8 @@ from jaxtyping import Float, Shaped
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{1,2}:\d{2}.*")
 """ISO 8601; a day alone is a label, not a time."""
+_CLOCK = re.compile(r"\d{1,3}:[0-5]\d:[0-5]\d([.,]\d+)?")
+"""Hours, minutes and seconds; two of them alone may be something else."""
 
 
 def with_seconds(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -28,7 +30,9 @@ def with_seconds(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
         {'time': [1.5, 86400.0], 'day': ['1970-01-01', '1970-01-01']}
     """
     found = {str(name): values for name in table if (values := _seconds(table[name])) is not None}
-    if dated := [name for name in found if not pd.api.types.is_timedelta64_dtype(table[name].dtype)]:
+    if clocked := [name for name in found if _are(table[name], _CLOCK)]:
+        notes.append(f"{', '.join(clocked)}: hours, minutes and seconds, which are taken as seconds since 0:00:00")
+    if dated := [name for name in found if not (_is_span(table[name]) or name in clocked)]:
         notes.append(f"{', '.join(dated)}: dates, which are taken as seconds since 1970-01-01")
     return table.assign(**found) if found else table
 
@@ -46,17 +50,31 @@ def seconds_since_1970(dates: Shaped[np.ndarray, "*shape"]) -> Float[np.ndarray,
 
 def _seconds(column: Any) -> np.ndarray | None:
     """The seconds of a column of dates or spans; None where it is neither."""
-    if pd.api.types.is_timedelta64_dtype(column.dtype):
+    if _are(column, _CLOCK):
+        column = pd.to_timedelta(column.str.replace(",", "."))
+    if _is_span(column):
         return seconds_since_1970(column.to_numpy(dtype="timedelta64[ns]"))
     if not pd.api.types.is_datetime64_any_dtype(column.dtype):
         if pd.api.types.is_numeric_dtype(column.dtype):
             return None
-        known = column.dropna()
-        if not len(known) or not all(isinstance(value, str) and _DATE.fullmatch(value) for value in known):
+        if not _are(column, _DATE):
             return None
+        known = column.notna()
         column = pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
-        if column[known.index].isna().any():
+        if column[known].isna().any():
             return None
     dates = pd.to_datetime(column, utc=True).dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
     known = dates[~np.isnat(dates)]
     return seconds_since_1970(dates) if (known != known.astype("datetime64[D]")).any() else None
+
+
+def _are(column: Any, pattern: re.Pattern[str]) -> bool:
+    """Whether all values of a column that are not missing are texts of one pattern."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return False
+    known = column.dropna()
+    return len(known) > 0 and all(isinstance(value, str) and pattern.fullmatch(value) for value in known)
+
+
+def _is_span(column: Any) -> bool:
+    return pd.api.types.is_timedelta64_dtype(column.dtype)

@@ -7,6 +7,8 @@ from typing import Any
 
 from spikeloom.data.declared import not_enough_memory
 from spikeloom.data.formats.arrays.reading import from_arrays
+from spikeloom.data.formats.folders.loose import vectors_in
+from spikeloom.data.formats.folders.reading import read_folder
 from spikeloom.data.formats.matlab.reading import read_matlab
 from spikeloom.data.formats.own.layout import packed, unpacked
 from spikeloom.data.formats.pynapple_files import kind_of, read_pynapple
@@ -25,9 +27,11 @@ from spikeloom.data.formats.storage.guard import know_sound
 from spikeloom.data.formats.storage.sparse import with_sparse
 from spikeloom.data.formats.structures.padded_times import padded_times_in
 from spikeloom.data.formats.tables.reading import read_table_file
+from spikeloom.data.formats.trees.found_lists import spike_list_in
 from spikeloom.data.formats.trees.groups import holds_spike_times, tree_of
 from spikeloom.data.formats.trees.reading import read_tree
 from spikeloom.data.options import LoadOptions, check_supported
+from spikeloom.data.other_formats import advice_on_file
 from spikeloom.data.spikedata import SpikeData, check_recording
 from spikeloom.data.steps import apply_options
 from spikeloom.data.tables import TABLES
@@ -74,6 +78,8 @@ def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  
             return read_table_file(path, options)
         if ending not in _READ:
             known = ", ".join([*_READ, ".mat", ".nwb", *TABLES])
+            if advice := advice_on_file(path):
+                raise DataError(f"files that end in '{path.suffix}' {advice}; spikeloom reads {known}.")
             raise DataError(f"the ending '{path.suffix}' is not known; spikeloom reads {known}.")
         stored = _READ[ending](path)
         if "spikeloom_layout" in stored:
@@ -96,6 +102,26 @@ def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  
     except DataError as error:
         text = str(error)
         raise DataError(text if str(path) in text else f"{path}: {text}") from error.__cause__
+
+
+def load_folder(folder: Path, options: LoadOptions) -> SpikeData:
+    """The recording in a folder of a sorter or in the ALF standard, or that of a list of spikes in .npy files.
+
+    Raises:
+        DataError: If it is none of these, or as the readers of each.
+    """
+    try:
+        arrays = vectors_in(folder)
+        if arrays and spike_list_in(arrays) is not None:
+            notes = [f"the folder is read as the arrays of one file: {', '.join(arrays)}"]
+            origin = {"file": folder.resolve().name, "format": "npy", "notes": notes}
+            return read_tree(tree_of(arrays), options, origin, plain_first=False)
+    except MemoryError:
+        raise not_enough_memory(folder) from None
+    except DataError as error:
+        text = str(error)
+        raise DataError(text if str(folder) in text else f"{folder}: {text}") from error.__cause__
+    return read_folder(folder, options)
 
 
 def save(data: SpikeData, path: str | Path) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeloom.data.files import load
-from spikeloom.data.formats.folders.reading import read_folder
+from spikeloom.data.files import load, load_folder
 from spikeloom.data.formats.nwb.remote import address_of, read_nwb_at
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.published.archives import dandi_asset
@@ -81,7 +80,7 @@ def load_source(source: str | Path, options: LoadOptions = LoadOptions()) -> Spi
     if any((path / name).exists() for name in (".zgroup", "zarr.json")):
         raise DataError(f"{path} is NWB as Zarr, which is not read; export it to HDF5, with hdmf-zarr or pynwb.")
     if path.is_dir():
-        return read_folder(path, options)
+        return load_folder(path, options)
     if path.exists():
         return load(path, options)
     if str(source) in PUBLISHED:

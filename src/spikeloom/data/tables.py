@@ -16,6 +16,7 @@ import pandas as pd
 from spikeloom.data.damage import DAMAGE
 from spikeloom.data.dates import with_seconds
 from spikeloom.data.declared import check_declared, not_enough_memory
+from spikeloom.data.json_columns import with_entries
 from spikeloom.errors import DataError
 
 Table = Any
@@ -90,7 +91,7 @@ def read_table(path: Path, notes: list[str]) -> pd.DataFrame:
         table = table.drop(columns=numbered)
     if not len(table):
         raise DataError(f"{path.name} has no rows; name a table that holds something.")
-    table = with_seconds(table, notes)
+    table = with_entries(with_seconds(table, notes), notes)
     for name in table:
         if table[name].dtype.kind == "M" and not table[name].isna().all():
             notes.append(f"'{name}' of {path.name} holds days, and is taken as text")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from spikeloom.data.formats.arrays.bin_width import width_in_words
+from spikeloom.data.formats.naming.array_names import is_bin_width, unit_of
 from spikeloom.data.options import LoadOptions
 from spikeloom.errors import DataError
 
@@ -68,7 +71,7 @@ def named_dimensions(counts: Any, notes: list[str]) -> dict[str, str]:
 
 
 def width_of_bins(dataset: Any, dim: str, options: LoadOptions, notes: list[str]) -> float:
-    """The width of bins in seconds, from the coordinate of time, an attribute "bin_s", or what the user gives.
+    """The width of bins in seconds, from the coordinate of time, an attribute such as "bin_s", or the user.
 
     Args:
         dataset: Labelled arrays.
@@ -79,7 +82,9 @@ def width_of_bins(dataset: Any, dim: str, options: LoadOptions, notes: list[str]
     Raises:
         DataError: If bins differ in width, if two statements contradict each other, or if nothing says it.
     """
+    attributes = {**dataset.attrs, **(dataset[dim].attrs if dim in dataset.coords else {})}
     stated = dataset.attrs.get("bin_s", options.stored_bin_s)
+    stated = _stated_width(attributes) if stated is None else stated
     step = _step(dataset[dim], stated) if dim in dataset.coords else None
     if stated is not None:
         if step is not None and abs(step - stated) > UNEVEN * stated:
@@ -97,6 +102,23 @@ def width_of_bins(dataset: Any, dim: str, options: LoadOptions, notes: list[str]
         raise DataError(f"the coordinate '{dim}' does not say how wide bins are; give stored_bin_s in seconds{unit}.")
     notes.append(f"bins are taken to be bin_s = {options.bin_s:g} s wide, as the coordinate '{dim}' does not say it")
     return options.bin_s
+
+
+def _stated_width(attributes: Mapping[Any, Any]) -> float | None:
+    """Seconds of an attribute with a usual name of a width and its unit: "bin_size_ms", or "20 ms"; None without one.
+
+    A number below ``SURELY_SECONDS`` without a unit is in seconds.
+    """
+    for name, value in attributes.items():
+        if not is_bin_width(str(name)):
+            continue
+        if isinstance(value, str) and (said := width_in_words(value)) is not None:
+            return said
+        if np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iuf" and float(value) > 0:
+            unit_s = unit_of(str(name))[1]
+            if unit_s is not None or float(value) < SURELY_SECONDS:
+                return _short(float(value) * (unit_s or 1.0))
+    return None
 
 
 def _step(coordinate: Any, stated: float | None) -> float | None:

@@ -81,7 +81,15 @@ def read_pynapple(
         provenance=dict(origin) | {"format": f"pynapple {kind}"},
         notes=notes,
     )
-    return bin_session(session, options)
+    try:
+        return bin_session(session, options)
+    except DataError as error:
+        if not notes or options.neurons is None or "no neuron column" not in str(error):
+            raise
+        raise DataError(
+            f"{error} {notes[0][0].upper()}{notes[0][1:]}; load the file with pynapple.load_file, and pass the "
+            "group to `spikeloom.from_pynapple`."
+        ) from None
 
 
 def _are_counts(values: np.ndarray) -> bool:

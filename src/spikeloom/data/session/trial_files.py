@@ -18,6 +18,7 @@ TRIAL_LABELS = ("trial", "trials", "trial_id", "trial_number", "trial_index", "t
 ARRAYS = (".npy", ".npz")
 _UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "milliseconds": 1e-3}
 DURATIONS = ("duration", "trial_duration", "dur", "trial_dur", "durations", "trial_durations")
+DURATIONS = (*DURATIONS, "trial_length", "trial_lengths", "trial_len")
 """Columns that say how long trials last."""
 MOST_GAPS = 50
 """Trials that last longer than so many times the time from one start to the next are in another unit."""

@@ -105,7 +105,7 @@ def _stated_width(file: ArrayFile, mean_count: float) -> float | None:
         if stored.shape not in ((), (1,), (1, 1)):
             continue
         if stored.dtype.kind in "US" and is_bin_width(name):
-            said = _in_words(text_of(np.asarray(stored.read()).ravel()[0]))
+            said = width_in_words(text_of(np.asarray(stored.read()).ravel()[0]))
             if said is not None:
                 file.taken.add(name)
                 _check_positive(name, said)
@@ -138,11 +138,11 @@ def _stated_width(file: ArrayFile, mean_count: float) -> float | None:
     return None
 
 
-def _in_words(text: str) -> float | None:
+def width_in_words(text: str) -> float | None:
     """Seconds of a width with its unit, such as "20 ms"; None where it is none.
 
     Example:
-        >>> _in_words("20 ms"), _in_words("0.005s"), _in_words("50 Hz"), _in_words("wide")
+        >>> width_in_words("20 ms"), width_in_words("0.005s"), width_in_words("50 Hz"), width_in_words("wide")
         (0.02, 0.005, 0.02, None)
     """
     found = _WIDTH.fullmatch(text.strip())

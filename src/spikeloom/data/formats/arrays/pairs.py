@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 
 from spikeloom.data.formats.arrays.array_file import ArrayFile
@@ -10,27 +12,29 @@ from spikeloom.data.plausibility import HIGHEST_RATE_HZ
 from spikeloom.data.spikedata import SpikeData
 from spikeloom.errors import DataError
 
+MOST_PARTS = 0.5
+"""Share of the values other than zero that may be no whole numbers; some may be left out, or mark padding."""
 LEAST_SPIKES = 20
 """A shorter list is not told from counts."""
 
 
 def check_counts(counts: np.ndarray, name: str) -> None:
-    """Refuse a list of spikes, with a time and a unit for each, where counts were expected.
+    """Refuse values of which most are no whole numbers, and a list of spikes, with a time and a unit for each.
 
     Args:
         counts: The array as it is stored.
         name: Its name.
 
     Raises:
-        DataError: If times increase down one of two or three columns, for each of few units by itself.
+        DataError: If times increase down one of two or three columns, for each of few units by itself, or if values are
+            no counts, whatever neurons and trials are kept.
     """
-    if counts.ndim != 2 or min(counts.shape) not in (2, 3) or max(counts.shape) < LEAST_SPIKES:
-        return
-    columns = counts.T if counts.shape[1] < counts.shape[0] else counts
-    for times in range(len(columns)):
-        for units in range(len(columns)):
-            if times != units and _are_spikes(columns[times], columns[units]):
+    if counts.ndim == 2 and min(counts.shape) in (2, 3) and max(counts.shape) >= LEAST_SPIKES:
+        columns = counts.T if counts.shape[1] < counts.shape[0] else counts
+        for times, units in permutations(columns, 2):
+            if _are_spikes(times, units):
                 raise _pairs(name, counts.shape)
+    _refuse_activity(counts, name)
 
 
 def check_no_rates(data: SpikeData, name: str) -> None:
@@ -76,7 +80,8 @@ def check_rates(data: SpikeData, name: str, shape: tuple[int, ...]) -> None:
 
 def looks_like_spike_times(file: ArrayFile) -> str:
     """A hint for files that hold lists of spike times in place of counts; empty where there are none."""
-    objects = [n for n, stored in file.stored.items() if stored.dtype.kind == "O" and "spike" in plain(n)]
+    objects = [n for n, stored in file.stored.items() if stored.dtype.kind == "O"]
+    objects = [n for n in objects if "spike" in plain(n)] or (objects if len(objects) == len(file.stored) else [])
     if objects:
         return (
             f"; '{objects[0]}' is an array of Python objects, which is never loaded, as that can run code: save one "
@@ -91,6 +96,19 @@ def looks_like_spike_times(file: ArrayFile) -> str:
     if not named:
         return ""
     return f"; '{named[0]}' may hold spike times, of which `spikeloom.from_spike_times` makes a recording"
+
+
+def _refuse_activity(values: np.ndarray, name: str) -> None:
+    if values.dtype.kind != "f":
+        return
+    told = values[np.isfinite(values) & (values != 0)]
+    parts = told[told != np.floor(told)]
+    if len(parts) > MOST_PARTS * len(told):
+        raise DataError(
+            f"'{name}' must be spike counts, but {len(parts)} of its {values.size} values are not whole numbers, "
+            f"such as {parts[0]:.6g}: are these rates, fluorescence or deconvolved activity? Draw counts from rates "
+            "first; activity of imaging holds no counts."
+        )
 
 
 def _are_spikes(times: np.ndarray, units: np.ndarray) -> bool:

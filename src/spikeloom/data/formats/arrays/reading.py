@@ -29,6 +29,7 @@ from spikeloom.data.formats.arrays.splits import index_splits, with_splits_joine
 from spikeloom.data.formats.arrays.trials import cut_trials, numbers_of_trials, trials_of
 from spikeloom.data.formats.naming.array_names import COUNTS, LENGTHS, NEURON_ID, plain
 from spikeloom.data.formats.storage.containers import StoredArray
+from spikeloom.data.json_columns import with_entries
 from spikeloom.data.options import ArrayOptions, EventOptions, LoadOptions, check_supported
 from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.selection import rows_to_load, with_length
@@ -140,7 +141,7 @@ def _trials(
     neurons = neuron_table(file, n_neurons, (n_trials,))
     kept = kept_neurons(file, neurons)
     lengths = _lengths(file, counts[:, :, kept], clock.bin_s)
-    trials = pd.DataFrame(trial_columns(file, n_trials), index=range(n_trials))
+    trials = with_entries(pd.DataFrame(trial_columns(file, n_trials), index=range(n_trials)), file.notes)
     if clock.trial_start_s is not None and FROM_S not in trials:
         trials = trials.assign(**{FROM_S: clock.trial_start_s})
     check_columns(file, n_trials)

@@ -20,7 +20,9 @@ from spikeloom.data.spikedata import SpikeData
 from spikeloom.data.tables import Table, read_table
 from spikeloom.errors import DataError
 
-SAMPLES, SECONDS = "spike_times.npy", ("spike_times_sec_adj.npy", "spike_times_sec.npy")
+ALIGNED = "spike_times_sec_adj.npy"
+"""Seconds on the clock of another device, such as that of the task, as TPrime writes them."""
+SAMPLES, SECONDS = "spike_times.npy", (ALIGNED, "spike_times_sec.npy")
 CLUSTERS = ("spike_clusters.npy", "spike_templates.npy")
 """The clusters after manual curation, else the templates that the sorter found."""
 INFO = "cluster_info"
@@ -43,9 +45,10 @@ def is_phy(folder: Path) -> bool:
 def read_phy(folder: Path, options: LoadOptions) -> SpikeData:
     """The recording of a folder of Phy or Kilosort.
 
-    Spike times are samples over the rate in ``params.py``, which is read as text and never executed; without
-    ``spike_times.npy`` those in seconds are taken. A neuron is a cluster with spikes; what the files
-    ``cluster_*.tsv`` say of it are its columns. Clusters called noise are left out unless ``quality`` is given.
+    Spike times are samples over the rate in ``params.py``, which is read as text and never executed; those in seconds
+    are taken without ``spike_times.npy``, and where they were aligned to another clock. A neuron is a cluster with
+    spikes; what the files ``cluster_*.tsv`` say of it are its columns. Clusters called noise are left out unless
+    ``quality`` is given.
 
     Args:
         folder: The folder.
@@ -94,6 +97,14 @@ def _times(folder: Path, notes: list[str]) -> tuple[np.ndarray, float]:
         notes.append(f"there is no {SAMPLES}: times are the seconds in {name}")
         return read_vector(folder / name).astype(np.float64), 0.0
     samples = read_vector(folder / SAMPLES)
+    if (folder / ALIGNED).is_file():
+        aligned = read_vector(folder / ALIGNED).astype(np.float64)
+        if len(aligned) == len(samples):
+            notes.append(f"times are those of {ALIGNED}, aligned to the clock of another device, not of {SAMPLES}")
+            return aligned, 0.0
+        notes.append(
+            f"{ALIGNED} is not used, as it holds {len(aligned)} times and {SAMPLES} {len(samples)}: align them again"
+        )
     if samples.dtype.kind == "f" and not (samples == np.floor(samples)).all():
         notes.append(f"{SAMPLES} holds fractions, so they are taken as seconds")
         return samples.astype(np.float64), 0.0

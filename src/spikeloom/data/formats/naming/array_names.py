@@ -7,7 +7,9 @@ from typing import Any
 
 COUNTS = ("counts", "spikes", "spike_counts", "spikecounts", "spike_count", "binned_spikes", "spikes_binned")
 COUNTS = (*COUNTS, "binned_counts", "binned_spike_counts")
-LENGTHS = ("length", "lengths", "trial_length", "trial_lengths", "n_bins")
+LENGTHS = ("length", "lengths", "trial_length", "trial_lengths", "n_bins", "lens", "trial_lens", "trial_len")
+LENGTHS = (*LENGTHS, "num_bins", "n_time_bins", "num_time_bins", "n_valid_bins", "n_valid", "valid_bins", "n_timesteps")
+LENGTHS = (*LENGTHS, "valid_lengths", "n_timepoints", "seq_len", "seq_lens", "seq_lengths", "sequence_lengths")
 SEGMENT = ("segment", "segments", "segment_id", "segment_ids")
 RATES = ("rates", "rate", "truth", "true_rates", "firing_rates")
 _NEURONS = ("unit", "neuron", "cluster", "cell", "channel", "electrode")

@@ -17,6 +17,12 @@ NEURON = re.compile(
     r"|(.*_)?(chan|channel|ch|electrode|elec|e)_?\d+_?(unit|u|clu|cluster|cell|c)?_?\d*[a-z]?|(unit|neuron)_.*|[nu]_?\d+"
 )
 """Names that only neurons have; where there are any, other columns are no neurons."""
+ATTRIBUTE = re.compile(
+    r"(.*_)?(unit|neuron|cell|cluster)s?_(ids?|index|indices|indexes|idx|numbers?|nums?|nrs?|labels?|names?|types?|class(es)?"
+    r"|quality|qualities|groups?|depths?|areas?|regions?|channels?|chans?|electrodes?|shanks?|probes?|layers?|positions?"
+    r"|locations?|locs?|coords?|coordinates?|snrs?|rates?|amplitudes?|amps?|counts?|orders?|masks?|lists?)"
+)
+"""Names of lists with a value for each neuron, although they begin as those of one neuron may."""
 MEMBERS = 0.75
 """Share of the columns that are members of numbered groups, from which on the others are taken for something else."""
 BEHAVIOUR = re.compile(

@@ -21,6 +21,7 @@ from spikeloom.data.formats.nwb.tables import table
 from spikeloom.data.formats.nwb.units import StoredUnits, observed_intervals, stored_units
 from spikeloom.data.formats.storage.containers import reading_file
 from spikeloom.data.formats.storage.hdf5_files import Hdf5, opened_hdf5
+from spikeloom.data.json_columns import with_entries
 from spikeloom.data.options import EventOptions, LoadOptions, SeriesOptions, SessionOptions, check_supported
 from spikeloom.data.selection import neuron_mask
 from spikeloom.data.session.cutting import bin_session, cut
@@ -90,10 +91,11 @@ def session_of(file: Hdf5, name: str, options: LoadOptions) -> Session:
     with links_noted(file, notes):
         saved_bin_s, provenance = _written_by_us(file)
         units = stored_units(file, notes)
+        trials = trials_of(file, options, notes)
         session = Session(
             spikes=units.spikes,
             neurons=_neurons(units, notes),
-            trials=trials_of(file, options, notes),
+            trials=trials if trials is None or saved_bin_s is not None else with_entries(trials, notes),
             series=behaviour(file, options.signals, notes, guess=saved_bin_s is None),
             observed=observed_intervals(units.table, len(units.spikes)),
             invalid=invalid_times(file, notes),

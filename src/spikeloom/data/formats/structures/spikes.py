@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from spikeloom.data.formats.naming.array_names import last_part
+from spikeloom.data.formats.naming.neuron_columns import EVENT
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.values import Cell, Struct, Value, words_of
 from spikeloom.data.session.clocks import plain_name
@@ -21,6 +22,9 @@ SPIKES = re.compile(
 )
 UNIT = re.compile(r".*(unit|neuron|cell|cluster|clu|sua|mua|chan|electrode|sort).*")
 TRIAL = re.compile(r".*(trial|sweep|block|seq|epoch|dat|rep).*|r|tr|d|s")
+
+SECONDS_FIRST = ("spike_times", "times", "time", "spiketimes", "t", "ts", "timestamps", "timestamp")
+"""Names of the times of the same spikes, those that are likely seconds first."""
 
 Form = Literal["counts", "units", "trials"]
 """Counts of each trial; spike times of each unit; spike times of each unit in each trial."""
@@ -62,6 +66,14 @@ class Spikes:
         """The values where each is a list of arrays."""
         return [one for one in self.values if not isinstance(one, StoredArray)]
 
+    def holds_some(self) -> bool:
+        """Whether any of its arrays is not empty."""
+        return any(_length(one) for one in self.arrays()) or any(_length(one) for row in self.lists() for one in row)
+
+    def is_of_events(self) -> bool:
+        """Whether it is called events of a recording system, or is in what is called so."""
+        return any(EVENT.fullmatch(plain_name(part)) for part in self.name.split("/")[-2:])
+
     def is_named_so(self) -> bool:
         """Whether its name says that it holds spikes."""
         return any(SPIKES.fullmatch(plain_name(part)) for part in self.name.split("/")[-2:])
@@ -83,16 +95,36 @@ def spikes_in(variables: Mapping[str, Value], chosen: str | None) -> Spikes | No
         found = [spikes for spikes in found if spikes.name == wanted] or [
             spikes for spikes in found if spikes.name.rpartition("/")[0] == wanted or spikes.name.endswith("/" + wanted)
         ]
+    found = [spikes for spikes in found if spikes.holds_some()] or found
     for narrower in (
         [spikes for spikes in found if spikes.is_named_so()],
+        [spikes for spikes in found if not spikes.is_of_events()],
         [spikes for spikes in found if re.search("spike|spk", last_part(spikes.name).lower())],
     ):
         if len(found) > 1 and narrower:
             found = narrower
+    if len(found) > 1 and _are_the_same_spikes(found):
+        found = sorted(found, key=_whole)[:1]
     if len(found) > 1:
         names = " or ".join(spikes.name for spikes in found[:6])
         raise DataError(f"which of {names} holds the spikes is not clear; name it with counts=<array>.")
     return found[0] if found else None
+
+
+def _are_the_same_spikes(found: Sequence[Spikes]) -> bool:
+    """Whether they are the same spikes in several forms: called times beside each other, and as many of each unit."""
+    first, *others = [[_length(one) for one in spikes.arrays()] for spikes in found]
+    beside = len({spikes.name.rpartition("/")[0] for spikes in found}) == 1
+    named = [plain_name(last_part(spikes.name)) in SECONDS_FIRST for spikes in found]
+    are_units = all(spikes.form == "units" for spikes in found)
+    return beside and all(named) and are_units and len(first) > 1 and others == [first] * len(others)
+
+
+def _whole(spikes: Spikes) -> tuple[bool, int]:
+    """Whether times are whole numbers, as samples are, and how usual their name is: seconds come first."""
+    last = plain_name(last_part(spikes.name))
+    whole = all((values := one.read().astype(float)).size == 0 or not (values % 1).any() for one in spikes.arrays()[:5])
+    return whole, SECONDS_FIRST.index(last) if last in SECONDS_FIRST else len(SECONDS_FIRST)
 
 
 def _walk(name: str, value: Value) -> Iterator[Spikes]:

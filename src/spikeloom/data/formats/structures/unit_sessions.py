@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spikeloom.data.formats.naming.array_names import last_part, of_neurons, partners, text_of, time_role
+from spikeloom.data.formats.naming.array_names import (
+    is_bin_width,
+    last_part,
+    of_neurons,
+    partners,
+    text_of,
+    time_role,
+    unit_of,
+)
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.trials import NEURON_WORDS
 from spikeloom.data.options import LoadOptions
@@ -32,6 +40,7 @@ RATES = (*RATES, "time_res", "timestamp_resolution", "time_stamp_resolution", "s
 """Names of the samples per second, by which spike times in samples become seconds."""
 HERTZ = {"hz": 1.0, "khz": 1e3}
 _RATE = re.compile(r"(\d+\.?\d*(?:e[+-]?\d+)?)\s*(k?hz)?(?:/s)?")
+MILLISECOND = 1e-3
 LEAST_SAMPLING_HZ = 1000.0
 """Spike times without a unit in their name are samples of no lower rate."""
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 0.1, 500.0
@@ -112,7 +121,11 @@ def seconds_of(
     notes: list[str],
     by_trial: bool = False,
 ) -> float:
-    """Seconds in one unit of the spike times; samples become seconds where the file gives their rate."""
+    """Seconds in one unit of the spike times; samples become seconds where the file gives their rate.
+
+    Raises:
+        DataError: If the unit is open, or as ``refuse_numbers_of_bins``.
+    """
     last = last_part(name)
     counts_samples = without_unit(last)[1] in SAMPLES
     rates = {k: rate for k, v in others.items() if (rate := samples_per_second(k, v)) is not None}
@@ -125,7 +138,30 @@ def seconds_of(
             how = "counts samples" if counts_samples else "is whole numbers, and taken as samples"
             notes.append(f"'{last}' {how} at '{said}' = {rate_hz:g} Hz")
             return 1.0 / rate_hz
+    refuse_numbers_of_bins(times, name, others)
     return in_seconds(times, last, n_trains, duration, notes, by_trial)[0]
+
+
+def refuse_numbers_of_bins(times: np.ndarray, name: str, others: Mapping[str, StoredArray]) -> None:
+    """Refuse whole numbers without a unit in a file that gives the width of bins: these may be what they count.
+
+    Bins of a millisecond are no matter, as both are the same then.
+
+    Raises:
+        DataError: If they are.
+    """
+    if not len(times) or (times != np.floor(times)).any() or without_unit(last_part(name))[1]:
+        return
+    for other, stored in others.items():
+        if math.prod(stored.shape) != 1 or not stored.is_number or not is_bin_width(other):
+            continue
+        value = float(np.ravel(stored.read())[0])
+        if value * (unit_of(other)[1] or 1.0) not in (MILLISECOND, 1.0):
+            raise DataError(
+                f"'{name}' holds whole numbers, and '{other}' says that bins are {value:g} wide: whether they are "
+                f"numbers of bins or milliseconds is not clear; store seconds as '{last_part(name)}_s', or "
+                f"milliseconds as '{last_part(name)}_ms'."
+            )
 
 
 def samples_per_second(name: str, stored: StoredArray) -> tuple[float, bool] | None:
@@ -174,7 +210,7 @@ def _trial_table(
         The table, and whether names say the unit of its times.
     """
     for name, stored in others.items():
-        if _is_pairs_of(name, stored):
+        if is_pairs_of(name, stored):
             factor = _factor(name)
             pairs = stored.read().astype(float) * (factor or 1.0)
             pairs = pairs if stored.shape[1] == 2 and not _are_turned(pairs) else pairs.T
@@ -224,14 +260,15 @@ def _with_trials_called_so(others: Mapping[str, StoredArray], name: str) -> dict
     stops = [n for n in own if last_part(n) in partners(last_part(name))] or [n for n in own if _usual(n, STOP)]
     group = name.rpartition("/")[0]
     called = {name: "trials" if len(stored.shape) == 2 else "start_time", **{n: "stop_time" for n in stops[:1]}}
-    kept = {n: s for n, s in others.items() if n not in called and not says_trials(n) and not _is_pairs_of(n, s)}
+    kept = {n: s for n, s in others.items() if n not in called and not says_trials(n) and not is_pairs_of(n, s)}
     for n, usual in called.items():
         unit = without_unit(last_part(n))[1]
         kept["/".join(part for part in (group, f"{usual}_{unit}" if unit else usual) if part)] = others[n]
     return kept
 
 
-def _is_pairs_of(name: str, stored: StoredArray) -> bool:
+def is_pairs_of(name: str, stored: StoredArray) -> bool:
+    """Whether an array may hold the starts and stops of trials, by its name and shape."""
     return len(stored.shape) == 2 and 2 in stored.shape and stored.is_number and _is_pairs(name)
 
 

@@ -60,7 +60,10 @@ def tidy_counts(table: Table, columns: Columns) -> tuple[pd.DataFrame, list[str]
             "zeros, too."
         )
     wide.columns = [name if isinstance(name, str) else f"unit_{name:g}" for name in wide.columns]
-    return wide.reset_index(), [f"each row is the '{count}' of one '{columns.unit}' in one bin"]
+    wide = wide.reset_index()
+    if time_column(wide) is None:  # the number of a bin, or a name such as "time_bin_s"
+        wide = wide.rename(columns={columns.time: "_".join(["time", *filter(None, [without_unit(columns.time)[1]])])})
+    return wide, [f"each row is the '{count}' of one '{columns.unit}' in one bin"]
 
 
 def _is_grid(table: Table, keys: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from spikeloom.data.formats.naming.spike_labels import ANIMALS, one_recording
 from spikeloom.data.formats.tables.count_tables import read_count_table, tidy_counts
 from spikeloom.data.formats.tables.list_tables import list_column, read_list_table
 from spikeloom.data.formats.tables.ragged_tables import is_ragged, read_ragged_table
-from spikeloom.data.formats.tables.spike_tables import UNITS, columns_of, read_spike_table, time_column
+from spikeloom.data.formats.tables.spike_tables import UNITS, columns_of, columns_of_bins, read_spike_table, time_column
 from spikeloom.data.formats.tables.turned_tables import numbers_of
 from spikeloom.data.options import LoadOptions
 from spikeloom.data.session.clocks import plain_name, without_unit
@@ -44,7 +44,7 @@ def read_table_file(path: Path, options: LoadOptions) -> SpikeData:
     listed = list_column(table)
     if listed is not None:
         return read_list_table(table, listed, options, origin, notes)
-    columns = columns_of(table)
+    columns = columns_of(table) or columns_of_bins(table)
     if columns is None:
         unit = next((str(name) for name in table if plain_name(name) in UNITS), None)
         is_wide = np.isfinite(numbers_of(table)).mean() > 0.5  # named by the times of bins

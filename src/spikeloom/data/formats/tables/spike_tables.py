@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,7 +61,14 @@ TIMES = (
     "",
 )
 TRIALS = ("trial", "trials", "trial_id", "trial_number", "trial_index", "trial_num", "trial_nr", "trial_no")
+_IN_TRIAL = re.compile(
+    r"(spike_?)?(times?|timestamps?|t|ts|st)_(from|rel|relative|relative_to|in|within|to|aligned|re)(_[a-z_]+)?"
+    r"|(rel|relative|aligned|within_trial|peri_?event|peri_?stimulus|peri_?stim)_(spike_?)?(times?|timestamps?|t)"
+)
 ENDS = ("start_time", "stop_time")
+BINS = ("bin", "bins", "bin_index", "bin_number", "bin_id", "bin_idx", "time_bin", "time_bins", "bin_start", "bin_time")
+BINS = (*BINS, "time_index", "time_idx", "t_bin", "bin_center", "bin_centre", "bin_left")
+"""Names of the bin of each count: its number, or when it is."""
 KEY, TRIAL_KEY = "neuron (numbered)", "trial (numbered)"
 """Columns for units and trials that need two columns to be told apart."""
 COUNTS = ("count", "counts", "n_spikes", "spike_count", "spike_counts", "num_spikes")
@@ -82,6 +90,7 @@ GROUPS = (
     "brain_area",
 )
 GROUPS = (*GROUPS, "electrode", "electrode_id", "channel", "channel_id", "ch", "chan", "chan_id", "wire")
+GROUPS = (*GROUPS, "electrode_index", "electrode_indices", "channel_index", "channel_indices")
 """Columns within which units may be numbered anew."""
 
 
@@ -109,10 +118,27 @@ def columns_of(table: Table) -> Columns | None:
         unit = next((name for name in weak if table[name].duplicated().any()), None)
     if unit is None:
         unit = next((plain[name] for name in LABELS if name in plain and _names_neurons(table[plain[name]])), None)
-    time = time_column(table)
+    trial = trial_column(table)
+    time = time_column(table) or (None if trial is None else _time_in_trial(table))
     if unit is None or time is None or unit == time:
         return None
-    return Columns(unit, time, trial_column(table))
+    return Columns(unit, time, trial)
+
+
+def columns_of_bins(table: Table) -> Columns | None:
+    """The columns that make it a table of the counts of each unit in each numbered bin, or None where it is none.
+
+    Example:
+        >>> columns_of_bins(pd.DataFrame({"trial": [0], "bin": [3], "neuron": [1], "count": [2]}))
+        Columns(unit='neuron', time='bin', trial='trial')
+    """
+    plain = {plain_name(name): str(name) for name in reversed(list(table))}
+    unit, bins = (next((plain[name] for name in names if name in plain), None) for names in (UNITS, BINS))
+    stems = {without_unit(name)[0]: str(name) for name in table}
+    bins = bins or next((stems[name] for name in BINS if name in stems), None)
+    if unit is None or bins is None or not set(COUNTS) & set(plain):
+        return None
+    return Columns(unit, bins, trial_column(table))
 
 
 def _names_neurons(column: Column) -> bool:
@@ -131,6 +157,12 @@ def time_column(table: Table) -> str | None:
         if stem in TIMES and (stem or unit):
             found.append((unit in SAMPLES, not unit, TIMES.index(stem), str(name)))
     return min(found)[-1] if found else None
+
+
+def _time_in_trial(table: Table) -> str | None:
+    """The only column whose name says that times are counted from something in a trial ("time_from_stim")."""
+    named = [str(name) for name in table if _IN_TRIAL.fullmatch(without_unit(name)[0])]
+    return named[0] if len(named) == 1 else None
 
 
 def trial_column(table: Table) -> str | None:

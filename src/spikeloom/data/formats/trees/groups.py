@@ -13,7 +13,8 @@ from spikeloom.data.formats.naming.neuron_columns import NEURON
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.spikes import spikes_in
 from spikeloom.data.formats.structures.values import Cell, Struct, Value, arrays_of
-from spikeloom.data.formats.trees.spike_lists import spike_list_in, vectors_of_units, word
+from spikeloom.data.formats.trees.found_lists import spike_list_in
+from spikeloom.data.formats.trees.spike_lists import vectors_of_units, word
 from spikeloom.data.options import LoadOptions
 
 SILENT = StoredArray((0,), np.dtype(float), lambda: np.zeros(0))

@@ -16,6 +16,7 @@ from spikeloom.data.formats.naming.array_names import COUNTS, last_part
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.padded_times import padded_times_in
 from spikeloom.data.formats.structures.spikes import Spikes, spikes_in
+from spikeloom.data.formats.structures.trial_of_spikes import by_trial
 from spikeloom.data.formats.structures.trials import NEURON_WORDS, counts_by_trial, row_columns
 from spikeloom.data.formats.structures.unit_sessions import (
     column,
@@ -26,7 +27,9 @@ from spikeloom.data.formats.structures.unit_sessions import (
 )
 from spikeloom.data.formats.structures.values import Struct, Value, arrays_of
 from spikeloom.data.formats.tables.spike_tables import FAMILIES, refuse_intervals
-from spikeloom.data.formats.trees.spike_lists import read_spike_list, spike_list_in, vectors_of_units
+from spikeloom.data.formats.trees.found_lists import spike_list_in
+from spikeloom.data.formats.trees.spike_lists import read_spike_list, vectors_of_units
+from spikeloom.data.json_columns import with_entries
 from spikeloom.data.options import LoadOptions, check_supported, split_axes
 from spikeloom.data.session.clocks import FACTORS, without_unit
 from spikeloom.data.session.durations import INSIDE, are_inside, is_duration, stated_lengths
@@ -124,6 +127,9 @@ def _of_times(
         found, of_channel = channels
     elif found.is_matrix:
         found = _turned(found, others, options)
+    told = by_trial(found, variables, others) if found.form == "units" and channels is None else None
+    if told is not None:
+        found, others = told
     notes = [f"spike times are in '{found.name}': {found.order}"]
     if found.form == "units":
         data = _of_units(found, others, asked, origin, notes, of_channel)
@@ -287,7 +293,8 @@ def _of_trials(
     factor = seconds_of(everything, found.name, n_trials * n_neurons, usual, others, notes, by_trial=True)
     columns, _ = row_columns(found.fields, n_trials, notes)
     own = {name: stored.read() for name, stored in others.items() if stored.shape == (n_trials,)}
-    trials = with_usual_names(pd.DataFrame({**_last_names(own, n_neurons), **columns}, index=range(n_trials)))
+    trials = pd.DataFrame({**_last_names(own, n_neurons), **columns}, index=range(n_trials))
+    trials = with_usual_names(with_entries(trials, notes))
     if options.trials is not None:
         trials = trials_in_order(read_trials(options.trials, notes), trials, notes)
     of_units, _ = row_columns(found.unit_fields, n_neurons, notes)
