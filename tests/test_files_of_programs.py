@@ -419,3 +419,145 @@ def test_files_of_nothing_but_objects_say_what_to_do(tmp_path):
     np.savez(tmp_path / "a.npz", data=np.array({"spikes": [0.1, 0.2]}, dtype=object))
     with pytest.raises(DataError, match="'data' is an array of Python objects, which is never loaded"):
         sl.load(tmp_path / "a.npz")
+
+
+def lists_in(groups) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name, trains in groups.items():
+        arrays[f"{name}/spike_times"], arrays[f"{name}/spike_clusters"] = one_by_one(trains)
+    return arrays
+
+
+class TestSeveralLists:
+    """Spikes of several probes or sessions in the groups of one file: which of them is a question, not the first."""
+
+    @pytest.mark.parametrize("groups", [("probeA", "probeB"), ("session_0", "session_1"), ("data/imec0", "data/imec1")])
+    @pytest.mark.parametrize("ending", [".npz", ".h5"])
+    def test_one_is_named(self, tmp_path, trains, ending, groups):
+        path = tmp_path / f"a{ending}"
+        write(path, **lists_in(dict(zip(groups, (trains[:2], trains[2:])))), **in_trials())
+        with pytest.raises(DataError, match=rf"2 lists .*\('{groups[0]}', '{groups[1]}'\).*counts={groups[0]}"):
+            sl.load(path, bin_s=BIN_S)
+        for group, expected in zip(groups, (trains[:2], trains[2:])):
+            data = sl.load(path, bin_s=BIN_S, counts=group)
+            np.testing.assert_array_equal(data.counts, counted(expected))
+
+    def test_of_matlab(self, tmp_path, trains):
+        lists = [dict(zip(("spike_times", "spike_clusters"), one_by_one(t))) for t in (trains[:2], trains[2:])]
+        write(tmp_path / "a.mat", probes={"A": lists[0], "B": lists[1]}, **in_trials())
+        data = sl.load(tmp_path / "a.mat", bin_s=BIN_S, counts="probes.B")
+        np.testing.assert_array_equal(data.counts, counted(trains[2:]))
+        write(tmp_path / "b.mat", session=structs(lists))
+        with pytest.raises(DataError, match="'session/spike_times' and 'spike_clusters' are 2 lists of spikes"):
+            sl.load(tmp_path / "b.mat", bin_s=BIN_S)
+
+    @pytest.mark.parametrize("ending", [".npz", ".h5", ".mat"])
+    def test_of_trials_are_one(self, tmp_path, ending):
+        rng = np.random.default_rng(5)
+        trials = [[np.sort(rng.uniform(0, 1.5, rng.poisson(n))) for n in (3, 8, 15, 20)] for _ in range(15)]
+        lists = [dict(zip(("spike_times", "unit"), one_by_one(t)), target=i % 3) for i, t in enumerate(trials)]
+        path = tmp_path / f"a{ending}"
+        if ending == ".mat":
+            write(path, trial=structs(lists), duration=1.5)
+        else:
+            write(
+                path,
+                duration=1.5,
+                **{f"trial_{i:02d}/{k}": np.asarray(v) for i, t in enumerate(lists) for k, v in t.items()},
+            )
+        data = sl.load(path, bin_s=BIN_S)
+        edges = np.arange(31) * BIN_S - 1e-9
+        expected = [np.stack([np.histogram(t, edges)[0] for t in trial], axis=-1) for trial in trials]
+        np.testing.assert_array_equal(data.counts, expected)
+        assert data.neurons["id"].tolist() == [0, 1, 2, 3]
+        assert data.trials["target"].tolist() == [i % 3 for i in range(15)]
+
+
+class TestPadding:
+    LENGTHS = np.random.default_rng(1).integers(20, 61, 30)
+
+    def counts(self) -> np.ndarray:
+        valid = (np.arange(60) < self.LENGTHS[:, None])[..., None]
+        return np.random.default_rng(0).poisson(0.4, (30, 60, 5)) * valid
+
+    @pytest.mark.parametrize(("name", "inverted"), [("mask", False), ("padding_mask", True), ("valid", False)])
+    @pytest.mark.parametrize("dtype", [bool, float])
+    def test_masks(self, tmp_path, name, inverted, dtype):
+        valid = np.arange(60) < self.LENGTHS[:, None]
+        np.savez(tmp_path / "a.npz", spikes=self.counts(), dt=0.02, **{name: (valid ^ inverted).astype(dtype)})
+        data = sl.load(tmp_path / "a.npz")
+        assert data.lengths.tolist() == self.LENGTHS.tolist()
+        assert f"trials last as long as the mask '{name}' says" in notes_of(data)
+
+    def test_masks_that_spikes_contradict_are_not_used(self, tmp_path):
+        valid = np.arange(60) < self.LENGTHS[:, None] - 10
+        np.savez(tmp_path / "a.npz", spikes=self.counts(), dt=0.02, mask=valid)
+        data = sl.load(tmp_path / "a.npz")
+        assert set(data.lengths.tolist()) == {60}
+        assert "'mask' does not hold up to the end of each trial" in notes_of(data)
+
+    @pytest.mark.parametrize(("name", "unit"), [("trial_length_ms", 20), ("trial_length", 0.02), ("trial_length", 1)])
+    def test_lengths_in_milliseconds_seconds_or_bins(self, tmp_path, name, unit):
+        np.savez(tmp_path / "a.npz", spikes=self.counts(), dt=0.02, **{name: self.LENGTHS * unit})
+        assert sl.load(tmp_path / "a.npz").lengths.tolist() == self.LENGTHS.tolist()
+
+
+class TestCommasInQuotes:
+    def load(self, path, numbers):
+        rows = "".join(f'{i % 3},"{number}"\n' for i, number in enumerate(numbers))
+        path.write_text("unit,time_ms\n" + rows)
+        return sl.load(path, bin_s=BIN_S)
+
+    def test_between_thousands(self, tmp_path):
+        ms = np.round(np.sort(np.random.default_rng(0).uniform(900, 40_000, 900)), 1)
+        data = self.load(tmp_path / "a.csv", [f"{t:,.1f}" for t in ms])
+        first = np.floor(ms.min() / 50 + 1e-9)
+        for unit in range(3):
+            expected = np.bincount((np.floor(ms[unit::3] / 50 + 1e-9) - first).astype(int), minlength=data.n_bins)
+            np.testing.assert_array_equal(data.counts[0, :, unit], expected)
+        assert "commas in 'time_ms' of a.csv are between thousands" in notes_of(data)
+
+    def test_that_may_be_either_are_refused(self, tmp_path):
+        with pytest.raises(DataError, match=r"numbers such as 1,000, in which a comma may part thousands or decimals"):
+            self.load(tmp_path / "a.csv", [f"{t:,}" for t in range(1000, 40_000, 39)])
+
+
+def test_starts_of_trials_in_a_table_of_spikes(tmp_path, trains):
+    rows = [
+        {"unit": u, "trial": i, "trial_start": start, "time": t}
+        for u, train in enumerate(trains)
+        for i, start in enumerate(STARTS)
+        for t in train[(train >= start) & (train < start + 2)]
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
+    data = sl.load(tmp_path / "a.csv", bin_s=BIN_S)
+    expected = counted(trains)
+    for i, length in enumerate(data.lengths):
+        np.testing.assert_array_equal(data.counts[i, :length], expected[i, :length])
+        assert not expected[i, length:].any()
+
+
+def test_qualities_under_other_names(tmp_path, trains):
+    times, units = one_by_one(trains)
+    quality = np.array(["good", "mua", "good", "mua", "good"])
+    of_clusters = {"cluster_ids": np.arange(5), "cluster_quality": quality}
+    write(tmp_path / "a.npz", spike_times=times, spike_clusters=units, **of_clusters, **in_trials())
+    data = sl.load(tmp_path / "a.npz", bin_s=BIN_S, quality="good")
+    np.testing.assert_array_equal(data.counts, counted([trains[i] for i in (0, 2, 4)]))
+
+
+def test_an_error_names_the_order_of_axes_that_was_assumed(tmp_path):
+    raster = np.random.default_rng(0).random((40, 8, 500)) < 0.02
+    np.savez(tmp_path / "a.npz", raster=raster, fs=1000.0)
+    with pytest.raises(DataError, match=r"wider than the longest trial .* were taken as \(trial, time, neuron\)"):
+        sl.load(tmp_path / "a.npz", bin_s=0.02)
+    data = sl.load(tmp_path / "a.npz", bin_s=0.02, axes="trial,neuron,time")
+    np.testing.assert_array_equal(data.counts, raster.transpose(0, 2, 1).reshape(40, 25, 20, 8).sum(axis=2))
+
+
+def test_times_without_units_say_what_is_missing(tmp_path):
+    pd.DataFrame({"time_s": np.sort(np.random.default_rng(0).uniform(0, 60, 500))}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    with pytest.raises(DataError, match="no column but 'time_s'; add the unit of each spike"):
+        sl.load(tmp_path / "a.csv", bin_s=BIN_S)

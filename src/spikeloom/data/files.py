@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ from spikeloom.data.formats.tables.reading import read_table_file
 from spikeloom.data.formats.trees.found_lists import spike_list_in
 from spikeloom.data.formats.trees.groups import holds_spike_times, tree_of
 from spikeloom.data.formats.trees.reading import read_tree
+from spikeloom.data.formats.trees.several_lists import of_one_list
 from spikeloom.data.options import LoadOptions, check_supported
 from spikeloom.data.other_formats import advice_on_file
 from spikeloom.data.spikedata import SpikeData, check_recording
-from spikeloom.data.steps import apply_options
+from spikeloom.data.steps import apply_options, with_all_options
 from spikeloom.data.tables import TABLES
 from spikeloom.errors import DataError
 
@@ -93,6 +95,10 @@ def load(path: str | Path, options: LoadOptions = LoadOptions()) -> SpikeData:  
         if ending == ".npz" and (kind := kind_of(stored)) is not None:
             return read_pynapple(stored, kind, options, origin)
         padded, stored = padded_times_in(stored, options.counts)
+        stored, is_chosen = of_one_list(stored, options.counts)
+        if is_chosen:
+            data = read_tree(tree_of(stored), replace(options, counts=None), origin, plain_first=False)
+            return with_all_options(data, options)
         variables = tree_of(stored)
         if padded is not None or holds_spike_times(variables, stored, options):
             return read_tree(variables, options, origin, plain_first=False)

@@ -35,6 +35,7 @@ DELIMITERS = ("\t", ";", "|", ",")
 """Those that are tried, the likeliest first: a comma may be a decimal mark."""
 BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf|", re.IGNORECASE)
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})*(\.\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
@@ -91,11 +92,38 @@ def read_table(path: Path, notes: list[str]) -> pd.DataFrame:
         table = table.drop(columns=numbered)
     if not len(table):
         raise DataError(f"{path.name} has no rows; name a table that holds something.")
+    table = _with_thousands(table, path, notes)
     table = with_entries(with_seconds(table, notes), notes)
     for name in table:
         if table[name].dtype.kind == "M" and not table[name].isna().all():
             notes.append(f"'{name}' of {path.name} holds days, and is taken as text")
             table[name] = table[name].astype(str)
+    return table
+
+
+def _with_thousands(table: Table, path: Path, notes: list[str]) -> Table:
+    """A table in which numbers in quotes with commas, between thousands ("12,345.5") or as decimal marks, are numbers.
+
+    Raises:
+        DataError: If commas may be either.
+    """
+    for name in list(table):
+        texts = [] if pd.api.types.is_numeric_dtype(table[name].dtype) else table[name].dropna().tolist()
+        if not any("," in text for text in texts if isinstance(text, str)):
+            continue
+        if not all(isinstance(text, str) and _THOUSANDS.fullmatch(text.strip()) for text in texts):
+            continue
+        if any(text.count(",") > 1 or "." in text for text in texts):
+            mark = ""
+        elif any(text.strip().startswith("0,") for text in texts):
+            mark = "."
+        else:
+            raise DataError(
+                f"'{name}' of {path.name} holds numbers such as {texts[0]}, in which a comma may part thousands or "
+                "decimals; write them without commas."
+            )
+        table = table.assign(**{name: pd.to_numeric(table[name].str.strip().str.replace(",", mark))})
+        notes.append(f"commas in '{name}' of {path.name} are {'decimal marks' if mark else 'between thousands'}")
     return table
 
 

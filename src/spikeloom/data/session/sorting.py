@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from spikeloom.data.session.clocks import plain_name
 from spikeloom.data.session.session import Session
 from spikeloom.data.tables import Column, Table
 from spikeloom.errors import DataError
 
 QUALITY = ("group", "KSLabel", "label", "ks2_label", "quality", "unit_quality", "cluster_group")
 """Columns that tell how well a unit is isolated; the first that there is counts, and the next where it says nothing."""
+_OF_UNITS = re.compile(r"(unit|cluster|neuron|cell)_(quality|label|group|ks_label)")
+"""Other names of such a column."""
 GOOD = 1.0
 """The label that stands for "good" where labels are numbers, as those of the IBL."""
 
@@ -43,9 +47,13 @@ def quality_mask(neurons: Table, quality: str, columns: Sequence[str] = QUALITY)
         DataError: If no column tells the quality, or no neuron is left.
     """
     found = [name for name in columns if name in neurons]
+    found = found or [str(name) for name in neurons if _OF_UNITS.fullmatch(plain_name(name))]
     if not found:
         known = ", ".join(map(str, neurons)) or "none"
-        raise DataError(f"quality is '{quality}', but no column tells how good a unit is (columns: {known}).")
+        raise DataError(
+            f"quality is '{quality}', but no column tells how good a unit is (columns: {known}); choose units by "
+            "another with neurons=<column>=<value>."
+        )
     mask = np.zeros(len(neurons), dtype=bool)
     undecided = np.ones(len(neurons), dtype=bool)
     for name in found:

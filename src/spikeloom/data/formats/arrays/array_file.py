@@ -35,6 +35,7 @@ class ArrayFile:
         notes: What was guessed so far.
         counts_from_one: Whether it is a file of MATLAB, where the first element has the number 1.
         taken: Names of those that have been used.
+        is_order_assumed: Whether nothing says what the axes of the counts are.
     """
 
     def __init__(self, stored: Mapping[str, StoredArray], options: LoadOptions, counts_from_one: bool = False) -> None:
@@ -46,6 +47,7 @@ class ArrayFile:
         self.counts_from_one = counts_from_one
         self.notes: list[str] = []
         self.taken: set[str] = set()
+        self.is_order_assumed = False
 
     def read(self, name: str) -> np.ndarray:
         """The values of an array, which counts as used from now on.

@@ -116,6 +116,7 @@ def _assumed(file: ArrayFile, counts: str, shape: tuple[int, ...], evidence: lis
     if evidence:
         others = [o for o in _orders(shape) if o != order and all(o in e.orders for e in evidence)]
         more = f", as {'it does' if len(evidence) == 1 else 'they do'} ({', '.join(others[-1])})" if others else ""
+        file.is_order_assumed = bool(others)
         file.notes.append(f"{note}which {_list(evidence)} {'fits' if len(evidence) == 1 else 'fit'}{more}")
         return order
     if len(shape) == 2 and n_neurons > n_bins:
@@ -128,9 +129,11 @@ def _assumed(file: ArrayFile, counts: str, shape: tuple[int, ...], evidence: lis
             f"as nothing says otherwise, which is a guess: {n_neurons} neurons with {n_bins} bins are implausible; if "
             "the order is another, give it with axes=<order>, such as axes=trial,neuron,time"
         )
+        file.is_order_assumed = True
         warn(f"{note}.")
         file.notes.append(note)
         return order
+    file.is_order_assumed = True
     file.notes.append(f"{note}as nothing says otherwise")
     return order
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int, Shaped
 
 from spikeloom.data.binning import EDGE
 from spikeloom.data.formats.arrays.array_file import ArrayFile
-from spikeloom.data.formats.naming.array_names import unit_of
+from spikeloom.data.formats.naming.array_names import plain, unit_of
 from spikeloom.data.session.single_precision import as_written
 from spikeloom.data.session.trial_files import DURATIONS
 
@@ -17,6 +17,9 @@ PAD = -1
 """What fills up counts of whole numbers, among which there is no NaN; of small ones without a sign, the largest."""
 
 
+MASKS = ("mask", "masks", "valid", "valid_mask", "is_valid", "padding_mask", "pad_mask", "padding", "trial_mask")
+MASKS = (*MASKS, "time_mask", "bin_mask", "attention_mask", "seq_mask", "sequence_mask", "spikes_mask", "counts_mask")
+"""Names of arrays that say of each bin whether it is padding."""
 MILLISECOND = 1e-3
 LEAST_FILLED = 0.5
 """Share of the bins that the longest trial fills, at least, where durations are those of what was recorded."""
@@ -105,6 +108,30 @@ def lengths_by_durations(
                 break
             file.notes.append(f"trials last as long as '{name}' says, in units of {unit:g} s; what follows is padding")
             return np.minimum(np.floor(bins + EDGE).astype(np.int64), n_bins)
+    return None
+
+
+def lengths_by_mask(file: ArrayFile, counts: np.ndarray) -> Int[np.ndarray, "trial"] | None:
+    """The bins of each trial by a mask that holds up to its end, or behind it, with no spike there; None without one.
+
+    Args:
+        file: The arrays; gets a note about the one that is used, or that says something else.
+        counts: Spike counts.
+    """
+    fired = (counts != 0).any(axis=2)
+    for name, stored in file.stored.items():  # one of floats is a signal, too
+        if plain(name) not in MASKS or stored.shape != fired.shape or not stored.is_number:
+            continue
+        values = file.stored[name].read()
+        if not np.isin(values, (0, 1)).all() or (values == values[0, 0]).all():
+            continue
+        for valid in (values == 1, values == 0):
+            lengths = valid.sum(axis=1)
+            if np.array_equal(valid, np.arange(fired.shape[1]) < lengths[:, None]) and not fired[~valid].any():
+                file.taken.add(name)
+                file.notes.append(f"trials last as long as the mask '{name}' says; what follows is padding")
+                return lengths
+        file.notes.append(f"'{name}' does not hold up to the end of each trial, so it is no mask of padding")
     return None
 
 

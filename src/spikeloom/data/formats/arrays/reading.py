@@ -22,17 +22,23 @@ from spikeloom.data.formats.arrays.columns import (
     signals_of,
     trial_columns,
 )
-from spikeloom.data.formats.arrays.padding import lengths_by_durations, orders_of_padding, with_missing
+from spikeloom.data.formats.arrays.padding import (
+    lengths_by_durations,
+    lengths_by_mask,
+    orders_of_padding,
+    with_missing,
+)
 from spikeloom.data.formats.arrays.pairs import check_counts, check_no_rates, check_rates, looks_like_spike_times
 from spikeloom.data.formats.arrays.pieces import numbers_of_segments, pieces_of, segment_of
 from spikeloom.data.formats.arrays.splits import index_splits, with_splits_joined
 from spikeloom.data.formats.arrays.trials import cut_trials, numbers_of_trials, trials_of
-from spikeloom.data.formats.naming.array_names import COUNTS, LENGTHS, NEURON_ID, plain
+from spikeloom.data.formats.naming.array_names import COUNTS, LENGTHS, NEURON_ID, plain, unit_of
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.json_columns import with_entries
 from spikeloom.data.options import ArrayOptions, EventOptions, LoadOptions, check_supported
 from spikeloom.data.recorded_time import FROM_S
 from spikeloom.data.selection import rows_to_load, with_length
+from spikeloom.data.session.durations import is_duration
 from spikeloom.data.session.spans import rows_of
 from spikeloom.data.spikedata import Signal, SpikeData
 from spikeloom.data.splits import named_splits
@@ -85,7 +91,15 @@ def from_arrays(stored: Mapping[str, StoredArray], options: LoadOptions, origin:
     check_rates(data, name, values.shape)
     check_no_rates(data, name)
     file.note_unused()
-    return apply_options(data, options, file.notes)
+    try:
+        return apply_options(data, options, file.notes)
+    except DataError as error:
+        if not file.is_order_assumed:
+            raise
+        raise DataError(
+            f"{error} The axes of '{name}' {values.shape} were taken as ({', '.join(order)}), as nothing says "
+            "otherwise; if they are others, give them with axes=<order>."
+        ) from None
 
 
 def _counts(file: ArrayFile) -> tuple[str, np.ndarray]:
@@ -199,7 +213,7 @@ def _check_sizes(file: ArrayFile, name: str, n_trials: int, n_bins: int) -> None
 
 def _lengths(file: ArrayFile, counts: np.ndarray, bin_s: float) -> np.ndarray:
     n_trials, n_bins = counts.shape[:2]
-    name = file.named("lengths", LENGTHS)
+    name = file.named("lengths", ()) if file.options.lengths is not None else None
     if name is None:
         name = file.guessed("lengths", _like_lengths(file, n_trials, n_bins))
     if name is not None:
@@ -214,19 +228,19 @@ def _lengths(file: ArrayFile, counts: np.ndarray, bin_s: float) -> np.ndarray:
         file.notes.append("lengths end where all later counts of a trial are NaN")
         return np.where(empty.all(axis=1), 0, lengths)
     stated = lengths_by_durations(file, counts, bin_s)
+    stated = lengths_by_mask(file, counts) if stated is None else stated
     return np.full(n_trials, n_bins) if stated is None else stated
 
 
 def _like_lengths(file: ArrayFile, n_trials: int, n_bins: int) -> list[str]:
-    """The array that may be the lengths of trials, if any.
+    """The array that may be the lengths of trials in bins, if any; one with a unit of time in its name is none.
 
     Raises:
         DataError: If there are several: taking none of them would load the padding of short trials as recorded.
     """
-    usual = [k for k, v in file.free() if v.shape == (n_trials,) and v.is_number and plain(k) in LENGTHS]
-    likely = usual or [
-        k for k, v in file.free() if v.shape == (n_trials,) and v.dtype.kind in "ui" and "length" in k.lower()
-    ]
+    numbers = {k: v for k, v in file.free() if v.shape == (n_trials,) and v.is_number and unit_of(k)[1] is None}
+    usual = [k for k, v in numbers.items() if plain(k) in LENGTHS and not _are_durations(k, v)]
+    likely = usual or [k for k, v in numbers.items() if v.dtype.kind in "ui" and "length" in k.lower()]
     if len(likely) > 1:
         values = {key: file.stored[key].read() for key in likely}
         likely = [key for key, v in values.items() if v.min(initial=0) >= 0 and v.max(initial=0) <= n_bins]
@@ -236,6 +250,11 @@ def _like_lengths(file: ArrayFile, n_trials: int, n_bins: int) -> list[str]:
             "lengths=<array>, and take the others out of the file if they mean the same."
         )
     return likely
+
+
+def _are_durations(name: str, stored: StoredArray) -> bool:
+    """Whether it may be called durations, too, and holds fractions, which are no numbers of bins."""
+    return is_duration(name) and stored.dtype.kind == "f" and bool((stored.read() % 1).any())
 
 
 # -- continuous recordings -------------------------------------------------------------------------------------------

@@ -23,6 +23,10 @@ SPIKES = re.compile(
 UNIT = re.compile(r".*(unit|neuron|cell|cluster|clu|sua|mua|chan|electrode|sort).*")
 TRIAL = re.compile(r".*(trial|sweep|block|seq|epoch|dat|rep).*|r|tr|d|s")
 
+UNIT_OF_EACH = ("unit", "units", "cluster", "clusters", "cell", "cells", "neuron", "neurons", "spike_clusters", "clu")
+UNIT_OF_EACH = (*UNIT_OF_EACH, "spike_units", "spike_cluster", "spike_unit", "cluster_id", "unit_id", "cluster_ids")
+UNIT_OF_EACH = (*UNIT_OF_EACH, "unit_ids", "neuron_id", "neuron_ids", "cell_id", "cell_ids", "sortcode", "sort_code")
+"""Names of the unit of each spike beside its time."""
 SECONDS_FIRST = ("spike_times", "times", "time", "spiketimes", "t", "ts", "timestamps", "timestamp")
 """Names of the times of the same spikes, those that are likely seconds first."""
 
@@ -173,6 +177,10 @@ def _of_struct(name: str, value: Struct) -> Iterator[Spikes]:
         if len(arrays) == len(values) and all(_is_vector(one) for one in arrays):
             if max((_length(one) for one in arrays), default=0) < 2 or not are_times(arrays):
                 continue
+            of_each = _units_of_each(arrays, others)
+            if of_each is not None:
+                yield _of_lists(full, arrays, of_each, others, is_trial=bool(TRIAL.fullmatch(own)))
+                continue
             if TRIAL.fullmatch(own) and not UNIT.fullmatch(own):
                 yield Spikes(full, "trials", [[one] for one in arrays], others, "a trial a structure, of one neuron")
             else:
@@ -188,6 +196,43 @@ def _of_struct(name: str, value: Struct) -> Iterator[Spikes]:
                 yield Spikes(full, "trials", turned, {}, "a unit a structure, a trial a cell", others)
             else:
                 yield Spikes(full, "trials", of_each, others, "a trial a structure, a neuron a cell")
+
+
+def _units_of_each(times: Sequence[StoredArray], others: Mapping[str, Sequence[Value]]) -> str | None:
+    """The field beside spike times that holds the unit of each spike; None where there is none."""
+    lengths = [_length(one) for one in times]
+    for key, values in others.items():
+        if plain_name(key) in UNIT_OF_EACH:
+            arrays = [one for one in values if isinstance(one, StoredArray)]
+            if len(arrays) == len(values) and [_length(one) for one in arrays] == lengths:
+                return key
+    return None
+
+
+def _of_lists(
+    name: str, times: Sequence[StoredArray], key: str, others: Mapping[str, Sequence[Value]], is_trial: bool
+) -> Spikes:
+    """The spikes of structures with the time and the unit of each: those of trials.
+
+    Raises:
+        DataError: If the structures are no trials: their units, or their clocks, are not the same.
+    """
+    if not is_trial:
+        raise DataError(
+            f"'{name}' and '{key}' are {len(times)} lists of spikes, of probes, sessions or the like; save one of "
+            "them by itself, or join them in Python and pass them to `spikeloom.from_spike_times`."
+        )
+    units = [np.ravel(one.read()) for one in others[key] if isinstance(one, StoredArray)]
+    values = [np.ravel(one.read()) for one in times]
+    ids = np.unique(np.concatenate(units))
+    rows = [[_stored(one[unit == label]) for label in ids] for one, unit in zip(values, units, strict=True)]
+    rest = {k: v for k, v in others.items() if k != key}
+    order = f"a trial a structure, with the unit of each spike in '{key}'"
+    return Spikes(name, "trials", rows, rest, order, {"id": [_stored(np.asarray(label)) for label in ids]})
+
+
+def _stored(values: np.ndarray) -> StoredArray:
+    return StoredArray(values.shape, values.dtype, lambda: values)
 
 
 def _of_units_in_trials(name: str, trials: Sequence[Struct], others: Mapping[str, Sequence[Value]]) -> Iterator[Spikes]:

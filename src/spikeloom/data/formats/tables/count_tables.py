@@ -123,13 +123,18 @@ def read_count_table(
     table = _without_row_numbers(turned(table, options, notes), notes)
     time = time_column(table)
     segment = _segment(table, options)
+    if time is not None and not set(map(str, table)) - {time, segment}:
+        raise DataError(
+            f"the table has no column but '{time}'; add the unit of each spike, the same in all rows if there is "
+            "one neuron, or counts."
+        )
     table, run = _in_trials(table, segment, notes)
     seconds, width = (None, None) if time is None else _time(table[time], time, run, options, notes)
     if seconds is not None and width is not None:
         run = _split_at_gaps(run, seconds, width, segment, notes)
     others = [str(name) for name in table if str(name) not in (time, segment)]
     if not others:
-        raise DataError(f"the table has no column but '{time or segment}'; add the unit of each spike, or counts.")
+        raise DataError(f"the table has no column but '{segment}'; add the unit of each spike, or counts.")
     by_run = table.groupby(run, sort=False)
     constant = [n for n in others if segment is not None and _is_trial_column(table[n], by_run[n])]
     neurons, signals = neurons_and_signals(table, [n for n in others if n not in constant], options.signals, notes)

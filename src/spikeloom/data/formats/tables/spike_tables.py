@@ -236,7 +236,8 @@ def read_spike_table(
         rows = None
         if trials is not None and options.trials is None:
             rows = _spans_of_trials(by_trial, times, factor, trials, options.bin_s or DEFAULT_BIN_S)
-            ends = "its start to its stop" if set(ENDS) <= set(by_trial) else "its first to its last spike"
+            begins = "start" if _starts_alone(by_trial) else "first"
+            ends = "its start to its stop" if set(ENDS) <= set(by_trial) else f"its {begins} to its last spike"
             notes.append(f"'{columns.time}' is on one clock, and a trial lasts from {ends}")
         return bin_session(Session(trains, neurons, rows, provenance=provenance, notes=notes), options)
     if options.trials is not None:
@@ -307,7 +308,7 @@ def _begin_anew(times: np.ndarray, trials: np.ndarray) -> bool:
 
 
 def _spans_of_trials(table: Table, times: np.ndarray, factor: float, trials: np.ndarray, bin_s: float) -> pd.DataFrame:
-    """The trials of spikes on one clock, as the table says; else from the first to the last spike of each.
+    """The trials of spikes on one clock, as the table says; else from the start, or first spike, to the last of each.
 
     Without a stop, a trial lasts to the end of the bin with its last spike, but not into the next one, in which that
     spike would be counted again.
@@ -319,10 +320,22 @@ def _spans_of_trials(table: Table, times: np.ndarray, factor: float, trials: np.
         inside = [((start * k <= first + EDGE) & (last <= stop * k + EDGE)).sum() for k in (1.0, factor)]
         k = factor if inside[1] > inside[0] else 1.0
         return table.assign(start_time=start * k, stop_time=stop * k)
+    if _starts_alone(table):
+        start = table["start_time"].to_numpy(dtype=float)
+        known = [np.isfinite(start) & (start * k <= first + EDGE) for k in (1.0, factor)]
+        k = factor if known[1].sum() > known[0].sum() else 1.0
+        first = np.where(start * k <= first + EDGE, start * k, first)
     stop = first + (np.floor((last - first) / bin_s + EDGE) + 1) * bin_s
     order = np.argsort(first, kind="stable")
     stop[order[:-1]] = np.minimum(stop[order[:-1]], first[order[1:]])
     return table.assign(start_time=first, stop_time=stop)
+
+
+def _starts_alone(table: pd.DataFrame) -> bool:
+    """Whether it says when each trial starts, in numbers, but not when it stops."""
+    return (
+        "start_time" in table and "stop_time" not in table and pd.api.types.is_numeric_dtype(table["start_time"].dtype)
+    )
 
 
 def _in_trials(table: Table, columns: Columns, times: np.ndarray) -> tuple[np.ndarray, list[str]]:

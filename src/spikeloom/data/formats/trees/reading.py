@@ -28,6 +28,7 @@ from spikeloom.data.formats.structures.unit_sessions import (
 from spikeloom.data.formats.structures.values import Struct, Value, arrays_of
 from spikeloom.data.formats.tables.spike_tables import FAMILIES, refuse_intervals
 from spikeloom.data.formats.trees.found_lists import spike_list_in
+from spikeloom.data.formats.trees.several_lists import of_one_list
 from spikeloom.data.formats.trees.spike_lists import read_spike_list, vectors_of_units
 from spikeloom.data.json_columns import with_entries
 from spikeloom.data.options import LoadOptions, check_supported, split_axes
@@ -77,6 +78,10 @@ def read_tree(
     """
     arrays = arrays_of(variables)
     padded, arrays = padded_times_in(arrays, options.counts)
+    arrays, is_chosen = of_one_list(arrays, options.counts)
+    if is_chosen:
+        data = read_tree(dict(arrays), replace(options, counts=None), origin, plain_first=False)
+        return with_all_options(data, options)
     listed = spike_list_in(arrays) if options.counts is None and padded is None else None
     if listed is not None and (listed.factor is not None or not plain_first):
         return read_spike_list(listed, arrays, options, origin)
