@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
+TRIALS = ("trial", "trials", "trial_id", "trial_number", "trial_index", "trial_num", "trial_nr", "trial_no")
+"""Names of the trial of each spike or bin."""
 BETWEEN = ("", "-", "nan", "none", "iti", "inter_trial", "intertrial", "inter-trial", "between", "no trial", "notrial")
 """Words that stand for the time between trials."""
 

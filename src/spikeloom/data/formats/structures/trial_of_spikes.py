@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from spikeloom.data.formats.naming.array_names import last_part
+from spikeloom.data.formats.naming.trial_labels import TRIALS
 from spikeloom.data.formats.storage.containers import StoredArray
 from spikeloom.data.formats.structures.spikes import Spikes
 from spikeloom.data.formats.structures.unit_sessions import is_pairs_of
 from spikeloom.data.formats.structures.values import Cell, Struct, Value
-from spikeloom.data.formats.tables.spike_tables import TRIALS
 from spikeloom.data.session.clocks import plain_name
 from spikeloom.errors import DataError
 

@@ -14,9 +14,9 @@ from spikeloom.data.formats.arrays.array_file import AXES, whole
 from spikeloom.data.formats.arrays.reading import from_arrays
 from spikeloom.data.formats.naming.neuron_columns import neurons_and_signals
 from spikeloom.data.formats.naming.spike_labels import BLOCKS
-from spikeloom.data.formats.naming.trial_labels import between_trials
+from spikeloom.data.formats.naming.trial_labels import TRIALS, between_trials
 from spikeloom.data.formats.storage.containers import StoredArray
-from spikeloom.data.formats.tables.spike_tables import COUNTS, TRIALS, Columns, time_column
+from spikeloom.data.formats.tables.spike_tables import COUNTS, Columns, time_column
 from spikeloom.data.formats.tables.turned_tables import turned
 from spikeloom.data.options import LoadOptions, split_axes
 from spikeloom.data.recorded_time import FROM_S

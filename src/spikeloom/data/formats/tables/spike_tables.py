@@ -13,7 +13,7 @@ import pandas as pd
 from spikeloom.data.binning import EDGE
 from spikeloom.data.formats.naming.neuron_columns import NEURON
 from spikeloom.data.formats.naming.spike_labels import BLOCKS, check_one_recording, of_units
-from spikeloom.data.formats.naming.trial_labels import between_trials
+from spikeloom.data.formats.naming.trial_labels import TRIALS, between_trials
 from spikeloom.data.options import EventOptions, LoadOptions, SeriesOptions, SessionOptions, check_supported
 from spikeloom.data.plausibility import CHANCE_SPIKES
 from spikeloom.data.session.clocks import SAMPLES, in_seconds, plain_name, without_unit
@@ -60,7 +60,6 @@ TIMES = (
     "spikes",
     "",
 )
-TRIALS = ("trial", "trials", "trial_id", "trial_number", "trial_index", "trial_num", "trial_nr", "trial_no")
 _IN_TRIAL = re.compile(
     r"(spike_?)?(times?|timestamps?|t|ts|st)_(from|rel|relative|relative_to|in|within|to|aligned|re)(_[a-z_]+)?"
     r"|(rel|relative|aligned|within_trial|peri_?event|peri_?stimulus|peri_?stim)_(spike_?)?(times?|timestamps?|t)"
