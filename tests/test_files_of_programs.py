@@ -561,3 +561,12 @@ def test_times_without_units_say_what_is_missing(tmp_path):
     )
     with pytest.raises(DataError, match="no column but 'time_s'; add the unit of each spike"):
         sl.load(tmp_path / "a.csv", bin_s=BIN_S)
+
+
+def test_one_neuron_in_trials_says_how_to_store_it(tmp_path):
+    counts = np.random.default_rng(0).poisson(0.5, (40, 100))
+    np.savez(tmp_path / "a.npz", counts=counts, bin_s=0.02)
+    with pytest.raises(DataError, match=r"of one neuron in 40 trials, store \(40, 100, 1\)"):
+        sl.load(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", counts=counts[..., None], bin_s=0.02)
+    np.testing.assert_array_equal(sl.load(tmp_path / "b.npz").counts, counts[..., None])

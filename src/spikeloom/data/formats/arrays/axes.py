@@ -122,7 +122,8 @@ def _assumed(file: ArrayFile, counts: str, shape: tuple[int, ...], evidence: lis
     if len(shape) == 2 and n_neurons > n_bins:
         raise DataError(
             f"'{counts}' {shape} would be {_in_words(shape, order)}, which is implausible, and nothing says how its "
-            f"axes are ordered; give axes=neuron,time if it is {_in_words(shape, order[::-1])}, or axes=time,neuron."
+            f"axes are ordered; give axes=neuron,time if it is {_in_words(shape, order[::-1])}, or axes=time,neuron; "
+            f"of one neuron in {shape[0]} trials, store ({shape[0]}, {shape[1]}, 1)."
         )
     if n_neurons > max(n_bins, shape[0]):
         note += (
