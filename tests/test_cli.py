@@ -55,7 +55,7 @@ class TestHelp:
         out = " ".join(capsys.readouterr().out.split())
         assert out.startswith("usage: spikeloom fit source --out PATH [options] train a model")
         assert "--out PATH run folder to make (required)" in out
-        assert "--max_steps INTEGER upper limit of the steps of every training stage --signals" in out
+        assert "--max_steps INTEGER upper limit of the steps of every training stage --" in out
         assert "--seed INTEGER Seed of initial weights and of everything drawn in training. (default: 0)" in out
         assert "rather than the last. (default: true)" in out
         assert "never when not set. (default: 8; null for none)" in out

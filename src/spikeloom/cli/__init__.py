@@ -10,6 +10,7 @@ import sys
 import warnings
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from spikeloom import __version__
 from spikeloom.cli import (
     bench,
+    completion,
     decoding,
     judging,
     live,
@@ -32,6 +34,7 @@ from spikeloom.cli import (
 from spikeloom.cli.messages import about_options, how_to_go_on, one_line, show_warning
 from spikeloom.errors import ConfigError, SpikeloomError, did_you_mean
 from spikeloom.locks import is_first_process
+from spikeloom.progress import unseen
 from spikeloom.signals import exit_status, terminating
 from spikeloom.threads import prepare_environment
 
@@ -221,6 +224,12 @@ COMMANDS = {
             "latency-quality runs/a --out latency",
         ),
     ),
+    "completion": Command(
+        "print the completion of commands and options for a shell",
+        completion.completion_options,
+        completion.completion,
+        examples=("bash", "fish"),
+    ),
 }
 
 
@@ -280,7 +289,7 @@ def _run(name: str, words: list[str]) -> None:
         words = [word for word in words if word != "all"]
     parser = parser_of(name, words)
     if asked:
-        more = bool(command.basic) and not whole and keep_basic(parser, command.basic)
+        more = bool(command.basic) and not whole and keep_basic(parser, (*command.basic, "quiet"))
         parser.epilog = examples_of(name, command.examples, more)
     try:
         options = parser.parse_args(words)
@@ -294,7 +303,7 @@ def _run(name: str, words: list[str]) -> None:
             outputs.refuse_existing(written)
     else:
         written = [] if command.folder is None else [command.folder(options)]
-    with outputs.locked_all(written):
+    with outputs.locked_all(written), unseen() if options.quiet else nullcontext():
         command.run(options)
 
 
@@ -312,6 +321,9 @@ def parser_of(name: str, words: Sequence[str]) -> ArgumentParser:
         exit_on_error=False,
         default_env=False,
         allow_abbrev=False,
+    )
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="show no progress; results, warnings and errors only"
     )
     command.options(parser, words)
     if command.files is not None:
@@ -331,7 +343,7 @@ def helping(words: Sequence[str]) -> tuple[bool, bool]:
 
 
 def _usage() -> str:
-    lines = "\n".join(f"  {name:10}{command.help}" for name, command in COMMANDS.items())
+    lines = "\n".join(f"  {name:12}{command.help}" for name, command in COMMANDS.items())
     return (
         "usage: spikeloom COMMAND ...\n\n"
         "Learn how a recorded neural population fires, generate new recordings from it,\n"
