@@ -116,9 +116,9 @@ def adapt(options: Namespace) -> None:
     from spikeloom.training.engine import Engine
     from spikeloom.workflow.adapting import adapt_run
 
-    several = options.session is None and not str(options.run).startswith(PREFIX)  # of several, the reference serves
+    whole = options.session is None and not str(options.run).startswith(PREFIX)  # of several, the reference is adapted
     outcome = adapt_run(
-        options.run if several else in_session(options.run, options.session),
+        options.run if whole else in_session(options.run, options.session),
         options.source,
         options.out,
         trials=options.trials,
