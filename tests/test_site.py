@@ -133,3 +133,12 @@ def test_the_site_builds_where_its_tools_are_installed():
         compile(text, file.name, "exec")
         assert "assert " in text, f"{file.name} asserts nothing of what it says"
     assert Path(DOCS / "examples" / "README.txt").is_file()
+
+
+def test_equations_of_pages_can_be_drawn():
+    """Docutils turns them into MathML; what it does not know would end a build."""
+    latex = pytest.importorskip("docutils.utils.math.latex2mathml")
+    for page in written_pages()[1:]:
+        text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for block, within in re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", text, re.DOTALL):
+            assert latex.tex2mathml((block or within).strip(), as_block=bool(block)), page
