@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -39,10 +38,6 @@ class Alignment:
     within: Mapping[str, float] = field(default_factory=dict)
     discrepancy: float = float("nan")
     discrepancy_floor: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
     def lines(self) -> list[str]:
         """The numbers in words."""
