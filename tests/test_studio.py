@@ -282,6 +282,15 @@ def test_a_portrait_has_the_numbers_of_a_neuron(studio):
         studio.neuron({"neuron": 99})
 
 
+def test_sets_of_large_recordings_are_cut(studio, monkeypatch):
+    monkeypatch.setattr("spikeloom.workflow.studio.system.MOST_COMPARED", 5)
+    system = System(studio.systems[0].run)
+    real, generated, others = system.compared
+    assert real.n_trials == generated.n_trials == others.n_trials == 5
+    held_out = {trial.counts.tobytes() for trial in system.held_out}
+    assert {trial.counts.tobytes() for trial in real} <= held_out
+
+
 def test_tuning_to_a_direction_is_found():
     rng = np.random.default_rng(0)
     angle = rng.uniform(0, 2 * np.pi, 400)

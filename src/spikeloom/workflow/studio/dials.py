@@ -21,6 +21,8 @@ from spikeloom.workflow.studio.system import System
 
 TRIALS = 60
 """Held-out trials that are drawn again at most: enough for a score to move, few enough to be drawn at once."""
+WITHOUT_WIDTH = {"Hz": "spikes/bin", "s": "bins"}
+"""Units where bins have no physical width."""
 SCORES = ("rate_rmse", "fano_rmse", "isi_w1", "corr_rmse", "acf_rmse", "count_js")
 """Metrics that are quick, one for each kind of fault."""
 
@@ -71,15 +73,16 @@ def quick_scores(real: SpikeData, generated: SpikeData, others: SpikeData) -> li
         SetStatistics(summarise(each, frame, half=frame.half if each is sets[0] else None)) for each in sets
     )
     metrics: dict[str, Metric] = {metric.name: metric for metric in HELDOUT_METRICS}
+    units = {name: metrics[name].unit for name in SCORES}
     return [
         {
             "name": name,
             "label": metrics[name].label,
-            "unit": metrics[name].unit,
+            "unit": WITHOUT_WIDTH.get(unit, unit) if real.bin_s == 1.0 else unit,
             "value": significant(metrics[name].value(ComparedSets(drawn, held_out))),
             "floor": significant(metrics[name].value(ComparedSets(floor, held_out))),
         }
-        for name in SCORES
+        for name, unit in units.items()
     ]
 
 

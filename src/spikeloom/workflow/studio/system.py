@@ -33,6 +33,8 @@ AROUND_S = 0.25
 MOST_LAGS = 10
 MOST_FEATURES = 1000
 """Bins on either side at most, and neurons x bins: a page waits for the fit."""
+MOST_COMPARED = 200
+"""Trials of each set in which single neurons are shown, and from which a quiz draws: a page waits for them."""
 DIALS = ("guidance", "steps", "observation")
 """Options of drawing that the page offers where a model has them."""
 
@@ -207,8 +209,8 @@ class System:
     def compared(self) -> tuple[SpikeData, SpikeData, SpikeData]:
         """As many held-out, generated and training trials: the sets that single neurons are shown in."""
         with self._lock:
-            n = min(self.held_out.n_trials, self.train.n_trials)
-            real = self.held_out[:n]
+            n = min(self.held_out.n_trials, self.train.n_trials, MOST_COMPARED)
+            real = self.held_out[np.sort(np.random.default_rng(0).permutation(self.held_out.n_trials)[:n])]
             generated = _caught(lambda: sample_like(self.model, real, n, seed=0))[0]
             if self.variables and "condition" in real.trials:  # each was asked for what its held-out trial had
                 generated = replace(generated, trials=generated.trials.assign(condition=list(real.trials["condition"])))
