@@ -125,7 +125,7 @@ def test_every_command_about_sessions(folder, capsys):
         more = {"fit": [*cut, *FIT, *few], "adapt": [*cut, "--device", "cpu", *few]}.get(words[0], [])
         assert main([*words, *more]) == 0, capsys.readouterr().err
     assert sl.load("wed.npz").n_trials == 200
-    assert sl.load("spikes.npz").n_neurons == 52
+    assert sl.load("pretrained.npz").n_neurons == 52
     assert sl.load_model("runs/later").adapted_from["same_neurons"]
 
 
