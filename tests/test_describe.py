@@ -133,7 +133,8 @@ class TestCommand:
         assert str(options.out) == "runs/my toy"
         assert command[:3] == ["spikeloom", "fit", str(file)]
         assert sorted(command[3:-2]) == sorted(words)
-        for name in ("source", "bin_s", "window_s", "step_s", "where", "split", "columns", "hold_out", "continuous"):
+        assert options.source == [expected.source]  # of one session
+        for name in ("bin_s", "window_s", "step_s", "where", "split", "columns", "hold_out", "continuous"):
             assert options[name] == expected[name]
 
     def test_in_json_it_is_a_field(self, file, capsys):

@@ -283,7 +283,7 @@ def test_the_command_follows_a_file_and_writes_what_happened(run, tmp_path, caps
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])
 def test_what_happened_until_the_end_is_kept(run, tmp_path, monkeypatch, number, status):
     """A job that is preempted in its 30th bin leaves 29 of them; Ctrl-C is how a session ends anyway."""
-    step, done = Session.step, []
+    step, done, before = Session.step, [], signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal
 
     def interrupted(self, signals=None):
         if len(done) == 29:
@@ -297,6 +297,8 @@ def test_what_happened_until_the_end_is_kept(run, tmp_path, monkeypatch, number,
         ended = main(["live", str(run), "--behaviour", str(run.parent / "data.npz"), "--out", str(out)])
     except KeyboardInterrupt as interruption:
         ended = exit_status(interruption)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended == status
     assert load(out).lengths.sum() == 29
 

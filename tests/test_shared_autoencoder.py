@@ -124,7 +124,7 @@ class TestStart:
         assert list(tmp_path.iterdir()) == []
 
     def test_killed_before_training_begins_it_goes_on(self, run, toy, untrainable, tmp_path, monkeypatch):
-        def killed(*args):
+        def killed(*args, **options):
             raise Killed
 
         with monkeypatch.context() as patch:

@@ -27,7 +27,7 @@ def eight_cores(monkeypatch):
 def seen(monkeypatch):
     """Numbers of threads of torch during trainings, which do not take place."""
     numbers = []
-    monkeypatch.setattr(fitting, "train", lambda *args: numbers.append(torch.get_num_threads()))
+    monkeypatch.setattr(fitting, "train", lambda *args, **options: numbers.append(torch.get_num_threads()))
     return numbers
 
 
@@ -98,6 +98,6 @@ def test_models_without_a_run_are_trained_so_too(toy, monkeypatch):
     from spikeloom.models import base
 
     seen = []
-    monkeypatch.setattr(base, "fit", lambda *args: seen.append(torch.get_num_threads()))
+    monkeypatch.setattr(base, "fit", lambda *args, **options: seen.append(torch.get_num_threads()))
     sl.LDNS("ldns").fit(sl.load(toy), engine=Engine(threads=2))
     assert seen == [2]

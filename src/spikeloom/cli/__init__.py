@@ -176,7 +176,7 @@ COMMANDS = {
         basic=("variables", "base_trials", "amounts", "step", "draws", "seed", "device", *LOADING),
     ),
     "studio": Command(
-        "open a page that draws trials for a reach, a label or a dial, beside recorded ones",
+        "open a page that draws the trials you ask for, beside recorded ones",
         studio.studio_options,
         studio.studio,
         examples=("runs/session", "runs/a runs/b --no_browser"),
