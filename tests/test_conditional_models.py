@@ -18,6 +18,7 @@ from spikeloom.models.autoencoder import AutoencoderConfig
 from spikeloom.models.eag import EAG, EAGConfig
 from spikeloom.models.gaussian import GaussianConfig, GaussianLatents
 from spikeloom.models.ldns import LDNS, LDNSConfig
+from spikeloom.models.training_labels import TrainingLabels
 from spikeloom.observation.history import HistoryConfig
 from spikeloom.priors.diffusion import DiffusionConfig
 from spikeloom.priors.energy import EnergyConfig
@@ -440,6 +441,15 @@ class TestNothingRequested:
         assert set(sample.trials["angle"]) <= set(data.trials["angle"])
         assert sample.n_bins == 3 * BINS
         assert np.isfinite(sample.rates).all()
+
+    def test_signals_are_those_of_trials_that_are_long_enough(self, small):
+        labels = TrainingLabels(small.data_spec.variables, np.array([4, 9, 6, 12, 5]))
+        labels.signals_known.fill_(True)
+        for wanted in (4, 8, 12):
+            conditions, _ = labels.drawn(50, np.full(50, wanted), 0)
+            assert np.isfinite(conditions.signals["drive"].values).all()
+        longer, _ = labels.drawn(50, np.full(50, 13), 0)
+        assert np.isnan(longer.signals["drive"].values).any(axis=(1, 2)).all()
 
     def test_who_names_a_condition_decides_the_others_as_before(self, small):
         part = small.sample(4, length=9, condition={"angle": 45}, seed=1)
