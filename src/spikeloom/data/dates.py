@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,13 @@ def with_seconds(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     if clocked := [name for name in found if _are(table[name], _CLOCK)]:
         notes.append(f"{', '.join(clocked)}: hours, minutes and seconds, which are taken as seconds since 0:00:00")
     if dated := [name for name in found if not (_is_span(table[name]) or name in clocked)]:
-        notes.append(f"{', '.join(dated)}: dates, which are taken as seconds since 1970-01-01")
+        notes.append(dates_note(dated))
     return table.assign(**found) if found else table
+
+
+def dates_note(names: Sequence[str]) -> str:
+    """What is said of columns or arrays of dates."""
+    return f"{', '.join(names)}: dates, which are taken as seconds since 1970-01-01"
 
 
 def seconds_since_1970(dates: Shaped[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from spikeloom.data.dates import seconds_since_1970
 from spikeloom.data.formats.arrays.array_file import ArrayFile
 from spikeloom.data.formats.naming.array_names import (
+    HERTZ,
     at_centres,
     bins_per_second,
     is_bin_width,
@@ -149,8 +150,8 @@ def width_in_words(text: str) -> float | None:
     if found is None:
         return None
     value, unit = float(found[1]), found[2].lower()
-    if unit in ("hz", "khz"):
-        return 1 / (value * (1e3 if unit == "khz" else 1.0)) if value else None
+    if unit in HERTZ:
+        return 1 / (value * HERTZ[unit]) if value else None
     return value * FACTORS[unit] if unit in FACTORS else None
 
 

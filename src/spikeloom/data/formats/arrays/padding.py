@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int, Shaped
 
 from spikeloom.data.binning import EDGE
 from spikeloom.data.formats.arrays.array_file import ArrayFile
+from spikeloom.data.formats.arrays.bin_width import MILLISECONDS
 from spikeloom.data.formats.naming.array_names import plain, unit_of
 from spikeloom.data.session.single_precision import as_written
 from spikeloom.data.session.trial_files import DURATIONS
@@ -20,7 +21,6 @@ PAD = -1
 MASKS = ("mask", "masks", "valid", "valid_mask", "is_valid", "padding_mask", "pad_mask", "padding", "trial_mask")
 MASKS = (*MASKS, "time_mask", "bin_mask", "attention_mask", "seq_mask", "sequence_mask", "spikes_mask", "counts_mask")
 """Names of arrays that say of each bin whether it is padding."""
-MILLISECOND = 1e-3
 LEAST_FILLED = 0.5
 """Share of the bins that the longest trial fills, at least, where durations are those of what was recorded."""
 
@@ -98,7 +98,7 @@ def lengths_by_durations(
         if stem not in DURATIONS or stored.shape != (n_trials,) or stored.dtype.kind not in "uif":
             continue
         values = as_written(file.stored[name].read().astype(np.float64)) / bin_s
-        units = (unit_s,) if unit_s is not None else (1.0, MILLISECOND, bin_s)
+        units = (unit_s,) if unit_s is not None else (1.0, MILLISECONDS, bin_s)
         for unit in units:
             bins = np.where(np.isfinite(values), values * unit, n_bins)
             if not LEAST_FILLED * n_bins <= bins.max() < n_bins + 1 or bins.min() < 1 - EDGE:

@@ -35,7 +35,8 @@ _CENTRES = (*_CENTRES, "bin_mids", "bin_midpoints", "bincenters", "bincentres")
 _SECONDS = {unit: 1.0 for unit in ("s", "sec", "secs", "second", "seconds")}
 _SECONDS |= {unit: 1e-3 for unit in ("ms", "msec", "msecs", "millisecond", "milliseconds")}
 _SECONDS |= {unit: 1e-6 for unit in ("us", "usec", "microseconds")}
-_HERTZ = {"hz": 1.0, "khz": 1e3}
+HERTZ = {"hz": 1.0, "khz": 1e3}
+"""Units of rates, in plain names and in words."""
 _BINS = ("bin", "bins", "idx", "index", "indices", "sample", "samples", "frame", "frames")
 _START = re.compile(r"(trials?_?)(starts?|begins?|onsets?)?(_?(times?|timestamps?))?|starts?(_times?)|begin_times?")
 _STOP = re.compile(r"(trials?_?)(stops?|ends?|offsets?)(_?(times?|timestamps?))?|(stops?|ends?)(_times?)")
@@ -107,8 +108,8 @@ def bins_per_second(name: str) -> float | None:
         (1.0, 1000.0, None)
     """
     stem, _, last = plain(name).rpartition("_")
-    if last in _HERTZ and stem in _FREQUENCY:
-        return _HERTZ[last]
+    if last in HERTZ and stem in _FREQUENCY:
+        return HERTZ[last]
     return 1.0 if plain(name) in _FREQUENCY and plain(name) != "rate" else None
 
 

@@ -19,7 +19,7 @@ import scipy.io
 
 from spikeloom.atomic import atomic
 from spikeloom.data.damage import DAMAGE
-from spikeloom.data.dates import seconds_since_1970
+from spikeloom.data.dates import dates_note, seconds_since_1970
 from spikeloom.data.declared import check_declared
 from spikeloom.data.formats.naming.array_names import bins_per_second, is_bin_width, text_of
 from spikeloom.data.formats.storage.hdf5_files import Hdf5, check_size, opened_hdf5, other_files, walk
@@ -126,7 +126,7 @@ def with_dates(stored: Mapping[str, StoredArray], notes: list[str]) -> dict[str,
     """
     times = {name: array for name, array in stored.items() if array.dtype.kind in "mM"}
     if dated := [name for name, array in times.items() if array.dtype.kind == "M"]:
-        notes.append(f"{', '.join(dated)}: dates, which are taken as seconds since 1970-01-01")
+        notes.append(dates_note(dated))
     seconds = {
         name: StoredArray(array.shape, np.dtype(float), lambda array=array: seconds_since_1970(array.read()))
         for name, array in times.items()

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from spikeloom.data.formats.naming.array_names import (
+    HERTZ,
     is_bin_width,
     last_part,
     of_neurons,
@@ -38,7 +39,6 @@ from spikeloom.errors import DataError
 RATES = ("fs", "sample_rate", "sampling_rate", "samplerate", "samplingrate", "sr", "sampling_frequency", "sample_res")
 RATES = (*RATES, "time_res", "timestamp_resolution", "time_stamp_resolution", "samples_per_second", "sampling_freq")
 """Names of the samples per second, by which spike times in samples become seconds."""
-HERTZ = {"hz": 1.0, "khz": 1e3}
 _RATE = re.compile(r"(\d+\.?\d*(?:e[+-]?\d+)?)\s*(k?hz)?(?:/s)?")
 MILLISECOND = 1e-3
 LEAST_SAMPLING_HZ = 1000.0
