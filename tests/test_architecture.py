@@ -49,6 +49,12 @@ def test_all_warnings_cite_the_line_of_the_user():
     assert found == set()
 
 
+def test_no_docstring_begins_with_what():
+    """It names the thing instead."""
+    found = [str(p.relative_to(ROOT)) for p in PACKAGE.rglob("*.py") if '"""What ' in p.read_text(encoding="utf-8")]
+    assert found == []
+
+
 def _codes(code: CodeType) -> Iterator[CodeType]:
     yield code
     for constant in code.co_consts:

@@ -183,7 +183,7 @@ class Benchmark(Generic[AnyRecord]):
 
 
 def _unreadable(path: Path, content: Any, error: Exception) -> str:
-    """What is said of a file that is no record: one with a setting was whole once, but lacks a field of today."""
+    """The error about a file that is no record: one with a setting was whole once, but lacks a field of today."""
     if isinstance(error, KeyError) and "setting" in content:
         return f"{path} was measured by an older version (without {error}): delete {path.name}, trained runs are kept."
     return f"{path} is damaged ({error!r}); delete it, or choose another --out."

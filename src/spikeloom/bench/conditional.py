@@ -55,7 +55,7 @@ from spikeloom.workflow.sampling import sample_like
 RECORDINGS = "recordings"
 """Folder of recordings without an octant, in the folder of results."""
 MODELS = ("ldns", "eag")
-"""What is measured, by the name of its preset; one of the same autoencoder takes it over from one before it."""
+"""Measured models, by the names of their presets; one of the same autoencoder takes it over from one before it."""
 CONDITIONAL = Benchmark("conditional", ConditionalRecord, conditional_page, subjects={name: name for name in MODELS})
 
 

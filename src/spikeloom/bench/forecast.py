@@ -30,7 +30,7 @@ CEILING, INFERRED = "true rates", "rates of the whole trial"
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a system says of the bins at all horizons.
+    """Forecasts of a system at all horizons.
 
     Attributes:
         expected: (trial, horizon, neuron) expected counts.
@@ -45,7 +45,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be forecast.
+    """Trials that are to be forecast.
 
     Attributes:
         trials: Held-out trials that go on after the observed bins.
@@ -191,7 +191,7 @@ def fills_in(model: GenerativeModel) -> bool:
 
 
 def model_forecast(model: GenerativeModel, task: Task) -> Forecast:
-    """What a run makes of the observed bins: draws of what follows, or the rates of bins that it never sees."""
+    """Forecasts of a run from the observed bins: draws of what follows, or the rates of bins that it never sees."""
     if not fills_in(model):
         counts = task.trials.counts.copy()
         counts[:, task.n_observed :] = 0  # nothing of them is seen, whatever an encoder withholds

@@ -12,7 +12,7 @@ from spikeloom.bench.tables import markdown_table, number, page, section
 from spikeloom.evaluation.forecasts import ForecastScores
 
 CLIMATOLOGY, PERSISTENCE, LINEAR = "training trials", "persistence", "linear autoregression"
-"""What simple forecasts are called."""
+"""Names of simple forecasts."""
 MEASURES = {
     "population_r": "Population correlation of the mean forecast",
     "neuron_r": "Correlation of single neurons, mean forecast",

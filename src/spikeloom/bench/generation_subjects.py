@@ -54,7 +54,7 @@ TRAININGS = {
     "ldns": SystemTraining(),
     "eag": SystemTraining(autoencoder="ldns"),
 }
-"""What is trained, by the name of its model, which is that of its usual preset too."""
+"""Trained systems, by the name of their model, which is that of its usual preset too."""
 
 SUBJECTS = {
     "homogeneous": GenerationSubject("Poisson, mean rates", baseline="homogeneous"),

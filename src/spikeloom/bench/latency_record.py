@@ -48,7 +48,7 @@ class Speed:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference(Quality):
-    """What the points are compared with: real against real, or the best that the autoencoder allows.
+    """A reference for the points: real against real, or the best that the autoencoder allows.
 
     Attributes:
         name: Name in the tables.

@@ -21,7 +21,7 @@ KINDS = {
     "float": "NUMBER",
     "str": "TEXT",
 }
-"""What stands for a value, by its type."""
+"""Placeholder of a value, by its type."""
 
 
 WIDTH = 100

@@ -55,7 +55,7 @@ def _option(key: str) -> str:
 
 
 def how_to_go_on(words: Sequence[str]) -> str:
-    """What to do after a command was interrupted, as a clause.
+    """Advice after a command was interrupted, as a clause.
 
     Args:
         words: The command and its options.

@@ -1,4 +1,4 @@
-"""What commands write: nothing is replaced unless that is wanted, and no two commands write the same at once."""
+"""Files that commands write: nothing is replaced unless that is wanted, and no two commands write the same at once."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def with_seconds(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 
 def dates_note(names: Sequence[str]) -> str:
-    """What is said of columns or arrays of dates."""
+    """The note on columns or arrays of dates."""
     return f"{', '.join(names)}: dates, which are taken as seconds since 1970-01-01"
 
 

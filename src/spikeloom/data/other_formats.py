@@ -38,7 +38,7 @@ DEEPEST = 4
 
 
 def advice_on_file(path: Path) -> str:
-    """What files that end as one that is not read are, and what to do; empty where its ending says nothing.
+    """Kind of a file whose ending is not read, and what to do; empty where its ending says nothing.
 
     Example:
         >>> advice_on_file(Path("session.xlsx"))
@@ -50,7 +50,7 @@ def advice_on_file(path: Path) -> str:
 
 
 def advice_on_folder(folder: Path) -> str:
-    """What a folder that is no recording is, by a file in it or below it; empty where none says it."""
+    """Kind of a folder that is no recording, by a file in it or below it; empty where none says it."""
     for path in _files(folder, DEEPEST):
         for names, advice in _FOLDERS:
             if path.name in names:

@@ -49,7 +49,7 @@ TINY = 1e-3
 
 
 class Kind(NamedTuple):
-    """What a group of features measures.
+    """A group of features and its meaning.
 
     Attributes:
         name: In words.
@@ -152,7 +152,7 @@ class FeatureBasis:
         return z
 
     def private(self, z: np.ndarray) -> np.ndarray:
-        """What the other neurons do not predict of standardised counts."""
+        """Standardised counts without the prediction of the other neurons."""
         return z - (z if self.predictors is None else np.take(z, self.predictors, axis=2)) @ self.prediction
 
 

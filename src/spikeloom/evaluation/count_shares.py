@@ -21,7 +21,7 @@ SHARES = ("no spike", "one spike", "two spikes", "three spikes", "very many spik
 
 
 class CountShares(NamedTuple):
-    """What training trials tell of the shares: constants of both sides.
+    """Constants of the shares, from training trials, for both sides.
 
     Attributes:
         tail: (neuron,) largest count that is not in the tail.

@@ -26,13 +26,13 @@ CLOSE = "Close to real trials, but not the same:"
 ONLY_CLASSIFIERS = (
     "No statistic differs from real trials by itself, but a classifier that sees them all tells them apart."
 )
-"""What is said where nothing but classifiers finds a difference."""
+"""Said where nothing but classifiers finds a difference."""
 
 NO_VERDICT = "Protocol ldns has no verdict: it compares with the training trials."
 
 
 def headline(rows: Sequence[MetricResult], n: int, protocol: str = "heldout") -> str:
-    """What a comparison says in three sentences at most.
+    """A comparison in three sentences at most.
 
     In this order: what is too good to be true; what differs most, in words; the AUC of the strongest classifier
     with its interval; how many metrics match, and how many could not be told. If most could not be told, that is
@@ -101,7 +101,7 @@ def differing(rows: Sequence[MetricResult]) -> list[MetricResult]:
 
 
 def _thing(row: MetricResult) -> str:
-    """What a metric is about: its name without the kind of its number."""
+    """The subject of a metric: its name without the kind of its number."""
     return row.name.rsplit("_", 1)[0]
 
 

@@ -119,7 +119,7 @@ def measure(
 
 
 def heldout_rows(reference: Reference, measured: Measured) -> dict[str, MetricResult]:
-    """What may be said of every metric, by its name, in the order of the table."""
+    """Level of every metric, by its name, in the order of the table."""
     n = len(reference.pairing.test.lengths)
     few = f"{n} trials on each side, and a verdict needs {MIN_TRIALS}" if n < MIN_TRIALS else ""
     metrics = [*reference.metrics, *(c.metric for c in measured.classifiers)]

@@ -28,7 +28,7 @@ Words = Callable[[ComparedSets], "str | None"]
 
 
 def otherwise(words: str) -> Callable[[Words], Callable[[ComparedSets], str]]:
-    """What to say where a description finds nothing to measure."""
+    """Words for the case that a description finds nothing to measure."""
 
     def decorate(describe: Words) -> Callable[[ComparedSets], str]:
         @wraps(describe)

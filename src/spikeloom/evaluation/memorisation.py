@@ -152,7 +152,7 @@ class Memorisation:
 
     @property
     def membership_sentences(self) -> tuple[str, ...]:
-        """What generated trials tell about who was in training, in words; empty when it cannot be known."""
+        """How far generated trials tell who was in training, in words; empty when it cannot be known."""
         if not np.isfinite(self.membership_auc):
             return ()
         text = (

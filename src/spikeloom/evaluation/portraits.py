@@ -101,7 +101,7 @@ class Portraits:
         }
 
     def axes(self) -> dict[str, Any]:
-        """What all portraits share, as plain values."""
+        """Axes that all portraits share, as plain values."""
         tuning = self.tuning
         return {
             "sets": list(self.names),

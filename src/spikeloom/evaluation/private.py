@@ -35,7 +35,7 @@ class Prediction(NamedTuple):
     strength: float
 
     def residuals(self, piece: Float[np.ndarray, "trial time neuron"]) -> Float[np.ndarray, "trial time neuron"]:
-        """What the prediction leaves of centred counts."""
+        """Centred counts without their prediction."""
         sources = piece if len(self.predictors) == piece.shape[2] else piece[:, :, self.predictors]
         return piece - (sources.reshape(-1, sources.shape[2]) @ self.weights).reshape(piece.shape)
 

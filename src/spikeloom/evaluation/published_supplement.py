@@ -1,4 +1,4 @@
-"""What the LDNS paper draws beside its table: correlograms of groups of neurons, spectra of a principal component.
+"""Figures of the LDNS paper beside its table: correlograms of groups of neurons, spectra of a principal component.
 
 Computed as its code computes them (Kapoor et al. 2024, figures 4, A13 to A15), faults included: correlograms are
 covariances; the smoothing window has an even number of taps and so shifts by half a bin; the spectrum is that of the

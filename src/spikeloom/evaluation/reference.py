@@ -1,4 +1,4 @@
-"""What held-out metrics are judged by, from real trials alone: noise floor, yardsticks, controls, and their errors.
+"""The reference of held-out metrics, from real trials alone: noise floor, yardsticks, controls, and their errors.
 
 It serves every generator that is compared with the same trials, so that their differences have errors, too.
 """

@@ -197,7 +197,7 @@ class Comparison:
 
     @property
     def headline(self) -> str:
-        """What differs most, what the strongest classifier sees, how much matches and how much cannot be told."""
+        """The largest difference, the strongest classifier's answer, how much matches and how much cannot be told."""
         return headline(list(self.metrics.values()), self.n_real, self.protocol)
 
     @property

@@ -36,7 +36,7 @@ NAN = float("nan")
 
 
 class Level(StrEnum):
-    """What may be said of a metric."""
+    """Level of a metric."""
 
     NOT_DEFINED = "not_defined"
     TOO_GOOD = "too_good"
@@ -273,7 +273,7 @@ def holm(p: Sequence[float]) -> Float[np.ndarray, "row"]:
 
 
 class Judgement(NamedTuple):
-    """What may be said of one metric.
+    """The level of one metric.
 
     Attributes:
         level: The level.

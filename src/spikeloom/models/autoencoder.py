@@ -195,7 +195,7 @@ class Autoencoder(nn.Module):
         return F.softplus(self.activations(latents, mask))
 
     def activations(self, latents: Latents, mask: Mask | None = None) -> Rates:
-        """What the softplus turns into rates."""
+        """Activations that the softplus turns into rates."""
         h = self.decoded(latents, mask)
         # Half precision would round the rates by up to 0.4 %.
         with torch.autocast(latents.device.type, enabled=False):

@@ -66,7 +66,7 @@ def checked_context(context: Any) -> SpikeData | LatentTrials:
 
 
 def mapped(observed: AnyObserved, change: Callable[[Tensor], Tensor]) -> AnyObserved:
-    """What is observed, with the same change of its values and of its mask."""
+    """The observed part, with the same change of its values and of its mask."""
     return replace(observed, **{f.name: change(getattr(observed, f.name)) for f in fields(observed)})
 
 

@@ -152,7 +152,7 @@ class Live(LatentModel):
         )
 
     def _follower(self, n: int) -> Follower | None:
-        """What infers latents from counts up to now, where the encoder does not look ahead."""
+        """The inference of latents from counts up to now, where the encoder does not look ahead."""
         if self.autoencoder.looks_ahead:
             return None
         self.eval()

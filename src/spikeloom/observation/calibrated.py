@@ -220,7 +220,7 @@ class CalibratedHistory(SpikeHistory):
         return torch.where(rates > 0, drive + moved / self.spread, drive)
 
     def _change_of_rates(self) -> Float[Tensor, "direction direction"] | None:
-        """What mapping adds to log-rates along the directions; None where they stay as they are."""
+        """Addition of the mapping to log-rates along the directions; None where they stay as they are."""
         change = self.mixing - torch.eye(len(self.mixing), device=self.mixing.device)
         return change if bool(change.any()) else None
 

@@ -76,7 +76,7 @@ class Gain:
         return noise
 
     def correction(self, n_trials: int) -> GainCorrection:
-        """What observed counts change of gains that have been drawn; nothing when no bin has been seen."""
+        """Change of drawn gains by observed counts; none while no bin has been observed."""
         zeros = self.private.new_zeros((n_trials, self.private.shape[1]))
         return GainCorrection(self, zeros, zeros, zeros + 1, zeros, zeros + 1)
 
@@ -114,7 +114,7 @@ class GainCorrection:
         self.drift_var = rho * rho * self.drift_var + (1 - rho * rho)
 
     def mean(self) -> Float[Tensor, "trial neuron"]:
-        """What is to be added to the gains of this bin."""
+        """Addition to the gains of this bin."""
         a, b = self.gain.variance.sqrt()
         return a * self.drift + b * self.lasting
 

@@ -104,7 +104,7 @@ class Goal:
         return cls(drawn + lacked, lacked, measure, 1 - min(trust, 1))
 
     def missing(self, drawn: Trials) -> Tensor:
-        """What samples lack."""
+        """Difference of recorded trials from samples."""
         return self.value - self.measure(drawn)
 
 

@@ -57,7 +57,7 @@ class Trials:
 
 @dataclass(frozen=True)
 class Frame:
-    """What the moments of any trials are measured by: constants of the training trials.
+    """Constants of the training trials, by which the moments of any trials are measured.
 
     Attributes:
         kept: Neurons that fire enough.
@@ -219,7 +219,7 @@ def drawn_together(frame: Frame, knots: Float[Tensor, "kept knot"], trials: Tria
 
 
 Differences = tuple[Tensor, Tensor, Tensor]
-"""What samples lack in a moment: all of them, and either half of them beside its half of the training trials."""
+"""Differences of a moment from samples: of all, and either half of them beside its half of the training trials."""
 
 
 def reproducible_whole(lacking: Differences) -> Tensor:

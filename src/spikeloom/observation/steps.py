@@ -13,7 +13,7 @@ from scipy.special import ndtr
 from spikeloom.observation.limits import EPSILON, HEADROOM, LARGEST, SILENT
 
 STATE = ("drift", "drift_shared", "lasting", "recent")
-"""What a calibrated observation remembers beside past counts."""
+"""State of a calibrated observation beside past counts."""
 
 Rates = Float[np.ndarray, "trial neuron"]
 Counts = Int[np.ndarray, "trial neuron"]
@@ -255,7 +255,7 @@ class HistorySteps(_Remembered):
         self._remember(np.log1p(np.minimum(counts, self._cap).astype(np.float32)))
 
     def _noise(self) -> Rates | np.float32:
-        """What varies beside rates and history: nothing here."""
+        """Variation beside rates and history: none here."""
         return np.float32(0)
 
     def _shares(self, shape: tuple[int, ...]) -> Rates:
@@ -265,7 +265,7 @@ class HistorySteps(_Remembered):
 
 @dataclass(frozen=True)
 class GainNoise:
-    """What a calibrated observation adds, see ``calibrated.py``.
+    """Gains and shared innovations of a calibrated observation, see ``calibrated.py``.
 
     Attributes:
         loadings: (part, neuron, dimension) of the log-gain that drifts and of that which lasts.

@@ -290,7 +290,7 @@ class CausalPrior(ConditionalPrior):
         return torch.cat(parts, dim=-1)
 
     def _rest(self, latents: Latents, condition: Condition | None, lengths: Int[Tensor, "trial"]) -> Rest:
-        """What behaviour, before and after a bin, leaves of the latents."""
+        """Latents without what behaviour, before and after a bin, predicts."""
         inputs = self._inputs(condition, *latents.shape[:2])
         if not self.n_values:
             return Rest(latents, inputs)

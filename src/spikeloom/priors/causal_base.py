@@ -1,4 +1,4 @@
-"""What of a causal prior is linear, and fitted in closed form: behaviour, the past, and how trials begin.
+"""The linear part of a causal prior, fitted in closed form: behaviour, the past, and how trials begin.
 
 Everything here is done in double precision on the latents of all training trials, before the network is trained.
 """

@@ -250,7 +250,7 @@ class CausalSteps:
         return np.concatenate(parts, axis=1)
 
     def _predicted(self, aligned: Float[np.ndarray, "trial aligned"] | None) -> Latents | np.float32:
-        """What behaviour up to now predicts of the latents."""
+        """Prediction of the latents by behaviour up to now."""
         w, sizes = self.weights, self.weights.signal_sizes
         if aligned is None or not sizes:
             return np.float32(0)

@@ -277,7 +277,7 @@ class DiffusionPrior(ConditionalPrior):
         features: ConditioningFeatures,
         context: Context | None = None,
     ) -> Latents:
-        """What the network says of noisy latents, in which those of the context are shown as they are.
+        """Output of the network for noisy latents, in which those of the context are shown as they are.
 
         A channel marks them. (To embed another diffusion step for tokens of such bins, as in diffusion forcing, cost a
         third of a training step and gained nothing.)

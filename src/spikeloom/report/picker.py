@@ -22,7 +22,7 @@ SCRIPTS = ("charts", "portrait", "picker")
 
 
 def picker(trials: ComparedTrials, real: SpikeData) -> dict[str, Any]:
-    """What the page needs to draw any neuron.
+    """Data from which the page draws any neuron.
 
     Args:
         trials: The trials of the comparison.

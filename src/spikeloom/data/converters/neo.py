@@ -208,7 +208,7 @@ def _series(segment: Any, wanted: Sequence[str] | None, bin_s: float) -> dict[st
 
 
 def _of_segment(segment: Any) -> dict[str, Any]:
-    """What is known of a segment as a whole."""
+    """Annotations of a segment as a whole."""
     return ({"segment": segment.name} if segment.name else {}) | single_values(segment.annotations)
 
 

@@ -19,7 +19,7 @@ SHORT = 1e-9
 """A mean direction that is no longer than this is none: angles lie on all sides."""
 
 Kind = Literal["continuous", "circular", "state", "steps", "events"]
-"""What the value of a series in a bin is, see ``Series``."""
+"""Ways to take the value of a series in a bin, see ``Series``."""
 
 
 @dataclass(frozen=True)

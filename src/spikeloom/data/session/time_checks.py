@@ -32,7 +32,7 @@ MANY = 100
 
 @dataclass(frozen=True)
 class Order:
-    """What the spike times of one neuron show while they are put in order.
+    """Findings about the spike times of one neuron, while they are put in order.
 
     Attributes:
         n_spikes: How many there are.

@@ -19,7 +19,7 @@ STOP = (*STOP, "trial_end_s", "intervals_1", "t_stop", "offset", "trial_offset",
 STOP = (*STOP, "trial_stop_times", "trial_end_times", "stop_times", "end_times")
 
 MICROSECOND = 1e-6
-"""What pynapple takes off an interval that ends where the next begins."""
+"""Time that pynapple takes off an interval that ends where the next begins."""
 
 
 def as_trial_table(trials: Any) -> pd.DataFrame:

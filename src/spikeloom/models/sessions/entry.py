@@ -82,7 +82,7 @@ class SessionEntry(nn.Module):
     def activations(
         self, channels: Float[Tensor, "start_trial time channel"], subspace: Subspace
     ) -> Float[Tensor, "start trial time neuron"]:
-        """What the softplus turns into rates, for every start, from the GELU of the decoder's channels."""
+        """Activations that the softplus turns into rates, for every start, from the GELU of the decoder's channels."""
         channels = channels.unflatten(0, (len(self.read_out), -1))
         functions = (channels - subspace.centre) @ subspace.basis
         learned = torch.einsum("sbtr,srn->sbtn", functions, self.read_out)

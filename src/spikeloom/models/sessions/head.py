@@ -23,7 +23,7 @@ Latents = Float[Tensor, "trial time latent"]
 
 
 def readable_variables(data: SpikeData, condition_on: Sequence[str] = ()) -> tuple[Variable, ...]:
-    """What can be read from the latents of a recording: its signals, its column "condition", and model conditions."""
+    """Variables that latents of a recording may tell: its signals, its column "condition", and model conditions."""
     names = [*condition_on, *data.signals, *(["condition"] if "condition" in data.trials else [])]
     found = []
     for name in dict.fromkeys(name.partition(":")[0] for name in names):

@@ -15,7 +15,7 @@ MOST_BINS = 20_000
 
 
 class Subspace(nn.Module):
-    """What the reference neurons use of the channels of an autoencoder; other neurons are to use the same.
+    """Subspace of the channels of an autoencoder that the reference neurons use; other neurons are to use the same.
 
     Weights in it are of the order of one: directions and functions are scaled by how much the reference neurons use
     each, so that those they hardly use matter little to other neurons too.

@@ -1,4 +1,4 @@
-"""What a decoder reads from the counts of a stream, bin by bin."""
+"""Decoding of the counts of a stream, bin by bin."""
 
 from __future__ import annotations
 

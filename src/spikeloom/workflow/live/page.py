@@ -79,7 +79,7 @@ def application(session: Session, about: str = "") -> App:
 
 
 class Driver:
-    """What a page asks for, and the bins that answer it.
+    """Requests of a page, and the bins that answer them.
 
     Args:
         session: The session, at the beginning of a trial.
@@ -160,7 +160,7 @@ def _resumed(clock: Clock) -> Clock:
 
 
 def introduction(session: Session, about: str) -> dict[str, Any]:
-    """What the page needs to know of a session."""
+    """Facts about a session for the page."""
     spec = session.model.data_spec
     decoder = session.decoder
     return {

@@ -1,4 +1,4 @@
-"""What a page is told of the trials it asked for: spikes, rates, averages, and the movement decoded from them."""
+"""The answer to a request of a page: spikes, rates, averages, and the movement decoded from them."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def decoded_of(system: System, sample: SpikeData, condition: Mapping[str, Any]) 
 
 
 def introduction(systems: Sequence[System]) -> dict[str, Any]:
-    """What a page needs to know before anything is asked for."""
+    """Facts about the runs, for a page that begins."""
     names = [system.name for system in systems]
     unique = [name if names.count(name) == 1 else str(s.run) for name, s in zip(names, systems)]
     return {"runs": [_about(system, name) for system, name in zip(systems, unique)]}
@@ -172,7 +172,7 @@ def _passes(system: System) -> int | None:
 
 
 def _columns(data: SpikeData) -> list[dict[str, Any]]:
-    """What is known of each neuron, by which one can be found."""
+    """Columns of each neuron, by which one can be found."""
     texts = data.neurons.astype(str)
     return [{str(name): row[name] for name in texts} for _, row in texts.iterrows()]
 

@@ -32,7 +32,7 @@ PARTS = ("core", "raster", "draw", "quiz", "neuron", "sides", "dials", "take", "
 
 
 class Studio:
-    """What the page can ask for: each method takes the fields of a request and returns plain values.
+    """Requests that the page can make: each method takes the fields of a request and returns plain values.
 
     Args:
         systems: The runs.
@@ -71,7 +71,7 @@ class Studio:
         return quiz(self._system(content), int(content.get("seed", 0)))
 
     def answers(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """What was real in some rounds."""
+        """The real rasters of some rounds."""
         return answers(self._system(content), content.get("rounds", ()))
 
     def verdict(self, content: Mapping[str, Any]) -> dict[str, Any]:

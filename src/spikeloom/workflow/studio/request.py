@@ -1,4 +1,4 @@
-"""What a page asks for, checked and turned into arguments of ``model.sample``."""
+"""Requests of a page, checked and turned into arguments of ``model.sample``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIELDS = ("n", "seed", "length", "condition", "path", "stretched", "trial", "gui
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """A request for trials.
 
     Attributes:
         n: Number of trials.

@@ -95,7 +95,7 @@ class System:
 
     @property
     def variables(self) -> tuple[Variable, ...]:
-        """What trials can be asked for."""
+        """Conditions that trials can be asked for."""
         return self.model.data_spec.variables
 
     @property

@@ -1,4 +1,4 @@
-"""What a user takes away: the command and the Python that draw the same trials again, and the trials as a file."""
+"""Things to take away: the command and the Python that draw the same trials again, and the trials as a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the other arrays of a file are by their shape: columns of neurons and of trials, signals, and rates."""
+"""The other arrays of a file by their shape: columns of neurons and of trials, signals, and rates."""
 
 from __future__ import annotations
 

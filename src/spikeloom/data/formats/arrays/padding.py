@@ -15,7 +15,7 @@ from spikeloom.data.session.single_precision import as_written
 from spikeloom.data.session.trial_files import DURATIONS
 
 PAD = -1
-"""What fills up counts of whole numbers, among which there is no NaN; of small ones without a sign, the largest."""
+"""Padding of counts of whole numbers, among which there is no NaN; of small ones without a sign, the largest."""
 
 
 MASKS = ("mask", "masks", "valid", "valid_mask", "is_valid", "padding_mask", "pad_mask", "padding", "trial_mask")

@@ -46,7 +46,7 @@ Objects = dict[str, dict[str, Path]]
 
 @dataclass(frozen=True)
 class _Values:
-    """What a file says of every row of its object: columns by name."""
+    """Columns of a file, by name, with a value for every row of its object."""
 
     columns: Mapping[str, np.ndarray]
     n: int

@@ -101,7 +101,7 @@ def is_bin_width(name: str) -> bool:
 
 
 def bins_per_second(name: str) -> float | None:
-    """What one of a number of this name is in bins per second; None where the name is not that of a rate of bins.
+    """Bins per second in one unit of a number of this name; None where the name is not that of a rate of bins.
 
     Example:
         >>> bins_per_second("fs"), bins_per_second("rate_khz"), bins_per_second("rate")

@@ -18,9 +18,9 @@ from spikeloom.errors import DataError
 REST = ("noise", "artifact", "artifacts", "artefact", "artefacts", "unsorted", "unassigned", "nan", "none")
 """Labels of spikes that are of no unit."""
 BLOCKS = ("session", "session_id", "block", "block_id", "run", "run_id", "day", "date", "recording", "recording_id")
-"""What trials may be numbered anew in, and what may be a recording of its own."""
+"""Columns in which trials may be numbered anew, and each of whose values may be a recording of its own."""
 ANIMALS = ("animal", "animal_id", "subject", "subject_id", "monkey", "mouse", "mouse_id", "rat", "patient")
-"""What neurons were never recorded together in."""
+"""Columns of subjects, whose neurons were never recorded together."""
 MOST_SHARED = 0.01
 """Share of the time by which the stretches of two groups may overlap if they are on one clock."""
 SHOWN = 6

@@ -64,7 +64,7 @@ def names(group: Hdf5) -> list[str]:
 
 
 def found(group: Hdf5, path: str) -> Hdf5 | None:
-    """What is at a path, or None."""
+    """The item at a path, or None."""
     for part in filter(None, path.split("/")):
         try:
             group = member(group, part) if is_group(group) else None
@@ -105,7 +105,7 @@ def path_of(item: Hdf5) -> str:
 
 
 def target(item: Hdf5, reference: Any) -> Hdf5:
-    """What an object reference in a file leads to.
+    """The target of an object reference in a file.
 
     Raises:
         Unreadable: If it leads nowhere.

@@ -19,7 +19,7 @@ MOST_LISTED = 5
 
 @dataclass
 class Followed:
-    """What led elsewhere.
+    """A link that led elsewhere.
 
     Attributes:
         file: Name of the file that is read.

@@ -24,7 +24,7 @@ ADDRESS = re.compile(r"(\w[\w+.-]+):/{1,2}(?=[^/])(.+)", re.DOTALL)
 """An address; as a ``Path`` it has lost a slash."""
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-"""What an HDF5 file begins with."""
+"""First bytes of an HDF5 file."""
 
 
 def address_of(source: str | Path) -> str | None:

@@ -56,7 +56,7 @@ def linked(group: Hdf5, name: str, depth: int = 0) -> Hdf5:
 
 
 def _along(group: Hdf5, path: str, depth: int) -> Hdf5:
-    """What a path leads to; each part of it may be a link again."""
+    """The target of a path; each part of it may be a link again."""
     for part in path.split("/"):
         if part not in ("", "."):
             group = linked(group, part, depth)

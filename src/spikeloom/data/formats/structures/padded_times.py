@@ -100,7 +100,7 @@ def _rises(rows: np.ndarray) -> bool:
 
 
 def _padding(rows: np.ndarray) -> float | None:
-    """What fills up rows: NaN; else 0 or -1 where rows end in several of them, or fall to one."""
+    """Padding of rows: NaN; else 0 or -1 where rows end in several of them, or fall to one."""
     values = rows.astype(np.float64)
     if np.isnan(values).any():
         return float("nan")

@@ -36,7 +36,7 @@ Form = Literal["counts", "units", "trials"]
 
 @dataclass(frozen=True)
 class Spikes:
-    """What looks like spikes in a file.
+    """Spikes as they are found in a file.
 
     Attributes:
         name: Its name, such as "session/trial/spikes".

@@ -146,7 +146,7 @@ def _of_pair(arrays: Mapping[str, StoredArray]) -> SpikeList | None:
 
 
 def _of_each(name: str) -> str:
-    """What an array beside the spikes tells of each, by its name."""
+    """Meaning of an array beside the spikes, by its name."""
     return plain_name(last_part(name)).removeprefix("spike_")
 
 

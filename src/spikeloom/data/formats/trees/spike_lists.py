@@ -178,7 +178,7 @@ def _described(
 
 
 def _called(name: str, arrays: Mapping[str, StoredArray]) -> str:
-    """What a vector is called: its own name, or that of its structure, or the title in this, where it is just times."""
+    """The name of a vector: its own, or that of its structure, or the title in this, where it is just times."""
     parent, _, last = name.rpartition("/")
     if not parent or not is_time(last):
         return last
